@@ -1,0 +1,3 @@
+//! What is known about the servers: roles, health, catalogs. Control connections (tokio-postgres) live here only.
+
+pub mod topology;

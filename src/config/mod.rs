@@ -1,0 +1,265 @@
+//! The configuration: what the user wrote ([`raw`]) and what the program runs on ([`Config`]).
+//!
+//! After [`load`] every default is filled in and every value is possible: no `Option` means "default" here,
+//! and nothing re-validates.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::sql::{Consistency, Target};
+
+mod check;
+mod raw;
+mod secret;
+
+pub use check::{Mistake, Mistakes, load};
+pub use secret::Secret;
+
+/// Everything the program runs on.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect. The first is `[listen]`, further ones `[[listeners]]`.
+    pub listeners: Vec<Listener>,
+    /// Limits for clients: `[listen]`.
+    pub clients: Clients,
+    /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
+    pub metrics: Option<SocketAddr>,
+    /// `[log]`.
+    pub log: Log,
+    /// `[[servers]]`, at least one.
+    pub servers: Vec<Server>,
+    /// `[[databases]]`. A database that is not listed is passed through under its own name.
+    pub databases: Vec<Database>,
+    /// `[[users]]`, at least one.
+    pub users: Vec<User>,
+    /// `[pool]`.
+    pub pool: Pool,
+    /// `[routing]`.
+    pub routing: Routing,
+    /// `[health]`.
+    pub health: Health,
+    /// `[runtime] workers`: threads that carry the data.
+    pub workers: usize,
+}
+
+/// One listening address.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// TCP address.
+    pub address: SocketAddr,
+    /// Fixed target for clients of this listener; `Auto` leaves it to the router.
+    pub target: Target,
+}
+
+/// Limits that hold for all clients.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Most clients at once; the next one gets 53300.
+    pub limit: usize,
+    /// A client that has not logged in after this long is closed.
+    pub login_timeout: Duration,
+    /// How long a drain (SIGTERM) waits for running work.
+    pub drain_timeout: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A tracing filter: `info`, `weir=debug` ...
+    pub filter: String,
+    /// Text or JSON lines.
+    pub format: LogFormat,
+    /// Statements that take longer are logged (shape and time, never values); none when zero.
+    pub slow_query: Option<Duration>,
+}
+
+/// Log line format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[[servers]]`: one PostgreSQL instance.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Unique; used in logs and metrics. Default `host:port`.
+    pub name: Arc<str>,
+    /// Host name or address, or the directory of a Unix socket when it begins with `/`.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// Given, or found out.
+    pub role: RoleSetting,
+    /// Relative share of reads, 1 by default. 0 takes no reads.
+    pub weight: u32,
+    /// Most backend connections to this server over all pools.
+    pub connections: usize,
+}
+
+/// `role = "auto" | "primary" | "replica"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoleSetting {
+    /// Found out by asking the server, and followed through failovers.
+    #[default]
+    Auto,
+    /// As the operator says; a probe that contradicts is logged.
+    Primary,
+    /// As the operator says; a probe that contradicts is logged.
+    Replica,
+}
+
+/// `[[databases]]`: a name that clients may use, and what it stands for.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// What clients ask for.
+    pub name: Arc<str>,
+    /// The database on the servers; the same name by default.
+    pub server_database: Arc<str>,
+    /// Fixed target; `Auto` leaves it to the router.
+    pub target: Target,
+    /// Overrides `[routing] consistency`.
+    pub consistency: Option<Consistency>,
+    /// Overrides `[pool] size`.
+    pub pool_size: Option<usize>,
+}
+
+/// `[[users]]`: who may log in, and as whom towards the servers.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// What clients log in as.
+    pub name: Arc<str>,
+    /// How clients prove it.
+    pub credential: Credential,
+    /// User towards the servers; the same name by default.
+    pub server_user: Arc<str>,
+    /// Password towards the servers; none when the servers trust weir.
+    pub server_password: Option<Secret>,
+    /// Fixed target; `Auto` leaves it to the router.
+    pub target: Target,
+    /// Overrides `[routing] consistency`.
+    pub consistency: Option<Consistency>,
+    /// Overrides `[pool] size`.
+    pub pool_size: Option<usize>,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// No proof asked. Only where the configuration says `auth = "trust"`.
+    Trust,
+    /// SCRAM-SHA-256 against this plain password (made into a verifier once, at start).
+    Password(Secret),
+    /// SCRAM-SHA-256 against a `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey` verifier.
+    Verifier(Secret),
+}
+
+/// `[pool]`.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Transaction pooling, or a backend connection for the client's life.
+    pub mode: PoolMode,
+    /// Connections per server, database and user.
+    pub size: usize,
+    /// Connections over all servers and pools; 0 means no such limit.
+    pub total: usize,
+    /// Idle connections that are kept open per pool once it was used.
+    pub min_idle: usize,
+    /// An idle connection is closed after this long.
+    pub idle_timeout: Duration,
+    /// A connection is closed when it is this old and idle; jittered by a tenth.
+    pub lifetime: Duration,
+    /// How long a client waits for a connection.
+    pub checkout_timeout: Duration,
+    /// Most clients that wait per pool; the next one is refused at once.
+    pub queue_limit: usize,
+    /// How long connecting and logging in to a server may take.
+    pub connect_timeout: Duration,
+    /// Prepared statements kept per backend connection.
+    pub prepared_statements: usize,
+    /// How long a write waits for a primary when none is known.
+    pub primary_wait: Duration,
+}
+
+/// `[pool] mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolMode {
+    /// A backend connection per transaction.
+    #[default]
+    Transaction,
+}
+
+/// `[routing]`.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// How transactions are routed.
+    pub transactions: Transactions,
+    /// How fresh a replica must be.
+    pub consistency: Consistency,
+    /// The oldest a replica may be for any read.
+    pub max_staleness: Duration,
+    /// Functions that may run on a replica whatever the catalog says; `schema.name` or `name`, lower case.
+    pub read_functions: Vec<String>,
+    /// Functions that must run on the primary whatever the catalog says.
+    pub write_functions: Vec<String>,
+    /// Shapes of statements whose verdict is kept.
+    pub verdict_cache: usize,
+    /// Shapes learned at run time to need the primary that are kept, per database.
+    pub learned: usize,
+    /// How long a learned shape is kept.
+    pub learned_ttl: Duration,
+    /// How much of a replica's answer is held back so that the request can still be run again, in bytes.
+    pub hold_back: usize,
+    /// `[[routing.rules]]`, first match wins.
+    pub rules: Vec<Rule>,
+}
+
+/// `[routing] transactions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transactions {
+    /// A transaction runs on the primary unless it says READ ONLY.
+    #[default]
+    Primary,
+}
+
+/// One `[[routing.rules]]` entry: all given conditions must hold.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The user that logged in.
+    pub user: Option<String>,
+    /// The database as the client named it.
+    pub database: Option<String>,
+    /// The session's application_name.
+    pub application_name: Option<String>,
+    /// A relation that the statement names, `schema.name` or `name`.
+    pub table: Option<String>,
+    /// A regular expression over the statement's text.
+    pub statement: Option<regex::bytes::Regex>,
+    /// Where it goes.
+    pub target: Target,
+}
+
+/// `[health]`.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Time between probes of a server.
+    pub interval: Duration,
+    /// A probe that takes longer has failed.
+    pub timeout: Duration,
+    /// Database for probes.
+    pub database: Arc<str>,
+    /// User for probes (one of `[[users]]`; the first by default).
+    pub user: Arc<str>,
+    /// Time between refreshes of the catalog (function volatility).
+    pub catalog_interval: Duration,
+}
+
+/// Where `weir` looks for its configuration when `--config` is not given.
+pub fn default_path() -> PathBuf {
+    PathBuf::from("proxy.toml")
+}

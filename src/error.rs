@@ -1,0 +1,97 @@
+//! Everything that can go wrong on a client's behalf, with the SQLSTATE and the words the client may read.
+//!
+//! One variant per cause. Only these words reach clients: no address, no secret, no `{:?}`.
+//! SQLSTATEs: PostgreSQL manual, appendix A.
+
+use std::io;
+
+/// A failure on a client's behalf.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The peer closed the connection or it broke.
+    #[error("connection lost")]
+    Lost(#[source] io::Error),
+    /// A message that breaks the protocol; the text says how.
+    #[error("{0}")]
+    Protocol(&'static str),
+    /// A startup packet that breaks the protocol.
+    #[error("invalid startup packet: {0}")]
+    Startup(&'static str),
+    /// A protocol version that is not spoken.
+    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
+    Version {
+        /// Major version asked for.
+        major: u16,
+        /// Minor version asked for.
+        minor: u16,
+    },
+    /// No user name in the startup packet.
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+    /// Wrong password, or no such user: deliberately the same.
+    #[error("password authentication failed for user \"{0}\"")]
+    Authentication(String),
+    /// The login took too long.
+    #[error("canceling authentication due to timeout")]
+    LoginTimeout,
+    /// The limit of clients is reached.
+    #[error("sorry, too many clients already")]
+    TooManyClients,
+    /// No connection came free within `checkout_timeout`.
+    #[error("no server connection became free within {0:?}")]
+    CheckoutTimeout(std::time::Duration),
+    /// More clients wait for a connection than `queue_limit` allows.
+    #[error("too many clients wait for a server connection")]
+    QueueFull,
+    /// The primary cannot be reached.
+    #[error("the primary cannot be reached")]
+    NoPrimary,
+    /// The server cannot be reached or refused the connection before it could say why.
+    #[error("the server cannot be reached")]
+    Unreachable(#[source] io::Error),
+    /// The server refused the login; its own words are passed on (SQLSTATE, message).
+    #[error("{message}")]
+    Refused {
+        /// The server's SQLSTATE.
+        sqlstate: String,
+        /// The server's message.
+        message: String,
+    },
+    /// The backend connection broke while a request ran on it.
+    #[error("server closed the connection unexpectedly")]
+    ServerLost,
+    /// The connection broke while a COMMIT ran: it may or may not have happened.
+    #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
+    CommitUnknown,
+    /// The server sent what the protocol does not allow.
+    #[error("the server broke the protocol: {0}")]
+    ServerProtocol(&'static str),
+    /// weir is draining.
+    #[error("terminating connection due to administrator command")]
+    Shutdown,
+}
+
+/// Shorthand for results with [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The five characters that drivers look at (PostgreSQL manual, appendix A).
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            Error::Lost(_) => "08006",
+            Error::Protocol(_) | Error::Startup(_) | Error::ServerProtocol(_) => "08P01",
+            Error::Version { .. } => "0A000",
+            Error::NoUser => "28000",
+            Error::Authentication(_) => "28P01",
+            // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
+            Error::LoginTimeout => "57014",
+            Error::TooManyClients | Error::QueueFull => "53300",
+            Error::CheckoutTimeout(_) => "57014",
+            Error::NoPrimary | Error::Unreachable(_) => "08006",
+            Error::Refused { sqlstate, .. } => sqlstate,
+            Error::ServerLost => "08006",
+            Error::CommitUnknown => "08007",
+            Error::Shutdown => "57P01",
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! weir: a PostgreSQL proxy that sends reads to replicas and writes to the primary, over pools that it owns.
+//!
+//! The modules, in the order in which a client's bytes meet them.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+
+pub mod error;
+
+pub mod sql;
+
+pub mod router;
+
+pub mod cluster;

@@ -1,0 +1,301 @@
+//! What is known about a request's SQL from its text alone.
+//!
+//! A verdict knows nothing of sessions, servers or catalogs: names are as the statement wrote them, and
+//! whether a function that is not built in may run on a replica is asked of the catalog by the router.
+//! A verdict depends on the statement's skeleton (its text without literals), so one serves every literal.
+
+use std::time::Duration;
+
+/// Identifies a skeleton: the statement's text with every literal replaced by a placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SkeletonId(pub u128);
+
+/// The verdict over one SQL string, which may hold several statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Identity for what is learned about this shape of statement at run time.
+    pub skeleton: SkeletonId,
+    /// One entry per statement in order; empty for an empty query string.
+    pub statements: Box<[Statement]>,
+    /// What a comment in front of the statement asks for.
+    pub hint: Hint,
+}
+
+/// One statement of a SQL string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What it is.
+    pub kind: Kind,
+    /// Functions called that are not in the table of built-ins. The router asks the catalog for their volatility.
+    pub functions: Box<[Name]>,
+    /// Relations it reads, as far as its text tells.
+    pub reads: Box<[Name]>,
+    /// Relations it writes, as far as its text tells.
+    pub writes: Box<[Name]>,
+    /// What it leaves behind in the session when it succeeds.
+    pub leaves: Leaves,
+}
+
+/// A possibly qualified name. Unquoted parts are folded to lower case, quoted ones kept, as PostgreSQL does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The schema, when written.
+    pub schema: Option<Box<str>>,
+    /// The last part.
+    pub name: Box<str>,
+}
+
+/// What a statement is, for routing and for the session's own bookkeeping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only reads, as far as its text tells; a replica can run it if its functions may run there.
+    Read,
+    /// Must run on the primary.
+    Primary(Why),
+    /// `BEGIN`, `START TRANSACTION`.
+    Begin(Modes),
+    /// `COMMIT`, `END`.
+    Commit {
+        /// `AND CHAIN` was written.
+        chain: Chain,
+    },
+    /// `ROLLBACK`, `ABORT`.
+    Rollback {
+        /// `AND CHAIN` was written.
+        chain: Chain,
+    },
+    /// `SAVEPOINT name`.
+    Savepoint(Box<str>),
+    /// `RELEASE [SAVEPOINT] name`.
+    Release(Box<str>),
+    /// `ROLLBACK TO [SAVEPOINT] name`.
+    RollbackTo(Box<str>),
+    /// `SET TRANSACTION ...`, `SET SESSION CHARACTERISTICS AS TRANSACTION ...`.
+    SetTransaction(Modes, Scope),
+    /// `SET [SESSION|LOCAL] name = value`, `SET ROLE`, `SET TIME ZONE`, `SET NAMES` ...: see [`Leaves::settings`].
+    Set,
+    /// `SET weir.name = value`: for weir itself. The value without quotes.
+    SetWeir(Box<str>, Box<str>),
+    /// `RESET name` (also `SET name TO DEFAULT`), or `RESET ALL` when `None`.
+    Reset(Option<Box<str>>),
+    /// `SHOW name` of a setting that the session's own view answers alike everywhere.
+    Show(Box<str>),
+    /// SQL-level `PREPARE name AS ...`.
+    Prepare(Box<str>),
+    /// SQL-level `EXECUTE name`.
+    Execute(Box<str>),
+    /// `DEALLOCATE name`, or `DEALLOCATE ALL` when `None`.
+    Deallocate(Option<Box<str>>),
+    /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.
+    Discard(Discard),
+    /// `DECLARE name CURSOR` without `HOLD` over a plain read, `FETCH`, `MOVE`, `CLOSE`: where the transaction runs.
+    Cursor,
+}
+
+/// Whether `AND CHAIN` follows a transaction's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// The next transaction begins at once with the same modes.
+    Chain,
+    /// The session is idle afterwards.
+    NoChain,
+}
+
+/// How long a setting lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Until the session ends (or the transaction rolls back).
+    Session,
+    /// Until the transaction ends.
+    Local,
+}
+
+/// What `DISCARD` throws away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// Everything that belongs to the session.
+    All,
+    /// Cached plans.
+    Plans,
+    /// Cached sequence values.
+    Sequences,
+    /// Temporary tables.
+    Temp,
+}
+
+/// Transaction modes as written; `None` where nothing was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// `ISOLATION LEVEL`.
+    pub isolation: Option<Isolation>,
+    /// `READ ONLY` or `READ WRITE`.
+    pub access: Option<Access>,
+    /// `[NOT] DEFERRABLE`.
+    pub deferrable: Option<Deferrable>,
+}
+
+/// Transaction isolation levels. PostgreSQL treats `READ UNCOMMITTED` as `READ COMMITTED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement has its own snapshot.
+    ReadCommitted,
+    /// One snapshot for the transaction.
+    RepeatableRead,
+    /// Never on a replica: 0A000 there.
+    Serializable,
+}
+
+/// Transaction access modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `READ ONLY`.
+    ReadOnly,
+    /// `READ WRITE`.
+    ReadWrite,
+}
+
+/// `[NOT] DEFERRABLE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deferrable {
+    /// `DEFERRABLE`.
+    Deferrable,
+    /// `NOT DEFERRABLE`.
+    NotDeferrable,
+}
+
+/// Why a statement must run on the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Why {
+    /// INSERT, UPDATE, DELETE, MERGE, TRUNCATE, DML in a CTE, SELECT INTO, COPY FROM.
+    Write,
+    /// CREATE, ALTER, DROP, GRANT, COMMENT, ...
+    Ddl,
+    /// FOR UPDATE, FOR NO KEY UPDATE, FOR SHARE, FOR KEY SHARE.
+    RowLock,
+    /// LOCK TABLE.
+    TableLock,
+    /// nextval, setval, currval, lastval, `SELECT last_value FROM seq`.
+    Sequence,
+    /// Advisory locks: a replica grants them beside the primary's.
+    AdvisoryLock,
+    /// Functions, views and settings that speak of the server they run on.
+    ServerState,
+    /// A built-in function that writes or acts outside the database.
+    VolatileFunction,
+    /// LISTEN, UNLISTEN, NOTIFY, pg_notify.
+    Notification,
+    /// CALL, DO.
+    Procedure,
+    /// VACUUM, ANALYZE, CLUSTER, REINDEX, CHECKPOINT, REFRESH, ALTER SYSTEM ...
+    Maintenance,
+    /// Temporary objects.
+    Temporary,
+    /// Cursors that outlive their transaction.
+    HoldCursor,
+    /// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
+    TwoPhase,
+    /// LOAD, or anything else that leaves unknown state in the server process.
+    SessionState,
+    /// COPY to or from a file or program of the server.
+    ServerFile,
+    /// The lexer or the parser gave up.
+    Unparsable,
+    /// Larger than weir reads as a whole.
+    TooLong,
+}
+
+/// What a successful statement leaves in its session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaves {
+    /// Settings it changed, in order.
+    pub settings: Box<[Setting]>,
+    /// State that cannot be moved to another connection.
+    pub pin: Option<Pin>,
+}
+
+/// One changed setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The setting's name in lower case; `role` and `session_authorization` included.
+    pub name: Box<str>,
+    /// The value as SQL text that may follow `SET name TO`: a quoted literal, a list of them, a number, `DEFAULT`.
+    pub value: Box<str>,
+    /// How long it lives.
+    pub scope: Scope,
+}
+
+/// Why a session keeps its backend connection: state lives there that cannot be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pin {
+    /// A temporary table or another temporary object.
+    Temporary,
+    /// LISTEN.
+    Listen,
+    /// A session-level advisory lock.
+    AdvisoryLock,
+    /// A cursor WITH HOLD.
+    HoldCursor,
+    /// SQL-level PREPARE.
+    SqlPrepare,
+    /// LOAD.
+    Load,
+    /// set_config with a name or value that is not a literal.
+    DynamicSetting,
+    /// currval or lastval: their values live in the connection that drew them.
+    Sequence,
+    /// A statement too long to be carried to another connection.
+    LongStatement,
+    /// Anything else that is known to leave state, or not known not to.
+    Unknown,
+}
+
+/// What a leading comment `/* weir: ... */` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// `primary`, `replica`, `auto`.
+    pub target: Option<Target>,
+    /// `consistency=...`.
+    pub consistency: Option<Consistency>,
+    /// `max_staleness=...`.
+    pub max_staleness: Option<Duration>,
+}
+
+/// Where a request may be sent, as an operator or an application says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The router decides.
+    #[default]
+    Auto,
+    /// Always the primary.
+    Primary,
+    /// A replica whenever one can run it.
+    Replica,
+}
+
+/// How fresh a replica must be to serve a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// Not older than the maximal staleness.
+    Eventual,
+    /// Holds this session's own writes.
+    Session,
+    /// Holds every session's writes to the relations that the read touches.
+    #[default]
+    Global,
+    /// Holds everything committed before the read arrived.
+    Strong,
+}
+
+impl Verdict {
+    /// The verdict for what cannot be read: everything unknown, so the primary.
+    pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
+        let statement = Statement {
+            kind: Kind::Primary(why),
+            functions: Box::default(),
+            reads: Box::default(),
+            writes: Box::default(),
+            leaves: Leaves::default(),
+        };
+        Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
+    }
+}
