@@ -8,6 +8,16 @@ pub mod config;
 
 pub mod error;
 
+pub mod wire;
+
+pub mod net;
+
+pub mod users;
+
+pub mod frontend;
+
+pub mod backend;
+
 pub mod sql;
 
 pub mod router;
