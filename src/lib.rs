@@ -8,10 +8,22 @@ pub mod config;
 
 pub mod error;
 
+pub mod wire;
+
+pub mod net;
+
+pub mod users;
+
+pub mod frontend;
+
+pub mod backend;
+
 pub mod sql;
 
 pub mod router;
 
 pub mod cluster;
 
-pub mod wire;
+pub mod pool;
+
+pub mod session;

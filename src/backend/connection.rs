@@ -16,17 +16,16 @@ use crate::cluster::topology::ServerId;
 use crate::net::Stream;
 use crate::net::buffer::poll_fill;
 use crate::wire::scan::{Stop, run};
+use crate::wire::startup::{CancelKey, Parameter};
 use crate::wire::tag::server;
 
-/// What a server's cancel request needs to name this connection.
+/// Which connection this is.
 #[derive(Debug)]
-pub struct CancelKey {
-    /// Which server.
+pub struct Key {
+    /// Its server.
     pub server: ServerId,
-    /// The backend process.
-    pub pid: i32,
-    /// Its secret.
-    pub secret: Box<[u8]>,
+    /// What cancels what runs on it; some servers (poolers in front of them) give none.
+    pub cancel: Option<CancelKey>,
 }
 
 /// A backend connection that has logged in.
@@ -38,13 +37,17 @@ pub struct Backend {
     /// Bytes for the server that have not been written yet.
     pub outbox: BytesMut,
     /// Which server, and how to cancel what runs here.
-    pub key: Arc<CancelKey>,
+    pub key: Arc<Key>,
+    /// ParameterStatus as reported at login.
+    pub parameters: Vec<Parameter>,
     /// The statements it holds.
     pub prepared: Prepared,
     /// Serial of the unnamed statement it holds; `None` when unknown or none.
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.
     pub settings: Settings,
+    /// Its number in its pool.
+    pub serial: u32,
     /// When it was opened.
     pub opened: Instant,
     /// When it was last checked in.
@@ -53,15 +56,17 @@ pub struct Backend {
 
 impl Backend {
     /// Takes over a connection after its login.
-    pub fn new(login: Login, server: ServerId, statements: usize, now: Instant) -> Self {
+    pub fn new(login: Login, server: ServerId, serial: u32, statements: usize, now: Instant) -> Self {
         Self {
             stream: login.stream,
-            inbox: BytesMut::new(),
+            inbox: login.received,
             outbox: BytesMut::new(),
-            key: Arc::new(CancelKey { server, pid: login.pid, secret: login.secret.as_ref().into() }),
+            key: Arc::new(Key { server, cancel: login.key }),
+            parameters: login.parameters,
             prepared: Prepared::new(statements),
             unnamed: None,
             settings: Settings::default(),
+            serial,
             opened: now,
             idle_since: now,
         }

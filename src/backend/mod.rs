@@ -1,15 +1,17 @@
 //! The servers' side: logging in to a server, one connection's state, and the replies it owes. Knows no sessions.
 
-pub mod cancel;
+mod cancel;
 
-pub mod connection;
+mod connection;
 
 pub mod ledger;
 
-pub mod login;
+mod login;
 
 pub mod prepared;
 
 pub mod settings;
 
-pub use connection::Backend;
+pub use cancel::cancel;
+pub use connection::{Backend, Key};
+pub use login::{Credentials, Login, log_in, log_in_over};

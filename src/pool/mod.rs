@@ -20,9 +20,8 @@ pub use lease::Lease;
 pub use pool::{Counts, Pool};
 use slots::Slots;
 
-use crate::backend::login::Account;
 use crate::cluster::topology::ServerId;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 
 /// Names a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +32,13 @@ pub struct PoolKey {
     pub database: Arc<str>,
     /// The user towards the server.
     pub user: Arc<str>,
+}
+
+/// As whom a pool logs in; the database and the user are the key's.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The password towards the server; none when it trusts weir.
+    pub password: Option<Secret>,
 }
 
 /// What a pool does not decide itself.

@@ -1,16 +1,16 @@
 //! One pool: idle connections, those who wait for one, and the opening of new ones.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::slots::Slots;
-use super::{Events, Lease, Limits, PoolKey};
-use crate::backend::Backend;
-use crate::backend::login::{self, Account};
+use super::{Account, Events, Lease, Limits, PoolKey};
 use crate::backend::settings::Settings;
+use crate::backend::{Backend, Credentials, log_in};
 use crate::error::{Error, Result};
 
 /// Everything a pool is made of.
@@ -30,6 +30,8 @@ pub(super) struct Setup {
 pub struct Pool {
     setup: Setup,
     state: Mutex<State>,
+    /// Connections opened so far.
+    opened: AtomicU32,
     me: Weak<Pool>,
 }
 
@@ -66,7 +68,7 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     pub(super) fn new(setup: Setup) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { setup, state: Mutex::default(), me: me.clone() })
+        Arc::new_cyclic(|me| Self { setup, state: Mutex::default(), opened: AtomicU32::new(0), me: me.clone() })
     }
 
     /// What the pool is for.
@@ -205,11 +207,18 @@ impl Pool {
         tokio::spawn(async move {
             let setup = &pool.setup;
             let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
-            let result = login::connect(&setup.host, setup.port, &setup.account, deadline).await;
+            let credentials = Credentials {
+                user: &setup.key.user,
+                password: setup.account.password.as_ref(),
+                database: &setup.key.database,
+                parameters: &[],
+            };
+            let result = log_in(&setup.host, setup.port, &credentials, deadline).await;
             let (outcome, backend) = match result {
                 Ok(login) => {
                     let statements = setup.limits.statements;
-                    let backend = Backend::new(login, setup.key.server, statements, Instant::now());
+                    let serial = pool.opened.fetch_add(1, Ordering::Relaxed);
+                    let backend = Backend::new(login, setup.key.server, serial, statements, Instant::now());
                     (Ok(()), Some(Box::new(backend)))
                 }
                 Err(error) => (Err(error), None),

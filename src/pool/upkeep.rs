@@ -31,7 +31,7 @@ fn tend(pool: &Pool, now: Instant) {
     pool.close_where(|backend, left| {
         let idle = now.saturating_duration_since(backend.idle_since);
         let age = now.saturating_duration_since(backend.opened);
-        age >= jittered(limits.lifetime, backend.key.pid)
+        age >= jittered(limits.lifetime, backend.serial)
             || (left > limits.min_idle && idle >= limits.idle_timeout)
             || !backend.is_alive()
     });
@@ -42,8 +42,8 @@ fn tend(pool: &Pool, now: Instant) {
 }
 
 /// A lifetime up to a tenth shorter, different for each connection: what was opened together is not closed together.
-fn jittered(lifetime: Duration, pid: i32) -> Duration {
-    let share = pid.unsigned_abs().wrapping_mul(2_654_435_761) >> 16 & 0xff;
+fn jittered(lifetime: Duration, serial: u32) -> Duration {
+    let share = serial.wrapping_mul(2_654_435_761) >> 16 & 0xff;
     lifetime - lifetime / 10 * share / 256
 }
 
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn lifetimes_differ_and_stay_within_a_tenth() {
         let lifetime = Duration::from_secs(1000);
-        let all: Vec<_> = (1..100).map(|pid| jittered(lifetime, pid)).collect();
+        let all: Vec<_> = (1..100).map(|serial| jittered(lifetime, serial)).collect();
         assert!(all.iter().all(|l| *l <= lifetime && *l >= lifetime * 9 / 10));
         assert!(all.iter().max().unwrap().abs_diff(*all.iter().min().unwrap()) > lifetime / 20);
     }

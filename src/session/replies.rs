@@ -178,7 +178,7 @@ impl Replies {
                 action
             }
             server::COPY_IN => {
-                let action = self.take(head.tag, watcher)?;
+                self.take(head.tag, watcher)?;
                 if self.ledger.copy_in() == CopyIn::Open {
                     self.flow = Flow::CopyIn;
                 }

@@ -1,13 +1,17 @@
 //! The protocol's bytes: framing, the few message heads that weir looks into, and the messages it writes itself.
 //!
-//! Pure: no socket, no clock. Message formats: PostgreSQL manual, chapter "Frontend/Backend Protocol",
-//! section "Message Formats".
+//! Pure: no socket, no clock. PostgreSQL manual, chapter "Frontend/Backend Protocol":
+//! <https://www.postgresql.org/docs/current/protocol.html>.
 
 pub mod frame;
+
+pub mod reply;
 
 pub mod request;
 
 pub mod scan;
+
+pub mod startup;
 
 pub mod tag;
 
@@ -33,15 +37,6 @@ impl TxStatus {
             b'T' => Some(Self::Open),
             b'E' => Some(Self::Failed),
             _ => None,
-        }
-    }
-
-    /// The byte in `ReadyForQuery`.
-    pub fn as_byte(self) -> u8 {
-        match self {
-            Self::Idle => b'I',
-            Self::Open => b'T',
-            Self::Failed => b'E',
         }
     }
 }
