@@ -13,3 +13,5 @@ pub mod sql;
 pub mod router;
 
 pub mod cluster;
+
+pub mod telemetry;
