@@ -15,3 +15,5 @@ pub mod router;
 pub mod cluster;
 
 pub mod telemetry;
+
+pub mod admin;

@@ -3,3 +3,5 @@
 pub mod log;
 
 pub mod metrics;
+
+mod registry;
