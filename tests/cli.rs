@@ -1,5 +1,7 @@
 //! The command line, run as a process: what it prints, where, and with which exit code.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -1,5 +1,7 @@
 //! docs/metrics.md lists exactly the metrics that there are.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use std::collections::HashSet;
 
 use weir::telemetry::metrics::{Metrics, RequestLabels, Row};

@@ -1,6 +1,8 @@
 //! The commented proxy.toml stays in step with the code: it loads, its commented defaults are the defaults, its
 //! examples work, and it names every setting that there is.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 

@@ -176,7 +176,7 @@ impl<'r> Section<'r> {
     }
 }
 
-/// Where a value or, for a table that several sources made, something in it was written.
+/// Where a value was written or, for a table that only the environment made, something in it.
 fn first_place(value: &Value) -> Place {
     match (&value.kind, source::place(value)) {
         (ValueKind::Table(table), Place::File) => table.values().next().map_or(Place::File, first_place),

@@ -31,12 +31,20 @@ pub(super) fn layered(
 ) -> Result<Map<String, Value>, Mistakes> {
     let toml = parse(file, text)?;
     let overrides = overrides(environment, mistakes);
-    let tree = config::Config::builder().add_source(Layer(toml)).add_source(Layer(overrides)).build();
-    match tree.map(|tree| tree.cache.kind) {
-        Ok(ValueKind::Table(root)) => Ok(root),
-        Ok(_) => Err(Mistakes::unreadable(file, "not a table".to_owned())),
-        Err(error) => Err(Mistakes::unreadable(file, error.to_string())),
+    let layers = config::Config::builder().add_source(Layer(toml.clone())).add_source(Layer(overrides));
+    let ValueKind::Table(mut root) =
+        layers.build().map_err(|error| Mistakes::unreadable(file, error.to_string()))?.cache.kind
+    else {
+        return Err(Mistakes::unreadable(file, "not a table".to_owned()));
+    };
+    // Merging tables, config drops their origin. A section's is where the file has it.
+    for (key, section) in &mut root {
+        if let (None, Some(written)) = (section.origin(), toml.get(key)) {
+            let origin = written.origin().map(str::to_owned);
+            *section = Value::new(origin.as_ref(), std::mem::take(&mut section.kind));
+        }
     }
+    Ok(root)
 }
 
 /// Where a value was written.

@@ -11,6 +11,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGau
 
 use super::registry::Register;
 pub use super::registry::Row;
+use crate::cluster::topology::{Health, Role, Server};
 
 /// Time that a person waits for: from a cached point read to a report.
 const QUERY_SECONDS: &[f64] = &[
@@ -307,11 +308,13 @@ impl Metrics {
         set(&self.backend.waiting, &[server], waiting);
     }
 
-    /// Sets what a server is. `role` is `primary`, `replica` or `unknown`.
-    pub fn set_server(&self, server: &str, role: &str, up: bool) {
-        set(&self.backend.up, &[server], usize::from(up));
-        for each in ["primary", "replica", "unknown"] {
-            set(&self.backend.role, &[server, each], usize::from(each == role));
+    /// Sets what a server is and whether it answers.
+    pub fn set_server(&self, server: &Server) {
+        let name: &str = &server.name;
+        set(&self.backend.up, &[name], usize::from(server.health == Health::Up));
+        let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
+        for (role, label) in roles {
+            set(&self.backend.role, &[name, label], usize::from(server.role == role));
         }
     }
 
@@ -358,7 +361,11 @@ fn set(family: &IntGaugeVec, labels: &[&str], value: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+    use crate::cluster::topology::ServerId;
 
     fn metrics() -> Metrics {
         Metrics::new(RequestLabels { routes: &["primary", "replica"], reasons: &["write", "read", "hint"] })
@@ -382,26 +389,37 @@ mod tests {
     #[test]
     fn hooks_bring_figures_up_to_date_at_each_scrape() {
         let metrics = metrics();
-        let total = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(3));
+        let total = Arc::new(AtomicU64::new(3));
         let counted = total.clone();
         metrics.before_scrape(move |m| {
-            raise_to(&m.verdict_cache_hits, counted.load(std::sync::atomic::Ordering::Relaxed));
+            raise_to(&m.verdict_cache_hits, counted.load(Ordering::Relaxed));
         });
         assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 3\n"));
-        total.store(8, std::sync::atomic::Ordering::Relaxed);
+        total.store(8, Ordering::Relaxed);
         assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"));
-        total.store(2, std::sync::atomic::Ordering::Relaxed);
+        total.store(2, Ordering::Relaxed);
         assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"), "a counter never falls");
     }
 
     #[test]
     fn a_server_has_one_role_at_a_time() {
         let metrics = metrics();
-        metrics.set_server("a", "replica", true);
-        metrics.set_server("a", "primary", true);
+        let mut server = Server {
+            id: ServerId(0),
+            name: "a".into(),
+            weight: 1,
+            role: Role::Replica,
+            health: Health::Up,
+            load: Arc::default(),
+        };
+        metrics.set_server(&server);
+        server.role = Role::Primary;
+        server.health = Health::Down;
+        metrics.set_server(&server);
         let text = metrics.render();
         assert!(text.contains(r#"weir_server_role{role="primary",server="a"} 1"#), "{text}");
         assert!(text.contains(r#"weir_server_role{role="replica",server="a"} 0"#), "{text}");
+        assert!(text.contains(r#"weir_server_up{server="a"} 0"#), "{text}");
     }
 
     #[test]
