@@ -129,7 +129,14 @@ fn what_contradicts_itself_is_a_mistake() {
         ("[[servers]]\nhost = \"db3\"\nname = \"db1:5432\"\n", "servers[2].name: another server is called"),
         ("[[users]]\nname = \"app\"\nauth = \"trust\"\n", "users[1].name: another user is called"),
         ("[[databases]]\nname = \"a\"\n[[databases]]\nname = \"a\"\n", "databases[1].name: another database"),
-        ("[[listeners]]\naddress = \"127.0.0.1:6432\"\n", "listeners[0].address: is the address of [listen]"),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:6432\"\n",
+            "listeners[0].address: clients are listened for at this",
+        ),
+        (
+            "[[listeners]]\naddress = \"[::1]:1\"\n[[listeners]]\naddress = \"[::1]:1\"\n",
+            "listeners[1].address: clients are listened for at this",
+        ),
         ("[metrics]\naddress = \"127.0.0.1:6432\"\n", "metrics.address: clients are listened for at this"),
         ("[metrics]\n", "line 9: metrics.address: is missing"),
         ("[pool]\nsize = 20\ntotal = 10\n", "pool.total: is 10, less than size, which is 20"),
@@ -213,8 +220,7 @@ fn mistakes_in_the_environment_name_the_variable() {
         ("WEIR__ROUTING__READ_FUNCTIONS", "a,b"),
         ("WEIR_LOG", "weir=loud"),
     ];
-    let mut found = mistakes("variables", MINIMAL, &environment);
-    found.sort();
+    let found = mistakes("variables", MINIMAL, &environment);
     let expected = [
         "WEIR_LOG: log.filter: ",
         "WEIR__LISTEN: expected WEIR__SECTION__KEY, such as WEIR__POOL__SIZE",
@@ -223,9 +229,6 @@ fn mistakes_in_the_environment_name_the_variable() {
         "WEIR__ROUTING__READ_FUNCTIONS: routing.read_functions: a list cannot be set from the environment",
         "WEIR__SERVERS__0__PORT: [[servers]] is a list",
     ];
-    found.sort_by_key(|line| line.replace('_', "~"));
-    let mut expected = expected.to_vec();
-    expected.sort_by_key(|line| line.replace('_', "~"));
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(expected), "found {found}\nexpected {expected}");
@@ -288,7 +291,7 @@ fn each_secret_is_given_once_and_can_be_had() {
         ("auth = \"trust\"\npassword = \"p\"", "users[0].password: is never asked for with auth = \"trust\""),
         (
             "password = \"p\"\nserver_password = \"p\"\nserver_password_env = \"PW\"",
-            "users[0].server_password_env: the server's password is given already",
+            "users[0].server_password_env: server_password is given already",
         ),
         ("password_env = \"NOT_SET\"", "the environment variable NOT_SET is not set"),
         ("password_env = \"NOTHING\"", "the environment variable NOTHING is empty"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use config::Value;
 use tracing_subscriber::EnvFilter;
 
-use super::kinds::{address, count, duration, duration_or_off, list, regex, size, text, word};
+use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
 use super::section::{Report, Section};
 use super::users::{Surroundings, user};
 use super::{
@@ -73,7 +73,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));
         user(entry, around, &mut names)
     });
-    if !root.has("users") {
+    if users.is_empty() {
         root.note("users", "at least one [[users]] entry is needed: nobody could log in");
     }
     Config {
@@ -94,7 +94,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
 
 fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
     let main = |s: &mut Section| {
-        let address = s.read("address", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6432)));
+        let address = s.read("address", kinds::address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6432)));
         let clients = Clients {
             limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
             login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
@@ -104,30 +104,25 @@ fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
     };
     let (address, clients) = root.section("listen", main);
     let mut listeners = vec![Listener { address, target: Target::Auto }];
-    let further = root.list("listeners", |entry| further_listener(entry, address));
-    listeners.extend(further.into_iter().flatten());
+    root.list("listeners", |entry| {
+        let address = entry.require("address", kinds::address);
+        let target = entry.read("target", target).unwrap_or_default();
+        if address.is_some_and(|address| taken(&listeners, address)) {
+            entry.note("address", "clients are listened for at this address already");
+        }
+        listeners.extend(address.map(|address| Listener { address, target }));
+    });
     (listeners, clients)
 }
 
-fn further_listener(entry: &mut Section, main: SocketAddr) -> Option<Listener> {
-    if !entry.has("address") {
-        entry.note("address", "is missing");
-    }
-    let address = entry.read("address", address);
-    // Port 0 lets the system choose, so two of them do not meet.
-    if address == Some(main) && main.port() != 0 {
-        entry.note("address", "is the address of [listen] already");
-    }
-    let target = entry.read("target", target).unwrap_or_default();
-    address.map(|address| Listener { address, target })
+/// Whether an address is listened on already. Port 0 lets the system choose, so two of them do not meet.
+fn taken(listeners: &[Listener], address: SocketAddr) -> bool {
+    address.port() != 0 && listeners.iter().any(|listener| listener.address == address)
 }
 
 fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {
-    if !s.has("address") {
-        s.note("address", "is missing");
-    }
-    let address = s.read("address", address);
-    if listeners.iter().any(|listener| Some(listener.address) == address && listener.address.port() != 0) {
+    let address = s.require("address", kinds::address);
+    if address.is_some_and(|address| taken(listeners, address)) {
         s.note("address", "clients are listened for at this address already");
     }
     address
@@ -160,11 +155,11 @@ fn servers(root: &mut Section) -> Vec<Server> {
         server
     });
     let fixed = |role| servers.iter().filter(|server| server.role == role).count();
-    if !root.has("servers") {
+    if servers.is_empty() {
         root.note("servers", "at least one [[servers]] entry is needed");
     } else if fixed(RoleSetting::Primary) > 1 {
         root.note("servers", "only one can have role = \"primary\"");
-    } else if !servers.is_empty() && fixed(RoleSetting::Replica) == servers.len() {
+    } else if fixed(RoleSetting::Replica) == servers.len() {
         root.note("servers", "all have role = \"replica\", so no write could ever run");
     }
     servers
@@ -173,7 +168,7 @@ fn servers(root: &mut Section) -> Vec<Server> {
 fn server(entry: &mut Section) -> Server {
     const ROLES: [(&str, RoleSetting); 3] =
         [("auto", RoleSetting::Auto), ("primary", RoleSetting::Primary), ("replica", RoleSetting::Replica)];
-    let host = entry.require("host", text);
+    let host = entry.require("host", text).unwrap_or_default();
     let port =
         entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
     let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
@@ -191,7 +186,7 @@ fn server(entry: &mut Section) -> Server {
 fn databases(root: &mut Section) -> Vec<Database> {
     let mut names = HashSet::new();
     root.list("databases", |entry| {
-        let name = entry.require("name", text);
+        let name = entry.require("name", text).unwrap_or_default();
         if !name.is_empty() && !names.insert(name.clone()) {
             entry.note("name", format!("another database is called {name:?} already"));
         }
@@ -268,7 +263,7 @@ fn rule(entry: &mut Section) -> Rule {
         application_name: entry.read("application_name", text),
         table: entry.read("table", name),
         statement: entry.read("statement", regex),
-        target: entry.require("target", target),
+        target: entry.require("target", target).unwrap_or_default(),
     }
 }
 

@@ -51,17 +51,21 @@ pub struct Mistakes {
 impl Mistakes {
     /// Mistakes in file order: those of the file by line, then those of the environment, then what is missing.
     pub(super) fn new(file: &Path, mut list: Vec<Mistake>) -> Self {
-        list.sort_by_key(|mistake| match &mistake.place {
-            Place::Line(line) => (0, *line),
-            Place::Variable(_) => (1, 0),
-            Place::File => (2, 0),
-        });
+        list.sort_by(|a, b| order(&a.place).cmp(&order(&b.place)));
         Self { file: file.to_owned(), list }
     }
 
     /// The single mistake of a file that cannot be read.
     pub(super) fn unreadable(file: &Path, problem: String) -> Self {
         Self::new(file, vec![Mistake { key: String::new(), problem, place: Place::File }])
+    }
+}
+
+fn order(place: &Place) -> (u8, usize, &str) {
+    match place {
+        Place::Line(line) => (0, *line, ""),
+        Place::Variable(name) => (1, 0, name),
+        Place::File => (2, 0, ""),
     }
 }
 

@@ -77,16 +77,16 @@ impl<'r> Section<'r> {
         kind(&value).map_err(|problem| self.note(key, problem)).ok()
     }
 
-    /// One value that has no default.
-    pub(super) fn require<T: Default>(
+    /// One value that has no default: `None` only after a mistake was noted.
+    pub(super) fn require<T>(
         &mut self,
         key: &'static str,
         kind: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> T {
+    ) -> Option<T> {
         if !self.rest.contains_key(key) {
             self.note(key, "is missing");
         }
-        self.read(key, kind).unwrap_or_default()
+        self.read(key, kind)
     }
 
     /// A section that may be absent: then every key in it is.

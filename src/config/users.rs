@@ -32,8 +32,14 @@ const PASSWORD: SecretKeys =
 const SERVER_PASSWORD: SecretKeys =
     SecretKeys { plain: "server_password", file: "server_password_file", variable: "server_password_env" };
 
+impl SecretKeys {
+    fn all(&self) -> [&'static str; 3] {
+        [self.plain, self.file, self.variable]
+    }
+}
+
 /// `auth = "..."`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Auth {
     Scram,
     Trust,
@@ -41,22 +47,24 @@ enum Auth {
 
 /// One user. Names are unique, which `names` sees to.
 pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashSet<String>) -> User {
-    let name = entry.require("name", text);
+    let name = entry.require("name", text).unwrap_or_default();
     if !name.is_empty() && !names.insert(name.clone()) {
         entry.note("name", format!("another user is called {name:?} already"));
     }
     let auth = entry.read("auth", word(&[("scram-sha-256", Auth::Scram), ("trust", Auth::Trust)]));
+    let auth = auth.unwrap_or(Auth::Scram);
+    check_proof(entry, auth);
+    only_one(entry, &SERVER_PASSWORD.all());
+
     let password = one_secret(entry, &PASSWORD, around);
     let verifier = entry.read("verifier", verifier);
-    check_proof(entry, auth.unwrap_or(Auth::Scram));
-
     let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
     User {
-        credential: match (verifier, password) {
-            (Some(verifier), _) => Credential::Verifier(verifier),
-            (None, Some(password)) => Credential::Password(password),
-            // Anything but `auth = "trust"` is a mistake by now, and what has a mistake is never run.
-            (None, None) => Credential::Trust,
+        credential: match (auth, verifier, password) {
+            (Auth::Trust, _, _) => Credential::Trust,
+            (Auth::Scram, None, Some(password)) => Credential::Password(password),
+            // Without any proof a mistake was noted, and this is never run; if it were, nothing would match it.
+            (Auth::Scram, verifier, _) => Credential::Verifier(verifier.unwrap_or_else(|| Secret::new(""))),
         },
         server_user: entry.read("server_user", text).unwrap_or_else(|| name.clone()).into(),
         name: name.into(),
@@ -69,33 +77,28 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashS
 
 /// Exactly one proof with SCRAM, none with trust: a password that is never asked for would deceive who reads it.
 fn check_proof(entry: &Section, auth: Auth) {
-    let proofs = [PASSWORD.plain, PASSWORD.file, PASSWORD.variable, "verifier"];
-    let given: Vec<_> = proofs.into_iter().filter(|key| entry.has(key)).collect();
-    match (auth, &given[..]) {
-        (Auth::Scram, []) => {
-            entry.note_whole(format!("needs one of {}, or auth = \"trust\"", proofs.join(", ")))
+    let [plain, file, variable] = PASSWORD.all();
+    let proofs = [plain, file, variable, "verifier"];
+    match auth {
+        Auth::Scram if !proofs.iter().any(|key| entry.has(key)) => {
+            entry.note_whole(format!("needs one of {}, or auth = \"trust\"", proofs.join(", ")));
         }
-        (Auth::Scram, [_]) | (Auth::Trust, []) => {}
-        (Auth::Scram, [first, others @ ..]) => {
-            others
-                .iter()
-                .for_each(|key| entry.note(key, format!("{first} is given already; only one can hold")));
-        }
-        (Auth::Trust, keys) => keys.iter().for_each(|key| {
+        Auth::Scram => only_one(entry, &proofs),
+        Auth::Trust => proofs.into_iter().filter(|key| entry.has(key)).for_each(|key| {
             entry.note(key, "is never asked for with auth = \"trust\"; for the servers, say server_password");
         }),
     }
 }
 
-/// A secret given in one of three ways. Given in several, the extra ones are mistakes.
-fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
-    if keys.plain == SERVER_PASSWORD.plain {
-        let given = [keys.plain, keys.file, keys.variable].into_iter().filter(|key| entry.has(key));
-        let extra: Vec<_> = given.skip(1).collect();
-        extra
-            .iter()
-            .for_each(|key| entry.note(key, "the server's password is given already; only one can hold"));
+fn only_one(entry: &Section, keys: &[&'static str]) {
+    let mut given = keys.iter().filter(|key| entry.has(key));
+    if let Some(first) = given.next() {
+        given.for_each(|key| entry.note(key, format!("{first} is given already; only one can hold")));
     }
+}
+
+/// A secret that is given in one of three ways, or not at all.
+fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
     let plain = entry.read(keys.plain, secret);
     let file = entry.read(keys.file, |value| from_file(value, around.file));
     let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
