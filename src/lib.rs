@@ -16,14 +16,20 @@ pub mod users;
 
 pub mod frontend;
 
-pub mod backend;
+pub mod session;
 
 pub mod sql;
 
 pub mod router;
 
-pub mod cluster;
-
 pub mod pool;
 
-pub mod session;
+pub mod backend;
+
+pub mod cluster;
+
+pub mod telemetry;
+
+pub mod admin;
+
+pub mod server;
