@@ -139,7 +139,7 @@ impl Catalogs {
 
     async fn keep_fresh(self: Arc<Self>, database: Arc<str>, login: Login, changed: Arc<Notify>) {
         loop {
-            let generation = self.lock().get(&database).map(|entry| entry.generation);
+            let Some(generation) = self.generation(&database) else { return };
             let wait = match self.load(&database, &login).await {
                 Ok(catalog) => {
                     self.publish(&database, generation, catalog);
@@ -178,11 +178,15 @@ impl Catalogs {
     }
 
     /// Publishes what was read, unless the catalog has changed since the reading began.
-    fn publish(&self, database: &Arc<str>, read_at: Option<u64>, catalog: Catalog) {
+    fn publish(&self, database: &Arc<str>, read_at: u64, catalog: Catalog) {
         let wanted = self.lock();
-        if wanted.get(database).map(|entry| entry.generation) == read_at {
+        if wanted.get(database).is_some_and(|entry| entry.generation == read_at) {
             self.replace(database, Some(catalog));
         }
+    }
+
+    fn generation(&self, database: &str) -> Option<u64> {
+        self.lock().get(database).map(|entry| entry.generation)
     }
 
     fn replace(&self, database: &Arc<str>, catalog: Option<Catalog>) {
@@ -241,5 +245,54 @@ impl From<tokio_postgres::Error> for Failure {
             Some(code) if control::is_login_refused(code) => Failure::Refused(words(&error)),
             _ => Failure::Failed(words(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::topology::Topology;
+    use crate::sql::Name;
+
+    /// Catalogs with one wanted database, and nobody who loads it.
+    fn catalogs() -> (Catalogs, Arc<str>) {
+        let catalogs = Catalogs::new(Arc::new(Monitor::new(Topology::default())), &[], RETRY);
+        let database: Arc<str> = "app".into();
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let wanted = Wanted { generation: 0, changed: Arc::default(), task };
+        catalogs.lock().insert(database.clone(), wanted);
+        (catalogs, database)
+    }
+
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.add_function("public", "total", Volatility::ReadOnly);
+        catalog
+    }
+
+    fn total(catalogs: &Catalogs) -> Option<Volatility> {
+        catalogs.of("app")?.function(&Name { schema: None, name: "total".into() })
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_change_is_not_published() {
+        let (catalogs, database) = catalogs();
+        let before = catalogs.generation("app").unwrap();
+        catalogs.stale("app");
+        catalogs.publish(&database, before, catalog());
+        assert_eq!(total(&catalogs), None);
+        catalogs.publish(&database, before + 1, catalog());
+        assert_eq!(total(&catalogs), Some(Volatility::ReadOnly));
+        catalogs.stale("app");
+        assert_eq!(total(&catalogs), None);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_nobody_wants_is_not_published() {
+        let (catalogs, database) = catalogs();
+        catalogs.close();
+        catalogs.publish(&database, 0, catalog());
+        catalogs.stale("app");
+        assert!(catalogs.of("app").is_none());
     }
 }

@@ -4,7 +4,7 @@
 //! SQL uses must not be redirected by a user's schema), every statement has a timeout, and they say who they are.
 
 use std::error::Error as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,10 +67,14 @@ impl Connect for Dial {
     fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
         let config = config.clone();
         Box::pin(async move {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, mut connection) = config.connect(NoTls).await?;
             let driver = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error = words(&error), "control connection ended");
+                // Awaiting the connection itself would log every notice.
+                while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                    if let Err(error) = message {
+                        tracing::debug!(error = words(&error), "control connection ended");
+                        return;
+                    }
                 }
             });
             Ok((client, driver))

@@ -44,14 +44,19 @@ struct Report {
 }
 
 impl Monitor {
+    /// Knows what `topology` says, and watches nothing yet.
+    pub(super) fn new(topology: Topology) -> Self {
+        Self {
+            suspicions: topology.servers.iter().map(|_| Notify::new()).collect(),
+            current: ArcSwap::from_pointee(topology),
+            changes: watch::Sender::new(()),
+        }
+    }
+
     /// Starts the tasks on the current runtime; they run until they are aborted.
     pub(crate) fn start(config: &Config, login: &Login) -> (Arc<Self>, Vec<AbortHandle>) {
         let roster = Roster::new(&config.servers);
-        let monitor = Arc::new(Self {
-            current: ArcSwap::from_pointee(roster.topology()),
-            changes: watch::Sender::new(()),
-            suspicions: config.servers.iter().map(|_| Notify::new()).collect(),
-        });
+        let monitor = Arc::new(Self::new(roster.topology()));
         let (reports, inbox) = mpsc::channel(config.servers.len().max(1));
         let mut tasks = vec![tokio::spawn(conclude(monitor.clone(), roster, inbox)).abort_handle()];
         for (index, server) in config.servers.iter().enumerate() {

@@ -66,6 +66,8 @@ pub(crate) enum Failure {
 /// Asks one server, again and again.
 #[derive(Debug)]
 pub(crate) struct Probe {
+    /// The server's name, for the log.
+    server: Arc<str>,
     /// One idle connection; a second one while the first is checked against a new one.
     pool: Pool,
     limit: Duration,
@@ -80,7 +82,7 @@ impl Probe {
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =
             Pool::builder(manager).max_size(2).build().expect("a pool without timeouts needs no runtime");
-        Self { pool, limit: health.timeout, question: Question::Full }
+        Self { server: server.name.clone(), pool, limit: health.timeout, question: Question::Full }
     }
 
     /// Asks once. Not cancel safe: a connection dropped in the middle of a question would be taken for idle.
@@ -113,6 +115,8 @@ impl Probe {
     }
 
     async fn connection(&self, deadline: Instant) -> Result<Object, Failure> {
+        // deadpool would warn of a connection that the server has closed; the probe's outcome says all there is.
+        self.pool.retain(|client, _| !client.is_closed());
         match timeout_at(deadline, self.pool.get()).await {
             Ok(Ok(object)) => Ok(object),
             Ok(Err(PoolError::Backend(error))) => Err(Failure::of(&error)),
@@ -143,7 +147,11 @@ impl Probe {
             match object.query_typed_one(FULL, &[]).await {
                 Ok(row) => return facts(&row),
                 Err(error) if is_forbidden(&error) => {
-                    tracing::info!(error = words(&error), "a server does not tell its timeline");
+                    tracing::info!(
+                        server = &*self.server,
+                        error = words(&error),
+                        "server does not tell its timeline"
+                    );
                     self.question = Question::Bare;
                 }
                 Err(error) => return Err(error),
