@@ -30,6 +30,13 @@ fn watch(servers: &harness::Cluster, interval: Duration) -> Arc<Cluster> {
     Cluster::start(&configuration(servers, interval))
 }
 
+/// The same, for servers that will not answer.
+fn watch_impatiently(servers: &harness::Cluster, interval: Duration) -> Arc<Cluster> {
+    let mut config = configuration(servers, interval);
+    config.health.timeout = Duration::from_secs(1);
+    Cluster::start(&config)
+}
+
 fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Config {
     let server = |index| config::Server {
         name: servers.name(index).into(),
@@ -74,7 +81,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         },
         health: config::Health {
             interval,
-            timeout: Duration::from_secs(2),
+            timeout: PATIENCE,
             database: "app".into(),
             user: "app".into(),
             catalog_interval: HOUR,
@@ -119,6 +126,10 @@ async fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T 
         assert!(Instant::now() < end, "waited in vain for {what}");
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+fn signal(signal: &str, process: &str) {
+    assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
 }
 
 const fn id(server: u16) -> ServerId {
@@ -222,7 +233,7 @@ async fn suspicion_of_a_healthy_server_changes_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_out_after_the_timeout_and_back_when_it_answers() -> Result<()> {
     let servers = harness::Cluster::with(Options::new(1))?;
-    let cluster = watch(&servers, OFTEN);
+    let cluster = watch_impatiently(&servers, OFTEN);
     cluster.first_look().await;
     servers.freeze(1)?;
     let topology = until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
@@ -252,19 +263,31 @@ async fn a_probe_that_hangs_holds_up_nobody_else() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspected_server_must_prove_that_it_takes_new_connections() -> Result<()> {
     let servers = harness::Cluster::with(Options::new(1))?;
-    let cluster = watch(&servers, HOUR);
+    let cluster = watch_impatiently(&servers, HOUR);
     cluster.first_look().await;
     let pid_file = servers.directory().join(servers.name(1)).join("data/postmaster.pid");
     let postmaster = std::fs::read_to_string(pid_file)?.lines().next().unwrap().to_owned();
-    let signal =
-        |signal| Command::new("kill").args([signal, postmaster.as_str()]).status().unwrap().success();
 
-    assert!(signal("-STOP"));
+    signal("-STOP", &postmaster);
     cluster.suspect(id(1));
     until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
-    assert!(signal("-CONT"));
+    signal("-CONT", &postmaster);
     cluster.suspect(id(1));
     until(&cluster, "replica1 to be up", |t| health(t, 1) == Health::Up).await;
+    Ok(())
+}
+
+/// What was asked without an answer stands in front of the next question on the same connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_hangs_is_given_up() -> Result<()> {
+    let servers = harness::Cluster::with(Options::new(0))?;
+    let cluster = watch_impatiently(&servers, OFTEN);
+    cluster.first_look().await;
+    let answer = servers.sql(0, "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir'")?;
+    signal("-STOP", answer.value());
+    until(&cluster, "the probe to time out", |t| health(t, 0) == Health::Down).await;
+    until(&cluster, "the next probe to be answered", |t| health(t, 0) == Health::Up).await;
+    signal("-CONT", answer.value());
     Ok(())
 }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, NoTls, Socket};
 
 use crate::config::{Secret, Server, User};
 
@@ -67,18 +68,20 @@ impl Connect for Dial {
     fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
         let config = config.clone();
         Box::pin(async move {
-            let (client, mut connection) = config.connect(NoTls).await?;
-            let driver = tokio::spawn(async move {
-                // Awaiting the connection itself would log every notice.
-                while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                    if let Err(error) = message {
-                        tracing::debug!(error = words(&error), "control connection ended");
-                        return;
-                    }
-                }
-            });
+            let (client, connection) = config.connect(NoTls).await?;
+            let driver = tokio::spawn(drive(connection));
             Ok((client, driver))
         })
+    }
+}
+
+/// Runs a connection until it ends. Awaiting the connection itself would log every notice.
+async fn drive(mut connection: Connection<Socket, NoTlsStream>) {
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        if let Err(error) = message {
+            tracing::debug!(error = words(&error), "control connection ended");
+            return;
+        }
     }
 }
 
