@@ -410,6 +410,10 @@ mod tests {
             weight: 1,
             role: Role::Replica,
             health: Health::Up,
+            timeline: None,
+            version: None,
+            recovered: None,
+            trouble: None,
             load: Arc::default(),
         };
         metrics.set_server(&server);

@@ -1,0 +1,148 @@
+//! One PostgreSQL server: its files, its process, its first answer.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::client::{Address, Client, Login};
+use crate::daemon::send_signal;
+use crate::scratch::Owner;
+use crate::{Failure, Postgres, Result, wait_for, wait_until};
+
+/// How long a server may take to start or stop, on a machine with better things to do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to stop a server (manual, 19.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, their transactions rolled back: SIGINT.
+    Fast,
+    /// As after a crash, but sessions are told: SIGQUIT.
+    Immediate,
+    /// As when the power fails, with nothing told to anybody: SIGKILL for the server and all its processes.
+    Kill,
+}
+
+/// A server that may be running.
+#[derive(Debug)]
+pub(super) struct Server {
+    name: String,
+    port: u16,
+    directory: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Server {
+    pub(super) fn new(cluster: &Path, index: usize, port: u16) -> Self {
+        let name = if index == 0 { "primary".to_owned() } else { format!("replica{index}") };
+        Self { directory: cluster.join(&name), name, port, child: Mutex::new(None) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    /// The directory of its Unix socket: the cluster's.
+    pub(super) fn sockets(&self) -> &Path {
+        self.directory.parent().unwrap_or(&self.directory)
+    }
+
+    pub(super) fn admin(&self, database: &str) -> Result<Client> {
+        let socket = self.sockets().join(format!(".s.PGSQL.{}", self.port));
+        let login = Login::new("postgres", "").database(database).parameter("application_name", "harness");
+        Client::connect(&Address::Unix(socket), &login)
+    }
+
+    /// Starts it and waits until it answers.
+    pub(super) fn start(&self, postgres: &Postgres, owner: Owner) -> Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let begin = log.metadata()?.len();
+        let mut command = owner.command(&postgres.program("postgres")?);
+        command.arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        *self.child() = Some(command.process_group(0).spawn()?);
+        wait_for(&format!("{} to answer", self.name), PATIENCE, || {
+            if self.pid().is_none() {
+                return Ok(Some(Err(Failure::new(format!(
+                    "{} did not start:\n{}",
+                    self.name,
+                    self.words(begin)
+                )))));
+            }
+            self.admin("postgres").map(|_| Some(Ok(())))
+        })?
+    }
+
+    /// Its process id; none when it does not run.
+    pub(super) fn pid(&self) -> Option<u32> {
+        let mut child = self.child();
+        let running = child.as_mut()?;
+        match running.try_wait() {
+            Ok(None) => Some(running.id()),
+            Ok(Some(_)) | Err(_) => None,
+        }
+    }
+
+    pub(super) fn stop(&self, how: Stop) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        match how {
+            Stop::Fast => send_signal(pid, Signal::INT)?,
+            Stop::Immediate => send_signal(pid, Signal::QUIT)?,
+            Stop::Kill => self.signal_all(Signal::KILL)?,
+        }
+        if !wait_until(PATIENCE, || self.pid().is_none()) {
+            return Err(Failure::new(format!("{} does not stop", self.name)));
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the server and to all its processes; to the server first, so that it starts no others.
+    pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        send_signal(pid, signal)?;
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // One that has ended by now is no failure.
+            let _ = send_signal(child, signal);
+        }
+        Ok(())
+    }
+
+    /// Collects the exit status of a server that somebody else has stopped.
+    pub(super) fn reap(&self) {
+        if let Some(mut child) = self.child().take() {
+            let _ = child.wait();
+        }
+    }
+
+    /// What the log says from this byte on.
+    pub(super) fn words(&self, begin: u64) -> String {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let begin = usize::try_from(begin).unwrap_or(usize::MAX);
+        String::from_utf8_lossy(log.get(begin..).unwrap_or_default()).into_owned()
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

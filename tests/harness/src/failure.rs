@@ -1,0 +1,58 @@
+//! Why something in the harness did not work, in words for the person who reads a failed test.
+
+use std::{error, fmt, io};
+
+use crate::client::ServerError;
+
+/// Shorthand for results with [`Failure`].
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Failure {
+    /// A socket, a file or a process.
+    Io(io::Error),
+    /// The server (or weir) answered with an ErrorResponse.
+    Server(Box<ServerError>),
+    /// Anything else, as one sentence.
+    Other(String),
+}
+
+impl Failure {
+    /// A failure that is one sentence.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self::Other(sentence.into())
+    }
+
+    /// The SQLSTATE, when a server said no.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Server(error) => Some(error.sqlstate()),
+            Self::Io(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Server(error) => error.fmt(f),
+            Self::Other(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
+    }
+}
