@@ -21,7 +21,8 @@ pub trait Watcher {
     /// These replies will never come, in the order in which they were owed.
     fn dropped(&mut self, notes: Vec<Note>);
     /// An ErrorResponse, with the note of the reply that it ends.
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note) -> OnError;
+    /// `holding`: nothing of the request's answer is out.
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError;
     /// A ReadyForQuery for the client.
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus that the client's own request brought about.
@@ -144,7 +145,16 @@ impl Replies {
         let frame = &inbox[at..at + head.len];
         let action = match head.tag {
             server::ERROR => return self.error(head, inbox, outflow, watcher),
-            server::NOTICE => self.ledger.head_action(),
+            server::NOTICE => {
+                let action = self.ledger.head_action();
+                if action == Action::Forward {
+                    // Who raises notices wants them seen while the statement runs.
+                    outflow.pass(head.len);
+                    outflow.release();
+                    return Ok(());
+                }
+                action
+            }
             server::PARAMETER_STATUS => {
                 let action = self.ledger.head_action();
                 if action == Action::Forward {
@@ -222,7 +232,7 @@ impl Replies {
         let frame = &inbox[at..at + head.len];
         let note = self.ledger.head_note().cloned().unwrap_or_default();
         let reply = self.ledger.head();
-        let decision = watcher.failed(frame, self.ledger.head_action(), &note);
+        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.is_holding());
         self.flow = Flow::Query;
         if decision == OnError::Ending {
             outflow.cut(inbox, head.len);

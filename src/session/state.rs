@@ -13,17 +13,24 @@ use super::replies::{OnError, Watcher};
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, Stamp};
 use crate::backend::settings::{Settings, Value};
+use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::TxStatus;
 use crate::wire::scan;
 
 /// What all sessions of one database share.
-#[derive(Debug, Default)]
 pub struct Database {
     ddl: AtomicU64,
+    /// Shapes that a replica refused.
+    pub learned: Learned,
 }
 
 impl Database {
+    /// Nothing has changed yet.
+    pub fn new(learned: Learned) -> Self {
+        Self { ddl: AtomicU64::new(0), learned }
+    }
+
     /// Preparations older than this may be stale.
     pub fn ddl(&self) -> Stamp {
         Stamp(self.ddl.load(Ordering::Acquire))
@@ -298,7 +305,7 @@ impl Watcher for Ear<'_> {
         self.state.undo(notes.into_iter());
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note) -> OnError {
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.state.ending = Some(ServerError::new(frame));
@@ -314,11 +321,12 @@ impl Watcher for Ear<'_> {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let again = match self.retry {
-            Retry::Never => false,
-            Retry::OnPrimary => primary_may_differ(sqlstate),
-            Retry::StalePlan => stale,
-        };
+        let again = holding
+            && match self.retry {
+                Retry::Never => false,
+                Retry::OnPrimary => primary_may_differ(sqlstate),
+                Retry::StalePlan => stale,
+            };
         if again {
             self.state.rerun_cause = Some(String::from_utf8_lossy(sqlstate).into_owned());
             return OnError::Rerun;
