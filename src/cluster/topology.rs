@@ -98,7 +98,7 @@ impl Topology {
     }
 
     /// Replicas that can be read from now.
-    pub fn replicas(&self) -> impl Iterator<Item = &Server> {
+    pub fn replicas(&self) -> impl Iterator<Item = &Server> + Clone {
         self.servers.iter().filter(|s| s.role == Role::Replica && s.health == Health::Up)
     }
 
