@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
 use clap::{Args, Parser, Subcommand};
 use weir::config::{self, Config, Mistakes, Summary};
 use weir::telemetry::log;
@@ -85,6 +86,14 @@ fn run(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs until told to stop.
-async fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no server in it");
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(weir::server::run(config, stop).await?)
 }

@@ -150,6 +150,11 @@ impl Pool {
         }
     }
 
+    /// Whether a connection more may be opened, as far as this pool's own size goes.
+    pub fn can_grow(&self) -> bool {
+        self.lock().open < self.setup.size
+    }
+
     /// Opens as many connections as there are waiters that nobody opens one for, within the limits.
     pub(super) fn grow(&self) {
         loop {

@@ -1,5 +1,7 @@
 //! Which replica: the better of two that are drawn at random, and the one the session used last unless it is clearly worse.
 
+use std::time::Instant;
+
 use crate::cluster::topology::{Server, ServerId, Topology};
 
 /// Added to every average of response time, in microseconds, so that two fast replicas count as equal
@@ -19,40 +21,46 @@ pub fn pick(
     preferred: Option<ServerId>,
     exclude: &[ServerId],
     random: u64,
+    now: Instant,
 ) -> Option<ServerId> {
-    let usable = || topology.replicas().filter(|s| s.weight > 0 && !exclude.contains(&s.id));
-    let first = drawn(usable(), random & 0xffff_ffff)?;
-    let Some(second) = drawn(usable().filter(|s| s.id != first.id), random >> 32) else {
+    let usable = || topology.replicas().filter(|s| !exclude.contains(&s.id));
+    let first = drawn(|| usable(), random & 0xffff_ffff, now)?;
+    let Some(second) = drawn(|| usable().filter(|s| s.id != first.id), random >> 32, now) else {
         return Some(first.id);
     };
     if let Some(kept) = usable().find(|s| Some(s.id) == preferred) {
         let other = if kept.id == first.id { second } else { first };
-        return Some(if cost(kept) <= cost(other).saturating_mul(2) { kept.id } else { other.id });
+        return Some(if cost(kept, now) <= cost(other, now).saturating_mul(2) { kept.id } else { other.id });
     }
     let explores = random % EXPLORE == 0;
-    Some(if explores || cost(first) <= cost(second) { first.id } else { second.id })
+    Some(if explores || cost(first, now) <= cost(second, now) { first.id } else { second.id })
 }
 
-/// One of the servers, with a chance in proportion to its weight.
-fn drawn<'t>(servers: impl Iterator<Item = &'t Server> + Clone, random: u64) -> Option<&'t Server> {
-    let total: u64 = servers.clone().map(|s| u64::from(s.weight)).sum();
-    if total == 0 {
-        return None;
-    }
-    let mut left = random % total;
-    servers.into_iter().find(|s| {
-        let weight = u64::from(s.weight);
-        let here = left < weight;
-        left = left.saturating_sub(weight);
+/// One of the servers, with a chance in proportion to its share.
+fn drawn<'t, I>(servers: impl Fn() -> I, random: u64, now: Instant) -> Option<&'t Server>
+where
+    I: Iterator<Item = &'t Server>,
+{
+    let total: u64 = servers().map(|s| parts(s, now)).sum();
+    let mut left = random.checked_rem(total)?;
+    servers().find(|s| {
+        let share = parts(s, now);
+        let here = left < share;
+        left = left.saturating_sub(share);
         here
     })
 }
 
+/// A server's share in thousandths: its weight, less while it starts slowly.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+fn parts(server: &Server, now: Instant) -> u64 {
+    (server.share(now) * 1000.0) as u64
+}
+
 /// How long a request sent now would take, in weighted microseconds.
-fn cost(server: &Server) -> u64 {
+fn cost(server: &Server, now: Instant) -> u64 {
     let waiting = u64::from(server.load.outstanding()) + 1;
-    waiting.saturating_mul(server.load.ewma_us().saturating_add(NOISE_US)) * 16
-        / u64::from(server.weight.max(1))
+    waiting.saturating_mul(server.load.ewma_us().saturating_add(NOISE_US)) * 16_000 / parts(server, now).max(1)
 }
 
 #[cfg(test)]
@@ -65,7 +73,18 @@ mod tests {
     use crate::cluster::topology::{Health, Role};
 
     fn server(id: u16, role: Role, health: Health, weight: u32) -> Server {
-        Server { id: ServerId(id), name: format!("s{id}").into(), weight, role, health, load: Arc::default() }
+        Server {
+            id: ServerId(id),
+            name: format!("s{id}").into(),
+            weight,
+            role,
+            health,
+            timeline: None,
+            version: None,
+            recovered: None,
+            trouble: None,
+            load: Arc::default(),
+        }
     }
 
     fn topology(weights: &[u32]) -> Topology {
@@ -89,7 +108,7 @@ mod tests {
     fn shares(topology: &Topology, exclude: &[ServerId]) -> HashMap<u16, usize> {
         let mut shares = HashMap::new();
         for random in numbers().take(6000) {
-            if let Some(id) = pick(topology, None, exclude, random) {
+            if let Some(id) = pick(topology, None, exclude, random, Instant::now()) {
                 *shares.entry(id.0).or_default() += 1;
             }
         }
@@ -102,7 +121,7 @@ mod tests {
         topology.servers[2].health = Health::Down;
         assert_eq!(shares(&topology, &[ServerId(4)]), HashMap::from([(1, 6000)]));
         assert!(shares(&topology, &[ServerId(1), ServerId(4)]).is_empty());
-        assert_eq!(pick(&Topology::default(), None, &[], 7), None);
+        assert_eq!(pick(&Topology::default(), None, &[], 7, Instant::now()), None);
     }
 
     #[test]
@@ -134,13 +153,13 @@ mod tests {
         let topology = topology(&[1, 1]);
         topology.servers[1].load.begin();
         for random in numbers().take(100) {
-            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random), Some(ServerId(1)));
+            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random, Instant::now()), Some(ServerId(1)));
         }
         topology.servers[1].load.begin();
         topology.servers[1].load.begin();
         for random in numbers().take(100) {
-            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random), Some(ServerId(2)));
+            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random, Instant::now()), Some(ServerId(2)));
         }
-        assert_eq!(pick(&topology, Some(ServerId(1)), &[ServerId(2)], 3), Some(ServerId(1)));
+        assert_eq!(pick(&topology, Some(ServerId(1)), &[ServerId(2)], 3, Instant::now()), Some(ServerId(1)));
     }
 }

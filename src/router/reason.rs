@@ -97,11 +97,15 @@ pub enum Reason {
     Learned,
     /// It could have gone to a replica, but none can be used now.
     NoReplica,
+    /// A replica refused it, so it runs again on the primary.
+    Rerun,
+    /// The replica that ran it was lost, so it runs again on the primary.
+    ReplicaLost,
 }
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 45] = [
+    pub const ALL: [Reason; 47] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -147,6 +151,8 @@ impl Reason {
         Reason::Rule,
         Reason::Learned,
         Reason::NoReplica,
+        Reason::Rerun,
+        Reason::ReplicaLost,
     ];
 
     /// The label, in snake case.
@@ -197,6 +203,8 @@ impl Reason {
             Reason::Rule => "rule",
             Reason::Learned => "learned",
             Reason::NoReplica => "no_replica",
+            Reason::Rerun => "rerun",
+            Reason::ReplicaLost => "replica_lost",
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Buf;
 
 use super::cutter::{Cut, End};
 use super::replies::{Flow, Rerun};
+use super::outflow::Outflow;
 use super::send::Sender;
 use super::state::{Ear, Retry, State};
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -58,7 +59,7 @@ enum Place {
 impl Session {
     /// Does what a cut of the client's bytes asks for.
     pub(super) async fn take(&mut self, cut: Cut) -> Result<()> {
-        if self.phase == Phase::Skipping {
+        if let Phase::Skipping(_) = self.phase {
             self.skip(cut);
             return Ok(());
         }
@@ -109,7 +110,7 @@ impl Session {
                 Place::Here => break,
                 Place::New => {
                     if let Err(error) = self.lease(&mut decision).await {
-                        self.refuse(&request.cut, request.len, &error)?;
+                        self.refuse(&request.cut, request.len, &error);
                         return Ok(());
                     }
                     continue;
@@ -126,7 +127,7 @@ impl Session {
             decision = self.decide(&request);
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
-        self.write(request, begun)
+        self.write(&request, begun)
     }
 
     /// What the request is about.
@@ -253,7 +254,7 @@ impl Session {
     }
 
     /// Ends the batch that is open on the connection: the client will end it elsewhere.
-    fn end_batch(&mut self) {
+    pub(super) fn end_batch(&mut self) {
         let Some(leg) = &mut self.leg else { return };
         request::put_bare(&mut leg.lease.outbox, client::SYNC);
         leg.replies.ledger.push(Reply::Sync, Action::Swallow, super::note::Note::None);
@@ -261,7 +262,7 @@ impl Session {
     }
 
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
-    fn write(&mut self, request: Request, begun: Instant) -> Result<()> {
+    fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         if idle {
@@ -271,27 +272,22 @@ impl Session {
             leg.flight = Flight::Sent;
             leg.load.begin();
         }
-        let available = request.len.min(self.inbox.len());
-        let bytes = self.inbox.split_to(available);
-        hold(leg, &mut self.outflow, &mut self.state, &request, &bytes, (idle, self.expected), {
-            self.shared.config.routing.hold_back
-        });
-        if let Some(detour) = &mut self.detour {
-            if let (Some(cause), Some(item)) = (&detour.cause, request.items.first()) {
-                if matches!(cause.as_str(), "25006" | "0A000") {
-                    self.state.database().learned.remember(item.verdict.skeleton, begun);
-                    self.shared.metrics.learned.inc();
-                }
-            }
-            detour.left = detour.left.saturating_sub(available);
-            if detour.left == 0 {
-                self.detour = None;
-            }
-        }
-        let tx = (idle || self.expected == TxStatus::Idle).then_some(if idle { leg.replies.tx } else { self.expected });
-        let backend = &mut *leg.lease;
+        let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
+        let plan = Hold {
+            idle,
+            expected: self.expected,
+            detour: self.detour.is_some(),
+            limit: self.shared.config.routing.hold_back,
+        };
+        hold(leg, &mut self.outflow, &mut self.state, request, &bytes, &plan);
+        // While something is in flight the status is known only where nothing in it can fail a transaction.
+        let tx = match (idle, self.expected) {
+            (true, _) => Some(leg.replies.tx),
+            (false, TxStatus::Idle) => Some(TxStatus::Idle),
+            (false, _) => None,
+        };
         let mut sender = Sender {
-            backend,
+            backend: &mut leg.lease,
             ledger: &mut leg.replies.ledger,
             state: &mut self.state,
             tx,
@@ -300,44 +296,144 @@ impl Session {
         if leg.batch == Batch::Closed {
             sender.settings();
         }
-        let mut parsed = request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
-        let mut at = 0;
-        while let Some(Ok(head)) = header(&bytes[at..]) {
-            let frame = &bytes[at..bytes.len().min(at + head.len)];
-            match head.tag {
-                client::QUERY => match parsed.next() {
-                    Some(verdict) => sender.query(frame, verdict),
-                    None => sender.long_query(frame, &request.items),
-                },
-                client::FUNCTION_CALL => sender.call(frame),
-                client::PARSE => {
-                    let verdict = request::parse(frame).and_then(|_| parsed.next()).cloned();
-                    sender.message(frame, verdict);
-                }
-                _ => sender.message(frame, None),
-            }
-            at += head.len.min(bytes.len() - at);
-        }
+        send_frames(&mut sender, &bytes, request);
         let dropped = sender.dropped;
-        leg.batch = match request.cut {
-            Cut::Batch { end: End::Flush | End::Open, .. } => Batch::Open,
-            Cut::Long { tag, .. } if tag != client::QUERY && tag != client::FUNCTION_CALL => Batch::Open,
-            _ => Batch::Closed,
-        };
-        if request.len > available {
-            self.phase = Phase::Streaming(request.len - available);
+        leg.batch = request.leaves();
+        if request.len > bytes.len() {
+            self.phase = Phase::Streaming(request.len - bytes.len());
         }
         self.expected = foretell(self.expected, &request.items);
         if !dropped.is_empty() {
+            let backend = &mut *leg.lease;
             let mut ear = Ear {
                 state: &mut self.state,
-                prepared: &mut leg.lease.prepared,
-                unnamed: &mut leg.lease.unnamed,
+                prepared: &mut backend.prepared,
+                unnamed: &mut backend.unnamed,
                 retry: leg.retry,
             };
             ear.dropped(dropped);
         }
+        self.went(request, bytes.len(), begun);
+        // What weir answers itself may be due at once.
         self.hear();
         Ok(())
     }
+
+    /// Part of a detour has been written; a shape that a replica refused is remembered.
+    fn went(&mut self, request: &Request, len: usize, now: Instant) {
+        let Some(detour) = &mut self.detour else { return };
+        let refused = matches!(detour.cause.as_deref(), Some("25006" | "0A000"));
+        detour.left = detour.left.saturating_sub(len);
+        if detour.left == 0 {
+            self.detour = None;
+        }
+        if let (true, Some(item)) = (refused, request.items.first()) {
+            self.state.database().learned.remember(item.verdict.skeleton, now);
+            self.shared.metrics.learned.inc();
+        }
+    }
+}
+
+/// Writes the messages of a request, the last of which may be there only in part.
+fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
+    let mut parsed = request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
+    let mut at = 0;
+    while let Some(Ok(head)) = header(&bytes[at..]) {
+        let end = bytes.len().min(at + head.len);
+        let frame = &bytes[at..end];
+        match head.tag {
+            client::QUERY => {
+                let verdict = parsed.next().or_else(|| request.items.first().map(|item| &item.verdict));
+                if let Some(verdict) = verdict {
+                    sender.query(frame, verdict);
+                }
+            }
+            client::FUNCTION_CALL => sender.call(frame),
+            client::PARSE => {
+                let verdict = request::parse(frame).and_then(|_| parsed.next()).cloned();
+                sender.message(frame, verdict);
+            }
+            _ => sender.message(frame, None),
+        }
+        at = end;
+    }
+}
+
+/// Holds the answer back and keeps the request, when it could be run again.
+fn hold(leg: &mut Leg, outflow: &mut Outflow, state: &mut State, request: &Request, bytes: &[u8], plan: &Hold) {
+    if !plan.idle {
+        // What joins a flight is kept with it or, where nothing is held, not at all.
+        if outflow.is_holding() {
+            state.retained.keep(bytes, request.ends());
+        }
+        return;
+    }
+    state.retained.clear();
+    let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
+    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
+    leg.retry = match leg.route {
+        _ if !fits || !outside || plan.detour => Retry::Never,
+        Route::Replica => Retry::OnPrimary,
+        Route::Primary if request.uses_named() && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary => Retry::Never,
+    };
+    if leg.retry == Retry::Never {
+        outflow.release();
+    } else {
+        outflow.hold();
+        state.retained.keep(bytes, request.ends());
+    }
+}
+
+/// What decides whether an answer is held back.
+struct Hold {
+    idle: bool,
+    expected: TxStatus,
+    detour: bool,
+    limit: usize,
+}
+
+impl Request {
+    /// How many ReadyForQuery end it.
+    fn ends(&self) -> usize {
+        match self.cut {
+            Cut::Single { .. } | Cut::Batch { end: End::Sync, .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether it uses a statement that was parsed earlier.
+    fn uses_named(&self) -> bool {
+        self.items.iter().any(|item| item.parsed == Parsed::Earlier)
+    }
+}
+
+impl Request {
+    /// What it leaves of a batch on the connection.
+    fn leaves(&self) -> Batch {
+        match self.cut {
+            Cut::Batch { end: End::Flush | End::Open, .. } => Batch::Open,
+            Cut::Long { tag, .. } if !matches!(tag, client::QUERY | client::FUNCTION_CALL) => Batch::Open,
+            _ => Batch::Closed,
+        }
+    }
+}
+
+impl Item {
+    fn needs_catalog(&self) -> bool {
+        self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
+    }
+}
+
+/// The transaction status after these statements, as far as their text tells.
+fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
+    let statements = items.iter().flat_map(|item| &item.verdict.statements);
+    statements.fold(before, |status, statement| match (&statement.kind, status) {
+        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
+        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain {
+            Chain::Chain => TxStatus::Open,
+            Chain::NoChain => TxStatus::Idle,
+        },
+        (_, status) => status,
+    })
 }

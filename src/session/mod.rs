@@ -1,7 +1,7 @@
 //! One client's life after its login: requests in, answers out, over connections leased for as long as they are needed.
 //!
 //! One task owns the client's socket and the leased connection. Nothing stands between the two: no channel, no second
-//! task, no lock. Each turn of [`Session::run`] takes what can be taken from the client's buffer, then [`pump`] moves
+//! task, no lock. Each turn of [`Session::run_until`] takes what can be taken from the client's buffer, then [`pump`] moves
 //! bytes in all directions at once until something has changed.
 //!
 //! [`pump`]: Session::pump
@@ -13,6 +13,8 @@ mod cutter;
 mod dispatch;
 
 mod land;
+
+mod lease;
 
 mod lost;
 
@@ -34,13 +36,17 @@ mod shared;
 
 mod state;
 
+mod view;
+
 mod welcome;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use crate::cluster::topology::{Load, ServerId};
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::net::Stream;
@@ -55,6 +61,7 @@ pub use registry::{Aim, Entry, Registry};
 use replies::Replies;
 pub use shared::Shared;
 use state::{Retry, State};
+use view::View;
 pub use welcome::Newcomer;
 
 /// Who the client is, and what was settled when it came.
@@ -89,7 +96,8 @@ pub struct Session {
     /// Pools by server, once used.
     pools: Vec<Option<Arc<Pool>>>,
     /// The replica used last: it is preferred.
-    replica: Option<crate::cluster::topology::ServerId>,
+    replica: Option<ServerId>,
+    view: Box<View>,
 }
 
 /// What the client's next bytes are.
@@ -102,8 +110,19 @@ enum Phase {
     Streaming(usize),
     /// The rest of a message that goes nowhere.
     Dropping(usize),
-    /// The rest of a batch that weir has answered with an error: thrown away up to its Sync.
-    Skipping,
+    /// The rest of a batch that weir has answered with an error: thrown away up to its Sync, and first so many
+    /// bytes of a message that has not arrived whole.
+    Skipping(usize),
+}
+
+impl Phase {
+    /// Bytes of the current message that are still to come.
+    fn owes(self) -> usize {
+        match self {
+            Phase::Messages => 0,
+            Phase::Streaming(left) | Phase::Dropping(left) | Phase::Skipping(left) => left,
+        }
+    }
 }
 
 /// A leased connection at work.
@@ -117,6 +136,8 @@ struct Leg {
     /// When the oldest request in flight was sent.
     since: Instant,
     flight: Flight,
+    /// The server's load figures.
+    load: Arc<Load>,
 }
 
 /// Whether a request is under way, for the server's load figures.
@@ -152,13 +173,20 @@ struct Detour {
 }
 
 impl Session {
-    /// Serves the client until it leaves.
+    /// Serves the client until it leaves, or until `drain` is ready and the session is between two requests.
     ///
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
-    pub async fn run(&mut self) -> Result<()> {
+    pub async fn run_until(&mut self, mut drain: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
         loop {
             self.land().await?;
+            if self.is_idle() {
+                tokio::select! {
+                    biased;
+                    moved = self.pump() => moved?,
+                    () = &mut drain => return Err(Error::Shutdown),
+                }
+            }
             if self.is_full() {
                 self.pump().await?;
                 continue;
@@ -173,32 +201,34 @@ impl Session {
 
     /// The next thing to do with the client's bytes.
     fn cut(&mut self) -> Result<Cut> {
-        match self.phase {
-            Phase::Streaming(_) | Phase::Dropping(_) => Ok(self.stream_on()),
-            Phase::Messages | Phase::Skipping => {
-                let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
-                self.cutter.next(&self.inbox, flow).map_err(|bad| match bad {
-                    BadHeader::Length => Error::Protocol("invalid message length"),
-                    BadHeader::Type(_) => Error::Protocol("invalid frontend message type"),
-                })
-            }
+        self.stream_on();
+        if self.phase.owes() > 0 {
+            return Ok(Cut::More);
         }
+        let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
+        self.cutter.next(&self.inbox, flow).map_err(|bad| match bad {
+            BadHeader::Length => Error::Protocol("invalid message length"),
+            BadHeader::Type(_) => Error::Protocol("invalid frontend message type"),
+        })
     }
 
     /// Moves on what has come of a long message.
-    fn stream_on(&mut self) -> Cut {
-        let (Phase::Streaming(left) | Phase::Dropping(left)) = self.phase else { return Cut::More };
+    fn stream_on(&mut self) {
+        let left = self.phase.owes();
+        if left == 0 {
+            return;
+        }
         let n = left.min(self.inbox.len());
         let bytes = self.inbox.split_to(n);
         if let (Phase::Streaming(_), Some(leg)) = (self.phase, &mut self.leg) {
             leg.lease.outbox.unsplit(bytes);
         }
-        self.phase = match (left - n, self.phase) {
-            (0, _) => Phase::Messages,
-            (left, Phase::Streaming(_)) => Phase::Streaming(left),
-            (left, _) => Phase::Dropping(left),
+        self.phase = match self.phase {
+            Phase::Skipping(_) => Phase::Skipping(left - n),
+            Phase::Streaming(_) if left > n => Phase::Streaming(left - n),
+            Phase::Dropping(_) if left > n => Phase::Dropping(left - n),
+            _ => Phase::Messages,
         };
-        Cut::More
     }
 
     /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
@@ -208,6 +238,16 @@ impl Session {
         self.leg.as_ref().is_some_and(|leg| {
             leg.lease.outbox.len() >= OUTBOX_MAX || leg.replies.ledger.len() >= LEDGER_MAX || leg.link != Link::Up
         })
+    }
+
+    /// Between two requests: nothing leased, nothing to take, nothing to send.
+    fn is_idle(&self) -> bool {
+        self.leg.is_none() && self.inbox.is_empty() && self.outflow.is_empty() && self.phase == Phase::Messages
+    }
+
+    /// The session is over for everybody else.
+    pub fn leave(&mut self) {
+        self.shared.registry.leave(&self.entry);
     }
 
     /// The client's stream, to be closed.
