@@ -1,5 +1,7 @@
 //! Logging in to a real PostgreSQL by every method, and cancelling on it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
