@@ -1,7 +1,10 @@
 //! Transcripts of greetings: what a client sends, what it reads, what comes of it.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -21,7 +24,11 @@ fn pair(name: &str, value: &str) -> Parameter {
 /// A client at the door.
 fn knock() -> (DuplexStream, JoinHandle<Result<Knock>>) {
     let (ours, theirs) = duplex(64 * 1024);
-    (theirs, tokio::spawn(async move { greet(&mut Handshake::new(ours)).await }))
+    let door = async move {
+        let patience = Duration::from_secs(5);
+        timeout(patience, greet(&mut Handshake::new(ours))).await.expect("the door must not wait for more")
+    };
+    (theirs, tokio::spawn(door))
 }
 
 /// Sends everything at once, and returns what came of it and what the client read.

@@ -75,9 +75,12 @@ mod tests {
     async fn a_client_that_still_talks_reads_the_error_and_no_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(&[b'x'; 32 * 1024]).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         tokio::spawn(async move { refuse(ours, &Error::Shutdown).await });
+        for _ in 0..4 {
+            client.write_all(&[b'x'; 4096]).await.expect("the door must not slam");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let mut said = Vec::new();
         client.read_to_end(&mut said).await.unwrap();
         assert!(said.windows(5).any(|w| w == b"57P01"));

@@ -69,6 +69,14 @@ mod tests {
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn every_address_gets_its_share_of_the_time() {
+        let deadline = Instant::now() + Duration::from_secs(9);
+        assert_eq!(share(deadline, 3) - Instant::now(), Duration::from_secs(3));
+        assert_eq!(share(deadline, 1), deadline);
+        assert_eq!(share(Instant::now() - Duration::from_secs(1), 2), Instant::now());
+    }
+
     #[tokio::test]
     async fn a_directory_means_a_unix_socket() {
         let directory = std::env::temp_dir().join(format!("weir-dial-{}", std::process::id()));
