@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -60,6 +60,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// starts anew, with its own user.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
+/// Least time between two loads for the sake of functions that are missing: a statement may go on calling one that
+/// does not exist.
+const MISSED_PAUSE: Duration = Duration::from_secs(1);
+
 /// The catalogs of all databases in use.
 #[derive(Debug)]
 pub struct Catalogs {
@@ -75,6 +79,8 @@ pub struct Catalogs {
 struct Wanted {
     /// Counts the changes seen; what was read before the last one is not published.
     generation: u64,
+    /// When a session last missed something in it.
+    missed: Option<Instant>,
     changed: Arc<Notify>,
     task: AbortHandle,
 }
@@ -115,7 +121,7 @@ impl Catalogs {
         let changed = Arc::new(Notify::new());
         let keep = self.clone().keep_fresh(database.clone(), Login::of(user), changed.clone());
         let task = tokio::spawn(keep).abort_handle();
-        wanted.insert(database, Wanted { generation: 0, changed, task });
+        wanted.insert(database, Wanted { generation: 0, missed: None, changed, task });
     }
 
     /// A database's catalog has changed: DDL was seen, and its transaction has ended. To be called before the
@@ -127,6 +133,17 @@ impl Catalogs {
         entry.changed.notify_one();
         if let Some(catalog) = self.of(database).filter(|catalog| !catalog.functions.is_empty()) {
             self.replace(&Arc::from(database), Some(catalog.after_change()));
+        }
+    }
+
+    /// A statement calls a function that the catalog does not hold: somebody may have created it past weir. Loads the
+    /// catalog again soon, at most once in [`MISSED_PAUSE`]; what is known stays known meanwhile.
+    pub fn missed(&self, database: &str, now: Instant) {
+        let mut wanted = self.lock();
+        let Some(entry) = wanted.get_mut(database) else { return };
+        if entry.missed.is_none_or(|last| now.saturating_duration_since(last) >= MISSED_PAUSE) {
+            entry.missed = Some(now);
+            entry.changed.notify_one();
         }
     }
 

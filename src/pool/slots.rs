@@ -7,7 +7,7 @@ use super::Pool;
 
 /// A limit on open backend connections.
 #[derive(Debug)]
-pub struct Slots {
+pub(super) struct Slots {
     limit: usize,
     state: Mutex<State>,
 }
@@ -21,12 +21,12 @@ struct State {
 
 impl Slots {
     /// `limit` connections; 0 means no limit.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { limit: if limit == 0 { usize::MAX } else { limit }, state: Mutex::default() }
     }
 
     /// Takes a slot, or notes that `pool` wants one.
-    pub fn take(&self, pool: &Weak<Pool>) -> bool {
+    pub(super) fn take(&self, pool: &Weak<Pool>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.used < self.limit {
             state.used += 1;
@@ -40,7 +40,7 @@ impl Slots {
 
     /// Gives a slot back, and names the pool that should try again.
     #[must_use]
-    pub fn give(&self) -> Option<std::sync::Arc<Pool>> {
+    pub(super) fn give(&self) -> Option<std::sync::Arc<Pool>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = state.used.saturating_sub(1);
         while let Some(pool) = state.hungry.pop_front() {
@@ -52,12 +52,12 @@ impl Slots {
     }
 
     /// Whether some pool waits for a slot: an idle connection of another had better be closed.
-    pub fn wanted(&self) -> bool {
+    pub(super) fn wanted(&self) -> bool {
         !self.state.lock().unwrap_or_else(PoisonError::into_inner).hungry.is_empty()
     }
 
     /// Slots taken.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).used
     }
 }

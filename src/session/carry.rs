@@ -13,7 +13,7 @@ struct Pair {
 
 /// Settings with the points to which a rollback returns.
 #[derive(Debug, Default)]
-pub struct Carry {
+pub(super) struct Carry {
     now: Pair,
     /// Where a rollback of the transaction returns to.
     start: Pair,
@@ -24,29 +24,29 @@ pub struct Carry {
 
 impl Carry {
     /// A session that began with these settings.
-    pub fn new(startup: Settings) -> Self {
+    pub(super) fn new(startup: Settings) -> Self {
         let pair = Pair { wanted: startup.clone(), carried: Settings::default() };
         Self { now: pair.clone(), start: pair, savepoints: Vec::new(), startup }
     }
 
     /// What the client wants.
-    pub fn wanted(&self) -> &Settings {
+    pub(super) fn wanted(&self) -> &Settings {
         &self.now.wanted
     }
 
     /// What the leased connection carries.
-    pub fn carried(&self) -> &Settings {
+    pub(super) fn carried(&self) -> &Settings {
         &self.now.carried
     }
 
     /// A connection that carries these settings was leased, outside a transaction.
-    pub fn leased(&mut self, carried: Settings) {
+    pub(super) fn leased(&mut self, carried: Settings) {
         self.start.carried = carried.clone();
         self.now.carried = carried;
     }
 
     /// The connection was told what the client wants. Within a transaction a rollback takes it back.
-    pub fn told(&mut self, tx: TxStatus) {
+    pub(super) fn told(&mut self, tx: TxStatus) {
         self.now.carried = self.now.wanted.clone();
         if tx == TxStatus::Idle {
             self.start.carried = self.now.carried.clone();
@@ -54,19 +54,19 @@ impl Carry {
     }
 
     /// `SET name TO value` went through.
-    pub fn set(&mut self, name: &str, value: Value) {
+    pub(super) fn set(&mut self, name: &str, value: Value) {
         self.now.wanted = self.now.wanted.with(name, Some(value.clone()));
         self.now.carried = self.now.carried.with(name, Some(value));
     }
 
     /// `RESET name` went through.
-    pub fn reset(&mut self, name: &str) {
+    pub(super) fn reset(&mut self, name: &str) {
         self.now.wanted = self.now.wanted.with(name, self.startup.get(name).cloned());
         self.now.carried = self.now.carried.with(name, None);
     }
 
     /// `RESET ALL` or `DISCARD ALL` went through. Role and session authorization survive the former.
-    pub fn reset_all(&mut self, keep: &[&str]) {
+    pub(super) fn reset_all(&mut self, keep: &[&str]) {
         let kept = |from: &Settings, onto: Settings| {
             keep.iter().fold(onto, |onto, name| onto.with(name, from.get(name).cloned()))
         };
@@ -75,19 +75,19 @@ impl Carry {
     }
 
     /// `SAVEPOINT name`.
-    pub fn savepoint(&mut self, name: &str) {
+    pub(super) fn savepoint(&mut self, name: &str) {
         self.savepoints.push((name.into(), self.now.clone()));
     }
 
     /// `RELEASE name`: the savepoint and all after it are forgotten.
-    pub fn release(&mut self, name: &str) {
+    pub(super) fn release(&mut self, name: &str) {
         if let Some(at) = self.savepoints.iter().rposition(|(n, _)| &**n == name) {
             self.savepoints.truncate(at);
         }
     }
 
     /// `ROLLBACK TO name`: the savepoint stays.
-    pub fn rollback_to(&mut self, name: &str) {
+    pub(super) fn rollback_to(&mut self, name: &str) {
         if let Some(at) = self.savepoints.iter().rposition(|(n, _)| &**n == name) {
             self.now = self.savepoints[at].1.clone();
             self.savepoints.truncate(at + 1);
@@ -95,13 +95,13 @@ impl Carry {
     }
 
     /// The transaction committed.
-    pub fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         self.start = self.now.clone();
         self.savepoints.clear();
     }
 
     /// The transaction rolled back.
-    pub fn rollback(&mut self) {
+    pub(super) fn rollback(&mut self) {
         self.now = self.start.clone();
         self.savepoints.clear();
     }

@@ -8,17 +8,17 @@ use crate::wire::frame::{BadHeader, client_header};
 use crate::wire::tag::client;
 
 /// The longest message that is read as a whole. Longer ones are routed by their head and streamed.
-pub const WHOLE_MAX: usize = 256 << 10;
+pub(super) const WHOLE_MAX: usize = 256 << 10;
 
 /// How much of a long message must be there before it is routed: room for two names.
-pub const HEAD_MAX: usize = 8 << 10;
+pub(super) const HEAD_MAX: usize = 8 << 10;
 
 /// A batch this long is sent on before its end has come.
 const BATCH_MAX: usize = 64 << 10;
 
 /// The next thing to do with the client's bytes. Lengths count from the front of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub(super) enum Cut {
     /// Nothing whole is there.
     More,
     /// A simple query or a function call.
@@ -63,7 +63,7 @@ pub enum Cut {
 
 /// How a batch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// With `Sync`: a whole request.
     Sync,
     /// With `Flush`: the client waits for answers before it goes on.
@@ -74,7 +74,7 @@ pub enum End {
 
 /// Remembers how far the front of the buffer has been seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cutter {
+pub(super) struct Cutter {
     seen: usize,
 }
 
@@ -83,7 +83,7 @@ impl Cutter {
     ///
     /// # Errors
     /// A type that clients do not send, or an impossible length.
-    pub fn next(&mut self, bytes: &[u8], flow: Flow) -> Result<Cut, BadHeader> {
+    pub(super) fn next(&mut self, bytes: &[u8], flow: Flow) -> Result<Cut, BadHeader> {
         loop {
             let rest = &bytes[self.seen..];
             let Some(head) = client_header(rest).transpose()? else { return Ok(Cut::More) };
@@ -116,12 +116,12 @@ impl Cutter {
     }
 
     /// Whether an unfinished batch stands at the front of the buffer.
-    pub fn is_within_batch(&self) -> bool {
+    pub(super) fn is_within_batch(&self) -> bool {
         self.seen > 0
     }
 
     /// The buffer's front has changed: look at it anew.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.seen = 0;
     }
 
@@ -191,7 +191,10 @@ mod tests {
         for split in 0..bytes.len() {
             let mut cutter = Cutter::default();
             assert_eq!(cutter.next(&bytes[..split], Flow::Query).unwrap(), Cut::More);
-            assert_eq!(cutter.next(&bytes, Flow::Query).unwrap(), Cut::Batch { len: bytes.len(), end: End::Sync });
+            assert_eq!(
+                cutter.next(&bytes, Flow::Query).unwrap(),
+                Cut::Batch { len: bytes.len(), end: End::Sync }
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use crate::sql::Verdict;
 
 /// A statement's text and parameter types, shared by all who prepare it.
 #[derive(Debug)]
-pub struct Statement {
+pub(super) struct Statement {
     /// Its identity.
     pub id: StatementId,
     /// The text in the encoding of the client that came first; equal bytes are equal text only under one encoding,
@@ -31,14 +31,14 @@ pub struct Statement {
 
 impl Statement {
     /// The statement's plan was found stale: servers must prepare it anew.
-    pub fn renew(&self, stamp: Stamp) {
+    pub(super) fn renew(&self, stamp: Stamp) {
         self.renewed.fetch_max(stamp.0, Ordering::AcqRel);
     }
 }
 
 /// One client's hold on a statement.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub(super) struct Handle {
     /// The statement.
     pub statement: Arc<Statement>,
     /// Preparations older than this do not serve this client: it closed and parsed the same text again.
@@ -47,7 +47,7 @@ pub struct Handle {
 
 impl Handle {
     /// How new a preparation must be, given the last DDL in the database.
-    pub fn not_before(&self, ddl: Stamp) -> Stamp {
+    pub(super) fn not_before(&self, ddl: Stamp) -> Stamp {
         let renewed = Stamp(self.statement.renewed.load(Ordering::Acquire));
         self.since.max(renewed).max(ddl)
     }
@@ -55,7 +55,7 @@ impl Handle {
 
 /// All statements that some client holds.
 #[derive(Debug, Default)]
-pub struct Statements {
+pub(super) struct Statements {
     shared: Mutex<Shared>,
     hasher: RandomState,
     ids: AtomicU64,
@@ -72,7 +72,7 @@ struct Shared {
 
 impl Statements {
     /// The shared statement with this text and these types.
-    pub fn intern(&self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Arc<Statement> {
+    pub(super) fn intern(&self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Arc<Statement> {
         let hash = self.hasher.hash_one((sql, types));
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = shared.by_hash.entry(hash).or_default();
@@ -94,7 +94,7 @@ impl Statements {
     }
 
     /// The next point in the order of preparations and changes.
-    pub fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         Stamp(self.clock.fetch_add(1, Ordering::AcqRel) + 1)
     }
 }
@@ -112,7 +112,7 @@ impl Shared {
 
 /// A client's unnamed statement: it follows the session when its next request runs elsewhere.
 #[derive(Clone, Debug)]
-pub struct Unnamed {
+pub(super) struct Unnamed {
     /// Tells this Parse from every other.
     pub serial: u64,
     /// The text.
@@ -127,7 +127,7 @@ pub struct Unnamed {
 
 /// A client's statements and portals, by its own names.
 #[derive(Debug, Default)]
-pub struct Names {
+pub(super) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
     /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
     closed: Vec<StatementId>,
@@ -143,22 +143,22 @@ const CLOSED: usize = 256;
 
 impl Names {
     /// The statement of this name.
-    pub fn get(&self, name: &[u8]) -> Option<&Handle> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Handle> {
         self.named.get(name)
     }
 
     /// Gives a statement a name. The caller has made sure that the name is free.
-    pub fn insert(&mut self, name: &[u8], handle: Handle) {
+    pub(super) fn insert(&mut self, name: &[u8], handle: Handle) {
         self.named.insert(name.into(), handle);
     }
 
     /// Takes a name away without remembering that it was closed.
-    pub fn remove(&mut self, name: &[u8]) -> Option<Handle> {
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Handle> {
         self.named.remove(name)
     }
 
     /// The client closed the statement.
-    pub fn close(&mut self, name: &[u8]) -> Option<Handle> {
+    pub(super) fn close(&mut self, name: &[u8]) -> Option<Handle> {
         let handle = self.named.remove(name)?;
         if self.closed.len() >= CLOSED {
             self.closed.remove(0);
@@ -168,7 +168,7 @@ impl Names {
     }
 
     /// Whether this client closed the statement before; asked once.
-    pub fn reopened(&mut self, id: StatementId) -> bool {
+    pub(super) fn reopened(&mut self, id: StatementId) -> bool {
         match self.closed.iter().position(|closed| *closed == id) {
             Some(at) => {
                 self.closed.swap_remove(at);
@@ -179,7 +179,7 @@ impl Names {
     }
 
     /// DEALLOCATE ALL, DISCARD ALL.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         let ids: Vec<_> = self.named.values().map(|handle| handle.statement.id).collect();
         self.closed.extend(ids);
         let excess = self.closed.len().saturating_sub(CLOSED);
@@ -188,7 +188,7 @@ impl Names {
     }
 
     /// A portal was bound to a statement with this verdict.
-    pub fn bind(&mut self, portal: &[u8], verdict: Arc<Verdict>) {
+    pub(super) fn bind(&mut self, portal: &[u8], verdict: Arc<Verdict>) {
         if portal.is_empty() {
             self.unnamed_portal = Some(verdict);
         } else {
@@ -197,12 +197,12 @@ impl Names {
     }
 
     /// The verdict of a portal's statement.
-    pub fn portal(&self, portal: &[u8]) -> Option<&Arc<Verdict>> {
+    pub(super) fn portal(&self, portal: &[u8]) -> Option<&Arc<Verdict>> {
         if portal.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(portal) }
     }
 
     /// The transaction is over, and its portals with it.
-    pub fn end_transaction(&mut self) {
+    pub(super) fn end_transaction(&mut self) {
         self.unnamed_portal = None;
         if !self.portals.is_empty() {
             self.portals.clear();

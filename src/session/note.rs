@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::names::Handle;
-use crate::backend::prepared::{ServerName, StatementId, Stamp};
+use crate::backend::prepared::{ServerName, Stamp, StatementId};
 use crate::backend::settings::Settings;
 use crate::sql::Verdict;
 
 /// A note in the ledger.
 #[derive(Clone, Debug, Default)]
-pub enum Note {
+pub(super) enum Note {
     /// Nothing to remember.
     #[default]
     None,
@@ -35,7 +35,7 @@ pub enum Note {
 
 /// A client's Parse of a named statement.
 #[derive(Clone, Debug)]
-pub struct ParsedNote {
+pub(super) struct ParsedNote {
     /// The client's name for it.
     pub name: Box<[u8]>,
     /// What the server was asked to prepare; `None` when it had it already.

@@ -15,7 +15,7 @@ use crate::net::Stream;
 
 /// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's inbox.
 #[derive(Debug, Default)]
-pub struct Outflow {
+pub(super) struct Outflow {
     queue: BytesMut,
     /// Bytes of `queue` that may be written.
     queue_free: usize,
@@ -36,74 +36,74 @@ enum Holding {
 
 impl Outflow {
     /// Bytes that wait, held or free.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.queue.len() + self.passed
     }
 
     /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Bytes that are held back.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.len() - self.queue_free - self.passed_free
     }
 
     /// Bytes at the front of the server's inbox that have been passed.
-    pub fn passed(&self) -> usize {
+    pub(super) fn passed(&self) -> usize {
         self.passed
     }
 
     /// From now on bytes are held back.
-    pub fn hold(&mut self) {
+    pub(super) fn hold(&mut self) {
         self.holding = Holding::Yes;
     }
 
     /// Whether bytes are held back.
-    pub fn is_holding(&self) -> bool {
+    pub(super) fn is_holding(&self) -> bool {
         self.holding == Holding::Yes
     }
 
     /// All bytes so far may go; later ones are still held.
-    pub fn free(&mut self) {
+    pub(super) fn free(&mut self) {
         self.queue_free = self.queue.len();
         self.passed_free = self.passed;
     }
 
     /// All bytes may go, later ones too.
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.holding = Holding::No;
         self.free();
     }
 
     /// The next `n` bytes of the inbox are for the client.
-    pub fn pass(&mut self, n: usize) {
+    pub(super) fn pass(&mut self, n: usize) {
         self.passed += n;
         self.after();
     }
 
     /// The next `n` bytes of the inbox are for nobody.
-    pub fn cut(&mut self, inbox: &mut BytesMut, n: usize) {
+    pub(super) fn cut(&mut self, inbox: &mut BytesMut, n: usize) {
         self.settle(inbox);
         inbox.advance(n);
     }
 
     /// Bytes that weir makes up come next.
-    pub fn put(&mut self, inbox: &mut BytesMut, bytes: &[u8]) {
+    pub(super) fn put(&mut self, inbox: &mut BytesMut, bytes: &[u8]) {
         self.settle(inbox);
         self.queue.extend_from_slice(bytes);
         self.after();
     }
 
     /// Bytes that weir makes up come next; there is no server.
-    pub fn write(&mut self, write: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut BytesMut)) {
         write(&mut self.queue);
         self.after();
     }
 
     /// Moves what was passed out of the inbox, so that the connection can go its way.
-    pub fn settle(&mut self, inbox: &mut BytesMut) {
+    pub(super) fn settle(&mut self, inbox: &mut BytesMut) {
         if self.passed == 0 {
             return;
         }
@@ -116,7 +116,7 @@ impl Outflow {
     }
 
     /// Throws away what is held back.
-    pub fn discard(&mut self, inbox: &mut BytesMut) {
+    pub(super) fn discard(&mut self, inbox: &mut BytesMut) {
         self.settle(inbox);
         self.queue.truncate(self.queue_free);
     }
@@ -128,7 +128,7 @@ impl Outflow {
     }
 
     /// Writes what is free to go; ready when all of it is written. Cancel safe.
-    pub fn poll_flush(
+    pub(super) fn poll_flush(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,

@@ -49,7 +49,9 @@ impl Session {
         }
         if self.wants_client() {
             match poll_fill(&mut self.stream, cx, &mut self.inbox, INBOX_MAX) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into()))),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into())));
+                }
                 Poll::Ready(Ok(_)) => moved = Moved::Something,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Lost(error))),
                 Poll::Pending => {}
@@ -113,6 +115,11 @@ impl Session {
                 _ => "unknown",
             });
             return;
+        }
+        if self.state.definitions_changed() {
+            // Before the client hears of its DDL: what it does next must not meet the old catalog.
+            self.shared.cluster.catalogs().stale(&self.who.server_database);
+            self.state.database().learned.clear();
         }
         let limit = self.shared.config.routing.hold_back;
         if self.outflow.is_holding() && leg.replies.rerun == Rerun::No && self.outflow.held() > limit {

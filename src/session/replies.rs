@@ -13,7 +13,7 @@ use crate::wire::tag::server;
 use crate::wire::{Header, TxStatus};
 
 /// What the session hears while a server's answer passes.
-pub trait Watcher {
+pub(super) trait Watcher {
     /// A CommandComplete. `nth` counts those of one simple query from 0.
     fn completed(&mut self, tag: &[u8], note: &Note, nth: usize);
     /// A reply ended well.
@@ -33,7 +33,7 @@ pub trait Watcher {
 
 /// What to do with an error.
 #[derive(Debug, PartialEq, Eq)]
-pub enum OnError {
+pub(super) enum OnError {
     /// The client gets it.
     Pass,
     /// The client gets this instead.
@@ -46,7 +46,7 @@ pub enum OnError {
 
 /// Which way data flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flow {
+pub(super) enum Flow {
     /// Requests and replies.
     #[default]
     Query,
@@ -56,7 +56,7 @@ pub enum Flow {
 
 /// The replies of one leased backend connection.
 #[derive(Debug, Default)]
-pub struct Replies {
+pub(super) struct Replies {
     /// What is owed.
     pub ledger: Ledger<Note>,
     /// Transaction status as the server last said.
@@ -73,7 +73,7 @@ pub struct Replies {
 
 /// Whether what is in flight will be run again elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rerun {
+pub(super) enum Rerun {
     /// It will not.
     #[default]
     No,
@@ -83,7 +83,7 @@ pub enum Rerun {
 
 impl Replies {
     /// Whether the last bytes released to the client end within a frame: nothing else can be put there.
-    pub fn is_within_frame(&self) -> bool {
+    pub(super) fn is_within_frame(&self) -> bool {
         self.missing > 0
     }
 
@@ -91,7 +91,7 @@ impl Replies {
     ///
     /// # Errors
     /// [`Error::ServerProtocol`] when the server says what nobody asked: the connection is of no use any more.
-    pub fn absorb(
+    pub(super) fn absorb(
         &mut self,
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
@@ -179,8 +179,8 @@ impl Replies {
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
                     outflow.pass(head.len);
-                    watcher.ready(self.tx);
                     if self.rerun == Rerun::No {
+                        watcher.ready(self.tx);
                         outflow.free();
                     }
                     return Ok(());

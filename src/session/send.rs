@@ -21,7 +21,7 @@ const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
 /// Writes a session's messages to the connection it has leased.
-pub struct Sender<'a> {
+pub(super) struct Sender<'a> {
     /// The connection.
     pub backend: &'a mut Backend,
     /// Its ledger.
@@ -41,7 +41,7 @@ impl Sender<'_> {
     }
 
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
-    pub fn settings(&mut self) {
+    pub(super) fn settings(&mut self) {
         let sql = self.state.carry.carried().difference(self.state.carry.wanted());
         if sql.is_empty() {
             return;
@@ -54,7 +54,7 @@ impl Sender<'_> {
     }
 
     /// A simple query.
-    pub fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
+    pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
         let owed = self.ledger.len();
@@ -74,13 +74,13 @@ impl Sender<'_> {
     }
 
     /// A function call.
-    pub fn call(&mut self, frame: &[u8]) {
+    pub(super) fn call(&mut self, frame: &[u8]) {
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Call, Action::Forward, Note::None);
     }
 
     /// One message of the extended protocol. `verdict` is that of a Parse.
-    pub fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
+    pub(super) fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
         match (frame.first().copied().unwrap_or_default(), verdict) {
             (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
             (client::PARSE, None) => self.raw(frame, Reply::Parse),
@@ -203,7 +203,9 @@ impl Sender<'_> {
                 self.raw(frame, Reply::Close);
             }
             Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.close(given) else { return self.raw(frame, Reply::Close) };
+                let Some(handle) = self.state.names.close(given) else {
+                    return self.raw(frame, Reply::Close);
+                };
                 let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
                 self.dropped.extend(note);
             }

@@ -19,7 +19,7 @@ use crate::wire::TxStatus;
 use crate::wire::scan;
 
 /// What all sessions of one database share.
-pub struct Database {
+pub(super) struct Database {
     ddl: AtomicU64,
     /// Shapes that a replica refused.
     pub learned: Learned,
@@ -27,24 +27,24 @@ pub struct Database {
 
 impl Database {
     /// Nothing has changed yet.
-    pub fn new(learned: Learned) -> Self {
+    pub(super) fn new(learned: Learned) -> Self {
         Self { ddl: AtomicU64::new(0), learned }
     }
 
     /// Preparations older than this may be stale.
-    pub fn ddl(&self) -> Stamp {
+    pub(super) fn ddl(&self) -> Stamp {
         Stamp(self.ddl.load(Ordering::Acquire))
     }
 
     /// A definition changed, or a plan turned out to be stale.
-    pub fn changed(&self, stamp: Stamp) {
+    pub(super) fn changed(&self, stamp: Stamp) {
         self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
     }
 }
 
 /// What the server said before it closed the connection, or when it refused a setting.
 #[derive(Clone, Debug)]
-pub struct ServerError {
+pub(super) struct ServerError {
     /// SQLSTATE.
     pub sqlstate: String,
     /// The primary message.
@@ -60,7 +60,7 @@ impl ServerError {
 
 /// Copies of the requests whose answers are held back.
 #[derive(Debug, Default)]
-pub struct Retained {
+pub(super) struct Retained {
     /// The client's own bytes, request after request.
     pub bytes: BytesMut,
     lens: VecDeque<usize>,
@@ -70,7 +70,7 @@ pub struct Retained {
 
 impl Retained {
     /// Keeps part of a request; `End::Sync` and simple queries end one.
-    pub fn keep(&mut self, bytes: &[u8], ends: usize) {
+    pub(super) fn keep(&mut self, bytes: &[u8], ends: usize) {
         self.bytes.extend_from_slice(bytes);
         for _ in 0..ends {
             let before: usize = self.lens.iter().sum();
@@ -86,7 +86,7 @@ impl Retained {
     }
 
     /// Nothing needs to be kept any more.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.lens.clear();
         self.done.clear();
@@ -104,11 +104,14 @@ enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Definitions {
     Same,
+    /// Changed, and not committed yet.
     Changed,
+    /// Changed and committed; those who keep the catalog have not been told.
+    Committed,
 }
 
 /// A session's own state.
-pub struct State {
+pub(super) struct State {
     /// Statements and portals.
     pub names: Names,
     /// Settings.
@@ -133,7 +136,7 @@ pub struct State {
 
 impl State {
     /// A session that begins with these settings.
-    pub fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
+    pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
             names: Names::default(),
             carry: Carry::new(startup),
@@ -150,18 +153,27 @@ impl State {
         }
     }
 
+    /// Whether definitions were changed and committed; asked once.
+    pub(super) fn definitions_changed(&mut self) -> bool {
+        let changed = self.definitions == Definitions::Committed;
+        if changed {
+            self.definitions = Definitions::Same;
+        }
+        changed
+    }
+
     /// All shared statements.
-    pub fn statements(&self) -> &Arc<Statements> {
+    pub(super) fn statements(&self) -> &Arc<Statements> {
         &self.statements
     }
 
     /// What the sessions of this database share.
-    pub fn database(&self) -> &Arc<Database> {
+    pub(super) fn database(&self) -> &Arc<Database> {
         &self.database
     }
 
     /// Whether a statement's completion changes the session.
-    pub fn matters(verdict: &Verdict) -> bool {
+    pub(super) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
             !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
                 || statement.leaves.pin.is_some()
@@ -226,7 +238,8 @@ impl State {
     }
 
     /// The retained requests, to be run again as if they had never been run.
-    pub fn take_retained(&mut self) -> BytesMut {
+    pub(super) fn take_retained(&mut self) -> BytesMut {
+        self.outcome = Outcome::Fine;
         let done = std::mem::take(&mut self.retained.done);
         self.undo(done.into_iter());
         let bytes = std::mem::take(&mut self.retained.bytes);
@@ -236,7 +249,7 @@ impl State {
 }
 
 /// Hears a leased connection's replies on behalf of the session.
-pub struct Ear<'a> {
+pub(super) struct Ear<'a> {
     /// The session.
     pub state: &'a mut State,
     /// The connection's statements.
@@ -249,7 +262,7 @@ pub struct Ear<'a> {
 
 /// Whether an error's request may be run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub(super) enum Retry {
     /// It may not.
     Never,
     /// It ran on a replica, outside a transaction, and nothing of its answer is out.
@@ -295,7 +308,9 @@ impl Watcher for Ear<'_> {
 
     fn done(&mut self, note: Note) {
         match note {
-            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => self.state.retained.done.push(note),
+            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => {
+                self.state.retained.done.push(note)
+            }
             _ => {}
         }
     }
@@ -333,7 +348,9 @@ impl Watcher for Ear<'_> {
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         match note {
-            Note::Duplicate(names) if sqlstate == b"42P05" => OnError::Replace(renamed(frame, &names.1, &names.0)),
+            Note::Duplicate(names) if sqlstate == b"42P05" => {
+                OnError::Replace(renamed(frame, &names.1, &names.0))
+            }
             _ => OnError::Pass,
         }
     }
@@ -347,7 +364,7 @@ impl Watcher for Ear<'_> {
             self.state.names.end_transaction();
             if self.state.definitions == Definitions::Changed {
                 // What was prepared between the change and its commit saw the old definitions.
-                self.state.definitions = Definitions::Same;
+                self.state.definitions = Definitions::Committed;
                 let stamp = self.state.statements.stamp();
                 self.state.database.changed(stamp);
             }
@@ -374,8 +391,22 @@ fn changes_definitions(tag: &[u8]) -> bool {
 fn primary_may_differ(sqlstate: &[u8]) -> bool {
     matches!(
         sqlstate,
-        b"25006" | b"55000" | b"0A000" | b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" | b"57P04" | b"42P01"
-            | b"42703" | b"42883" | b"42704" | b"3F000" | b"XX000" | b"26000"
+        b"25006"
+            | b"55000"
+            | b"0A000"
+            | b"40001"
+            | b"40P01"
+            | b"57P01"
+            | b"57P02"
+            | b"57P03"
+            | b"57P04"
+            | b"42P01"
+            | b"42703"
+            | b"42883"
+            | b"42704"
+            | b"3F000"
+            | b"XX000"
+            | b"26000"
     )
 }
 
