@@ -266,9 +266,6 @@ fn need(verdict: &Verdict, session: &SessionView<'_>, world: &World<'_>) -> Need
     };
     match need {
         Need::Anywhere(Reason::Empty) => need,
-        Need::Anywhere(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
-            Need::Primary(Reason::Serializable)
-        }
         Need::Anywhere(_) if world.learned.knows(verdict.skeleton, world.now) => {
             Need::Doubtful(Reason::Learned)
         }
@@ -292,6 +289,10 @@ fn several(statements: &[Statement], session: &SessionView<'_>, world: &World<'_
 
 fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &World<'_>) -> Need {
     match &statement.kind {
+        // Outside a transaction it is one by itself, with the session's default isolation.
+        Kind::Read | Kind::Show(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
+            Need::Primary(Reason::Serializable)
+        }
         Kind::Read | Kind::Show(_) => functions(statement, world),
         Kind::Primary(why) => Need::Primary((*why).into()),
         Kind::Begin(modes) => begin(*modes, session),

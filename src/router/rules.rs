@@ -6,7 +6,12 @@ use crate::sql::{Name, Target, Verdict};
 use super::SessionView;
 
 /// The target of the first rule that matches; `None` when none does.
-pub fn target(rules: &[Rule], verdict: &Verdict, sql: &[u8], session: &SessionView<'_>) -> Option<Target> {
+pub(super) fn target(
+    rules: &[Rule],
+    verdict: &Verdict,
+    sql: &[u8],
+    session: &SessionView<'_>,
+) -> Option<Target> {
     rules.iter().find(|rule| matches(rule, verdict, sql, session)).map(|rule| rule.target)
 }
 

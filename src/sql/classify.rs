@@ -17,17 +17,6 @@ use super::{control, hint, settings, utility};
 pub(super) struct Reader<'k> {
     pub(super) strings: StandardConformingStrings,
     pub(super) known: &'k KnownFunctions,
-    /// Whether queries are parsed, or only their tokens looked at because the text is long.
-    pub(super) depth: Depth,
-}
-
-/// How far queries are looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Tokens and syntax tree.
-    Tree,
-    /// Tokens only, in linear time.
-    Tokens,
 }
 
 /// The verdict over a text.
@@ -118,9 +107,12 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
     if survey.why == Some(Why::Unparsable) {
         return primary(Why::Unparsable);
     }
-    let tree = match reader.depth {
-        Depth::Tree if survey.terms <= query::TERMS_MAX => query::parse(tokens, reader.known),
-        Depth::Tree | Depth::Tokens => None,
+    // Both limits look at the shape alone, never at literals: equal skeletons have equal verdicts.
+    let (tree, otherwise) = if survey.terms > query::TERMS_MAX || query::shape_len(tokens) > query::SHAPE_MAX
+    {
+        (None, Why::TooLong)
+    } else {
+        (query::parse(tokens, reader.known), Why::Unparsable)
     };
     match tree {
         Some(tree) => {
@@ -129,10 +121,7 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
         }
         // The tokens alone tell what a write is; of a read they do not tell enough.
         None => {
-            let why = survey.why.unwrap_or(match reader.depth {
-                Depth::Tree => Why::Unparsable,
-                Depth::Tokens => Why::TooLong,
-            });
+            let why = survey.why.unwrap_or(otherwise);
             let calls = survey.calls.clone();
             known_query(Kind::Primary(why), survey, Vec::new(), calls)
         }

@@ -71,16 +71,22 @@ impl Polynomials {
     }
 }
 
-/// `(sum + word) * point`, not fully reduced: below 2^62 if `sum` is.
+/// `(sum + word) * point`, nearly reduced: at most a little above 2^61 if `sum` is, so that nothing overflows.
 #[inline(always)]
 fn step(sum: u64, word: u64, point: u64) -> u64 {
     let product = u128::from(sum + word) * u128::from(point);
-    (product as u64 & PRIME) + (product >> 61) as u64
+    fold((product as u64 & PRIME) + (product >> 61) as u64)
+}
+
+/// Takes the bits above 2^61 around once: 2^61 is 1 in this field.
+#[inline(always)]
+const fn fold(sum: u64) -> u64 {
+    (sum & PRIME) + (sum >> 61)
 }
 
 /// The one representative in `0..PRIME`.
 fn canonical(sum: u64) -> u64 {
-    let folded = (sum & PRIME) + (sum >> 61);
+    let folded = fold(sum);
     if folded >= PRIME { folded - PRIME } else { folded }
 }
 
