@@ -73,7 +73,9 @@ fn translate(tokens: &[Token<'_>]) -> Option<Vec<Parsed>> {
             out.extend([Parsed::make_word("SELECT", None), Parsed::Mul, Parsed::make_word("FROM", None)]);
             continue;
         }
-        if token.is_word("variadic") {
+        let ends_fetch = at >= 2 && (tokens[at - 2].is_word("row") || tokens[at - 2].is_word("rows"));
+        if token.is_word("variadic") || (token.is_word("only") && !ends_fetch) {
+            // sqlparser takes the ONLY of `FROM ONLY t` for a table called so.
             continue;
         }
         out.push(one(token)?);
