@@ -238,7 +238,7 @@ mod tests {
         );
         assert_eq!(touches("TABLE a UNION TABLE s.b"), "a s.b; ;");
         assert_eq!(
-            touches("SELECT * FROM ONLY a, ONLY (b) JOIN ONLY s.c ON true FETCH FIRST ROW ONLY"),
+            touches("SELECT * FROM ONLY a, b JOIN ONLY s.c ON true FETCH FIRST ROW ONLY"),
             "a b s.c; ;"
         );
         assert_eq!(touches("SELECT * FROM db.s.t"), "s.t; ;");

@@ -66,16 +66,17 @@ fn translate(tokens: &[Token<'_>]) -> Option<Vec<Parsed>> {
     let mut at = 0;
     while at < tokens.len() {
         let token = tokens[at];
+        let behind = |words: &[&str]| at > 0 && words.iter().any(|w| tokens[at - 1].is_word(w));
         let rest = &tokens[at + 1..];
         at += 1;
-        if token.is_word("table") {
+        if token.is_word("table") && !behind(&["into", "temp", "temporary", "unlogged"]) {
             // `TABLE t` is short for `SELECT * FROM t`; sqlparser takes no options behind it.
             out.extend([Parsed::make_word("SELECT", None), Parsed::Mul, Parsed::make_word("FROM", None)]);
             continue;
         }
-        let ends_fetch = at >= 2 && (tokens[at - 2].is_word("row") || tokens[at - 2].is_word("rows"));
-        if token.is_word("variadic") || (token.is_word("only") && !ends_fetch) {
-            // sqlparser takes the ONLY of `FROM ONLY t` for a table called so.
+        // sqlparser takes the ONLY of `FROM ONLY t` for a table called so; that of `FETCH FIRST ROW ONLY` stays.
+        let inheritance = token.is_word("only") && !behind(&["row", "rows"]);
+        if inheritance || token.is_word("variadic") {
             continue;
         }
         out.push(one(token)?);
