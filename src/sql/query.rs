@@ -66,7 +66,8 @@ fn translate(tokens: &[Token<'_>]) -> Option<Vec<Parsed>> {
     let mut at = 0;
     while at < tokens.len() {
         let token = tokens[at];
-        let behind = |words: &[&str]| at > 0 && words.iter().any(|w| tokens[at - 1].is_word(w));
+        let previous = tokens[..at].last();
+        let behind = |words: &[&str]| previous.is_some_and(|p| words.iter().any(|w| p.is_word(w)));
         let rest = &tokens[at + 1..];
         at += 1;
         if token.is_word("table") && !behind(&["into", "temp", "temporary", "unlogged"]) {
