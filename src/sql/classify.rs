@@ -64,6 +64,7 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"explain" => utility::explain(cursor, reader),
         b"copy" => utility::copy(cursor, reader),
         b"truncate" => utility::truncate(cursor),
+        b"do" => utility::anonymous_block(cursor, reader),
         _ => plain(first, cursor),
     }
 }
@@ -75,7 +76,7 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
         b"unlisten" | b"notify" => primary(Why::Notification),
         b"load" => pinning(Why::SessionState, Pin::Load),
         b"lock" => primary(Why::TableLock),
-        b"call" | b"do" => primary(Why::Procedure),
+        b"call" => primary(Why::Procedure),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
         | b"repack" => primary(Why::Maintenance),
         b"alter" if cursor.take_word("system") => primary(Why::Maintenance),
@@ -276,6 +277,10 @@ mod tests {
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),
             ("SELECT setseed(0.1)", Pin::Unknown),
+            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Unknown),
+            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Unknown),
+            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Unknown),
+            ("EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", Pin::Temporary),
             ("SELECT dblink_connect('x')", Pin::Unknown),
             ("UPDATE pg_catalog.pg_settings SET setting = 1", Pin::DynamicSetting),
         ] {
@@ -287,6 +292,7 @@ mod tests {
             "SELECT nextval('s')",
             "SELECT currval('s')",
             "UNLISTEN *",
+            "DO $$ BEGIN UPDATE t SET a = 1; PERFORM f(); END $$",
             "CREATE TABLE t (a int)",
             "DECLARE c CURSOR FOR SELECT 1",
             "DROP TABLE t",
