@@ -174,8 +174,8 @@ fn their_quotes(sql: &str) -> Option<Vec<(usize, usize)>> {
         Tokenizer::new(&PostgreSqlDialect {}, sql).with_unescape(false).tokenize_with_location().ok()?;
     let lines = lines(sql);
     let offset = |at: Location| {
-        let line = usize::try_from(at.line).unwrap() - 1;
-        lines[line] + usize::try_from(at.column).unwrap() - 1
+        let index = |number: u64| usize::try_from(number).expect("texts are short") - 1;
+        lines[index(at.line)] + index(at.column)
     };
     let quoted = tokens.into_iter().filter(|t| match &t.token {
         Parsed::SingleQuotedString(_)

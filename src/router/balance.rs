@@ -29,7 +29,7 @@ pub fn pick(
         let other = if kept.id == first.id { second } else { first };
         return Some(if cost(kept) <= cost(other).saturating_mul(2) { kept.id } else { other.id });
     }
-    let explores = random % EXPLORE == 0;
+    let explores = random.is_multiple_of(EXPLORE);
     Some(if explores || cost(first) <= cost(second) { first.id } else { second.id })
 }
 

@@ -177,9 +177,9 @@ impl<'a> Lexer<'a> {
     pub(super) fn skip_blank(&mut self) -> Result<(), LexError> {
         loop {
             self.skip_while(SPACE);
-            match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => self.line_comment(),
-                (b'/', b'*') => self.block_comment()?,
+            match self.peek(0) {
+                b'-' if self.peek(1) == b'-' => self.line_comment(),
+                b'/' if self.peek(1) == b'*' => self.block_comment()?,
                 _ => return Ok(()),
             }
         }
@@ -217,10 +217,10 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn word(&mut self, first: u8) -> Result<TokenKind, LexError> {
         let next = self.peek(1);
-        if next == b'\'' || next == b'&' {
-            if let Some(kind) = self.prefixed(first, next)? {
-                return Ok(kind);
-            }
+        if (next == b'\'' || next == b'&')
+            && let Some(kind) = self.prefixed(first, next)?
+        {
+            return Ok(kind);
         }
         self.at += 1;
         self.skip_while(NAME_REST);

@@ -281,10 +281,10 @@ impl Visitor for Walk<'_> {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         // `WITH t AS (SELECT * FROM t)` reads the table t: a name is seen from the next one on, unless RECURSIVE.
-        if let Some((scope, at)) = self.common_table(query) {
-            if scope.recursive == Recursive::No {
-                scope.visible = at;
-            }
+        if let Some((scope, at)) = self.common_table(query)
+            && scope.recursive == Recursive::No
+        {
+            scope.visible = at;
         }
         let mut scope = Scope { names: Vec::new(), visible: 0, recursive: Recursive::No };
         if let Some(with) = &query.with {

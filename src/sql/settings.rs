@@ -325,7 +325,7 @@ fn transaction_setting(
         modes.isolation = Some(isolation(&text::string_value(token, strings)?)?);
         return Some(modes);
     }
-    let on = boolean(&token, strings).or_else(|| match token.text {
+    let on = boolean(&token, strings).or(match token.text {
         b"1" => Some(true),
         b"0" => Some(false),
         _ => None,

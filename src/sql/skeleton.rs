@@ -182,10 +182,8 @@ pub fn skeleton(
     if strings == StandardConformingStrings::Off {
         walk.hash.bytes(b"scs off", Tag::Setup, Fold::Nothing);
     }
-    if sql.first().is_some_and(|&b| b != b's' && b != b'S') {
-        if let Some(text) = super::hint::hint_text(sql) {
-            walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
-        }
+    if let Some(text) = super::hint::hint_text(sql) {
+        walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
     }
     let mut lexer = Lexer::new(sql, strings);
     loop {
