@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
+use super::names::KnownResult;
 use super::outflow::Outflow;
 use super::replies::{Flow, Rerun};
 use super::send::Sender;
@@ -19,7 +20,7 @@ use crate::session::replies::Watcher;
 use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
-use crate::wire::{TxStatus, header};
+use crate::wire::{HEADER, TxStatus, header};
 
 /// A request that is about to be routed. Its bytes are at the front of the client's buffer.
 struct Request {
@@ -35,6 +36,8 @@ struct Item {
     sql: Range<usize>,
     /// Whether a Parse brings it: those are used up in order when the request is written.
     parsed: Parsed,
+    /// Where a Bind's name of a statement stands in the client's buffer.
+    bound: Option<Range<usize>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,7 @@ impl Session {
         let mut decision = self.decide(&request);
         loop {
             match self.place(&request, decision) {
+                Place::Here if self.verifies(&request) => {}
                 Place::Here => break,
                 Place::New => {
                     if let Err(error) = self.lease(&mut decision).await {
@@ -149,7 +153,7 @@ impl Session {
                     Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
                     _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
                 };
-                items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                 len
             }
             _ => 0,
@@ -170,18 +174,17 @@ impl Session {
                     }
                 }
                 client::BIND => {
-                    let verdict =
-                        request::bind(bytes).and_then(|view| self.statement_verdict(view.statement));
-                    items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                    if let Some(view) = request::bind(bytes) {
+                        let start = frame.start + HEADER + view.portal.len() + 1;
+                        let bound = start..start + view.statement.len();
+                        let verdict = self.statement_verdict(view.statement);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
+                    }
                 }
                 client::DESCRIBE => {
                     if let Some(Named::Statement(name)) = request::named(bytes) {
                         let verdict = self.statement_verdict(name);
-                        items.extend(verdict.map(|verdict| Item {
-                            verdict,
-                            sql: 0..0,
-                            parsed: Parsed::Earlier,
-                        }));
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                     }
                 }
                 _ => {}
@@ -192,7 +195,7 @@ impl Session {
 
     fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
         let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
-        Item { verdict, sql, parsed }
+        Item { verdict, sql, parsed, bound: None }
     }
 
     /// The verdict of a statement that was parsed before this request.
@@ -260,6 +263,41 @@ impl Session {
             (true, Route::Replica, Batch::Open) => Place::Elsewhere,
             (true, ..) => Place::Here,
         }
+    }
+
+    /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
+    /// epoch, and this server does not hold the preparation of that time. Then it has been asked, and the answer is
+    /// to be waited for: rows of another shape than the client decodes must never reach it.
+    fn verifies(&mut self, request: &Request) -> bool {
+        let Some(leg) = &mut self.leg else { return false };
+        let ddl = self.state.database().ddl();
+        let mut outdated = Vec::new();
+        for name in request.items.iter().filter_map(|item| item.bound.clone()) {
+            let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
+            let known = matches!(handle.result, KnownResult::Columns(_));
+            if known
+                && handle.epoch < handle.statement.epoch(ddl)
+                && leg.lease.prepared.name(handle.preparation()).is_none()
+            {
+                outdated.push(name);
+            }
+        }
+        if outdated.is_empty() {
+            return false;
+        }
+        let mut sender = Sender {
+            backend: &mut leg.lease,
+            ledger: &mut leg.replies.ledger,
+            state: &mut self.state,
+            tx: None,
+            dropped: Vec::new(),
+        };
+        for name in outdated {
+            sender.verify(&self.inbox[name]);
+        }
+        // A batch is open now: the client's own Sync will end it.
+        leg.batch = Batch::Open;
+        true
     }
 
     /// Ends the batch that is open on the connection: the client will end it elsewhere.
@@ -391,7 +429,8 @@ fn hold(
     leg.retry = match leg.route {
         _ if !fits || !outside || plan.detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
-        Route::Primary if request.uses_named() && leg.batch == Batch::Closed => Retry::StalePlan,
+        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
+        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
         Route::Primary => Retry::Never,
     };
     if leg.retry == Retry::Never {
@@ -419,9 +458,15 @@ impl Request {
         }
     }
 
-    /// Whether it uses a statement that was parsed earlier.
-    fn uses_named(&self) -> bool {
-        self.items.iter().any(|item| item.parsed == Parsed::Earlier)
+    /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
+    fn describes_portal(&self, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        let mut described = false;
+        while let Some(Ok(head)) = header(&bytes[at..]) {
+            described |= head.tag == client::DESCRIBE && bytes.get(at + HEADER) == Some(&b'P');
+            at = bytes.len().min(at + head.len);
+        }
+        described && self.items.iter().any(|item| item.parsed == Parsed::Earlier)
     }
 }
 
@@ -437,6 +482,11 @@ impl Request {
 }
 
 impl Item {
+    /// A statement that was parsed before this request, bound by this name; none when the range is empty.
+    fn earlier(verdict: Arc<Verdict>, bound: Range<usize>) -> Self {
+        Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
+    }
+
     fn needs_catalog(&self) -> bool {
         self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
     }
