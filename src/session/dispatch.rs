@@ -110,7 +110,7 @@ impl Session {
         let mut decision = self.decide(&request);
         loop {
             match self.place(&request, decision) {
-                Place::Here if self.verifies(&request) => {}
+                Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
                     if let Err(error) = self.lease(&mut decision).await {
@@ -122,7 +122,9 @@ impl Session {
                 Place::Elsewhere => self.end_batch(),
                 Place::Later => {}
             }
-            self.pump().await?;
+            if !self.has_landed() {
+                self.pump().await?;
+            }
             self.land().await?;
             if self.detour.is_some() {
                 // What was in flight has come back to the front of the buffer, and goes first.
@@ -298,6 +300,14 @@ impl Session {
         // A batch is open now: the client's own Sync will end it.
         leg.batch = Batch::Open;
         true
+    }
+
+    /// Waits until the server has answered all it was sent, or is gone.
+    async fn answered(&mut self) -> Result<()> {
+        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
+            self.pump().await?;
+        }
+        Ok(())
     }
 
     /// Ends the batch that is open on the connection: the client will end it elsewhere.

@@ -61,7 +61,7 @@ impl Session {
     }
 
     /// Whether all that was sent has been answered, or the connection is gone: time for [`Session::land`].
-    fn has_landed(&self) -> bool {
+    pub(super) fn has_landed(&self) -> bool {
         self.leg.as_ref().is_none_or(|leg| leg.replies.ledger.is_empty() || leg.link != Link::Up)
     }
 
