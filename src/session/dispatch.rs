@@ -329,14 +329,15 @@ impl Session {
             leg.flight = Flight::Sent;
             leg.load.begin();
         }
-        let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
+        let len = request.len.min(self.inbox.len());
+        let bytes = &self.inbox[..len];
         let plan = Hold {
             idle,
             expected: self.expected,
             detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
-        hold(leg, &mut self.outflow, &mut self.state, request, &bytes, &plan);
+        hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
         let tx = match (idle, self.expected) {
             (true, _) => Some(leg.replies.tx),
@@ -353,11 +354,12 @@ impl Session {
         if leg.batch == Batch::Closed {
             sender.settings();
         }
-        send_frames(&mut sender, &bytes, request);
+        send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;
         leg.batch = request.leaves();
-        if request.len > bytes.len() {
-            self.phase = Phase::Streaming(request.len - bytes.len());
+        self.inbox.advance(len);
+        if request.len > len {
+            self.phase = Phase::Streaming(request.len - len);
         }
         self.expected = foretell(self.expected, &request.items);
         if !dropped.is_empty() {
@@ -370,7 +372,7 @@ impl Session {
             };
             ear.dropped(dropped);
         }
-        self.went(request, bytes.len(), begun);
+        self.went(request, len, begun);
         // What weir answers itself may be due at once.
         self.hear();
         Ok(())

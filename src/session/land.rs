@@ -56,6 +56,7 @@ impl Session {
             self.entry.settled().await;
         }
         leg.lease.settings = self.state.carry.carried().clone();
+        self.ledger = std::mem::take(&mut leg.replies.ledger);
         leg.lease.release(Instant::now());
     }
 

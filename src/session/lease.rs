@@ -43,7 +43,7 @@ impl Session {
         self.leg = Some(Box::new(Leg {
             lease,
             route: decision.route,
-            replies: Replies::default(),
+            replies: Replies::with(std::mem::take(&mut self.ledger)),
             batch: Batch::Closed,
             retry: Retry::Never,
             link: Link::Up,

@@ -84,6 +84,11 @@ pub(super) enum Rerun {
 }
 
 impl Replies {
+    /// With an empty ledger that was used before: its memory serves again.
+    pub(super) fn with(ledger: Ledger<Note>) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
     /// Whether the last bytes released to the client end within a frame: nothing else can be put there.
     pub(super) fn is_within_frame(&self) -> bool {
         self.missing > 0
