@@ -238,6 +238,11 @@ pub struct Series {
 pub struct Metrics(Vec<Series>);
 
 impl Metrics {
+    /// Every series.
+    pub fn series(&self) -> &[Series] {
+        &self.0
+    }
+
     /// Reads Prometheus' text format. Label values with escapes in them are kept as they are.
     fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));

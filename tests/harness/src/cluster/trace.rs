@@ -8,9 +8,12 @@ use super::Cluster;
 #[derive(Clone, Debug)]
 pub struct Mark(Vec<u64>);
 
-/// What the line of a statement that runs says before the statement, for the simple protocol, the extended
-/// protocol and FunctionCall. Statements in error reports follow `STATEMENT:` and do not count.
-const RUNS: [&str; 3] = ["LOG:  statement: ", "LOG:  execute ", "LOG:  fastpath function call: "];
+/// What the line of a statement that runs says before the statement: simple protocol, FunctionCall. Statements in
+/// error reports follow `STATEMENT:` and do not count.
+const SIMPLE: [&str; 2] = ["LOG:  statement: ", "LOG:  fastpath function call: "];
+
+/// The same for the extended protocol, with the name of the statement and a colon after it.
+const EXTENDED: &str = "LOG:  execute ";
 
 impl Cluster {
     /// Remembers this moment.
@@ -32,30 +35,66 @@ impl Cluster {
 
     /// The statements that a server ran since the mark, in its order, without the harness's own.
     pub fn statements(&self, server: usize, since: &Mark) -> Vec<String> {
-        let entries = self.entries(server, since);
-        let theirs = entries.iter().filter(|entry| !entry.contains("/harness LOG:"));
-        theirs.filter_map(|entry| statement(entry)).map(str::to_owned).collect()
+        theirs(&self.entries(server, since))
+    }
+
+    /// The same between two marks, for who looks again and again at a log that grows.
+    pub fn statements_between(&self, server: usize, since: &Mark, until: &Mark) -> Vec<String> {
+        let length = until.0[server].saturating_sub(since.0[server]);
+        theirs(&entries(&self.servers[server].words(since.0[server], length)))
     }
 
     /// A server's log since the mark, entry by entry.
     pub fn entries(&self, server: usize, since: &Mark) -> Vec<String> {
-        let log = self.servers[server].words(since.0[server]);
-        let mut entries: Vec<String> = Vec::new();
-        for line in log.lines() {
-            match (line.strip_prefix('\t'), entries.last_mut()) {
-                // Further lines of a statement begin with a tab.
-                (Some(rest), Some(entry)) => {
-                    entry.push('\n');
-                    entry.push_str(rest);
-                }
-                _ => entries.push(line.to_owned()),
-            }
-        }
-        entries
+        entries(&self.servers[server].words(since.0[server], u64::MAX))
     }
+}
+
+/// Cuts a log into entries.
+fn entries(log: &str) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for line in log.lines() {
+        match (line.strip_prefix('\t'), entries.last_mut()) {
+            // Further lines of a statement begin with a tab.
+            (Some(rest), Some(entry)) => {
+                entry.push('\n');
+                entry.push_str(rest);
+            }
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    entries
+}
+
+/// The statements in a log, without the harness's own.
+fn theirs(entries: &[String]) -> Vec<String> {
+    let theirs = entries.iter().filter(|entry| !entry.contains("/harness LOG:"));
+    theirs.filter_map(|entry| statement(entry)).map(str::to_owned).collect()
 }
 
 /// The statement in an entry that says that one runs.
 fn statement(entry: &str) -> Option<&str> {
-    RUNS.iter().find_map(|words| entry.split_once(words)).map(|(_, statement)| statement)
+    let simple = SIMPLE.iter().find_map(|words| entry.split_once(words)).map(|(_, statement)| statement);
+    simple.or_else(|| Some(entry.split_once(EXTENDED)?.1.split_once(": ")?.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{entries, theirs};
+
+    #[test]
+    fn statements_are_told_from_what_else_is_logged() {
+        let log = "\
+2026-01-01 00:00:00.000 UTC [1] LOG:  database system is ready to accept connections
+2026-01-01 00:00:00.000 UTC [2] app@app/psql LOG:  statement: SELECT 1
+2026-01-01 00:00:00.000 UTC [2] app@app/psql LOG:  execute <unnamed>: SELECT
+\t  $1
+2026-01-01 00:00:00.000 UTC [2] app@app/psql DETAIL:  parameters: $1 = 'x'
+2026-01-01 00:00:00.000 UTC [2] app@app/psql ERROR:  syntax error at or near \"SELEC\"
+2026-01-01 00:00:00.000 UTC [2] app@app/psql STATEMENT:  SELEC 1
+2026-01-01 00:00:00.000 UTC [3] postgres@app/harness LOG:  statement: SELECT 2
+2026-01-01 00:00:00.000 UTC [2] app@app/psql LOG:  execute fetch from s/p: SELECT 3
+";
+        assert_eq!(theirs(&entries(log)), ["SELECT 1", "SELECT\n  $1", "SELECT 3"]);
+    }
 }
