@@ -108,10 +108,10 @@ fn table(cluster: &Cluster, servers: &Servers, metrics: &Metrics, errors: u64) -
     text + "\n  Ctrl-C ends this and removes everything\n"
 }
 
-/// The counters that carry both labels, largest first.
+/// Requests by route and reason, the most frequent first.
 fn routes(metrics: &Metrics) -> Vec<(String, String, f64)> {
-    let routed = metrics.series().iter().filter(|series| series.name.ends_with("_total"));
-    let mut routes: Vec<_> = routed
+    let mut routes: Vec<_> = metrics
+        .all("weir_requests_total")
         .filter_map(|series| {
             Some((series.labels.get("route")?.clone(), series.labels.get("reason")?.clone(), series.value))
         })
