@@ -122,6 +122,10 @@ fn main() -> std::process::ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     idle::raise_file_limit();
+    if arguments.syscalls {
+        // Installing it in the middle would disturb what is measured.
+        harness::tools::ensure("strace")?;
+    }
     let options = Options::new(1)
         .quiet()
         .setting("shared_buffers", "512MB")
