@@ -14,9 +14,22 @@ pub enum Error {
     /// A message that breaks the protocol; the text says how.
     #[error("{0}")]
     Protocol(&'static str),
-    /// A startup packet that breaks the protocol.
-    #[error("invalid startup packet: {0}")]
+    /// A startup packet that breaks the protocol, in PostgreSQL's words.
+    #[error("{0}")]
     Startup(&'static str),
+    /// Bytes behind an SSLRequest or GSSENCRequest, sent before it was answered: a man in the middle may have
+    /// put them there, to be taken for encrypted ones. The text names the request.
+    #[error("received unencrypted data after {0} request")]
+    EarlyData(&'static str),
+    /// A switch in the `options` startup parameter that is not a setting.
+    #[error("invalid command-line argument for server process: {0}")]
+    Switch(String),
+    /// A setting without a value in the `options` startup parameter.
+    #[error("{0} requires a value")]
+    SwitchValue(String),
+    /// The client asked for a replication connection.
+    #[error("replication connections are not supported")]
+    Replication,
     /// A protocol version that is not spoken.
     #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
     Version {
@@ -57,6 +70,9 @@ pub enum Error {
         /// The server's message.
         message: String,
     },
+    /// weir and the server found no way to authenticate that both can; the text says why.
+    #[error("cannot authenticate to the server: {0}")]
+    ServerAuthentication(&'static str),
     /// The backend connection broke while a request ran on it.
     #[error("server closed the connection unexpectedly")]
     ServerLost,
@@ -79,9 +95,12 @@ impl Error {
     pub fn sqlstate(&self) -> &str {
         match self {
             Error::Lost(_) => "08006",
-            Error::Protocol(_) | Error::Startup(_) | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } => "0A000",
-            Error::NoUser => "28000",
+            Error::Protocol(_) | Error::Startup(_) | Error::EarlyData(_) | Error::ServerProtocol(_) => {
+                "08P01"
+            }
+            Error::Version { .. } | Error::Replication => "0A000",
+            Error::Switch(_) | Error::SwitchValue(_) => "42601",
+            Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Authentication(_) => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
@@ -92,6 +111,16 @@ impl Error {
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
             Error::Shutdown => "57P01",
+        }
+    }
+
+    /// What more there is to say, beside the message.
+    pub fn detail(&self) -> Option<&'static str> {
+        match self {
+            Error::EarlyData(_) => Some(
+                "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
+            ),
+            _ => None,
         }
     }
 }

@@ -8,8 +8,28 @@ pub mod config;
 
 pub mod error;
 
+pub mod wire;
+
+pub mod net;
+
+pub mod users;
+
+pub mod frontend;
+
+pub mod session;
+
 pub mod sql;
 
 pub mod router;
 
+pub mod pool;
+
+pub mod backend;
+
 pub mod cluster;
+
+pub mod telemetry;
+
+pub mod admin;
+
+pub mod server;

@@ -4,7 +4,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
+/// brought it down may do so again.
+pub const SLOW_START: Duration = Duration::from_secs(10);
+
+/// The share of its weight that a server gets at the moment it comes back.
+const SLOW_START_FLOOR: f64 = 0.1;
 
 /// A server's index in the configuration's list. Stable for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,8 +52,42 @@ pub struct Server {
     pub role: Role,
     /// Health as last seen.
     pub health: Health,
+    /// Timeline as last seen. On a replica it is a lower bound: it learns of a new one only by replaying it.
+    pub timeline: Option<u32>,
+    /// `server_version_num` as last seen: 150004 is 15.4.
+    pub version: Option<u32>,
+    /// When it was found up again after having been down; `None` when it never was down.
+    pub recovered: Option<Instant>,
+    /// What the last probe that did not succeed said; `None` after one that did.
+    pub trouble: Option<Arc<str>>,
     /// Live figures, shared between snapshots.
     pub load: Arc<Load>,
+}
+
+impl Server {
+    /// Whether requests may be sent to it now.
+    pub fn is_up(&self) -> bool {
+        self.health == Health::Up
+    }
+
+    /// The share of reads it should get at `now`: its weight, less while it starts slowly after a recovery.
+    pub fn share(&self, now: Instant) -> f64 {
+        let ramp = match self.recovered {
+            Some(since) => now.saturating_duration_since(since).as_secs_f64() / SLOW_START.as_secs_f64(),
+            None => 1.0,
+        };
+        f64::from(self.weight) * ramp.clamp(SLOW_START_FLOOR, 1.0)
+    }
+
+    /// Whether two snapshots of one server say the same of it; its live figures aside.
+    fn equals(&self, other: &Self) -> bool {
+        self.role == other.role
+            && self.health == other.health
+            && self.timeline == other.timeline
+            && self.version == other.version
+            && self.recovered == other.recovered
+            && self.trouble == other.trouble
+    }
 }
 
 /// Figures that the data's way updates and the balancer reads; atomics, never locked.
@@ -55,6 +96,8 @@ pub struct Load {
     outstanding: AtomicU32,
     /// Peak-sensitive moving average of response time, in microseconds.
     ewma_us: AtomicU64,
+    /// How long the last answered probe took, in microseconds.
+    probe_us: AtomicU64,
 }
 
 impl Load {
@@ -66,7 +109,7 @@ impl Load {
     /// A request was answered, or its connection was lost, after `took`.
     pub fn end(&self, took: Duration) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
-        let sample = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let sample = micros(took);
         let old = self.ewma_us.load(Ordering::Relaxed);
         // Rises at once, falls by an eighth: a server that turns slow is avoided at its first slow answer.
         let new = if sample > old { sample } else { old - (old - sample) / 8 };
@@ -82,6 +125,20 @@ impl Load {
     pub fn ewma_us(&self) -> u64 {
         self.ewma_us.load(Ordering::Relaxed)
     }
+
+    /// A probe was answered after `took`.
+    pub(crate) fn probed(&self, took: Duration) {
+        self.probe_us.store(micros(took), Ordering::Relaxed);
+    }
+
+    /// How long the last answered probe took; zero before the first.
+    pub fn probe_time(&self) -> Duration {
+        Duration::from_micros(self.probe_us.load(Ordering::Relaxed))
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// All servers at one moment.
@@ -97,13 +154,70 @@ impl Topology {
         self.servers.iter().find(|s| s.role == Role::Primary)
     }
 
-    /// Replicas that can be read from now.
+    /// The primary, when it is known and can be written to now.
+    pub fn writable(&self) -> Option<&Server> {
+        self.primary().filter(|s| s.is_up())
+    }
+
+    /// Replicas that can be read from now. A weight of 0 takes no reads.
     pub fn replicas(&self) -> impl Iterator<Item = &Server> {
-        self.servers.iter().filter(|s| s.role == Role::Replica && s.health == Health::Up)
+        self.servers.iter().filter(|s| s.role == Role::Replica && s.is_up() && s.weight > 0)
+    }
+
+    /// Whether two snapshots of the same servers say the same of them; live figures aside.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        self.servers.iter().zip(&other.servers).all(|(ours, theirs)| ours.equals(theirs))
+    }
+
+    /// Whether every server has been probed at least once.
+    pub fn is_explored(&self) -> bool {
+        self.servers.iter().all(|s| s.health != Health::Untried)
     }
 
     /// One server.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers.get(usize::from(id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(weight: u32, recovered: Option<Instant>) -> Server {
+        Server {
+            id: ServerId(0),
+            name: "r".into(),
+            weight,
+            role: Role::Replica,
+            health: Health::Up,
+            timeline: None,
+            version: None,
+            recovered,
+            trouble: None,
+            load: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_never_down_gets_its_whole_weight() {
+        assert_eq!(replica(3, None).share(Instant::now()), 3.0);
+    }
+
+    #[test]
+    fn the_share_grows_from_a_tenth_to_the_whole_over_the_slow_start() {
+        let since = Instant::now();
+        let server = replica(10, Some(since));
+        let shares: Vec<f64> = [0.0, 0.25, 0.5, 1.0, 9.0]
+            .iter()
+            .map(|part| server.share(since + SLOW_START.mul_f64(*part)))
+            .collect();
+        assert_eq!(shares, [1.0, 2.5, 5.0, 10.0, 10.0]);
+    }
+
+    #[test]
+    fn a_weight_of_zero_takes_no_reads() {
+        let topology = Topology { servers: vec![replica(0, None)] };
+        assert_eq!(topology.replicas().count(), 0);
     }
 }

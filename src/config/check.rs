@@ -1,18 +1,320 @@
-//! From what the user wrote to what the program runs on: defaults, units, cross checks, all mistakes at once.
-use super::Config;
+//! From what the user wrote to what the program runs on: every default, unit and limit stands here, in the order of
+//! [`Config`].
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
-/// One mistake, with the path of its key.
-#[derive(Debug)]
-pub struct Mistake {
-    /** where */
-    pub key: String,
-    /** what */
-    pub problem: String,
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Value;
+use tracing_subscriber::EnvFilter;
+
+use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
+use super::section::{Report, Section};
+use super::users::{Surroundings, user};
+use super::{
+    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, PoolMode, RoleSetting,
+    Routing, Rule, Server, Transactions, source, warnings,
+};
+use crate::sql::{Consistency, Target};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a client waits for has an end within a day, and not before it began.
+const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
+
+/// Loads and checks a configuration file, with the process's environment laid over it.
+///
+/// # Errors
+/// All mistakes at once, each with the path of its key and its line or variable.
+pub fn load(file: &Path) -> Result<Config, Mistakes> {
+    // A variable that is not UTF-8 cannot be one of ours, nor a password that PostgreSQL would take.
+    let environment =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    load_with(file, &environment.collect())
 }
-/// All mistakes.
-#[derive(Debug)]
-pub struct Mistakes(pub Vec<Mistake>);
-/// Loads and checks.
-pub fn load(_path: &Path) -> Result<Config, Mistakes> {
-    Err(Mistakes(vec![]))
+
+/// As [`load`], with the given variables in place of the process's environment.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<Config, Mistakes> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Mistakes::unreadable(file, format!("cannot be read: {error}")))?;
+    let mut mistakes = Vec::new();
+    let tree = source::layered(file, &text, environment, &mut mistakes)?;
+
+    let report = Report::new(mistakes);
+    let around = Surroundings { file, environment };
+    let mut config = Section::root(&report, tree, |root| whole(root, &around));
+    match report.into_mistakes() {
+        mistakes if mistakes.is_empty() => {
+            config.warnings.extend(warnings::users(&config));
+            Ok(config)
+        }
+        mistakes => Err(Mistakes::new(file, mistakes)),
+    }
+}
+
+fn whole(root: &mut Section, around: &Surroundings) -> Config {
+    let (listeners, clients) = listeners(root);
+    let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
+    let log = root.section("log", log);
+    let servers = servers(root);
+    let databases = databases(root);
+    let (mut names, mut passwords) = (HashSet::new(), 0);
+    let users = root.list("users", |entry| {
+        passwords += usize::from(entry.has("password") || entry.has("server_password"));
+        user(entry, around, &mut names)
+    });
+    if users.is_empty() {
+        root.note("users", "at least one [[users]] entry is needed: nobody could log in");
+    }
+    Config {
+        listeners,
+        clients,
+        metrics: metrics.flatten(),
+        log,
+        servers,
+        databases,
+        pool: root.section("pool", pool),
+        routing: root.section("routing", routing),
+        health: root.section("health", |s| health(s, users.first().map(|user| &user.name), &names)),
+        users,
+        workers: root.section("runtime", workers),
+        warnings: warnings::readable_passwords(around.file, passwords).into_iter().collect(),
+    }
+}
+
+fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
+    let main = |s: &mut Section| {
+        let address = s.read("address", kinds::address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6432)));
+        let clients = Clients {
+            limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
+            login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
+            drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
+        };
+        (address, clients)
+    };
+    let (address, clients) = root.section("listen", main);
+    let mut listeners = vec![Listener { address, target: Target::Auto }];
+    root.list("listeners", |entry| {
+        let address = entry.require("address", kinds::address);
+        let target = entry.read("target", target).unwrap_or_default();
+        if address.is_some_and(|address| taken(&listeners, address)) {
+            entry.note("address", "clients are listened for at this address already");
+        }
+        listeners.extend(address.map(|address| Listener { address, target }));
+    });
+    (listeners, clients)
+}
+
+/// Whether an address is listened on already. Port 0 lets the system choose, so two of them do not meet.
+fn taken(listeners: &[Listener], address: SocketAddr) -> bool {
+    address.port() != 0 && listeners.iter().any(|listener| listener.address == address)
+}
+
+fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {
+    let address = s.require("address", kinds::address);
+    if address.is_some_and(|address| taken(listeners, address)) {
+        s.note("address", "clients are listened for at this address already");
+    }
+    address
+}
+
+fn log(s: &mut Section) -> Log {
+    let filter = |value: &Value| {
+        let filter = text(value)?;
+        let parsed = EnvFilter::builder().parse(&filter).map_err(|error| error.to_string());
+        parsed.map(|_| filter)
+    };
+    Log {
+        filter: s.read("filter", filter).unwrap_or_else(|| "info".to_owned()),
+        format: s
+            .read("format", word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]))
+            .unwrap_or_default(),
+        slow_query: s.read("slow_query", duration_or_off(MS..=DAY)).unwrap_or(Some(SECOND)),
+    }
+}
+
+fn servers(root: &mut Section) -> Vec<Server> {
+    let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
+    let servers = root.list("servers", |entry| {
+        let server = server(entry);
+        if !addresses.insert((server.host.clone(), server.port)) {
+            entry.note("host", "another entry is the same server already");
+        } else if !names.insert(server.name.clone()) {
+            entry.note("name", format!("another server is called {:?} already", server.name));
+        }
+        server
+    });
+    let fixed = |role| servers.iter().filter(|server| server.role == role).count();
+    if servers.is_empty() {
+        root.note("servers", "at least one [[servers]] entry is needed");
+    } else if fixed(RoleSetting::Primary) > 1 {
+        root.note("servers", "only one can have role = \"primary\"");
+    } else if fixed(RoleSetting::Replica) == servers.len() {
+        root.note("servers", "all have role = \"replica\", so no write could ever run");
+    }
+    servers
+}
+
+fn server(entry: &mut Section) -> Server {
+    const ROLES: [(&str, RoleSetting); 3] =
+        [("auto", RoleSetting::Auto), ("primary", RoleSetting::Primary), ("replica", RoleSetting::Replica)];
+    let host = entry.require("host", text).unwrap_or_default();
+    let port =
+        entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
+    let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
+    Server {
+        name: entry.read("name", text).unwrap_or_else(|| format!("{host}:{port}")).into(),
+        host: host.into(),
+        port,
+        role: entry.read("role", word(&ROLES)).unwrap_or_default(),
+        weight: weight.unwrap_or(1),
+        // Below PostgreSQL's own default of 100, so that people and monitoring still get in.
+        connections: entry.read("connections", count(1..=100_000)).unwrap_or(90),
+    }
+}
+
+fn databases(root: &mut Section) -> Vec<Database> {
+    let mut names = HashSet::new();
+    root.list("databases", |entry| {
+        let name = entry.require("name", text).unwrap_or_default();
+        if !name.is_empty() && !names.insert(name.clone()) {
+            entry.note("name", format!("another database is called {name:?} already"));
+        }
+        Database {
+            server_database: entry.read("server_database", text).unwrap_or_else(|| name.clone()).into(),
+            name: name.into(),
+            target: entry.read("target", target).unwrap_or_default(),
+            consistency: entry.read("consistency", consistency),
+            pool_size: entry.read("pool_size", count(1..=10_000)),
+        }
+    })
+}
+
+fn pool(s: &mut Section) -> Pool {
+    let pool = Pool {
+        mode: s.read("mode", pool_mode).unwrap_or_default(),
+        size: s.read("size", count(1..=10_000)).unwrap_or(20),
+        total: s.read("total", count(0..=1_000_000)).unwrap_or(0),
+        min_idle: s.read("min_idle", count(0..=10_000)).unwrap_or(0),
+        idle_timeout: s.read("idle_timeout", duration(SECOND..=30 * DAY)).unwrap_or(10 * MINUTE),
+        lifetime: s.read("lifetime", duration(SECOND..=365 * DAY)).unwrap_or(HOUR),
+        checkout_timeout: s.read("checkout_timeout", duration(PATIENCE)).unwrap_or(10 * SECOND),
+        queue_limit: s.read("queue_limit", count(0..=1_000_000)).unwrap_or(10_000),
+        connect_timeout: s.read("connect_timeout", duration(PATIENCE)).unwrap_or(5 * SECOND),
+        prepared_statements: s.read("prepared_statements", count(1..=100_000)).unwrap_or(200),
+        primary_wait: s.read("primary_wait", duration(Duration::ZERO..=DAY)).unwrap_or(10 * SECOND),
+    };
+    if pool.min_idle > pool.size {
+        s.note("min_idle", format!("is {}, more than size, which is {}", pool.min_idle, pool.size));
+    }
+    if pool.total != 0 && pool.total < pool.size {
+        s.note("total", format!("is {}, less than size, which is {}", pool.total, pool.size));
+    }
+    pool
+}
+
+fn pool_mode(value: &Value) -> Result<PoolMode, String> {
+    match word(&[("transaction", Some(PoolMode::Transaction)), ("session", None)])(value)? {
+        Some(mode) => Ok(mode),
+        None => Err("\"session\" is not supported yet; \"transaction\" is".to_owned()),
+    }
+}
+
+fn routing(s: &mut Section) -> Routing {
+    Routing {
+        transactions: s.read("transactions", transactions).unwrap_or_default(),
+        consistency: s.read("consistency", consistency).unwrap_or_default(),
+        max_staleness: s.read("max_staleness", duration(MS..=30 * DAY)).unwrap_or(10 * SECOND),
+        read_functions: s.read("read_functions", names).unwrap_or_default(),
+        write_functions: s.read("write_functions", names).unwrap_or_default(),
+        verdict_cache: s.read("verdict_cache", count(1..=10_000_000)).unwrap_or(10_000),
+        learned: s.read("learned", count(0..=1_000_000)).unwrap_or(1000),
+        learned_ttl: s.read("learned_ttl", duration(SECOND..=30 * DAY)).unwrap_or(10 * MINUTE),
+        hold_back: s.read("hold_back", size(0..=16 << 20)).unwrap_or(64 << 10),
+        rules: s.list("rules", |entry| rule(entry)),
+    }
+}
+
+fn transactions(value: &Value) -> Result<Transactions, String> {
+    match word(&[("primary", Some(Transactions::Primary)), ("lazy", None)])(value)? {
+        Some(transactions) => Ok(transactions),
+        None => Err("\"lazy\" is not supported yet; \"primary\" is".to_owned()),
+    }
+}
+
+fn rule(entry: &mut Section) -> Rule {
+    const CONDITIONS: [&str; 5] = ["user", "database", "application_name", "table", "statement"];
+    if !CONDITIONS.iter().any(|condition| entry.has(condition)) {
+        entry.note_whole(format!("needs a condition: {}", CONDITIONS.join(", ")));
+    }
+    Rule {
+        user: entry.read("user", text),
+        database: entry.read("database", text),
+        application_name: entry.read("application_name", text),
+        table: entry.read("table", name),
+        statement: entry.read("statement", regex),
+        target: entry.require("target", target).unwrap_or_default(),
+    }
+}
+
+fn health(s: &mut Section, first_user: Option<&Arc<str>>, users: &HashSet<String>) -> Health {
+    let user = s.read("user", text);
+    if let Some(user) = user.as_ref().filter(|user| !users.contains(*user)) {
+        s.note("user", format!("no [[users]] entry is called {user:?}"));
+    }
+    Health {
+        interval: s.read("interval", duration(10 * MS..=HOUR)).unwrap_or(SECOND),
+        timeout: s.read("timeout", duration(10 * MS..=HOUR)).unwrap_or(2 * SECOND),
+        database: s.read("database", text).unwrap_or_else(|| "postgres".to_owned()).into(),
+        user: user.map(Arc::from).or_else(|| first_user.cloned()).unwrap_or_default(),
+        catalog_interval: s.read("catalog_interval", duration(SECOND..=DAY)).unwrap_or(30 * SECOND),
+    }
+}
+
+fn workers(s: &mut Section) -> usize {
+    match s.read("workers", count(0..=1024)).unwrap_or(0) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+/// `target = "auto" | "primary" | "replica"`.
+pub(super) fn target(value: &Value) -> Result<Target, String> {
+    word(&[("auto", Target::Auto), ("primary", Target::Primary), ("replica", Target::Replica)])(value)
+}
+
+/// `consistency = "eventual" | "session" | "global" | "strong"`.
+pub(super) fn consistency(value: &Value) -> Result<Consistency, String> {
+    word(&[
+        ("eventual", Consistency::Eventual),
+        ("session", Consistency::Session),
+        ("global", Consistency::Global),
+        ("strong", Consistency::Strong),
+    ])(value)
+}
+
+/// `name` or `schema.name`.
+fn name(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    let parts: Vec<&str> = name.split('.').collect();
+    if parts.len() > 2 || parts.iter().any(|part| part.is_empty() || part.trim() != *part) {
+        return Err(format!("expected name or schema.name, found {name:?}"));
+    }
+    Ok(name)
+}
+
+fn names(value: &Value) -> Result<Vec<String>, String> {
+    let names = list(value)?;
+    names.iter().try_for_each(|text| name(&Value::new(None, text.as_str())).map(drop))?;
+    Ok(names)
 }

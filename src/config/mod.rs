@@ -1,7 +1,9 @@
-//! The configuration: what the user wrote ([`raw`]) and what the program runs on ([`Config`]).
+//! The configuration that the program runs on.
 //!
-//! After [`load`] every default is filled in and every value is possible: no `Option` means "default" here,
-//! and nothing re-validates.
+//! [`load`] layers the file and the environment (`source`), reads them key by key (`section`, `kinds`), and fills in
+//! every default (`check`). After it every value is possible: no `Option` means "default" here, and nothing
+//! re-validates. There is no struct of what the user wrote between the two: one that serde fills would stop at the
+//! first mistake, and all of them are to be reported at once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,11 +13,19 @@ use std::time::Duration;
 use crate::sql::{Consistency, Target};
 
 mod check;
-mod raw;
+mod kinds;
+mod mistake;
 mod secret;
+mod section;
+mod source;
+mod summary;
+mod users;
+mod warnings;
 
-pub use check::{Mistake, Mistakes, load};
+pub use check::{load, load_with};
+pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
+pub use summary::Summary;
 
 /// Everything the program runs on.
 #[derive(Clone, Debug)]
@@ -42,6 +52,8 @@ pub struct Config {
     pub health: Health,
     /// `[runtime] workers`: threads that carry the data.
     pub workers: usize,
+    /// What is allowed but deserves a word at start. No secret is in it.
+    pub warnings: Vec<String>,
 }
 
 /// One listening address.
@@ -71,7 +83,7 @@ pub struct Log {
     pub filter: String,
     /// Text or JSON lines.
     pub format: LogFormat,
-    /// Statements that take longer are logged (shape and time, never values); none when zero.
+    /// Statements that take longer are logged (shape and time, never values); `None` when off.
     pub slow_query: Option<Duration>,
 }
 

@@ -1,8 +1,20 @@
 //! Where a request goes, and the one word that says why. Pure: no I/O and no clock of its own.
 
+mod balance;
+mod explain;
+mod learned;
 mod reason;
+mod route;
+mod rules;
 
+pub use balance::pick;
+pub use explain::explain;
+pub use learned::Learned;
 pub use reason::Reason;
+pub use route::{
+    Decision, FixedTarget, FunctionLists, Replicas, SessionView, TargetSource, Transaction, World, route,
+    route_all,
+};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,4 +23,14 @@ pub enum Route {
     Primary,
     /// Some replica; the balancer picks which.
     Replica,
+}
+
+impl Route {
+    /// The label, in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Route::Primary => "primary",
+            Route::Replica => "replica",
+        }
+    }
 }

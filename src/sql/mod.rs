@@ -1,5 +1,26 @@
 //! What a statement is: text in, [`Verdict`] out. Knows no bytes of the protocol, no session and no server.
+//!
+//! [`Classifier`] is the way in. Under it, in the order in which a text passes: `lexer` cuts it into tokens, `skeleton` makes it
+//! the key of the cache, and on a miss `split`, `classify` and the rules below reach the verdict.
 
+mod cache;
+mod classify;
+mod control;
+mod cursor;
+mod functions;
+mod hint;
+pub mod lexer;
+mod query;
+mod settings;
+mod skeleton;
+mod split;
+mod survey;
+mod text;
+mod utility;
 mod verdict;
 
+pub use cache::{CacheCounts, Classifier};
+pub use lexer::StandardConformingStrings;
+pub use skeleton::{SkeletonKeys, skeleton};
+pub use split::split_statements;
 pub use verdict::*;

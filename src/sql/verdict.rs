@@ -249,6 +249,24 @@ pub enum Pin {
     Unknown,
 }
 
+impl Pin {
+    /// The label, in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pin::Temporary => "temporary",
+            Pin::Listen => "listen",
+            Pin::AdvisoryLock => "advisory_lock",
+            Pin::HoldCursor => "hold_cursor",
+            Pin::SqlPrepare => "sql_prepare",
+            Pin::Load => "load",
+            Pin::DynamicSetting => "dynamic_setting",
+            Pin::Sequence => "sequence",
+            Pin::LongStatement => "long_statement",
+            Pin::Unknown => "unknown",
+        }
+    }
+}
+
 /// What a leading comment `/* weir: ... */` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
@@ -286,16 +304,23 @@ pub enum Consistency {
     Strong,
 }
 
-impl Verdict {
-    /// The verdict for what cannot be read: everything unknown, so the primary.
-    pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
-        let statement = Statement {
-            kind: Kind::Primary(why),
+impl Statement {
+    /// A statement of this kind that names nothing and leaves nothing.
+    pub fn of(kind: Kind) -> Self {
+        Self {
+            kind,
             functions: Box::default(),
             reads: Box::default(),
             writes: Box::default(),
             leaves: Leaves::default(),
-        };
+        }
+    }
+}
+
+impl Verdict {
+    /// The verdict for what cannot be read: everything unknown, so the primary.
+    pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
+        let statement = Statement::of(Kind::Primary(why));
         Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
     }
 }

@@ -1,0 +1,132 @@
+//! One backend connection: its socket, its buffers, and what is known of the state it is in.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::login::Login;
+use super::prepared::Prepared;
+use super::settings::Settings;
+use crate::cluster::topology::ServerId;
+use crate::net::Stream;
+use crate::net::buffer::poll_fill;
+use crate::wire::scan::{Stop, run};
+use crate::wire::startup::{CancelKey, Parameter};
+use crate::wire::tag::server;
+
+/// Which connection this is.
+#[derive(Debug)]
+pub struct Key {
+    /// Its server.
+    pub server: ServerId,
+    /// What cancels what runs on it; some servers (poolers in front of them) give none.
+    pub cancel: Option<CancelKey>,
+}
+
+/// A backend connection that has logged in.
+#[derive(Debug)]
+pub struct Backend {
+    stream: Stream,
+    /// Bytes from the server that have not been released yet.
+    pub inbox: BytesMut,
+    /// Bytes for the server that have not been written yet.
+    pub outbox: BytesMut,
+    /// Which server, and how to cancel what runs here.
+    pub key: Arc<Key>,
+    /// ParameterStatus as reported at login.
+    pub parameters: Vec<Parameter>,
+    /// The statements it holds.
+    pub prepared: Prepared,
+    /// Serial of the unnamed statement it holds; `None` when unknown or none.
+    pub unnamed: Option<u64>,
+    /// The settings it carries beyond the server's defaults.
+    pub settings: Settings,
+    /// Its number in its pool.
+    pub serial: u32,
+    /// When it was opened.
+    pub opened: Instant,
+    /// When it was last checked in.
+    pub idle_since: Instant,
+}
+
+impl Backend {
+    /// Takes over a connection after its login.
+    pub fn new(login: Login, server: ServerId, serial: u32, statements: usize, now: Instant) -> Self {
+        Self {
+            stream: login.stream,
+            inbox: login.received,
+            outbox: BytesMut::new(),
+            key: Arc::new(Key { server, cancel: login.key }),
+            parameters: login.parameters,
+            prepared: Prepared::new(statements),
+            unnamed: None,
+            settings: Settings::default(),
+            serial,
+            opened: now,
+            idle_since: now,
+        }
+    }
+
+    /// Which server it is connected to.
+    pub fn server(&self) -> ServerId {
+        self.key.server
+    }
+
+    /// Reads what has arrived, at most up to `limit` unread bytes. Cancel safe.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+        poll_fill(&mut self.stream, cx, &mut self.inbox, limit)
+    }
+
+    /// Writes what waits in the outbox; ready when it is empty. Cancel safe.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            let n = match Pin::new(&mut self.stream).poll_write(cx, &self.outbox) {
+                Poll::Ready(n) => n?,
+                Poll::Pending => return Poll::Pending,
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbox.advance(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether an idle connection can still be used: it is not closed, and the server has said nothing that matters.
+    ///
+    /// Costs no system call unless the reactor has seen something arrive. What may arrive on an idle connection is
+    /// ParameterStatus (after a reload), notices and stray notifications; all of them are dropped. Anything else,
+    /// such as the FATAL of a server that shuts down, makes it useless.
+    pub fn is_alive(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match self.poll_fill(&mut cx, 1 << 16) {
+                Poll::Pending => return self.inbox.is_empty(),
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return false,
+            }
+            while let (0, Stop::Look(head)) = run(&self.inbox) {
+                if !matches!(head.tag, server::PARAMETER_STATUS | server::NOTICE | server::NOTIFICATION) {
+                    return false;
+                }
+                self.inbox.advance(head.len);
+            }
+        }
+    }
+
+    /// Gives back the memory that an idle connection does not need.
+    pub fn trim(&mut self) {
+        const KEEP: usize = 16 << 10;
+        if self.inbox.capacity() > KEEP {
+            self.inbox = BytesMut::new();
+        }
+        if self.outbox.capacity() > KEEP {
+            self.outbox = BytesMut::new();
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Logging in to a server: from nothing to a backend connection that is ready for its first request.
+//!
+//! The server is not trusted: every length is bounded, every state is checked, and nothing that it sends makes
+//! weir panic. PostgreSQL manual: "Start-up" and "SASL Authentication".
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::Secret;
+use crate::error::{Error, Result};
+use crate::net::{self, Handshake, ReadError, Stream};
+use crate::wire::startup::{CancelKey, Parameter, cstring, put_startup};
+
+/// The longest message of a login, its length word included.
+const MESSAGE_MAX: usize = 16 * 1024;
+/// Errors and notices may be longer: they can quote what a user has written into the server's configuration.
+const REPORT_MAX: usize = 1024 * 1024;
+/// PostgreSQL reports about 15 parameters; extensions add some.
+const PARAMETERS_MAX: usize = 1000;
+
+/// As whom to log in, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// Its password; none when the server trusts weir.
+    pub password: Option<&'a Secret>,
+    /// The database.
+    pub database: &'a str,
+    /// Further startup parameters, such as `application_name`.
+    pub parameters: &'a [(&'a str, &'a str)],
+}
+
+/// A backend connection that is idle, outside a transaction.
+#[derive(Debug)]
+pub struct Login<S = Stream> {
+    /// The stream.
+    pub stream: S,
+    /// What the server has sent behind its first ReadyForQuery: usually nothing, else a notification or a notice.
+    pub received: BytesMut,
+    /// ParameterStatus as reported, in the server's order; names are unique.
+    pub parameters: Vec<Parameter>,
+    /// The key that cancels what runs on this connection; some poolers give none.
+    pub key: Option<CancelKey>,
+}
+
+/// Connects to `host`, `port` (see [`net::dial`]) and logs in, not later than `deadline`.
+///
+/// Dropping the future gives up and closes the connection.
+pub async fn log_in(
+    host: &str,
+    port: u16,
+    credentials: &Credentials<'_>,
+    deadline: Instant,
+) -> Result<Login> {
+    let stream = net::dial(host, port, deadline).await.map_err(Error::Unreachable)?;
+    match timeout_at(deadline, log_in_over(stream, credentials)).await {
+        Ok(outcome) => outcome,
+        Err(late) => Err(Error::Unreachable(late.into())),
+    }
+}
+
+/// Logs in over a stream that is connected already. Has no time limit of its own.
+pub async fn log_in_over<S>(stream: S, credentials: &Credentials<'_>) -> Result<Login<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut server = Handshake::new(stream);
+    let mut startup = BytesMut::new();
+    let who = [("user", credentials.user), ("database", credentials.database)];
+    let parameters = who.iter().chain(credentials.parameters);
+    put_startup(&mut startup, parameters.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    send(&mut server, &startup).await?;
+    authenticate(&mut server, credentials).await?;
+    settle(server).await
+}
+
+/// What an Authentication message asks for.
+enum Demand {
+    Nothing,
+    CleartextPassword,
+    Md5Password([u8; 4]),
+    Sasl(Bytes),
+    SaslContinue(Bytes),
+    SaslFinal(Bytes),
+}
+
+/// Proves who weir is. Each server demands one proof at most.
+async fn authenticate<S>(server: &mut Handshake<S>, credentials: &Credentials<'_>) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let demand = next_demand(server).await?;
+    if matches!(demand, Demand::Nothing) {
+        return Ok(());
+    }
+    let password = credentials.password.map(Secret::expose).ok_or(Error::ServerAuthentication(
+        "it asks for a password, and the configuration has none for this user",
+    ))?;
+    match demand {
+        Demand::CleartextPassword => send_password(server, password.as_bytes()).await?,
+        Demand::Md5Password(salt) => {
+            let hash = md5_hash(credentials.user.as_bytes(), password.as_bytes(), salt);
+            send_password(server, hash.as_bytes()).await?;
+        }
+        Demand::Sasl(mechanisms) => scram(server, &mechanisms, password).await?,
+        Demand::Nothing | Demand::SaslContinue(_) | Demand::SaslFinal(_) => return Err(OUT_OF_ORDER),
+    }
+    match next_demand(server).await? {
+        Demand::Nothing => Ok(()),
+        _ => Err(OUT_OF_ORDER),
+    }
+}
+
+const OUT_OF_ORDER: Error = Error::ServerProtocol("an authentication message out of order");
+const MALFORMED: Error = Error::ServerProtocol("a malformed message during login");
+
+async fn next_demand<S>(server: &mut Handshake<S>) -> Result<Demand>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut body = match next_message(server).await? {
+        (b'R', body) => body,
+        _ => return Err(Error::ServerProtocol("expected an authentication message")),
+    };
+    match body.try_get_u32().map_err(|_| MALFORMED)? {
+        0 => Ok(Demand::Nothing),
+        3 => Ok(Demand::CleartextPassword),
+        5 => body.as_ref().try_into().map(Demand::Md5Password).map_err(|_| MALFORMED),
+        10 => Ok(Demand::Sasl(body)),
+        11 => Ok(Demand::SaslContinue(body)),
+        12 => Ok(Demand::SaslFinal(body)),
+        2 | 7 | 8 => Err(Error::ServerAuthentication("it asks for Kerberos or GSSAPI")),
+        9 => Err(Error::ServerAuthentication("it asks for SSPI")),
+        _ => Err(Error::ServerAuthentication("it asks for a method that weir does not know")),
+    }
+}
+
+/// SCRAM-SHA-256. The server must prove that it knows the verifier before its AuthenticationOk counts.
+async fn scram<S>(server: &mut Handshake<S>, mechanisms: &[u8], password: &str) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    const FAILED: &str = "the server's half of SCRAM-SHA-256 is wrong";
+    if !mechanisms.split(|&byte| byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+        return Err(Error::ServerAuthentication("it offers no SASL mechanism that weir knows"));
+    }
+    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+    let mut out = BytesMut::new();
+    frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out).map_err(|_| MALFORMED)?;
+    send(server, &out).await?;
+
+    let Demand::SaslContinue(challenge) = next_demand(server).await? else { return Err(OUT_OF_ORDER) };
+    // PBKDF2 takes milliseconds of CPU. On a worker thread it would hold up every client that the thread serves.
+    let answered = tokio::task::spawn_blocking(move || scram.update(&challenge).map(|()| scram)).await;
+    let answered = answered.map_err(|_| Error::ServerAuthentication("the login was abandoned"))?;
+    let mut scram = answered.map_err(|_| Error::ServerAuthentication(FAILED))?;
+    out.clear();
+    frontend::sasl_response(scram.message(), &mut out).map_err(|_| MALFORMED)?;
+    send(server, &out).await?;
+
+    let Demand::SaslFinal(outcome) = next_demand(server).await? else { return Err(OUT_OF_ORDER) };
+    scram.finish(&outcome).map_err(|_| Error::ServerAuthentication(FAILED))
+}
+
+async fn send_password<S>(server: &mut Handshake<S>, password: &[u8]) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut out = BytesMut::new();
+    frontend::password_message(password, &mut out)
+        .map_err(|_| Error::ServerAuthentication("the configured password holds a zero byte"))?;
+    send(server, &out).await
+}
+
+/// Reads what a server says of itself, up to ReadyForQuery.
+async fn settle<S>(mut server: Handshake<S>) -> Result<Login<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut parameters = Vec::new();
+    let mut key = None;
+    loop {
+        match next_message(&mut server).await? {
+            (b'S', body) => note_parameter(&mut parameters, &body)?,
+            (b'K', body) => key = Some(read_key(body)?),
+            (b'Z', body) if body.as_ref() == b"I" => break,
+            (b'Z', _) => return Err(Error::ServerProtocol("a transaction right after login")),
+            _ => return Err(Error::ServerProtocol("an unexpected message during login")),
+        }
+    }
+    let (stream, received) = server.into_parts();
+    Ok(Login { stream, received, parameters, key })
+}
+
+fn note_parameter(parameters: &mut Vec<Parameter>, body: &Bytes) -> Result<()> {
+    let (name, rest) = cstring(body).ok_or(MALFORMED)?;
+    let (value, rest) = cstring(rest).ok_or(MALFORMED)?;
+    if !rest.is_empty() {
+        return Err(MALFORMED);
+    }
+    // Copied: a slice would keep the whole read buffer for the connection's life.
+    let value = Bytes::copy_from_slice(value);
+    if let Some((_, old)) = parameters.iter_mut().find(|(known, _)| known == name) {
+        *old = value;
+    } else if parameters.len() < PARAMETERS_MAX {
+        parameters.push((Bytes::copy_from_slice(name), value));
+    } else {
+        return Err(Error::ServerProtocol("too many parameters"));
+    }
+    Ok(())
+}
+
+fn read_key(mut body: Bytes) -> Result<CancelKey> {
+    let pid = body.try_get_i32().map_err(|_| MALFORMED)?;
+    CancelKey::new(pid, Bytes::copy_from_slice(&body)).ok_or(MALFORMED)
+}
+
+/// The next message that matters: notices are dropped, NegotiateProtocolVersion as well (weir asks for 3.0 without
+/// options, so there is nothing to lose), and an error ends the login.
+async fn next_message<S>(server: &mut Handshake<S>) -> Result<(u8, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limit = |tag| if matches!(tag, b'E' | b'N') { REPORT_MAX } else { MESSAGE_MAX };
+    loop {
+        match server.message(limit).await {
+            Ok((b'N' | b'v', _)) => {}
+            Ok((b'E', body)) => return Err(refusal(&body)),
+            Ok(message) => return Ok(message),
+            Err(ReadError::Length) => return Err(Error::ServerProtocol("an invalid message length")),
+            Err(ReadError::Lost(error)) => return Err(Error::Unreachable(error)),
+        }
+    }
+}
+
+/// The server's own words. What is missing from them is filled in: a broken server must not break weir.
+fn refusal(mut fields: &[u8]) -> Error {
+    let mut sqlstate = "08006".to_owned();
+    let mut message = "the server refused the connection".to_owned();
+    while let Some((&field, rest)) = fields.split_first().filter(|&(&field, _)| field != 0) {
+        let Some((value, rest)) = cstring(rest) else { break };
+        match field {
+            b'C' if value.len() == 5 && value.is_ascii() => sqlstate = lossy(value),
+            b'M' => message = lossy(value),
+            _ => {}
+        }
+        fields = rest;
+    }
+    Error::Refused { sqlstate, message }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+async fn send<S>(server: &mut Handshake<S>, bytes: &[u8]) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match server.send(bytes).await {
+        Ok(()) => Ok(()),
+        // A server that is full or shutting down says so and closes without reading: its words are still there.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => match next_message(server).await {
+            Err(refused @ Error::Refused { .. }) => Err(refused),
+            _ => Err(Error::Unreachable(error)),
+        },
+        Err(error) => Err(Error::Unreachable(error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "login_tests.rs"]
+mod tests;

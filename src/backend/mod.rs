@@ -1,0 +1,17 @@
+//! The servers' side: logging in to a server, one connection's state, and the replies it owes. Knows no sessions.
+
+mod cancel;
+
+mod connection;
+
+pub mod ledger;
+
+mod login;
+
+pub mod prepared;
+
+pub mod settings;
+
+pub use cancel::cancel;
+pub use connection::{Backend, Key};
+pub use login::{Credentials, Login, log_in, log_in_over};

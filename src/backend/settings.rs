@@ -1,0 +1,169 @@
+//! The settings that a session wants and a backend connection carries, and the statements that turn one into the other.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// A setting's value, as it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// SQL text that may follow `SET name TO`.
+    Sql(Box<str>),
+    /// The value itself, as a startup packet or set_config gives it.
+    Raw(Box<str>),
+}
+
+/// An immutable set of settings that differ from the server's defaults. Cheap to clone and to compare.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Option<Arc<Map>>);
+
+#[derive(Debug)]
+struct Map {
+    id: u64,
+    values: BTreeMap<Box<str>, Value>,
+}
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (a.id == b.id && a.values == b.values),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Settings {}
+
+impl Hash for Settings {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl Settings {
+    /// From names and values. Names are lower case.
+    pub fn new(values: BTreeMap<Box<str>, Value>) -> Self {
+        if values.is_empty() {
+            return Self(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        values.hash(&mut hasher);
+        Self(Some(Arc::new(Map { id: hasher.finish(), values })))
+    }
+
+    /// A number that equal settings share; 0 for none.
+    pub fn id(&self) -> u64 {
+        self.0.as_ref().map_or(0, |map| map.id)
+    }
+
+    /// The value of one setting.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.as_ref()?.values.get(name)
+    }
+
+    /// All settings by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().flat_map(|map| map.values.iter().map(|(name, value)| (&**name, value)))
+    }
+
+    /// These settings with one changed, or removed.
+    #[must_use]
+    pub fn with(&self, name: &str, value: Option<Value>) -> Self {
+        if self.get(name) == value.as_ref() {
+            return self.clone();
+        }
+        let mut values = self.0.as_ref().map(|map| map.values.clone()).unwrap_or_default();
+        match value {
+            Some(value) => values.insert(name.into(), value),
+            None => values.remove(name),
+        };
+        Self::new(values)
+    }
+
+    /// The SQL that turns a connection that carries `self` into one that carries `wanted`; empty when they agree.
+    ///
+    /// Names and raw values come from clients, so both are quoted. client_encoding goes last: the text is in the
+    /// encoding that holds before.
+    pub fn difference(&self, wanted: &Settings) -> String {
+        let mut sql = String::new();
+        if self == wanted {
+            return sql;
+        }
+        for (name, _) in self.iter().filter(|(name, _)| wanted.get(name).is_none()) {
+            let _ = write!(sql, "RESET {};", identifier(name));
+        }
+        let mut last = None;
+        for (name, value) in wanted.iter().filter(|(name, value)| self.get(name) != Some(value)) {
+            if name == "client_encoding" {
+                last = Some(value);
+            } else {
+                put_setting(&mut sql, name, value);
+            }
+        }
+        if let Some(value) = last {
+            put_setting(&mut sql, "client_encoding", value);
+        }
+        sql
+    }
+}
+
+fn put_setting(sql: &mut String, name: &str, value: &Value) {
+    let _ = match value {
+        Value::Sql(text) => write!(sql, "SET {} TO {text};", identifier(name)),
+        Value::Raw(text) => {
+            write!(sql, "SELECT pg_catalog.set_config({}, {}, false);", literal(name), literal(text))
+        }
+    };
+}
+
+/// A quoted identifier.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal that means the same whatever standard_conforming_strings says.
+fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, Value)]) -> Settings {
+        Settings::new(pairs.iter().map(|(n, v)| ((*n).into(), v.clone())).collect())
+    }
+
+    #[test]
+    fn equal_settings_need_nothing() {
+        let a = settings(&[("work_mem", Value::Sql("'7MB'".into()))]);
+        assert_eq!(a.difference(&a.clone()), "");
+        assert_eq!(Settings::default().difference(&Settings::default()), "");
+        assert_eq!(a.id(), settings(&[("work_mem", Value::Sql("'7MB'".into()))]).id());
+        assert_eq!(a.with("work_mem", None), Settings::default());
+    }
+
+    #[test]
+    fn the_difference_resets_and_sets() {
+        let a = settings(&[("timezone", Value::Sql("'UTC'".into())), ("work_mem", Value::Sql("'7MB'".into()))]);
+        let b = settings(&[("client_encoding", Value::Raw("utf-8".into())), ("work_mem", Value::Sql("'9MB'".into()))]);
+        assert_eq!(
+            a.difference(&b),
+            "RESET \"timezone\";SET \"work_mem\" TO '9MB';\
+             SELECT pg_catalog.set_config('client_encoding', 'utf-8', false);"
+        );
+    }
+
+    #[test]
+    fn nothing_can_be_smuggled_into_a_name_or_a_value() {
+        let evil = settings(&[("a\";drop table t;--", Value::Raw("\\'; drop table t; --".into()))]);
+        assert_eq!(
+            Settings::default().difference(&evil),
+            "SELECT pg_catalog.set_config('a\";drop table t;--', E'\\\\''; drop table t; --', false);"
+        );
+        assert_eq!(evil.difference(&Settings::default()), "RESET \"a\"\";drop table t;--\";");
+    }
+}

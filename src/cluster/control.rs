@@ -1,0 +1,114 @@
+//! Control connections: the few that weir opens for itself, to ask servers about themselves.
+//!
+//! They are hardened alike: the search path is fixed whatever the role or the database says (names that weir's own
+//! SQL uses must not be redirected by a user's schema), every statement has a timeout, and they say who they are.
+
+use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Connect;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, NoTls, Socket};
+
+use crate::config::{Secret, Server, User};
+
+/// A server's user and password.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    user: Arc<str>,
+    password: Option<Secret>,
+}
+
+impl Login {
+    /// How weir logs in to servers for one of its configured users.
+    pub(crate) fn of(user: &User) -> Self {
+        Self { user: user.server_user.clone(), password: user.server_password.clone() }
+    }
+
+    /// A login without a password.
+    pub(crate) fn trusted(user: Arc<str>) -> Self {
+        Self { user, password: None }
+    }
+}
+
+/// What a control connection to `server` is opened with. `limit` bounds the connecting, and each statement.
+pub(crate) fn parameters(
+    server: &Server,
+    database: &str,
+    login: &Login,
+    limit: Duration,
+) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    // A host that begins with '/' is taken as the directory of a Unix socket.
+    config
+        .host(&*server.host)
+        .port(server.port)
+        .dbname(database)
+        .user(&*login.user)
+        .application_name("weir")
+        .connect_timeout(limit)
+        .options(format!("-c search_path=pg_catalog -c statement_timeout={}", limit.as_millis().max(1)));
+    if let Some(password) = &login.password {
+        config.password(password.expose());
+    }
+    config
+}
+
+/// Opens connections for deadpool's pools. A connection that ends is told by the probe that needed it, with the
+/// server's name, so nothing is logged here above debug.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial;
+
+impl Connect for Dial {
+    fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
+        let config = config.clone();
+        Box::pin(async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            let driver = tokio::spawn(drive(connection));
+            Ok((client, driver))
+        })
+    }
+}
+
+/// Runs a connection until it ends. Awaiting the connection itself would log every notice.
+async fn drive(mut connection: Connection<Socket, NoTlsStream>) {
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        if let Err(error) = message {
+            tracing::debug!(error = words(&error), "control connection ended");
+            return;
+        }
+    }
+}
+
+type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
+
+/// An error in one line. tokio-postgres says only "db error" or "error connecting to server"; its sources say why.
+pub(crate) fn words(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} ({})", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Whether a server that is well refuses this user or this database: class 28 (authentication, pg_hba.conf), 3D000
+/// no such database, 42501 no CONNECT privilege, 55000 a database that takes no connections.
+pub(crate) fn is_login_refused(code: &SqlState) -> bool {
+    let refusals = [
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+    ];
+    refusals.contains(code) || code.code().starts_with("28")
+}

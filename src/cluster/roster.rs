@@ -1,0 +1,159 @@
+//! The servers as the probes found them, and what follows from each new report. No I/O and no clock of its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::probe::Failure;
+use super::roles::{self, Facts, Finding, Observation, Past, State};
+use super::topology::{Health, Load, Role, Server, ServerId, Topology};
+use crate::config;
+
+/// Everything that is known about the servers. One task owns it; everyone else sees [`Roster::topology`].
+#[derive(Debug)]
+pub(crate) struct Roster {
+    rows: Vec<Row>,
+    /// What was found at the last report: each finding is told once, when it appears.
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug)]
+struct Row {
+    name: Arc<str>,
+    weight: u32,
+    seen: Observation,
+    recovered: Option<Instant>,
+    trouble: Option<Arc<str>>,
+    load: Arc<Load>,
+}
+
+/// Something that a report changed, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A server answers that did not.
+    Up(ServerId),
+    /// A server that answered, or was not tried before, does not.
+    Down(ServerId, Arc<str>),
+    /// A server that is up declined the probe. It stays up.
+    Declined(ServerId, Arc<str>),
+    /// A server has another role than before.
+    Role(ServerId, Role),
+    /// Something is wrong with the roles.
+    Finding(Finding),
+}
+
+impl Roster {
+    /// All servers of the configuration, none tried yet.
+    pub(crate) fn new(servers: &[config::Server]) -> Self {
+        let row = |server: &config::Server| Row {
+            name: server.name.clone(),
+            weight: server.weight,
+            seen: Observation {
+                setting: server.role,
+                health: Health::Untried,
+                facts: None,
+                role: Role::Unknown,
+                past: Past::Clear,
+            },
+            recovered: None,
+            trouble: None,
+            load: Arc::default(),
+        };
+        let mut roster = Self { rows: servers.iter().map(row).collect(), findings: Vec::new() };
+        // Configured roles are known before any probe.
+        roster.assign_roles();
+        roster
+    }
+
+    /// Takes in one probe's outcome.
+    pub(crate) fn record(
+        &mut self,
+        id: ServerId,
+        outcome: Result<Facts, Failure>,
+        now: Instant,
+    ) -> Vec<Event> {
+        let Some(row) = self.rows.get_mut(usize::from(id.0)) else {
+            return Vec::new();
+        };
+        let mut events: Vec<Event> = row.record(id, outcome, now).into_iter().collect();
+        events.extend(self.assign_roles());
+        events
+    }
+
+    /// The snapshot for everyone else.
+    pub(crate) fn topology(&self) -> Topology {
+        let server = |(index, row): (usize, &Row)| Server {
+            id: roles::server_id(index),
+            name: row.name.clone(),
+            weight: row.weight,
+            role: row.seen.role,
+            health: row.seen.health,
+            timeline: row.seen.facts.and_then(|facts| facts.timeline),
+            version: row.seen.facts.map(|facts| facts.version),
+            recovered: row.recovered,
+            trouble: row.trouble.clone(),
+            load: row.load.clone(),
+        };
+        Topology { servers: self.rows.iter().enumerate().map(server).collect() }
+    }
+
+    fn assign_roles(&mut self) -> Vec<Event> {
+        let seen: Vec<Observation> = self.rows.iter().map(|row| row.seen).collect();
+        let decision = roles::decide(&seen);
+        let mut events = Vec::new();
+        for (index, (row, role)) in self.rows.iter_mut().zip(&decision.roles).enumerate() {
+            let id = roles::server_id(index);
+            if row.seen.role != *role {
+                row.seen.role = *role;
+                events.push(Event::Role(id, *role));
+            }
+            row.seen.past = row.seen.past_after(id, &decision.findings);
+        }
+        let new = decision.findings.iter().filter(|finding| !self.findings.contains(finding));
+        events.extend(new.map(|finding| Event::Finding(*finding)));
+        self.findings = decision.findings;
+        events
+    }
+}
+
+impl Row {
+    fn record(&mut self, id: ServerId, outcome: Result<Facts, Failure>, now: Instant) -> Option<Event> {
+        let before = self.seen.health;
+        let failure = match outcome {
+            Ok(facts) => {
+                self.seen.facts = Some(facts);
+                self.seen.health = Health::Up;
+                self.trouble = None;
+                if before == Health::Down {
+                    self.recovered = Some(now);
+                }
+                return (before != Health::Up).then_some(Event::Up(id));
+            }
+            Err(failure) => failure,
+        };
+        let text = failure.text();
+        let known = self.trouble.replace(text.clone()).is_some_and(|old| old == text);
+        match failure {
+            Failure::Declined(_) if before == Health::Up => (!known).then_some(Event::Declined(id, text)),
+            Failure::Declined(_) | Failure::Failed(_) | Failure::TimedOut => {
+                self.seen.health = Health::Down;
+                (before != Health::Down).then_some(Event::Down(id, text))
+            }
+        }
+    }
+}
+
+impl Observation {
+    fn past_after(&self, id: ServerId, findings: &[Finding]) -> Past {
+        let overruled = |f: &Finding| matches!(f, Finding::TwoPrimaries { loser, .. } if *loser == id);
+        let claims = self.health == Health::Up && self.facts.is_some_and(|f| f.state == State::Writable);
+        match self.past {
+            _ if !claims => Past::Clear,
+            _ if findings.iter().any(overruled) => Past::Overruled,
+            past => past,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

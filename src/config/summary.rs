@@ -1,0 +1,65 @@
+//! A configuration in a few lines, for `weir check`.
+
+use std::fmt;
+
+use super::kinds::shown;
+use super::{Config, Credential, RoleSetting};
+use crate::sql::Target;
+
+/// Shows what a configuration comes down to. No secret is in it.
+pub struct Summary<'a>(pub &'a Config);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(config) = self;
+        for listener in &config.listeners {
+            writeln!(f, "listens on  {}{}", listener.address, fixed(listener.target))?;
+        }
+        for server in &config.servers {
+            let role = match server.role {
+                RoleSetting::Auto => "role found out by asking",
+                RoleSetting::Primary => "primary",
+                RoleSetting::Replica => "replica",
+            };
+            let (host, port, weight, connections) =
+                (&server.host, server.port, server.weight, server.connections);
+            write!(f, "server      {}", server.name)?;
+            if *server.name != *format!("{host}:{port}") {
+                write!(f, " at {host}:{port}")?;
+            }
+            writeln!(f, ", {role}, weight {weight}, at most {connections} connections")?;
+        }
+        for database in &config.databases {
+            let (name, there) = (&database.name, &database.server_database);
+            writeln!(f, "database    {name} is {there} on the servers{}", fixed(database.target))?;
+        }
+        for user in &config.users {
+            let proof = match user.credential {
+                Credential::Trust => "no password asked",
+                Credential::Password(_) | Credential::Verifier(_) => "scram-sha-256",
+            };
+            let (name, there) = (&user.name, &user.server_user);
+            writeln!(f, "user        {name}, {proof}, {there} on the servers{}", fixed(user.target))?;
+        }
+        let pool = &config.pool;
+        writeln!(
+            f,
+            "pools       {} connections per server, database and user; a client waits {} for one",
+            pool.size,
+            shown(pool.checkout_timeout)
+        )?;
+        match config.metrics {
+            Some(address) => writeln!(f, "metrics     http://{address}/metrics")?,
+            None => writeln!(f, "metrics     not served")?,
+        }
+        write!(f, "workers     {}", config.workers)
+    }
+}
+
+fn fixed(target: Target) -> &'static str {
+    match target {
+        Target::Auto => "",
+        Target::Primary => ", always the primary",
+        Target::Replica => ", replicas where they can",
+    }
+}

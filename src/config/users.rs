@@ -1,0 +1,153 @@
+//! `[[users]]`: who may log in, how they prove it, and as whom weir logs in to the servers for them.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use config::Value;
+
+use super::kinds::{count, secret, text, word};
+use super::section::Section;
+use super::{Credential, Secret, User, check};
+
+/// What secrets may be fetched from.
+pub(super) struct Surroundings<'a> {
+    /// The configuration file. Relative paths start where it lies, not where weir was started.
+    pub file: &'a Path,
+    /// The environment's variables.
+    pub environment: &'a HashMap<String, String>,
+}
+
+/// Three ways to give one secret: in the file, in a file of its own, in an environment variable.
+struct SecretKeys {
+    plain: &'static str,
+    file: &'static str,
+    variable: &'static str,
+}
+
+const PASSWORD: SecretKeys =
+    SecretKeys { plain: "password", file: "password_file", variable: "password_env" };
+
+const SERVER_PASSWORD: SecretKeys =
+    SecretKeys { plain: "server_password", file: "server_password_file", variable: "server_password_env" };
+
+impl SecretKeys {
+    fn all(&self) -> [&'static str; 3] {
+        [self.plain, self.file, self.variable]
+    }
+}
+
+/// `auth = "..."`.
+#[derive(Clone, Copy)]
+enum Auth {
+    Scram,
+    Trust,
+}
+
+/// One user. Names are unique, which `names` sees to.
+pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashSet<String>) -> User {
+    let name = entry.require("name", text).unwrap_or_default();
+    if !name.is_empty() && !names.insert(name.clone()) {
+        entry.note("name", format!("another user is called {name:?} already"));
+    }
+    let auth = entry.read("auth", word(&[("scram-sha-256", Auth::Scram), ("trust", Auth::Trust)]));
+    let auth = auth.unwrap_or(Auth::Scram);
+    check_proof(entry, auth);
+    only_one(entry, &SERVER_PASSWORD.all());
+
+    let password = one_secret(entry, &PASSWORD, around);
+    let verifier = entry.read("verifier", verifier);
+    let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
+    User {
+        credential: match (auth, verifier, password) {
+            (Auth::Trust, _, _) => Credential::Trust,
+            (Auth::Scram, None, Some(password)) => Credential::Password(password),
+            // Without any proof a mistake was noted, and this is never run; if it were, nothing would match it.
+            (Auth::Scram, verifier, _) => Credential::Verifier(verifier.unwrap_or_else(|| Secret::new(""))),
+        },
+        server_user: entry.read("server_user", text).unwrap_or_else(|| name.clone()).into(),
+        name: name.into(),
+        server_password,
+        target: entry.read("target", check::target).unwrap_or_default(),
+        consistency: entry.read("consistency", check::consistency),
+        pool_size: entry.read("pool_size", count(1..=10_000)),
+    }
+}
+
+/// Exactly one proof with SCRAM, none with trust: a password that is never asked for would deceive who reads it.
+fn check_proof(entry: &Section, auth: Auth) {
+    let [plain, file, variable] = PASSWORD.all();
+    let proofs = [plain, file, variable, "verifier"];
+    match auth {
+        Auth::Scram if !proofs.iter().any(|key| entry.has(key)) => {
+            entry.note_whole(format!("needs one of {}, or auth = \"trust\"", proofs.join(", ")));
+        }
+        Auth::Scram => only_one(entry, &proofs),
+        Auth::Trust => proofs.into_iter().filter(|key| entry.has(key)).for_each(|key| {
+            entry.note(key, "is never asked for with auth = \"trust\"; for the servers, say server_password");
+        }),
+    }
+}
+
+fn only_one(entry: &Section, keys: &[&'static str]) {
+    let mut given = keys.iter().filter(|key| entry.has(key));
+    if let Some(first) = given.next() {
+        given.for_each(|key| entry.note(key, format!("{first} is given already; only one can hold")));
+    }
+}
+
+/// A secret that is given in one of three ways, or not at all.
+fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
+    let plain = entry.read(keys.plain, secret);
+    let file = entry.read(keys.file, |value| from_file(value, around.file));
+    let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
+    plain.or(file).or(variable)
+}
+
+/// The first line of a file. The path is not quoted: it may be a password written under the wrong key.
+fn from_file(value: &Value, configuration: &Path) -> Result<Secret, String> {
+    let path = configuration.with_file_name("").join(text(value)?);
+    let content =
+        std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    match content.lines().next() {
+        None | Some("") => Err("the file's first line is empty".to_owned()),
+        Some(line) if line.contains('\0') => Err("the file holds a zero byte".to_owned()),
+        Some(line) => Ok(Secret::new(line)),
+    }
+}
+
+/// An environment variable's value. The name is quoted only if it looks like one, for the same reason.
+fn from_variable(value: &Value, environment: &HashMap<String, String>) -> Result<Secret, String> {
+    let name = text(value)?;
+    match environment.get(&name) {
+        Some(secret) if !secret.is_empty() => Ok(Secret::new(secret.clone())),
+        Some(_) => Err(format!("the environment variable {name} is empty")),
+        None if name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') => {
+            Err(format!("the environment variable {name} is not set"))
+        }
+        None => Err("no environment variable has this name".to_owned()),
+    }
+}
+
+/// `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, as `pg_authid.rolpassword` holds it.
+fn verifier(value: &Value) -> Result<Secret, String> {
+    let secret = secret(value)?;
+    if well_formed(secret.expose()).is_none() {
+        let form = "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
+        return Err(format!("expected {form}, as in pg_authid.rolpassword"));
+    }
+    Ok(secret)
+}
+
+fn well_formed(verifier: &str) -> Option<()> {
+    let (iterations, rest) = verifier.strip_prefix("SCRAM-SHA-256$")?.split_once(':')?;
+    let (salt, keys) = rest.split_once('$')?;
+    let (stored, server) = keys.split_once(':')?;
+    let decoded = |text: &str| BASE64_STANDARD.decode(text).ok();
+    let iterates = iterations.parse::<u32>().is_ok_and(|count| count > 0);
+    let salted = decoded(salt).is_some_and(|salt| !salt.is_empty());
+    // SHA-256 makes keys of 32 bytes.
+    let keyed = [stored, server].iter().all(|key| decoded(key).is_some_and(|key| key.len() == 32));
+    (iterates && salted && keyed).then_some(())
+}

@@ -1,0 +1,33 @@
+//! What is allowed but deserves a word at start.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{Config, Credential};
+
+/// A file that every user of the machine may read, with passwords written in it.
+pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String> {
+    let readable_by_others = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
+    (passwords > 0 && readable_by_others).then(|| {
+        let file = file.display();
+        format!(
+            "{file} holds passwords and every user of this machine can read it; chmod 640, or password_file"
+        )
+    })
+}
+
+/// Users that can do more, or less, than one may think.
+pub(super) fn users(config: &Config) -> Vec<String> {
+    let exposed = config.listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let warning = |user: &super::User| match &user.credential {
+        Credential::Trust if exposed => {
+            Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))
+        }
+        Credential::Verifier(_) if user.server_password.is_none() => Some(format!(
+            "user {:?} has a verifier and no server_password: only servers that trust weir will let it in",
+            user.name
+        )),
+        _ => None,
+    };
+    config.users.iter().filter_map(warning).collect()
+}

@@ -1,0 +1,83 @@
+//! From an accepted stream to an authenticated client, under one deadline.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::auth::authenticate;
+use super::greet::{Greeting, Knock, greet};
+use super::refuse::refuse;
+use crate::config::User;
+use crate::error::{Error, Result};
+use crate::net::Handshake;
+use crate::users::Users;
+use crate::wire::startup::CancelKey;
+
+/// A client that has proved who it is.
+#[derive(Debug)]
+pub struct Admission<S> {
+    /// The client's stream.
+    pub stream: S,
+    /// What the client has sent beyond its login. Usually nothing, but a client may pipeline its first request.
+    pub received: BytesMut,
+    /// Who it is and what it asked for.
+    pub greeting: Greeting,
+    /// The configured user.
+    pub user: Arc<User>,
+    /// Messages that the client must get first and has not been sent: the end of the authentication, up to and
+    /// with AuthenticationOk. ParameterStatus, BackendKeyData and ReadyForQuery, or an error, come behind them.
+    pub welcome: BytesMut,
+}
+
+/// What an accepted stream turned out to be.
+#[derive(Debug)]
+pub enum Arrival<S> {
+    /// A client.
+    Client(Box<Admission<S>>),
+    /// A cancel request. The stream is to be closed, without a word, once the request has been passed on:
+    /// clients wait for that.
+    Cancel(CancelKey, S),
+}
+
+/// Sees an accepted stream through startup and authentication, not later than `deadline`.
+///
+/// A client that fails has been told and closed when this returns the reason. Not cancel safe.
+pub async fn admit<S>(stream: S, users: &Users, deadline: Instant) -> Result<Arrival<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut client = Handshake::new(stream);
+    let introduced = timeout_at(deadline, introduce(&mut client, users)).await;
+    let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
+    let (stream, received) = client.into_parts();
+    match introduced {
+        Ok(Introduced::Client { greeting, user, welcome }) => {
+            Ok(Arrival::Client(Box::new(Admission { stream, received, greeting, user, welcome })))
+        }
+        Ok(Introduced::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
+        Err(error) => {
+            refuse(stream, &error).await;
+            Err(error)
+        }
+    }
+}
+
+enum Introduced {
+    Client { greeting: Greeting, user: Arc<User>, welcome: BytesMut },
+    Cancel(CancelKey),
+}
+
+async fn introduce<S>(client: &mut Handshake<S>, users: &Users) -> Result<Introduced>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let greeting = match greet(client).await? {
+        Knock::Greeting(greeting) => greeting,
+        Knock::Cancel(key) => return Ok(Introduced::Cancel(key)),
+    };
+    let mut welcome = BytesMut::new();
+    let user = authenticate(client, &greeting.user, users, &mut welcome).await?;
+    Ok(Introduced::Client { greeting, user, welcome })
+}

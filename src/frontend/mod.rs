@@ -1,0 +1,13 @@
+//! The front door: from an accepted stream to a client that has proved who it is, or to a clear refusal.
+//! Knows nothing of servers.
+
+mod admit;
+mod auth;
+mod greet;
+mod refuse;
+mod scram;
+
+pub use admit::{Admission, Arrival, admit};
+pub use auth::authenticate;
+pub use greet::{Greeting, Knock, greet};
+pub use refuse::refuse;

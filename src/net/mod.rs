@@ -1,0 +1,13 @@
+//! Sockets: streams, how they come to be on both sides, and the one-message-at-a-time reading of a handshake.
+//! Knows of PostgreSQL only that a message has a length.
+
+pub mod buffer;
+mod dial;
+mod handshake;
+mod listen;
+mod stream;
+
+pub use dial::dial;
+pub use handshake::{Handshake, ReadError};
+pub use listen::Listener;
+pub use stream::Stream;

@@ -1,0 +1,340 @@
+//! One pool: idle connections, those who wait for one, and the opening of new ones.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::slots::Slots;
+use super::{Account, Events, Lease, Limits, PoolKey};
+use crate::backend::settings::Settings;
+use crate::backend::{Backend, Credentials, log_in};
+use crate::error::{Error, Result};
+
+/// Everything a pool is made of.
+pub(super) struct Setup {
+    pub(super) key: PoolKey,
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    pub(super) account: Account,
+    pub(super) size: usize,
+    pub(super) limits: Arc<Limits>,
+    /// The server's and the total limit, taken in this order.
+    pub(super) slots: [Arc<Slots>; 2],
+    pub(super) events: Arc<dyn Events>,
+}
+
+/// Backend connections to one server, for one database and user.
+pub struct Pool {
+    setup: Setup,
+    state: Mutex<State>,
+    /// Connections opened so far.
+    opened: AtomicU32,
+    me: Weak<Pool>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Last in, first out: the rest can grow old and be closed.
+    idle: Vec<Box<Backend>>,
+    /// First come, first served.
+    waiters: VecDeque<oneshot::Sender<Result<Box<Backend>>>>,
+    /// Connections that exist: idle, checked out, or being opened.
+    open: usize,
+    /// Those of `open` that are being opened.
+    opening: usize,
+}
+
+/// How a pool stands, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Idle connections.
+    pub idle: usize,
+    /// Checked-out connections.
+    pub active: usize,
+    /// Connections being opened.
+    pub opening: usize,
+    /// Clients that wait for one.
+    pub waiting: usize,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("key", &self.setup.key).field("counts", &self.counts()).finish()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(setup: Setup) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { setup, state: Mutex::default(), opened: AtomicU32::new(0), me: me.clone() })
+    }
+
+    /// What the pool is for.
+    pub fn key(&self) -> &PoolKey {
+        &self.setup.key
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.setup.limits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it stands now.
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        let opening = state.opening;
+        Counts {
+            idle: state.idle.len(),
+            active: state.open - state.idle.len() - opening,
+            opening,
+            waiting: state.waiters.len(),
+        }
+    }
+
+    /// An idle connection, if there is one: preferably one that carries these settings. Never waits.
+    pub fn try_checkout(&self, wanted: &Settings) -> Option<Lease> {
+        let mut dead = 0;
+        let mut state = self.lock();
+        let found = loop {
+            let last = state.idle.len().checked_sub(1)?;
+            // The youngest one that fits; mostly the very last.
+            let at = (0..=last).rev().find(|&i| state.idle[i].settings == *wanted).unwrap_or(last);
+            let mut backend = state.idle.remove(at);
+            if backend.is_alive() {
+                break Some(backend);
+            }
+            dead += 1;
+            if state.idle.is_empty() {
+                break None;
+            }
+        };
+        drop(state);
+        if dead > 0 {
+            self.setup.events.suspect(self.setup.key.server);
+            (0..dead).for_each(|_| self.closed());
+        }
+        Some(Lease::new(found?, self.me.upgrade()?))
+    }
+
+    /// A connection: an idle one, or the first that comes back or is opened. Waits at most the checkout timeout.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened.
+    /// Cancel safe: a connection that arrives for one who has gone goes to the next.
+    pub async fn checkout(&self, wanted: &Settings) -> Result<Lease> {
+        if let Some(lease) = self.try_checkout(wanted) {
+            return Ok(lease);
+        }
+        let limits = self.limits();
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = self.lock();
+            if state.waiters.len() >= limits.queue {
+                state.waiters.retain(|waiter| !waiter.is_closed());
+                if state.waiters.len() >= limits.queue {
+                    return Err(Error::QueueFull);
+                }
+            }
+            state.waiters.push_back(sender);
+        }
+        self.grow();
+        match tokio::time::timeout(limits.checkout_timeout, receiver).await {
+            Ok(Ok(backend)) => Ok(Lease::new(backend?, self.me.upgrade().ok_or(Error::Shutdown)?)),
+            Ok(Err(_)) => Err(Error::Shutdown),
+            Err(_) => Err(Error::CheckoutTimeout(limits.checkout_timeout)),
+        }
+    }
+
+    /// Whether a connection more may be opened, as far as this pool's own size goes.
+    pub fn can_grow(&self) -> bool {
+        self.lock().open < self.setup.size
+    }
+
+    /// Opens as many connections as there are waiters that nobody opens one for, within the limits.
+    pub(super) fn grow(&self) {
+        loop {
+            {
+                let mut state = self.lock();
+                if state.opening >= state.waiters.len() || state.open >= self.setup.size {
+                    return;
+                }
+                state.open += 1;
+                state.opening += 1;
+            }
+            if !self.take_slots() {
+                let mut state = self.lock();
+                state.open -= 1;
+                state.opening -= 1;
+                return;
+            }
+            self.spawn_open();
+        }
+    }
+
+    /// Opens one idle connection more, if limits allow. For upkeep.
+    pub(super) fn warm(&self) {
+        {
+            let mut state = self.lock();
+            if state.open >= self.setup.size {
+                return;
+            }
+            state.open += 1;
+            state.opening += 1;
+        }
+        if self.take_slots() {
+            self.spawn_open();
+        } else {
+            let mut state = self.lock();
+            state.open -= 1;
+            state.opening -= 1;
+        }
+    }
+
+    fn take_slots(&self) -> bool {
+        let [server, total] = &self.setup.slots;
+        if !server.take(&self.me) {
+            return false;
+        }
+        let taken = total.take(&self.me);
+        if !taken {
+            give(server);
+        }
+        taken
+    }
+
+    fn spawn_open(&self) {
+        let Some(pool) = self.me.upgrade() else { return };
+        tokio::spawn(async move {
+            let setup = &pool.setup;
+            let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
+            let credentials = Credentials {
+                user: &setup.key.user,
+                password: setup.account.password.as_ref(),
+                database: &setup.key.database,
+                parameters: &[],
+            };
+            let result = log_in(&setup.host, setup.port, &credentials, deadline).await;
+            let (outcome, backend) = match result {
+                Ok(login) => {
+                    let statements = setup.limits.statements;
+                    let serial = pool.opened.fetch_add(1, Ordering::Relaxed);
+                    let backend = Backend::new(login, setup.key.server, serial, statements, Instant::now());
+                    (Ok(()), Some(Box::new(backend)))
+                }
+                Err(error) => (Err(error), None),
+            };
+            setup.events.connected(setup.key.server, &outcome);
+            pool.lock().opening -= 1;
+            match (outcome, backend) {
+                (Err(error), _) => pool.open_failed(error),
+                (Ok(()), Some(backend)) => pool.put_back(backend, Instant::now()),
+                (Ok(()), None) => {}
+            }
+        });
+    }
+
+    /// Nobody gets a connection by this attempt. Who waits longest is told, unless others of the pool's connections
+    /// may still come back: a server that is full is not a server that is gone.
+    fn open_failed(&self, error: Error) {
+        let refused_for_now = matches!(&error, Error::Refused { sqlstate, .. } if sqlstate == "53300");
+        if !matches!(error, Error::Refused { .. }) {
+            self.setup.events.suspect(self.setup.key.server);
+        }
+        let told = {
+            let mut state = self.lock();
+            let others = state.open > state.opening + 1;
+            if refused_for_now && others { None } else { next_waiter(&mut state) }
+        };
+        if let Some(waiter) = told {
+            // The waiter may have gone in this very moment; then the error has no reader.
+            let _ = waiter.send(Err(error));
+        }
+        self.closed();
+    }
+
+    /// A connection comes back or is new: to the first who waits, else to the idle ones.
+    pub(super) fn put_back(&self, mut backend: Box<Backend>, now: Instant) {
+        loop {
+            let waiter = {
+                let mut state = self.lock();
+                match next_waiter(&mut state) {
+                    Some(waiter) => waiter,
+                    None if self.setup.slots.iter().any(|slots| slots.wanted()) => break,
+                    None => {
+                        backend.idle_since = now;
+                        backend.trim();
+                        state.idle.push(backend);
+                        return;
+                    }
+                }
+            };
+            match waiter.send(Ok(backend)) {
+                Ok(()) => return,
+                Err(Ok(returned)) => backend = returned,
+                Err(Err(_)) => return,
+            }
+        }
+        // Another pool starves for the slot that an idle connection here would hold.
+        drop(backend);
+        self.closed();
+    }
+
+    /// One connection of this pool exists no more.
+    pub(super) fn closed(&self) {
+        self.lock().open -= 1;
+        self.setup.slots.iter().for_each(|slots| give(slots));
+        self.grow();
+    }
+
+    /// Closes every idle connection.
+    pub fn close_idle(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        for backend in idle {
+            drop(backend);
+            self.closed();
+        }
+    }
+
+    /// Closes the idle connections that `end` picks. For upkeep.
+    pub(super) fn close_where(&self, mut end: impl FnMut(&mut Backend, usize) -> bool) -> usize {
+        let mut ended = Vec::new();
+        {
+            let mut state = self.lock();
+            let mut at = 0;
+            while at < state.idle.len() {
+                let left = state.idle.len();
+                if end(&mut state.idle[at], left) {
+                    ended.push(state.idle.remove(at));
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        let count = ended.len();
+        for backend in ended {
+            drop(backend);
+            self.closed();
+        }
+        count
+    }
+}
+
+fn next_waiter(state: &mut State) -> Option<oneshot::Sender<Result<Box<Backend>>>> {
+    loop {
+        let waiter = state.waiters.pop_front()?;
+        if !waiter.is_closed() {
+            return Some(waiter);
+        }
+    }
+}
+
+fn give(slots: &Slots) {
+    if let Some(hungry) = slots.give() {
+        hungry.grow();
+    }
+}

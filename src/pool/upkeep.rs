@@ -1,0 +1,61 @@
+//! What pools need done from time to time: closing what is old, idle or dead, keeping the minimum warm.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Pool, Pools};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+
+impl Pools {
+    /// Looks after all pools until they are dropped.
+    pub async fn upkeep(self: Arc<Self>) {
+        let pools = Arc::downgrade(&self);
+        drop(self);
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            round.tick().await;
+            let Some(pools) = pools.upgrade() else { return };
+            let now = Instant::now();
+            for pool in pools.all() {
+                tend(&pool, now);
+            }
+        }
+    }
+}
+
+fn tend(pool: &Pool, now: Instant) {
+    let limits = pool.limits();
+    pool.close_where(|backend, left| {
+        let idle = now.saturating_duration_since(backend.idle_since);
+        let age = now.saturating_duration_since(backend.opened);
+        age >= jittered(limits.lifetime, backend.serial)
+            || (left > limits.min_idle && idle >= limits.idle_timeout)
+            || !backend.is_alive()
+    });
+    let counts = pool.counts();
+    for _ in counts.idle + counts.active + counts.opening..limits.min_idle {
+        pool.warm();
+    }
+}
+
+/// A lifetime up to a tenth shorter, different for each connection: what was opened together is not closed together.
+fn jittered(lifetime: Duration, serial: u32) -> Duration {
+    let share = serial.wrapping_mul(2_654_435_761) >> 16 & 0xff;
+    lifetime - lifetime / 10 * share / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_differ_and_stay_within_a_tenth() {
+        let lifetime = Duration::from_secs(1000);
+        let all: Vec<_> = (1..100).map(|serial| jittered(lifetime, serial)).collect();
+        assert!(all.iter().all(|l| *l <= lifetime && *l >= lifetime * 9 / 10));
+        assert!(all.iter().max().unwrap().abs_diff(*all.iter().min().unwrap()) > lifetime / 20);
+    }
+}

@@ -1,0 +1,102 @@
+//! What `weir explain` prints: how a text is understood, where it goes, and why.
+
+use std::fmt::Write as _;
+
+use crate::cluster::catalog::Volatility;
+use crate::sql::{Kind, Name, Scope, Statement, Verdict};
+
+use super::{SessionView, World, route};
+
+/// The explanation of one text, in lines.
+pub fn explain(verdict: &Verdict, sql: &[u8], session: &SessionView<'_>, world: &World<'_>) -> String {
+    let decision = route(verdict, sql, session, world);
+    let mut out = String::new();
+    line(&mut out, "route", decision.route.as_str());
+    line(&mut out, "reason", decision.reason.as_str());
+    line(&mut out, "shape", &format!("{:032x}", verdict.skeleton.0));
+    if verdict.hint != crate::sql::Hint::default() {
+        line(&mut out, "hint", &hint(verdict));
+    }
+    for (number, statement) in (1..).zip(&verdict.statements) {
+        line(&mut out, &format!("statement {number}"), &kind(&statement.kind));
+        details(&mut out, statement, world);
+    }
+    out
+}
+
+fn line(out: &mut String, key: &str, value: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{key:<13} {value}");
+}
+
+fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
+    for (key, names) in [("  reads", &statement.reads), ("  writes", &statement.writes)] {
+        if !names.is_empty() {
+            line(out, key, &names.iter().map(written).collect::<Vec<_>>().join(", "));
+        }
+    }
+    for function in &statement.functions {
+        let known = match world.catalog.map(|c| c.function(function)) {
+            None => "not asked: no catalog",
+            Some(None) => "not in the catalog",
+            Some(Some(Volatility::ReadOnly)) => "immutable or stable",
+            Some(Some(Volatility::Volatile)) => "volatile",
+        };
+        line(out, "  function", &format!("{} ({known})", written(function)));
+    }
+    for setting in &statement.leaves.settings {
+        let scope =
+            if setting.scope == Scope::Local { "until the transaction ends" } else { "for the session" };
+        line(out, "  sets", &format!("{} = {} ({scope})", setting.name, setting.value));
+    }
+    if let Some(pin) = statement.leaves.pin {
+        line(out, "  pins", pin.as_str());
+    }
+}
+
+fn hint(verdict: &Verdict) -> String {
+    let mut words = Vec::new();
+    if let Some(target) = verdict.hint.target {
+        words.push(format!("{target:?}").to_lowercase());
+    }
+    if let Some(consistency) = verdict.hint.consistency {
+        words.push(format!("consistency={consistency:?}").to_lowercase());
+    }
+    if let Some(staleness) = verdict.hint.max_staleness {
+        words.push(format!("max_staleness={}ms", staleness.as_millis()));
+    }
+    words.join(", ")
+}
+
+fn written(name: &Name) -> String {
+    match &name.schema {
+        Some(schema) => format!("{schema}.{}", name.name),
+        None => name.name.to_string(),
+    }
+}
+
+fn kind(kind: &Kind) -> String {
+    match kind {
+        Kind::Read => "read".to_owned(),
+        Kind::Primary(why) => format!("primary only: {}", super::Reason::from(*why)),
+        Kind::Begin(_) => "begins a transaction".to_owned(),
+        Kind::Commit { .. } => "commits".to_owned(),
+        Kind::Rollback { .. } => "rolls back".to_owned(),
+        Kind::Savepoint(name) => format!("savepoint {name}"),
+        Kind::Release(name) => format!("releases savepoint {name}"),
+        Kind::RollbackTo(name) => format!("rolls back to savepoint {name}"),
+        Kind::SetTransaction(_, Scope::Local) => "sets the transaction's modes".to_owned(),
+        Kind::SetTransaction(_, Scope::Session) => "sets the session's transaction modes".to_owned(),
+        Kind::Set => "sets".to_owned(),
+        Kind::SetWeir(name, value) => format!("sets weir.{name} to {value}"),
+        Kind::Reset(Some(name)) => format!("resets {name}"),
+        Kind::Reset(None) => "resets all settings".to_owned(),
+        Kind::Show(name) => format!("shows {name}"),
+        Kind::Prepare(name) => format!("prepares {name}"),
+        Kind::Execute(name) => format!("executes {name}"),
+        Kind::Deallocate(Some(name)) => format!("deallocates {name}"),
+        Kind::Deallocate(None) => "deallocates all prepared statements".to_owned(),
+        Kind::Discard(what) => format!("discards {what:?}").to_lowercase(),
+        Kind::Cursor => "cursor".to_owned(),
+    }
+}

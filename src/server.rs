@@ -1,0 +1,327 @@
+//! The daemon: listeners, the accepting that never ends, the limit of clients, and the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::admin::http::{self, Condition};
+use crate::cluster::Cluster;
+use crate::cluster::topology::{Role, ServerId};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::frontend::{Arrival, admit, refuse};
+use crate::net::{Listener, Stream};
+use crate::pool::{Events, Pools};
+use crate::router::{Reason, Route};
+use crate::session::{Newcomer, Session, Shared};
+use crate::sql::Target;
+use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
+use crate::users::Users;
+
+/// How long a cancel request may take on its way to a server.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a run can fail to begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A verifier in the configuration is none.
+    #[error("user {0}: the verifier is not a SCRAM-SHA-256 verifier")]
+    Verifier(Arc<str>),
+}
+
+/// What the accept loops share.
+struct Door {
+    shared: Arc<Shared>,
+    users: Users,
+    permits: Arc<Semaphore>,
+    draining: watch::Receiver<Phase>,
+}
+
+/// A run's phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+}
+
+/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result::Result<(), StartError> {
+    let config = Arc::new(config);
+    let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
+    let listeners = bind(&config)?;
+    let metrics = Arc::new(Metrics::new(RequestLabels {
+        routes: &[Route::Primary.as_str(), Route::Replica.as_str()],
+        reasons: &Reason::ALL.map(Reason::as_str),
+    }));
+    let cluster = Cluster::start(&config);
+    let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone(), config: config.clone() });
+    let pools = Pools::new(&config, events);
+    let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
+    watch_figures(&metrics, &shared);
+    let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(pools.upkeep());
+    if let Some(address) = config.metrics {
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let condition = Arc::new(State { shared: shared.clone() });
+        let metrics = metrics.clone();
+        beside.spawn(async move {
+            http::serve(listener, metrics, condition).await;
+        });
+    }
+    cluster.first_look().await;
+    let (phase, draining) = watch::channel(Phase::Running);
+    let permits = Arc::new(Semaphore::new(config.clients.limit));
+    let door = Arc::new(Door { shared, users, permits: permits.clone(), draining });
+    let mut accepting = tokio::task::JoinSet::new();
+    for (listener, target) in listeners {
+        accepting.spawn(accept(door.clone(), listener, target));
+    }
+    tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
+    stop.await;
+    tracing::info!(clients = door.shared.registry.len(), "draining");
+    accepting.abort_all();
+    // Nobody is left to hear it when there are no sessions.
+    let _ = phase.send(Phase::Draining);
+    let deadline = Instant::now() + config.clients.drain_timeout;
+    let all = u32::try_from(config.clients.limit).unwrap_or(u32::MAX);
+    if timeout_at(deadline, permits.acquire_many(all)).await.is_err() {
+        tracing::warn!(clients = door.shared.registry.len(), "drain timeout: closing what is left");
+    }
+    Ok(())
+}
+
+fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Target)>, StartError> {
+    let bind = |listener: &crate::config::Listener| {
+        let address = listener.address;
+        Listener::bind(address)
+            .map(|bound| (bound, listener.target))
+            .map_err(|source| StartError::Listen { address, source })
+    };
+    config.listeners.iter().map(bind).collect()
+}
+
+async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
+    loop {
+        let (stream, peer) = listener.accept().await;
+        let door = door.clone();
+        let permit = door.permits.clone().try_acquire_owned();
+        tokio::spawn(async move {
+            match permit {
+                Ok(permit) => serve(door, stream, peer, target, permit).await,
+                // A cancel request must get through all the same.
+                Err(_) => turn_away(&door, stream).await,
+            }
+        });
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn serve(
+    door: Arc<Door>,
+    stream: Stream,
+    peer: std::net::SocketAddr,
+    listener: Target,
+    permit: OwnedSemaphorePermit,
+) {
+    let metrics = &door.shared.metrics;
+    metrics.client_connections.inc();
+    // The login's state is large and short-lived: on the heap it does not weigh on the client's whole life.
+    let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
+    metrics.clients.inc();
+    let outcome = attend(&mut session, door.draining.clone()).await;
+    metrics.clients.dec();
+    session.leave();
+    if let Err(error) = outcome {
+        if !session.is_within_frame() {
+            farewell(session, &error).await;
+        }
+    }
+    drop(permit);
+}
+
+/// Runs a session until it ends, or until a drain finds it between two requests.
+async fn attend(session: &mut Session, mut draining: watch::Receiver<Phase>) -> Result<()> {
+    let drain = async {
+        // The sender lives as long as the run: an error means that the run is over as well.
+        let _ = draining.wait_for(|phase| *phase == Phase::Draining).await;
+    };
+    tokio::pin!(drain);
+    session.run_until(drain).await
+}
+
+async fn farewell(session: Session, error: &Error) {
+    if !matches!(error, Error::Lost(_)) {
+        tracing::info!(%error, "client closed");
+    }
+    refuse(session.into_stream(), error).await;
+}
+
+async fn log_in(
+    door: &Door,
+    stream: Stream,
+    peer: std::net::SocketAddr,
+    listener: Target,
+) -> Option<Session> {
+    let deadline = Instant::now() + door.shared.config.clients.login_timeout;
+    let admission = match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => *admission,
+        Ok(Arrival::Cancel(key, stream)) => {
+            cancel(&door.shared, &key).await;
+            drop(stream);
+            return None;
+        }
+        Err(error) => {
+            if !matches!(error, Error::Lost(_)) {
+                door.shared.metrics.logins_failed.inc();
+                tracing::info!(%peer, %error, "login failed");
+            }
+            return None;
+        }
+    };
+    let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener }).await {
+        Ok(session) => {
+            tracing::info!(%peer, %user, database, "client connected");
+            Some(session)
+        }
+        Err((stream, error)) => {
+            door.shared.metrics.logins_failed.inc();
+            tracing::info!(%peer, %user, database, %error, "login failed");
+            refuse(stream, &error).await;
+            None
+        }
+    }
+}
+
+/// A connection beyond the limit: told so, unless it is a cancel request.
+async fn turn_away(door: &Door, stream: Stream) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => refuse(admission.stream, &Error::TooManyClients).await,
+        Ok(Arrival::Cancel(key, stream)) => {
+            cancel(&door.shared, &key).await;
+            drop(stream);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Passes a cancel request on to the connection that runs the session's request now.
+async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
+    let cancels = &shared.metrics.cancels;
+    let Some(aim) = shared.registry.aim(key) else {
+        cancels.idle.inc();
+        return;
+    };
+    let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
+    let Some(server_key) = &aim.key.cancel else { return };
+    let deadline = Instant::now() + CANCEL_TIMEOUT;
+    match crate::backend::cancel(&host, port, server_key, deadline).await {
+        Ok(()) => cancels.forwarded.inc(),
+        Err(error) => tracing::warn!(%error, "cancel request not delivered"),
+    }
+}
+
+/// What pools tell the rest of the house.
+struct Wires {
+    cluster: Arc<Cluster>,
+    metrics: Arc<Metrics>,
+    config: Arc<Config>,
+}
+
+impl Events for Wires {
+    fn suspect(&self, server: ServerId) {
+        self.cluster.suspect(server);
+    }
+
+    fn connected(&self, server: ServerId, result: &Result<()>) {
+        let name = self.config.servers.get(usize::from(server.0)).map_or("", |server| &server.name);
+        let outcome = match result {
+            Ok(()) => ConnectResult::Ok,
+            Err(Error::Refused { .. } | Error::ServerAuthentication(_)) => ConnectResult::Refused,
+            Err(_) => ConnectResult::Failed,
+        };
+        if let Err(error) = result {
+            tracing::warn!(server = name, %error, "cannot connect");
+        }
+        self.metrics.backend_connect(name, outcome);
+    }
+}
+
+/// Figures that are read when somebody asks for them.
+fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
+    let shared = Arc::downgrade(shared);
+    metrics.before_scrape(move |metrics| {
+        let Some(shared) = shared.upgrade() else { return };
+        let counts = shared.classifier.counts();
+        raise_to(&metrics.verdict_cache_hits, counts.hits);
+        raise_to(&metrics.verdict_cache_misses, counts.misses);
+        metrics.verdict_cache_entries.set(i64::try_from(counts.entries).unwrap_or(i64::MAX));
+        let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
+        let pools = shared.pools.all();
+        for server in &topology.servers {
+            metrics.set_server(server);
+            let (mut active, mut idle, mut waiting) = (0, 0, 0);
+            for pool in pools.iter().filter(|pool| pool.key().server == server.id) {
+                let counts = pool.counts();
+                active += counts.active;
+                idle += counts.idle;
+                waiting += counts.waiting;
+            }
+            metrics.set_pool(&server.name, active, idle, waiting);
+        }
+    });
+}
+
+/// What the HTTP endpoints ask.
+struct State {
+    shared: Arc<Shared>,
+}
+
+impl Condition for State {
+    fn ready(&self) -> std::result::Result<(), String> {
+        match self.shared.cluster.topology().writable() {
+            Some(_) => Ok(()),
+            None => Err("no primary can be reached".into()),
+        }
+    }
+
+    fn status(&self) -> String {
+        let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+        let mut out = format!("clients {}\n", self.shared.registry.len());
+        for server in &topology.servers {
+            let role = match server.role {
+                Role::Primary => "primary",
+                Role::Replica => "replica",
+                Role::Unknown => "unknown",
+            };
+            let health = if server.is_up() { "up" } else { "down" };
+            out += &format!("server {} {role} {health}\n", server.name);
+        }
+        for pool in self.shared.pools.all() {
+            let (key, counts) = (pool.key(), pool.counts());
+            let server = topology.server(key.server).map_or("?", |server| &server.name);
+            out += &format!(
+                "pool {server} {} {}: {} active, {} idle, {} waiting\n",
+                key.database, key.user, counts.active, counts.idle, counts.waiting
+            );
+        }
+        out
+    }
+}

@@ -1,0 +1,439 @@
+//! A request's way to a server: what it is, where it goes, the connection it gets, and the writing of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Buf;
+
+use super::cutter::{Cut, End};
+use super::replies::{Flow, Rerun};
+use super::outflow::Outflow;
+use super::send::Sender;
+use super::state::{Ear, Retry, State};
+use super::{Batch, Flight, Leg, Link, Phase, Session};
+use crate::backend::ledger::{Action, Reply};
+use crate::error::{Error, Result};
+use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
+use crate::session::replies::Watcher;
+use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::wire::request::{self, Named};
+use crate::wire::tag::client;
+use crate::wire::{TxStatus, header};
+
+/// A request that is about to be routed. Its bytes are at the front of the client's buffer.
+struct Request {
+    cut: Cut,
+    len: usize,
+    items: Vec<Item>,
+}
+
+/// A statement that the request is about.
+struct Item {
+    verdict: Arc<Verdict>,
+    /// Where its text stands in the client's buffer; empty when it was parsed earlier.
+    sql: Range<usize>,
+    /// Whether a Parse brings it: those are used up in order when the request is written.
+    parsed: Parsed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parsed {
+    Here,
+    Earlier,
+}
+
+/// Where a request can be written, as things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the connection that the session has.
+    Here,
+    /// On another one, once all that is in flight has been answered.
+    Later,
+    /// On another one, once the batch that is open on this one has been ended.
+    Elsewhere,
+    /// On a connection that is yet to be checked out.
+    New,
+}
+
+impl Session {
+    /// Does what a cut of the client's bytes asks for.
+    pub(super) async fn take(&mut self, cut: Cut) -> Result<()> {
+        if let Phase::Skipping(_) = self.phase {
+            self.skip(cut);
+            return Ok(());
+        }
+        match cut {
+            Cut::CopyData { len, missing } => self.copy_data(len, missing),
+            Cut::CopyEnd { len } => self.copy_end(len),
+            Cut::Ignored { len } => self.inbox.advance(len),
+            Cut::Single { .. } | Cut::Batch { .. } | Cut::Long { .. } => return self.request(cut).await,
+            Cut::More | Cut::Terminate => {}
+        }
+        Ok(())
+    }
+
+    fn copy_data(&mut self, len: usize, missing: usize) {
+        let bytes = self.inbox.split_to(len);
+        match &mut self.leg {
+            // Copy data may be sent ahead of the server's word that it wants some; outside a copy it is ignored.
+            Some(leg) if leg.replies.flow == Flow::CopyIn || !leg.replies.ledger.is_empty() => {
+                leg.lease.outbox.unsplit(bytes);
+                if missing > 0 {
+                    self.phase = Phase::Streaming(missing);
+                }
+            }
+            _ if missing > 0 => self.phase = Phase::Dropping(missing),
+            _ => {}
+        }
+    }
+
+    fn copy_end(&mut self, len: usize) {
+        let bytes = self.inbox.split_to(len);
+        let Some(leg) = &mut self.leg else { return };
+        if leg.replies.flow == Flow::CopyIn {
+            leg.replies.flow = Flow::Query;
+        } else if leg.replies.ledger.is_empty() {
+            return;
+        } else {
+            leg.replies.ledger.copy_end();
+        }
+        leg.lease.outbox.unsplit(bytes);
+    }
+
+    async fn request(&mut self, cut: Cut) -> Result<()> {
+        let begun = Instant::now();
+        let request = self.read(cut);
+        let mut decision = self.decide(&request);
+        loop {
+            match self.place(&request, decision) {
+                Place::Here => break,
+                Place::New => {
+                    if let Err(error) = self.lease(&mut decision).await {
+                        self.refuse(&request.cut, request.len, &error);
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Place::Elsewhere => self.end_batch(),
+                Place::Later => {}
+            }
+            self.pump().await?;
+            self.land().await?;
+            if self.detour.is_some() {
+                // What was in flight has come back to the front of the buffer, and goes first.
+                return Ok(());
+            }
+            decision = self.decide(&request);
+        }
+        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
+        self.write(&request, begun)
+    }
+
+    /// What the request is about.
+    fn read(&mut self, cut: Cut) -> Request {
+        let mut items = Vec::new();
+        let len = match cut {
+            Cut::Single { len } => {
+                if self.inbox.first() == Some(&client::QUERY) {
+                    items.push(self.classified(5..len - 1, Parsed::Here));
+                }
+                len
+            }
+            Cut::Batch { len, .. } => {
+                self.read_batch(len, &mut items);
+                len
+            }
+            Cut::Long { tag, len } => {
+                let verdict = match request::bind(&self.inbox) {
+                    Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
+                    _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
+                };
+                items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                len
+            }
+            _ => 0,
+        };
+        Request { cut, len, items }
+    }
+
+    fn read_batch(&mut self, len: usize, items: &mut Vec<Item>) {
+        let mut at = 0;
+        while let Some(Ok(head)) = header(&self.inbox[at..len]) {
+            let frame = at..at + head.len;
+            let bytes = &self.inbox[frame.clone()];
+            match head.tag {
+                client::PARSE => {
+                    if let Some(view) = request::parse(bytes) {
+                        let start = frame.start + 5 + view.name.len() + 1;
+                        items.push(self.classified(start..start + view.sql.len(), Parsed::Here));
+                    }
+                }
+                client::BIND => {
+                    let verdict = request::bind(bytes).and_then(|view| self.statement_verdict(view.statement));
+                    items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                }
+                client::DESCRIBE => {
+                    if let Some(Named::Statement(name)) = request::named(bytes) {
+                        let verdict = self.statement_verdict(name);
+                        items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                    }
+                }
+                _ => {}
+            }
+            at = frame.end;
+        }
+    }
+
+    fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
+        let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
+        Item { verdict, sql, parsed }
+    }
+
+    /// The verdict of a statement that was parsed before this request.
+    fn statement_verdict(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+        if name.is_empty() {
+            return self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+        }
+        self.state.names.get(name).map(|handle| handle.statement.verdict.clone())
+    }
+
+    fn decide(&mut self, request: &Request) -> Decision {
+        if let Some(detour) = &self.detour {
+            let reason = if detour.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost };
+            return Decision { route: Route::Primary, reason };
+        }
+        self.refresh_view();
+        let route = self.leg.as_ref().map_or(Route::Primary, |leg| leg.route);
+        let transaction = match self.expected {
+            TxStatus::Idle => Transaction::None,
+            TxStatus::Open => Transaction::Open(route),
+            TxStatus::Failed => Transaction::Failed(route),
+        };
+        let session = self.session_view(transaction);
+        let shared = &self.shared;
+        let topology = shared.cluster.topology();
+        let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
+        let needs_catalog = request.items.iter().any(|item| item.needs_catalog());
+        let catalog = if needs_catalog { shared.cluster.catalogs().of(&self.who.server_database) } else { None };
+        let world = World {
+            replicas,
+            catalog: catalog.as_deref(),
+            learned: &self.state.database().learned,
+            rules: &shared.config.routing.rules,
+            functions: &shared.functions,
+            now: Instant::now(),
+        };
+        let items = request.items.iter().map(|item| (&*item.verdict, &self.inbox[item.sql.clone()]));
+        let decision = route_all(items, &session, &world);
+        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. });
+        if whole || decision.route == Route::Primary || transaction != Transaction::None {
+            return decision;
+        }
+        Decision { route: Route::Primary, reason: Reason::TooLong }
+    }
+
+    fn place(&self, request: &Request, decision: Decision) -> Place {
+        let Some(leg) = &self.leg else { return Place::New };
+        if leg.link != Link::Up || leg.replies.rerun == Rerun::Wanted {
+            return Place::Later;
+        }
+        let idle = leg.replies.ledger.is_empty();
+        if leg.route == decision.route {
+            // What may have to be run again must all be kept.
+            let kept = self.state.retained.bytes.len() + request.len;
+            let keeps = !self.outflow.is_holding() || kept <= self.shared.config.routing.hold_back;
+            return if idle || keeps { Place::Here } else { Place::Later };
+        }
+        match (idle, leg.route, leg.batch) {
+            (false, ..) => Place::Later,
+            (true, Route::Replica, Batch::Open) => Place::Elsewhere,
+            (true, ..) => Place::Here,
+        }
+    }
+
+    /// Ends the batch that is open on the connection: the client will end it elsewhere.
+    pub(super) fn end_batch(&mut self) {
+        let Some(leg) = &mut self.leg else { return };
+        request::put_bare(&mut leg.lease.outbox, client::SYNC);
+        leg.replies.ledger.push(Reply::Sync, Action::Swallow, super::note::Note::None);
+        leg.batch = Batch::Closed;
+    }
+
+    /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
+    fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
+        let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
+        let idle = leg.replies.ledger.is_empty();
+        if idle {
+            leg.since = begun;
+        }
+        if leg.flight == Flight::Idle {
+            leg.flight = Flight::Sent;
+            leg.load.begin();
+        }
+        let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
+        let plan = Hold {
+            idle,
+            expected: self.expected,
+            detour: self.detour.is_some(),
+            limit: self.shared.config.routing.hold_back,
+        };
+        hold(leg, &mut self.outflow, &mut self.state, request, &bytes, &plan);
+        // While something is in flight the status is known only where nothing in it can fail a transaction.
+        let tx = match (idle, self.expected) {
+            (true, _) => Some(leg.replies.tx),
+            (false, TxStatus::Idle) => Some(TxStatus::Idle),
+            (false, _) => None,
+        };
+        let mut sender = Sender {
+            backend: &mut leg.lease,
+            ledger: &mut leg.replies.ledger,
+            state: &mut self.state,
+            tx,
+            dropped: Vec::new(),
+        };
+        if leg.batch == Batch::Closed {
+            sender.settings();
+        }
+        send_frames(&mut sender, &bytes, request);
+        let dropped = sender.dropped;
+        leg.batch = request.leaves();
+        if request.len > bytes.len() {
+            self.phase = Phase::Streaming(request.len - bytes.len());
+        }
+        self.expected = foretell(self.expected, &request.items);
+        if !dropped.is_empty() {
+            let backend = &mut *leg.lease;
+            let mut ear = Ear {
+                state: &mut self.state,
+                prepared: &mut backend.prepared,
+                unnamed: &mut backend.unnamed,
+                retry: leg.retry,
+            };
+            ear.dropped(dropped);
+        }
+        self.went(request, bytes.len(), begun);
+        // What weir answers itself may be due at once.
+        self.hear();
+        Ok(())
+    }
+
+    /// Part of a detour has been written; a shape that a replica refused is remembered.
+    fn went(&mut self, request: &Request, len: usize, now: Instant) {
+        let Some(detour) = &mut self.detour else { return };
+        let refused = matches!(detour.cause.as_deref(), Some("25006" | "0A000"));
+        detour.left = detour.left.saturating_sub(len);
+        if detour.left == 0 {
+            self.detour = None;
+        }
+        if let (true, Some(item)) = (refused, request.items.first()) {
+            self.state.database().learned.remember(item.verdict.skeleton, now);
+            self.shared.metrics.learned.inc();
+        }
+    }
+}
+
+/// Writes the messages of a request, the last of which may be there only in part.
+fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
+    let mut parsed = request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
+    let mut at = 0;
+    while let Some(Ok(head)) = header(&bytes[at..]) {
+        let end = bytes.len().min(at + head.len);
+        let frame = &bytes[at..end];
+        match head.tag {
+            client::QUERY => {
+                let verdict = parsed.next().or_else(|| request.items.first().map(|item| &item.verdict));
+                if let Some(verdict) = verdict {
+                    sender.query(frame, verdict);
+                }
+            }
+            client::FUNCTION_CALL => sender.call(frame),
+            client::PARSE => {
+                let verdict = request::parse(frame).and_then(|_| parsed.next()).cloned();
+                sender.message(frame, verdict);
+            }
+            _ => sender.message(frame, None),
+        }
+        at = end;
+    }
+}
+
+/// Holds the answer back and keeps the request, when it could be run again.
+fn hold(leg: &mut Leg, outflow: &mut Outflow, state: &mut State, request: &Request, bytes: &[u8], plan: &Hold) {
+    if !plan.idle {
+        // What joins a flight is kept with it or, where nothing is held, not at all.
+        if outflow.is_holding() {
+            state.retained.keep(bytes, request.ends());
+        }
+        return;
+    }
+    state.retained.clear();
+    let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
+    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
+    leg.retry = match leg.route {
+        _ if !fits || !outside || plan.detour => Retry::Never,
+        Route::Replica => Retry::OnPrimary,
+        Route::Primary if request.uses_named() && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary => Retry::Never,
+    };
+    if leg.retry == Retry::Never {
+        outflow.release();
+    } else {
+        outflow.hold();
+        state.retained.keep(bytes, request.ends());
+    }
+}
+
+/// What decides whether an answer is held back.
+struct Hold {
+    idle: bool,
+    expected: TxStatus,
+    detour: bool,
+    limit: usize,
+}
+
+impl Request {
+    /// How many ReadyForQuery end it.
+    fn ends(&self) -> usize {
+        match self.cut {
+            Cut::Single { .. } | Cut::Batch { end: End::Sync, .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether it uses a statement that was parsed earlier.
+    fn uses_named(&self) -> bool {
+        self.items.iter().any(|item| item.parsed == Parsed::Earlier)
+    }
+}
+
+impl Request {
+    /// What it leaves of a batch on the connection.
+    fn leaves(&self) -> Batch {
+        match self.cut {
+            Cut::Batch { end: End::Flush | End::Open, .. } => Batch::Open,
+            Cut::Long { tag, .. } if !matches!(tag, client::QUERY | client::FUNCTION_CALL) => Batch::Open,
+            _ => Batch::Closed,
+        }
+    }
+}
+
+impl Item {
+    fn needs_catalog(&self) -> bool {
+        self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
+    }
+}
+
+/// The transaction status after these statements, as far as their text tells.
+fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
+    let statements = items.iter().flat_map(|item| &item.verdict.statements);
+    statements.fold(before, |status, statement| match (&statement.kind, status) {
+        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
+        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain {
+            Chain::Chain => TxStatus::Open,
+            Chain::NoChain => TxStatus::Idle,
+        },
+        (_, status) => status,
+    })
+}

@@ -1,0 +1,116 @@
+//! When all that was sent has been answered: what is still held is let go, the connection goes back unless the
+//! session needs it, and what must be run again is put back to be taken anew.
+
+use std::time::{Duration, Instant};
+
+use super::replies::{Flow, Rerun};
+use super::{Batch, Detour, Flight, Leg, Link, Phase, Session};
+use crate::error::{Error, Result};
+use crate::router::Route;
+use crate::telemetry::metrics::observe;
+use crate::wire::TxStatus;
+
+impl Session {
+    /// Looks after a flight that has ended. Not cancel safe.
+    ///
+    /// # Errors
+    /// When the client must be closed because of what happened on the server's side.
+    pub(super) async fn land(&mut self) -> Result<()> {
+        let Some(leg) = &mut self.leg else { return Ok(()) };
+        if leg.link != Link::Up {
+            return self.lost();
+        }
+        if !leg.replies.ledger.is_empty() {
+            return Ok(());
+        }
+        if let Some(refused) = self.state.refused.take() {
+            // The request behind the refused settings ran without them: its answer is not the client's.
+            self.outflow.discard(&mut leg.lease.inbox);
+            return Err(Error::Refused { sqlstate: refused.sqlstate, message: refused.message });
+        }
+        if leg.replies.rerun == Rerun::Wanted {
+            return self.run_again().await;
+        }
+        let took = leg.since.elapsed();
+        if leg.flight == Flight::Sent {
+            leg.flight = Flight::Idle;
+            leg.load.end(took);
+            self.count(took);
+        }
+        let Some(leg) = &mut self.leg else { return Ok(()) };
+        self.expected = leg.replies.tx;
+        self.outflow.release();
+        self.state.retained.clear();
+        if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {
+            return Ok(());
+        }
+        self.give_back().await;
+        Ok(())
+    }
+
+    /// Gives the connection back to its pool.
+    async fn give_back(&mut self) {
+        let Some(mut leg) = self.leg.take() else { return };
+        self.outflow.settle(&mut leg.lease.inbox);
+        if !self.entry.leaves() {
+            self.entry.settled().await;
+        }
+        leg.lease.settings = self.state.carry.carried().clone();
+        leg.lease.release(Instant::now());
+    }
+
+    /// The server has answered everything, with an error in it that sends the request to the primary.
+    async fn run_again(&mut self) -> Result<()> {
+        let Some(leg) = &mut self.leg else { return Ok(()) };
+        self.outflow.discard(&mut leg.lease.inbox);
+        if leg.batch == Batch::Open {
+            // The server throws everything away until it is told that the batch is over.
+            self.end_batch();
+            return Ok(());
+        }
+        self.outflow.release();
+        leg.replies.rerun = Rerun::No;
+        if leg.flight == Flight::Sent {
+            leg.load.end(leg.since.elapsed());
+        }
+        let cause = self.state.rerun_cause.take();
+        self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        self.unread(cause);
+        self.expected = TxStatus::Idle;
+        self.give_back().await;
+        Ok(())
+    }
+
+    /// Puts the retained requests back in front of the client's unread bytes.
+    pub(super) fn unread(&mut self, cause: Option<String>) {
+        let mut bytes = self.state.take_retained();
+        self.detour = Some(Detour { left: bytes.len(), cause });
+        bytes.unsplit(std::mem::take(&mut self.inbox));
+        self.inbox = bytes;
+        self.cutter.reset();
+    }
+
+    fn count(&mut self, took: Duration) {
+        let Some(leg) = &self.leg else { return };
+        let metrics = &self.shared.metrics;
+        match leg.route {
+            Route::Primary => observe(&metrics.query_seconds.primary, took),
+            Route::Replica => observe(&metrics.query_seconds.replica, took),
+        }
+        if let Some(sqlstate) = self.state.last_error.take() {
+            metrics.error(&sqlstate);
+        }
+    }
+}
+
+impl Leg {
+    /// Whether the session needs the connection for what is under way.
+    fn is_held(&self, phase: Phase) -> bool {
+        self.replies.tx != TxStatus::Idle
+            || self.batch == Batch::Open
+            || self.replies.flow != Flow::Query
+            || matches!(phase, Phase::Streaming(_))
+            || !self.lease.outbox.is_empty()
+            || self.replies.is_within_frame()
+    }
+}

@@ -1,0 +1,114 @@
+//! Getting a connection: which server, and a place in its pool.
+
+use std::time::Instant;
+
+use super::replies::Replies;
+use super::state::Retry;
+use super::{Batch, Flight, Leg, Link, Session};
+use crate::cluster::topology::ServerId;
+use crate::error::{Error, Result};
+use crate::pool::{Account, Lease, Pool, PoolKey};
+use crate::router::{Decision, Reason, Route, pick};
+use crate::telemetry::metrics::observe;
+use std::sync::Arc;
+
+impl Session {
+    /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
+    /// the primary; the decision is changed accordingly.
+    ///
+    /// # Errors
+    /// Why the primary gave none. Cancel safe.
+    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<()> {
+        let begun = Instant::now();
+        let lease = match decision.route {
+            Route::Replica => match self.lease_replica().await {
+                Some(lease) => lease,
+                None => {
+                    *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
+                    self.lease_primary().await?
+                }
+            },
+            Route::Primary => self.lease_primary().await?,
+        };
+        observe(&self.shared.metrics.checkout_wait_seconds, begun.elapsed());
+        let load = match self.shared.cluster.topology().server(lease.server()) {
+            Some(server) => server.load.clone(),
+            None => return Err(Error::NoPrimary),
+        };
+        self.entry.runs_on(lease.key.clone());
+        self.state.carry.leased(lease.settings.clone());
+        if decision.route == Route::Replica {
+            self.replica = Some(lease.server());
+        }
+        self.leg = Some(Box::new(Leg {
+            lease,
+            route: decision.route,
+            replies: Replies::default(),
+            batch: Batch::Closed,
+            retry: Retry::Never,
+            link: Link::Up,
+            since: begun,
+            flight: Flight::Idle,
+            load,
+        }));
+        Ok(())
+    }
+
+    async fn lease_primary(&mut self) -> Result<Lease> {
+        let writable = self.shared.cluster.topology().writable().map(|server| server.id);
+        let server = match writable {
+            Some(server) => server,
+            None => {
+                let deadline = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
+                self.shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?
+            }
+        };
+        let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+        pool.checkout(self.state.carry.wanted()).await
+    }
+
+    /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;
+    /// else the first that comes free. A replica that refuses or cannot be reached is left out.
+    async fn lease_replica(&mut self) -> Option<Lease> {
+        let mut excluded: Vec<ServerId> = Vec::new();
+        loop {
+            let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now())?;
+            let pool = self.pool(picked)?;
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+                return Some(lease);
+            }
+            if !pool.can_grow() {
+                let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
+                for other in others.map(|server| server.id) {
+                    let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
+                    if free.is_some() {
+                        return free;
+                    }
+                }
+            }
+            match pool.checkout(self.state.carry.wanted()).await {
+                Ok(lease) => return Some(lease),
+                Err(error) => {
+                    tracing::debug!(server = picked.0, %error, "no connection to a replica");
+                    excluded.push(picked);
+                }
+            }
+        }
+    }
+
+    /// The session's pool on a server.
+    pub(super) fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
+        let index = usize::from(server.0);
+        if let Some(Some(pool)) = self.pools.get(index) {
+            return Some(pool.clone());
+        }
+        let who = &self.who;
+        let key = PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
+        let account = Account { password: who.user.server_password.clone() };
+        let pool = self.shared.pools.get(&key, &account, who.pool_size)?;
+        self.pools.resize(self.pools.len().max(index + 1), None);
+        self.pools[index] = Some(pool.clone());
+        Some(pool)
+    }
+}

@@ -1,0 +1,262 @@
+//! One client's life after its login: requests in, answers out, over connections leased for as long as they are needed.
+//!
+//! One task owns the client's socket and the leased connection. Nothing stands between the two: no channel, no second
+//! task, no lock. Each turn of [`Session::run_until`] takes what can be taken from the client's buffer, then [`pump`] moves
+//! bytes in all directions at once until something has changed.
+//!
+//! [`pump`]: Session::pump
+
+mod carry;
+
+mod cutter;
+
+mod dispatch;
+
+mod land;
+
+mod lease;
+
+mod lost;
+
+mod names;
+
+mod note;
+
+mod outflow;
+
+mod pump;
+
+mod registry;
+
+mod replies;
+
+mod send;
+
+mod shared;
+
+mod state;
+
+mod view;
+
+mod welcome;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use crate::cluster::topology::{Load, ServerId};
+use crate::config::User;
+use crate::error::{Error, Result};
+use crate::net::Stream;
+use crate::pool::{Lease, Pool};
+use crate::router::Route;
+use crate::sql::Target;
+use crate::wire::TxStatus;
+use crate::wire::frame::BadHeader;
+use cutter::{Cut, Cutter};
+use outflow::Outflow;
+pub use registry::{Aim, Entry, Registry};
+use replies::Replies;
+pub use shared::Shared;
+use state::{Retry, State};
+use view::View;
+pub use welcome::Newcomer;
+
+/// Who the client is, and what was settled when it came.
+struct Who {
+    user: Arc<User>,
+    /// The database as the client named it.
+    database: Arc<str>,
+    /// The database on the servers.
+    server_database: Arc<str>,
+    /// Targets fixed by the listener and the database.
+    listener: Target,
+    alias: Target,
+    pool_size: usize,
+}
+
+/// A client and all that is known of it.
+pub struct Session {
+    shared: Arc<Shared>,
+    who: Box<Who>,
+    stream: Stream,
+    /// What the client has sent and weir has not taken.
+    inbox: BytesMut,
+    cutter: Cutter,
+    outflow: Outflow,
+    state: Box<State>,
+    leg: Option<Box<Leg>>,
+    /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
+    expected: TxStatus,
+    phase: Phase,
+    detour: Option<Detour>,
+    entry: Arc<Entry>,
+    /// Pools by server, once used.
+    pools: Vec<Option<Arc<Pool>>>,
+    /// The replica used last: it is preferred.
+    replica: Option<ServerId>,
+    view: Box<View>,
+}
+
+/// What the client's next bytes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Messages.
+    #[default]
+    Messages,
+    /// The rest of a long message, of which so much is still to come; it goes to the server as it is.
+    Streaming(usize),
+    /// The rest of a message that goes nowhere.
+    Dropping(usize),
+    /// The rest of a batch that weir has answered with an error: thrown away up to its Sync, and first so many
+    /// bytes of a message that has not arrived whole.
+    Skipping(usize),
+}
+
+impl Phase {
+    /// Bytes of the current message that are still to come.
+    fn owes(self) -> usize {
+        match self {
+            Phase::Messages => 0,
+            Phase::Streaming(left) | Phase::Dropping(left) | Phase::Skipping(left) => left,
+        }
+    }
+}
+
+/// A leased connection at work.
+struct Leg {
+    lease: Lease,
+    route: Route,
+    replies: Replies,
+    batch: Batch,
+    retry: Retry,
+    link: Link,
+    /// When the oldest request in flight was sent.
+    since: Instant,
+    flight: Flight,
+    /// The server's load figures.
+    load: Arc<Load>,
+}
+
+/// Whether a request is under way, for the server's load figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flight {
+    Idle,
+    Sent,
+}
+
+/// Whether the server waits for the rest of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    Closed,
+    Open,
+}
+
+/// Whether the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Up,
+    /// Closed or broken by the server.
+    Lost,
+    /// The server broke the protocol.
+    Broken(&'static str),
+}
+
+/// Bytes at the front of the client's buffer that were run before and go to the primary now.
+#[derive(Debug)]
+struct Detour {
+    left: usize,
+    /// The error that made them come back; `None` when a connection was lost.
+    cause: Option<String>,
+}
+
+impl Session {
+    /// Serves the client until it leaves, or until `drain` is ready and the session is between two requests.
+    ///
+    /// # Errors
+    /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
+    pub async fn run_until(&mut self, mut drain: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
+        loop {
+            self.land().await?;
+            if self.is_idle() {
+                tokio::select! {
+                    biased;
+                    moved = self.pump() => moved?,
+                    () = &mut drain => return Err(Error::Shutdown),
+                }
+            }
+            if self.is_full() {
+                self.pump().await?;
+                continue;
+            }
+            match self.cut()? {
+                Cut::More => self.pump().await?,
+                Cut::Terminate => return Ok(()),
+                cut => self.take(cut).await?,
+            }
+        }
+    }
+
+    /// The next thing to do with the client's bytes.
+    fn cut(&mut self) -> Result<Cut> {
+        self.stream_on();
+        if self.phase.owes() > 0 {
+            return Ok(Cut::More);
+        }
+        let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
+        self.cutter.next(&self.inbox, flow).map_err(|bad| match bad {
+            BadHeader::Length => Error::Protocol("invalid message length"),
+            BadHeader::Type(_) => Error::Protocol("invalid frontend message type"),
+        })
+    }
+
+    /// Moves on what has come of a long message.
+    fn stream_on(&mut self) {
+        let left = self.phase.owes();
+        if left == 0 {
+            return;
+        }
+        let n = left.min(self.inbox.len());
+        let bytes = self.inbox.split_to(n);
+        if let (Phase::Streaming(_), Some(leg)) = (self.phase, &mut self.leg) {
+            leg.lease.outbox.unsplit(bytes);
+        }
+        self.phase = match self.phase {
+            Phase::Skipping(_) => Phase::Skipping(left - n),
+            Phase::Streaming(_) if left > n => Phase::Streaming(left - n),
+            Phase::Dropping(_) if left > n => Phase::Dropping(left - n),
+            _ => Phase::Messages,
+        };
+    }
+
+    /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
+    fn is_full(&self) -> bool {
+        const OUTBOX_MAX: usize = 256 << 10;
+        const LEDGER_MAX: usize = 16 << 10;
+        self.leg.as_ref().is_some_and(|leg| {
+            leg.lease.outbox.len() >= OUTBOX_MAX || leg.replies.ledger.len() >= LEDGER_MAX || leg.link != Link::Up
+        })
+    }
+
+    /// Between two requests: nothing leased, nothing to take, nothing to send.
+    fn is_idle(&self) -> bool {
+        self.leg.is_none() && self.inbox.is_empty() && self.outflow.is_empty() && self.phase == Phase::Messages
+    }
+
+    /// The session is over for everybody else.
+    pub fn leave(&mut self) {
+        self.shared.registry.leave(&self.entry);
+    }
+
+    /// The client's stream, to be closed.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Whether bytes of an unfinished message have been released to the client: no error can be told any more.
+    pub fn is_within_frame(&self) -> bool {
+        self.leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame())
+    }
+}

@@ -1,0 +1,255 @@
+//! Prepared statements by the names that clients give them, and the statements that all sessions share.
+//!
+//! Clients that prepare the same text with the same parameter types share one [`Statement`], so a backend connection
+//! prepares it once for all of them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+
+use crate::backend::prepared::{Stamp, StatementId};
+use crate::sql::Verdict;
+
+/// A statement's text and parameter types, shared by all who prepare it.
+#[derive(Debug)]
+pub struct Statement {
+    /// Its identity.
+    pub id: StatementId,
+    /// The text in the encoding of the client that came first; equal bytes are equal text only under one encoding,
+    /// and PostgreSQL's encodings for clients agree on ASCII, which is all that a name or keyword is routed by.
+    pub sql: Bytes,
+    /// The raw parameter type section of Parse.
+    pub types: Bytes,
+    /// What is known of it from its text.
+    pub verdict: Arc<Verdict>,
+    /// Preparations older than this are stale.
+    renewed: AtomicU64,
+}
+
+impl Statement {
+    /// The statement's plan was found stale: servers must prepare it anew.
+    pub fn renew(&self, stamp: Stamp) {
+        self.renewed.fetch_max(stamp.0, Ordering::AcqRel);
+    }
+}
+
+/// One client's hold on a statement.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// Preparations older than this do not serve this client: it closed and parsed the same text again.
+    pub since: Stamp,
+}
+
+impl Handle {
+    /// How new a preparation must be, given the last DDL in the database.
+    pub fn not_before(&self, ddl: Stamp) -> Stamp {
+        let renewed = Stamp(self.statement.renewed.load(Ordering::Acquire));
+        self.since.max(renewed).max(ddl)
+    }
+}
+
+/// All statements that some client holds.
+#[derive(Debug, Default)]
+pub struct Statements {
+    shared: Mutex<Shared>,
+    hasher: RandomState,
+    ids: AtomicU64,
+    clock: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// By hash of text and types; statements with equal hashes stand beside each other.
+    by_hash: HashMap<u64, Vec<Weak<Statement>>>,
+    /// Size at which those that nobody holds are swept out.
+    sweep_at: usize,
+}
+
+impl Statements {
+    /// The shared statement with this text and these types.
+    pub fn intern(&self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Arc<Statement> {
+        let hash = self.hasher.hash_one((sql, types));
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = shared.by_hash.entry(hash).or_default();
+        slot.retain(|weak| weak.strong_count() > 0);
+        let same = |s: &Arc<Statement>| s.sql == sql && s.types == types && Arc::ptr_eq(&s.verdict, verdict);
+        if let Some(found) = slot.iter().filter_map(Weak::upgrade).find(same) {
+            return found;
+        }
+        let statement = Arc::new(Statement {
+            id: StatementId(self.ids.fetch_add(1, Ordering::Relaxed) + 1),
+            sql: Bytes::copy_from_slice(sql),
+            types: Bytes::copy_from_slice(types),
+            verdict: verdict.clone(),
+            renewed: AtomicU64::new(0),
+        });
+        slot.push(Arc::downgrade(&statement));
+        shared.sweep();
+        statement
+    }
+
+    /// The next point in the order of preparations and changes.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.clock.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+}
+
+impl Shared {
+    /// Keeps the map in proportion to what is held: sweeps when it has doubled since the last time.
+    fn sweep(&mut self) {
+        if self.by_hash.len() < self.sweep_at.max(1024) {
+            return;
+        }
+        self.by_hash.retain(|_, slot| slot.iter().any(|weak| weak.strong_count() > 0));
+        self.sweep_at = self.by_hash.len() * 2;
+    }
+}
+
+/// A client's unnamed statement: it follows the session when its next request runs elsewhere.
+#[derive(Clone, Debug)]
+pub struct Unnamed {
+    /// Tells this Parse from every other.
+    pub serial: u64,
+    /// The text.
+    pub sql: Bytes,
+    /// The raw parameter type section.
+    pub types: Bytes,
+    /// What is known of it.
+    pub verdict: Arc<Verdict>,
+    /// When it was parsed: DDL since then makes servers' copies stale, as it does for named ones.
+    pub stamp: Stamp,
+}
+
+/// A client's statements and portals, by its own names.
+#[derive(Debug, Default)]
+pub struct Names {
+    named: HashMap<Box<[u8]>, Handle>,
+    /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
+    closed: Vec<StatementId>,
+    /// The unnamed statement.
+    pub unnamed: Option<Unnamed>,
+    /// Verdicts of bound portals, for as long as the transaction can last.
+    portals: HashMap<Box<[u8]>, Arc<Verdict>>,
+    unnamed_portal: Option<Arc<Verdict>>,
+}
+
+/// Most closed statements remembered per client.
+const CLOSED: usize = 256;
+
+impl Names {
+    /// The statement of this name.
+    pub fn get(&self, name: &[u8]) -> Option<&Handle> {
+        self.named.get(name)
+    }
+
+    /// Gives a statement a name. The caller has made sure that the name is free.
+    pub fn insert(&mut self, name: &[u8], handle: Handle) {
+        self.named.insert(name.into(), handle);
+    }
+
+    /// Takes a name away without remembering that it was closed.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Handle> {
+        self.named.remove(name)
+    }
+
+    /// The client closed the statement.
+    pub fn close(&mut self, name: &[u8]) -> Option<Handle> {
+        let handle = self.named.remove(name)?;
+        if self.closed.len() >= CLOSED {
+            self.closed.remove(0);
+        }
+        self.closed.push(handle.statement.id);
+        Some(handle)
+    }
+
+    /// Whether this client closed the statement before; asked once.
+    pub fn reopened(&mut self, id: StatementId) -> bool {
+        match self.closed.iter().position(|closed| *closed == id) {
+            Some(at) => {
+                self.closed.swap_remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// DEALLOCATE ALL, DISCARD ALL.
+    pub fn clear(&mut self) {
+        let ids: Vec<_> = self.named.values().map(|handle| handle.statement.id).collect();
+        self.closed.extend(ids);
+        let excess = self.closed.len().saturating_sub(CLOSED);
+        self.closed.drain(..excess);
+        self.named.clear();
+    }
+
+    /// A portal was bound to a statement with this verdict.
+    pub fn bind(&mut self, portal: &[u8], verdict: Arc<Verdict>) {
+        if portal.is_empty() {
+            self.unnamed_portal = Some(verdict);
+        } else {
+            self.portals.insert(portal.into(), verdict);
+        }
+    }
+
+    /// The verdict of a portal's statement.
+    pub fn portal(&self, portal: &[u8]) -> Option<&Arc<Verdict>> {
+        if portal.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(portal) }
+    }
+
+    /// The transaction is over, and its portals with it.
+    pub fn end_transaction(&mut self) {
+        self.unnamed_portal = None;
+        if !self.portals.is_empty() {
+            self.portals.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{SkeletonId, Why};
+
+    #[test]
+    fn equal_text_is_shared_and_let_go() {
+        let statements = Statements::default();
+        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
+        let a = statements.intern(b"select 1", b"\0\0", &verdict);
+        let b = statements.intern(b"select 1", b"\0\0", &verdict);
+        let c = statements.intern(b"select 1", b"\0\x01\0\0\0\x17", &verdict);
+        assert!(Arc::ptr_eq(&a, &b));
+        assert_ne!(a.id, c.id);
+        let id = a.id;
+        drop((a, b));
+        assert_ne!(statements.intern(b"select 1", b"\0\0", &verdict).id, id, "nobody held it");
+    }
+
+    #[test]
+    fn a_statement_closed_and_parsed_again_is_new() {
+        let statements = Statements::default();
+        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict);
+        let mut names = Names::default();
+        names.insert(b"s", Handle { statement: statement.clone(), since: Stamp(0) });
+        assert!(!names.reopened(statement.id));
+        assert!(names.close(b"s").is_some());
+        assert!(names.reopened(statement.id));
+        assert!(!names.reopened(statement.id));
+    }
+
+    #[test]
+    fn how_new_a_preparation_must_be() {
+        let statements = Statements::default();
+        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
+        let handle = Handle { statement: statements.intern(b"s", b"\0\0", &verdict), since: Stamp(3) };
+        assert_eq!(handle.not_before(Stamp(0)), Stamp(3));
+        assert_eq!(handle.not_before(Stamp(7)), Stamp(7));
+        handle.statement.renew(Stamp(9));
+        assert_eq!(handle.not_before(Stamp(7)), Stamp(9));
+    }
+}

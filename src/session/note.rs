@@ -1,0 +1,43 @@
+//! What must be remembered about a message until its reply is done or dropped.
+
+use std::sync::Arc;
+
+use super::names::Handle;
+use crate::backend::prepared::{ServerName, StatementId, Stamp};
+use crate::backend::settings::Settings;
+use crate::sql::Verdict;
+
+/// A note in the ledger.
+#[derive(Clone, Debug, Default)]
+pub enum Note {
+    /// Nothing to remember.
+    #[default]
+    None,
+    /// A query or an execution that changes the session when it completes.
+    Runs(Arc<Verdict>),
+    /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
+    Parsed(Box<ParsedNote>),
+    /// The client's Parse of the unnamed statement.
+    ParsedUnnamed,
+    /// The client's Close of a named statement, which named this.
+    Closed(Box<[u8]>, Handle),
+    /// A Parse that weir put in.
+    Prepares(StatementId, Stamp),
+    /// A Parse or Close of the unnamed statement that weir put in.
+    RestoresUnnamed,
+    /// A Close of a name that no longer serves.
+    Retires(ServerName),
+    /// A change of settings that weir put in.
+    Applies(Settings),
+    /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
+    Duplicate(Box<(Box<[u8]>, ServerName)>),
+}
+
+/// A client's Parse of a named statement.
+#[derive(Clone, Debug)]
+pub struct ParsedNote {
+    /// The client's name for it.
+    pub name: Box<[u8]>,
+    /// What the server was asked to prepare; `None` when it had it already.
+    pub sent: Option<(StatementId, Stamp)>,
+}

@@ -1,0 +1,260 @@
+//! A server's bytes on their way to the client: what passes, what is kept back, what is noticed in passing.
+//!
+//! Pure: buffers in, buffers out. Any cutting of the same bytes into reads gives the same result.
+
+use bytes::BytesMut;
+
+use super::note::Note;
+use super::outflow::Outflow;
+use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
+use crate::error::Error;
+use crate::wire::scan::{self, Stop};
+use crate::wire::tag::server;
+use crate::wire::{Header, TxStatus};
+
+/// What the session hears while a server's answer passes.
+pub trait Watcher {
+    /// A CommandComplete. `nth` counts those of one simple query from 0.
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize);
+    /// A reply ended well.
+    fn done(&mut self, note: Note);
+    /// These replies will never come, in the order in which they were owed.
+    fn dropped(&mut self, notes: Vec<Note>);
+    /// An ErrorResponse, with the note of the reply that it ends.
+    /// `holding`: nothing of the request's answer is out.
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError;
+    /// A ReadyForQuery for the client.
+    fn ready(&mut self, status: TxStatus);
+    /// A ParameterStatus that the client's own request brought about.
+    fn parameter(&mut self, frame: &[u8]);
+    /// Whether the client has asked for notifications.
+    fn listens(&self) -> bool;
+}
+
+/// What to do with an error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The client gets it.
+    Pass,
+    /// The client gets this instead.
+    Replace(Vec<u8>),
+    /// Nobody gets it: the request will be run again.
+    Rerun,
+    /// The server is about to close the connection: the end of it will be told in weir's own words.
+    Ending,
+}
+
+/// Which way data flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// Requests and replies.
+    #[default]
+    Query,
+    /// The server takes copy data from the client.
+    CopyIn,
+}
+
+/// The replies of one leased backend connection.
+#[derive(Debug, Default)]
+pub struct Replies {
+    /// What is owed.
+    pub ledger: Ledger<Note>,
+    /// Transaction status as the server last said.
+    pub tx: TxStatus,
+    /// Whether a copy is under way.
+    pub flow: Flow,
+    /// Bytes of a passing frame that have not arrived.
+    missing: usize,
+    /// CommandCompletes of the simple query at the head.
+    completions: usize,
+    /// Set when an error made the session decide to run the request again.
+    pub rerun: Rerun,
+}
+
+/// Whether what is in flight will be run again elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rerun {
+    /// It will not.
+    #[default]
+    No,
+    /// It will, when the server has answered all it was sent.
+    Wanted,
+}
+
+impl Replies {
+    /// Whether the last bytes released to the client end within a frame: nothing else can be put there.
+    pub fn is_within_frame(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Takes what has arrived in `inbox`, from behind what `outflow` has passed already.
+    ///
+    /// # Errors
+    /// [`Error::ServerProtocol`] when the server says what nobody asked: the connection is of no use any more.
+    pub fn absorb(
+        &mut self,
+        inbox: &mut BytesMut,
+        outflow: &mut Outflow,
+        watcher: &mut impl Watcher,
+    ) -> Result<(), Error> {
+        loop {
+            while let Some((bytes, note)) = self.ledger.next_insert() {
+                outflow.put(inbox, bytes);
+                watcher.done(note);
+            }
+            let unread = inbox.len() - outflow.passed();
+            if self.missing > 0 {
+                let n = self.missing.min(unread);
+                self.missing -= n;
+                self.rows(inbox, outflow, n);
+            }
+            let (n, stop) = scan::run(&inbox[outflow.passed()..]);
+            if n > 0 {
+                self.rows(inbox, outflow, n);
+            }
+            match stop {
+                Stop::End { missing } => {
+                    if missing > 0 {
+                        self.missing = missing;
+                    }
+                    return Ok(());
+                }
+                Stop::Partial => return Ok(()),
+                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::Look(head) => self.look(head, inbox, outflow, watcher)?,
+            }
+        }
+    }
+
+    /// Rows and copy data go where the reply at the head goes.
+    fn rows(&mut self, inbox: &mut BytesMut, outflow: &mut Outflow, n: usize) {
+        match self.ledger.head_action() {
+            Action::Forward => outflow.pass(n),
+            Action::Swallow => outflow.cut(inbox, n),
+        }
+    }
+
+    fn look(
+        &mut self,
+        head: Header,
+        inbox: &mut BytesMut,
+        outflow: &mut Outflow,
+        watcher: &mut impl Watcher,
+    ) -> Result<(), Error> {
+        let at = outflow.passed();
+        let frame = &inbox[at..at + head.len];
+        let action = match head.tag {
+            server::ERROR => return self.error(head, inbox, outflow, watcher),
+            server::NOTICE => {
+                let action = self.ledger.head_action();
+                if action == Action::Forward {
+                    // Who raises notices wants them seen while the statement runs.
+                    outflow.pass(head.len);
+                    outflow.release();
+                    return Ok(());
+                }
+                action
+            }
+            server::PARAMETER_STATUS => {
+                let action = self.ledger.head_action();
+                if action == Action::Forward {
+                    watcher.parameter(frame);
+                }
+                action
+            }
+            server::NOTIFICATION if watcher.listens() => Action::Forward,
+            server::NOTIFICATION => Action::Swallow,
+            server::COMMAND_COMPLETE => {
+                if let Some(note) = self.ledger.head_note() {
+                    let tag = frame.get(5..head.len - 1).unwrap_or_default();
+                    watcher.completed(tag, note, self.completions);
+                }
+                self.completions += 1;
+                self.take(head.tag, watcher)?
+            }
+            server::READY => {
+                let status = frame.get(5).copied().and_then(TxStatus::from_byte);
+                self.tx = status.ok_or(Error::ServerProtocol("unknown transaction status"))?;
+                self.flow = Flow::Query;
+                let action = self.take(head.tag, watcher)?;
+                if action == Action::Forward {
+                    outflow.pass(head.len);
+                    watcher.ready(self.tx);
+                    if self.rerun == Rerun::No {
+                        outflow.free();
+                    }
+                    return Ok(());
+                }
+                action
+            }
+            server::COPY_IN => {
+                self.take(head.tag, watcher)?;
+                if self.ledger.copy_in() == CopyIn::Open {
+                    self.flow = Flow::CopyIn;
+                }
+                // The client must see this before it sends anything: nothing may hold it back.
+                outflow.pass(head.len);
+                outflow.release();
+                return Ok(());
+            }
+            tag => self.take(tag, watcher)?,
+        };
+        match action {
+            Action::Forward => outflow.pass(head.len),
+            Action::Swallow => outflow.cut(inbox, head.len),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Error> {
+        match self.ledger.take(tag) {
+            Ok(Step::Within(action)) => Ok(action),
+            Ok(Step::Done(action, reply, note)) => {
+                if reply == Reply::Execute {
+                    self.flow = Flow::Query;
+                }
+                self.completions = 0;
+                watcher.done(note);
+                Ok(action)
+            }
+            Err(Unexpected(_)) => Err(Error::ServerProtocol("a message that nothing was asked for")),
+        }
+    }
+
+    fn error(
+        &mut self,
+        head: Header,
+        inbox: &mut BytesMut,
+        outflow: &mut Outflow,
+        watcher: &mut impl Watcher,
+    ) -> Result<(), Error> {
+        let at = outflow.passed();
+        let frame = &inbox[at..at + head.len];
+        let note = self.ledger.head_note().cloned().unwrap_or_default();
+        let reply = self.ledger.head();
+        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.is_holding());
+        self.flow = Flow::Query;
+        if decision == OnError::Ending {
+            outflow.cut(inbox, head.len);
+            return Ok(());
+        }
+        let (action, dropped) =
+            self.ledger.fail().map_err(|_| Error::ServerProtocol("an error that nothing was asked for"))?;
+        watcher.dropped(dropped);
+        // What weir put into the client's own pipeline fails in the client's stead; a query of weir's own does not.
+        let own = action == Action::Swallow && matches!(reply, Some(Reply::Query));
+        match decision {
+            OnError::Rerun => {
+                self.rerun = Rerun::Wanted;
+                outflow.cut(inbox, head.len);
+            }
+            OnError::Replace(bytes) if !own => {
+                outflow.cut(inbox, head.len);
+                outflow.put(inbox, &bytes);
+            }
+            _ if own => outflow.cut(inbox, head.len),
+            _ => outflow.pass(head.len),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! From the client's messages to the server's: names rewritten, what the server lacks put in front, every expected
+//! reply entered in the ledger.
+
+use bytes::Bytes;
+
+use super::names::{Handle, Unnamed};
+use super::note::{Note, ParsedNote};
+use super::state::State;
+use crate::backend::Backend;
+use crate::backend::ledger::{Action, Ledger, Reply};
+use crate::backend::prepared::{ServerName, Stamp};
+use crate::sql::{Kind, Verdict};
+use crate::wire::TxStatus;
+use crate::wire::request::{self, Named};
+use crate::wire::tag::client;
+use std::sync::Arc;
+
+/// ParseComplete, whole.
+const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+/// CloseComplete, whole.
+const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+
+/// Writes a session's messages to the connection it has leased.
+pub struct Sender<'a> {
+    /// The connection.
+    pub backend: &'a mut Backend,
+    /// Its ledger.
+    pub ledger: &'a mut Ledger<Note>,
+    /// The session.
+    pub state: &'a mut State,
+    /// Transaction status as last known, when nothing is in flight that may change it.
+    pub tx: Option<TxStatus>,
+    /// Notes of messages that the server will throw away unread.
+    pub dropped: Vec<Note>,
+}
+
+impl Sender<'_> {
+    fn owe(&mut self, reply: Reply, action: Action, note: Note) {
+        let note = self.ledger.push(reply, action, note);
+        self.dropped.extend(note);
+    }
+
+    /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
+    pub fn settings(&mut self) {
+        let sql = self.state.carry.carried().difference(self.state.carry.wanted());
+        if sql.is_empty() {
+            return;
+        }
+        let before = self.state.carry.carried().clone();
+        request::put_query(&mut self.backend.outbox, sql.as_bytes());
+        self.backend.unnamed = None;
+        self.owe(Reply::Query, Action::Swallow, Note::Applies(before));
+        self.state.carry.told(self.tx.unwrap_or_default());
+    }
+
+    /// A simple query.
+    pub fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
+        self.backend.unnamed = None;
+        self.state.names.unnamed = None;
+        let owed = self.ledger.len();
+        match self.deallocation(verdict) {
+            Some(sql) => {
+                if self.ledger.len() > owed {
+                    // A Parse went in front: should it fail, the server reads on only after a Sync.
+                    request::put_bare(&mut self.backend.outbox, client::SYNC);
+                    self.owe(Reply::Sync, Action::Swallow, Note::None);
+                }
+                request::put_query(&mut self.backend.outbox, &sql);
+            }
+            None => self.backend.outbox.extend_from_slice(frame),
+        }
+        let note = runs(verdict);
+        self.owe(Reply::Query, Action::Forward, note);
+    }
+
+    /// A function call.
+    pub fn call(&mut self, frame: &[u8]) {
+        self.backend.outbox.extend_from_slice(frame);
+        self.owe(Reply::Call, Action::Forward, Note::None);
+    }
+
+    /// One message of the extended protocol. `verdict` is that of a Parse.
+    pub fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
+        match (frame.first().copied().unwrap_or_default(), verdict) {
+            (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
+            (client::PARSE, None) => self.raw(frame, Reply::Parse),
+            (client::BIND, _) => self.bind(frame),
+            (client::DESCRIBE, _) => self.describe(frame),
+            (client::CLOSE, _) => self.close(frame),
+            (client::EXECUTE, _) => self.execute(frame),
+            (client::SYNC, _) => self.raw(frame, Reply::Sync),
+            _ => self.backend.outbox.extend_from_slice(frame),
+        }
+    }
+
+    /// What weir does not read, or cannot: the server judges it.
+    fn raw(&mut self, frame: &[u8], reply: Reply) {
+        self.backend.outbox.extend_from_slice(frame);
+        self.owe(reply, Action::Forward, Note::None);
+    }
+
+    fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
+        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+        let rewritten = self.deallocation(verdict);
+        if view.name.is_empty() {
+            return self.parse_unnamed(frame, verdict, rewritten);
+        }
+        let statements = self.state.statements().clone();
+        let sql = rewritten.as_deref().unwrap_or(view.sql);
+        let statement = statements.intern(sql, view.types, verdict);
+        if self.state.names.get(view.name).is_some() {
+            return self.duplicate(view.name, &Handle { statement, since: Stamp(0) });
+        }
+        let since = if self.state.names.reopened(statement.id) { statements.stamp() } else { Stamp(0) };
+        let handle = Handle { statement, since };
+        self.state.names.insert(view.name, handle.clone());
+        let mut note = ParsedNote { name: view.name.into(), sent: None };
+        // In a failed transaction the server must have its say, and while the status is unknown it may have failed.
+        let answerable = matches!(self.tx, Some(TxStatus::Idle | TxStatus::Open));
+        let not_before = handle.not_before(self.state.database().ddl());
+        if answerable && self.backend.prepared.name(handle.statement.id, not_before).is_some() {
+            let note = self.ledger.insert(PARSE_COMPLETE, Note::Parsed(Box::new(note)));
+            self.dropped.extend(note);
+            return;
+        }
+        let (name, stamp) = self.prepare(&handle);
+        note.sent = Some((handle.statement.id, stamp));
+        request::put_parse(&mut self.backend.outbox, name.as_bytes(), sql, view.types);
+        self.owe(Reply::Parse, Action::Forward, Note::Parsed(Box::new(note)));
+    }
+
+    fn parse_unnamed(&mut self, frame: &[u8], verdict: &Arc<Verdict>, rewritten: Option<Vec<u8>>) {
+        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+        let stamp = self.state.statements().stamp();
+        let unnamed = Unnamed {
+            serial: stamp.0,
+            sql: Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql)),
+            types: Bytes::copy_from_slice(view.types),
+            verdict: verdict.clone(),
+            stamp,
+        };
+        self.backend.unnamed = Some(unnamed.serial);
+        match rewritten {
+            Some(sql) => request::put_parse(&mut self.backend.outbox, b"", &sql, view.types),
+            None => self.backend.outbox.extend_from_slice(frame),
+        }
+        self.state.names.unnamed = Some(unnamed);
+        self.owe(Reply::Parse, Action::Forward, Note::ParsedUnnamed);
+    }
+
+    /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
+    /// the state of the transaction afterwards, are its own.
+    fn duplicate(&mut self, given: &[u8], handle: &Handle) {
+        let name = self.ensure(handle);
+        let statement = &handle.statement;
+        request::put_parse(&mut self.backend.outbox, name.as_bytes(), &statement.sql, &statement.types);
+        self.owe(Reply::Parse, Action::Forward, Note::Duplicate(Box::new((given.into(), name))));
+    }
+
+    fn bind(&mut self, frame: &[u8]) {
+        let Some(view) = request::bind(frame) else { return self.raw(frame, Reply::Bind) };
+        if view.statement.is_empty() {
+            self.restore_unnamed();
+            if let Some(unnamed) = &self.state.names.unnamed {
+                let verdict = unnamed.verdict.clone();
+                self.state.names.bind(view.portal, verdict);
+            }
+            return self.raw(frame, Reply::Bind);
+        }
+        let Some(handle) = self.state.names.get(view.statement).cloned() else {
+            // Not known: the server says so in its own words.
+            return self.raw(frame, Reply::Bind);
+        };
+        let name = self.ensure(&handle);
+        request::put_bind(&mut self.backend.outbox, frame, &view, name.as_bytes());
+        self.state.names.bind(view.portal, handle.statement.verdict.clone());
+        self.owe(Reply::Bind, Action::Forward, Note::None);
+    }
+
+    fn describe(&mut self, frame: &[u8]) {
+        match request::named(frame) {
+            Some(Named::Statement(b"")) => {
+                self.restore_unnamed();
+                self.raw(frame, Reply::DescribeStatement);
+            }
+            Some(Named::Statement(given)) => {
+                let Some(handle) = self.state.names.get(given).cloned() else {
+                    return self.raw(frame, Reply::DescribeStatement);
+                };
+                let name = self.ensure(&handle);
+                request::put_named_statement(&mut self.backend.outbox, client::DESCRIBE, name.as_bytes());
+                self.owe(Reply::DescribeStatement, Action::Forward, Note::None);
+            }
+            Some(Named::Portal(_)) | None => self.raw(frame, Reply::DescribePortal),
+        }
+    }
+
+    fn close(&mut self, frame: &[u8]) {
+        match request::named(frame) {
+            Some(Named::Statement(b"")) => {
+                self.state.names.unnamed = None;
+                self.backend.unnamed = None;
+                self.raw(frame, Reply::Close);
+            }
+            Some(Named::Statement(given)) => {
+                let Some(handle) = self.state.names.close(given) else { return self.raw(frame, Reply::Close) };
+                let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
+                self.dropped.extend(note);
+            }
+            Some(Named::Portal(_)) | None => self.raw(frame, Reply::Close),
+        }
+    }
+
+    fn execute(&mut self, frame: &[u8]) {
+        let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
+        let note = self.state.names.portal(portal).map_or(Note::None, runs);
+        self.backend.outbox.extend_from_slice(frame);
+        self.owe(Reply::Execute, Action::Forward, note);
+    }
+
+    /// The server's name for a statement, prepared in front of the next message if need be.
+    fn ensure(&mut self, handle: &Handle) -> ServerName {
+        let not_before = handle.not_before(self.state.database().ddl());
+        if let Some(name) = self.backend.prepared.name(handle.statement.id, not_before) {
+            return name;
+        }
+        let (name, stamp) = self.prepare(handle);
+        let statement = &handle.statement;
+        request::put_parse(&mut self.backend.outbox, name.as_bytes(), &statement.sql, &statement.types);
+        self.owe(Reply::Parse, Action::Swallow, Note::Prepares(statement.id, stamp));
+        name
+    }
+
+    /// Enters a new preparation, and closes on the server what it displaces.
+    fn prepare(&mut self, handle: &Handle) -> (ServerName, Stamp) {
+        let stamp = self.state.statements().stamp();
+        let name = self.backend.prepared.add(handle.statement.id, stamp);
+        while let Some(old) = self.backend.prepared.next_retired() {
+            request::put_named_statement(&mut self.backend.outbox, client::CLOSE, old.as_bytes());
+            self.owe(Reply::Close, Action::Swallow, Note::Retires(old));
+        }
+        (name, stamp)
+    }
+
+    /// Makes the server's unnamed statement the session's.
+    fn restore_unnamed(&mut self) {
+        let ddl = self.state.database().ddl();
+        let Some(unnamed) = &self.state.names.unnamed else {
+            // Another session's may be there.
+            self.backend.unnamed = None;
+            request::put_named_statement(&mut self.backend.outbox, client::CLOSE, b"");
+            return self.owe(Reply::Close, Action::Swallow, Note::RestoresUnnamed);
+        };
+        if self.backend.unnamed == Some(unnamed.serial) && unnamed.stamp >= ddl {
+            return;
+        }
+        self.backend.unnamed = Some(unnamed.serial);
+        request::put_parse(&mut self.backend.outbox, b"", &unnamed.sql, &unnamed.types);
+        self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
+    }
+
+    /// `DEALLOCATE name` of a statement that the client prepared by protocol: the same for the server's name.
+    fn deallocation(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
+        let [statement] = &*verdict.statements else { return None };
+        let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
+        let handle = self.state.names.get(name.as_bytes())?.clone();
+        let server = self.ensure(&handle);
+        Some([b"DEALLOCATE ", server.as_bytes()].concat())
+    }
+}
+
+fn runs(verdict: &Arc<Verdict>) -> Note {
+    if State::matters(verdict) { Note::Runs(verdict.clone()) } else { Note::None }
+}

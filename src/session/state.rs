@@ -1,0 +1,404 @@
+//! What a session is, apart from its sockets: names, settings, pins, and what completed statements did to them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, BytesMut};
+
+use super::carry::Carry;
+use super::names::{Names, Statements};
+use super::note::Note;
+use super::replies::{OnError, Watcher};
+use crate::backend::ledger::Action;
+use crate::backend::prepared::{Prepared, Stamp};
+use crate::backend::settings::{Settings, Value};
+use crate::router::Learned;
+use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
+use crate::wire::TxStatus;
+use crate::wire::scan;
+
+/// What all sessions of one database share.
+pub struct Database {
+    ddl: AtomicU64,
+    /// Shapes that a replica refused.
+    pub learned: Learned,
+}
+
+impl Database {
+    /// Nothing has changed yet.
+    pub fn new(learned: Learned) -> Self {
+        Self { ddl: AtomicU64::new(0), learned }
+    }
+
+    /// Preparations older than this may be stale.
+    pub fn ddl(&self) -> Stamp {
+        Stamp(self.ddl.load(Ordering::Acquire))
+    }
+
+    /// A definition changed, or a plan turned out to be stale.
+    pub fn changed(&self, stamp: Stamp) {
+        self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
+    }
+}
+
+/// What the server said before it closed the connection, or when it refused a setting.
+#[derive(Clone, Debug)]
+pub struct ServerError {
+    /// SQLSTATE.
+    pub sqlstate: String,
+    /// The primary message.
+    pub message: String,
+}
+
+impl ServerError {
+    fn new(frame: &[u8]) -> Self {
+        let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
+        Self { sqlstate: text(b'C'), message: text(b'M') }
+    }
+}
+
+/// Copies of the requests whose answers are held back.
+#[derive(Debug, Default)]
+pub struct Retained {
+    /// The client's own bytes, request after request.
+    pub bytes: BytesMut,
+    lens: VecDeque<usize>,
+    /// Statements parsed and closed since, to be undone before they are run again.
+    done: Vec<Note>,
+}
+
+impl Retained {
+    /// Keeps part of a request; `End::Sync` and simple queries end one.
+    pub fn keep(&mut self, bytes: &[u8], ends: usize) {
+        self.bytes.extend_from_slice(bytes);
+        for _ in 0..ends {
+            let before: usize = self.lens.iter().sum();
+            self.lens.push_back(self.bytes.len() - before);
+        }
+    }
+
+    /// The first request has been answered for good.
+    fn answered(&mut self) {
+        let len = self.lens.pop_front().unwrap_or(self.bytes.len());
+        self.bytes.advance(len.min(self.bytes.len()));
+        self.done.clear();
+    }
+
+    /// Nothing needs to be kept any more.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lens.clear();
+        self.done.clear();
+    }
+}
+
+/// Whether something went wrong since the last ReadyForQuery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Fine,
+    Failed,
+}
+
+/// Whether definitions were changed in this transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Definitions {
+    Same,
+    Changed,
+}
+
+/// A session's own state.
+pub struct State {
+    /// Statements and portals.
+    pub names: Names,
+    /// Settings.
+    pub carry: Carry,
+    /// Why the session keeps its connection, if it does.
+    pub pin: Option<Pin>,
+    /// What is kept for running again.
+    pub retained: Retained,
+    /// What the server said before it went away.
+    pub ending: Option<ServerError>,
+    /// The server refused settings that weir put in front of a request.
+    pub refused: Option<ServerError>,
+    /// Which error made the session decide to run a request again.
+    pub rerun_cause: Option<String>,
+    /// SQLSTATE of the last error the client was sent, until it is counted.
+    pub last_error: Option<String>,
+    outcome: Outcome,
+    definitions: Definitions,
+    statements: Arc<Statements>,
+    database: Arc<Database>,
+}
+
+impl State {
+    /// A session that begins with these settings.
+    pub fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
+        Self {
+            names: Names::default(),
+            carry: Carry::new(startup),
+            pin: None,
+            retained: Retained::default(),
+            ending: None,
+            refused: None,
+            rerun_cause: None,
+            last_error: None,
+            outcome: Outcome::Fine,
+            definitions: Definitions::Same,
+            statements,
+            database,
+        }
+    }
+
+    /// All shared statements.
+    pub fn statements(&self) -> &Arc<Statements> {
+        &self.statements
+    }
+
+    /// What the sessions of this database share.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Whether a statement's completion changes the session.
+    pub fn matters(verdict: &Verdict) -> bool {
+        verdict.statements.iter().any(|statement| {
+            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
+                || statement.leaves.pin.is_some()
+                || !statement.leaves.settings.is_empty()
+        })
+    }
+
+    /// A statement completed with this command tag.
+    fn apply(&mut self, statement: &Statement, tag: &[u8]) {
+        for setting in &statement.leaves.settings {
+            if setting.scope == Scope::Session {
+                self.set(&setting.name, &setting.value);
+            }
+        }
+        if let Some(pin) = statement.leaves.pin {
+            self.pin = Some(pin);
+        }
+        match &statement.kind {
+            Kind::SetWeir(name, value) => {
+                let quoted = format!("'{}'", value.replace('\'', "''"));
+                self.set(&format!("weir.{name}"), &quoted);
+            }
+            Kind::Reset(Some(name)) => self.carry.reset(name),
+            Kind::Reset(None) => self.carry.reset_all(&["role", "session_authorization"]),
+            Kind::Discard(Discard::All) => {
+                self.carry.reset_all(&[]);
+                self.names.clear();
+                self.names.unnamed = None;
+                self.pin = None;
+            }
+            Kind::Deallocate(None) => self.names.clear(),
+            Kind::Commit { .. } if tag == b"ROLLBACK" => self.carry.rollback(),
+            Kind::Commit { .. } => self.carry.commit(),
+            Kind::Rollback { .. } => self.carry.rollback(),
+            Kind::Savepoint(name) => self.carry.savepoint(name),
+            Kind::Release(name) => self.carry.release(name),
+            Kind::RollbackTo(name) => self.carry.rollback_to(name),
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        if value.eq_ignore_ascii_case("default") {
+            self.carry.reset(name);
+        } else {
+            self.carry.set(name, Value::Sql(value.into()));
+        }
+    }
+
+    /// Undoes what a request did to the names, latest first.
+    fn undo(&mut self, notes: impl DoubleEndedIterator<Item = Note>) {
+        for note in notes.rev() {
+            match note {
+                Note::Parsed(parsed) => {
+                    self.names.remove(&parsed.name);
+                }
+                Note::Closed(name, handle) => self.names.insert(&name, handle),
+                Note::ParsedUnnamed => self.names.unnamed = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// The retained requests, to be run again as if they had never been run.
+    pub fn take_retained(&mut self) -> BytesMut {
+        let done = std::mem::take(&mut self.retained.done);
+        self.undo(done.into_iter());
+        let bytes = std::mem::take(&mut self.retained.bytes);
+        self.retained.clear();
+        bytes
+    }
+}
+
+/// Hears a leased connection's replies on behalf of the session.
+pub struct Ear<'a> {
+    /// The session.
+    pub state: &'a mut State,
+    /// The connection's statements.
+    pub prepared: &'a mut Prepared,
+    /// The connection's unnamed statement.
+    pub unnamed: &'a mut Option<u64>,
+    /// What may be run again, and after which errors.
+    pub retry: Retry,
+}
+
+/// Whether an error's request may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It may not.
+    Never,
+    /// It ran on a replica, outside a transaction, and nothing of its answer is out.
+    OnPrimary,
+    /// It ran outside a transaction with a statement whose plan may be stale; nothing of its answer is out.
+    StalePlan,
+}
+
+impl Ear<'_> {
+    /// These preparations did not happen.
+    fn unprepare(&mut self, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::Prepares(id, stamp) => self.prepared.forget(*id, *stamp),
+                Note::Parsed(parsed) => {
+                    if let Some((id, stamp)) = parsed.sent {
+                        self.prepared.forget(id, stamp);
+                    }
+                }
+                Note::Retires(name) => self.prepared.retire(*name),
+                Note::ParsedUnnamed | Note::RestoresUnnamed => *self.unnamed = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Watcher for Ear<'_> {
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+        if changes_definitions(tag) {
+            self.state.definitions = Definitions::Changed;
+            let stamp = self.state.statements.stamp();
+            self.state.database.changed(stamp);
+        }
+        let Note::Runs(verdict) = note else { return };
+        let Some(statement) = verdict.statements.get(nth) else { return };
+        if matches!(statement.kind, Kind::Discard(Discard::All) | Kind::Deallocate(None)) {
+            self.prepared.clear();
+            *self.unnamed = None;
+        }
+        self.state.apply(statement, tag);
+    }
+
+    fn done(&mut self, note: Note) {
+        match note {
+            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => self.state.retained.done.push(note),
+            _ => {}
+        }
+    }
+
+    fn dropped(&mut self, notes: Vec<Note>) {
+        self.unprepare(&notes);
+        self.state.undo(notes.into_iter());
+    }
+
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError {
+        let sqlstate = scan::sqlstate(frame).unwrap_or_default();
+        if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
+            self.state.ending = Some(ServerError::new(frame));
+            return OnError::Ending;
+        }
+        if action == Action::Swallow && matches!(note, Note::Applies(_)) {
+            self.state.refused = Some(ServerError::new(frame));
+            return OnError::Pass;
+        }
+        self.state.outcome = Outcome::Failed;
+        let stale = is_stale_plan(sqlstate, frame);
+        if stale {
+            let stamp = self.state.statements.stamp();
+            self.state.database.changed(stamp);
+        }
+        let again = holding
+            && match self.retry {
+                Retry::Never => false,
+                Retry::OnPrimary => primary_may_differ(sqlstate),
+                Retry::StalePlan => stale,
+            };
+        if again {
+            self.state.rerun_cause = Some(String::from_utf8_lossy(sqlstate).into_owned());
+            return OnError::Rerun;
+        }
+        self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        match note {
+            Note::Duplicate(names) if sqlstate == b"42P05" => OnError::Replace(renamed(frame, &names.1, &names.0)),
+            _ => OnError::Pass,
+        }
+    }
+
+    fn ready(&mut self, status: TxStatus) {
+        if status == TxStatus::Idle {
+            match std::mem::replace(&mut self.state.outcome, Outcome::Fine) {
+                Outcome::Fine => self.state.carry.commit(),
+                Outcome::Failed => self.state.carry.rollback(),
+            }
+            self.state.names.end_transaction();
+            if self.state.definitions == Definitions::Changed {
+                // What was prepared between the change and its commit saw the old definitions.
+                self.state.definitions = Definitions::Same;
+                let stamp = self.state.statements.stamp();
+                self.state.database.changed(stamp);
+            }
+        }
+        self.state.outcome = Outcome::Fine;
+        self.state.retained.answered();
+    }
+
+    fn parameter(&mut self, _frame: &[u8]) {}
+
+    fn listens(&self) -> bool {
+        self.state.pin == Some(Pin::Listen)
+    }
+}
+
+/// Whether a command tag tells of a change that can make prepared statements stale.
+fn changes_definitions(tag: &[u8]) -> bool {
+    const TAGS: [&[u8]; 6] = [b"CREATE ", b"ALTER ", b"DROP ", b"DO", b"CALL", b"IMPORT "];
+    TAGS.iter().any(|prefix| tag.starts_with(prefix))
+}
+
+/// Errors after which the primary might answer differently than the replica that gave them: it only reads, it is
+/// behind, it gives way to replay, or it is going away.
+fn primary_may_differ(sqlstate: &[u8]) -> bool {
+    matches!(
+        sqlstate,
+        b"25006" | b"55000" | b"0A000" | b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" | b"57P04" | b"42P01"
+            | b"42703" | b"42883" | b"42704" | b"3F000" | b"XX000" | b"26000"
+    )
+}
+
+/// "cached plan must not change result type", a lost type or relation, or a statement the server does not know.
+fn is_stale_plan(sqlstate: &[u8], frame: &[u8]) -> bool {
+    let message = scan::field(frame, b'M').unwrap_or_default();
+    let has = |text: &[u8]| message.windows(text.len()).any(|window| window == text);
+    match sqlstate {
+        b"0A000" => scan::field(frame, b'R') == Some(b"RevalidateCachedQuery"),
+        b"XX000" => has(b"cache lookup failed"),
+        b"26000" => has(b"\"weir_"),
+        _ => false,
+    }
+}
+
+/// An ErrorResponse in which the client's name for a statement stands in the place of the server's.
+fn renamed(frame: &[u8], server: &crate::backend::prepared::ServerName, client: &[u8]) -> Vec<u8> {
+    let name = server.as_bytes();
+    let Some(at) = frame.windows(name.len()).position(|window| window == name) else { return frame.to_vec() };
+    let mut out = frame[..at].to_vec();
+    out.extend_from_slice(client);
+    out.extend_from_slice(&frame[at + name.len()..]);
+    let len = u32::try_from(out.len() - 1).unwrap_or(u32::MAX).to_be_bytes();
+    out[1..5].copy_from_slice(&len);
+    out
+}

@@ -1,0 +1,242 @@
+//! From an admitted client to a session: the settings it starts with, and what it is told of them.
+//!
+//! A client gets the ParameterStatus set that the server itself would have sent. Finding it out takes a backend
+//! connection with the client's startup settings applied; the answer is kept for a while for the next client that
+//! comes with the same ones, so that a storm of logins does not become one of connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+
+use super::outflow::Outflow;
+use super::state::State;
+use super::view::View;
+use super::{Phase, Session, Shared, Who};
+use crate::backend::Backend;
+use crate::backend::settings::{Settings, Value};
+use crate::cluster::topology::ServerId;
+use crate::config::User;
+use crate::error::{Error, Result};
+use crate::frontend::Admission;
+use crate::net::Stream;
+use crate::pool::Lease;
+use crate::sql::Target;
+use crate::wire::reply::{self, TransactionStatus};
+use crate::wire::scan::{self, Stop};
+use crate::wire::startup::Parameter;
+use crate::wire::tag::server;
+use crate::wire::{TxStatus, request};
+
+/// How long a welcome is kept: a server's defaults change rarely, and clients come in crowds.
+const KEPT: Duration = Duration::from_secs(30);
+
+/// Most welcomes kept.
+const MOST: usize = 1024;
+
+/// What clients with the same database, user and startup settings are told.
+#[derive(Debug, Default)]
+pub(super) struct Welcomes {
+    known: Mutex<HashMap<(Arc<str>, Arc<str>, Settings), (Instant, Arc<Vec<Parameter>>)>>,
+}
+
+impl Welcomes {
+    fn get(&self, key: &(Arc<str>, Arc<str>, Settings), now: Instant) -> Option<Arc<Vec<Parameter>>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, parameters) = known.get(key)?;
+        (now.saturating_duration_since(*since) < KEPT).then(|| parameters.clone())
+    }
+
+    fn put(&self, key: (Arc<str>, Arc<str>, Settings), parameters: Arc<Vec<Parameter>>, now: Instant) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT);
+        }
+        if known.len() < MOST {
+            known.insert(key, (now, parameters));
+        }
+    }
+}
+
+/// An admitted client, and how it came.
+pub struct Newcomer {
+    /// What the front door found out.
+    pub admission: Admission<Stream>,
+    /// The listener's fixed target.
+    pub listener: Target,
+}
+
+impl Session {
+    /// Makes a session of a newcomer and queues its welcome.
+    ///
+    /// # Errors
+    /// Why it cannot begin, with the stream on which the client is to be told: the database does not exist, a startup
+    /// setting is refused, no server can be reached.
+    pub async fn begin(shared: Arc<Shared>, newcomer: Newcomer) -> std::result::Result<Self, (Stream, Error)> {
+        let Newcomer { admission, listener } = newcomer;
+        let Admission { stream, received, greeting, user, welcome } = admission;
+        let startup = startup_settings(&greeting.parameters);
+        let who = identify(&shared, user, &greeting.database, listener);
+        let database = shared.database(&who.server_database);
+        let state = State::new(startup, shared.statements.clone(), database);
+        let entry = shared.registry.enter(greeting.minor);
+        let mut session = Session {
+            shared,
+            who: Box::new(who),
+            stream,
+            inbox: received,
+            cutter: Default::default(),
+            outflow: Outflow::default(),
+            state: Box::new(state),
+            leg: None,
+            expected: TxStatus::Idle,
+            phase: Phase::Messages,
+            detour: None,
+            entry,
+            pools: Vec::new(),
+            replica: None,
+            view: Box::new(View::default()),
+        };
+        session.outflow.write(|out| out.extend_from_slice(&welcome));
+        match session.parameters().await {
+            Ok(parameters) => {
+                session.greet(&parameters);
+                Ok(session)
+            }
+            Err(error) => Err((session.into_stream(), error)),
+        }
+    }
+
+    fn greet(&mut self, parameters: &[Parameter]) {
+        let key = self.entry.key().clone();
+        self.outflow.write(|out| {
+            for (name, value) in parameters {
+                reply::parameter_status(out, name, value);
+            }
+            reply::backend_key_data(out, &key);
+            reply::ready_for_query(out, TransactionStatus::Idle);
+        });
+        self.shared.cluster.catalogs().want(&self.who.server_database, &self.who.user);
+    }
+
+    /// The ParameterStatus set for this client.
+    async fn parameters(&mut self) -> Result<Arc<Vec<Parameter>>> {
+        let wanted = self.state.carry.wanted().clone();
+        let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
+        if let Some(known) = self.shared.welcomes.get(&key, Instant::now()) {
+            return Ok(known);
+        }
+        let mut lease = self.lease_any().await?;
+        let sql = lease.settings.difference(&wanted);
+        let mut parameters = lease.parameters.clone();
+        // The connection may carry another session's settings: those it goes back from are reported as well.
+        for (name, value) in tell(&mut lease, &sql).await? {
+            match parameters.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, old)) => *old = value,
+                None => parameters.push((name, value)),
+            }
+        }
+        lease.settings = wanted;
+        lease.release(Instant::now());
+        let parameters = Arc::new(parameters);
+        self.shared.welcomes.put(key, parameters.clone(), Instant::now());
+        Ok(parameters)
+    }
+
+    /// A connection to the primary or, without one, to any replica: sessions that only read can go on.
+    async fn lease_any(&mut self) -> Result<Lease> {
+        let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+        let mut servers: Vec<ServerId> = topology.writable().map(|s| s.id).into_iter().collect();
+        servers.extend(topology.replicas().map(|s| s.id));
+        if servers.is_empty() {
+            let deadline = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
+            servers.extend(self.shared.cluster.wait_for_primary(deadline).await);
+        }
+        let mut last = Error::NoPrimary;
+        for server in servers {
+            let Some(pool) = self.pool(server) else { continue };
+            match pool.checkout(self.state.carry.wanted()).await {
+                Ok(lease) => return Ok(lease),
+                Err(error @ Error::Refused { .. }) => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Runs SQL on an idle connection and returns the ParameterStatus that it brought about.
+async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
+    let mut parameters = Vec::new();
+    if sql.is_empty() {
+        return Ok(parameters);
+    }
+    request::put_query(&mut backend.outbox, sql.as_bytes());
+    backend.unnamed = None;
+    let mut refused = None;
+    loop {
+        poll_fn(|cx| {
+            ready!(backend.poll_flush(cx))?;
+            match ready!(backend.poll_fill(cx, 1 << 20))? {
+                0 => Poll::Ready(Err(std::io::ErrorKind::UnexpectedEof.into())),
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+        .map_err(|_: std::io::Error| Error::ServerLost)?;
+        loop {
+            let (passing, stop) = scan::run(&backend.inbox);
+            backend.inbox.advance(passing);
+            let Stop::Look(head) = stop else { break };
+            let frame = backend.inbox.split_to(head.len).freeze();
+            match head.tag {
+                server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
+                server::ERROR => refused = Some(refusal(&frame)),
+                server::READY => return refused.map_or(Ok(parameters), Err),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn refusal(frame: &[u8]) -> Error {
+    let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
+    Error::Refused { sqlstate: text(b'C'), message: text(b'M') }
+}
+
+/// The name and value of a ParameterStatus.
+fn parameter(frame: &Bytes) -> Option<Parameter> {
+    let (name, at) = crate::wire::frame::cstr(frame, crate::wire::HEADER)?;
+    let (value, _) = crate::wire::frame::cstr(frame, at)?;
+    Some((frame.slice_ref(name), frame.slice_ref(value)))
+}
+
+/// The settings in a startup packet: everything but what names the session itself.
+fn startup_settings(parameters: &[Parameter]) -> Settings {
+    let mut values = BTreeMap::new();
+    for (name, value) in parameters {
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        let value = String::from_utf8_lossy(value).into_owned();
+        values.insert(name.into_boxed_str(), Value::Raw(value.into()));
+    }
+    Settings::new(values)
+}
+
+fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) -> Who {
+    let listed = shared.config.databases.iter().find(|listed| &*listed.name == database);
+    let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
+    Who {
+        server_database: listed.map_or_else(|| name.clone(), |listed| listed.server_database.clone()),
+        database: name,
+        listener,
+        alias: listed.map_or(Target::Auto, |listed| listed.target),
+        pool_size: user
+            .pool_size
+            .or(listed.and_then(|listed| listed.pool_size))
+            .unwrap_or(shared.config.pool.size),
+        user,
+    }
+}

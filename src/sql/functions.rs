@@ -1,0 +1,206 @@
+//! What weir knows about functions and system views without asking the catalog.
+//!
+//! A user's function of a built-in's name and other argument types, or one in a schema that search_path
+//! puts before pg_catalog, is taken for the built-in: the text alone cannot tell them apart.
+
+use std::collections::HashMap;
+
+use super::verdict::{Name, Pin, Why};
+
+/// What a known function does when a replica runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Nothing that another server would notice.
+    ReadOnly,
+    /// It must run on the primary, and may leave state that pins the session.
+    Primary(Why, Option<Pin>),
+    /// Its arguments decide (`set_config`, `current_setting`).
+    ByArgument,
+}
+
+/// The table of known functions. Built once per classifier from `functions.txt`.
+#[derive(Debug)]
+pub(super) struct KnownFunctions {
+    by_name: HashMap<&'static str, Class>,
+}
+
+impl KnownFunctions {
+    /// Reads the table that is compiled in.
+    pub(super) fn load() -> Self {
+        let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
+        Self { by_name: lines.filter_map(entry).collect() }
+    }
+
+    /// What is known about a function; `None` leaves it to the catalog. A schema other than `pg_catalog` is
+    /// always the user's, except that its contrib modules may be installed anywhere.
+    pub(super) fn class(&self, function: &Name) -> Option<Class> {
+        let class = self.by_name.get(&*function.name).copied();
+        let class = class.or_else(|| {
+            // Statistics of one server: new ones come with every major version.
+            let statistics = function.name.starts_with("pg_stat_");
+            statistics.then_some(Class::Primary(Why::ServerState, None))
+        });
+        match function.schema.as_deref() {
+            None | Some("pg_catalog") => class,
+            Some(_) => class.filter(|_| contrib(&function.name)),
+        }
+    }
+}
+
+/// Modules whose functions act outside the database or keep state, in whatever schema they were created.
+fn contrib(name: &str) -> bool {
+    name.starts_with("dblink") || name.starts_with("pg_stat_statements")
+}
+
+fn entry(line: &'static str) -> Option<(&'static str, Class)> {
+    let mut words = line.split(' ');
+    let (name, class, pin) = (words.next()?, words.next()?, words.next());
+    let why = match class {
+        "read" => return Some((name, Class::ReadOnly)),
+        "by_argument" => return Some((name, Class::ByArgument)),
+        "advisory_lock" => Why::AdvisoryLock,
+        "sequence" => Why::Sequence,
+        "notification" => Why::Notification,
+        "server_state" => Why::ServerState,
+        "session_state" => Why::SessionState,
+        "server_file" => Why::ServerFile,
+        _ => Why::VolatileFunction,
+    };
+    let pin = pin.map(|_| if why == Why::AdvisoryLock { Pin::AdvisoryLock } else { Pin::Unknown });
+    Some((name, Class::Primary(why, pin)))
+}
+
+/// Views of `pg_catalog` (and of contrib modules) that speak of one server or one session.
+const VIEWS: &[(&str, Why)] = &[
+    ("pg_aios", Why::ServerState),
+    ("pg_available_extension_versions", Why::ServerState),
+    ("pg_available_extensions", Why::ServerState),
+    ("pg_backend_memory_contexts", Why::ServerState),
+    ("pg_buffercache", Why::ServerState),
+    ("pg_config", Why::ServerState),
+    ("pg_cursors", Why::SessionState),
+    ("pg_dsm_registry_allocations", Why::ServerState),
+    ("pg_file_settings", Why::ServerState),
+    ("pg_hba_file_rules", Why::ServerState),
+    ("pg_ident_file_mappings", Why::ServerState),
+    ("pg_locks", Why::ServerState),
+    ("pg_prepared_statements", Why::SessionState),
+    ("pg_prepared_xacts", Why::ServerState),
+    ("pg_replication_origin_status", Why::ServerState),
+    ("pg_replication_slots", Why::ServerState),
+    ("pg_sequences", Why::Sequence),
+    ("pg_settings", Why::SessionState),
+    ("pg_shmem_allocations", Why::ServerState),
+    ("pg_shmem_allocations_numa", Why::ServerState),
+];
+
+/// Why a relation of this name must be read on the primary, if it is known to.
+pub(super) fn view(name: &str) -> Option<Why> {
+    if name.starts_with("pg_stat_") || name.starts_with("pg_statio_") {
+        return Some(Why::ServerState);
+    }
+    if name.starts_with("pg_temp") || name.starts_with("pg_toast_temp") {
+        return Some(Why::Temporary);
+    }
+    VIEWS.binary_search_by_key(&name, |(view, _)| view).ok().map(|at| VIEWS[at].1)
+}
+
+/// Columns that only sequences have: `SELECT last_value FROM seq` answers with values that were reserved
+/// in advance when a replica runs it.
+pub(super) fn sequence_column(name: &str) -> bool {
+    matches!(name, "last_value" | "is_called" | "log_cnt")
+}
+
+/// Settings that a session's own map carries or that all servers of a cluster share, so that `SHOW` answers alike
+/// everywhere. All others may differ between servers. Names with a dot are the user's own.
+const ALIKE: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "client_encoding",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "integer_datetimes",
+    "intervalstyle",
+    "is_superuser",
+    "lc_collate",
+    "lc_ctype",
+    "max_identifier_length",
+    "role",
+    "search_path",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
+    "session_authorization",
+    "standard_conforming_strings",
+    "timezone",
+    "transaction_deferrable",
+    "transaction_isolation",
+];
+
+/// Whether a setting, in lower case, reads the same on every server.
+pub(super) fn alike_everywhere(setting: &str) -> bool {
+    setting.contains('.') || ALIKE.binary_search(&setting).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_line_is_understood() {
+        let lines: Vec<_> = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#')).collect();
+        assert!(
+            lines.is_sorted_by(|a, b| a.split(' ').next() < b.split(' ').next()),
+            "a name is listed twice"
+        );
+        assert_eq!(KnownFunctions::load().by_name.len(), lines.len());
+        let classes = [
+            "read",
+            "by_argument",
+            "advisory_lock",
+            "sequence",
+            "notification",
+            "server_state",
+            "session_state",
+            "server_file",
+            "volatile_function",
+        ];
+        for line in lines {
+            let words: Vec<_> = line.split(' ').collect();
+            assert!(classes.contains(&words[1]), "{line}");
+            assert!(words.len() == 2 || words[2] == "pin", "{line}");
+        }
+        assert!(VIEWS.is_sorted());
+        assert!(ALIKE.is_sorted());
+    }
+
+    #[test]
+    fn a_schema_of_the_users_own_is_not_the_built_in() {
+        let known = KnownFunctions::load();
+        let name =
+            |schema: Option<&str>, name: &str| Name { schema: schema.map(Into::into), name: name.into() };
+        let sequence = Some(Class::Primary(Why::Sequence, None));
+        assert_eq!(known.class(&name(None, "nextval")), sequence);
+        assert_eq!(known.class(&name(Some("pg_catalog"), "nextval")), sequence);
+        assert_eq!(known.class(&name(Some("app"), "nextval")), None);
+        assert_eq!(known.class(&name(None, "my_function")), None);
+        assert_eq!(
+            known.class(&name(None, "pg_stat_get_something_new")),
+            Some(Class::Primary(Why::ServerState, None))
+        );
+        assert!(matches!(known.class(&name(Some("ext"), "dblink_exec")), Some(Class::Primary(..))));
+    }
+
+    #[test]
+    fn statistics_of_a_server_are_told_from_statistics_of_data() {
+        assert_eq!(view("pg_stat_replication"), Some(Why::ServerState));
+        assert_eq!(view("pg_statio_user_tables"), Some(Why::ServerState));
+        assert_eq!(view("pg_stats"), None);
+        assert_eq!(view("pg_statistic"), None);
+        assert_eq!(view("pg_class"), None);
+    }
+}

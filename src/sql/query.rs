@@ -1,0 +1,306 @@
+//! The syntax tree of a query: which relations it reads and which functions it calls.
+//!
+//! sqlparser is given weir's own tokens, never the text, so the two cannot disagree about where a string ends; and
+//! literals reach it as placeholders, so that its answer depends on nothing that the skeleton leaves out.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, ObjectName, ObjectNamePart, Query, Statement, TableFactor, Visit, Visitor};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token as Parsed;
+
+use super::functions::{self, Class, KnownFunctions};
+use super::lexer::{Token, TokenKind};
+use super::text;
+use super::verdict::{Name, Why};
+
+/// Most operators in a query that is parsed. A chain of them becomes as deep a tree, which is freed
+/// recursively: this bounds the stack that it takes.
+pub(super) const TERMS_MAX: usize = 2_000;
+
+/// Nested parentheses, subqueries and expressions that are followed.
+const NESTING_MAX: usize = 64;
+
+/// What the tree adds to what the tokens show.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Why it must run on the primary, where only the tree shows it.
+    pub(super) why: Option<Why>,
+    /// Relations it names, common table expressions left out.
+    pub(super) reads: Vec<Name>,
+    /// Functions it calls that are not known.
+    pub(super) functions: Vec<Name>,
+}
+
+/// Parses one query or data-modifying statement; `None` when sqlparser does not understand it.
+pub(super) fn parse(tokens: &[Token<'_>], known: &KnownFunctions) -> Option<Tree> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens(translate(tokens)?);
+    let statement = parser.parse_statement().ok()?;
+    if parser.peek_token_ref().token != Parsed::EOF {
+        return None;
+    }
+    let mut walk = Walk { tree: Tree::default(), scopes: Vec::new(), call: None, known };
+    match statement {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::Merge(_) => {}
+        _ => return None,
+    }
+    match statement.visit(&mut walk) {
+        ControlFlow::Continue(()) => Some(walk.tree),
+        ControlFlow::Break(()) => None,
+    }
+}
+
+/// weir's tokens as sqlparser's. Lists of literals shrink to their first, as in the skeleton.
+fn translate(tokens: &[Token<'_>]) -> Option<Vec<Parsed>> {
+    let mut out = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let token = tokens[at];
+        out.push(one(token)?);
+        at += 1;
+        if !is_literal(&token) {
+            continue;
+        }
+        while at + 1 < tokens.len() && tokens[at].is_symbol(",") && is_literal(&tokens[at + 1]) {
+            at += 2;
+        }
+        // `U&'...' UESCAPE '!'` says how the literal is decoded, and nothing else.
+        if tokens.get(at).is_some_and(|t| t.is_word("uescape")) {
+            at += 2;
+        }
+    }
+    Some(out)
+}
+
+fn is_literal(token: &Token<'_>) -> bool {
+    matches!(token.kind, TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter)
+}
+
+fn one(token: Token<'_>) -> Option<Parsed> {
+    Some(match token.kind {
+        TokenKind::Word => Parsed::make_word(std::str::from_utf8(token.text).ok()?, None),
+        TokenKind::QuotedName | TokenKind::UnicodeName => Parsed::make_word(&text::name(token)?, Some('"')),
+        TokenKind::Number => Parsed::Number("1".to_owned(), false),
+        TokenKind::String(_) => Parsed::SingleQuotedString("1".to_owned()),
+        TokenKind::Parameter => Parsed::Placeholder("$1".to_owned()),
+        TokenKind::Operator | TokenKind::Punctuation => symbol(std::str::from_utf8(token.text).ok()?)?,
+        TokenKind::Other => return None,
+    })
+}
+
+/// Punctuation and operators that sqlparser has names for; other operators are a user's own.
+fn symbol(text: &str) -> Option<Parsed> {
+    let known = [
+        (",", Parsed::Comma),
+        (".", Parsed::Period),
+        ("(", Parsed::LParen),
+        (")", Parsed::RParen),
+        ("[", Parsed::LBracket),
+        ("]", Parsed::RBracket),
+        (":", Parsed::Colon),
+        ("::", Parsed::DoubleColon),
+        (":=", Parsed::Assignment),
+        ("=>", Parsed::RArrow),
+        ("=", Parsed::Eq),
+        ("<>", Parsed::Neq),
+        ("!=", Parsed::Neq),
+        ("<", Parsed::Lt),
+        (">", Parsed::Gt),
+        ("<=", Parsed::LtEq),
+        (">=", Parsed::GtEq),
+        ("+", Parsed::Plus),
+        ("-", Parsed::Minus),
+        ("*", Parsed::Mul),
+        ("/", Parsed::Div),
+        ("%", Parsed::Mod),
+        ("||", Parsed::StringConcat),
+        ("&", Parsed::Ampersand),
+        ("|", Parsed::Pipe),
+        ("^", Parsed::Caret),
+        ("#", Parsed::Sharp),
+        ("~", Parsed::Tilde),
+        ("~*", Parsed::TildeAsterisk),
+        ("!~", Parsed::ExclamationMarkTilde),
+        ("!~*", Parsed::ExclamationMarkTildeAsterisk),
+        ("~~", Parsed::DoubleTilde),
+        ("~~*", Parsed::DoubleTildeAsterisk),
+        ("!~~", Parsed::ExclamationMarkDoubleTilde),
+        ("!~~*", Parsed::ExclamationMarkDoubleTildeAsterisk),
+        ("<<", Parsed::ShiftLeft),
+        (">>", Parsed::ShiftRight),
+        ("&&", Parsed::Overlap),
+        ("@", Parsed::AtSign),
+        ("^@", Parsed::CaretAt),
+        ("|/", Parsed::PGSquareRoot),
+        ("||/", Parsed::PGCubeRoot),
+        ("->", Parsed::Arrow),
+        ("->>", Parsed::LongArrow),
+        ("#>", Parsed::HashArrow),
+        ("#>>", Parsed::HashLongArrow),
+        ("@>", Parsed::AtArrow),
+        ("<@", Parsed::ArrowAt),
+        ("#-", Parsed::HashMinus),
+        ("@?", Parsed::AtQuestion),
+        ("@@", Parsed::AtAt),
+        ("?", Parsed::Question),
+        ("?&", Parsed::QuestionAnd),
+        ("?|", Parsed::QuestionPipe),
+    ];
+    match known.into_iter().find(|(symbol, _)| *symbol == text) {
+        Some((_, token)) => Some(token),
+        None if text.bytes().all(|b| b.is_ascii_punctuation()) && !matches!(text, "..") => {
+            Some(Parsed::CustomBinaryOperator(text.to_owned()))
+        }
+        None => None,
+    }
+}
+
+/// The common table expressions of one query, and which of them can be seen from where the walk stands.
+struct Scope {
+    names: Vec<(Box<str>, usize)>,
+    visible: usize,
+    recursive: Recursive,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recursive {
+    Yes,
+    No,
+}
+
+struct Walk<'k> {
+    tree: Tree,
+    scopes: Vec<Scope>,
+    /// A function in FROM, whose name the walk will also offer as a relation.
+    call: Option<ObjectName>,
+    known: &'k KnownFunctions,
+}
+
+/// Where a node stands in memory: its identity while the tree is not changed.
+fn address(query: &Query) -> usize {
+    std::ptr::from_ref(query).addr()
+}
+
+impl Walk<'_> {
+    fn function(&mut self, name: &ObjectName) {
+        let Some(name) = folded(name) else {
+            self.tree.why = self.tree.why.or(Some(Why::Unparsable));
+            return;
+        };
+        match self.known.class(&name) {
+            Some(Class::ReadOnly | Class::ByArgument) => {}
+            Some(Class::Primary(why, _)) => self.tree.why = self.tree.why.or(Some(why)),
+            None => self.tree.functions.push(name),
+        }
+    }
+
+    fn relation(&mut self, name: &ObjectName) {
+        let Some(name) = folded(name) else {
+            self.tree.why = self.tree.why.or(Some(Why::Unparsable));
+            return;
+        };
+        let common = name.schema.is_none()
+            && self.scopes.iter().any(|s| s.names[..s.visible].iter().any(|(n, _)| *n == name.name));
+        if common {
+            return;
+        }
+        let temporary = name.schema.as_deref().and_then(functions::view);
+        self.tree.why = self.tree.why.or(temporary).or_else(|| functions::view(&name.name));
+        self.tree.reads.push(name);
+    }
+
+    /// The place of a query among the common table expressions of the query around it.
+    fn common_table(&mut self, query: &Query) -> Option<(&mut Scope, usize)> {
+        let scope = self.scopes.last_mut()?;
+        let at = scope.names.iter().position(|(_, body)| *body == address(query))?;
+        Some((scope, at))
+    }
+}
+
+/// The last two parts of a name, folded.
+fn folded(name: &ObjectName) -> Option<Name> {
+    let fold = |part: &ObjectNamePart| -> Option<Box<str>> {
+        let ObjectNamePart::Identifier(ident) = part else { return None };
+        match ident.quote_style {
+            None => Some(ident.value.to_ascii_lowercase().into()),
+            Some(_) => Some(ident.value.as_str().into()),
+        }
+    };
+    match name.0.as_slice() {
+        [] => None,
+        [name] => Some(Name { schema: None, name: fold(name)? }),
+        [.., schema, name] => Some(Name { schema: Some(fold(schema)?), name: fold(name)? }),
+    }
+}
+
+impl Visitor for Walk<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        // `WITH t AS (SELECT * FROM t)` reads the table t: a name is seen from the next one on, unless RECURSIVE.
+        if let Some((scope, at)) = self.common_table(query) {
+            if scope.recursive == Recursive::No {
+                scope.visible = at;
+            }
+        }
+        let mut scope = Scope { names: Vec::new(), visible: 0, recursive: Recursive::No };
+        if let Some(with) = &query.with {
+            for cte in &with.cte_tables {
+                let Some(name) =
+                    folded(&ObjectName(vec![ObjectNamePart::Identifier(cte.alias.name.clone())]))
+                else {
+                    return ControlFlow::Break(());
+                };
+                scope.names.push((name.name, address(&cte.query)));
+            }
+            if with.recursive {
+                scope.recursive = Recursive::Yes;
+                scope.visible = scope.names.len();
+            }
+        }
+        self.scopes.push(scope);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        if let Some((scope, at)) = self.common_table(query) {
+            scope.visible = scope.visible.max(at + 1);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } => {
+                self.function(name);
+                self.call = Some(name.clone());
+            }
+            TableFactor::Function { name, .. } => self.function(name),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if self.call.as_ref() == Some(relation) {
+            self.call = None;
+        } else {
+            self.relation(relation);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.function(&function.name);
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,385 @@
+//! Statements about settings: `SET`, `RESET`, `SHOW`, and `set_config` calls.
+
+use super::control;
+use super::cursor::Cursor;
+use super::functions;
+use super::lexer::{StandardConformingStrings, Token, TokenKind};
+use super::text;
+use super::verdict::{Access, Isolation, Kind, Leaves, Modes, Pin, Scope, Setting, Statement, Why};
+
+/// What a `set_config` call does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Assignment {
+    /// All three arguments are literals.
+    Known(Setting),
+    /// It ends with the transaction, whatever it is.
+    Local,
+    /// It stays, and the text does not tell what it is.
+    Unknown,
+}
+
+/// Settings that begin, end or shape a transaction rather than the session.
+const TRANSACTION: [&str; 3] = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];
+
+/// Settings whose value is a list of names, each of which PostgreSQL quotes by itself (`GUC_LIST_QUOTE`).
+const NAME_LISTS: [&str; 5] = [
+    "search_path",
+    "temp_tablespaces",
+    "local_preload_libraries",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+];
+
+/// Reads the arguments of `set_config(name, value, is_local)`.
+pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStrings) -> Assignment {
+    let mut parts = arguments.split(|t| t.is_symbol(","));
+    let (Some(name), Some(value), Some(local), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Assignment::Unknown;
+    };
+    let scope = match local {
+        [t] if boolean(t, strings) == Some(true) => Scope::Local,
+        [t] if boolean(t, strings) == Some(false) => Scope::Session,
+        _ => return Assignment::Unknown,
+    };
+    let known = || {
+        let name = literal(name, strings)?.to_ascii_lowercase();
+        if TRANSACTION.contains(&&*name) || name == "seed" {
+            return None;
+        }
+        let value = match value {
+            [t] if t.is_word("null") => "DEFAULT".to_owned(),
+            value => value_as_sql(&name, &literal(value, strings)?)?,
+        };
+        Some(Setting { name: name.into(), value: value.into(), scope })
+    };
+    match (known(), scope) {
+        (Some(setting), _) => Assignment::Known(setting),
+        (None, Scope::Local) => Assignment::Local,
+        (None, Scope::Session) => Assignment::Unknown,
+    }
+}
+
+/// A string literal, perhaps with a cast to text.
+fn literal(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<String> {
+    match tokens {
+        [t] => text::string_value(*t, strings),
+        [t, cast, ty] if cast.is_symbol("::") && (ty.is_word("text") || ty.is_word("varchar")) => {
+            text::string_value(*t, strings)
+        }
+        _ => None,
+    }
+}
+
+fn boolean(token: &Token<'_>, strings: StandardConformingStrings) -> Option<bool> {
+    let word = match token.kind {
+        TokenKind::Word => std::str::from_utf8(token.text).ok()?.to_owned(),
+        _ => text::string_value(*token, strings)?,
+    };
+    match &*word.to_ascii_lowercase() {
+        "true" | "t" | "on" | "yes" | "1" => Some(true),
+        "false" | "f" | "off" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The value that `set_config` was given, as `SET` would be given it.
+fn value_as_sql(name: &str, value: &str) -> Option<String> {
+    if !NAME_LISTS.contains(&name) || value.trim().is_empty() {
+        return Some(text::quote_literal(value));
+    }
+    let names: Option<Vec<_>> = value.split(',').map(|part| listed_name(part.trim())).collect();
+    Some(names?.join(", "))
+}
+
+/// One name of a list, folded unless quoted. A quoted name that holds a comma has been split and is refused here.
+fn listed_name(part: &str) -> Option<String> {
+    let name = match part.strip_prefix('"') {
+        Some(rest) => {
+            let inside = rest.strip_suffix('"')?;
+            let undoubled = inside.replace("\"\"", "");
+            if undoubled.contains('"') {
+                return None;
+            }
+            inside.replace("\"\"", "\"")
+        }
+        None if part.is_empty() || part.contains(['"', ' ', '\t', '\n']) => return None,
+        None => part.to_ascii_lowercase(),
+    };
+    Some(text::quote_literal(&name))
+}
+
+/// `SET ...`, with the cursor behind `SET`.
+pub(super) fn set(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings) -> Statement {
+    if cursor.take_words(&["session", "characteristics", "as", "transaction"]) {
+        return set_characteristics(cursor);
+    }
+    if cursor.take_word("constraints") {
+        // Lives in the transaction, like a write that checks later.
+        return Statement::of(Kind::Primary(Why::SessionState));
+    }
+    let scope = take_scope(&mut cursor);
+    if cursor.take_word("transaction") {
+        return set_transaction(cursor);
+    }
+    assignment(cursor, scope, strings).unwrap_or_else(unknown)
+}
+
+/// `SESSION` or `LOCAL`, where it is not the first word of a name or of `SESSION AUTHORIZATION`.
+fn take_scope(cursor: &mut Cursor<'_, '_>) -> Scope {
+    let mut ahead = *cursor;
+    if ahead.take_word("local") {
+        *cursor = ahead;
+        return Scope::Local;
+    }
+    if ahead.take_word("session") && !ahead.at_word("authorization") {
+        *cursor = ahead;
+    }
+    Scope::Session
+}
+
+/// A statement that changes something about the session, nobody knows what.
+fn unknown() -> Statement {
+    let leaves = Leaves { pin: Some(Pin::Unknown), ..Leaves::default() };
+    Statement { leaves, ..Statement::of(Kind::Primary(Why::SessionState)) }
+}
+
+fn set_transaction(mut cursor: Cursor<'_, '_>) -> Statement {
+    if cursor.take_word("snapshot") {
+        // A snapshot can only be imported on the server that exported it.
+        return Statement::of(Kind::Primary(Why::SessionState));
+    }
+    match control::modes(cursor) {
+        Some(modes) => Statement::of(Kind::SetTransaction(modes, Scope::Local)),
+        None => Statement::of(Kind::Primary(Why::Unparsable)),
+    }
+}
+
+/// `SET SESSION CHARACTERISTICS` is another spelling of setting the `default_transaction_*` parameters.
+fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
+    let Some(modes) = control::modes(cursor) else {
+        return Statement::of(Kind::Primary(Why::Unparsable));
+    };
+    let setting = |name: &str, value: &str| Setting {
+        name: format!("default_transaction_{name}").into(),
+        value: text::quote_literal(value).into(),
+        scope: Scope::Session,
+    };
+    let mut settings = Vec::new();
+    if let Some(isolation) = modes.isolation {
+        let value = match isolation {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        };
+        settings.push(setting("isolation", value));
+    }
+    if let Some(access) = modes.access {
+        settings.push(setting("read_only", if access == Access::ReadOnly { "on" } else { "off" }));
+    }
+    if let Some(deferrable) = modes.deferrable {
+        let on = deferrable == super::verdict::Deferrable::Deferrable;
+        settings.push(setting("deferrable", if on { "on" } else { "off" }));
+    }
+    let leaves = Leaves { settings: settings.into(), pin: None };
+    Statement { leaves, ..Statement::of(Kind::SetTransaction(modes, Scope::Session)) }
+}
+
+/// The forms of `SET` that name a setting, in one way or another.
+fn assignment(
+    mut cursor: Cursor<'_, '_>,
+    scope: Scope,
+    strings: StandardConformingStrings,
+) -> Option<Statement> {
+    let name = match special_name(&mut cursor) {
+        Some(name) => name.to_owned(),
+        None => {
+            let name = setting_name(&mut cursor)?;
+            if !cursor.take_symbol("=") && !cursor.take_word("to") {
+                return None;
+            }
+            name
+        }
+    };
+    if let Some(own) = name.strip_prefix("weir.") {
+        return Some(Statement::of(Kind::SetWeir(own.into(), weir_value(cursor, strings)?)));
+    }
+    if TRANSACTION.contains(&&*name) {
+        let modes = transaction_setting(&name, cursor, strings)?;
+        return Some(Statement::of(Kind::SetTransaction(modes, Scope::Local)));
+    }
+    if name == "seed" {
+        return None;
+    }
+    let value = values(cursor, &name, strings)?;
+    let kind = match scope {
+        Scope::Session if value == "DEFAULT" => Kind::Reset(Some(name.clone().into())),
+        _ => Kind::Set,
+    };
+    Some(with_setting(kind, name, value, scope))
+}
+
+fn with_setting(kind: Kind, name: String, value: String, scope: Scope) -> Statement {
+    let setting = Setting { name: name.into(), value: value.into(), scope };
+    let leaves = Leaves { settings: Box::new([setting]), pin: None };
+    Statement { leaves, ..Statement::of(kind) }
+}
+
+/// The spellings of the SQL standard, which take their value without `=` or `TO`.
+fn special_name(cursor: &mut Cursor<'_, '_>) -> Option<&'static str> {
+    const SPELLINGS: [(&[&str], &str); 6] = [
+        (&["session", "authorization"], "session_authorization"),
+        (&["time", "zone"], "timezone"),
+        (&["names"], "client_encoding"),
+        (&["schema"], "search_path"),
+        (&["xml", "option"], "xmloption"),
+        (&["role"], "role"),
+    ];
+    for (words, name) in SPELLINGS {
+        let mut ahead = *cursor;
+        if ahead.take_words(words) && !ahead.at_word("to") && !ahead.peek().is_some_and(|t| t.is_symbol("="))
+        {
+            *cursor = ahead;
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// `name` or `prefix.name`, in lower case: settings' names ignore case even when quoted.
+fn setting_name(cursor: &mut Cursor<'_, '_>) -> Option<String> {
+    let mut name = cursor.take_name()?.to_ascii_lowercase();
+    while cursor.take_symbol(".") {
+        name.push('.');
+        name.push_str(&cursor.take_name()?.to_ascii_lowercase());
+    }
+    Some(name)
+}
+
+/// The values behind `TO`, up to the end, as SQL text in one spelling: equal settings have equal text.
+fn values(mut cursor: Cursor<'_, '_>, name: &str, strings: StandardConformingStrings) -> Option<String> {
+    let lone_default = cursor.rest().len() <= 1;
+    if lone_default && cursor.take_word("default") {
+        return Some("DEFAULT".to_owned());
+    }
+    if lone_default && name == "timezone" && cursor.take_word("local") {
+        return Some("DEFAULT".to_owned());
+    }
+    // `SET NAMES` alone means the default, too.
+    if cursor.at_end() && name == "client_encoding" {
+        return Some("DEFAULT".to_owned());
+    }
+    let mut list = vec![value(&mut cursor, strings)?];
+    while cursor.take_symbol(",") {
+        list.push(value(&mut cursor, strings)?);
+    }
+    cursor.at_end().then(|| list.join(", "))
+}
+
+/// One value: a string, a word, or a number with its sign.
+fn value(cursor: &mut Cursor<'_, '_>, strings: StandardConformingStrings) -> Option<String> {
+    let mut number = String::new();
+    if cursor.take_symbol("-") {
+        number.push('-');
+    } else {
+        cursor.take_symbol("+");
+    }
+    let token = *cursor.take()?;
+    match token.kind {
+        TokenKind::Number => {
+            number.push_str(std::str::from_utf8(token.text).ok()?);
+            Some(number)
+        }
+        _ if !number.is_empty() => None,
+        TokenKind::String(_) => text::string_value(token, strings).map(|v| text::quote_literal(&v)),
+        _ => text::name(token).map(|v| text::quote_literal(&v)),
+    }
+}
+
+/// A value for weir itself, without quotes.
+fn weir_value(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings) -> Option<Box<str>> {
+    let token = *cursor.take()?;
+    if !cursor.at_end() {
+        return None;
+    }
+    match token.kind {
+        TokenKind::Number => Some(std::str::from_utf8(token.text).ok()?.into()),
+        TokenKind::String(_) => text::string_value(token, strings).map(Into::into),
+        _ => text::name(token),
+    }
+}
+
+/// `SET transaction_read_only = on` is `SET TRANSACTION READ ONLY`, and so on.
+fn transaction_setting(
+    name: &str,
+    mut cursor: Cursor<'_, '_>,
+    strings: StandardConformingStrings,
+) -> Option<Modes> {
+    let token = *cursor.take()?;
+    if !cursor.at_end() {
+        return None;
+    }
+    let mut modes = Modes::default();
+    if name == "transaction_isolation" {
+        modes.isolation = Some(isolation(&text::string_value(token, strings)?)?);
+        return Some(modes);
+    }
+    let on = boolean(&token, strings).or_else(|| match token.text {
+        b"1" => Some(true),
+        b"0" => Some(false),
+        _ => None,
+    })?;
+    if name == "transaction_read_only" {
+        modes.access = Some(if on { Access::ReadOnly } else { Access::ReadWrite });
+    } else {
+        use super::verdict::Deferrable;
+        modes.deferrable = Some(if on { Deferrable::Deferrable } else { Deferrable::NotDeferrable });
+    }
+    Some(modes)
+}
+
+fn isolation(value: &str) -> Option<Isolation> {
+    match &*value.to_ascii_lowercase() {
+        "serializable" => Some(Isolation::Serializable),
+        "repeatable read" => Some(Isolation::RepeatableRead),
+        "read committed" | "read uncommitted" => Some(Isolation::ReadCommitted),
+        _ => None,
+    }
+}
+
+/// `RESET ...`, with the cursor behind `RESET`.
+pub(super) fn reset(mut cursor: Cursor<'_, '_>) -> Statement {
+    if cursor.rest().len() == 1 && cursor.take_word("all") {
+        return Statement::of(Kind::Reset(None));
+    }
+    if cursor.take_words(&["transaction", "isolation", "level"]) {
+        return Statement::of(Kind::Primary(Why::SessionState));
+    }
+    let special = special_name(&mut cursor).map(str::to_owned);
+    let Some(name) = special.or_else(|| setting_name(&mut cursor)).filter(|_| cursor.at_end()) else {
+        return unknown();
+    };
+    match name.strip_prefix("weir.") {
+        Some(own) => Statement::of(Kind::SetWeir(own.into(), "default".into())),
+        None => {
+            let kind = Kind::Reset(Some(name.clone().into()));
+            with_setting(kind, name, "DEFAULT".to_owned(), Scope::Session)
+        }
+    }
+}
+
+/// `SHOW ...`, with the cursor behind `SHOW`.
+pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
+    let name = if cursor.take_words(&["transaction", "isolation", "level"]) {
+        Some("transaction_isolation".to_owned())
+    } else {
+        let special = special_name(&mut cursor).map(str::to_owned);
+        special.or_else(|| setting_name(&mut cursor))
+    };
+    match name.filter(|_| cursor.at_end()) {
+        Some(name) if functions::alike_everywhere(&name) => Statement::of(Kind::Show(name.into())),
+        Some(_) => Statement::of(Kind::Primary(Why::ServerState)),
+        None => Statement::of(Kind::Primary(Why::Unparsable)),
+    }
+}

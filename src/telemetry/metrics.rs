@@ -1,0 +1,438 @@
+//! Figures for Prometheus. One [`Metrics`] is made at start and passed on; there is no global registry.
+//!
+//! What every request touches is a handle that was resolved at start: an atomic add, no lookup. What changes rarely
+//! is looked up by label. What exists elsewhere already (pools, servers, caches) is read when someone looks, by
+//! hooks that [`Metrics::before_scrape`] takes.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
+
+use super::registry::Register;
+pub use super::registry::Row;
+use crate::cluster::topology::{Health, Role, Server};
+
+/// Time that a person waits for: from a cached point read to a report.
+const QUERY_SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0,
+];
+
+/// Time in a queue: nothing at all, or anything up to `checkout_timeout`.
+const WAIT_SECONDS: &[f64] = &[
+    0.00001, 0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0,
+];
+
+/// Weir's own time: microseconds.
+const ADDED_SECONDS: &[f64] = &[
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.0001, 0.0002, 0.0005, 0.001, 0.002,
+    0.005, 0.01, 0.1,
+];
+
+/// Everything that is counted.
+pub struct Metrics {
+    register: Register,
+    hooks: Mutex<Vec<Hook>>,
+    requests: Requests,
+
+    /// From a request's last byte read to its answer's last byte written, by route.
+    pub query_seconds: ByRoute<Histogram>,
+    /// Waiting for a backend connection.
+    pub checkout_wait_seconds: Histogram,
+    /// What weir itself adds to a request, waiting for peers and pools not included.
+    pub added_seconds: Histogram,
+    /// Bytes read and written.
+    pub bytes: Bytes,
+
+    /// Clients that are logged in.
+    pub clients: IntGauge,
+    /// Connections accepted.
+    pub client_connections: IntCounter,
+    /// Logins refused.
+    pub logins_failed: IntCounter,
+    /// Cancel requests, by what came of them.
+    pub cancels: Cancels,
+
+    /// Statements parsed on a server, because the connection did not hold them.
+    pub prepared_parsed: IntCounter,
+    /// Statements that a connection held already.
+    pub prepared_reused: IntCounter,
+    /// Verdicts found in the cache.
+    pub verdict_cache_hits: IntCounter,
+    /// Verdicts that had to be made.
+    pub verdict_cache_misses: IntCounter,
+    /// Verdicts in the cache.
+    pub verdict_cache_entries: IntGauge,
+    /// Shapes that were learned to need the primary.
+    pub learned: IntCounter,
+
+    reruns: IntCounterVec,
+    errors: IntCounterVec,
+    backend: Backend,
+}
+
+/// Brings figures that live elsewhere up to date before they are read.
+type Hook = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// One handle for each route.
+pub struct ByRoute<T> {
+    /// Requests that ran on the primary.
+    pub primary: T,
+    /// Requests that ran on a replica.
+    pub replica: T,
+}
+
+/// Bytes by peer and direction.
+pub struct Bytes {
+    /// Read from clients.
+    pub from_client: IntCounter,
+    /// Written to clients.
+    pub to_client: IntCounter,
+    /// Read from servers.
+    pub from_server: IntCounter,
+    /// Written to servers.
+    pub to_server: IntCounter,
+}
+
+/// Cancel requests by result.
+pub struct Cancels {
+    /// Passed on to the server that ran the session's request.
+    pub forwarded: IntCounter,
+    /// The session ran nothing.
+    pub idle: IntCounter,
+    /// No session has this key.
+    pub unknown: IntCounter,
+}
+
+/// What is known by server. Looked up by label: none of it is on the way of a request.
+struct Backend {
+    connects: IntCounterVec,
+    connections: IntGaugeVec,
+    waiting: IntGaugeVec,
+    up: IntGaugeVec,
+    role: IntGaugeVec,
+}
+
+/// What came of an attempt to connect to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectResult {
+    /// Logged in.
+    Ok,
+    /// The server refused the login.
+    Refused,
+    /// No connection, or it broke.
+    Failed,
+    /// Not within `connect_timeout`.
+    TimedOut,
+}
+
+impl ConnectResult {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// Labels that are known at start. A request is counted by its indices into these lists.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLabels<'a> {
+    /// Names of the routes.
+    pub routes: &'a [&'static str],
+    /// Names of the reasons.
+    pub reasons: &'a [&'static str],
+}
+
+/// One counter per route and reason. A counter is made when it is first needed: most pairs never occur, and those
+/// that do are resolved once.
+struct Requests {
+    family: IntCounterVec,
+    routes: Box<[&'static str]>,
+    reasons: Box<[&'static str]>,
+    cells: Box<[OnceLock<IntCounter>]>,
+}
+
+impl Requests {
+    fn new(r: &mut Register, labels: RequestLabels) -> Self {
+        let family =
+            r.counters("requests_total", "Requests by route and by the reason for it.", &["route", "reason"]);
+        let cells =
+            std::iter::repeat_with(OnceLock::new).take(labels.routes.len() * labels.reasons.len()).collect();
+        Self { family, routes: labels.routes.into(), reasons: labels.reasons.into(), cells }
+    }
+
+    fn add(&self, route: usize, reason: usize) {
+        let (Some(route_label), Some(reason_label)) = (self.routes.get(route), self.reasons.get(reason))
+        else {
+            debug_assert!(false, "no label for route {route} and reason {reason}");
+            return;
+        };
+        let cell = &self.cells[route * self.reasons.len() + reason];
+        cell.get_or_init(|| self.family.with_label_values(&[route_label, reason_label])).inc();
+    }
+}
+
+impl ByRoute<Histogram> {
+    fn new(r: &mut Register) -> Self {
+        let help = "From a request's last byte read to its answer's last byte written.";
+        let family = r.histograms("query_seconds", help, "route", QUERY_SECONDS);
+        let of = |route| family.with_label_values(&[route]);
+        Self { primary: of("primary"), replica: of("replica") }
+    }
+}
+
+impl Bytes {
+    fn new(r: &mut Register) -> Self {
+        let help = "Bytes read and written: from_client, to_client, from_server, to_server.";
+        let family = r.counters("bytes_total", help, &["direction"]);
+        let of = |direction| family.with_label_values(&[direction]);
+        Self {
+            from_client: of("from_client"),
+            to_client: of("to_client"),
+            from_server: of("from_server"),
+            to_server: of("to_server"),
+        }
+    }
+}
+
+impl Cancels {
+    fn new(r: &mut Register) -> Self {
+        let help = "Cancel requests: forwarded to a server, for an idle session, or with an unknown key.";
+        let family = r.counters("cancels_total", help, &["result"]);
+        let of = |result| family.with_label_values(&[result]);
+        Self { forwarded: of("forwarded"), idle: of("idle"), unknown: of("unknown") }
+    }
+}
+
+impl Backend {
+    fn new(r: &mut Register) -> Self {
+        Self {
+            connects: r.counters(
+                "backend_connects_total",
+                "Attempts to connect to a server and log in: ok, refused, failed or timed_out.",
+                &["server", "result"],
+            ),
+            connections: r.gauges(
+                "backend_connections",
+                "Connections to servers: active (lent to a session) or idle.",
+                &["server", "state"],
+            ),
+            waiting: r.gauges("pool_waiting", "Clients that wait for a backend connection.", &["server"]),
+            up: r.gauges("server_up", "1 when the last probe of the server succeeded, else 0.", &["server"]),
+            role: r.gauges(
+                "server_role",
+                "1 for the role that the server has: primary, replica or unknown; 0 for the others.",
+                &["server", "role"],
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// All figures, at zero.
+    pub fn new(labels: RequestLabels) -> Self {
+        let mut r = Register::default();
+        let build = r.gauges("build_info", "Always 1; the version is in the label.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        // In the order of the documented table.
+        Self {
+            requests: Requests::new(&mut r, labels),
+            query_seconds: ByRoute::new(&mut r),
+            checkout_wait_seconds: r.histogram(
+                "checkout_wait_seconds",
+                "Time that requests wait for a backend connection.",
+                WAIT_SECONDS,
+            ),
+            added_seconds: r.histogram(
+                "added_seconds",
+                "Weir's own time per request: reading, routing and writing, without waiting for peers or pools.",
+                ADDED_SECONDS,
+            ),
+            reruns: r.counters("reruns_total", "Requests that failed on a replica and ran again elsewhere.", &["cause"]),
+            learned: r.counter("learned_total", "Shapes of statements that failed on a replica and avoid it since."),
+            errors: r.counters("errors_total", "Errors that weir itself sent to clients.", &["sqlstate"]),
+            bytes: Bytes::new(&mut r),
+            clients: r.gauge("clients", "Clients that are logged in."),
+            client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
+            logins_failed: r.counter("logins_failed_total", "Logins that weir refused."),
+            cancels: Cancels::new(&mut r),
+            verdict_cache_hits: r.counter("verdict_cache_hits_total", "Statements whose shape was in the cache."),
+            verdict_cache_misses: r.counter("verdict_cache_misses_total", "Statements whose shape had to be parsed."),
+            verdict_cache_entries: r.gauge("verdict_cache_entries", "Shapes of statements in the cache."),
+            prepared_parsed: r.counter(
+                "prepared_statements_parsed_total",
+                "Prepared statements sent to a server because the connection did not hold them.",
+            ),
+            prepared_reused: r.counter(
+                "prepared_statements_reused_total",
+                "Uses of a prepared statement that the connection held already.",
+            ),
+            backend: Backend::new(&mut r),
+            register: r,
+            hooks: Mutex::default(),
+        }
+    }
+
+    /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
+    pub fn request(&self, route: usize, reason: usize) {
+        self.requests.add(route, reason);
+    }
+
+    /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
+    pub fn rerun(&self, cause: &str) {
+        self.reruns.with_label_values(&[cause]).inc();
+    }
+
+    /// Counts an error that weir sent to a client.
+    pub fn error(&self, sqlstate: &str) {
+        // A server's own refusal is passed on too, and a broken server must not fill the registry with labels.
+        let known =
+            sqlstate.len() == 5 && sqlstate.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        self.errors.with_label_values(&[if known { sqlstate } else { "XX000" }]).inc();
+    }
+
+    /// Counts an attempt to connect to a server.
+    pub fn backend_connect(&self, server: &str, result: ConnectResult) {
+        self.backend.connects.with_label_values(&[server, result.label()]).inc();
+    }
+
+    /// Sets how many connections to a server are lent out, how many wait idle, and how many clients wait for one.
+    pub fn set_pool(&self, server: &str, active: usize, idle: usize, waiting: usize) {
+        set(&self.backend.connections, &[server, "active"], active);
+        set(&self.backend.connections, &[server, "idle"], idle);
+        set(&self.backend.waiting, &[server], waiting);
+    }
+
+    /// Sets what a server is and whether it answers.
+    pub fn set_server(&self, server: &Server) {
+        let name: &str = &server.name;
+        set(&self.backend.up, &[name], usize::from(server.health == Health::Up));
+        let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
+        for (role, label) in roles {
+            set(&self.backend.role, &[name, label], usize::from(server.role == role));
+        }
+    }
+
+    /// Has `hook` called before each scrape, to bring figures that live elsewhere up to date. It must not block.
+    pub fn before_scrape(&self, hook: impl Fn(&Metrics) + Send + Sync + 'static) {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+    }
+
+    /// All figures in Prometheus' text format, up to date.
+    pub fn render(&self) -> String {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|hook| hook(self));
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.register.gather(), &mut text);
+        if let Err(error) = encoded {
+            tracing::error!("metrics cannot be encoded: {error}");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The content type of [`Metrics::render`].
+    pub fn content_type(&self) -> &'static str {
+        prometheus::TEXT_FORMAT
+    }
+
+    /// What there is: the documented table is made of this.
+    pub fn table(&self) -> &[Row] {
+        self.register.rows()
+    }
+}
+
+/// Brings a counter up to a total that is counted elsewhere. Totals only grow; a smaller one changes nothing.
+pub fn raise_to(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+/// Seconds, as all of our times are given to Prometheus.
+pub fn observe(histogram: &Histogram, time: Duration) {
+    histogram.observe(time.as_secs_f64());
+}
+
+fn set(family: &IntGaugeVec, labels: &[&str], value: usize) {
+    family.with_label_values(labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::cluster::topology::ServerId;
+
+    fn metrics() -> Metrics {
+        Metrics::new(RequestLabels { routes: &["primary", "replica"], reasons: &["write", "read", "hint"] })
+    }
+
+    #[test]
+    fn a_request_is_counted_under_its_own_labels_only() {
+        let metrics = metrics();
+        metrics.request(1, 1);
+        metrics.request(1, 1);
+        metrics.request(0, 2);
+        let text = metrics.render();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("weir_requests_total{")).collect();
+        let expected = [
+            r#"weir_requests_total{reason="hint",route="primary"} 1"#,
+            r#"weir_requests_total{reason="read",route="replica"} 2"#,
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn hooks_bring_figures_up_to_date_at_each_scrape() {
+        let metrics = metrics();
+        let total = Arc::new(AtomicU64::new(3));
+        let counted = total.clone();
+        metrics.before_scrape(move |m| {
+            raise_to(&m.verdict_cache_hits, counted.load(Ordering::Relaxed));
+        });
+        assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 3\n"));
+        total.store(8, Ordering::Relaxed);
+        assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"));
+        total.store(2, Ordering::Relaxed);
+        assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"), "a counter never falls");
+    }
+
+    #[test]
+    fn a_server_has_one_role_at_a_time() {
+        let metrics = metrics();
+        let mut server = Server {
+            id: ServerId(0),
+            name: "a".into(),
+            weight: 1,
+            role: Role::Replica,
+            health: Health::Up,
+            timeline: None,
+            version: None,
+            recovered: None,
+            trouble: None,
+            load: Arc::default(),
+        };
+        metrics.set_server(&server);
+        server.role = Role::Primary;
+        server.health = Health::Down;
+        metrics.set_server(&server);
+        let text = metrics.render();
+        assert!(text.contains(r#"weir_server_role{role="primary",server="a"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_server_role{role="replica",server="a"} 0"#), "{text}");
+        assert!(text.contains(r#"weir_server_up{server="a"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn a_made_up_sqlstate_makes_no_label() {
+        let metrics = metrics();
+        metrics.error("28P01");
+        metrics.error("\"} forged");
+        let text = metrics.render();
+        assert!(text.contains(r#"weir_errors_total{sqlstate="28P01"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_errors_total{sqlstate="XX000"} 1"#), "{text}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Borrowed views into the heads of a client's messages, and the rewriting of the one thing weir changes: a name.
+//!
+//! Every view takes a frame from its type byte on and never reads past the frame's end. Bind's view also works on
+//! the first part of a frame that is still arriving.
+
+use bytes::{BufMut, BytesMut};
+
+use super::HEADER;
+use super::frame::cstr;
+use super::tag::client;
+
+/// `Parse`: a statement's name, its text, and the raw parameter type section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseView<'a> {
+    /// Statement name; empty for the unnamed one.
+    pub name: &'a [u8],
+    /// The SQL text, in the client's encoding.
+    pub sql: &'a [u8],
+    /// Count and OIDs of parameter types, as they came.
+    pub types: &'a [u8],
+}
+
+/// `Bind`: portal and statement names; what follows is not looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindView<'a> {
+    /// Portal name; empty for the unnamed one.
+    pub portal: &'a [u8],
+    /// Statement name; empty for the unnamed one.
+    pub statement: &'a [u8],
+}
+
+/// What `Describe` and `Close` name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// A prepared statement.
+    Statement(&'a [u8]),
+    /// A portal.
+    Portal(&'a [u8]),
+}
+
+/// The SQL of a `Query`.
+pub fn query(frame: &[u8]) -> Option<&[u8]> {
+    let (sql, end) = cstr(frame, HEADER)?;
+    (end == frame.len()).then_some(sql)
+}
+
+/// The view of a `Parse`.
+pub fn parse(frame: &[u8]) -> Option<ParseView<'_>> {
+    let (name, at) = cstr(frame, HEADER)?;
+    let (sql, at) = cstr(frame, at)?;
+    let types = frame.get(at..)?;
+    let count = usize::from(u16::from_be_bytes(*types.first_chunk()?));
+    (types.len() == 2 + 4 * count).then_some(ParseView { name, sql, types })
+}
+
+/// The view of a `Bind`, whole or its first part.
+pub fn bind(frame: &[u8]) -> Option<BindView<'_>> {
+    let (portal, at) = cstr(frame, HEADER)?;
+    let (statement, _) = cstr(frame, at)?;
+    Some(BindView { portal, statement })
+}
+
+/// The view of a `Describe` or `Close`.
+pub fn named(frame: &[u8]) -> Option<Named<'_>> {
+    let (name, end) = cstr(frame, HEADER + 1)?;
+    match (frame.get(HEADER)?, end == frame.len()) {
+        (b'S', true) => Some(Named::Statement(name)),
+        (b'P', true) => Some(Named::Portal(name)),
+        _ => None,
+    }
+}
+
+/// Writes a `Parse`.
+pub fn put_parse(out: &mut BytesMut, name: &[u8], sql: &[u8], types: &[u8]) {
+    out.put_u8(client::PARSE);
+    put_len(out, name.len() + sql.len() + 2 + types.len());
+    put_cstr(out, name);
+    put_cstr(out, sql);
+    out.put_slice(types);
+}
+
+/// Writes a `Describe` or `Close` of a statement.
+pub fn put_named_statement(out: &mut BytesMut, tag: u8, name: &[u8]) {
+    out.put_u8(tag);
+    put_len(out, name.len() + 2);
+    out.put_u8(b'S');
+    put_cstr(out, name);
+}
+
+/// Writes a `Bind` whose statement name is replaced. `first` is the frame, or as much of it as has arrived; its header
+/// tells the length of the whole, and what is missing may follow untouched.
+pub fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, statement: &[u8]) {
+    let whole = super::header(first).and_then(Result::ok).map_or(first.len(), |h| h.len);
+    let head = HEADER + view.portal.len() + 1 + view.statement.len() + 1;
+    out.put_u8(client::BIND);
+    put_len(out, whole - HEADER - view.statement.len() + statement.len());
+    put_cstr(out, view.portal);
+    put_cstr(out, statement);
+    out.put_slice(first.get(head..).unwrap_or_default());
+}
+
+/// Writes a simple `Query`.
+pub fn put_query(out: &mut BytesMut, sql: &[u8]) {
+    out.put_u8(client::QUERY);
+    put_len(out, sql.len() + 1);
+    put_cstr(out, sql);
+}
+
+/// Writes a message without a body, such as `Sync`.
+pub fn put_bare(out: &mut BytesMut, tag: u8) {
+    out.put_u8(tag);
+    put_len(out, 0);
+}
+
+fn put_len(out: &mut BytesMut, body: usize) {
+    // A frame of the longest kind is under 2^30, and names are bounded: the sum fits.
+    out.put_u32(u32::try_from(body + 4).unwrap_or(u32::MAX));
+}
+
+fn put_cstr(out: &mut BytesMut, text: &[u8]) {
+    out.put_slice(text);
+    out.put_u8(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(tag: u8, body: &[u8]) -> BytesMut {
+        let mut out = BytesMut::new();
+        out.put_u8(tag);
+        put_len(&mut out, body.len());
+        out.put_slice(body);
+        out
+    }
+
+    #[test]
+    fn a_parse_is_read_and_written() {
+        let mut out = BytesMut::new();
+        put_parse(&mut out, b"s1", b"select $1", b"\0\x01\0\0\0\x17");
+        let view = parse(&out).unwrap();
+        assert_eq!((view.name, view.sql, view.types), (&b"s1"[..], &b"select $1"[..], &b"\0\x01\0\0\0\x17"[..]));
+    }
+
+    #[test]
+    fn a_string_that_runs_past_its_frame_is_refused() {
+        assert_eq!(parse(&frame(b'P', b"s1\0select")), None);
+        assert_eq!(parse(&frame(b'P', b"s1\0select\0\0\x02\0\0\0\x17")), None);
+        assert_eq!(query(&frame(b'Q', b"select")), None);
+        assert_eq!(query(&frame(b'Q', b"select\0more\0")), None);
+        assert_eq!(named(&frame(b'D', b"Xs1\0")), None);
+        assert_eq!(named(&frame(b'D', b"")), None);
+        assert_eq!(bind(&frame(b'B', b"p\0s")), None);
+    }
+
+    #[test]
+    fn a_bind_gets_another_statement_name() {
+        let original = frame(b'B', b"p\0s1\0\0\0\0\0\0\0");
+        let view = bind(&original).unwrap();
+        let mut out = BytesMut::new();
+        put_bind(&mut out, &original, &view, b"longer");
+        assert_eq!(&out[..], &frame(b'B', b"p\0longer\0\0\0\0\0\0\0")[..]);
+        // The first part of a frame gives the same head.
+        let mut part = BytesMut::new();
+        let first = &original[..12];
+        put_bind(&mut part, first, &bind(first).unwrap(), b"longer");
+        part.extend_from_slice(&original[12..]);
+        assert_eq!(part, out);
+    }
+}

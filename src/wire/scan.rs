@@ -1,0 +1,106 @@
+//! A server's bytes cut into what only passes and what must be looked at.
+//!
+//! Rows and copy data are the bulk of all traffic: their headers are stepped over, their bodies never read.
+
+use super::frame::{BadHeader, Header, header};
+use super::tag::server;
+
+/// What ended a run of passing bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The bytes end here, between two frames or within a passing frame of which this many bytes are still to come.
+    End {
+        /// Bytes of the last passing frame that have not arrived.
+        missing: usize,
+    },
+    /// The bytes end within a header, or within a frame that must be whole before it is looked at.
+    Partial,
+    /// A whole frame that must be looked at stands here.
+    Look(Header),
+    /// A frame begins here whose length is impossible.
+    Bad(BadHeader),
+}
+
+/// The longest message that is waited for as a whole; longer ones pass unseen (a huge error text, say).
+const LOOK_MAX: usize = 1 << 20;
+
+/// Length of the run of passing bytes at the start of `buf`, and what ended it.
+///
+/// `buf` starts at a frame boundary. Cutting the same bytes elsewhere never changes what passes and what is looked at.
+pub fn run(buf: &[u8]) -> (usize, Stop) {
+    let mut at = 0;
+    loop {
+        let rest = &buf[at..];
+        if rest.is_empty() {
+            return (at, Stop::End { missing: 0 });
+        }
+        let head = match header(rest) {
+            None => return (at, Stop::Partial),
+            Some(Err(bad)) => return (at, Stop::Bad(bad)),
+            Some(Ok(head)) => head,
+        };
+        let passes = matches!(head.tag, server::DATA_ROW | server::COPY_DATA) || head.len > LOOK_MAX;
+        if passes && head.len > rest.len() {
+            return (buf.len(), Stop::End { missing: head.len - rest.len() });
+        }
+        if !passes {
+            return (at, if head.len > rest.len() { Stop::Partial } else { Stop::Look(head) });
+        }
+        at += head.len;
+    }
+}
+
+/// The SQLSTATE of an ErrorResponse or NoticeResponse, given its whole frame.
+pub fn sqlstate(frame: &[u8]) -> Option<&[u8]> {
+    field(frame, b'C')
+}
+
+/// A field of an ErrorResponse or NoticeResponse, given its whole frame.
+pub fn field(frame: &[u8], code: u8) -> Option<&[u8]> {
+    let mut at = super::HEADER;
+    loop {
+        let kind = *frame.get(at)?;
+        if kind == 0 {
+            return None;
+        }
+        let (value, next) = super::frame::cstr(frame, at + 1)?;
+        if kind == code {
+            return Some(value);
+        }
+        at = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag];
+        out.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+        out.extend(body);
+        out
+    }
+
+    #[test]
+    fn rows_pass_and_the_rest_stops() {
+        let mut bytes = frame(b'D', b"row one");
+        bytes.extend(frame(b'D', b"row two"));
+        let rows = bytes.len();
+        bytes.extend(frame(b'C', b"SELECT 2\0"));
+        assert_eq!(run(&bytes), (rows, Stop::Look(Header { tag: b'C', len: 14 })));
+        assert_eq!(run(&bytes[..rows]), (rows, Stop::End { missing: 0 }));
+        assert_eq!(run(&bytes[..rows - 3]), (rows - 3, Stop::End { missing: 3 }));
+        assert_eq!(run(&bytes[..rows + 3]), (rows, Stop::Partial));
+        assert_eq!(run(&bytes[..rows + 6]), (rows, Stop::Partial));
+    }
+
+    #[test]
+    fn error_fields_are_found() {
+        let error = frame(b'E', b"SERROR\0C42P01\0Mno such table\0\0");
+        assert_eq!(sqlstate(&error), Some(&b"42P01"[..]));
+        assert_eq!(field(&error, b'M'), Some(&b"no such table"[..]));
+        assert_eq!(field(&error, b'H'), None);
+        assert_eq!(sqlstate(&frame(b'E', b"SERROR")), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The HTTP endpoint, asked over a real socket.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weir::admin::http::{self, Condition};
+use weir::telemetry::metrics::{Metrics, RequestLabels};
+
+#[derive(Default)]
+struct Primary {
+    reachable: AtomicBool,
+}
+
+impl Condition for Primary {
+    fn ready(&self) -> Result<(), String> {
+        match self.reachable.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("no primary can be reached".to_owned()),
+        }
+    }
+
+    fn status(&self) -> String {
+        "server a: replica\n".to_owned()
+    }
+}
+
+async fn endpoint() -> (SocketAddr, Arc<Metrics>, Arc<Primary>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Arc::new(Metrics::new(RequestLabels { routes: &["replica"], reasons: &["read"] }));
+    let primary = Arc::new(Primary::default());
+    tokio::spawn(http::serve(listener, metrics.clone(), primary.clone()));
+    (address, metrics, primary)
+}
+
+async fn ask(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n")).await
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_and_up_to_date() {
+    let (address, metrics, _) = endpoint().await;
+    metrics.request(0, 0);
+    metrics.clients.set(3);
+    let answer = get(address, "/metrics").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("weir_requests_total{reason=\"read\",route=\"replica\"} 1\n"), "{body}");
+    assert!(body.contains("weir_clients 3\n"), "{body}");
+}
+
+#[tokio::test]
+async fn health_is_of_the_process_and_readiness_of_the_primary() {
+    let (address, _, primary) = endpoint().await;
+    assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+    let answer = get(address, "/readyz").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.ends_with("no primary can be reached\n"),
+        "{answer}"
+    );
+    primary.reachable.store(true, Ordering::Relaxed);
+    assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+    assert!(get(address, "/status").await.ends_with("server a: replica\n"));
+}
+
+#[tokio::test]
+async fn nothing_else_is_answered_and_nothing_is_taken() {
+    let (address, _, _) = endpoint().await;
+    assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+    let post = "POST /metrics HTTP/1.1\r\nHost: weir\r\nContent-Length: 1000000000\r\n\r\nx";
+    assert!(ask(address, post).await.starts_with("HTTP/1.1 405"));
+    let endless = format!("GET / HTTP/1.1\r\nHost: weir\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The endpoint stops reading before all of this is written, so the write may fail.
+    let _ = stream.write_all(endless.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn the_number_of_connections_is_bounded_and_those_beyond_it_wait() {
+    let (address, _, _) = endpoint().await;
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let waiting = tokio::spawn(async move { get(address, "/healthz").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "a 33rd connection was served");
+    silent.pop();
+    assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200"));
+}

@@ -1,0 +1,94 @@
+//! The command line, run as a process: what it prints, where, and with which exit code.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const GOOD: &str = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"app\"\npassword = \"hunter2\"\n";
+
+fn weir(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn file(name: &str, text: &str) -> String {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join(name);
+    std::fs::write(&file, text).unwrap();
+    file.into_os_string().into_string().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn check_says_what_a_good_file_means() {
+    let file = file("good.toml", GOOD);
+    let output = weir(&["check", "--config", &file], &[("WEIR__LISTEN__ADDRESS", "0.0.0.0:7777")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("is right") && text.contains("0.0.0.0:7777") && text.contains("db:5432"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn check_names_all_mistakes_of_a_bad_file() {
+    let file = file("bad.toml", "[[servers]]\nhost = 5\nprot = 1\n[[users]]\nname = \"a\"\n");
+    let output = weir(&["check", "-c", &file], &[("WEIR__POOL__SIZE", "none")]);
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(stdout(&output), "");
+    let text = stderr(&output);
+    assert!(text.contains(": 4 mistakes\n"), "{text}");
+    for part in
+        ["line 2: servers[0].host", "line 3: servers[0].prot", "line 4: users[0]: needs", "WEIR__POOL__SIZE"]
+    {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn run_does_not_start_with_a_bad_file() {
+    let output = weir(&["run", "--config", &file("bad_run.toml", "[[servers]]\n")], &[]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("servers[0].host: is missing"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake_too() {
+    let output = weir(&["check", "--config", "/nowhere/proxy.toml"], &[]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        stderr(&output).contains("/nowhere/proxy.toml: 1 mistake\n  cannot be read"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_wrong_command_line_has_its_own_exit_code() {
+    for arguments in [&["fly"][..], &["check", "--confg", "x"], &[]] {
+        assert_eq!(weir(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_on_standard_output() {
+    let output = weir(&["--help"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    for part in ["Usage: weir", "weir check --config", "WEIR__SECTION__KEY", "Exit codes:", "78"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_eq!(stdout(&weir(&["--version"], &[])), format!("weir {}\n", env!("CARGO_PKG_VERSION")));
+}

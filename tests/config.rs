@@ -1,0 +1,421 @@
+//! What a configuration file and the environment become, or the mistakes that are named instead.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir::config::{Config, Credential, LogFormat, Mistakes, Place, RoleSetting, load_with};
+use weir::sql::{Consistency, Target};
+
+const MINIMAL: &str = r#"
+[[servers]]
+host = "db1"
+[[servers]]
+host = "db2"
+[[users]]
+name = "app"
+password = "hunter2"
+"#;
+
+/// A verifier of the right form, for no password in particular.
+const VERIFIER: &str = "SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A directory that only the named test writes to.
+fn directory(test: &str) -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("config").join(test);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn load(test: &str, text: &str, environment: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let file = directory(test).join("proxy.toml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    load_with(&file, &environment.collect::<HashMap<_, _>>())
+}
+
+/// The mistakes as lines of text, without the head line.
+fn mistakes(test: &str, text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let mistakes = load(test, text, environment).expect_err("the configuration was taken");
+    mistakes.list.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn two_servers_and_a_user_are_enough() {
+    let config = load("minimal", MINIMAL, &[]).unwrap();
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:6432");
+    assert_eq!(config.listeners.len(), 1);
+    assert!(config.metrics.is_none());
+    let server = &config.servers[1];
+    assert_eq!((&*server.name, &*server.host, server.port, server.weight), ("db2:5432", "db2", 5432, 1));
+    assert_eq!(server.role, RoleSetting::Auto);
+    assert_eq!(&*config.users[0].server_user, "app");
+    assert_eq!(config.users[0].server_password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(&*config.health.user, "app");
+    assert_eq!((config.pool.size, config.pool.total), (20, 0));
+    assert_eq!(config.routing.consistency, Consistency::Global);
+    assert_eq!(config.log.slow_query, Some(Duration::from_secs(1)));
+    assert!(config.workers >= 1);
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn all_mistakes_are_named_at_once_each_with_its_key_and_line() {
+    let text = r#"
+[listen]
+address = "localhost"
+client_limits = 5
+[pool]
+size = "20"
+mode = "session"
+idle_timeout = 5
+min_idle = 30
+[[servers]]
+prot = 5432
+[[servers]]
+host = "b"
+port = 70000
+weight = 99999999999999999999
+[[users]]
+name = "x"
+[routing]
+transactions = "lazy"
+consistency = "best"
+read_functions = ["ok", "a.b.c"]
+hold_back = "64kb"
+[[routing.rules]]
+statement = "("
+[[routing.rules]]
+target = "primary"
+[poll]
+size = 1
+"#;
+    let found = mistakes("many", text, &[]);
+    let expected = [
+        "line 3: listen.address: expected an IP address and a port, such as",
+        "line 4: listen.client_limits: unknown; did you mean client_limit?",
+        "line 6: pool.size: expected a whole number from 1 to 10000, found \"20\"",
+        "line 7: pool.mode: \"session\" is not supported yet",
+        "line 8: pool.idle_timeout: expected a time from 1s to 30d with its unit",
+        "line 9: pool.min_idle: is 30, more than size, which is 20",
+        "line 10: servers[0].host: is missing",
+        "line 11: servers[0].prot: unknown; did you mean port?",
+        "line 14: servers[1].port: expected a whole number from 1 to 65535, found 70000",
+        "line 15: servers[1].weight: expected a whole number from 0 to 1000, found a number beyond all limits",
+        "line 16: users[0]: needs one of password, password_file, password_env, verifier, or auth = \"trust\"",
+        "line 19: routing.transactions: \"lazy\" is not supported yet",
+        "line 20: routing.consistency: expected \"eventual\" or \"session\" or \"global\" or \"strong\", found \"best\"",
+        "line 21: routing.read_functions: expected name or schema.name, found \"a.b.c\"",
+        "line 22: routing.hold_back: expected 0 to 16777216 bytes with a unit (B, kB, MB), found \"64kb\"",
+        "line 23: routing.rules[0].target: is missing",
+        "line 24: routing.rules[0].statement: not a regular expression: unclosed group",
+        "line 25: routing.rules[1]: needs a condition",
+        "line 27: poll: unknown; did you mean pool?",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "found {found}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_a_mistake() {
+    let cases = [
+        ("[[servers]]\nhost = \"db1\"\n", "servers[2].host: another entry is the same server already"),
+        ("[[servers]]\nhost = \"db3\"\nname = \"db1:5432\"\n", "servers[2].name: another server is called"),
+        ("[[users]]\nname = \"app\"\nauth = \"trust\"\n", "users[1].name: another user is called"),
+        ("[[databases]]\nname = \"a\"\n[[databases]]\nname = \"a\"\n", "databases[1].name: another database"),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:6432\"\n",
+            "listeners[0].address: clients are listened for at this",
+        ),
+        (
+            "[[listeners]]\naddress = \"[::1]:1\"\n[[listeners]]\naddress = \"[::1]:1\"\n",
+            "listeners[1].address: clients are listened for at this",
+        ),
+        ("[metrics]\naddress = \"127.0.0.1:6432\"\n", "metrics.address: clients are listened for at this"),
+        ("[metrics]\n", "line 9: metrics.address: is missing"),
+        ("[pool]\nsize = 20\ntotal = 10\n", "pool.total: is 10, less than size, which is 20"),
+        ("[health]\nuser = \"nobody\"\n", "health.user: no [[users]] entry is called \"nobody\""),
+        ("[log]\nfilter = \"weir=loud\"\n", "log.filter: "),
+        ("[log]\nslow_query = \"never\"\n", "log.slow_query: expected a time from 1ms to 1d"),
+        ("pool = 5\n", "pool: expected a table, found 5"),
+        ("[listeners]\naddress = \"127.0.0.1:1\"\n", "listeners: expected a list of tables: [[listeners]]"),
+        ("[[users]]\nname = \"a\\u0000b\"\nauth = \"trust\"\n", "users[1].name: must not hold a zero byte"),
+        ("[[users]]\nname = \"\"\nauth = \"trust\"\n", "users[1].name: must not be empty"),
+    ];
+    for (more, expected) in cases {
+        // A bare key must come before the first table.
+        let text =
+            if more.starts_with('[') { format!("{MINIMAL}{more}") } else { format!("{more}{MINIMAL}") };
+        let found = mistakes("cross", &text, &[]);
+        let [only] = &found[..] else { panic!("{more}: {found:#?}") };
+        assert!(only.contains(expected) && only.starts_with("line "), "{more}: found {only}");
+    }
+}
+
+#[test]
+fn roles_must_leave_room_for_one_primary() {
+    let server = |host: &str, role: &str| format!("[[servers]]\nhost = \"{host}\"\nrole = \"{role}\"\n");
+    let user = "[[users]]\nname = \"app\"\nauth = \"trust\"\n";
+    let with = |servers: &[String]| servers.concat() + user;
+    let replicas = with(&[server("a", "replica"), server("b", "replica")]);
+    assert_eq!(
+        mistakes("roles", &replicas, &[]),
+        ["line 1: servers: all have role = \"replica\", so no write could ever run"]
+    );
+    let primaries = with(&[server("a", "primary"), server("b", "primary")]);
+    assert_eq!(mistakes("roles", &primaries, &[]), ["line 1: servers: only one can have role = \"primary\""]);
+    assert!(load("roles", &with(&[server("a", "replica"), server("b", "auto")]), &[]).is_ok());
+    let none = mistakes("roles", "", &[]);
+    assert_eq!(none.len(), 2, "{none:#?}");
+    assert!(
+        none[0].starts_with("servers: at least one") && none[1].starts_with("users: at least one"),
+        "{none:#?}"
+    );
+}
+
+#[test]
+fn the_environment_overrides_scalars_of_sections() {
+    let environment = [
+        ("WEIR__LISTEN__ADDRESS", "0.0.0.0:7000"),
+        ("WEIR__POOL__SIZE", "7"),
+        ("WEIR__POOL__IDLE_TIMEOUT", "90s"),
+        ("WEIR__ROUTING__CONSISTENCY", "session"),
+        ("WEIR__METRICS__ADDRESS", "127.0.0.1:9187"),
+        ("WEIR__LOG__FORMAT", "json"),
+        ("WEIR__HEALTH__INTERVAL", ""),
+        ("WEIR_HOME", "not ours"),
+        ("PATH", "/bin"),
+    ];
+    let text = format!("{MINIMAL}[pool]\nsize = 5\nqueue_limit = 6\n");
+    let config = load("environment", &text, &environment).unwrap();
+    assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:7000");
+    assert_eq!((config.pool.size, config.pool.queue_limit), (7, 6), "the file's other keys stay");
+    assert_eq!(config.pool.idle_timeout, Duration::from_secs(90));
+    assert_eq!(config.routing.consistency, Consistency::Session);
+    assert_eq!(config.metrics.unwrap().port(), 9187);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.health.interval, Duration::from_secs(1), "an empty variable counts as not set");
+}
+
+#[test]
+fn the_short_name_of_the_log_filter_wins() {
+    let environment = [("WEIR_LOG", "debug"), ("WEIR__LOG__FILTER", "warn")];
+    assert_eq!(load("short", MINIMAL, &environment).unwrap().log.filter, "debug");
+    assert_eq!(load("short", MINIMAL, &environment[1..]).unwrap().log.filter, "warn");
+}
+
+#[test]
+fn mistakes_in_the_environment_name_the_variable() {
+    let environment = [
+        ("WEIR__POOL__SIZ", "3"),
+        ("WEIR__POOL__TOTAL", "many"),
+        ("WEIR__SERVERS__0__PORT", "5"),
+        ("WEIR__LISTEN", "0.0.0.0:1"),
+        ("WEIR__ROUTING__READ_FUNCTIONS", "a,b"),
+        ("WEIR_LOG", "weir=loud"),
+    ];
+    let found = mistakes("variables", MINIMAL, &environment);
+    let expected = [
+        "WEIR_LOG: log.filter: ",
+        "WEIR__LISTEN: expected WEIR__SECTION__KEY, such as WEIR__POOL__SIZE",
+        "WEIR__POOL__SIZ: pool.siz: unknown; did you mean size?",
+        "WEIR__POOL__TOTAL: pool.total: expected a whole number from 0 to 1000000, found \"many\"",
+        "WEIR__ROUTING__READ_FUNCTIONS: routing.read_functions: a list cannot be set from the environment",
+        "WEIR__SERVERS__0__PORT: [[servers]] is a list",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "found {found}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn secrets_come_from_the_file_a_file_of_their_own_or_the_environment() {
+    std::fs::write(directory("secrets").join("app.password"), "from a file\r\nsecond line\n").unwrap();
+    let text = format!(
+        r#"
+[[servers]]
+host = "db"
+[[users]]
+name = "a"
+password_file = "app.password"
+[[users]]
+name = "b"
+password_env = "B_PASSWORD"
+server_user = "owner"
+server_password = "another"
+[[users]]
+name = "c"
+verifier = "{VERIFIER}"
+server_password_env = "B_PASSWORD"
+[[users]]
+name = "d"
+auth = "trust"
+target = "replica"
+pool_size = 3
+"#
+    );
+    let config = load("secrets", &text, &[("B_PASSWORD", "from the environment")]).unwrap();
+    let [a, b, c, d] = &config.users[..] else { panic!("{config:?}") };
+    let Credential::Password(password) = &a.credential else { panic!("{a:?}") };
+    assert_eq!(password.expose(), "from a file");
+    assert_eq!(a.server_password.as_ref().unwrap().expose(), "from a file");
+    let Credential::Password(password) = &b.credential else { panic!("{b:?}") };
+    assert_eq!(password.expose(), "from the environment");
+    assert_eq!((&*b.server_user, b.server_password.as_ref().unwrap().expose()), ("owner", "another"));
+    let Credential::Verifier(verifier) = &c.credential else { panic!("{c:?}") };
+    assert_eq!(verifier.expose(), VERIFIER);
+    assert_eq!(c.server_password.as_ref().unwrap().expose(), "from the environment");
+    assert!(matches!(d.credential, Credential::Trust) && d.server_password.is_none(), "{d:?}");
+    assert_eq!((d.target, d.pool_size), (Target::Replica, Some(3)));
+
+    let shown = format!("{config:?}{}", weir::config::Summary(&config));
+    for secret in ["from a file", "from the environment", "another", "SCRAM-SHA-256$4096"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[test]
+fn each_secret_is_given_once_and_can_be_had() {
+    let user = |keys: &str| format!("[[servers]]\nhost = \"db\"\n[[users]]\nname = \"a\"\n{keys}\n");
+    std::fs::write(directory("proof").join("empty"), "\n").unwrap();
+    let cases = [
+        ("password = \"p\"\npassword_env = \"PW\"", "users[0].password_env: password is given already"),
+        ("password = \"p\"\nverifier = \"V\"", "users[0].verifier: password is given already"),
+        ("auth = \"trust\"\npassword = \"p\"", "users[0].password: is never asked for with auth = \"trust\""),
+        (
+            "password = \"p\"\nserver_password = \"p\"\nserver_password_env = \"PW\"",
+            "users[0].server_password_env: server_password is given already",
+        ),
+        ("password_env = \"NOT_SET\"", "the environment variable NOT_SET is not set"),
+        ("password_env = \"NOTHING\"", "the environment variable NOTHING is empty"),
+        ("password_file = \"missing\"", "users[0].password_file: the file cannot be read: No such file"),
+        ("password_file = \"empty\"", "users[0].password_file: the file's first line is empty"),
+        ("password = \"\"", "users[0].password: must not be empty"),
+        ("password = 5", "users[0].password: expected text"),
+        ("verifier = \"md5abc\"", "users[0].verifier: expected SCRAM-SHA-256$<iterations>"),
+    ];
+    for (keys, expected) in cases {
+        let keys = keys.replace("\"V\"", &format!("\"{VERIFIER}\""));
+        let found = mistakes("proof", &user(&keys), &[("PW", "p"), ("NOTHING", "")]);
+        let [only] = &found[..] else { panic!("{keys}: {found:#?}") };
+        assert!(only.contains(expected), "{keys}: found {only}");
+    }
+}
+
+#[test]
+fn a_verifier_must_be_whole() {
+    let right = VERIFIER;
+    let (head, keys) = right.rsplit_once('$').unwrap();
+    let wrong = [
+        right.replace("SCRAM-SHA-256", "SCRAM-SHA-1"),
+        right.replace("4096", "0"),
+        right.replace("4096", "many"),
+        right.replace("AAECAwQFBgcICQoLDA0ODw==", ""),
+        format!("{head}${}", keys.replace(':', "")),
+        format!("{head}$AAEC:AAEC"),
+        format!("{right}="),
+    ];
+    for verifier in wrong {
+        let text =
+            format!("[[servers]]\nhost = \"db\"\n[[users]]\nname = \"a\"\nverifier = \"{verifier}\"\n");
+        let found = mistakes("verifier", &text, &[]);
+        assert!(found[0].contains("users[0].verifier: expected SCRAM-SHA-256$"), "{verifier}: {found:?}");
+    }
+}
+
+#[test]
+fn no_mistake_quotes_a_secret() {
+    let wrong = [
+        // The value of a key with a typing error, of a key of the wrong kind, and under the wrong key.
+        "[[users]]\nname = \"a\"\npasword = \"hunter2\"\n",
+        "[[users]]\nname = \"a\"\npassword = [\"hunter2\"]\n",
+        "[[users]]\nname = \"a\"\npassword_env = \"hunter2\"\n",
+        "[[users]]\nname = \"a\"\npassword_file = \"hunter2\"\n",
+        "[[users]]\nname = \"a\"\nverifier = \"hunter2\"\n",
+        "[[users]]\nname = \"a\"\npassword = \"hunter2\\u0000\"\n",
+        // TOML that is broken on that very line.
+        "[[users]]\nname = \"a\"\npassword = \"hunter2\n",
+        "[[users]]\nname = \"a\"\npassword = hunter2\n",
+        "[[users]]\nname = \"a\"\npassword = 'a' hunter2\n",
+    ];
+    for text in wrong {
+        let mistakes = load("quotes", text, &[]).expect_err(text);
+        let shown = format!("{mistakes} {mistakes:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(mistakes.list.iter().any(|mistake| matches!(mistake.place, Place::Line(1..=4))), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_allowed_but_unwise_is_a_warning() {
+    let file = directory("unwise").join("proxy.toml");
+    std::fs::write(&file, MINIMAL).unwrap();
+    let warnings = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        load_with(&file, &HashMap::new()).unwrap().warnings
+    };
+    assert_eq!(warnings(0o640), [""; 0]);
+    let [warning] = &warnings(0o644)[..] else { panic!("no single warning") };
+    assert!(warning.contains("holds passwords and every user of this machine can read it"), "{warning}");
+
+    let trust = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
+    assert_eq!(load("unwise", trust, &[]).unwrap().warnings, [""; 0]);
+    let open = load("unwise", trust, &[("WEIR__LISTEN__ADDRESS", "0.0.0.0:6432")]).unwrap().warnings;
+    assert_eq!(open, ["user \"a\" needs no password, and weir listens beyond this machine"]);
+
+    let verifier = trust.replace("auth = \"trust\"", &format!("verifier = \"{VERIFIER}\""));
+    let warnings = load("unwise", &verifier, &[]).unwrap().warnings;
+    assert!(warnings[0].contains("has a verifier and no server_password"), "{warnings:?}");
+}
+
+#[test]
+fn rules_listeners_and_databases_are_read_in_their_order() {
+    let more = r#"
+[[listeners]]
+address = "[::1]:7000"
+target = "primary"
+[[databases]]
+name = "reports"
+server_database = "shop"
+target = "replica"
+consistency = "eventual"
+pool_size = 2
+[[routing.rules]]
+table = "public.t"
+target = "primary"
+[[routing.rules]]
+application_name = "x"
+statement = "(?i)^select"
+target = "auto"
+"#;
+    let config = load("lists", &format!("{MINIMAL}{more}"), &[]).unwrap();
+    assert_eq!(config.listeners[1].target, Target::Primary);
+    assert_eq!(config.listeners[1].address.to_string(), "[::1]:7000");
+    let database = &config.databases[0];
+    assert_eq!((&*database.name, &*database.server_database), ("reports", "shop"));
+    assert_eq!((database.target, database.consistency), (Target::Replica, Some(Consistency::Eventual)));
+    let [first, second] = &config.routing.rules[..] else { panic!("{:?}", config.routing.rules) };
+    assert_eq!((first.table.as_deref(), first.target), (Some("public.t"), Target::Primary));
+    assert!(second.statement.as_ref().unwrap().is_match(b"SELECT '\xe9'"), "statements need not be UTF-8");
+}
+
+proptest::proptest! {
+    /// Whatever the file holds, there is an answer; and a configuration that is taken can be taken again.
+    #[test]
+    fn no_file_makes_loading_panic(parts in proptest::collection::vec(proptest::sample::select(vec![
+        "[pool]", "[[servers]]", "[[users]]", "[servers]", "\n", "=", "\"", "host", "name", "size", " ", "5", "[", "]",
+        "{", "}", ".", "'a'", "\"10s\"", "auth = \"trust\"", "host = \"h\"", "name = \"n\"", "-1", "1e400", "#", "\u{e9}",
+    ]), 0..40)) {
+        let text = parts.concat();
+        if let Err(mistakes) = load("any", &text, &[]) {
+            proptest::prop_assert!(!mistakes.list.is_empty());
+        }
+    }
+}
