@@ -69,7 +69,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
         reasons: &Reason::ALL.map(Reason::as_str),
     }));
     let cluster = Cluster::start(&config);
-    let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone(), config: config.clone() });
+    let events =
+        Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone(), config: config.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
     watch_figures(&metrics, &shared);

@@ -71,6 +71,10 @@ impl<'a> Servers<'a> {
     }
 
     fn count(&mut self, server: usize, statement: &str) {
+        // What weir puts in front of a request, so that the connection has the client's settings.
+        if statement.starts_with("SELECT pg_catalog.set_config(") {
+            return;
+        }
         let counts = &mut self.counts[server];
         let first = statement.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
         match first.as_str() {

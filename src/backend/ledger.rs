@@ -45,9 +45,16 @@ pub enum Action {
 
 #[derive(Debug)]
 enum Entry<N> {
-    Owed { reply: Reply, action: Action, note: N },
+    Owed {
+        reply: Reply,
+        action: Action,
+        note: N,
+    },
     /// A reply that weir makes up, given out when all before it have been.
-    Insert { bytes: &'static [u8], note: N },
+    Insert {
+        bytes: &'static [u8],
+        note: N,
+    },
     /// The client's CopyDone or CopyFail: ends the stretch in which a server in copy-in mode ignores `Sync`.
     CopyEnd,
 }
@@ -244,7 +251,11 @@ impl<N> Ledger<N> {
             .filter(|entry| {
                 matches!(
                     entry,
-                    Entry::Owed { reply: Reply::Query | Reply::Call | Reply::Sync, action: Action::Forward, .. }
+                    Entry::Owed {
+                        reply: Reply::Query | Reply::Call | Reply::Sync,
+                        action: Action::Forward,
+                        ..
+                    }
                 )
             })
             .count()
@@ -268,7 +279,10 @@ fn progress(reply: Reply, tag: u8) -> Progress {
         | (Reply::DescribeStatement | Reply::DescribePortal, server::ROW_DESCRIPTION | server::NO_DATA)
         | (Reply::Execute, server::COMMAND_COMPLETE | server::EMPTY_QUERY | server::PORTAL_SUSPENDED) => Last,
         (Reply::DescribeStatement, server::PARAMETER_DESCRIPTION) => Within,
-        (Reply::Query | Reply::Call, server::PARSE_COMPLETE | server::BIND_COMPLETE | server::CLOSE_COMPLETE) => Unknown,
+        (
+            Reply::Query | Reply::Call,
+            server::PARSE_COMPLETE | server::BIND_COMPLETE | server::CLOSE_COMPLETE,
+        ) => Unknown,
         (Reply::Query | Reply::Call | Reply::Execute, _) => {
             if tag == server::READY {
                 Unknown
@@ -304,7 +318,9 @@ mod tests {
     #[test]
     fn an_error_drops_everything_up_to_sync() {
         let mut ledger = Ledger::default();
-        for (n, reply) in [Reply::Parse, Reply::Bind, Reply::Execute, Reply::Sync, Reply::Bind].into_iter().enumerate() {
+        for (n, reply) in
+            [Reply::Parse, Reply::Bind, Reply::Execute, Reply::Sync, Reply::Bind].into_iter().enumerate()
+        {
             assert_eq!(ledger.push(reply, Forward, n), None);
         }
         assert_eq!(ledger.fail(), Ok((Forward, vec![0, 1, 2])));

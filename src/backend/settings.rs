@@ -148,8 +148,12 @@ mod tests {
 
     #[test]
     fn the_difference_resets_and_sets() {
-        let a = settings(&[("timezone", Value::Sql("'UTC'".into())), ("work_mem", Value::Sql("'7MB'".into()))]);
-        let b = settings(&[("client_encoding", Value::Raw("utf-8".into())), ("work_mem", Value::Sql("'9MB'".into()))]);
+        let a =
+            settings(&[("timezone", Value::Sql("'UTC'".into())), ("work_mem", Value::Sql("'7MB'".into()))]);
+        let b = settings(&[
+            ("client_encoding", Value::Raw("utf-8".into())),
+            ("work_mem", Value::Sql("'9MB'".into())),
+        ]);
         assert_eq!(
             a.difference(&b),
             "RESET \"timezone\";SET \"work_mem\" TO '9MB';\

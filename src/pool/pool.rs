@@ -68,7 +68,12 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     pub(super) fn new(setup: Setup) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { setup, state: Mutex::default(), opened: AtomicU32::new(0), me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            setup,
+            state: Mutex::default(),
+            opened: AtomicU32::new(0),
+            me: me.clone(),
+        })
     }
 
     /// What the pool is for.

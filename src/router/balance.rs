@@ -52,7 +52,11 @@ where
 }
 
 /// A server's share in thousandths: its weight, less while it starts slowly.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "weights are small and not negative"
+)]
 fn parts(server: &Server, now: Instant) -> u64 {
     (server.share(now) * 1000.0) as u64
 }
@@ -60,7 +64,8 @@ fn parts(server: &Server, now: Instant) -> u64 {
 /// How long a request sent now would take, in weighted microseconds.
 fn cost(server: &Server, now: Instant) -> u64 {
     let waiting = u64::from(server.load.outstanding()) + 1;
-    waiting.saturating_mul(server.load.ewma_us().saturating_add(NOISE_US)) * 16_000 / parts(server, now).max(1)
+    waiting.saturating_mul(server.load.ewma_us().saturating_add(NOISE_US)) * 16_000
+        / parts(server, now).max(1)
 }
 
 #[cfg(test)]

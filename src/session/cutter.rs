@@ -191,7 +191,10 @@ mod tests {
         for split in 0..bytes.len() {
             let mut cutter = Cutter::default();
             assert_eq!(cutter.next(&bytes[..split], Flow::Query).unwrap(), Cut::More);
-            assert_eq!(cutter.next(&bytes, Flow::Query).unwrap(), Cut::Batch { len: bytes.len(), end: End::Sync });
+            assert_eq!(
+                cutter.next(&bytes, Flow::Query).unwrap(),
+                Cut::Batch { len: bytes.len(), end: End::Sync }
+            );
         }
     }
 

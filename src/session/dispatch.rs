@@ -7,8 +7,8 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::replies::{Flow, Rerun};
 use super::outflow::Outflow;
+use super::replies::{Flow, Rerun};
 use super::send::Sender;
 use super::state::{Ear, Retry, State};
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -170,13 +170,18 @@ impl Session {
                     }
                 }
                 client::BIND => {
-                    let verdict = request::bind(bytes).and_then(|view| self.statement_verdict(view.statement));
+                    let verdict =
+                        request::bind(bytes).and_then(|view| self.statement_verdict(view.statement));
                     items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
                 }
                 client::DESCRIBE => {
                     if let Some(Named::Statement(name)) = request::named(bytes) {
                         let verdict = self.statement_verdict(name);
-                        items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                        items.extend(verdict.map(|verdict| Item {
+                            verdict,
+                            sql: 0..0,
+                            parsed: Parsed::Earlier,
+                        }));
                     }
                 }
                 _ => {}
@@ -215,7 +220,8 @@ impl Session {
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let needs_catalog = request.items.iter().any(|item| item.needs_catalog());
-        let catalog = if needs_catalog { shared.cluster.catalogs().of(&self.who.server_database) } else { None };
+        let catalog =
+            if needs_catalog { shared.cluster.catalogs().of(&self.who.server_database) } else { None };
         let world = World {
             replicas,
             catalog: catalog.as_deref(),
@@ -336,7 +342,8 @@ impl Session {
 
 /// Writes the messages of a request, the last of which may be there only in part.
 fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
-    let mut parsed = request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
+    let mut parsed =
+        request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
     let mut at = 0;
     while let Some(Ok(head)) = header(&bytes[at..]) {
         let end = bytes.len().min(at + head.len);
@@ -360,7 +367,14 @@ fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
 }
 
 /// Holds the answer back and keeps the request, when it could be run again.
-fn hold(leg: &mut Leg, outflow: &mut Outflow, state: &mut State, request: &Request, bytes: &[u8], plan: &Hold) {
+fn hold(
+    leg: &mut Leg,
+    outflow: &mut Outflow,
+    state: &mut State,
+    request: &Request,
+    bytes: &[u8],
+    plan: &Hold,
+) {
     if !plan.idle {
         // What joins a flight is kept with it or, where nothing is held, not at all.
         if outflow.is_holding() {
@@ -430,7 +444,8 @@ fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
     let statements = items.iter().flat_map(|item| &item.verdict.statements);
     statements.fold(before, |status, statement| match (&statement.kind, status) {
         (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
-        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain {
+        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain
+        {
             Chain::Chain => TxStatus::Open,
             Chain::NoChain => TxStatus::Idle,
         },

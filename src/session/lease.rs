@@ -104,7 +104,8 @@ impl Session {
             return Some(pool.clone());
         }
         let who = &self.who;
-        let key = PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
+        let key =
+            PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
         let account = Account { password: who.user.server_password.clone() };
         let pool = self.shared.pools.get(&key, &account, who.pool_size)?;
         self.pools.resize(self.pools.len().max(index + 1), None);

@@ -42,7 +42,8 @@ impl Session {
             _ => Error::ServerLost,
         };
         tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
-        if leg.retry == Retry::OnPrimary && self.outflow.is_holding() && !self.state.retained.bytes.is_empty() {
+        if leg.retry == Retry::OnPrimary && self.outflow.is_holding() && !self.state.retained.bytes.is_empty()
+        {
             self.outflow.discard(&mut leg.lease.inbox);
             self.outflow.release();
             self.shared.metrics.rerun("connection_lost");

@@ -236,13 +236,18 @@ impl Session {
         const OUTBOX_MAX: usize = 256 << 10;
         const LEDGER_MAX: usize = 16 << 10;
         self.leg.as_ref().is_some_and(|leg| {
-            leg.lease.outbox.len() >= OUTBOX_MAX || leg.replies.ledger.len() >= LEDGER_MAX || leg.link != Link::Up
+            leg.lease.outbox.len() >= OUTBOX_MAX
+                || leg.replies.ledger.len() >= LEDGER_MAX
+                || leg.link != Link::Up
         })
     }
 
     /// Between two requests: nothing leased, nothing to take, nothing to send.
     fn is_idle(&self) -> bool {
-        self.leg.is_none() && self.inbox.is_empty() && self.outflow.is_empty() && self.phase == Phase::Messages
+        self.leg.is_none()
+            && self.inbox.is_empty()
+            && self.outflow.is_empty()
+            && self.phase == Phase::Messages
     }
 
     /// The session is over for everybody else.

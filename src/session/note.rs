@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::names::Handle;
-use crate::backend::prepared::{ServerName, StatementId, Stamp};
+use crate::backend::prepared::{ServerName, Stamp, StatementId};
 use crate::backend::settings::Settings;
 use crate::sql::Verdict;
 

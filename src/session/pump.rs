@@ -49,7 +49,9 @@ impl Session {
         }
         if self.wants_client() {
             match poll_fill(&mut self.stream, cx, &mut self.inbox, INBOX_MAX) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into()))),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into())));
+                }
                 Poll::Ready(Ok(_)) => moved = Moved::Something,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Lost(error))),
                 Poll::Pending => {}

@@ -203,7 +203,9 @@ impl Sender<'_> {
                 self.raw(frame, Reply::Close);
             }
             Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.close(given) else { return self.raw(frame, Reply::Close) };
+                let Some(handle) = self.state.names.close(given) else {
+                    return self.raw(frame, Reply::Close);
+                };
                 let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
                 self.dropped.extend(note);
             }

@@ -37,7 +37,12 @@ pub struct Shared {
 
 impl Shared {
     /// For a configuration, its pools and its servers.
-    pub fn new(config: Arc<Config>, pools: Arc<Pools>, cluster: Arc<Cluster>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        config: Arc<Config>,
+        pools: Arc<Pools>,
+        cluster: Arc<Cluster>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let routing = &config.routing;
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),

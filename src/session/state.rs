@@ -295,7 +295,9 @@ impl Watcher for Ear<'_> {
 
     fn done(&mut self, note: Note) {
         match note {
-            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => self.state.retained.done.push(note),
+            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => {
+                self.state.retained.done.push(note)
+            }
             _ => {}
         }
     }
@@ -333,7 +335,9 @@ impl Watcher for Ear<'_> {
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         match note {
-            Note::Duplicate(names) if sqlstate == b"42P05" => OnError::Replace(renamed(frame, &names.1, &names.0)),
+            Note::Duplicate(names) if sqlstate == b"42P05" => {
+                OnError::Replace(renamed(frame, &names.1, &names.0))
+            }
             _ => OnError::Pass,
         }
     }
@@ -374,8 +378,22 @@ fn changes_definitions(tag: &[u8]) -> bool {
 fn primary_may_differ(sqlstate: &[u8]) -> bool {
     matches!(
         sqlstate,
-        b"25006" | b"55000" | b"0A000" | b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" | b"57P04" | b"42P01"
-            | b"42703" | b"42883" | b"42704" | b"3F000" | b"XX000" | b"26000"
+        b"25006"
+            | b"55000"
+            | b"0A000"
+            | b"40001"
+            | b"40P01"
+            | b"57P01"
+            | b"57P02"
+            | b"57P03"
+            | b"57P04"
+            | b"42P01"
+            | b"42703"
+            | b"42883"
+            | b"42704"
+            | b"3F000"
+            | b"XX000"
+            | b"26000"
     )
 }
 

@@ -60,7 +60,8 @@ fn plain(value: &Value) -> String {
 
 /// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
 fn is_on(value: &str) -> bool {
-    !value.is_empty() && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
+    !value.is_empty()
+        && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
 }
 
 impl Session {

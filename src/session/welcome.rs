@@ -75,7 +75,10 @@ impl Session {
     /// # Errors
     /// Why it cannot begin, with the stream on which the client is to be told: the database does not exist, a startup
     /// setting is refused, no server can be reached.
-    pub async fn begin(shared: Arc<Shared>, newcomer: Newcomer) -> std::result::Result<Self, (Stream, Error)> {
+    pub async fn begin(
+        shared: Arc<Shared>,
+        newcomer: Newcomer,
+    ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);

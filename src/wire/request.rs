@@ -139,7 +139,10 @@ mod tests {
         let mut out = BytesMut::new();
         put_parse(&mut out, b"s1", b"select $1", b"\0\x01\0\0\0\x17");
         let view = parse(&out).unwrap();
-        assert_eq!((view.name, view.sql, view.types), (&b"s1"[..], &b"select $1"[..], &b"\0\x01\0\0\0\x17"[..]));
+        assert_eq!(
+            (view.name, view.sql, view.types),
+            (&b"s1"[..], &b"select $1"[..], &b"\0\x01\0\0\0\x17"[..])
+        );
     }
 
     #[test]

@@ -15,6 +15,9 @@ const SIMPLE: [&str; 2] = ["LOG:  statement: ", "LOG:  fastpath function call: "
 /// The same for the extended protocol, with the name of the statement and a colon after it.
 const EXTENDED: &str = "LOG:  execute ";
 
+/// The application names of the harness and of weir's control connections, as a log line holds them.
+const OURS: [&str; 2] = ["/harness LOG:", "/weir LOG:"];
+
 impl Cluster {
     /// Remembers this moment.
     pub fn mark(&self) -> Mark {
@@ -33,7 +36,8 @@ impl Cluster {
         (0..self.size()).flat_map(on).collect()
     }
 
-    /// The statements that a server ran since the mark, in its order, without the harness's own.
+    /// The statements that a server ran since the mark, in its order, without the harness's own and without what weir
+    /// asks on its own account (probes, the catalog).
     pub fn statements(&self, server: usize, since: &Mark) -> Vec<String> {
         theirs(&self.entries(server, since))
     }
@@ -66,9 +70,9 @@ fn entries(log: &str) -> Vec<String> {
     entries
 }
 
-/// The statements in a log, without the harness's own.
+/// The statements in a log, without the harness's own and without what weir asks on its own account.
 fn theirs(entries: &[String]) -> Vec<String> {
-    let theirs = entries.iter().filter(|entry| !entry.contains("/harness LOG:"));
+    let theirs = entries.iter().filter(|entry| !OURS.iter().any(|name| entry.contains(name)));
     theirs.filter_map(|entry| statement(entry)).map(str::to_owned).collect()
 }
 
@@ -93,6 +97,7 @@ mod tests {
 2026-01-01 00:00:00.000 UTC [2] app@app/psql ERROR:  syntax error at or near \"SELEC\"
 2026-01-01 00:00:00.000 UTC [2] app@app/psql STATEMENT:  SELEC 1
 2026-01-01 00:00:00.000 UTC [3] postgres@app/harness LOG:  statement: SELECT 2
+2026-01-01 00:00:00.000 UTC [3] app@app/weir LOG:  execute s0: SELECT pg_is_in_recovery()
 2026-01-01 00:00:00.000 UTC [2] app@app/psql LOG:  execute fetch from s/p: SELECT 3
 ";
         assert_eq!(theirs(&entries(log)), ["SELECT 1", "SELECT\n  $1", "SELECT 3"]);
