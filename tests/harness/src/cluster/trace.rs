@@ -28,6 +28,8 @@ impl Cluster {
     /// The numbers of the servers that ran a statement containing `text` since the mark: one entry for each
     /// time, in the servers' order. `[0, 1, 1]` is once on server 0 and twice on server 1.
     ///
+    /// On a shared cluster other tests run at the same time: the text must be this test's alone.
+    ///
     /// A statement that a server refused while it ran it (25006, for instance) has run there in this sense.
     pub fn ran_on(&self, since: &Mark, text: &str) -> Vec<usize> {
         let on = |index| {
