@@ -1,6 +1,6 @@
 //! A real cluster with weir in front, some traffic, and a view of where it goes.
 //!
-//! `cargo run --release --example demo` starts a primary and two streaming replicas in a directory of their own,
+//! `cargo run --example demo` starts a primary and two streaming replicas in a directory of their own,
 //! weir in front of them, and a few clients that read and write. Ctrl-C ends everything and leaves nothing.
 
 #![forbid(unsafe_code)]
