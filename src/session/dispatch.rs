@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::replies::Watcher;
 use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::telemetry::metrics::observe;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -105,7 +106,7 @@ impl Session {
     }
 
     async fn request(&mut self, cut: Cut) -> Result<()> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
         loop {
@@ -113,9 +114,13 @@ impl Session {
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
-                    if let Err(error) = self.lease(&mut decision).await {
-                        self.refuse(&request.cut, request.len, &error);
-                        return Ok(());
+                    match self.lease(&mut decision).await {
+                        // weir's own time goes on without the time spent waiting for others.
+                        Ok(waited) => begun += waited,
+                        Err(error) => {
+                            self.refuse(&request.cut, request.len, &error);
+                            return Ok(());
+                        }
                     }
                     continue;
                 }
@@ -124,6 +129,7 @@ impl Session {
             }
             if !self.has_landed() {
                 self.pump().await?;
+                begun = Instant::now();
             }
             self.land().await?;
             if self.detour.is_some() {
@@ -322,8 +328,11 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
+        let now = Instant::now();
+        observe(&self.shared.metrics.added_seconds, now.saturating_duration_since(begun));
         if idle {
-            leg.since = begun;
+            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
+            leg.since = now;
         }
         if leg.flight == Flight::Idle {
             leg.flight = Flight::Sent;
@@ -372,7 +381,7 @@ impl Session {
             };
             ear.dropped(dropped);
         }
-        self.went(request, len, begun);
+        self.went(request, len, now);
         // What weir answers itself may be due at once.
         self.hear();
         Ok(())

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Flight, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
@@ -54,6 +56,10 @@ impl Session {
         self.outflow.settle(&mut leg.lease.inbox);
         if !self.entry.leaves() {
             self.entry.settled().await;
+        }
+        if self.inbox.is_empty() {
+            // An idle client holds no buffer.
+            self.inbox = BytesMut::new();
         }
         leg.lease.settings = self.state.carry.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);

@@ -1,6 +1,6 @@
 //! Getting a connection: which server, and a place in its pool.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::replies::Replies;
 use super::state::Retry;
@@ -14,23 +14,19 @@ use std::sync::Arc;
 
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
-    /// the primary; the decision is changed accordingly.
+    /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
     ///
     /// # Errors
     /// Why the primary gave none. Cancel safe.
-    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<()> {
-        let begun = Instant::now();
-        let lease = match decision.route {
-            Route::Replica => match self.lease_replica().await {
-                Some(lease) => lease,
-                None => {
-                    *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
-                    self.lease_primary().await?
-                }
-            },
-            Route::Primary => self.lease_primary().await?,
+    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<Duration> {
+        let (lease, waited) = match self.lease_at_once(decision.route) {
+            Some(lease) => (lease, Duration::ZERO),
+            None => {
+                let begun = Instant::now();
+                (self.lease_in_turn(decision).await?, begun.elapsed())
+            }
         };
-        observe(&self.shared.metrics.checkout_wait_seconds, begun.elapsed());
+        observe(&self.shared.metrics.checkout_wait_seconds, waited);
         let load = match self.shared.cluster.topology().server(lease.server()) {
             Some(server) => server.load.clone(),
             None => return Err(Error::NoPrimary),
@@ -47,11 +43,34 @@ impl Session {
             batch: Batch::Closed,
             retry: Retry::Never,
             link: Link::Up,
-            since: begun,
+            since: Instant::now(),
             flight: Flight::Idle,
             load,
         }));
-        Ok(())
+        Ok(waited)
+    }
+
+    /// An idle connection to the server that is best for this route, if there is one.
+    fn lease_at_once(&mut self, route: Route) -> Option<Lease> {
+        let server = {
+            let topology = self.shared.cluster.topology();
+            match route {
+                Route::Primary => topology.writable()?.id,
+                Route::Replica => pick(&topology, self.replica, &[], rand::random(), Instant::now())?,
+            }
+        };
+        let pool = self.pool(server)?;
+        pool.try_checkout(self.state.carry.wanted())
+    }
+
+    async fn lease_in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
+        if decision.route == Route::Replica {
+            if let Some(lease) = self.lease_replica().await {
+                return Ok(lease);
+            }
+            *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
+        }
+        self.lease_primary().await
     }
 
     async fn lease_primary(&mut self) -> Result<Lease> {
