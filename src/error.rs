@@ -114,6 +114,15 @@ impl Error {
         }
     }
 
+    /// Whether a server is out of reach for now: going down, coming up, or gone. Another attempt may end otherwise.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Error::Unreachable(_) | Error::ServerLost => true,
+            Error::Refused { sqlstate, .. } => matches!(&**sqlstate, "57P01" | "57P02" | "57P03"),
+            _ => false,
+        }
+    }
+
     /// What more there is to say, beside the message.
     pub fn detail(&self) -> Option<&'static str> {
         match self {

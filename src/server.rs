@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::http::{self, Condition};
 use crate::cluster::Cluster;
-use crate::cluster::topology::{Role, ServerId};
+use crate::cluster::topology::{Health, Role, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frontend::{Arrival, admit, refuse};
@@ -23,6 +23,9 @@ use crate::users::Users;
 
 /// How long a cancel request may take on its way to a server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often those who wait for a server that is down are told so.
+const ALARM_ROUND: Duration = Duration::from_millis(500);
 
 /// How a run can fail to begin.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     watch_figures(&metrics, &shared);
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(pools.upkeep());
+    beside.spawn(raise_alarms(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -262,6 +266,28 @@ impl Events for Wires {
             tracing::warn!(server = name, %error, "cannot connect");
         }
         self.metrics.backend_connect(name, outcome);
+    }
+}
+
+/// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
+/// topology a moment earlier may have begun to wait since.
+async fn raise_alarms(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    loop {
+        let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
+        let mut round = None;
+        for server in topology.servers.iter().filter(|server| server.health == Health::Down) {
+            shared.pools.server_down(server.id);
+            shared.registry.alarm(server.id);
+            round = Some(ALARM_ROUND);
+        }
+        let ended = match round {
+            Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
+            None => changes.changed().await.is_err(),
+        };
+        if ended {
+            return;
+        }
     }
 }
 

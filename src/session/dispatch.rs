@@ -277,9 +277,8 @@ impl Session {
         if idle {
             leg.since = begun;
         }
-        if leg.flight == Flight::Idle {
-            leg.flight = Flight::Sent;
-            leg.load.begin();
+        if leg.flight.is_none() {
+            leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
         let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
         let plan = Hold {

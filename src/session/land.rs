@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::replies::{Flow, Rerun};
-use super::{Batch, Detour, Flight, Leg, Link, Phase, Session};
+use super::{Batch, Detour, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
@@ -32,9 +32,7 @@ impl Session {
             return self.run_again().await;
         }
         let took = leg.since.elapsed();
-        if leg.flight == Flight::Sent {
-            leg.flight = Flight::Idle;
-            leg.load.end(took);
+        if leg.flight.take().is_some() {
             self.count(took);
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
@@ -70,9 +68,7 @@ impl Session {
         }
         self.outflow.release();
         leg.replies.rerun = Rerun::No;
-        if leg.flight == Flight::Sent {
-            leg.load.end(leg.since.elapsed());
-        }
+        leg.flight = None;
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.unread(cause);

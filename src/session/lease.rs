@@ -1,16 +1,19 @@
 //! Getting a connection: which server, and a place in its pool.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Flight, Leg, Link, Session};
+use super::{Batch, Leg, Link, Session};
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::observe;
 use std::sync::Arc;
+
+/// Time between two attempts to reach a primary that the probes take to be well.
+const RECONNECT: Duration = Duration::from_millis(200);
 
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
@@ -48,23 +51,33 @@ impl Session {
             retry: Retry::Never,
             link: Link::Up,
             since: begun,
-            flight: Flight::Idle,
+            flight: None,
             load,
         }));
         Ok(())
     }
 
+    /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
+    /// as one that is known to be missing.
     async fn lease_primary(&mut self) -> Result<Lease> {
-        let writable = self.shared.cluster.topology().writable().map(|server| server.id);
-        let server = match writable {
-            Some(server) => server,
-            None => {
-                let deadline = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
-                self.shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?
+        let shared = self.shared.clone();
+        let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
+        loop {
+            let mut changes = shared.cluster.changes();
+            let writable = shared.cluster.topology().writable().map(|server| server.id);
+            let server = match writable {
+                Some(server) => server,
+                None => shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?,
+            };
+            let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+            let outcome = pool.checkout(self.state.carry.wanted()).await;
+            match &outcome {
+                Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
+                _ => return outcome,
             }
-        };
-        let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-        pool.checkout(self.state.carry.wanted()).await
+            // Whether there is a change or not, there is another attempt.
+            let _ = tokio::time::timeout(RECONNECT, changes.changed()).await;
+        }
     }
 
     /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;

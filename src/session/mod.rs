@@ -42,6 +42,7 @@ mod welcome;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -135,16 +136,29 @@ struct Leg {
     link: Link,
     /// When the oldest request in flight was sent.
     since: Instant,
-    flight: Flight,
+    /// The requests in flight, as one, for the server's load figures.
+    flight: Option<Flight>,
     /// The server's load figures.
     load: Arc<Load>,
 }
 
-/// Whether a request is under way, for the server's load figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flight {
-    Idle,
-    Sent,
+/// A request under way counts in the server's load figures until this is dropped, however the session ends.
+struct Flight {
+    load: Arc<Load>,
+    since: Instant,
+}
+
+impl Flight {
+    fn begin(load: &Arc<Load>, since: Instant) -> Self {
+        load.begin();
+        Self { load: load.clone(), since }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.load.end(self.since.elapsed());
+    }
 }
 
 /// Whether the server waits for the rest of a batch.
@@ -178,6 +192,7 @@ impl Session {
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
     pub async fn run_until(&mut self, mut drain: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
+        std::future::poll_fn(|cx| Poll::Ready(self.entry.wakes(cx.waker()))).await;
         loop {
             self.land().await?;
             if self.is_idle() {

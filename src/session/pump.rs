@@ -72,6 +72,9 @@ impl Session {
 
     /// Writes to the server and reads from it, once.
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Moved {
+        if self.entry.take_alarm() {
+            self.give_up();
+        }
         let Some(leg) = &mut self.leg else { return Moved::Nothing };
         if leg.link != Link::Up {
             return Moved::Something;

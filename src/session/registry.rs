@@ -4,14 +4,16 @@
 //! way the session does not give that connection back, so it can never hit the next one who gets it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use bytes::Bytes;
 use rand::RngCore;
 use tokio::sync::Notify;
 
 use crate::backend::Key;
+use crate::cluster::topology::ServerId;
 use crate::wire::startup::CancelKey;
 
 /// Where a session's request runs.
@@ -20,6 +22,8 @@ struct Running {
     key: Option<Arc<Key>>,
     /// Cancel requests on their way to it.
     cancels: usize,
+    /// Wakes the session's task.
+    waker: Option<Waker>,
 }
 
 /// One session, as others see it.
@@ -28,6 +32,8 @@ pub struct Entry {
     key: CancelKey,
     running: Mutex<Running>,
     settled: Notify,
+    /// The server that the session waits for was found to be down.
+    alarmed: AtomicBool,
 }
 
 impl Entry {
@@ -43,6 +49,25 @@ impl Entry {
     /// The session's requests run there from now on.
     pub fn runs_on(&self, key: Arc<Key>) {
         self.lock().key = Some(key);
+    }
+
+    /// What wakes the session's task from now on.
+    pub fn wakes(&self, waker: &Waker) {
+        self.lock().waker = Some(waker.clone());
+    }
+
+    /// Whether there was an alarm since this was last asked. It may be about a server that the session has left.
+    pub fn take_alarm(&self) -> bool {
+        self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Wakes the session if its request runs on this server.
+    fn alarm(&self, server: ServerId) {
+        let running = self.lock();
+        if running.key.as_ref().is_some_and(|key| key.server == server) {
+            self.alarmed.store(true, Ordering::Release);
+            running.waker.iter().for_each(Waker::wake_by_ref);
+        }
     }
 
     /// The session is about to give its connection back. True when it may do so at once.
@@ -117,10 +142,15 @@ impl Registry {
                 continue;
             }
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
-            let entry = Arc::new(Entry { key, running: Mutex::default(), settled: Notify::new() });
+            let entry = Arc::new(Entry { key, running: Mutex::default(), settled: Notify::new(), alarmed: AtomicBool::new(false) });
             entries.insert(pid, entry.clone());
             return entry;
         }
+    }
+
+    /// A server is down: sessions whose request runs there see whether it can run elsewhere.
+    pub fn alarm(&self, server: ServerId) {
+        self.lock().values().for_each(|entry| entry.alarm(server));
     }
 
     /// The session is over.
@@ -148,7 +178,6 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::topology::ServerId;
 
     #[test]
     fn a_cancel_reaches_only_what_runs_and_holds_it() {
@@ -164,5 +193,19 @@ mod tests {
         assert!(entry.leaves());
         registry.leave(&entry);
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn an_alarm_is_for_those_who_wait_for_that_server() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        registry.alarm(ServerId(0));
+        assert!(!entry.take_alarm(), "nothing runs");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        registry.alarm(ServerId(1));
+        assert!(!entry.take_alarm());
+        registry.alarm(ServerId(0));
+        assert!(entry.take_alarm());
+        assert!(!entry.take_alarm(), "it was taken");
     }
 }
