@@ -16,7 +16,7 @@ use crate::frontend::{Arrival, admit, refuse};
 use crate::net::{Listener, Stream};
 use crate::pool::{Events, Pools};
 use crate::router::{Reason, Route};
-use crate::session::{Newcomer, Session, Shared};
+use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
 use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
 use crate::users::Users;
@@ -200,7 +200,7 @@ async fn log_in(
         }
     };
     let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
-    match Session::begin(door.shared.clone(), Newcomer { admission, listener }).await {
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
         Ok(session) => {
             tracing::info!(%peer, %user, database, "client connected");
             Some(session)
@@ -230,9 +230,11 @@ async fn turn_away(door: &Door, stream: Stream) {
 /// Passes a cancel request on to the connection that runs the session's request now.
 async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
     let cancels = &shared.metrics.cancels;
-    let Some(aim) = shared.registry.aim(key) else {
-        cancels.idle.inc();
-        return;
+    let aim = match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => aim,
+        Cancel::Waited => return cancels.waiting.inc(),
+        Cancel::Idle => return cancels.idle.inc(),
+        Cancel::Unknown => return cancels.unknown.inc(),
     };
     let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
     let Some(server_key) = &aim.key.cancel else { return };

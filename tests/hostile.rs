@@ -101,12 +101,12 @@ fn broken_messages_end_the_session_and_nothing_else() -> Result<()> {
         b"Q\0\0\0\0",
         b"?\0\0\0\x04",
         b"\0\0\0\0\0\0\0\0",
-        b"S\0\0\x10\0",
+        b"S\0\0\x40\0",
         b"p\0\0\0\x05\0",
     ] {
         let mut client = weir.connect()?;
         client.send_bytes(bytes)?;
-        let heard = client.until_ready()?;
+        let heard = client.until_ready().unwrap_or_else(|failure| panic!("{bytes:?}: {failure}"));
         let error = heard[0].error().unwrap();
         assert_eq!((error.severity(), error.sqlstate()), ("FATAL", "08P01"), "{bytes:?}");
         assert!(client.is_closed_within(PATIENCE)?);
@@ -133,14 +133,16 @@ fn broken_bodies_are_answered_as_the_server_answers_them() -> Result<()> {
         front::message(b'Q', b"SELECT 1"),
         front::message(b'H', b"superfluous"),
     ] {
-        let codes = |client: &mut Client| -> Result<Vec<String>> {
-            let heard = client.ask(&[frame.clone(), front::sync()])?;
+        let codes = |who: &str, client: &mut Client| -> Vec<String> {
+            let words = String::from_utf8_lossy(&frame);
+            let mut heard = client.ask(&[frame.clone(), front::sync()]).unwrap_or_else(|e| panic!("{who} {words:?}: {e}"));
             if frame[0] == b'Q' {
-                client.until_ready()?;
+                heard.extend(client.until_ready().unwrap_or_else(|e| panic!("{who} {words:?}: {e}")));
             }
-            Ok(heard.iter().map(|m| m.error().map_or(m.to_string(), |e| format!("{} {}", e.severity(), e.sqlstate()))).collect())
+            heard.iter().map(|m| m.error().map_or(m.to_string(), |e| format!("{} {}", e.severity(), e.sqlstate()))).collect()
         };
-        assert_eq!(codes(&mut through)?, codes(&mut direct)?, "{:?}", String::from_utf8_lossy(&frame));
+        let expected = codes("PostgreSQL", &mut direct);
+        assert_eq!(codes("weir", &mut through), expected, "{:?}", String::from_utf8_lossy(&frame));
     }
     through.query("SELECT 1")?;
     Ok(())
@@ -370,7 +372,6 @@ fn a_server_that_lies_loses_its_connection() -> Result<()> {
         // Answers to questions that nobody asked.
         [&b"1\0\0\0\x04"[..], ready].concat(),
         [&ready[..], ready].concat(),
-        b"G\0\0\0\x07\0\0\0".to_vec(),
         b"R\0\0\0\x08\0\0\0\0".to_vec(),
         vec![0; 64],
     ] {

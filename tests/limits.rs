@@ -123,7 +123,7 @@ fn limits_hold_over_all_pools() -> Result<()> {
     let cluster = Cluster::shared();
     let server = format!("[[servers]]\nhost = \"127.0.0.1\"\nport = {}\nconnections = 2", cluster.port(0));
     let on_server = WeirSetup::in_front_of(cluster, []).append(&server);
-    let in_total = primary_only().set("pool", "total", "2");
+    let in_total = primary_only().set("pool", "size", "2").set("pool", "total", "2");
     for setup in [in_total, on_server] {
         let weir = setup.start(WEIR)?;
         let as_user = |user: &str| {
@@ -170,7 +170,8 @@ fn one_client_too_many_is_told_so() -> Result<()> {
     second.send(&[front::query("SELECT pg_sleep(60)")])?;
     assert!(second.read_within(Duration::from_millis(100))?.is_none());
     second.cancel()?;
-    assert_eq!(second.until_ready()?[0].error().map(|e| e.sqlstate().to_owned()).as_deref(), Some("57014"));
+    let heard = second.until_ready()?;
+    assert_eq!(heard.iter().find_map(Message::error).unwrap().sqlstate(), "57014");
     first.close()?;
     wait_for("the place that came free", PATIENCE, || weir.connect().map(Some))?;
     Ok(())
@@ -280,6 +281,57 @@ fn large_values_pass_in_little_memory() -> Result<()> {
         Ok(())
     })?;
     assert!(most < MEMORY_KB, "{most} KiB");
+    Ok(())
+}
+
+/// Errors and notices may quote what is wrong at any length, from either kind of server, and the stream goes on.
+#[test]
+fn long_errors_and_notices_pass() -> Result<()> {
+    let cluster = Cluster::shared();
+    let weir = WeirSetup::in_front_of(cluster, 0..3).start(WEIR)?;
+    let (mut through, mut direct) = (weir.connect()?, cluster.connect(0)?);
+    for length in [30_000, 70_000, 300_000, 5_000_000] {
+        let value = vec![b'x'; length];
+        let batch = vec![
+            front::parse("", "SELECT $1::int", &[25]),
+            front::bind("", "", &[Some(&value)]),
+            front::execute("", 0),
+            front::sync(),
+        ];
+        let notice = format!("DO $$ BEGIN RAISE NOTICE '%', repeat('n', {length}); END $$");
+        for frames in [
+            vec![front::query(format!("SELECT repeat('x', {length})::int"))],
+            vec![front::query(format!("/* weir: primary */ SELECT repeat('x', {length})::int"))],
+            vec![front::query(notice)],
+            batch,
+            // The end of the batch comes after a message that is too long to be kept with it.
+            vec![front::query("SELECT 'in step'")],
+        ] {
+            let heard = through.ask(&frames)?;
+            let expected = direct.ask(&frames)?;
+            assert_eq!(heard.len(), expected.len(), "{length}");
+            assert!(heard == expected, "{length}: the messages differ");
+        }
+    }
+    Ok(())
+}
+
+/// A prepared statement's batch whose answer is held back, and which grows beyond what can be kept.
+#[test]
+fn a_batch_may_grow_beyond_what_is_held_back() -> Result<()> {
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.ask(&[front::parse("length", "SELECT length($1)", &[25]), front::sync()])?;
+    client.ask(&[front::parse("now", "/* weir: primary */ SELECT length($1)", &[25]), front::sync()])?;
+    for statement in ["length", "now"] {
+        for length in [1_000, 100_000, 1_000_000] {
+            let small = [front::bind("", statement, &[Some(b"abc")]), front::execute("", 0)].concat();
+            let large = [front::bind("", statement, &[Some(&vec![b'x'; length])]), front::execute("", 0)].concat();
+            let heard = client.ask(&[small.clone(), large, small, front::sync()])?;
+            let rows: Vec<_> = heard.iter().flat_map(Message::text_row).flatten().collect();
+            assert_eq!(rows, ["3", &length.to_string(), "3"], "{statement} {length}");
+        }
+    }
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use crate::session::replies::Watcher;
 use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
-use crate::wire::{TxStatus, header};
+use crate::wire::{HEADER, TxStatus, header};
 
 /// A request that is about to be routed. Its bytes are at the front of the client's buffer.
 struct Request {
@@ -136,7 +136,8 @@ impl Session {
         let len = match cut {
             Cut::Single { len } => {
                 if self.inbox.first() == Some(&client::QUERY) {
-                    items.push(self.classified(5..len - 1, Parsed::Here));
+                    // Without its last byte, which should be the zero; there may not even be that.
+                    items.push(self.classified(HEADER..(len - 1).max(HEADER), Parsed::Here));
                 }
                 len
             }
@@ -236,7 +237,7 @@ impl Session {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. });
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
         if whole || decision.route == Route::Primary || transaction != Transaction::None {
             return decision;
         }
@@ -249,6 +250,10 @@ impl Session {
             return Place::Later;
         }
         let idle = leg.replies.ledger.is_empty();
+        if leg.batch == Batch::Open && (leg.route == decision.route || leg.route == Route::Primary) {
+            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
+            return Place::Here;
+        }
         if leg.route == decision.route {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
@@ -379,7 +384,15 @@ fn hold(
 ) {
     if !plan.idle {
         // What joins a flight is kept with it or, where nothing is held, not at all.
-        if outflow.is_holding() {
+        if !outflow.is_holding() {
+            return;
+        }
+        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            outflow.release();
+            state.retained.clear();
+            leg.retry = Retry::Never;
+        } else {
             state.retained.keep(bytes, request.ends());
         }
         return;

@@ -24,7 +24,7 @@ impl Session {
     pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<()> {
         let begun = Instant::now();
         let lease = match decision.route {
-            Route::Replica => match self.lease_replica().await {
+            Route::Replica => match self.lease_replica().await? {
                 Some(lease) => lease,
                 None => {
                     *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
@@ -67,10 +67,16 @@ impl Session {
             let writable = shared.cluster.topology().writable().map(|server| server.id);
             let server = match writable {
                 Some(server) => server,
-                None => shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?,
+                None => {
+                    let found = async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
+                    self.entry.queue(found).await?
+                }
             };
             let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-            let outcome = pool.checkout(self.state.carry.wanted()).await;
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+                return Ok(lease);
+            }
+            let outcome = self.entry.queue(pool.checkout(self.state.carry.wanted())).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
@@ -82,26 +88,31 @@ impl Session {
 
     /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;
     /// else the first that comes free. A replica that refuses or cannot be reached is left out.
-    async fn lease_replica(&mut self) -> Option<Lease> {
+    ///
+    /// # Errors
+    /// The client cancelled.
+    async fn lease_replica(&mut self) -> Result<Option<Lease>> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
-            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now())?;
-            let pool = self.pool(picked)?;
+            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now());
+            let Some(picked) = picked else { return Ok(None) };
+            let Some(pool) = self.pool(picked) else { return Ok(None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
-                return Some(lease);
+                return Ok(Some(lease));
             }
             if !pool.can_grow() {
                 let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
                 for other in others.map(|server| server.id) {
                     let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
                     if free.is_some() {
-                        return free;
+                        return Ok(free);
                     }
                 }
             }
-            match pool.checkout(self.state.carry.wanted()).await {
-                Ok(lease) => return Some(lease),
+            match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => {
                     tracing::debug!(server = picked.0, %error, "no connection to a replica");
                     excluded.push(picked);

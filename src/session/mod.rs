@@ -58,7 +58,7 @@ use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
 use cutter::{Cut, Cutter};
 use outflow::Outflow;
-pub use registry::{Aim, Entry, Registry};
+pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::Replies;
 pub use shared::Shared;
 use state::{Retry, State};
