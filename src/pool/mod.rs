@@ -127,6 +127,13 @@ impl Pools {
         self.addresses.get(usize::from(server.0)).cloned()
     }
 
+    /// A server is down: those who wait for a connection to it are told so instead of waiting their time out.
+    pub fn server_down(&self, server: ServerId) {
+        for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
+            pool.turn_away();
+        }
+    }
+
     /// Closes the idle connections of a server, so that it can shut down or change its role without them.
     pub fn close_idle(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {

@@ -296,6 +296,15 @@ impl Pool {
         self.grow();
     }
 
+    /// Tells all who wait that the server cannot be reached.
+    pub(super) fn turn_away(&self) {
+        let waiters = std::mem::take(&mut self.lock().waiters);
+        for waiter in waiters {
+            // One that has gone has no use for the error.
+            let _ = waiter.send(Err(Error::Unreachable(std::io::ErrorKind::NotConnected.into())));
+        }
+    }
+
     /// Closes every idle connection.
     pub fn close_idle(&self) {
         let idle = std::mem::take(&mut self.lock().idle);

@@ -148,7 +148,8 @@ impl Session {
         let len = match cut {
             Cut::Single { len } => {
                 if self.inbox.first() == Some(&client::QUERY) {
-                    items.push(self.classified(5..len - 1, Parsed::Here));
+                    // Without its last byte, which should be the zero; there may not even be that.
+                    items.push(self.classified(HEADER..(len - 1).max(HEADER), Parsed::Here));
                 }
                 len
             }
@@ -247,7 +248,7 @@ impl Session {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. });
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
         if whole || decision.route == Route::Primary || transaction != Transaction::None {
             return decision;
         }
@@ -260,6 +261,10 @@ impl Session {
             return Place::Later;
         }
         let idle = leg.replies.ledger.is_empty();
+        if leg.batch == Batch::Open && (leg.route == decision.route || leg.route == Route::Primary) {
+            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
+            return Place::Here;
+        }
         if leg.route == decision.route {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
@@ -334,9 +339,8 @@ impl Session {
             // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
             leg.since = now;
         }
-        if leg.flight == Flight::Idle {
-            leg.flight = Flight::Sent;
-            leg.load.begin();
+        if leg.flight.is_none() {
+            leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
         let len = request.len.min(self.inbox.len());
         let bytes = &self.inbox[..len];
@@ -439,7 +443,15 @@ fn hold(
 ) {
     if !plan.idle {
         // What joins a flight is kept with it or, where nothing is held, not at all.
-        if outflow.is_holding() {
+        if !outflow.is_holding() {
+            return;
+        }
+        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            outflow.release();
+            state.retained.clear();
+            leg.retry = Retry::Never;
+        } else {
             state.retained.keep(bytes, request.ends());
         }
         return;
