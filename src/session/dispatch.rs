@@ -345,9 +345,12 @@ impl Session {
         let len = request.len.min(self.inbox.len());
         let bytes = &self.inbox[..len];
         let plan = Hold {
-            idle,
+            joins: match (idle, &self.detour) {
+                (false, _) => Joins::Flight,
+                (true, None) => Joins::Nothing,
+                (true, Some(_)) => Joins::Detour,
+            },
             expected: self.expected,
-            detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
         hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
@@ -441,7 +444,7 @@ fn hold(
     bytes: &[u8],
     plan: &Hold,
 ) {
-    if !plan.idle {
+    if plan.joins == Joins::Flight {
         // What joins a flight is kept with it or, where nothing is held, not at all.
         if !outflow.is_holding() {
             return;
@@ -460,7 +463,7 @@ fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
     leg.retry = match leg.route {
-        _ if !fits || !outside || plan.detour => Retry::Never,
+        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
         Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
@@ -476,10 +479,21 @@ fn hold(
 
 /// What decides whether an answer is held back.
 struct Hold {
-    idle: bool,
+    joins: Joins,
     expected: TxStatus,
-    detour: bool,
+    /// Most bytes that are kept.
     limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Detour,
 }
 
 impl Request {

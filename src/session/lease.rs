@@ -87,7 +87,8 @@ impl Session {
             let server = match writable {
                 Some(server) => server,
                 None => {
-                    let found = async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
+                    let found =
+                        async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
                     self.entry.queue(found).await?
                 }
             };
@@ -122,11 +123,10 @@ impl Session {
             }
             if !pool.can_grow() {
                 let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
-                for other in others.map(|server| server.id) {
-                    let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
-                    if free.is_some() {
-                        return Ok(free);
-                    }
+                let wanted = self.state.carry.wanted().clone();
+                let free = others.map(|s| s.id).find_map(|other| self.pool(other)?.try_checkout(&wanted));
+                if free.is_some() {
+                    return Ok(free);
                 }
             }
             match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {

@@ -197,7 +197,11 @@ impl Session {
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
     pub async fn run(&mut self) -> Result<()> {
         // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
-        poll_fn(|cx| Poll::Ready(self.entry.wakes(cx.waker()))).await;
+        poll_fn(|cx| {
+            self.entry.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         let shared = self.shared.clone();
         let drain = shared.drain.notified();
         tokio::pin!(drain);

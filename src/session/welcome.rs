@@ -42,10 +42,13 @@ const MOST: usize = 1024;
 /// Database and user towards the servers, and startup settings.
 type WelcomeKey = (Arc<str>, Arc<str>, Settings);
 
+/// When it was found out, and what it is.
+type Told = (Instant, Arc<Vec<Parameter>>);
+
 /// What clients with the same database, user and startup settings are told.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<WelcomeKey, (Instant, Arc<Vec<Parameter>>)>>,
+    known: Mutex<HashMap<WelcomeKey, Told>>,
 }
 
 impl Welcomes {
