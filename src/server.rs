@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::http::{self, Condition};
@@ -49,14 +49,6 @@ struct Door {
     shared: Arc<Shared>,
     users: Users,
     permits: Arc<Semaphore>,
-    draining: watch::Receiver<Phase>,
-}
-
-/// A run's phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Draining,
 }
 
 /// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout.
@@ -90,9 +82,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
         });
     }
     cluster.first_look().await;
-    let (phase, draining) = watch::channel(Phase::Running);
     let permits = Arc::new(Semaphore::new(config.clients.limit));
-    let door = Arc::new(Door { shared, users, permits: permits.clone(), draining });
+    let door = Arc::new(Door { shared, users, permits: permits.clone() });
     let mut accepting = tokio::task::JoinSet::new();
     for (listener, target) in listeners {
         accepting.spawn(accept(door.clone(), listener, target));
@@ -101,8 +92,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     stop.await;
     tracing::info!(clients = door.shared.registry.len(), "draining");
     accepting.abort_all();
-    // Nobody is left to hear it when there are no sessions.
-    let _ = phase.send(Phase::Draining);
+    door.shared.begin_drain();
     let deadline = Instant::now() + config.clients.drain_timeout;
     let all = u32::try_from(config.clients.limit).unwrap_or(u32::MAX);
     if timeout_at(deadline, permits.acquire_many(all)).await.is_err() {
@@ -149,7 +139,7 @@ async fn serve(
     // The login's state is large and short-lived: on the heap it does not weigh on the client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
-    let outcome = attend(&mut session, door.draining.clone()).await;
+    let outcome = session.run().await;
     metrics.clients.dec();
     session.leave();
     if let Err(error) = outcome {
@@ -158,16 +148,6 @@ async fn serve(
         }
     }
     drop(permit);
-}
-
-/// Runs a session until it ends, or until a drain finds it between two requests.
-async fn attend(session: &mut Session, mut draining: watch::Receiver<Phase>) -> Result<()> {
-    let drain = async {
-        // The sender lives as long as the run: an error means that the run is over as well.
-        let _ = draining.wait_for(|phase| *phase == Phase::Draining).await;
-    };
-    tokio::pin!(drain);
-    session.run_until(drain).await
 }
 
 async fn farewell(session: Session, error: &Error) {

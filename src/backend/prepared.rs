@@ -1,8 +1,9 @@
 //! Which prepared statements one backend connection holds, under weir's own names.
 //!
 //! A statement is prepared under a name that is never used again on any connection (`weir_<id>_<stamp>`), so a lost
-//! `Close` can never turn into "already exists". A statement prepared before a change that it may depend on (DDL, an
-//! error that says its plan is stale) is not used any more: the caller says how new it must be.
+//! `Close` can never turn into "already exists". Preparations from before and after a change of definitions (DDL, an
+//! error that says a plan is stale) are told apart by their epoch, and may stand side by side: a client that knows the
+//! old result needs the old one, so that the server itself can refuse it.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -16,6 +17,15 @@ pub struct StatementId(pub u64);
 /// A point in the order of all preparations and of all changes that make preparations stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp(pub u64);
+
+/// A statement as definitions were at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Preparation {
+    /// Which statement.
+    pub id: StatementId,
+    /// The last change of definitions before it was parsed.
+    pub epoch: Stamp,
+}
 
 /// A statement's name on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +54,7 @@ impl ServerName {
 /// The prepared statements of one backend connection, least recently used first to go.
 #[derive(Debug)]
 pub struct Prepared {
-    known: LruCache<StatementId, Stamp>,
+    known: LruCache<Preparation, Stamp>,
     /// Names that the server still holds and nobody will use: closed in front of the next Parse.
     retired: Vec<ServerName>,
 }
@@ -56,24 +66,24 @@ impl Prepared {
         Self { known: LruCache::new(limit), retired: Vec::new() }
     }
 
-    /// The name under which the server holds the statement, if it was prepared at `not_before` or later.
-    pub fn name(&mut self, id: StatementId, not_before: Stamp) -> Option<ServerName> {
-        let stamp = *self.known.get(&id)?;
-        (stamp >= not_before).then(|| ServerName::new(id, stamp))
+    /// The name under which the server holds it.
+    pub fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
+        let stamp = *self.known.get(&preparation)?;
+        Some(ServerName::new(preparation.id, stamp))
     }
 
-    /// The statement is being prepared under this stamp; an older preparation and an evicted one are retired.
-    pub fn add(&mut self, id: StatementId, stamp: Stamp) -> ServerName {
-        if let Some((old_id, old_stamp)) = self.known.push(id, stamp) {
-            self.retired.push(ServerName::new(old_id, old_stamp));
+    /// It is being prepared under this stamp; the one that is evicted for it is retired.
+    pub fn add(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
+        if let Some((old, old_stamp)) = self.known.push(preparation, stamp) {
+            self.retired.push(ServerName::new(old.id, old_stamp));
         }
-        ServerName::new(id, stamp)
+        ServerName::new(preparation.id, stamp)
     }
 
     /// The preparation failed, or the server skipped it.
-    pub fn forget(&mut self, id: StatementId, stamp: Stamp) {
-        if self.known.peek(&id) == Some(&stamp) {
-            self.known.pop(&id);
+    pub fn forget(&mut self, preparation: Preparation, stamp: Stamp) {
+        if self.known.peek(&preparation) == Some(&stamp) {
+            self.known.pop(&preparation);
         }
     }
 
@@ -98,30 +108,36 @@ impl Prepared {
 mod tests {
     use super::*;
 
+    fn preparation(id: u64, epoch: u64) -> Preparation {
+        Preparation { id: StatementId(id), epoch: Stamp(epoch) }
+    }
+
     #[test]
     fn the_least_recently_used_goes_first() {
         let mut prepared = Prepared::new(2);
-        let (a, b, c) = (StatementId(1), StatementId(2), StatementId(3));
+        let (a, b, c) = (preparation(1, 0), preparation(2, 0), preparation(3, 0));
         prepared.add(a, Stamp(1));
         prepared.add(b, Stamp(2));
-        assert!(prepared.name(a, Stamp(0)).is_some());
+        assert!(prepared.name(a).is_some());
         prepared.add(c, Stamp(3));
-        assert_eq!(prepared.name(b, Stamp(0)), None);
-        assert_eq!(prepared.next_retired(), Some(ServerName::new(b, Stamp(2))));
+        assert_eq!(prepared.name(b), None);
+        assert_eq!(prepared.next_retired(), Some(ServerName::new(b.id, Stamp(2))));
         assert_eq!(prepared.next_retired(), None);
     }
 
     #[test]
-    fn a_stale_statement_is_not_used_and_its_name_never_again() {
-        let mut prepared = Prepared::new(2);
-        let a = StatementId(0xabc);
-        let first = prepared.add(a, Stamp(1));
+    fn epochs_stand_side_by_side_and_no_name_comes_twice() {
+        let mut prepared = Prepared::new(4);
+        let (old, new) = (preparation(0xabc, 0), preparation(0xabc, 7));
+        let first = prepared.add(old, Stamp(1));
         assert_eq!(first.as_bytes(), b"weir_abc_1");
-        assert_eq!(prepared.name(a, Stamp(2)), None);
-        let second = prepared.add(a, Stamp(3));
+        assert_eq!(prepared.name(new), None);
+        let second = prepared.add(new, Stamp(8));
         assert_ne!(first, second);
-        assert_eq!(prepared.next_retired(), Some(first));
-        prepared.forget(a, Stamp(1));
-        assert_eq!(prepared.name(a, Stamp(2)), Some(second), "an older failure changes nothing");
+        assert_eq!((prepared.name(old), prepared.name(new)), (Some(first), Some(second)));
+        prepared.forget(new, Stamp(1));
+        assert_eq!(prepared.name(new), Some(second), "an older failure changes nothing");
+        prepared.forget(new, Stamp(8));
+        assert_eq!(prepared.name(new), None);
     }
 }

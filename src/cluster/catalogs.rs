@@ -276,7 +276,7 @@ mod tests {
         let catalogs = Catalogs::new(Arc::new(Monitor::new(Topology::default())), &[], RETRY);
         let database: Arc<str> = "app".into();
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        let wanted = Wanted { generation: 0, changed: Arc::default(), task };
+        let wanted = Wanted { generation: 0, missed: None, changed: Arc::default(), task };
         catalogs.lock().insert(database.clone(), wanted);
         (catalogs, database)
     }

@@ -100,3 +100,56 @@ fn kind(kind: &Kind) -> String {
         Kind::Cursor => "cursor".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::router::{FunctionLists, Learned, Replicas, Transaction};
+    use crate::sql::{Classifier, Modes, StandardConformingStrings};
+
+    fn explained(sql: &str) -> String {
+        let (learned, functions) = (Learned::new(1, Duration::ZERO), FunctionLists::default());
+        let world = World {
+            replicas: Replicas::Usable,
+            catalog: None,
+            learned: &learned,
+            rules: &[],
+            functions: &functions,
+            now: Instant::now(),
+        };
+        let session = SessionView {
+            transaction: Transaction::None,
+            pin: None,
+            target: None,
+            user: "",
+            database: "",
+            application_name: "",
+            defaults: Modes::default(),
+        };
+        let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
+        let text = explain(&verdict, sql.as_bytes(), &session, &world);
+        // The shape is another one in each run.
+        text.lines().filter(|l| !l.starts_with("shape")).map(|l| format!("{l}\n")).collect()
+    }
+
+    #[test]
+    fn it_says_what_was_understood() {
+        let expected = "route         primary\n\
+                        reason        unknown_function\n\
+                        hint          max_staleness=500ms\n\
+                        statement 1   read\n\
+                        \x20 reads       u, s.t\n\
+                        \x20 function    f (not asked: no catalog)\n";
+        assert_eq!(explained("/* weir: max_staleness=500ms */ SELECT f(1) FROM s.t, u"), expected);
+        let expected = "route         primary\n\
+                        reason        multi_statement\n\
+                        statement 1   sets\n\
+                        \x20 sets        work_mem = '1MB' (until the transaction ends)\n\
+                        statement 2   primary only: temporary\n\
+                        \x20 pins        temporary\n";
+        assert_eq!(explained("SET LOCAL work_mem = '1MB'; CREATE TEMP TABLE t (a int)"), expected);
+        assert_eq!(explained(""), "route         replica\nreason        empty\n");
+    }
+}

@@ -35,9 +35,8 @@ impl Learned {
             until.retain(|_, end| *end > now);
         }
         if until.len() >= self.capacity && !until.contains_key(&skeleton) {
-            if let Some(oldest) = until.iter().min_by_key(|(_, end)| **end).map(|(id, _)| *id) {
-                until.remove(&oldest);
-            }
+            let oldest = until.iter().min_by_key(|(_, end)| **end).map(|(id, _)| *id);
+            oldest.and_then(|id| until.remove(&id));
         }
         until.insert(skeleton, now + self.ttl);
         self.count.store(until.len(), Ordering::Release);

@@ -266,9 +266,6 @@ fn need(verdict: &Verdict, session: &SessionView<'_>, world: &World<'_>) -> Need
     };
     match need {
         Need::Anywhere(Reason::Empty) => need,
-        Need::Anywhere(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
-            Need::Primary(Reason::Serializable)
-        }
         Need::Anywhere(_) if world.learned.knows(verdict.skeleton, world.now) => {
             Need::Doubtful(Reason::Learned)
         }
@@ -292,6 +289,10 @@ fn several(statements: &[Statement], session: &SessionView<'_>, world: &World<'_
 
 fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &World<'_>) -> Need {
     match &statement.kind {
+        // Outside a transaction it is one by itself, with the session's default isolation.
+        Kind::Read | Kind::Show(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
+            Need::Primary(Reason::Serializable)
+        }
         Kind::Read | Kind::Show(_) => functions(statement, world),
         Kind::Primary(why) => Need::Primary((*why).into()),
         Kind::Begin(modes) => begin(*modes, session),
@@ -339,4 +340,247 @@ fn functions(statement: &Statement, world: &World<'_>) -> Need {
         }
     }
     need
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sql::{Classifier, StandardConformingStrings};
+
+    /// A world with one function of each kind, and a session without any wishes.
+    struct Scene {
+        classifier: Classifier,
+        catalog: Catalog,
+        learned: Learned,
+        rules: Vec<Rule>,
+        functions: FunctionLists,
+        replicas: Replicas,
+        session: SessionView<'static>,
+        now: Instant,
+    }
+
+    fn scene() -> Scene {
+        let mut catalog = Catalog::default();
+        catalog.functions.insert(qualified("reads"), Volatility::ReadOnly);
+        catalog.functions.insert(qualified("s.reads"), Volatility::ReadOnly);
+        catalog.functions.insert(qualified("writes"), Volatility::Volatile);
+        Scene {
+            classifier: Classifier::new(100),
+            catalog,
+            learned: Learned::new(10, Duration::from_secs(60)),
+            rules: Vec::new(),
+            functions: FunctionLists::default(),
+            replicas: Replicas::Usable,
+            session: SessionView {
+                transaction: Transaction::None,
+                pin: None,
+                target: None,
+                user: "app",
+                database: "shop",
+                application_name: "web",
+                defaults: Modes::default(),
+            },
+            now: Instant::now(),
+        }
+    }
+
+    impl Scene {
+        fn world(&self) -> World<'_> {
+            World {
+                replicas: self.replicas,
+                catalog: Some(&self.catalog),
+                learned: &self.learned,
+                rules: &self.rules,
+                functions: &self.functions,
+                now: self.now,
+            }
+        }
+
+        fn verdict(&self, sql: &str) -> std::sync::Arc<Verdict> {
+            self.classifier.classify(sql.as_bytes(), StandardConformingStrings::On)
+        }
+
+        fn decide(&self, sql: &str) -> Decision {
+            route(&self.verdict(sql), sql.as_bytes(), &self.session, &self.world())
+        }
+
+        fn fix(&mut self, target: Target, source: TargetSource) {
+            self.session.target = Some(FixedTarget { target, source });
+        }
+    }
+
+    fn primary(reason: Reason) -> Decision {
+        Decision { route: Route::Primary, reason }
+    }
+
+    fn replica(reason: Reason) -> Decision {
+        Decision { route: Route::Replica, reason }
+    }
+
+    #[test]
+    fn a_transaction_stays_where_it_began() {
+        let mut scene = scene();
+        for route in [Route::Primary, Route::Replica] {
+            for transaction in [Transaction::Open(route), Transaction::Failed(route)] {
+                scene.session.transaction = transaction;
+                for sql in
+                    ["SELECT 1", "INSERT INTO t VALUES (1)", "COMMIT", "/* weir: primary */ SELECT 1", ""]
+                {
+                    assert_eq!(scene.decide(sql), Decision { route, reason: Reason::InTransaction });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pinned_session_stays_on_the_primary() {
+        let mut scene = scene();
+        scene.session.pin = Some(Pin::Temporary);
+        assert_eq!(scene.decide("SELECT 1"), primary(Reason::Pinned));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT 1"), primary(Reason::Pinned));
+        scene.session.transaction = Transaction::Open(Route::Replica);
+        assert_eq!(scene.decide("SELECT 1"), replica(Reason::InTransaction));
+    }
+
+    #[test]
+    fn without_replicas_everything_goes_to_the_primary() {
+        let mut scene = scene();
+        scene.replicas = Replicas::None;
+        assert_eq!(scene.decide("SELECT 1"), primary(Reason::NoReplica));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT 1"), primary(Reason::NoReplica));
+        assert_eq!(scene.decide("BEGIN READ ONLY"), primary(Reason::NoReplica));
+        assert_eq!(scene.decide("INSERT INTO t VALUES (1)"), primary(Reason::Write));
+    }
+
+    #[test]
+    fn functions_are_judged_by_lists_and_then_by_the_catalog() {
+        let mut scene = scene();
+        assert_eq!(scene.decide("SELECT reads(), s.reads()"), replica(Reason::Read));
+        assert_eq!(scene.decide("SELECT reads(), other.reads()"), primary(Reason::UnknownFunction));
+        assert_eq!(scene.decide("SELECT nobody(), writes(), nobody()"), primary(Reason::VolatileFunction));
+        let list = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        scene.functions = FunctionLists::new(&list(&["writes", "x.reads"]), &list(&["s.reads", "never"]));
+        assert_eq!(scene.decide("SELECT writes(), any.writes(), x.reads()"), replica(Reason::Read));
+        assert_eq!(scene.decide("SELECT reads()"), primary(Reason::WriteFunction));
+        assert_eq!(scene.decide("SELECT s.reads()"), primary(Reason::WriteFunction));
+        assert_eq!(scene.decide("SELECT t.never()"), primary(Reason::WriteFunction));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT t.never()"), primary(Reason::WriteFunction));
+    }
+
+    #[test]
+    fn without_a_catalog_unknown_functions_go_to_the_primary() {
+        let scene = scene();
+        let world = World { catalog: None, ..scene.world() };
+        let verdict = scene.verdict("SELECT reads()");
+        let decision = route(&verdict, b"SELECT reads()", &scene.session, &world);
+        assert_eq!(decision, primary(Reason::UnknownFunction));
+    }
+
+    #[test]
+    fn a_target_of_replica_takes_risks_but_never_writes() {
+        let mut scene = scene();
+        scene.learned.remember(scene.verdict("SELECT lies FROM view").skeleton, scene.now);
+        assert_eq!(scene.decide("SELECT lies FROM view"), primary(Reason::Learned));
+        scene.fix(Target::Replica, TargetSource::Listener);
+        for sql in
+            ["SELECT lies FROM view", "SELECT writes()", "SELECT nobody()", "BEGIN", "SELECT 1; SELECT 2"]
+        {
+            assert_eq!(scene.decide(sql), replica(Reason::ListenerTarget), "{sql}");
+        }
+        for (sql, reason) in [
+            ("INSERT INTO t VALUES (1)", Reason::Write),
+            ("SELECT pg_advisory_lock(1)", Reason::AdvisoryLock),
+            ("BEGIN READ WRITE", Reason::Begin),
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE", Reason::Serializable),
+            ("SELECT 1; INSERT INTO t VALUES (1)", Reason::MultiStatement),
+            ("gibberish", Reason::Unparsable),
+        ] {
+            assert_eq!(scene.decide(sql), primary(reason), "{sql}");
+        }
+    }
+
+    #[test]
+    fn targets_come_in_their_order() {
+        use Target::{Auto, Primary, Replica};
+        let source = |target: Option<FixedTarget>| target.map(|t| (t.target, t.source));
+        let all = FixedTarget::first(Some(Primary), Some(Replica), Replica, Replica, Replica);
+        assert_eq!(source(all), Some((Primary, TargetSource::Set)));
+        let auto = FixedTarget::first(Some(Auto), Some(Replica), Replica, Replica, Replica);
+        assert_eq!(source(auto), Some((Auto, TargetSource::Set)));
+        let startup = FixedTarget::first(None, Some(Replica), Primary, Auto, Auto);
+        assert_eq!(source(startup), Some((Replica, TargetSource::Startup)));
+        let user = FixedTarget::first(None, None, Auto, Auto, Primary);
+        assert_eq!(source(user), Some((Primary, TargetSource::User)));
+        assert_eq!(FixedTarget::first(None, None, Auto, Auto, Auto), None);
+
+        let mut scene = scene();
+        scene.fix(Target::Primary, TargetSource::Database);
+        assert_eq!(scene.decide("SELECT 1"), primary(Reason::DatabaseTarget));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT 1"), replica(Reason::HintReplica));
+        assert_eq!(scene.decide("/* weir: auto */ SELECT 1"), replica(Reason::Read));
+    }
+
+    #[test]
+    fn rules_match_when_all_their_conditions_hold() {
+        let rule = |target| Rule {
+            user: None,
+            database: None,
+            application_name: None,
+            table: None,
+            statement: None,
+            target,
+        };
+        let mut scene = scene();
+        scene.rules = vec![
+            Rule { table: Some("queue".to_owned()), user: Some("other".to_owned()), ..rule(Target::Replica) },
+            Rule { table: Some("s.queue".to_owned()), ..rule(Target::Primary) },
+            Rule {
+                statement: regex::bytes::Regex::new("(?i)select .* from report").ok(),
+                ..rule(Target::Replica)
+            },
+            Rule { application_name: Some("cron".to_owned()), ..rule(Target::Primary) },
+        ];
+        assert_eq!(scene.decide("SELECT * FROM s.queue"), primary(Reason::Rule));
+        assert_eq!(scene.decide("SELECT * FROM queue"), primary(Reason::Rule));
+        assert_eq!(scene.decide("SELECT * FROM x.queue"), replica(Reason::Read));
+        assert_eq!(scene.decide("SELECT writes() FROM report"), replica(Reason::Rule));
+        assert_eq!(scene.decide("SELECT 1"), replica(Reason::Read));
+        scene.session.application_name = "cron";
+        assert_eq!(scene.decide("SELECT 1"), primary(Reason::Rule));
+        scene.fix(Target::Auto, TargetSource::Set);
+        assert_eq!(scene.decide("SELECT 1"), replica(Reason::Read));
+    }
+
+    #[test]
+    fn the_sessions_defaults_shape_its_transactions() {
+        let mut scene = scene();
+        scene.session.defaults.access = Some(Access::ReadOnly);
+        assert_eq!(scene.decide("BEGIN"), replica(Reason::ReadOnlyDefault));
+        assert_eq!(scene.decide("BEGIN READ WRITE"), primary(Reason::Begin));
+        scene.session.defaults.isolation = Some(Isolation::Serializable);
+        assert_eq!(scene.decide("BEGIN"), primary(Reason::Serializable));
+        assert_eq!(
+            scene.decide("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"),
+            replica(Reason::BeginReadOnly)
+        );
+        assert_eq!(scene.decide("SELECT 1"), primary(Reason::Serializable));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT writes()"), primary(Reason::Serializable));
+        assert_eq!(scene.decide(""), replica(Reason::Empty));
+    }
+
+    #[test]
+    fn a_pipeline_goes_where_its_neediest_request_must() {
+        let scene = scene();
+        let decide = |texts: &[&'static str]| {
+            let verdicts: Vec<_> = texts.iter().map(|sql| (scene.verdict(sql), sql.as_bytes())).collect();
+            route_all(verdicts.iter().map(|(v, sql)| (&**v, *sql)), &scene.session, &scene.world())
+        };
+        assert_eq!(decide(&["SELECT 1", "SELECT 2"]), replica(Reason::Read));
+        assert_eq!(decide(&["SELECT 1", "INSERT INTO t VALUES (1)", "SELECT 2"]), primary(Reason::Write));
+        assert_eq!(decide(&["BEGIN READ ONLY", "SELECT 1"]), replica(Reason::BeginReadOnly));
+        assert_eq!(decide(&["BEGIN", "SELECT 1", "COMMIT"]), primary(Reason::Begin));
+        assert_eq!(decide(&[]), replica(Reason::Empty));
+    }
 }

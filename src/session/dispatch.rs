@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
+use super::names::KnownResult;
 use super::outflow::Outflow;
 use super::replies::{Flow, Rerun};
 use super::send::Sender;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::replies::Watcher;
 use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::telemetry::metrics::observe;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -35,6 +37,8 @@ struct Item {
     sql: Range<usize>,
     /// Whether a Parse brings it: those are used up in order when the request is written.
     parsed: Parsed,
+    /// Where a Bind's name of a statement stands in the client's buffer.
+    bound: Option<Range<usize>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,23 +106,31 @@ impl Session {
     }
 
     async fn request(&mut self, cut: Cut) -> Result<()> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
         loop {
             match self.place(&request, decision) {
+                Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
-                    if let Err(error) = self.lease(&mut decision).await {
-                        self.refuse(&request.cut, request.len, &error);
-                        return Ok(());
+                    match self.lease(&mut decision).await {
+                        // weir's own time goes on without the time spent waiting for others.
+                        Ok(waited) => begun += waited,
+                        Err(error) => {
+                            self.refuse(&request.cut, request.len, &error);
+                            return Ok(());
+                        }
                     }
                     continue;
                 }
                 Place::Elsewhere => self.end_batch(),
                 Place::Later => {}
             }
-            self.pump().await?;
+            if !self.has_landed() {
+                self.pump().await?;
+                begun = Instant::now();
+            }
             self.land().await?;
             if self.detour.is_some() {
                 // What was in flight has come back to the front of the buffer, and goes first.
@@ -150,7 +162,7 @@ impl Session {
                     Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
                     _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
                 };
-                items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                 len
             }
             _ => 0,
@@ -171,18 +183,17 @@ impl Session {
                     }
                 }
                 client::BIND => {
-                    let verdict =
-                        request::bind(bytes).and_then(|view| self.statement_verdict(view.statement));
-                    items.extend(verdict.map(|verdict| Item { verdict, sql: 0..0, parsed: Parsed::Earlier }));
+                    if let Some(view) = request::bind(bytes) {
+                        let start = frame.start + HEADER + view.portal.len() + 1;
+                        let bound = start..start + view.statement.len();
+                        let verdict = self.statement_verdict(view.statement);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
+                    }
                 }
                 client::DESCRIBE => {
                     if let Some(Named::Statement(name)) = request::named(bytes) {
                         let verdict = self.statement_verdict(name);
-                        items.extend(verdict.map(|verdict| Item {
-                            verdict,
-                            sql: 0..0,
-                            parsed: Parsed::Earlier,
-                        }));
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                     }
                 }
                 _ => {}
@@ -193,7 +204,7 @@ impl Session {
 
     fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
         let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
-        Item { verdict, sql, parsed }
+        Item { verdict, sql, parsed, bound: None }
     }
 
     /// The verdict of a statement that was parsed before this request.
@@ -267,6 +278,49 @@ impl Session {
         }
     }
 
+    /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
+    /// epoch, and this server does not hold the preparation of that time. Then it has been asked, and the answer is
+    /// to be waited for: rows of another shape than the client decodes must never reach it.
+    fn verifies(&mut self, request: &Request) -> bool {
+        let Some(leg) = &mut self.leg else { return false };
+        let ddl = self.state.database().ddl();
+        let mut outdated = Vec::new();
+        for name in request.items.iter().filter_map(|item| item.bound.clone()) {
+            let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
+            let known = matches!(handle.result, KnownResult::Columns(_));
+            if known
+                && handle.epoch < handle.statement.epoch(ddl)
+                && leg.lease.prepared.name(handle.preparation()).is_none()
+            {
+                outdated.push(name);
+            }
+        }
+        if outdated.is_empty() {
+            return false;
+        }
+        let mut sender = Sender {
+            backend: &mut leg.lease,
+            ledger: &mut leg.replies.ledger,
+            state: &mut self.state,
+            tx: None,
+            dropped: Vec::new(),
+        };
+        for name in outdated {
+            sender.verify(&self.inbox[name]);
+        }
+        // A batch is open now: the client's own Sync will end it.
+        leg.batch = Batch::Open;
+        true
+    }
+
+    /// Waits until the server has answered all it was sent, or is gone.
+    async fn answered(&mut self) -> Result<()> {
+        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
+            self.pump().await?;
+        }
+        Ok(())
+    }
+
     /// Ends the batch that is open on the connection: the client will end it elsewhere.
     pub(super) fn end_batch(&mut self) {
         let Some(leg) = &mut self.leg else { return };
@@ -279,20 +333,24 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
+        let now = Instant::now();
+        observe(&self.shared.metrics.added_seconds, now.saturating_duration_since(begun));
         if idle {
-            leg.since = begun;
+            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
+            leg.since = now;
         }
         if leg.flight.is_none() {
             leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
-        let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
+        let len = request.len.min(self.inbox.len());
+        let bytes = &self.inbox[..len];
         let plan = Hold {
             idle,
             expected: self.expected,
             detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
-        hold(leg, &mut self.outflow, &mut self.state, request, &bytes, &plan);
+        hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
         let tx = match (idle, self.expected) {
             (true, _) => Some(leg.replies.tx),
@@ -309,11 +367,12 @@ impl Session {
         if leg.batch == Batch::Closed {
             sender.settings();
         }
-        send_frames(&mut sender, &bytes, request);
+        send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;
         leg.batch = request.leaves();
-        if request.len > bytes.len() {
-            self.phase = Phase::Streaming(request.len - bytes.len());
+        self.inbox.advance(len);
+        if request.len > len {
+            self.phase = Phase::Streaming(request.len - len);
         }
         self.expected = foretell(self.expected, &request.items);
         if !dropped.is_empty() {
@@ -326,7 +385,7 @@ impl Session {
             };
             ear.dropped(dropped);
         }
-        self.went(request, bytes.len(), begun);
+        self.went(request, len, now);
         // What weir answers itself may be due at once.
         self.hear();
         Ok(())
@@ -403,7 +462,8 @@ fn hold(
     leg.retry = match leg.route {
         _ if !fits || !outside || plan.detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
-        Route::Primary if request.uses_named() && leg.batch == Batch::Closed => Retry::StalePlan,
+        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
+        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
         Route::Primary => Retry::Never,
     };
     if leg.retry == Retry::Never {
@@ -431,9 +491,15 @@ impl Request {
         }
     }
 
-    /// Whether it uses a statement that was parsed earlier.
-    fn uses_named(&self) -> bool {
-        self.items.iter().any(|item| item.parsed == Parsed::Earlier)
+    /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
+    fn describes_portal(&self, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        let mut described = false;
+        while let Some(Ok(head)) = header(&bytes[at..]) {
+            described |= head.tag == client::DESCRIBE && bytes.get(at + HEADER) == Some(&b'P');
+            at = bytes.len().min(at + head.len);
+        }
+        described && self.items.iter().any(|item| item.parsed == Parsed::Earlier)
     }
 }
 
@@ -449,6 +515,11 @@ impl Request {
 }
 
 impl Item {
+    /// A statement that was parsed before this request, bound by this name; none when the range is empty.
+    fn earlier(verdict: Arc<Verdict>, bound: Range<usize>) -> Self {
+        Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
+    }
+
     fn needs_catalog(&self) -> bool {
         self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
     }

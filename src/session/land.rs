@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
@@ -53,7 +55,12 @@ impl Session {
         if !self.entry.leaves() {
             self.entry.settled().await;
         }
+        if self.inbox.is_empty() {
+            // An idle client holds no buffer.
+            self.inbox = BytesMut::new();
+        }
         leg.lease.settings = self.state.carry.carried().clone();
+        self.ledger = std::mem::take(&mut leg.replies.ledger);
         leg.lease.release(Instant::now());
     }
 

@@ -17,23 +17,19 @@ const RECONNECT: Duration = Duration::from_millis(200);
 
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
-    /// the primary; the decision is changed accordingly.
+    /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
     ///
     /// # Errors
     /// Why the primary gave none. Cancel safe.
-    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<()> {
-        let begun = Instant::now();
-        let lease = match decision.route {
-            Route::Replica => match self.lease_replica().await? {
-                Some(lease) => lease,
-                None => {
-                    *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
-                    self.lease_primary().await?
-                }
-            },
-            Route::Primary => self.lease_primary().await?,
+    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<Duration> {
+        let (lease, waited) = match self.lease_at_once(decision.route) {
+            Some(lease) => (lease, Duration::ZERO),
+            None => {
+                let begun = Instant::now();
+                (self.lease_in_turn(decision).await?, begun.elapsed())
+            }
         };
-        observe(&self.shared.metrics.checkout_wait_seconds, begun.elapsed());
+        observe(&self.shared.metrics.checkout_wait_seconds, waited);
         let load = match self.shared.cluster.topology().server(lease.server()) {
             Some(server) => server.load.clone(),
             None => return Err(Error::NoPrimary),
@@ -46,15 +42,38 @@ impl Session {
         self.leg = Some(Box::new(Leg {
             lease,
             route: decision.route,
-            replies: Replies::default(),
+            replies: Replies::with(std::mem::take(&mut self.ledger)),
             batch: Batch::Closed,
             retry: Retry::Never,
             link: Link::Up,
-            since: begun,
+            since: Instant::now(),
             flight: None,
             load,
         }));
-        Ok(())
+        Ok(waited)
+    }
+
+    /// An idle connection to the server that is best for this route, if there is one.
+    fn lease_at_once(&mut self, route: Route) -> Option<Lease> {
+        let server = {
+            let topology = self.shared.cluster.topology();
+            match route {
+                Route::Primary => topology.writable()?.id,
+                Route::Replica => pick(&topology, self.replica, &[], rand::random(), Instant::now())?,
+            }
+        };
+        let pool = self.pool(server)?;
+        pool.try_checkout(self.state.carry.wanted())
+    }
+
+    async fn lease_in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
+        if decision.route == Route::Replica {
+            if let Some(lease) = self.lease_replica().await? {
+                return Ok(lease);
+            }
+            *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
+        }
+        self.lease_primary().await
     }
 
     /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for

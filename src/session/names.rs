@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use crate::backend::prepared::{Stamp, StatementId};
+use crate::backend::prepared::{Preparation, Stamp, StatementId};
 use crate::sql::Verdict;
 
 /// A statement's text and parameter types, shared by all who prepare it.
@@ -30,9 +30,16 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// The statement's plan was found stale: servers must prepare it anew.
+    /// A client closed and parsed it again: it wants a new preparation, whatever its reason.
     pub(super) fn renew(&self, stamp: Stamp) {
         self.renewed.fetch_max(stamp.0, Ordering::AcqRel);
+    }
+}
+
+impl Statement {
+    /// The epoch of a preparation made now, given the last DDL in the database.
+    pub(super) fn epoch(&self, ddl: Stamp) -> Stamp {
+        ddl.max(Stamp(self.renewed.load(Ordering::Acquire)))
     }
 }
 
@@ -40,16 +47,29 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
     /// The statement.
-    pub statement: Arc<Statement>,
-    /// Preparations older than this do not serve this client: it closed and parsed the same text again.
-    pub since: Stamp,
+    pub(super) statement: Arc<Statement>,
+    /// The epoch in which the client parsed it, or to which its result was found to be the same.
+    pub(super) epoch: Stamp,
+    /// What the client knows of its result.
+    pub(super) result: KnownResult,
+}
+
+/// What a client knows of a statement's result, and must be able to rely on: it decodes rows by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum KnownResult {
+    /// It never asked.
+    #[default]
+    Nothing,
+    /// It was told columns with this fingerprint.
+    Columns(u64),
+    /// It was told columns, and those have changed since: PostgreSQL refuses such a statement.
+    Outdated,
 }
 
 impl Handle {
-    /// How new a preparation must be, given the last DDL in the database.
-    pub(super) fn not_before(&self, ddl: Stamp) -> Stamp {
-        let renewed = Stamp(self.statement.renewed.load(Ordering::Acquire));
-        self.since.max(renewed).max(ddl)
+    /// The preparation that the client's executions need.
+    pub(super) fn preparation(&self) -> Preparation {
+        Preparation { id: self.statement.id, epoch: self.epoch }
     }
 }
 
@@ -121,8 +141,6 @@ pub(super) struct Unnamed {
     pub types: Bytes,
     /// What is known of it.
     pub verdict: Arc<Verdict>,
-    /// When it was parsed: DDL since then makes servers' copies stale, as it does for named ones.
-    pub stamp: Stamp,
 }
 
 /// A client's statements and portals, by its own names.
@@ -145,6 +163,11 @@ impl Names {
     /// The statement of this name.
     pub(super) fn get(&self, name: &[u8]) -> Option<&Handle> {
         self.named.get(name)
+    }
+
+    /// The statement of this name, to be changed.
+    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut Handle> {
+        self.named.get_mut(name)
     }
 
     /// Gives a statement a name. The caller has made sure that the name is free.
@@ -235,7 +258,10 @@ mod tests {
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
         let statement = statements.intern(b"select 1", b"\0\0", &verdict);
         let mut names = Names::default();
-        names.insert(b"s", Handle { statement: statement.clone(), since: Stamp(0) });
+        names.insert(
+            b"s",
+            Handle { statement: statement.clone(), epoch: Stamp(0), result: KnownResult::Nothing },
+        );
         assert!(!names.reopened(statement.id));
         assert!(names.close(b"s").is_some());
         assert!(names.reopened(statement.id));
@@ -243,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn how_new_a_preparation_must_be() {
+    fn ddl_and_renewal_begin_an_epoch() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let handle = Handle { statement: statements.intern(b"s", b"\0\0", &verdict), since: Stamp(3) };
-        assert_eq!(handle.not_before(Stamp(0)), Stamp(3));
-        assert_eq!(handle.not_before(Stamp(7)), Stamp(7));
-        handle.statement.renew(Stamp(9));
-        assert_eq!(handle.not_before(Stamp(7)), Stamp(9));
+        let statement = statements.intern(b"s", b"\0\0", &verdict);
+        assert_eq!(statement.epoch(Stamp(3)), Stamp(3));
+        statement.renew(Stamp(9));
+        assert_eq!(statement.epoch(Stamp(7)), Stamp(9));
+        assert_eq!(statement.epoch(Stamp(12)), Stamp(12));
     }
 }

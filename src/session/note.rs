@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::names::Handle;
-use crate::backend::prepared::{ServerName, Stamp, StatementId};
+use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::backend::settings::Settings;
 use crate::sql::Verdict;
 
@@ -22,9 +22,15 @@ pub(super) enum Note {
     /// The client's Close of a named statement, which named this.
     Closed(Box<[u8]>, Handle),
     /// A Parse that weir put in.
-    Prepares(StatementId, Stamp),
+    Prepares(Preparation, Stamp),
     /// A Parse or Close of the unnamed statement that weir put in.
     RestoresUnnamed,
+    /// A Describe of the client's statement of this name: what it says, the client will rely on.
+    Describes(Box<[u8]>),
+    /// A Describe that weir put in, to see whether the result of the client's statement of this name has changed.
+    Verifies(Box<[u8]>),
+    /// A Bind that must fail because the statement's result has changed.
+    Outdated,
     /// A Close of a name that no longer serves.
     Retires(ServerName),
     /// A change of settings that weir put in.
@@ -39,5 +45,5 @@ pub(super) struct ParsedNote {
     /// The client's name for it.
     pub name: Box<[u8]>,
     /// What the server was asked to prepare; `None` when it had it already.
-    pub sent: Option<(StatementId, Stamp)>,
+    pub sent: Option<(Preparation, Stamp)>,
 }

@@ -23,6 +23,8 @@ pub(super) trait Watcher {
     /// An ErrorResponse, with the note of the reply that it ends.
     /// `holding`: nothing of the request's answer is out.
     fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError;
+    /// A RowDescription or NoData: what a Describe says of a result.
+    fn described(&mut self, frame: &[u8], note: &Note);
     /// A ReadyForQuery for the client.
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus that the client's own request brought about.
@@ -95,6 +97,11 @@ pub(super) enum Rerun {
 }
 
 impl Replies {
+    /// With an empty ledger that was used before: its memory serves again.
+    pub(super) fn with(ledger: Ledger<Note>) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
     /// Whether the last bytes released to the client end within a frame: nothing else can be put there.
     pub(super) fn is_within_frame(&self) -> bool {
         self.missing > 0
@@ -231,7 +238,14 @@ impl Replies {
                 outflow.release();
                 return Ok(());
             }
-            tag => self.take(tag, watcher)?,
+            tag => {
+                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(note)) =
+                    (tag, self.ledger.head_note())
+                {
+                    watcher.described(frame, note);
+                }
+                self.take(tag, watcher)?
+            }
         };
         match action {
             Action::Forward => self.pass(head, inbox, outflow),

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 
-use super::names::{Handle, Unnamed};
+use super::names::{Handle, KnownResult, Unnamed};
 use super::note::{Note, ParsedNote};
 use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
-use crate::backend::prepared::{ServerName, Stamp};
+use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Kind, Verdict};
 use crate::wire::TxStatus;
 use crate::wire::request::{self, Named};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// ParseComplete, whole.
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+/// A name that no statement ever has: to bind it fails.
+const NO_STATEMENT: &[u8] = b"weir_none";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -108,23 +110,26 @@ impl Sender<'_> {
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
         let statement = statements.intern(sql, view.types, verdict);
-        if self.state.names.get(view.name).is_some() {
-            return self.duplicate(view.name, &Handle { statement, since: Stamp(0) });
+        if self.state.names.reopened(statement.id) {
+            statement.renew(statements.stamp());
         }
-        let since = if self.state.names.reopened(statement.id) { statements.stamp() } else { Stamp(0) };
-        let handle = Handle { statement, since };
+        let epoch = statement.epoch(self.state.database().ddl());
+        let handle = Handle { statement, epoch, result: KnownResult::Nothing };
+        if self.state.names.get(view.name).is_some() {
+            return self.duplicate(view.name, &handle);
+        }
         self.state.names.insert(view.name, handle.clone());
         let mut note = ParsedNote { name: view.name.into(), sent: None };
         // In a failed transaction the server must have its say, and while the status is unknown it may have failed.
         let answerable = matches!(self.tx, Some(TxStatus::Idle | TxStatus::Open));
-        let not_before = handle.not_before(self.state.database().ddl());
-        if answerable && self.backend.prepared.name(handle.statement.id, not_before).is_some() {
+        let preparation = handle.preparation();
+        if answerable && self.backend.prepared.name(preparation).is_some() {
             let note = self.ledger.insert(PARSE_COMPLETE, Note::Parsed(Box::new(note)));
             self.dropped.extend(note);
             return;
         }
-        let (name, stamp) = self.prepare(&handle);
-        note.sent = Some((handle.statement.id, stamp));
+        let (name, stamp) = self.prepare(preparation);
+        note.sent = Some((preparation, stamp));
         request::put_parse(&mut self.backend.outbox, name.as_bytes(), sql, view.types);
         self.owe(Reply::Parse, Action::Forward, Note::Parsed(Box::new(note)));
     }
@@ -137,7 +142,6 @@ impl Sender<'_> {
             sql: Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql)),
             types: Bytes::copy_from_slice(view.types),
             verdict: verdict.clone(),
-            stamp,
         };
         self.backend.unnamed = Some(unnamed.serial);
         match rewritten {
@@ -171,7 +175,11 @@ impl Sender<'_> {
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
-        let name = self.ensure(&handle);
+        if handle.result == KnownResult::Outdated {
+            request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
+            return self.owe(Reply::Bind, Action::Forward, Note::Outdated);
+        }
+        let name = self.ensure_named(view.statement, &handle);
         request::put_bind(&mut self.backend.outbox, frame, &view, name.as_bytes());
         self.state.names.bind(view.portal, handle.statement.verdict.clone());
         self.owe(Reply::Bind, Action::Forward, Note::None);
@@ -187,9 +195,9 @@ impl Sender<'_> {
                 let Some(handle) = self.state.names.get(given).cloned() else {
                     return self.raw(frame, Reply::DescribeStatement);
                 };
-                let name = self.ensure(&handle);
+                let name = self.ensure_named(given, &handle);
                 request::put_named_statement(&mut self.backend.outbox, client::DESCRIBE, name.as_bytes());
-                self.owe(Reply::DescribeStatement, Action::Forward, Note::None);
+                self.owe(Reply::DescribeStatement, Action::Forward, Note::Describes(given.into()));
             }
             Some(Named::Portal(_)) | None => self.raw(frame, Reply::DescribePortal),
         }
@@ -220,23 +228,49 @@ impl Sender<'_> {
         self.owe(Reply::Execute, Action::Forward, note);
     }
 
-    /// The server's name for a statement, prepared in front of the next message if need be.
-    fn ensure(&mut self, handle: &Handle) -> ServerName {
-        let not_before = handle.not_before(self.state.database().ddl());
-        if let Some(name) = self.backend.prepared.name(handle.statement.id, not_before) {
+    /// The server's name for the client's statement. Where the server lacks the preparation that the client knows, a
+    /// new one serves: that its result is the same was verified before, or the client never asked for it.
+    fn ensure_named(&mut self, given: &[u8], handle: &Handle) -> ServerName {
+        if let Some(name) = self.backend.prepared.name(handle.preparation()) {
             return name;
         }
-        let (name, stamp) = self.prepare(handle);
+        let epoch = handle.statement.epoch(self.state.database().ddl());
+        if let Some(handle) = self.state.names.get_mut(given) {
+            handle.epoch = epoch;
+        }
+        self.ensure(&Handle { epoch, ..handle.clone() })
+    }
+
+    /// The server's name for a statement, prepared in front of the next message if need be.
+    fn ensure(&mut self, handle: &Handle) -> ServerName {
+        let preparation = handle.preparation();
+        if let Some(name) = self.backend.prepared.name(preparation) {
+            return name;
+        }
+        let (name, stamp) = self.prepare(preparation);
         let statement = &handle.statement;
         request::put_parse(&mut self.backend.outbox, name.as_bytes(), &statement.sql, &statement.types);
-        self.owe(Reply::Parse, Action::Swallow, Note::Prepares(statement.id, stamp));
+        self.owe(Reply::Parse, Action::Swallow, Note::Prepares(preparation, stamp));
         name
     }
 
+    /// Prepares the client's statement as definitions are now and asks what its result is.
+    pub(super) fn verify(&mut self, given: &[u8]) {
+        let Some(handle) = self.state.names.get(given).cloned() else { return };
+        let epoch = handle.statement.epoch(self.state.database().ddl());
+        let name = self.ensure(&Handle { epoch, ..handle });
+        request::put_named_statement(&mut self.backend.outbox, client::DESCRIBE, name.as_bytes());
+        self.owe(Reply::DescribeStatement, Action::Swallow, Note::Verifies(given.into()));
+        request::put_bare(&mut self.backend.outbox, client::FLUSH);
+        if let Some(handle) = self.state.names.get_mut(given) {
+            handle.epoch = epoch;
+        }
+    }
+
     /// Enters a new preparation, and closes on the server what it displaces.
-    fn prepare(&mut self, handle: &Handle) -> (ServerName, Stamp) {
+    fn prepare(&mut self, preparation: Preparation) -> (ServerName, Stamp) {
         let stamp = self.state.statements().stamp();
-        let name = self.backend.prepared.add(handle.statement.id, stamp);
+        let name = self.backend.prepared.add(preparation, stamp);
         while let Some(old) = self.backend.prepared.next_retired() {
             request::put_named_statement(&mut self.backend.outbox, client::CLOSE, old.as_bytes());
             self.owe(Reply::Close, Action::Swallow, Note::Retires(old));
@@ -246,14 +280,13 @@ impl Sender<'_> {
 
     /// Makes the server's unnamed statement the session's.
     fn restore_unnamed(&mut self) {
-        let ddl = self.state.database().ddl();
         let Some(unnamed) = &self.state.names.unnamed else {
             // Another session's may be there.
             self.backend.unnamed = None;
             request::put_named_statement(&mut self.backend.outbox, client::CLOSE, b"");
             return self.owe(Reply::Close, Action::Swallow, Note::RestoresUnnamed);
         };
-        if self.backend.unnamed == Some(unnamed.serial) && unnamed.stamp >= ddl {
+        if self.backend.unnamed == Some(unnamed.serial) {
             return;
         }
         self.backend.unnamed = Some(unnamed.serial);
@@ -266,7 +299,7 @@ impl Sender<'_> {
         let [statement] = &*verdict.statements else { return None };
         let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
         let handle = self.state.names.get(name.as_bytes())?.clone();
-        let server = self.ensure(&handle);
+        let server = self.ensure_named(name.as_bytes(), &handle);
         Some([b"DEALLOCATE ", server.as_bytes()].concat())
     }
 }

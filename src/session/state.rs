@@ -1,13 +1,14 @@
 //! What a session is, apart from its sockets: names, settings, pins, and what completed statements did to them.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BytesMut};
 
 use super::carry::Carry;
-use super::names::{Names, Statements};
+use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::replies::{OnError, Watcher};
 use crate::backend::ledger::Action;
@@ -15,8 +16,9 @@ use crate::backend::prepared::{Prepared, Stamp};
 use crate::backend::settings::{Settings, Value};
 use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
-use crate::wire::TxStatus;
-use crate::wire::scan;
+use crate::wire::frame::cstr;
+use crate::wire::tag::server;
+use crate::wire::{HEADER, TxStatus, scan};
 
 /// What all sessions of one database share.
 pub(super) struct Database {
@@ -277,10 +279,10 @@ impl Ear<'_> {
     fn unprepare(&mut self, notes: &[Note]) {
         for note in notes {
             match note {
-                Note::Prepares(id, stamp) => self.prepared.forget(*id, *stamp),
+                Note::Prepares(preparation, stamp) => self.prepared.forget(*preparation, *stamp),
                 Note::Parsed(parsed) => {
-                    if let Some((id, stamp)) = parsed.sent {
-                        self.prepared.forget(id, stamp);
+                    if let Some((preparation, stamp)) = parsed.sent {
+                        self.prepared.forget(preparation, stamp);
                     }
                 }
                 Note::Retires(name) => self.prepared.retire(*name),
@@ -349,11 +351,22 @@ impl Watcher for Ear<'_> {
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         match note {
+            Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
             Note::Duplicate(names) if sqlstate == b"42P05" => {
                 OnError::Replace(renamed(frame, &names.1, &names.0))
             }
             _ => OnError::Pass,
         }
+    }
+
+    fn described(&mut self, frame: &[u8], note: &Note) {
+        let (Note::Describes(name) | Note::Verifies(name)) = note else { return };
+        let Some(handle) = self.state.names.get_mut(name) else { return };
+        let now = KnownResult::Columns(fingerprint(frame));
+        handle.result = match note {
+            Note::Verifies(_) if handle.result != now => KnownResult::Outdated,
+            _ => now,
+        };
     }
 
     fn ready(&mut self, status: TxStatus) {
@@ -421,6 +434,29 @@ fn is_stale_plan(sqlstate: &[u8], frame: &[u8]) -> bool {
         b"26000" => has(b"\"weir_"),
         _ => false,
     }
+}
+
+/// A number for the columns in a RowDescription: names, types and modifiers, but not the tables that they come from,
+/// which PostgreSQL does not compare either (`RevalidateCachedQuery`). NoData has one too.
+fn fingerprint(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut at = HEADER + 2;
+    while let Some((name, end)) = cstr(frame, at) {
+        let Some(rest) = frame.get(end..end + 18) else { break };
+        (name, &rest[6..16]).hash(&mut hasher);
+        at = end + 18;
+    }
+    at.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What PostgreSQL says when a prepared statement's result has changed; drivers know it by the routine as well.
+fn outdated() -> Vec<u8> {
+    let fields = b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0";
+    let mut frame = vec![server::ERROR];
+    frame.extend(u32::try_from(fields.len() + 4).unwrap_or_default().to_be_bytes());
+    frame.extend(fields);
+    frame
 }
 
 /// An ErrorResponse in which the client's name for a statement stands in the place of the server's.

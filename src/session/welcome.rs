@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
+use super::carry::Carry;
 use super::outflow::Outflow;
 use super::state::State;
 use super::view::View;
 use super::{Phase, Session, Shared, Who};
 use crate::backend::Backend;
+use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
 use crate::cluster::topology::ServerId;
 use crate::config::User;
@@ -37,20 +39,25 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Most welcomes kept.
 const MOST: usize = 1024;
 
+/// Database and user towards the servers, and startup settings.
+type WelcomeKey = (Arc<str>, Arc<str>, Settings);
+
 /// What clients with the same database, user and startup settings are told.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<(Arc<str>, Arc<str>, Settings), (Instant, Arc<Vec<Parameter>>)>>,
+    known: Mutex<HashMap<WelcomeKey, (Instant, Arc<Vec<Parameter>>)>>,
 }
 
 impl Welcomes {
-    fn get(&self, key: &(Arc<str>, Arc<str>, Settings), now: Instant) -> Option<Arc<Vec<Parameter>>> {
+    /// The parameters, and the settings as those who came before hold them: sharing them makes later comparisons one
+    /// of pointers.
+    fn get(&self, key: &WelcomeKey, now: Instant) -> Option<(Settings, Arc<Vec<Parameter>>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, parameters) = known.get(key)?;
-        (now.saturating_duration_since(*since) < KEPT).then(|| parameters.clone())
+        let ((_, _, settings), (since, parameters)) = known.get_key_value(key)?;
+        (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), parameters.clone()))
     }
 
-    fn put(&self, key: (Arc<str>, Arc<str>, Settings), parameters: Arc<Vec<Parameter>>, now: Instant) {
+    fn put(&self, key: WelcomeKey, parameters: Arc<Vec<Parameter>>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT);
@@ -104,6 +111,7 @@ impl Session {
             pools: Vec::new(),
             replica: None,
             view: Box::new(View::default()),
+            ledger: Ledger::default(),
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
@@ -135,7 +143,8 @@ impl Session {
     async fn parameters(&mut self) -> Result<Arc<Vec<Parameter>>> {
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
-        if let Some(known) = self.shared.welcomes.get(&key, Instant::now()) {
+        if let Some((settings, known)) = self.shared.welcomes.get(&key, Instant::now()) {
+            self.state.carry = Carry::new(settings);
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;

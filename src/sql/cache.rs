@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::classify::{Depth, Reader, classify};
+use super::classify::{Reader, classify};
 use super::functions::KnownFunctions;
 use super::lexer::StandardConformingStrings;
 use super::skeleton::{SkeletonKeys, skeleton};
 use super::verdict::{SkeletonId, Verdict, Why};
 
-/// Texts up to this long are parsed; longer ones are judged by their tokens alone.
-const PARSED_MAX: usize = 64 * 1024;
+/// Verdicts over texts longer than this are not kept: mostly inserts of many rows, of which no two are alike.
+const KEPT_MAX: usize = 64 * 1024;
 
 /// Texts longer than this are not read at all.
 const READ_MAX: usize = 1024 * 1024;
 
-/// What a verdict may weigh on average before the cache holds fewer than it has room for, in bytes.
-const AVERAGE_WEIGHT: u64 = 1024;
+/// What a verdict counts for at least, in bytes. Heavier ones take the room of several.
+const LEAST_WEIGHT: u64 = 1024;
 
 /// Reaches verdicts, and remembers them. Shared by all sessions; never blocks but for the cache's own short locks.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Classifier {
     /// A classifier whose skeletons are the same in every run. For tests: its keys are known.
     pub fn with_keys(capacity: usize, keys: SkeletonKeys) -> Self {
         let capacity = capacity.max(1);
-        let weight = AVERAGE_WEIGHT.saturating_mul(u64::try_from(capacity).unwrap_or(u64::MAX));
+        let weight = LEAST_WEIGHT.saturating_mul(u64::try_from(capacity).unwrap_or(u64::MAX));
         Self {
             keys,
             known: KnownFunctions::load(),
@@ -85,7 +85,9 @@ impl Classifier {
         self.misses.fetch_add(1, Ordering::Relaxed);
         // Two sessions may classify the same shape at once; holding a lock meanwhile would be worse.
         let verdict = Arc::new(self.reach(sql, id, strings));
-        self.verdicts.insert(id, Arc::clone(&verdict));
+        if sql.len() <= KEPT_MAX {
+            self.verdicts.insert(id, Arc::clone(&verdict));
+        }
         verdict
     }
 
@@ -99,8 +101,7 @@ impl Classifier {
     }
 
     fn reach(&self, sql: &[u8], id: SkeletonId, strings: StandardConformingStrings) -> Verdict {
-        let depth = if sql.len() > PARSED_MAX { Depth::Tokens } else { Depth::Tree };
-        classify(sql, id, Reader { strings, known: &self.known, depth })
+        classify(sql, id, Reader { strings, known: &self.known })
     }
 
     /// The identity of a text that is not read is that of its first part.
@@ -128,10 +129,10 @@ impl Weighter<SkeletonId, Arc<Verdict>> for ByBytes {
             .map(|s| {
                 let settings: usize =
                     s.leaves.settings.iter().map(|x| 48 + x.name.len() + x.value.len()).sum();
-                160 + names(&s.functions) + names(&s.reads) + names(&s.writes) + settings
+                256 + names(&s.functions) + names(&s.reads) + names(&s.writes) + settings
             })
             .sum();
-        128 + u64::try_from(bytes).unwrap_or(u64::MAX)
+        u64::try_from(bytes).unwrap_or(u64::MAX).max(LEAST_WEIGHT)
     }
 }
 
@@ -152,5 +153,143 @@ impl Hasher for AlreadyHashed {
     fn write_u128(&mut self, id: u128) {
         // The values stay below 2^61; the shift fills the top bits, which the cache uses, too.
         self.0 = (id as u64) ^ ((id >> 64) as u64) << 3;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sql::{Kind, Target};
+
+    const ON: StandardConformingStrings = StandardConformingStrings::On;
+
+    fn why(classifier: &Classifier, sql: &str) -> Option<Why> {
+        match &classifier.classify(sql.as_bytes(), ON).statements[0].kind {
+            Kind::Primary(why) => Some(*why),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn one_shape_is_classified_once() {
+        let classifier = Classifier::new(100);
+        let first = classifier.classify(b"SELECT * FROM t WHERE id = 1", ON);
+        let second = classifier.classify(b"select *  from T\nwhere ID = 2 -- two", ON);
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(classifier.counts(), CacheCounts { hits: 1, misses: 1, entries: 1 });
+    }
+
+    #[test]
+    fn a_hint_is_part_of_the_shape() {
+        let classifier = Classifier::new(100);
+        assert_eq!(classifier.classify(b"SELECT 1", ON).hint.target, None);
+        let hinted = classifier.classify(b"/* weir: replica */ SELECT 1", ON);
+        assert_eq!(hinted.hint.target, Some(Target::Replica));
+        assert_eq!(classifier.classify(b"SELECT 1", ON).hint.target, None);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_in_number_and_in_bytes() {
+        let classifier = Classifier::new(50);
+        for n in 0..1000 {
+            classifier.classify(format!("SELECT * FROM t{n}").as_bytes(), ON);
+        }
+        assert!(classifier.counts().entries <= 60, "{:?}", classifier.counts());
+        let classifier = Classifier::new(50);
+        let name = "x".repeat(5_000);
+        for n in 0..100 {
+            classifier.classify(format!("SET a.b{n} = '{name}'").as_bytes(), ON);
+        }
+        assert!(classifier.counts().entries <= 10, "{:?}", classifier.counts());
+    }
+
+    #[test]
+    fn hostile_nesting_is_survived_in_linear_time() {
+        let classifier = Classifier::new(100);
+        let started = Instant::now();
+        let deep = 100_000;
+        let texts = [
+            format!("SELECT {}1{}", "(".repeat(deep), ")".repeat(deep)),
+            format!("SELECT {}", "(".repeat(deep)),
+            format!("SELECT 1{}", " OR true".repeat(deep)),
+            format!("SELECT 1{}", " + 1".repeat(deep)),
+            format!("SELECT {}1", "- ".repeat(deep)),
+            format!("SELECT {}true", "NOT ".repeat(deep)),
+            format!("SELECT 1{}", "::int".repeat(deep)),
+            format!("SELECT 1{}", " UNION SELECT 1".repeat(deep / 2)),
+            format!("SELECT {}1{}", "(SELECT ".repeat(deep), ")".repeat(deep)),
+            format!("SELECT {}1{}", "ARRAY[".repeat(deep), "]".repeat(deep)),
+            format!("SELECT {}", "CASE WHEN ".repeat(deep)),
+            format!("{}SELECT 1", "EXPLAIN ".repeat(deep)),
+            format!("{}SELECT 1", "/*".repeat(deep)),
+            format!("SELECT 1 {}", "$a".repeat(deep)),
+            format!("SELECT * FROM {}t", "(".repeat(deep)),
+            "(".repeat(deep),
+        ];
+        for sql in &texts {
+            assert!(why(&classifier, sql).is_some(), "{:.40}", sql);
+        }
+        assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
+    }
+
+    #[test]
+    fn moderate_nesting_is_parsed_or_refused_quickly() {
+        let classifier = Classifier::new(1000);
+        let patterns = [
+            ("(", ")"),
+            ("(SELECT ", ")"),
+            ("f(", ")"),
+            ("ARRAY[", "]"),
+            ("CASE WHEN ", " THEN 1 END"),
+            ("(1 + ", ")"),
+            ("NOT (", ")"),
+            ("- (", ")"),
+            ("x[", "]"),
+            ("((1, ", "))"),
+            ("EXISTS (SELECT * FROM (SELECT ", ") z)"),
+        ];
+        for (open, close) in patterns {
+            for depth in [1, 5, 10, 20, 40, 80, 160] {
+                let sql = format!("SELECT {}1{}", open.repeat(depth), close.repeat(depth));
+                let started = Instant::now();
+                let refused = why(&classifier, &sql).is_some();
+                assert!(started.elapsed().as_secs() < 2, "{open} {depth} took {:?}", started.elapsed());
+                assert!(!refused || depth > 5, "{sql}");
+            }
+        }
+        for depth in [10, 30, 100] {
+            let sql = format!("SELECT * FROM {}t{}", "(".repeat(depth), ")".repeat(depth));
+            let started = Instant::now();
+            why(&classifier, &sql);
+            assert!(started.elapsed().as_secs() < 2, "FROM {depth} took {:?}", started.elapsed());
+        }
+    }
+
+    #[test]
+    fn chains_up_to_the_limit_fit_the_stack() {
+        let classifier = Classifier::new(100);
+        for term in [" OR a = 1", " + a", "::int", " UNION SELECT 1", " || 'x' IS NULL", " AND a IN (1, 2)"] {
+            let most = crate::sql::query::TERMS_MAX / 3;
+            let sql = format!("SELECT a{}", term.repeat(most));
+            assert_eq!(why(&classifier, &sql), None, "{:.60}", sql);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_judged_by_their_tokens_and_huge_ones_not_at_all() {
+        let classifier = Classifier::new(100);
+        let rows = ", (1, 'x')".repeat(20_000);
+        let insert = classifier.classify(format!("INSERT INTO t VALUES (1, 'x'){rows}").as_bytes(), ON);
+        assert_eq!(insert.statements[0].kind, Kind::Primary(Why::Write));
+        assert_eq!(&*insert.statements[0].writes[0].name, "t");
+        assert_eq!(why(&classifier, &format!("SELECT f(1){}", ", f(1)".repeat(5_000))), Some(Why::TooLong));
+        assert_eq!(why(&classifier, &format!("SELECT * FROM t WHERE a = '{}'", "x".repeat(70_000))), None);
+        assert_eq!(
+            why(&classifier, &format!("SELECT * FROM t WHERE a IN (1{})", ", 2".repeat(100_000))),
+            None
+        );
+        assert_eq!(why(&classifier, &format!("SELECT '{}'", "x".repeat(READ_MAX))), Some(Why::TooLong));
     }
 }

@@ -17,17 +17,6 @@ use super::{control, hint, settings, utility};
 pub(super) struct Reader<'k> {
     pub(super) strings: StandardConformingStrings,
     pub(super) known: &'k KnownFunctions,
-    /// Whether queries are parsed, or only their tokens looked at because the text is long.
-    pub(super) depth: Depth,
-}
-
-/// How far queries are looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Tokens and syntax tree.
-    Tree,
-    /// Tokens only, in linear time.
-    Tokens,
 }
 
 /// The verdict over a text.
@@ -75,6 +64,7 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"explain" => utility::explain(cursor, reader),
         b"copy" => utility::copy(cursor, reader),
         b"truncate" => utility::truncate(cursor),
+        b"do" => utility::anonymous_block(cursor, reader),
         _ => plain(first, cursor),
     }
 }
@@ -86,7 +76,7 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
         b"unlisten" | b"notify" => primary(Why::Notification),
         b"load" => pinning(Why::SessionState, Pin::Load),
         b"lock" => primary(Why::TableLock),
-        b"call" | b"do" => primary(Why::Procedure),
+        b"call" => primary(Why::Procedure),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
         | b"repack" => primary(Why::Maintenance),
         b"alter" if cursor.take_word("system") => primary(Why::Maintenance),
@@ -118,9 +108,12 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
     if survey.why == Some(Why::Unparsable) {
         return primary(Why::Unparsable);
     }
-    let tree = match reader.depth {
-        Depth::Tree if survey.terms <= query::TERMS_MAX => query::parse(tokens, reader.known),
-        Depth::Tree | Depth::Tokens => None,
+    // Both limits look at the shape alone, never at literals: equal skeletons have equal verdicts.
+    let (tree, otherwise) = if survey.terms > query::TERMS_MAX || query::shape_len(tokens) > query::SHAPE_MAX
+    {
+        (None, Why::TooLong)
+    } else {
+        (query::parse(tokens, reader.known), Why::Unparsable)
     };
     match tree {
         Some(tree) => {
@@ -129,10 +122,7 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
         }
         // The tokens alone tell what a write is; of a read they do not tell enough.
         None => {
-            let why = survey.why.unwrap_or(match reader.depth {
-                Depth::Tree => Why::Unparsable,
-                Depth::Tokens => Why::TooLong,
-            });
+            let why = survey.why.unwrap_or(otherwise);
             let calls = survey.calls.clone();
             known_query(Kind::Primary(why), survey, Vec::new(), calls)
         }
@@ -193,5 +183,175 @@ fn deallocate(mut cursor: Cursor<'_, '_>) -> Statement {
     match cursor.take_name() {
         Some(name) if cursor.at_end() => Statement::of(Kind::Deallocate(Some(name))),
         _ => primary(Why::Unparsable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::{Access, Chain, Isolation, Modes};
+    use super::*;
+
+    fn verdict(sql: &[u8]) -> Verdict {
+        let known = KnownFunctions::load();
+        classify(sql, SkeletonId(0), Reader { strings: StandardConformingStrings::On, known: &known })
+    }
+
+    fn statement_of(sql: &str) -> Statement {
+        let verdict = verdict(sql.as_bytes());
+        assert_eq!(verdict.statements.len(), 1, "{sql}");
+        verdict.statements[0].clone()
+    }
+
+    fn names(names: &[Name]) -> String {
+        let written = |n: &Name| match &n.schema {
+            Some(schema) => format!("{schema}.{}", n.name),
+            None => n.name.to_string(),
+        };
+        names.iter().map(written).collect::<Vec<_>>().join(" ")
+    }
+
+    /// `reads; writes; functions`.
+    fn touches(sql: &str) -> String {
+        let statement = statement_of(sql);
+        let lists = [&statement.reads, &statement.writes, &statement.functions];
+        lists.map(|list| names(list)).join("; ").trim_end().to_owned()
+    }
+
+    #[test]
+    fn common_table_expressions_are_not_relations() {
+        assert_eq!(touches("WITH x AS (SELECT 1) SELECT * FROM x"), "; ;");
+        assert_eq!(touches("WITH t AS (SELECT * FROM t) SELECT * FROM t"), "t; ;");
+        assert_eq!(
+            touches("WITH a AS (SELECT 1), b AS (SELECT * FROM a, b) SELECT * FROM b, s.a"),
+            "b s.a; ;"
+        );
+        assert_eq!(touches("WITH RECURSIVE r AS (SELECT * FROM r, base) SELECT * FROM r"), "base; ;");
+        assert_eq!(touches("SELECT * FROM (WITH c AS (SELECT 1) SELECT * FROM c) x, c"), "c; ;");
+        assert_eq!(touches("WITH \"X\" AS (SELECT 1) SELECT * FROM x, \"X\""), "x; ;");
+        assert_eq!(touches("WITH d AS (DELETE FROM q RETURNING *) INSERT INTO z SELECT * FROM d"), "; q z;");
+    }
+
+    #[test]
+    fn relations_are_found_wherever_they_stand() {
+        assert_eq!(
+            touches("SELECT (SELECT max(x) FROM a) FROM S.B, \"C\" WHERE EXISTS (SELECT 1 FROM d)"),
+            "C a d s.b; ;"
+        );
+        assert_eq!(touches("TABLE a UNION TABLE s.b"), "a s.b; ;");
+        assert_eq!(
+            touches("SELECT * FROM ONLY a, b JOIN ONLY s.c ON true FETCH FIRST ROW ONLY"),
+            "a b s.c; ;"
+        );
+        assert_eq!(touches("SELECT * FROM db.s.t"), "s.t; ;");
+        assert_eq!(touches("COPY s.t (a) TO STDOUT"), "s.t; ;");
+        assert_eq!(touches("DECLARE c CURSOR FOR SELECT * FROM t"), "t; ;");
+        assert_eq!(touches("SELECT * FROM generate_series(1, 2), f(3) x"), "; ; f");
+    }
+
+    #[test]
+    fn writes_are_named() {
+        assert_eq!(
+            touches("INSERT INTO s.t SELECT f(a) FROM u ON CONFLICT (a) DO UPDATE SET a = g(1)"),
+            "u; s.t; f g"
+        );
+        assert_eq!(touches("UPDATE ONLY t SET a = 1 FROM u WHERE b IN (SELECT c FROM v)"), "u v; t;");
+        assert_eq!(touches("DELETE FROM t USING u"), "u; t;");
+        assert_eq!(touches("MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = 1"), "u; t;");
+        assert_eq!(touches("SELECT * INTO TEMP TABLE n FROM t"), "t; n;");
+        assert_eq!(touches("TRUNCATE TABLE ONLY a, s.b * CASCADE"), "; a s.b;");
+        assert_eq!(touches("COPY s.t (a, b) FROM STDIN"), "; s.t;");
+        // What sqlparser does not know still shows what it writes.
+        assert_eq!(touches("INSERT INTO t SELECT f(x) FROM u GROUP BY DISTINCT CUBE (a)"), "; t; cube f");
+    }
+
+    #[test]
+    fn what_lives_in_the_session_pins_it() {
+        for (sql, pin) in [
+            ("CREATE TEMP TABLE t (a int)", Pin::Temporary),
+            ("CREATE TABLE pg_temp.t (a int)", Pin::Temporary),
+            ("SELECT * INTO TEMP t FROM u", Pin::Temporary),
+            ("LISTEN c", Pin::Listen),
+            ("SELECT pg_advisory_lock(1)", Pin::AdvisoryLock),
+            ("SELECT 1 WHERE pg_try_advisory_lock(1)", Pin::AdvisoryLock),
+            ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pin::HoldCursor),
+            ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
+            ("LOAD 'x'", Pin::Load),
+            ("SELECT setseed(0.1)", Pin::Unknown),
+            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Unknown),
+            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Unknown),
+            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Unknown),
+            ("EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", Pin::Temporary),
+            ("SELECT dblink_connect('x')", Pin::Unknown),
+            ("UPDATE pg_catalog.pg_settings SET setting = 1", Pin::DynamicSetting),
+        ] {
+            assert_eq!(statement_of(sql).leaves.pin, Some(pin), "{sql}");
+        }
+        for sql in [
+            "SELECT pg_advisory_xact_lock(1)",
+            "SELECT pg_advisory_unlock(1)",
+            "SELECT nextval('s')",
+            "SELECT currval('s')",
+            "UNLISTEN *",
+            "DO $$ BEGIN UPDATE t SET a = 1; PERFORM f(); END $$",
+            "CREATE TABLE t (a int)",
+            "DECLARE c CURSOR FOR SELECT 1",
+            "DROP TABLE t",
+        ] {
+            assert_eq!(statement_of(sql).leaves.pin, None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn transaction_control_has_its_modes() {
+        let modes = Modes {
+            isolation: Some(Isolation::RepeatableRead),
+            access: Some(Access::ReadOnly),
+            deferrable: None,
+        };
+        assert_eq!(statement_of("begin isolation level repeatable read, read only").kind, Kind::Begin(modes));
+        assert_eq!(statement_of("START TRANSACTION").kind, Kind::Begin(Modes::default()));
+        assert_eq!(statement_of("END AND CHAIN").kind, Kind::Commit { chain: Chain::Chain });
+        assert_eq!(statement_of("ABORT WORK AND NO CHAIN").kind, Kind::Rollback { chain: Chain::NoChain });
+        assert_eq!(statement_of("SAVEPOINT \"A b\"").kind, Kind::Savepoint("A b".into()));
+        assert_eq!(statement_of("SAVEPOINT savepoint").kind, Kind::Savepoint("savepoint".into()));
+        assert_eq!(statement_of("RELEASE Savepoint X").kind, Kind::Release("x".into()));
+        assert_eq!(statement_of("ROLLBACK WORK TO SAVEPOINT x").kind, Kind::RollbackTo("x".into()));
+        assert_eq!(statement_of("DEALLOCATE PREPARE P").kind, Kind::Deallocate(Some("p".into())));
+        assert_eq!(statement_of("DEALLOCATE \"all\"").kind, Kind::Deallocate(Some("all".into())));
+        assert_eq!(statement_of("DEALLOCATE ALL").kind, Kind::Deallocate(None));
+        assert_eq!(statement_of("EXECUTE \"P\"(1)").kind, Kind::Execute("P".into()));
+        assert_eq!(statement_of("DISCARD TEMPORARY").kind, Kind::Discard(Discard::Temp));
+    }
+
+    #[test]
+    fn each_statement_of_a_string_has_its_verdict() {
+        let verdict = verdict(b"SELECT 1; INSERT INTO t VALUES (';'); ; COMMIT;");
+        let kinds: Vec<_> = verdict.statements.iter().map(|s| &s.kind).collect();
+        assert_eq!(kinds, [&Kind::Read, &Kind::Primary(Why::Write), &Kind::Commit { chain: Chain::NoChain }]);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_not_guessed_and_literals_may_be_anything() {
+        let kind = |sql: &[u8]| verdict(sql).statements[0].kind.clone();
+        assert_eq!(kind(b"SELECT * FROM t\xe9l\xe9"), Kind::Primary(Why::Unparsable));
+        assert_eq!(kind(b"SELECT * FROM t WHERE a = 'caf\xe9'"), Kind::Read);
+        assert_eq!(kind(b"INSERT INTO t\xe9 VALUES (1)"), Kind::Primary(Why::Write));
+    }
+
+    #[test]
+    fn planning_without_running_leaves_nothing() {
+        for sql in ["EXPLAIN SELECT set_config('a.b', 'c', false)", "EXPLAIN SELECT pg_advisory_lock(1)"] {
+            assert_eq!(statement_of(sql), Statement::of(Kind::Read), "{sql}");
+        }
+        assert_eq!(
+            statement_of("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)").leaves.pin,
+            Some(Pin::AdvisoryLock)
+        );
+        // A quoted option may spell ANALYZE.
+        assert_eq!(statement_of("EXPLAIN (\"analyze\") DELETE FROM t").kind, Kind::Primary(Why::Write));
+        assert_eq!(
+            statement_of("EXPLAIN (analyze off, analyze) DELETE FROM t").kind,
+            Kind::Primary(Why::Write)
+        );
     }
 }

@@ -5,7 +5,16 @@ use std::time::Duration;
 use super::verdict::{Consistency, Hint, Target};
 
 /// The text behind `weir:` of the first such block comment before the first token.
+#[inline]
 pub(super) fn hint_text(sql: &[u8]) -> Option<&[u8]> {
+    match sql.first() {
+        // Nearly all statements begin with a letter.
+        Some(first) if !first.is_ascii_alphabetic() => hint_in_comment(sql),
+        _ => None,
+    }
+}
+
+fn hint_in_comment(sql: &[u8]) -> Option<&[u8]> {
     let mut rest = sql.trim_ascii_start();
     loop {
         if rest.starts_with(b"--") {

@@ -177,9 +177,9 @@ impl<'a> Lexer<'a> {
     pub(super) fn skip_blank(&mut self) -> Result<(), LexError> {
         loop {
             self.skip_while(SPACE);
-            match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => self.line_comment(),
-                (b'/', b'*') => self.block_comment()?,
+            match self.peek(0) {
+                b'-' if self.peek(1) == b'-' => self.line_comment(),
+                b'/' if self.peek(1) == b'*' => self.block_comment()?,
                 _ => return Ok(()),
             }
         }
@@ -217,10 +217,10 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn word(&mut self, first: u8) -> Result<TokenKind, LexError> {
         let next = self.peek(1);
-        if next == b'\'' || next == b'&' {
-            if let Some(kind) = self.prefixed(first, next)? {
-                return Ok(kind);
-            }
+        if (next == b'\'' || next == b'&')
+            && let Some(kind) = self.prefixed(first, next)?
+        {
+            return Ok(kind);
         }
         self.at += 1;
         self.skip_while(NAME_REST);
@@ -522,5 +522,115 @@ impl Token<'_> {
     /// Where it ends, in bytes from the start of the text.
     pub fn end(&self) -> usize {
         self.start + self.text.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ON: StandardConformingStrings = StandardConformingStrings::On;
+    const OFF: StandardConformingStrings = StandardConformingStrings::Off;
+
+    fn texts(sql: &str, strings: StandardConformingStrings) -> Vec<String> {
+        let tokens: Result<Vec<_>, _> = Lexer::new(sql.as_bytes(), strings).collect();
+        tokens.unwrap().iter().map(|t| String::from_utf8_lossy(t.text).into_owned()).collect()
+    }
+
+    fn error(sql: &[u8], strings: StandardConformingStrings) -> Option<LexError> {
+        Lexer::new(sql, strings).find_map(Result::err)
+    }
+
+    fn kinds(sql: &str) -> Vec<TokenKind> {
+        Lexer::new(sql.as_bytes(), ON).map(|t| t.unwrap().kind).collect()
+    }
+
+    #[test]
+    fn strings() {
+        assert_eq!(texts("'a''b' c", ON), ["'a''b'", "c"]);
+        assert_eq!(texts(r"'a\' 'b'", ON), [r"'a\'", "'b'"]);
+        assert_eq!(texts(r"'a\' b'", OFF), [r"'a\' b'"]);
+        assert_eq!(texts(r"E'a\\' e'\'' n'x'", ON), [r"E'a\\'", r"e'\''", "n'x'"]);
+        assert_eq!(texts(r"U&'\0041' u&'x'", ON), [r"U&'\0041'", "u&'x'"]);
+        assert_eq!(texts("B'01' x'1F'", ON), ["B'01'", "x'1F'"]);
+        assert_eq!(error(b"U&'x'", OFF), Some(LexError::Ambiguous));
+    }
+
+    #[test]
+    fn strings_go_on_after_a_newline() {
+        assert_eq!(texts("'a'\n'b'", ON), ["'a'\n'b'"]);
+        assert_eq!(texts("'a' -- c 'x'\n  'b'", ON), ["'a' -- c 'x'\n  'b'"]);
+        assert_eq!(texts("'a' 'b'", ON), ["'a'", "'b'"]);
+        assert_eq!(texts("'a' /* c */\n 'b'", ON), ["'a'", "'b'"]);
+        assert_eq!(texts("E'a'\n'\\''", ON), ["E'a'\n'\\''"]);
+        assert_eq!(texts("'a' -- b", ON), ["'a'"]);
+    }
+
+    #[test]
+    fn a_backslash_behind_a_letter_that_may_be_half_of_one_is_not_guessed_at() {
+        assert_eq!(error("E'\u{e9}\\n'".as_bytes(), ON), Some(LexError::Ambiguous));
+        assert_eq!(error("E'\u{e9} \\n'".as_bytes(), ON), None);
+        assert_eq!(error(b"'caf\xe9\\' 'x'", ON), None);
+        assert_eq!(error(b"'\x83\\'", OFF), Some(LexError::Ambiguous));
+    }
+
+    #[test]
+    fn dollar_quotes() {
+        assert_eq!(texts("$$a'b$$ $x$ $$ $y$ $x$", ON), ["$$a'b$$", "$x$ $$ $y$ $x$"]);
+        assert_eq!(texts("$a$b$a$a$", ON), ["$a$b$a$", "a$"]);
+        assert_eq!(texts("a$x$ $x$y$x$", ON), ["a$x$", "$x$y$x$"]);
+        assert_eq!(texts("$1 $23", ON), ["$1", "$23"]);
+        assert_eq!(kinds("$ a"), [TokenKind::Other, TokenKind::Word]);
+        assert_eq!(error(b"$x$ $X$", ON), Some(LexError::Unterminated));
+        assert_eq!(error(b"1$$ $$", ON), Some(LexError::Ambiguous));
+        assert_eq!(error(b"$1$$ $$", ON), Some(LexError::Ambiguous));
+    }
+
+    #[test]
+    fn comments() {
+        assert_eq!(texts("a /* b /* c */ d */ e -- f\ng", ON), ["a", "e", "g"]);
+        assert_eq!(texts("a -- b\rc", ON), ["a", "c"]);
+        assert_eq!(texts("/**/a/*/**/*/", ON), ["a"]);
+        assert_eq!(error(b"/* /* */", ON), Some(LexError::Unterminated));
+        assert_eq!(error(b"/*/", ON), Some(LexError::Unterminated));
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(texts("a_1$ \"b\"\"c\" U&\"d\" _x", ON), ["a_1$", "\"b\"\"c\"", "U&\"d\"", "_x"]);
+        assert_eq!(texts("caf\u{e9}", ON), ["caf\u{e9}"]);
+        assert_eq!(error(b"\"a", ON), Some(LexError::Unterminated));
+        let latin1 = Lexer::new(b"t\xe9l\xff", ON).token().unwrap().unwrap();
+        assert_eq!((latin1.kind, latin1.text), (TokenKind::Word, &b"t\xe9l\xff"[..]));
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(texts("1 2.5 .5 5. 1e5 1E-5 1.e2 0x1F 0o17 0b01 1_000", ON).len(), 11);
+        assert_eq!(texts("1..2", ON), ["1", "..", "2"]);
+        assert_eq!(texts("1e 1ex", ON), ["1", "e", "1", "ex"]);
+        assert_eq!(texts("0x 0b2 1__0", ON), ["0", "x", "0", "b2", "1", "__0"]);
+        assert_eq!(texts("1for", ON), ["1", "for"]);
+        assert_eq!(texts("a.1", ON), ["a", ".1"]);
+    }
+
+    #[test]
+    fn operators_end_before_comments_and_signs() {
+        assert_eq!(texts("a--b\n+c", ON), ["a", "+", "c"]);
+        assert_eq!(texts("a<-1", ON), ["a", "<", "-", "1"]);
+        assert_eq!(texts("a@-1", ON), ["a", "@-", "1"]);
+        assert_eq!(texts("a*-+-1", ON), ["a", "*", "-", "+", "-", "1"]);
+        assert_eq!(texts("a->>'b'", ON), ["a", "->>", "'b'"]);
+        assert_eq!(texts("a@/*c*/b", ON), ["a", "@", "b"]);
+        assert_eq!(texts("a@--c", ON), ["a", "@"]);
+        assert_eq!(texts("a::int:b:=c", ON), ["a", "::", "int", ":", "b", ":=", "c"]);
+        assert_eq!(texts("a=>1", ON), ["a", "=>", "1"]);
+    }
+
+    #[test]
+    fn zero_bytes_are_refused() {
+        for sql in [&b"a\0"[..], b"'\0'", b"\"\0\"", b"$$\0$$"] {
+            assert_eq!(error(sql, ON), Some(LexError::Zero));
+        }
     }
 }

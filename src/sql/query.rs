@@ -19,6 +19,9 @@ use super::verdict::{Name, Why};
 /// recursively: this bounds the stack that it takes.
 pub(super) const TERMS_MAX: usize = 2_000;
 
+/// Most tokens in a query that is parsed, lists of literals counted as one. Parsing takes about a microsecond a token.
+pub(super) const SHAPE_MAX: usize = 5_000;
+
 /// Nested parentheses, subqueries and expressions that are followed.
 const NESTING_MAX: usize = 64;
 
@@ -56,26 +59,60 @@ pub(super) fn parse(tokens: &[Token<'_>], known: &KnownFunctions) -> Option<Tree
     }
 }
 
-/// weir's tokens as sqlparser's. Lists of literals shrink to their first, as in the skeleton.
+/// weir's tokens as sqlparser's. Lists of literals shrink to their first, as in the skeleton, and what sqlparser
+/// does not know is spelled as something that reads the same relations and calls the same functions.
 fn translate(tokens: &[Token<'_>]) -> Option<Vec<Parsed>> {
-    let mut out = Vec::with_capacity(tokens.len());
+    let mut out = Vec::with_capacity(tokens.len() + 3);
     let mut at = 0;
     while at < tokens.len() {
         let token = tokens[at];
-        out.push(one(token)?);
+        let previous = tokens[..at].last();
+        let behind = |words: &[&str]| previous.is_some_and(|p| words.iter().any(|w| p.is_word(w)));
+        let rest = &tokens[at + 1..];
         at += 1;
-        if !is_literal(&token) {
+        if token.is_word("table") && !behind(&["into", "temp", "temporary", "unlogged"]) {
+            // `TABLE t` is short for `SELECT * FROM t`; sqlparser takes no options behind it.
+            out.extend([Parsed::make_word("SELECT", None), Parsed::Mul, Parsed::make_word("FROM", None)]);
             continue;
         }
-        while at + 1 < tokens.len() && tokens[at].is_symbol(",") && is_literal(&tokens[at + 1]) {
-            at += 2;
+        // sqlparser takes the ONLY of `FROM ONLY t` for a table called so; that of `FETCH FIRST ROW ONLY` stays.
+        let inheritance = token.is_word("only") && !behind(&["row", "rows"]);
+        if inheritance || token.is_word("variadic") {
+            continue;
         }
-        // `U&'...' UESCAPE '!'` says how the literal is decoded, and nothing else.
-        if tokens.get(at).is_some_and(|t| t.is_word("uescape")) {
+        out.push(one(token)?);
+        if is_literal(&token) {
+            at += literals(rest);
+        } else if token.is_symbol(")") && follows(rest, &[".", "*"]) {
+            // `(row).*` reads what `(row)` reads.
             at += 2;
+        } else if token.is_word("between") && rest.first().is_some_and(is_symmetry) {
+            at += 1;
         }
     }
     Some(out)
+}
+
+/// How many tokens a query has when lists of literals count as one.
+pub(super) fn shape_len(tokens: &[Token<'_>]) -> usize {
+    let listed =
+        |three: &&[Token<'_>]| is_literal(&three[0]) && three[1].is_symbol(",") && is_literal(&three[2]);
+    tokens.len() - tokens.windows(3).filter(listed).count() * 2
+}
+
+/// How many tokens behind a literal belong to it: further literals of its list, and `UESCAPE '!'`.
+fn literals(rest: &[Token<'_>]) -> usize {
+    let more =
+        rest.chunks_exact(2).take_while(|pair| pair[0].is_symbol(",") && is_literal(&pair[1])).count() * 2;
+    if rest.get(more).is_some_and(|t| t.is_word("uescape")) { more + 2 } else { more }
+}
+
+fn follows(rest: &[Token<'_>], symbols: &[&str]) -> bool {
+    rest.len() >= symbols.len() && rest.iter().zip(symbols).all(|(t, s)| t.is_symbol(s))
+}
+
+fn is_symmetry(token: &Token<'_>) -> bool {
+    token.is_word("symmetric") || token.is_word("asymmetric")
 }
 
 fn is_literal(token: &Token<'_>) -> bool {
@@ -244,10 +281,10 @@ impl Visitor for Walk<'_> {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         // `WITH t AS (SELECT * FROM t)` reads the table t: a name is seen from the next one on, unless RECURSIVE.
-        if let Some((scope, at)) = self.common_table(query) {
-            if scope.recursive == Recursive::No {
-                scope.visible = at;
-            }
+        if let Some((scope, at)) = self.common_table(query)
+            && scope.recursive == Recursive::No
+        {
+            scope.visible = at;
         }
         let mut scope = Scope { names: Vec::new(), visible: 0, recursive: Recursive::No };
         if let Some(with) = &query.with {

@@ -325,7 +325,7 @@ fn transaction_setting(
         modes.isolation = Some(isolation(&text::string_value(token, strings)?)?);
         return Some(modes);
     }
-    let on = boolean(&token, strings).or_else(|| match token.text {
+    let on = boolean(&token, strings).or(match token.text {
         b"1" => Some(true),
         b"0" => Some(false),
         _ => None,
@@ -381,5 +381,145 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
         Some(name) if functions::alike_everywhere(&name) => Statement::of(Kind::Show(name.into())),
         Some(_) => Statement::of(Kind::Primary(Why::ServerState)),
         None => Statement::of(Kind::Primary(Why::Unparsable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::classify::classify;
+    use super::super::functions::KnownFunctions;
+    use super::super::verdict::{Deferrable, SkeletonId};
+    use super::*;
+
+    fn statement(sql: &str) -> Statement {
+        let known = KnownFunctions::load();
+        let reader = super::super::classify::Reader { strings: StandardConformingStrings::On, known: &known };
+        let verdict = classify(sql.as_bytes(), SkeletonId(0), reader);
+        assert_eq!(verdict.statements.len(), 1, "{sql}");
+        verdict.statements[0].clone()
+    }
+
+    /// `name = value`, with `local` in front when it ends with the transaction; one line per setting.
+    fn settings(sql: &str) -> String {
+        let line = |s: &Setting| {
+            let local = if s.scope == Scope::Local { "local " } else { "" };
+            format!("{local}{} = {}", s.name, s.value)
+        };
+        statement(sql).leaves.settings.iter().map(line).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn values_are_written_in_one_spelling() {
+        assert_eq!(
+            settings("SET search_path TO \"$user\", public, Foo"),
+            "search_path = '$user', 'public', 'foo'"
+        );
+        assert_eq!(settings("SET Work_Mem = '7MB'"), "work_mem = '7MB'");
+        assert_eq!(settings("SET \"Work_Mem\" = $$7MB$$"), "work_mem = '7MB'");
+        assert_eq!(settings("SET SESSION statement_timeout TO 5000"), "statement_timeout = 5000");
+        assert_eq!(settings("SET LOCAL x.y = -1.5"), "local x.y = -1.5");
+        assert_eq!(settings("SET a.b = 'it''s \\ here'"), "a.b = E'it''s \\\\ here'");
+        assert_eq!(settings("SET DateStyle TO ISO, DMY"), "datestyle = 'iso', 'dmy'");
+    }
+
+    #[test]
+    fn the_standards_spellings_are_settings_too() {
+        assert_eq!(settings("SET TIME ZONE 'Asia/Tokyo'"), "timezone = 'Asia/Tokyo'");
+        assert_eq!(settings("SET LOCAL TIME ZONE -7"), "local timezone = -7");
+        assert_eq!(settings("SET TIME ZONE LOCAL"), "timezone = DEFAULT");
+        assert_eq!(settings("SET NAMES 'latin1'"), "client_encoding = 'latin1'");
+        assert_eq!(settings("SET SCHEMA 'x'"), "search_path = 'x'");
+        assert_eq!(settings("SET ROLE \"Admin\""), "role = 'Admin'");
+        assert_eq!(settings("SET role = x"), "role = 'x'");
+        assert_eq!(settings("SET SESSION AUTHORIZATION bob"), "session_authorization = 'bob'");
+        assert_eq!(
+            settings("SET LOCAL SESSION AUTHORIZATION DEFAULT"),
+            "local session_authorization = DEFAULT"
+        );
+        let characteristics =
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ";
+        let expected =
+            "default_transaction_isolation = 'repeatable read'; default_transaction_read_only = 'on'";
+        assert_eq!(settings(characteristics), expected);
+    }
+
+    #[test]
+    fn resets_set_the_default() {
+        assert_eq!(statement("RESET Work_Mem").kind, Kind::Reset(Some("work_mem".into())));
+        assert_eq!(settings("RESET work_mem"), "work_mem = DEFAULT");
+        assert_eq!(settings("SET work_mem TO DEFAULT"), "work_mem = DEFAULT");
+        assert_eq!(statement("SET work_mem TO DEFAULT").kind, Kind::Reset(Some("work_mem".into())));
+        assert_eq!(statement("SET LOCAL work_mem TO DEFAULT").kind, Kind::Set);
+        assert_eq!(settings("RESET SESSION AUTHORIZATION"), "session_authorization = DEFAULT");
+        assert_eq!(statement("RESET ALL").kind, Kind::Reset(None));
+    }
+
+    #[test]
+    fn settings_of_the_transaction_are_its_modes() {
+        let modes = |sql: &str| match statement(sql).kind {
+            Kind::SetTransaction(modes, Scope::Local) => modes,
+            other => panic!("{sql} is {other:?}"),
+        };
+        assert_eq!(modes("SET TRANSACTION READ ONLY").access, Some(Access::ReadOnly));
+        assert_eq!(modes("SET transaction_read_only = 1").access, Some(Access::ReadOnly));
+        assert_eq!(
+            modes("SET transaction_isolation TO 'repeatable read'").isolation,
+            Some(Isolation::RepeatableRead)
+        );
+        assert_eq!(modes("SET LOCAL transaction_deferrable = on").deferrable, Some(Deferrable::Deferrable));
+        assert!(settings("SET transaction_read_only = 1").is_empty());
+    }
+
+    #[test]
+    fn set_config_with_literals_is_a_setting() {
+        assert_eq!(settings("SELECT set_config('search_path', '', false)"), "search_path = ''");
+        assert_eq!(
+            settings("SELECT pg_catalog.set_config('search_path', 'a, \"B c\",$user', true)"),
+            "local search_path = 'a', 'B c', '$user'"
+        );
+        assert_eq!(
+            settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
+            "a.b = 'x,y'; local c.d = DEFAULT"
+        );
+        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.pin, None);
+    }
+
+    #[test]
+    fn set_config_that_cannot_be_followed_pins() {
+        for sql in [
+            "SELECT set_config('a.b', $1, false)",
+            "SELECT set_config($1, 'x', false)",
+            "SELECT set_config('a.b', 'x', $1)",
+            "SELECT set_config('a.b', 'x' || 'y', false)",
+            "SELECT set_config('a.b', 'x', false) FROM t",
+            "SELECT set_config('a.b', 'x', false) WHERE false",
+            "SELECT set_config('transaction_read_only', 'on', false)",
+            "SELECT set_config(VARIADIC x)",
+        ] {
+            assert_eq!(statement(sql).leaves.pin, Some(Pin::DynamicSetting), "{sql}");
+            assert_eq!(settings(sql), "", "{sql}");
+        }
+        let local = statement("SELECT set_config('a.b', $1, true)");
+        assert_eq!((local.kind, local.leaves.pin), (Kind::Primary(Why::SessionState), None));
+    }
+
+    #[test]
+    fn settings_of_weir_are_for_weir() {
+        let own = |name: &str, value: &str| Kind::SetWeir(name.into(), value.into());
+        assert_eq!(statement("SET weir.target = 'primary'").kind, own("target", "primary"));
+        assert_eq!(statement("SET weir.target TO Replica").kind, own("target", "replica"));
+        assert_eq!(statement("SET weir.max_staleness = 500").kind, own("max_staleness", "500"));
+        assert_eq!(statement("RESET weir.target").kind, own("target", "default"));
+        assert_eq!(statement("SHOW weir.lsn").kind, Kind::Show("weir.lsn".into()));
+        assert_eq!(settings("SET weir.target = 'primary'"), "");
+    }
+
+    #[test]
+    fn what_is_not_understood_pins() {
+        for sql in
+            ["SET TIME ZONE INTERVAL '1' HOUR", "SET a", "SET seed TO 0.5", "SET a TO b c", "SET a = X'1F'"]
+        {
+            assert_eq!(statement(sql).leaves.pin, Some(Pin::Unknown), "{sql}");
+        }
     }
 }

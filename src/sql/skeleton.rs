@@ -71,16 +71,22 @@ impl Polynomials {
     }
 }
 
-/// `(sum + word) * point`, not fully reduced: below 2^62 if `sum` is.
+/// `(sum + word) * point`, nearly reduced: at most a little above 2^61 if `sum` is, so that nothing overflows.
 #[inline(always)]
 fn step(sum: u64, word: u64, point: u64) -> u64 {
     let product = u128::from(sum + word) * u128::from(point);
-    (product as u64 & PRIME) + (product >> 61) as u64
+    fold((product as u64 & PRIME) + (product >> 61) as u64)
+}
+
+/// Takes the bits above 2^61 around once: 2^61 is 1 in this field.
+#[inline(always)]
+const fn fold(sum: u64) -> u64 {
+    (sum & PRIME) + (sum >> 61)
 }
 
 /// The one representative in `0..PRIME`.
 fn canonical(sum: u64) -> u64 {
-    let folded = (sum & PRIME) + (sum >> 61);
+    let folded = fold(sum);
     if folded >= PRIME { folded - PRIME } else { folded }
 }
 
@@ -176,10 +182,8 @@ pub fn skeleton(
     if strings == StandardConformingStrings::Off {
         walk.hash.bytes(b"scs off", Tag::Setup, Fold::Nothing);
     }
-    if sql.first().is_some_and(|&b| b != b's' && b != b'S') {
-        if let Some(text) = super::hint::hint_text(sql) {
-            walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
-        }
+    if let Some(text) = super::hint::hint_text(sql) {
+        walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
     }
     let mut lexer = Lexer::new(sql, strings);
     loop {
@@ -303,5 +307,115 @@ fn literal_form(kind: TokenKind) -> u64 {
         TokenKind::String(_) => 4,
         TokenKind::Parameter => 5,
         _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ON: StandardConformingStrings = StandardConformingStrings::On;
+
+    fn of(sql: &str) -> SkeletonId {
+        let keys = SkeletonKeys::from_seed([77, 99]);
+        skeleton(sql.as_bytes(), ON, &keys).unwrap()
+    }
+
+    #[test]
+    fn literals_are_folded_in_queries() {
+        assert_eq!(of("SELECT * FROM t WHERE a = 1"), of("select  *\nfrom T where A=2 /* x */"));
+        assert_eq!(of("SELECT 'a'"), of("SELECT $$b$$"));
+        assert_eq!(of("SELECT a IN (1, 2, 3)"), of("SELECT a IN (4)"));
+        assert_eq!(of("SELECT f($1, $2)"), of("SELECT f($7)"));
+        assert_eq!(of("(SELECT 1)"), of("(SELECT 2)"));
+        assert_eq!(of("SELECT 1; INSERT INTO t VALUES (1)"), of("SELECT 2; INSERT INTO t VALUES (3)"));
+        assert_eq!(of("EXECUTE p(1)"), of("EXECUTE p(2)"));
+    }
+
+    #[test]
+    fn what_is_not_a_literal_counts() {
+        let base = of("SELECT a FROM t WHERE b = 1");
+        for other in [
+            "SELECT c FROM t WHERE b = 1",
+            "SELECT a FROM t WHERE b = c",
+            "SELECT \"a\" FROM t WHERE b = 1",
+            "SELECT a FROM t WHERE b = 1;",
+            "SELECT a FROM t WHERE b = -1",
+            "SELECT a FROM t WHERE b = '1'",
+            "SELECT a FROM t WHERE b = 1 2",
+            "SELECT a FROM t WHERE b = 1,",
+            "SELECT a FROM t WHERE b <> 1",
+            "SELECTa FROM t WHERE b = 1",
+        ] {
+            assert_ne!(base, of(other), "{other}");
+        }
+        assert_ne!(of("SELECT \"A\""), of("SELECT \"a\""));
+        assert_ne!(of("SELECT a b"), of("SELECT ab"));
+        assert_ne!(of("SELECT 1, a"), of("SELECT 1 a"));
+    }
+
+    #[test]
+    fn literals_that_decide_are_kept() {
+        for (one, other) in [
+            ("SET a = 1", "SET a = 2"),
+            ("SHOW \"a\"", "SHOW \"b\""),
+            ("SELECT set_config('a', 'b', true)", "SELECT set_config('a', 'b', false)"),
+            ("SELECT \"set_config\"('a', 'b', 'true')", "SELECT \"set_config\"('a', 'b', 'false')"),
+            ("SELECT SET_CONFIG('a', 'b', true)", "SELECT SET_CONFIG('a', 'c', true)"),
+            ("SELECT U&\"set\\005fconfig\"('a', 'b', 't')", "SELECT U&\"set\\005fconfig\"('a', 'b', 'f')"),
+            ("SELECT current_setting('a')", "SELECT current_setting('b')"),
+            ("EXPLAIN (ANALYZE 'off') SELECT 1", "EXPLAIN (ANALYZE 'on') SELECT 1"),
+            ("SELECT 1; SET a = 1", "SELECT 1; SET a = 2"),
+            ("COPY t TO '/a'", "COPY t TO '/b'"),
+            ("(SET a = 1", "(SET a = 2"),
+            ("/* weir: replica */ SELECT 1", "SELECT 1"),
+            ("/* weir: replica */ SELECT 1", "/* weir: primary */ SELECT 1"),
+        ] {
+            assert_ne!(of(one), of(other), "{one} / {other}");
+        }
+        assert_eq!(of("/* trace 1 */ SELECT 1"), of("SELECT 1"));
+    }
+
+    #[test]
+    fn the_way_strings_are_read_counts() {
+        let keys = SkeletonKeys::from_seed([77, 99]);
+        let off = skeleton(b"SELECT 'a'", StandardConformingStrings::Off, &keys).unwrap();
+        assert_ne!(of("SELECT 'a'"), off);
+    }
+
+    #[test]
+    fn keys_change_every_skeleton() {
+        let other = SkeletonKeys::from_seed([78, 99]);
+        assert_ne!(of("SELECT 1"), skeleton(b"SELECT 1", ON, &other).unwrap());
+    }
+
+    #[test]
+    fn folding_case_touches_letters_only() {
+        for byte in 0..=255u8 {
+            let word = u64::from_le_bytes([byte, b'A', byte, 0, 0xff, byte, b'z', 0]);
+            let expected = word.to_le_bytes().map(|b| b.to_ascii_lowercase());
+            assert_eq!(lower(word).to_le_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn loading_keeps_bytes_in_their_places() {
+        for len in 0..=7 {
+            let bytes: Vec<u8> = (1..=len).collect();
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(&bytes);
+            assert_eq!(load(&bytes), u64::from_le_bytes(padded));
+        }
+    }
+
+    #[test]
+    fn the_polynomial_agrees_with_plain_arithmetic() {
+        let point = SkeletonKeys::from_seed([u64::MAX, 0]).points[0];
+        let (mut fast, mut plain) = (1, 1u128);
+        for word in [0, 1, PRIME - 1, 1 << 60, 0x0123_4567_89ab_cdef, PRIME - 1, PRIME - 1] {
+            fast = step(fast, word, point);
+            plain = (plain + u128::from(word)) * u128::from(point) % u128::from(PRIME);
+            assert_eq!(u128::from(canonical(fast)), plain);
+        }
     }
 }

@@ -31,9 +31,9 @@ fn cut(mut name: String) -> String {
 pub(super) fn string_value(token: Token<'_>, strings: StandardConformingStrings) -> Option<String> {
     let TokenKind::String(form) = token.kind else { return None };
     let text = std::str::from_utf8(token.text).ok()?;
-    let escapes = match form {
-        StringForm::Plain | StringForm::National => strings == StandardConformingStrings::Off,
-        StringForm::Escape => true,
+    let backslash = match form {
+        StringForm::Plain | StringForm::National => strings,
+        StringForm::Escape => StandardConformingStrings::Off,
         StringForm::Dollar => {
             let tag = text[1..].find('$')? + 2;
             return Some(text[tag..text.len() - tag].to_owned());
@@ -41,12 +41,15 @@ pub(super) fn string_value(token: Token<'_>, strings: StandardConformingStrings)
         StringForm::Unicode | StringForm::Bit | StringForm::Hex => return None,
     };
     let body = &text[text.find('\'')?..];
-    let joined = segments(body, escapes)?;
-    if escapes { backslash_escapes(&joined) } else { Some(joined) }
+    let joined = segments(body, backslash)?;
+    match backslash {
+        StandardConformingStrings::On => Some(joined),
+        StandardConformingStrings::Off => backslash_escapes(&joined),
+    }
 }
 
 /// The inside of `'...'` with doubled quotes undone and continuation segments joined; escapes are left alone.
-fn segments(body: &str, escapes: bool) -> Option<String> {
+fn segments(body: &str, backslash: StandardConformingStrings) -> Option<String> {
     let mut value = String::with_capacity(body.len());
     let mut chars = body.chars().peekable();
     while let Some(opening) = chars.next() {
@@ -64,7 +67,7 @@ fn segments(body: &str, escapes: bool) -> Option<String> {
                     value.push('\'');
                 }
                 '\'' => break,
-                '\\' if escapes => {
+                '\\' if backslash == StandardConformingStrings::Off => {
                     value.push('\\');
                     value.push(chars.next()?);
                 }

@@ -2,7 +2,8 @@
 
 use super::classify::{Reader, begins_query, pinning, primary, query_statement};
 use super::cursor::Cursor;
-use super::lexer::{Token, TokenKind};
+use super::lexer::{Lexer, Token, TokenKind};
+use super::text;
 use super::verdict::{Kind, Name, Pin, Statement, Why};
 
 /// Whether `EXPLAIN` runs the statement.
@@ -28,7 +29,7 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     };
     match analyze {
         Analyze::Runs if begins_query(cursor.rest()) => query_statement(cursor.rest(), reader),
-        Analyze::Runs if cursor.at_word("create") => primary(Why::Ddl),
+        Analyze::Runs if cursor.take_word("create") => create(cursor),
         Analyze::PlansOnly if explainable(cursor) => Statement::of(Kind::Read),
         // `EXPLAIN EXECUTE` needs the session's own prepared statement.
         _ if cursor.at_word("execute") => primary(Why::SessionState),
@@ -163,10 +164,40 @@ pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Statement {
     if temporary { pinning(Why::Temporary, Pin::Temporary) } else { primary(Why::Ddl) }
 }
 
+/// `DO ...`, with the cursor behind `DO`. Its body can be read, and pins when it may leave state behind.
+pub(super) fn anonymous_block(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    if cursor.take_word("language") {
+        cursor.take();
+    }
+    let body = cursor.take_string().and_then(|t| text::string_value(t, reader.strings));
+    let lexed = body
+        .as_deref()
+        .and_then(|b| Lexer::new(b.as_bytes(), reader.strings).collect::<Result<Vec<_>, _>>().ok());
+    match lexed {
+        Some(tokens) if !leaves_state(&tokens, reader) => primary(Why::Procedure),
+        _ => pinning(Why::Procedure, Pin::Unknown),
+    }
+}
+
+/// Whether a procedural body sets something, makes temporary objects, calls what pins, or runs SQL that is made up
+/// while it runs.
+fn leaves_state(tokens: &[Token<'_>], reader: Reader<'_>) -> bool {
+    const STARTS: [&str; 5] = ["begin", "then", "else", "loop", "declare"];
+    let at_start = |at: usize| {
+        at == 0 || tokens[at - 1].is_symbol(";") || STARTS.iter().any(|w| tokens[at - 1].is_word(w))
+    };
+    let is_any = |t: &Token<'_>, words: &[&str]| words.iter().any(|w| t.is_word(w));
+    let statement =
+        |at: usize, t: &Token<'_>| at_start(at) && is_any(t, &["set", "listen", "load", "prepare"]);
+    tokens.iter().enumerate().any(|(at, t)| {
+        statement(at, t) || is_any(t, &["temp", "temporary", "execute", "set_config", "pg_temp"])
+    }) || super::survey::survey(tokens, reader.strings, reader.known).pin.is_some()
+}
+
 /// Whether a name in it is qualified with the session's temporary schema.
 fn in_temporary_schema(tokens: &[Token<'_>]) -> bool {
     tokens.windows(2).any(|pair| {
-        let schema = super::text::name(pair[0]).is_some_and(|n| n.starts_with("pg_temp"));
+        let schema = text::name(pair[0]).is_some_and(|n| n.starts_with("pg_temp"));
         schema && pair[1].is_symbol(".")
     })
 }
