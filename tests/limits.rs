@@ -457,6 +457,7 @@ fn ten_thousand_idle_clients() -> Result<()> {
     clients.iter_mut().try_for_each(|client| client.query("SELECT 1").map(drop))?;
     let before = weir.rss_kb();
     let mut thousand = connect(1000)?;
+    println!("1,000 silent clients cost {} KiB", weir.rss_kb().saturating_sub(before));
     thousand.iter_mut().try_for_each(|client| client.query("SELECT 1").map(drop))?;
     let each = weir.rss_kb().saturating_sub(before);
     println!("1,000 idle clients cost {each} KiB");

@@ -24,10 +24,13 @@ const SCHEMA: &str = "
     CREATE SCHEMA hidden;
     CREATE FUNCTION hidden.writes() RETURNS int VOLATILE LANGUAGE sql AS
         'INSERT INTO public.log VALUES (1) RETURNING 1';
+    CREATE TABLE viewed (id int);
+    CREATE FUNCTION hidden.views() RETURNS int VOLATILE LANGUAGE sql AS
+        'INSERT INTO public.viewed VALUES (1) RETURNING 1';
     CREATE FUNCTION lies() RETURNS int STABLE LANGUAGE plpgsql AS
         'BEGIN RETURN hidden.writes(); END';
     CREATE FUNCTION honest(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1 + 1';
-    CREATE VIEW harmless_view AS SELECT hidden.writes() AS id;
+    CREATE VIEW harmless_view AS SELECT hidden.views() AS id;
     CREATE VIEW harmless_view_2 AS SELECT hidden.writes() AS id;";
 
 fn cluster() -> &'static Cluster {
@@ -221,15 +224,14 @@ fn what_a_replica_refuses_runs_again_on_the_primary() -> Result<()> {
     let weir = start()?;
     let mut client = weir.connect()?;
     let count = |name: &str, labels: &[(&str, &str)]| weir.metrics().map(|metrics| metrics.sum(name, labels));
-    let written = || cluster().sql(0, "SELECT count(*) FROM log").map(|answer| answer.value().to_owned());
+    let written = || cluster().sql(0, "SELECT count(*) FROM viewed").map(|answer| answer.value().to_owned());
 
     // A view that writes.
-    let before: i64 = written()?.parse().unwrap();
     let sql = "SELECT id FROM harmless_view";
     let mut ran = query(&mut client, sql)?;
     ran.sort_by_key(|place| *place == Replica);
     assert_eq!(ran, [Primary, Replica]);
-    assert_eq!(written()?, (before + 1).to_string());
+    assert_eq!(written()?, "1");
     assert_eq!(count("weir_reruns_total", &[("cause", "25006")])?, 1.0);
     assert_eq!(count("weir_learned_total", &[])?, 1.0);
     assert_eq!(query(&mut client, sql)?, [Primary]);
