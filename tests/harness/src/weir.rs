@@ -85,7 +85,7 @@ impl WeirSetup {
         let config = directory.0.join("proxy.toml");
         fs::write(&config, setup.text())?;
         let mut command = Command::new(program.as_ref());
-        command.arg("--config").arg(&config).envs(setup.environment.iter().cloned());
+        command.args(["run", "--config"]).arg(&config).envs(setup.environment.iter().cloned());
         let daemon = Daemon::start(&mut command, &directory.0.join("log"))?;
         Ok(Weir { daemon, port, metrics_port, config, _directory: directory })
     }
