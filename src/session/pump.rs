@@ -67,7 +67,9 @@ impl Session {
 
     /// Whether the client's bytes can be taken: not while what it sent already waits for the server.
     fn wants_client(&self) -> bool {
-        !self.is_full() && (self.inbox.len() < INBOX_MAX || matches!(self.phase, Phase::Streaming(_)))
+        self.phase != Phase::Over
+            && !self.is_full()
+            && (self.inbox.len() < INBOX_MAX || matches!(self.phase, Phase::Streaming(_)))
     }
 
     /// Writes to the server and reads from it, once.
