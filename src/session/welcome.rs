@@ -109,7 +109,11 @@ impl Session {
                 session.greet(&parameters);
                 Ok(session)
             }
-            Err(error) => Err((session.into_stream(), error)),
+            Err(error) => {
+                // The login itself went well, and the client is told so first. Should that fail, the error will too.
+                let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
+                Err((session.into_stream(), error))
+            }
         }
     }
 
