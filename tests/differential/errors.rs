@@ -96,10 +96,6 @@ fn violations() -> Vec<Talk> {
             &[parse("", "SELECT 1", &[]), bind("", "", &[]), execute("", 0), message(b'y', b"")],
             Hear::Close,
         ),
-        Talk::new("a length that cannot be").in_weirs_words().say(&[b"Q\0\0\0\x03".to_vec()], Hear::Close),
-        Talk::new("a length beyond what such a message may have")
-            .in_weirs_words()
-            .say(&[b"S\0\x01\0\0".to_vec()], Hear::Close),
         Talk::new("the end").queries(&["SELECT 1"]).say(&[terminate()], Hear::Close),
         Talk::new("the end, in a transaction")
             .queries(&["BEGIN", "SELECT 1"])

@@ -472,6 +472,11 @@ fn pipelines() -> Vec<Talk> {
             .say(&[run(insert), vec![flush()]].concat(), Hear::UpTo(b'C'))
             .say(&[run("SELECT count(*) FROM items"), vec![flush()]].concat(), Hear::UpTo(b'C'))
             .batch(&[]),
+        Talk::new("a read that fails, flushed, then a write in the same batch")
+            .changes()
+            .say(&[run("SELECT 1/0"), vec![flush()]].concat(), Hear::UpTo(b'E'))
+            .batch(&run(insert))
+            .batch(&run("SELECT count(*) FROM items")),
         Talk::new("a long pipeline")
             .batch(&(0..1500).flat_map(|_| run("SELECT 'some text that makes it long'")).collect::<Vec<_>>()),
     ]

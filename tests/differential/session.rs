@@ -41,9 +41,13 @@ fn logins() -> Vec<Talk> {
                 "SHOW statement_timeout",
                 "SHOW transaction_isolation",
             ]),
-        Talk::new("a login with a setting that does not exist").startup("no_such_setting", "1"),
-        Talk::new("a login with a value that cannot be").startup("work_mem", "much"),
-        Talk::new("a login with a setting that cannot be set").startup("max_connections", "5"),
+        Talk::new("a login with a setting that does not exist")
+            .in_weirs_words()
+            .startup("no_such_setting", "1"),
+        Talk::new("a login with a value that cannot be").in_weirs_words().startup("work_mem", "much"),
+        Talk::new("a login with a setting that cannot be set")
+            .in_weirs_words()
+            .startup("max_connections", "5"),
     ]
 }
 

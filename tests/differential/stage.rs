@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use harness::client::front::query;
-use harness::client::{Address, Client, Login, Message};
-use harness::{Cluster, Failure, Result, Weir, WeirSetup};
+use harness::client::{Address, Answer, Client, Login, Message};
+use harness::{Cluster, Failure, Result, Weir, WeirSetup, wait_for};
 
 use crate::talk::{Ground, Hear, Step, Talk};
 
@@ -55,7 +55,8 @@ pub(crate) type Heard = Vec<Vec<Message>>;
 pub(crate) struct Stage {
     cluster: &'static Cluster,
     database: String,
-    admin: Mutex<Client>,
+    /// A superuser's connection to each server, the primary first.
+    admins: Mutex<Vec<Client>>,
     /// Objects with this OID and above were made in a conversation.
     pub(crate) first_new: u32,
 }
@@ -68,13 +69,19 @@ impl Stage {
         let login = Login::new("app", "app").database(database);
         Client::connect(&cluster.address(0), &login)?.query(FURNITURE)?;
         let login = Login::new("postgres", "postgres").database(database);
-        let mut admin = Client::connect(&cluster.address(0), &login)?;
-        admin.query("SET client_min_messages = warning")?;
-        admin.query(TIDY)?;
-        let newest = admin.query("SELECT max(oid::int8) FROM pg_class")?;
+        let primary = Client::connect(&cluster.address(0), &login)?;
+        let mut stage =
+            Self { cluster, database: database.to_owned(), admins: Mutex::new(vec![primary]), first_new: 0 };
+        stage.admin("SET client_min_messages = warning")?;
+        stage.admin(TIDY)?;
+        let newest = stage.admin("SELECT max(oid::int8) FROM pg_class")?;
         let newest: u32 = newest.value().parse().map_err(|_| Failure::new("an OID is a number"))?;
+        stage.first_new = newest + 1;
         cluster.wait_caught_up()?;
-        Ok(Self { cluster, database: database.to_owned(), admin: Mutex::new(admin), first_new: newest + 1 })
+        for replica in 1..cluster.size() {
+            stage.lock().push(Client::connect(&cluster.address(replica), &login)?);
+        }
+        Ok(stage)
     }
 
     /// The conversation with the primary itself.
@@ -91,7 +98,6 @@ impl Stage {
     fn play(&self, address: &Address, talk: &Talk, pieces: Pieces) -> Result<Heard> {
         if talk.ground == Ground::Fresh {
             self.admin(TIDY)?;
-            self.cluster.wait_caught_up()?;
         }
         let mut login = Login::new("app", "app").database(&self.database);
         for (name, value) in &talk.startup {
@@ -105,6 +111,9 @@ impl Stage {
         }
         let farewell = Step::Say(query("SELECT 'farewell'"), Hear::Ready(1));
         for step in talk.steps.iter().chain([&farewell]) {
+            if talk.ground == Ground::Fresh {
+                self.catch_up()?;
+            }
             let hear = match step {
                 Step::Say(bytes, hear) => {
                     // A server that has closed the connection shows in what is heard.
@@ -124,8 +133,27 @@ impl Stage {
         Ok(heard)
     }
 
-    fn admin(&self, sql: &str) -> Result<()> {
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner).query(sql).map(drop)
+    /// Waits until the replicas have what the conversation has written: how far they lag is not what is compared.
+    fn catch_up(&self) -> Result<()> {
+        let mut admins = self.lock();
+        let Some((primary, replicas)) = admins.split_first_mut() else { return Ok(()) };
+        let written = primary.query("SELECT pg_current_wal_lsn()")?;
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.value());
+        for replica in replicas {
+            wait_for("a replica to catch up", Duration::from_secs(20), || {
+                Ok((replica.query(&replayed)?.value() == "t").then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement on the primary.
+    fn admin(&self, sql: &str) -> Result<Answer> {
+        self.lock()[0].query(sql)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
+        self.admins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

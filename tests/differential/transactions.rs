@@ -223,7 +223,8 @@ fn extended() -> Vec<Talk> {
             .ask(&sql(COUNT)),
         Talk::new("a transaction sent ahead")
             .changes()
-            .ask(&[sql("BEGIN"), sql(INSERT), sql(COUNT), sql("COMMIT"), sql(COUNT)].concat()),
+            .ask(&[sql("BEGIN"), sql(INSERT), sql(COUNT), sql("COMMIT")].concat())
+            .ask(&sql(COUNT)),
         Talk::new("a failing transaction sent ahead").changes().ask(
             &[sql("BEGIN"), sql(INSERT), sql("SELECT 1/0"), sql(COUNT), sql("ROLLBACK"), sql(COUNT)].concat(),
         ),
