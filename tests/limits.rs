@@ -446,7 +446,8 @@ fn a_client_that_does_not_read_stops_only_itself() -> Result<()> {
 #[test]
 fn ten_thousand_idle_clients() -> Result<()> {
     // Their passwords would take longer than everything else.
-    let user = "[[users]]\nname = \"idle\"\nauth = \"trust\"\nserver_user = \"app\"\nserver_password = \"app\"";
+    let user =
+        "[[users]]\nname = \"idle\"\nauth = \"trust\"\nserver_user = \"app\"\nserver_password = \"app\"";
     let weir = primary_only().append(user).set("listen", "client_limit", "10000").start(WEIR)?;
     let connect_one = || Client::connect(&weir.address(), &Login::new("idle", "").database("app"));
     let connect = |count: usize| -> Result<Vec<Client>> {
