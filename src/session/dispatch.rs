@@ -244,11 +244,14 @@ impl Session {
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
-        if decision.route == Route::Primary || transaction != Transaction::None {
+        if transaction != Transaction::None {
             return decision;
         }
-        if self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
+        if decision.route != route && self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
             return Decision { route, reason: Reason::InTransaction };
+        }
+        if decision.route == Route::Primary {
+            return decision;
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
         let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
@@ -391,10 +394,12 @@ impl Session {
 }
 
 impl Leg {
-    /// Whether the primary waits for the rest of a batch or of a copy. It goes there, whatever it is: a batch is one
-    /// transaction, and what has been sent of it may not be answered before its end has.
+    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
+    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
+    /// anywhere, what follows an error is thrown away up to the Sync.
     fn has_begun(&self) -> bool {
-        self.route == Route::Primary && (self.batch == Batch::Open || self.replies.flow == Flow::CopyIn)
+        let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
+        self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
     }
 }
 
