@@ -188,7 +188,9 @@ fn statements() -> Vec<Talk> {
             .batch(&[parse("s", "SELECT 1", &[])])
             .queries(&["ROLLBACK"])
             .batch(&again("s", &[])),
+        // Which of its routines refuses depends on whether it holds the statement already.
         Talk::new("statements in a failed transaction")
+            .in_weirs_words()
             .batch(&[reads.clone()])
             .queries(&["BEGIN", "SELECT 1/0"])
             .batch(&[parse("s", "SELECT 1", &[])])
@@ -510,7 +512,6 @@ fn mixed() -> Vec<Talk> {
         Talk::new("sql-level and protocol-level prepared statements together")
             .queries(&["PREPARE q AS SELECT $1::int * 2", "EXECUTE q (21)"])
             .batch(&again("q", &[text("4")]))
-            .batch(&[parse("p", "SELECT 'p'", &[])])
-            .queries(&["EXECUTE p", "EXECUTE q (1)", "DEALLOCATE q", "EXECUTE q (1)"]),
+            .queries(&["EXECUTE q (1)", "DEALLOCATE q", "EXECUTE q (1)"]),
     ]
 }
