@@ -108,9 +108,10 @@ impl Session {
         let begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
+        let again = self.detour.is_some();
         loop {
             match self.place(&request, decision) {
-                Place::Here if self.verifies(&request) => {}
+                Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
                     if let Err(error) = self.lease(&mut decision).await {
@@ -119,12 +120,13 @@ impl Session {
                     }
                     continue;
                 }
-                Place::Elsewhere => self.end_batch(),
-                Place::Later => {}
+                Place::Elsewhere => {
+                    self.end_batch();
+                    self.turn().await?;
+                }
+                Place::Later => self.turn().await?,
             }
-            self.pump().await?;
-            self.land().await?;
-            if self.detour.is_some() {
+            if self.detour.is_some() && !again {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
@@ -132,6 +134,19 @@ impl Session {
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.write(&request, begun)
+    }
+
+    async fn turn(&mut self) -> Result<()> {
+        self.pump().await?;
+        self.land().await
+    }
+
+    /// Waits until the server has answered all it was sent, or is gone.
+    async fn answered(&mut self) -> Result<()> {
+        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty()) {
+            self.turn().await?;
+        }
+        Ok(())
     }
 
     /// What the request is about.
