@@ -42,27 +42,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
                 .queries(&["EXECUTE p"]),
             "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
         ),
-        (
-            Talk::new("a result changes under a statement that was described")
-                .in_weirs_words()
-                .changes()
-                .queries(&["CREATE TABLE play.t (id int)", "INSERT INTO play.t VALUES (1)"])
-                .batch(&[parse("s", "SELECT * FROM play.t", &[]), describe_statement("s")])
-                .batch(&[bind("", "s", &[]), execute("", 0)])
-                .queries(&["ALTER TABLE play.t ADD COLUMN more int"])
-                .batch(&[bind("", "s", &[]), execute("", 0)])
-                .batch(&[
-                    close_statement("s"),
-                    parse("s", "SELECT * FROM play.t", &[]),
-                    describe_statement("s"),
-                ])
-                .batch(&[bind("", "s", &[]), execute("", 0)])
-                .queries(&["BEGIN", "ALTER TABLE play.t DROP COLUMN more"])
-                .batch(&[bind("", "s", &[]), execute("", 0)])
-                .queries(&["ROLLBACK"])
-                .batch(&[bind("", "s", &[]), execute("", 0)]),
-            "on another connection than the one that was asked for the columns, the new ones come unasked",
-        ),
     ]
 }
 
