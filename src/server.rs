@@ -4,25 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::http::{self, Condition};
 use crate::cluster::Cluster;
-use crate::cluster::topology::{Role, ServerId};
+use crate::cluster::topology::{Health, Role, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frontend::{Arrival, admit, refuse};
 use crate::net::{Listener, Stream};
 use crate::pool::{Events, Pools};
 use crate::router::{Reason, Route};
-use crate::session::{Newcomer, Session, Shared};
+use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
 use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
 use crate::users::Users;
 
 /// How long a cancel request may take on its way to a server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often those who wait for a server that is down are told so.
+const ALARM_ROUND: Duration = Duration::from_millis(500);
 
 /// How a run can fail to begin.
 #[derive(Debug, thiserror::Error)]
@@ -46,14 +49,6 @@ struct Door {
     shared: Arc<Shared>,
     users: Users,
     permits: Arc<Semaphore>,
-    draining: watch::Receiver<Phase>,
-}
-
-/// A run's phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Draining,
 }
 
 /// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout.
@@ -76,6 +71,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     watch_figures(&metrics, &shared);
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(pools.upkeep());
+    beside.spawn(raise_alarms(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -86,9 +82,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
         });
     }
     cluster.first_look().await;
-    let (phase, draining) = watch::channel(Phase::Running);
     let permits = Arc::new(Semaphore::new(config.clients.limit));
-    let door = Arc::new(Door { shared, users, permits: permits.clone(), draining });
+    let door = Arc::new(Door { shared, users, permits: permits.clone() });
     let mut accepting = tokio::task::JoinSet::new();
     for (listener, target) in listeners {
         accepting.spawn(accept(door.clone(), listener, target));
@@ -97,8 +92,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     stop.await;
     tracing::info!(clients = door.shared.registry.len(), "draining");
     accepting.abort_all();
-    // Nobody is left to hear it when there are no sessions.
-    let _ = phase.send(Phase::Draining);
+    door.shared.begin_drain();
     let deadline = Instant::now() + config.clients.drain_timeout;
     let all = u32::try_from(config.clients.limit).unwrap_or(u32::MAX);
     if timeout_at(deadline, permits.acquire_many(all)).await.is_err() {
@@ -126,7 +120,7 @@ async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
             match permit {
                 Ok(permit) => serve(door, stream, peer, target, permit).await,
                 // A cancel request must get through all the same.
-                Err(_) => turn_away(&door, stream).await,
+                Err(_) => Box::pin(turn_away(&door, stream)).await,
             }
         });
     }
@@ -142,28 +136,18 @@ async fn serve(
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
-    // The login's state is large and short-lived: on the heap it does not weigh on the client's whole life.
+    // What is large and short-lived lives on the heap: it must not weigh on the client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
-    let outcome = attend(&mut session, door.draining.clone()).await;
+    let outcome = session.run().await;
     metrics.clients.dec();
     session.leave();
-    if let Err(error) = outcome {
-        if !session.is_within_frame() {
-            farewell(session, &error).await;
-        }
+    if let Err(error) = outcome
+        && !session.is_within_frame()
+    {
+        Box::pin(farewell(session, &error)).await;
     }
     drop(permit);
-}
-
-/// Runs a session until it ends, or until a drain finds it between two requests.
-async fn attend(session: &mut Session, mut draining: watch::Receiver<Phase>) -> Result<()> {
-    let drain = async {
-        // The sender lives as long as the run: an error means that the run is over as well.
-        let _ = draining.wait_for(|phase| *phase == Phase::Draining).await;
-    };
-    tokio::pin!(drain);
-    session.run_until(drain).await
 }
 
 async fn farewell(session: Session, error: &Error) {
@@ -196,7 +180,7 @@ async fn log_in(
         }
     };
     let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
-    match Session::begin(door.shared.clone(), Newcomer { admission, listener }).await {
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
         Ok(session) => {
             tracing::info!(%peer, %user, database, "client connected");
             Some(session)
@@ -226,9 +210,11 @@ async fn turn_away(door: &Door, stream: Stream) {
 /// Passes a cancel request on to the connection that runs the session's request now.
 async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
     let cancels = &shared.metrics.cancels;
-    let Some(aim) = shared.registry.aim(key) else {
-        cancels.idle.inc();
-        return;
+    let aim = match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => aim,
+        Cancel::Waited => return cancels.waiting.inc(),
+        Cancel::Idle => return cancels.idle.inc(),
+        Cancel::Unknown => return cancels.unknown.inc(),
     };
     let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
     let Some(server_key) = &aim.key.cancel else { return };
@@ -262,6 +248,28 @@ impl Events for Wires {
             tracing::warn!(server = name, %error, "cannot connect");
         }
         self.metrics.backend_connect(name, outcome);
+    }
+}
+
+/// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
+/// topology a moment earlier may have begun to wait since.
+async fn raise_alarms(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    loop {
+        let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
+        let mut round = None;
+        for server in topology.servers.iter().filter(|server| server.health == Health::Down) {
+            shared.pools.server_down(server.id);
+            shared.registry.alarm(server.id);
+            round = Some(ALARM_ROUND);
+        }
+        let ended = match round {
+            Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
+            None => changes.changed().await.is_err(),
+        };
+        if ended {
+            return;
+        }
     }
 }
 
@@ -324,5 +332,21 @@ impl Condition for State {
             );
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function's future takes up, without running it.
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_is_small() {
+        let task = size(serve);
+        assert!(task <= 2048, "{task} bytes per client, idle or not");
     }
 }

@@ -126,8 +126,11 @@ impl Load {
         self.ewma_us.load(Ordering::Relaxed)
     }
 
-    /// A probe was answered after `took`.
+    /// A probe was answered after `took`. The average falls a little with every one: a server that gets no requests
+    /// would never be found to have become fast again.
     pub(crate) fn probed(&self, took: Duration) {
+        let old = self.ewma_us.load(Ordering::Relaxed);
+        self.ewma_us.store(old - old / 4, Ordering::Relaxed);
         self.probe_us.store(micros(took), Ordering::Relaxed);
     }
 

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::replies::Watcher;
 use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::telemetry::metrics::observe;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -105,7 +106,7 @@ impl Session {
     }
 
     async fn request(&mut self, cut: Cut) -> Result<()> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
         let again = self.detour.is_some();
@@ -114,18 +115,24 @@ impl Session {
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
-                    if let Err(error) = self.lease(&mut decision).await {
-                        self.refuse(&request.cut, request.len, &error);
-                        return Ok(());
+                    match self.lease(&mut decision).await {
+                        // weir's own time goes on without the time spent waiting for others.
+                        Ok(waited) => begun += waited,
+                        Err(error) => {
+                            self.refuse(&request.cut, request.len, &error);
+                            return Ok(());
+                        }
                     }
                     continue;
                 }
-                Place::Elsewhere => {
-                    self.end_batch();
-                    self.turn().await?;
-                }
-                Place::Later => self.turn().await?,
+                Place::Elsewhere => self.end_batch(),
+                Place::Later => {}
             }
+            if !self.has_landed() {
+                self.pump().await?;
+                begun = Instant::now();
+            }
+            self.land().await?;
             if self.detour.is_some() && !again {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
@@ -134,19 +141,6 @@ impl Session {
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.write(&request, begun)
-    }
-
-    async fn turn(&mut self) -> Result<()> {
-        self.pump().await?;
-        self.land().await
-    }
-
-    /// Waits until the server has answered all it was sent, or is gone.
-    async fn answered(&mut self) -> Result<()> {
-        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty()) {
-            self.turn().await?;
-        }
-        Ok(())
     }
 
     /// What the request is about.
@@ -279,6 +273,10 @@ impl Session {
             return Place::Later;
         }
         let idle = leg.replies.ledger.is_empty();
+        if leg.batch == Batch::Open && (leg.route == decision.route || leg.route == Route::Primary) {
+            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
+            return Place::Here;
+        }
         if leg.route == decision.route {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
@@ -327,6 +325,14 @@ impl Session {
         true
     }
 
+    /// Waits until the server has answered all it was sent, or is gone.
+    async fn answered(&mut self) -> Result<()> {
+        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
+            self.pump().await?;
+        }
+        Ok(())
+    }
+
     /// Ends the batch that is open on the connection: the client will end it elsewhere.
     pub(super) fn end_batch(&mut self) {
         let Some(leg) = &mut self.leg else { return };
@@ -339,21 +345,27 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
+        let now = Instant::now();
+        observe(&self.shared.metrics.added_seconds, now.saturating_duration_since(begun));
         if idle {
-            leg.since = begun;
+            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
+            leg.since = now;
         }
-        if leg.flight == Flight::Idle {
-            leg.flight = Flight::Sent;
-            leg.load.begin();
+        if leg.flight.is_none() {
+            leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
-        let bytes = self.inbox.split_to(request.len.min(self.inbox.len()));
+        let len = request.len.min(self.inbox.len());
+        let bytes = &self.inbox[..len];
         let plan = Hold {
-            idle,
+            joins: match (idle, &self.detour) {
+                (false, _) => Joins::Flight,
+                (true, None) => Joins::Nothing,
+                (true, Some(_)) => Joins::Detour,
+            },
             expected: self.expected,
-            detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
-        hold(leg, &mut self.outflow, &mut self.state, request, &bytes, &plan);
+        hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
         let tx = match (idle, self.expected) {
             (true, _) => Some(leg.replies.tx),
@@ -370,11 +382,12 @@ impl Session {
         if leg.batch == Batch::Closed {
             sender.settings();
         }
-        send_frames(&mut sender, &bytes, request);
+        send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;
         leg.batch = request.leaves();
-        if request.len > bytes.len() {
-            self.phase = Phase::Streaming(request.len - bytes.len());
+        self.inbox.advance(len);
+        if request.len > len {
+            self.phase = Phase::Streaming(request.len - len);
         }
         self.expected = foretell(self.expected, &request.items);
         if !dropped.is_empty() {
@@ -387,7 +400,7 @@ impl Session {
             };
             ear.dropped(dropped);
         }
-        self.went(request, bytes.len(), begun);
+        self.went(request, len, now);
         // What weir answers itself may be due at once.
         self.hear();
         Ok(())
@@ -453,9 +466,17 @@ fn hold(
     bytes: &[u8],
     plan: &Hold,
 ) {
-    if !plan.idle {
+    if plan.joins == Joins::Flight {
         // What joins a flight is kept with it or, where nothing is held, not at all.
-        if outflow.is_holding() {
+        if !outflow.is_holding() {
+            return;
+        }
+        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            outflow.release();
+            state.retained.clear();
+            leg.retry = Retry::Never;
+        } else {
             state.retained.keep(bytes, request.ends());
         }
         return;
@@ -464,7 +485,7 @@ fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
     leg.retry = match leg.route {
-        _ if !fits || !outside || plan.detour => Retry::Never,
+        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
         Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
@@ -480,10 +501,21 @@ fn hold(
 
 /// What decides whether an answer is held back.
 struct Hold {
-    idle: bool,
+    joins: Joins,
     expected: TxStatus,
-    detour: bool,
+    /// Most bytes that are kept.
     limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Detour,
 }
 
 impl Request {

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use super::replies::{Flow, Rerun};
-use super::{Batch, Detour, Flight, Leg, Link, Phase, Session};
+use super::{Batch, Detour, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
@@ -32,9 +34,7 @@ impl Session {
             return self.run_again().await;
         }
         let took = leg.since.elapsed();
-        if leg.flight == Flight::Sent {
-            leg.flight = Flight::Idle;
-            leg.load.end(took);
+        if leg.flight.take().is_some() {
             self.count(took);
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
@@ -55,7 +55,12 @@ impl Session {
         if !self.entry.leaves() {
             self.entry.settled().await;
         }
+        if self.inbox.is_empty() {
+            // An idle client holds no buffer.
+            self.inbox = BytesMut::new();
+        }
         leg.lease.settings = self.state.carry.carried().clone();
+        self.ledger = std::mem::take(&mut leg.replies.ledger);
         leg.lease.release(Instant::now());
     }
 
@@ -70,9 +75,7 @@ impl Session {
         }
         self.outflow.release();
         leg.replies.rerun = Rerun::No;
-        if leg.flight == Flight::Sent {
-            leg.load.end(leg.since.elapsed());
-        }
+        leg.flight = None;
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.unread(cause);

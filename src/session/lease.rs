@@ -1,10 +1,10 @@
 //! Getting a connection: which server, and a place in its pool.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Flight, Leg, Link, Session};
+use super::{Batch, Leg, Link, Session};
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
@@ -12,25 +12,25 @@ use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::observe;
 use std::sync::Arc;
 
+/// Time between two attempts to reach a primary that the probes take to be well.
+const RECONNECT: Duration = Duration::from_millis(200);
+
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
-    /// the primary; the decision is changed accordingly.
+    /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
     ///
     /// # Errors
     /// Why the primary gave none. Cancel safe.
-    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<()> {
-        let begun = Instant::now();
-        let lease = match decision.route {
-            Route::Replica => match self.lease_replica().await {
-                Some(lease) => lease,
-                None => {
-                    *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
-                    self.lease_primary().await?
-                }
-            },
-            Route::Primary => self.lease_primary().await?,
+    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<Duration> {
+        let (lease, waited) = match self.lease_at_once(decision.route) {
+            Some(lease) => (lease, Duration::ZERO),
+            None => {
+                let begun = Instant::now();
+                // On the heap: few wait, but every client's task would have room for it.
+                (Box::pin(self.lease_in_turn(decision)).await?, begun.elapsed())
+            }
         };
-        observe(&self.shared.metrics.checkout_wait_seconds, begun.elapsed());
+        observe(&self.shared.metrics.checkout_wait_seconds, waited);
         let load = match self.shared.cluster.topology().server(lease.server()) {
             Some(server) => server.load.clone(),
             None => return Err(Error::NoPrimary),
@@ -43,52 +43,96 @@ impl Session {
         self.leg = Some(Box::new(Leg {
             lease,
             route: decision.route,
-            replies: Replies::default(),
+            replies: Replies::with(std::mem::take(&mut self.ledger)),
             batch: Batch::Closed,
             retry: Retry::Never,
             link: Link::Up,
-            since: begun,
-            flight: Flight::Idle,
+            since: Instant::now(),
+            flight: None,
             load,
         }));
-        Ok(())
+        Ok(waited)
     }
 
-    async fn lease_primary(&mut self) -> Result<Lease> {
-        let writable = self.shared.cluster.topology().writable().map(|server| server.id);
-        let server = match writable {
-            Some(server) => server,
-            None => {
-                let deadline = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
-                self.shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?
+    /// An idle connection to the server that is best for this route, if there is one.
+    fn lease_at_once(&mut self, route: Route) -> Option<Lease> {
+        let server = {
+            let topology = self.shared.cluster.topology();
+            match route {
+                Route::Primary => topology.writable()?.id,
+                Route::Replica => pick(&topology, self.replica, &[], rand::random(), Instant::now())?,
             }
         };
-        let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-        pool.checkout(self.state.carry.wanted()).await
+        let pool = self.pool(server)?;
+        pool.try_checkout(self.state.carry.wanted())
+    }
+
+    async fn lease_in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
+        if decision.route == Route::Replica {
+            if let Some(lease) = self.lease_replica().await? {
+                return Ok(lease);
+            }
+            *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
+        }
+        self.lease_primary().await
+    }
+
+    /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
+    /// as one that is known to be missing.
+    async fn lease_primary(&mut self) -> Result<Lease> {
+        let shared = self.shared.clone();
+        let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
+        loop {
+            let mut changes = shared.cluster.changes();
+            let writable = shared.cluster.topology().writable().map(|server| server.id);
+            let server = match writable {
+                Some(server) => server,
+                None => {
+                    let found =
+                        async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
+                    self.entry.queue(found).await?
+                }
+            };
+            let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+                return Ok(lease);
+            }
+            let outcome = self.entry.queue(pool.checkout(self.state.carry.wanted())).await;
+            match &outcome {
+                Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
+                _ => return outcome,
+            }
+            // Whether there is a change or not, there is another attempt.
+            let _ = tokio::time::timeout(RECONNECT, changes.changed()).await;
+        }
     }
 
     /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;
     /// else the first that comes free. A replica that refuses or cannot be reached is left out.
-    async fn lease_replica(&mut self) -> Option<Lease> {
+    ///
+    /// # Errors
+    /// The client cancelled.
+    async fn lease_replica(&mut self) -> Result<Option<Lease>> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
-            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now())?;
-            let pool = self.pool(picked)?;
+            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now());
+            let Some(picked) = picked else { return Ok(None) };
+            let Some(pool) = self.pool(picked) else { return Ok(None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
-                return Some(lease);
+                return Ok(Some(lease));
             }
             if !pool.can_grow() {
                 let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
-                for other in others.map(|server| server.id) {
-                    let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
-                    if free.is_some() {
-                        return free;
-                    }
+                let wanted = self.state.carry.wanted().clone();
+                let free = others.map(|s| s.id).find_map(|other| self.pool(other)?.try_checkout(&wanted));
+                if free.is_some() {
+                    return Ok(free);
                 }
             }
-            match pool.checkout(self.state.carry.wanted()).await {
-                Ok(lease) => return Some(lease),
+            match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => {
                     tracing::debug!(server = picked.0, %error, "no connection to a replica");
                     excluded.push(picked);

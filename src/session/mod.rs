@@ -1,7 +1,7 @@
 //! One client's life after its login: requests in, answers out, over connections leased for as long as they are needed.
 //!
 //! One task owns the client's socket and the leased connection. Nothing stands between the two: no channel, no second
-//! task, no lock. Each turn of [`Session::run_until`] takes what can be taken from the client's buffer, then [`pump`] moves
+//! task, no lock. Each turn of [`Session::run`] takes what can be taken from the client's buffer, then [`pump`] moves
 //! bytes in all directions at once until something has changed.
 //!
 //! [`pump`]: Session::pump
@@ -40,12 +40,14 @@ mod view;
 
 mod welcome;
 
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use crate::backend::ledger::Ledger;
 use crate::cluster::topology::{Load, ServerId};
 use crate::config::User;
 use crate::error::{Error, Result};
@@ -58,8 +60,9 @@ use crate::wire::frame::BadHeader;
 use crate::wire::request;
 use crate::wire::tag::client;
 use cutter::{Cut, Cutter};
+use note::Note;
 use outflow::Outflow;
-pub use registry::{Aim, Entry, Registry};
+pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::{Flow, Replies};
 pub use shared::Shared;
 use state::{Retry, State};
@@ -100,6 +103,8 @@ pub struct Session {
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
     view: Box<View>,
+    /// The ledger of the last leg, empty: its memory serves the next.
+    ledger: Ledger<Note>,
 }
 
 /// What the client's next bytes are.
@@ -139,16 +144,29 @@ struct Leg {
     link: Link,
     /// When the oldest request in flight was sent.
     since: Instant,
-    flight: Flight,
+    /// The requests in flight, as one, for the server's load figures.
+    flight: Option<Flight>,
     /// The server's load figures.
     load: Arc<Load>,
 }
 
-/// Whether a request is under way, for the server's load figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flight {
-    Idle,
-    Sent,
+/// A request under way counts in the server's load figures until this is dropped, however the session ends.
+struct Flight {
+    load: Arc<Load>,
+    since: Instant,
+}
+
+impl Flight {
+    fn begin(load: &Arc<Load>, since: Instant) -> Self {
+        load.begin();
+        Self { load: load.clone(), since }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.load.end(self.since.elapsed());
+    }
 }
 
 /// Whether the server waits for the rest of a batch.
@@ -177,20 +195,24 @@ struct Detour {
 }
 
 impl Session {
-    /// Serves the client until it leaves, or until `drain` is ready and the session is between two requests.
+    /// Serves the client until it leaves, or until a drain finds the session between two requests.
     ///
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
-    pub async fn run_until(&mut self, mut drain: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
+    pub async fn run(&mut self) -> Result<()> {
+        // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
+        poll_fn(|cx| {
+            self.entry.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let shared = self.shared.clone();
+        let drain = shared.drain.notified();
+        tokio::pin!(drain);
+        drain.as_mut().enable();
+        poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
         loop {
             self.land().await?;
-            if self.is_idle() {
-                tokio::select! {
-                    biased;
-                    moved = self.pump() => moved?,
-                    () = &mut drain => return Err(Error::Shutdown),
-                }
-            }
             if self.is_full() {
                 self.pump().await?;
                 continue;
@@ -203,6 +225,11 @@ impl Session {
                 Ok(cut) => self.take(cut).await?,
             }
         }
+    }
+
+    /// Whether weir is draining and the session is between two requests.
+    fn is_drained(&self) -> bool {
+        self.shared.is_draining() && self.is_idle()
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end

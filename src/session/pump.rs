@@ -16,88 +16,110 @@ use crate::net::buffer::poll_fill;
 /// Unread bytes of one side above which it is not read from.
 const INBOX_MAX: usize = 256 << 10;
 
-/// Whether a turn moved anything.
+/// What a turn with the server brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moved {
-    Nothing,
-    Something,
+enum Server {
+    /// Nothing to act upon.
+    Quiet,
+    /// All that waited for it has been written.
+    Flushed,
+    /// It said something, or is gone.
+    Heard,
 }
 
 impl Session {
-    /// Waits until bytes have moved. Cancel safe.
+    /// Waits until there is something to act upon: the client's bytes, an answer that is complete, room where there
+    /// was none. Cancel safe.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the client is gone. What happens on the server's side is left for
-    /// [`Session::land`] to see.
+    /// [`Error::Lost`] when the client is gone, [`Error::Shutdown`] when a drain finds the session between two
+    /// requests. What happens on the server's side is left for [`Session::land`] to see.
     pub(super) async fn pump(&mut self) -> Result<()> {
-        poll_fn(|cx| self.poll_pump(cx)).await
+        poll_fn(|cx| match self.poll_pump(cx) {
+            Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            turn => turn,
+        })
+        .await
     }
 
+    /// Each socket is asked until it has nothing more, and no oftener: that last asking is what wakes the task again.
     fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut moved = Moved::Nothing;
+        let full = self.is_full();
         loop {
-            let from_server = self.poll_server(cx);
-            let to_client = self.poll_to_client(cx)?;
-            if from_server == Moved::Nothing && to_client == Moved::Nothing {
-                break;
+            let blocked = self.is_unread();
+            let server = self.poll_server(cx);
+            let waited = self.outflow.len();
+            self.poll_to_client(cx)?;
+            let landed = self.has_landed();
+            match server {
+                Server::Heard if landed => return Poll::Ready(Ok(())),
+                Server::Flushed if landed => return Poll::Ready(Ok(())),
+                Server::Heard => continue,
+                Server::Flushed | Server::Quiet => {}
             }
-            moved = Moved::Something;
-            // More may have arrived meanwhile; but what has landed is dealt with first.
-            if self.has_landed() {
+            if !(blocked && self.outflow.len() < waited) {
                 break;
             }
         }
-        if self.wants_client() {
+        if self.phase == Phase::Over {
+            return if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        if self.is_full() {
+            return Poll::Pending;
+        }
+        if self.inbox.len() < INBOX_MAX {
             match poll_fill(&mut self.stream, cx, &mut self.inbox, INBOX_MAX) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into())));
                 }
-                Poll::Ready(Ok(_)) => moved = Moved::Something,
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Lost(error))),
                 Poll::Pending => {}
             }
         }
-        if moved == Moved::Nothing { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if full { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Whether all that was sent has been answered, or the connection is gone: time for [`Session::land`].
-    fn has_landed(&self) -> bool {
+    pub(super) fn has_landed(&self) -> bool {
         self.leg.as_ref().is_none_or(|leg| leg.replies.ledger.is_empty() || leg.link != Link::Up)
     }
 
-    /// Whether the client's bytes can be taken: not while what it sent already waits for the server.
-    fn wants_client(&self) -> bool {
-        self.phase != Phase::Over
-            && !self.is_full()
-            && (self.inbox.len() < INBOX_MAX || matches!(self.phase, Phase::Streaming(_)))
+    /// Whether the client does not read what it has been sent: then the server need not go on.
+    fn is_unread(&self) -> bool {
+        self.outflow.len() >= INBOX_MAX && !self.outflow.is_holding()
     }
 
     /// Writes to the server and reads from it, once.
-    fn poll_server(&mut self, cx: &mut Context<'_>) -> Moved {
-        let Some(leg) = &mut self.leg else { return Moved::Nothing };
-        if leg.link != Link::Up {
-            return Moved::Something;
+    fn poll_server(&mut self, cx: &mut Context<'_>) -> Server {
+        if self.entry.take_alarm() {
+            self.give_up();
         }
-        let waited = leg.lease.outbox.len();
+        let unread = self.is_unread();
+        let Some(leg) = &mut self.leg else { return Server::Quiet };
+        if leg.link != Link::Up {
+            return Server::Heard;
+        }
+        let waited = !leg.lease.outbox.is_empty();
         if let Poll::Ready(Err(_)) = leg.lease.poll_flush(cx) {
             // What the server said before it closed the connection may still be read: that is the better reason.
             leg.lease.outbox.clear();
         }
-        let moved = if leg.lease.outbox.len() < waited { Moved::Something } else { Moved::Nothing };
-        if self.outflow.len() >= INBOX_MAX && !self.outflow.is_holding() {
-            // The client does not read: then the server need not go on.
-            return moved;
+        let flushed = waited && leg.lease.outbox.is_empty();
+        let quiet = if flushed { Server::Flushed } else { Server::Quiet };
+        if unread {
+            return quiet;
         }
         match leg.lease.poll_fill(cx, INBOX_MAX) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.hear();
-                Moved::Something
+                Server::Heard
             }
             Poll::Ready(_) => {
                 leg.link = Link::Lost;
-                Moved::Something
+                Server::Heard
             }
-            Poll::Pending => moved,
+            Poll::Pending => quiet,
         }
     }
 
@@ -137,12 +159,11 @@ impl Session {
     }
 
     /// Writes to the client what is free to go.
-    fn poll_to_client(&mut self, cx: &mut Context<'_>) -> Result<Moved> {
-        let waited = self.outflow.len();
+    fn poll_to_client(&mut self, cx: &mut Context<'_>) -> Result<()> {
         let inbox = self.leg.as_mut().map(|leg| &mut leg.lease.inbox);
-        if let Poll::Ready(Err(error)) = self.outflow.poll_flush(&mut self.stream, cx, inbox) {
-            return Err(Error::Lost(error));
+        match self.outflow.poll_flush(&mut self.stream, cx, inbox) {
+            Poll::Ready(Err(error)) => Err(Error::Lost(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
-        Ok(if self.outflow.len() < waited { Moved::Something } else { Moved::Nothing })
     }
 }

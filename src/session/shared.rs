@@ -1,7 +1,10 @@
 //! What all sessions share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::names::Statements;
 use super::registry::Registry;
@@ -31,6 +34,9 @@ pub struct Shared {
     /// Functions that the configuration decides about.
     pub functions: FunctionLists,
     pub(super) statements: Arc<Statements>,
+    /// Wakes every session when the drain begins.
+    pub(super) drain: Notify,
+    draining: AtomicBool,
     pub(super) welcomes: Welcomes,
     databases: Mutex<HashMap<Arc<str>, Arc<Database>>>,
 }
@@ -52,10 +58,22 @@ impl Shared {
             metrics,
             registry: Registry::default(),
             statements: Arc::default(),
+            drain: Notify::new(),
+            draining: AtomicBool::new(false),
             welcomes: Welcomes::default(),
             databases: Mutex::default(),
             config,
         })
+    }
+
+    /// From now on sessions end as soon as they are between two requests.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// What the sessions of one database on the servers share.

@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
+use super::carry::Carry;
 use super::outflow::Outflow;
 use super::state::State;
 use super::view::View;
 use super::{Phase, Session, Shared, Who};
 use crate::backend::Backend;
+use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
 use crate::cluster::topology::ServerId;
 use crate::config::User;
@@ -37,20 +39,28 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Most welcomes kept.
 const MOST: usize = 1024;
 
+/// Database and user towards the servers, and startup settings.
+type WelcomeKey = (Arc<str>, Arc<str>, Settings);
+
+/// When it was found out, and what it is.
+type Told = (Instant, Arc<Vec<Parameter>>);
+
 /// What clients with the same database, user and startup settings are told.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<(Arc<str>, Arc<str>, Settings), (Instant, Arc<Vec<Parameter>>)>>,
+    known: Mutex<HashMap<WelcomeKey, Told>>,
 }
 
 impl Welcomes {
-    fn get(&self, key: &(Arc<str>, Arc<str>, Settings), now: Instant) -> Option<Arc<Vec<Parameter>>> {
+    /// The parameters, and the settings as those who came before hold them: sharing them makes later comparisons one
+    /// of pointers.
+    fn get(&self, key: &WelcomeKey, now: Instant) -> Option<(Settings, Arc<Vec<Parameter>>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, parameters) = known.get(key)?;
-        (now.saturating_duration_since(*since) < KEPT).then(|| parameters.clone())
+        let ((_, _, settings), (since, parameters)) = known.get_key_value(key)?;
+        (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), parameters.clone()))
     }
 
-    fn put(&self, key: (Arc<str>, Arc<str>, Settings), parameters: Arc<Vec<Parameter>>, now: Instant) {
+    fn put(&self, key: WelcomeKey, parameters: Arc<Vec<Parameter>>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT);
@@ -67,6 +77,8 @@ pub struct Newcomer {
     pub admission: Admission<Stream>,
     /// The listener's fixed target.
     pub listener: Target,
+    /// When the login must be done.
+    pub deadline: tokio::time::Instant,
 }
 
 impl Session {
@@ -79,7 +91,7 @@ impl Session {
         shared: Arc<Shared>,
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
-        let Newcomer { admission, listener } = newcomer;
+        let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
@@ -90,7 +102,8 @@ impl Session {
             shared,
             who: Box::new(who),
             stream,
-            inbox: received,
+            // The login's buffer would stay with a client that says nothing.
+            inbox: if received.is_empty() { BytesMut::new() } else { received },
             cutter: Default::default(),
             outflow: Outflow::default(),
             state: Box::new(state),
@@ -102,14 +115,17 @@ impl Session {
             pools: Vec::new(),
             replica: None,
             view: Box::new(View::default()),
+            ledger: Ledger::default(),
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
-        match session.parameters().await {
+        let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
+        match parameters.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(parameters) => {
                 session.greet(&parameters);
                 Ok(session)
             }
             Err(error) => {
+                session.leave();
                 // The login itself went well, and the client is told so first. Should that fail, the error will too.
                 let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
                 Err((session.into_stream(), error))
@@ -133,7 +149,8 @@ impl Session {
     async fn parameters(&mut self) -> Result<Arc<Vec<Parameter>>> {
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
-        if let Some(known) = self.shared.welcomes.get(&key, Instant::now()) {
+        if let Some((settings, known)) = self.shared.welcomes.get(&key, Instant::now()) {
+            self.state.carry = Carry::new(settings);
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
@@ -197,7 +214,14 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
         loop {
             let (passing, stop) = scan::run(&backend.inbox);
             backend.inbox.advance(passing);
-            let Stop::Look(head) = stop else { break };
+            let head = match stop {
+                Stop::Look(head) => head,
+                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::End { .. } | Stop::Partial => break,
+            };
+            if head.len > backend.inbox.len() {
+                return Err(Error::ServerProtocol("a very long answer to a change of settings"));
+            }
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),

@@ -191,7 +191,7 @@ fn statements() -> Vec<Talk> {
         // Which of its routines refuses depends on whether it holds the statement already.
         Talk::new("statements in a failed transaction")
             .in_weirs_words()
-            .batch(&[reads.clone()])
+            .batch(std::slice::from_ref(&reads))
             .queries(&["BEGIN", "SELECT 1/0"])
             .batch(&[parse("s", "SELECT 1", &[])])
             .batch(&again("reads", &[text("1")]))

@@ -16,6 +16,9 @@ use crate::{Cluster, CpuTime, Daemon, Failure, Result, free_port, wait_for};
 /// How long weir may take until /readyz says yes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often weir is started when its port was taken.
+const ATTEMPTS: usize = 3;
+
 /// A configuration to be: servers, users and the listening address are there already.
 #[derive(Clone, Debug)]
 pub struct WeirSetup {
@@ -68,9 +71,16 @@ impl WeirSetup {
 
     /// Starts the program (in tests `env!("CARGO_BIN_EXE_weir")`) and waits until it is ready.
     pub fn start(self, program: impl AsRef<Path>) -> Result<Weir> {
-        let mut weir = self.start_unready(program)?;
-        weir.wait_ready()?;
-        Ok(weir)
+        let mut ready = Err(Failure::new("no attempt"));
+        for _ in 0..ATTEMPTS {
+            let mut weir = self.clone().start_unready(&program)?;
+            ready = weir.wait_ready().map(|()| weir);
+            // Somebody else took the port between choosing and using it.
+            if !ready.as_ref().is_err_and(|failure| failure.to_string().contains("in use")) {
+                break;
+            }
+        }
+        ready
     }
 
     /// Starts the program, and waits for nothing.
@@ -85,7 +95,7 @@ impl WeirSetup {
         let config = directory.0.join("proxy.toml");
         fs::write(&config, setup.text())?;
         let mut command = Command::new(program.as_ref());
-        command.args(["run", "--config"]).arg(&config).envs(setup.environment.iter().cloned());
+        command.arg("run").arg("--config").arg(&config).envs(setup.environment.iter().cloned());
         let daemon = Daemon::start(&mut command, &directory.0.join("log"))?;
         Ok(Weir { daemon, port, metrics_port, config, _directory: directory })
     }

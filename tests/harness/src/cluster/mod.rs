@@ -3,6 +3,7 @@
 //! Servers are numbered: 0 is the first primary, 1 and up are replicas. The numbers stay when roles change.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -183,6 +184,12 @@ impl Cluster {
     /// A server's TCP address.
     pub fn address(&self, server: usize) -> Address {
         Address::local(self.port(server))
+    }
+
+    /// A command that runs as the user who runs the servers, with a bare environment. That user may write to
+    /// [`Cluster::directory`]. PgBouncer, like PostgreSQL, refuses to run as root.
+    pub fn command(&self, program: &Path) -> Command {
+        self.owner.command(program)
     }
 
     /// A raw client over TCP, logged in as `app` to the database `app`.

@@ -1,0 +1,182 @@
+//! The yardstick: what a proxy costs, measured side by side in one run.
+//!
+//! A direct connection, HAProxy in TCP mode, PgBouncer in transaction mode and weir stand in front of the same
+//! servers and take turns, round after round, so that whatever else the machine does hits all of them alike. The
+//! figures are medians over the rounds. The one that matters is the proxy's CPU time per transaction: throughput
+//! on a machine that also runs the clients and the servers says little about the proxy.
+
+#![forbid(unsafe_code)]
+
+mod bulk;
+mod idle;
+mod pgbench;
+mod report;
+mod syscalls;
+mod target;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use harness::{Cluster, Options, Result};
+
+use pgbench::Load;
+use report::Row;
+use target::{Bench, Kind};
+
+/// Compares what proxies cost: direct, HAProxy, PgBouncer and weir, interleaved, medians over the rounds.
+#[derive(Parser)]
+#[command(name = "yardstick")]
+struct Arguments {
+    /// What to measure; everything when absent.
+    #[arg(long, value_delimiter = ',', value_name = "CASE,...")]
+    cases: Vec<Case>,
+    /// What to compare; everything when absent. `weir` has the primary only, as PgBouncer has; `weir-split` sends
+    /// reads to a replica.
+    #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
+    targets: Vec<Kind>,
+    /// Seconds of each pgbench run, at least 3: the first one warms up.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(3..))]
+    seconds: u64,
+    /// Runs of each case on each target.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// Server connections of each pool.
+    #[arg(long, default_value_t = 20)]
+    pool: usize,
+    /// pgbench's scale factor: 15 MB each.
+    #[arg(long, default_value_t = 20)]
+    scale: u32,
+    /// Another weir to measure than the one built along with this program.
+    #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_weir"))]
+    weir: PathBuf,
+    /// Also count each proxy's system calls per transaction (strace).
+    #[arg(long)]
+    syscalls: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// pgbench -S, simple protocol, one client
+    Simple1,
+    /// pgbench -S, extended protocol, one client
+    Extended1,
+    /// pgbench -S, prepared statements, one client
+    Prepared1,
+    /// pgbench -S, simple protocol, 32 clients
+    Simple32,
+    /// pgbench -S, extended protocol, 32 clients
+    Extended32,
+    /// pgbench -S, prepared statements, 32 clients
+    Prepared32,
+    /// pgbench's TPC-B, simple protocol, 16 clients
+    Tpcb,
+    /// pgbench -S -C: a new connection for every transaction, 8 clients
+    Connect,
+    /// A 100 MB result of 1 kB rows, ten times
+    Bulk,
+    /// Memory of 1,000 idle clients
+    Idle,
+}
+
+impl Case {
+    /// The load, when it is one of pgbench's.
+    fn load(self) -> Option<Load> {
+        match self {
+            Self::Simple1 => Some(Load::select("simple", 1)),
+            Self::Extended1 => Some(Load::select("extended", 1)),
+            Self::Prepared1 => Some(Load::select("prepared", 1)),
+            Self::Simple32 => Some(Load::select("simple", 32)),
+            Self::Extended32 => Some(Load::select("extended", 32)),
+            Self::Prepared32 => Some(Load::select("prepared", 32)),
+            Self::Tpcb => Some(Load { title: "TPC-B", protocol: "simple", clients: 16, options: &[] }),
+            Self::Connect => Some(Load {
+                title: "select, connecting",
+                protocol: "simple",
+                clients: 8,
+                options: &["-S", "-C"],
+            }),
+            Self::Bulk | Self::Idle => None,
+        }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    // `cargo bench` passes `--bench` to every benchmark.
+    let mut arguments = Arguments::parse_from(std::env::args_os().filter(|argument| argument != "--bench"));
+    if arguments.cases.is_empty() {
+        arguments.cases = Case::value_variants().to_vec();
+    }
+    if arguments.targets.is_empty() {
+        arguments.targets = Kind::value_variants().to_vec();
+    }
+    match run(&arguments) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("yardstick: {failure}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    idle::raise_file_limit();
+    if arguments.syscalls {
+        // Installing it in the middle would disturb what is measured.
+        harness::tools::ensure("strace")?;
+    }
+    let options = Options::new(1)
+        .quiet()
+        .setting("shared_buffers", "512MB")
+        .setting("max_wal_size", "8GB")
+        .setting("checkpoint_timeout", "1h")
+        .setting("autovacuum", "off");
+    let cluster = Cluster::with(options)?;
+    eprintln!("loading data: pgbench scale {}, 100 MB of 1 kB rows", arguments.scale);
+    pgbench::load_data(&cluster, arguments.scale)?;
+    bulk::load_data(&cluster)?;
+    cluster.wait_caught_up()?;
+
+    let bench = Bench { cluster: &cluster, weir: &arguments.weir, pool: arguments.pool };
+    let targets = arguments.targets.iter().map(|kind| bench.start(*kind)).collect::<Result<Vec<_>>>()?;
+    println!("PostgreSQL {}", cluster.sql(0, "SHOW server_version")?.value());
+    targets.iter().for_each(|target| println!("{}: {}", target.name(), target.description()));
+    println!("{} rounds of {} s, pools of {}\n", arguments.rounds, arguments.seconds, arguments.pool);
+
+    for case in &arguments.cases {
+        measure(*case, arguments, &bench, &targets)?;
+    }
+    Ok(())
+}
+
+/// Measures one case on all targets, round by round, and prints its table.
+fn measure(case: Case, arguments: &Arguments, bench: &Bench, targets: &[target::Target]) -> Result<()> {
+    if case == Case::Idle {
+        return idle::measure(bench, &arguments.targets);
+    }
+    let time = Duration::from_secs(arguments.seconds);
+    let mut rows: Vec<Row> = targets.iter().map(|target| Row::new(target.kind)).collect();
+    for round in 0..arguments.rounds as usize {
+        // Another target goes first in every round.
+        for turn in 0..targets.len() {
+            let index = (round + turn) % targets.len();
+            let sample = match case.load() {
+                Some(load) => pgbench::run(bench.cluster, &load, &targets[index], time)?,
+                None => bulk::run(&targets[index])?,
+            };
+            rows[index].samples.push(sample);
+        }
+    }
+    match case.load() {
+        Some(load) => report::transactions(&load, &rows),
+        None => report::bulk(&rows),
+    }
+    if let Some(load) = case.load().filter(|_| arguments.syscalls) {
+        for target in targets {
+            syscalls::count(bench.cluster, &load, target)?;
+        }
+    }
+    println!();
+    Ok(())
+}

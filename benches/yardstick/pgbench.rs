@@ -1,0 +1,127 @@
+//! pgbench runs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use harness::{Cluster, CpuTime, Failure, Result};
+
+use crate::target::Target;
+
+/// One of pgbench's loads.
+pub(crate) struct Load {
+    pub(crate) title: &'static str,
+    pub(crate) protocol: &'static str,
+    pub(crate) clients: u32,
+    pub(crate) options: &'static [&'static str],
+}
+
+impl Load {
+    pub(crate) const fn select(protocol: &'static str, clients: u32) -> Self {
+        Self { title: "select", protocol, clients, options: &["-S"] }
+    }
+}
+
+/// What one run gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sample {
+    /// Transactions (or results) per second.
+    pub(crate) rate: f64,
+    /// Milliseconds per transaction, as the client sees it.
+    pub(crate) latency: f64,
+    /// The proxy's CPU time per transaction.
+    pub(crate) cpu: CpuTime,
+}
+
+/// Makes pgbench's tables.
+pub(crate) fn load_data(cluster: &Cluster, scale: u32) -> Result<()> {
+    let mut command = pgbench(cluster, cluster.port(0))?;
+    let output = command.args(["-i", "-q", "-s", &scale.to_string(), "app"]).output()?;
+    if !output.status.success() {
+        return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    cluster.sql(0, "VACUUM ANALYZE").map(drop)
+}
+
+/// Runs a load on a target for this long.
+///
+/// The proxy's CPU time is read when pgbench reports its progress, so that what the clients' logins cost, and
+/// the first second, are outside of what is measured.
+pub(crate) fn run(cluster: &Cluster, load: &Load, target: &Target, time: Duration) -> Result<Sample> {
+    let mut command = command(cluster, load, target, time)?;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stderr = child.stderr.take().ok_or_else(|| Failure::new("pgbench has no stderr"))?;
+    let mut readings: Vec<(Progress, CpuTime)> = Vec::new();
+    let mut complaints = String::new();
+    for line in BufReader::new(stderr).lines() {
+        let line = line?;
+        match Progress::read(&line) {
+            Some(progress) => readings.push((progress, target.cpu())),
+            None => complaints += &(line + "\n"),
+        }
+    }
+    let mut words = String::new();
+    child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut words)).transpose()?;
+    let status = child.wait()?;
+    let failed = words.lines().any(|line| line.starts_with("number of failed") && !line.contains(": 0 "));
+    if !status.success() || failed {
+        let (name, protocol) = (target.name(), load.protocol);
+        return Err(Failure::new(format!(
+            "pgbench ({protocol}) through {name} failed:\n{complaints}{words}"
+        )));
+    }
+    let cpu = per_transaction(&readings).ok_or_else(|| Failure::new("pgbench reported no progress"))?;
+    let figure =
+        |name: &str| figure(&words, name).ok_or_else(|| Failure::new(format!("no {name} in:\n{words}")));
+    Ok(Sample { rate: figure("tps = ")?, latency: figure("latency average = ")?, cpu })
+}
+
+/// The command line of a run.
+pub(crate) fn command(cluster: &Cluster, load: &Load, target: &Target, time: Duration) -> Result<Command> {
+    let mut command = pgbench(cluster, target.port)?;
+    let (clients, threads) = (load.clients.to_string(), load.clients.min(2).to_string());
+    command.args(["-n", "-P", "1", "-M", load.protocol, "-c", &clients, "-j", &threads]);
+    command.args(["-T", &time.as_secs().to_string()]).args(load.options).arg(target.database(load.protocol));
+    Ok(command)
+}
+
+fn pgbench(cluster: &Cluster, port: u16) -> Result<Command> {
+    let mut command = Command::new(cluster.postgres().program("pgbench")?);
+    command
+        .env("PGPASSWORD", "app")
+        .env("PGUSER", "app")
+        .env("PGSSLMODE", "disable")
+        .env("PGGSSENCMODE", "disable");
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+    Ok(command)
+}
+
+/// One of pgbench's progress lines.
+#[derive(Clone, Copy)]
+struct Progress {
+    seconds: f64,
+    rate: f64,
+}
+
+impl Progress {
+    /// Reads `progress: 2.0 s, 21453.1 tps, lat 1.488 ms stddev 0.912, 0 failed`.
+    fn read(line: &str) -> Option<Self> {
+        let (seconds, rest) = line.strip_prefix("progress: ")?.split_once(" s, ")?;
+        Some(Self { seconds: seconds.parse().ok()?, rate: rest.split(' ').next()?.parse().ok()? })
+    }
+}
+
+/// CPU time per transaction between the first and the last report.
+fn per_transaction(readings: &[(Progress, CpuTime)]) -> Option<CpuTime> {
+    let transactions: f64 =
+        readings.windows(2).map(|pair| pair[1].0.rate * (pair[1].0.seconds - pair[0].0.seconds)).sum();
+    let spent = readings.last()?.1.since(readings.first()?.1);
+    let enough = readings.len() >= 2 && transactions > 0.0;
+    enough.then(|| CpuTime { user: spent.user / transactions, system: spent.system / transactions })
+}
+
+/// The number that follows a name in pgbench's summary.
+fn figure(words: &str, name: &str) -> Option<f64> {
+    let line = words.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split(' ').next()?.parse().ok()
+}
