@@ -26,8 +26,8 @@ impl Watcher for Events {
         self.seen.push(format!("dropped {notes:?}"));
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError {
-        self.seen.push(format!("failed {frame:?} {action:?} {note:?} {holding}"));
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
+        self.seen.push(format!("failed {frame:?} {action:?} {note:?} {answer:?}"));
         if self.rerun { OnError::Rerun } else { OnError::Pass }
     }
 
