@@ -120,7 +120,7 @@ async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
             match permit {
                 Ok(permit) => serve(door, stream, peer, target, permit).await,
                 // A cancel request must get through all the same.
-                Err(_) => turn_away(&door, stream).await,
+                Err(_) => Box::pin(turn_away(&door, stream)).await,
             }
         });
     }
@@ -136,7 +136,8 @@ async fn serve(
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
-    // The login's state is large and short-lived: on the heap it does not weigh on the client's whole life.
+    // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
+    // client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
@@ -144,7 +145,7 @@ async fn serve(
     session.leave();
     if let Err(error) = outcome {
         if !session.is_within_frame() {
-            farewell(session, &error).await;
+            Box::pin(farewell(session, &error)).await;
         }
     }
     drop(permit);

@@ -16,9 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// In front of all servers, with probes that notice quickly.
 fn quick(cluster: &Cluster) -> WeirSetup {
-    WeirSetup::in_front_of(cluster, 0..cluster.size())
-        .set("health", "interval", "\"200ms\"")
-        .set("health", "timeout", "\"500ms\"")
+    WeirSetup::in_front_of(cluster, 0..cluster.size()).set("health", "interval", "\"200ms\"").set(
+        "health",
+        "timeout",
+        "\"500ms\"",
+    )
 }
 
 /// Clients that read all the time, each read with another number to tell lost and repeated answers.
@@ -34,10 +36,14 @@ impl Readers {
         let readers =
             Readers { stop: AtomicBool::new(false), reads: AtomicU64::new(0), slowest_us: AtomicU64::new(0) };
         thread::scope(|scope| {
-            let clients: Vec<_> = (0..8).map(|n| scope.spawn({
-                let readers = &readers;
-                move || readers.read(weir, n)
-            })).collect();
+            let clients: Vec<_> = (0..8)
+                .map(|n| {
+                    scope.spawn({
+                        let readers = &readers;
+                        move || readers.read(weir, n)
+                    })
+                })
+                .collect();
             let played = readers.wait_for(20).and_then(|()| scene(&readers));
             readers.stop.store(true, Ordering::SeqCst);
             clients.into_iter().try_for_each(|client| client.join().unwrap())?;
@@ -130,7 +136,13 @@ fn dying_replicas_cost_no_client_an_error() -> Result<()> {
     })?;
     let metrics = weir.metrics()?;
     assert_eq!(metrics.sum("weir_errors_total", &[]), 0.0, "{metrics:?}");
-    assert!(metrics.sum("weir_reruns_total", &[("cause", "connection_lost")]) + metrics.sum("weir_reruns_total", &[("cause", "57P01")]) + metrics.sum("weir_reruns_total", &[("cause", "57P02")]) > 0.0, "no read was under way");
+    assert!(
+        metrics.sum("weir_reruns_total", &[("cause", "connection_lost")])
+            + metrics.sum("weir_reruns_total", &[("cause", "57P01")])
+            + metrics.sum("weir_reruns_total", &[("cause", "57P02")])
+            > 0.0,
+        "no read was under way"
+    );
     Ok(())
 }
 
@@ -303,10 +315,15 @@ fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
     assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
     assert_eq!(cluster.ran_on(&mark, "resurrected"), [0, 1]);
 
-    let left = client.query("/* weir: primary */ SELECT string_agg(id::text, ' ' ORDER BY id) FROM casualties")?;
+    let left =
+        client.query("/* weir: primary */ SELECT string_agg(id::text, ' ' ORDER BY id) FROM casualties")?;
     assert_eq!(left.value(), "3 5");
     assert!(wait_until(PATIENCE, || {
-        cluster.sql(0, "SELECT count(*) FROM pg_locks WHERE relation = 'casualties'::regclass").unwrap().value() == "0"
+        cluster
+            .sql(0, "SELECT count(*) FROM pg_locks WHERE relation = 'casualties'::regclass")
+            .unwrap()
+            .value()
+            == "0"
     }));
     Ok(())
 }

@@ -41,7 +41,9 @@ fn told(bytes: &[u8]) -> Result<Option<String>> {
     loop {
         match client.read() {
             Ok(message) => code = code.or(message.error().map(|error| error.sqlstate().to_owned())),
-            Err(harness::Failure::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(code),
+            Err(harness::Failure::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok(code);
+            }
             Err(other) => return Err(other),
         }
     }
@@ -79,14 +81,12 @@ fn broken_startup_packets_are_refused() -> Result<()> {
 #[test]
 fn wrong_names_and_passwords_have_their_codes() -> Result<()> {
     let weir = door();
-    let refused = |login: Login| Client::connect(&weir.address(), &login).unwrap_err().sqlstate().map(str::to_owned);
+    let refused =
+        |login: Login| Client::connect(&weir.address(), &login).unwrap_err().sqlstate().map(str::to_owned);
     assert_eq!(refused(Login::new("app", "wrong")).as_deref(), Some("28P01"));
     assert_eq!(refused(Login::new("nobody", "app").database("app")).as_deref(), Some("28P01"));
     assert_eq!(refused(Login::new("app", "app").database("no_such")).as_deref(), Some("3D000"));
-    assert_eq!(
-        refused(Login::new("app", "app").parameter("no_such_setting", "1")).as_deref(),
-        Some("42704"),
-    );
+    assert_eq!(refused(Login::new("app", "app").parameter("no_such_setting", "1")).as_deref(), Some("42704"),);
     weir.connect()?.query("SELECT 1")?;
     Ok(())
 }
@@ -135,11 +135,16 @@ fn broken_bodies_are_answered_as_the_server_answers_them() -> Result<()> {
     ] {
         let codes = |who: &str, client: &mut Client| -> Vec<String> {
             let words = String::from_utf8_lossy(&frame);
-            let mut heard = client.ask(&[frame.clone(), front::sync()]).unwrap_or_else(|e| panic!("{who} {words:?}: {e}"));
+            let mut heard = client
+                .ask(&[frame.clone(), front::sync()])
+                .unwrap_or_else(|e| panic!("{who} {words:?}: {e}"));
             if frame[0] == b'Q' {
                 heard.extend(client.until_ready().unwrap_or_else(|e| panic!("{who} {words:?}: {e}")));
             }
-            heard.iter().map(|m| m.error().map_or(m.to_string(), |e| format!("{} {}", e.severity(), e.sqlstate()))).collect()
+            heard
+                .iter()
+                .map(|m| m.error().map_or(m.to_string(), |e| format!("{} {}", e.severity(), e.sqlstate())))
+                .collect()
         };
         let expected = codes("PostgreSQL", &mut direct);
         assert_eq!(codes("weir", &mut through), expected, "{:?}", String::from_utf8_lossy(&frame));
@@ -166,17 +171,50 @@ fn who_vanishes_leaves_nothing_behind() -> Result<()> {
         ("read only", vec![query("SET default_transaction_read_only = on")]),
         ("listening", vec![query("LISTEN vanished")]),
         ("during a copy in", vec![query("COPY vanished FROM STDIN"), front::copy_data("2\n")]),
-        ("within a copied row", vec![query("COPY vanished FROM STDIN"), half(front::copy_data("3\n".repeat(10_000)))]),
-        ("during a copy out", vec![query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT")]),
+        (
+            "within a copied row",
+            vec![query("COPY vanished FROM STDIN"), half(front::copy_data("3\n".repeat(10_000)))],
+        ),
+        (
+            "during a copy out",
+            vec![query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT")],
+        ),
         ("during a long answer", vec![query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)")]),
         ("during a long query", vec![query("INSERT INTO vanished SELECT 4 FROM pg_sleep(0.2) WHERE false")]),
-        ("in a batch", vec![front::parse("", "INSERT INTO vanished VALUES (5)", &[]), front::bind("", "", &[]), front::execute("", 0)]),
-        ("in a flushed batch", vec![front::parse("", "INSERT INTO vanished VALUES (6)", &[]), front::bind("", "", &[]), front::execute("", 0), front::flush()]),
-        ("behind a failed batch", vec![front::parse("", "SELEC", &[]), front::flush(), front::bind("", "", &[])]),
+        (
+            "in a batch",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (5)", &[]),
+                front::bind("", "", &[]),
+                front::execute("", 0),
+            ],
+        ),
+        (
+            "in a flushed batch",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (6)", &[]),
+                front::bind("", "", &[]),
+                front::execute("", 0),
+                front::flush(),
+            ],
+        ),
+        (
+            "behind a failed batch",
+            vec![front::parse("", "SELEC", &[]), front::flush(), front::bind("", "", &[])],
+        ),
         ("within a query", vec![half(query("INSERT INTO vanished VALUES (7)"))]),
-        ("within a long query", vec![half(query(&format!("INSERT INTO vanished VALUES (8) --{}", "x".repeat(1 << 20))))]),
+        (
+            "within a long query",
+            vec![half(query(&format!("INSERT INTO vanished VALUES (8) --{}", "x".repeat(1 << 20))))],
+        ),
         ("within a header", vec![vec![b'Q', 0, 0]]),
-        ("within a bind", vec![front::parse("", "INSERT INTO vanished VALUES (length($1))", &[25]), half(front::bind("", "", &[Some(&[b'x'; 1 << 20])]))]),
+        (
+            "within a bind",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (length($1))", &[25]),
+                half(front::bind("", "", &[Some(&[b'x'; 1 << 20])])),
+            ],
+        ),
     ];
     for (scene, frames) in scenes {
         for (way, linger) in [("at once", Duration::ZERO), ("later", Duration::from_millis(50))] {
@@ -208,9 +246,12 @@ fn who_vanishes_leaves_nothing_behind() -> Result<()> {
 
 /// Waits until a statement runs on the primary.
 fn wait_running(what: &str) -> Result<()> {
-    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{what}%' AND application_name <> 'harness'");
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{what}%' AND application_name <> 'harness'"
+    );
     wait_for(&format!("{what} to run"), PATIENCE, || {
-        let running = (0..3).any(|server| Cluster::shared().sql(server, &sql).is_ok_and(|answer| answer.value() == "1"));
+        let running = (0..3)
+            .any(|server| Cluster::shared().sql(server, &sql).is_ok_and(|answer| answer.value() == "1"));
         Ok(running.then_some(()))
     })
 }
@@ -224,7 +265,8 @@ fn a_cancel_ends_the_right_query_only() -> Result<()> {
         ((3, 2), "/* weir: primary */ SELECT 'cancel 3' FROM pg_sleep(60)"),
     ] {
         let login = Login::new("app", "app").version(version.0, version.1);
-        let (mut a, mut b) = (Client::connect(&weir.address(), &login)?, Client::connect(&weir.address(), &login)?);
+        let (mut a, mut b) =
+            (Client::connect(&weir.address(), &login)?, Client::connect(&weir.address(), &login)?);
         let expected = if version.1 == 0 { 4 } else { 32 };
         assert_eq!(a.key().unwrap().secret.len(), expected);
         a.send(&[front::query(sql)])?;
@@ -377,7 +419,8 @@ fn a_server_that_lies_loses_its_connection() -> Result<()> {
         let words = String::from_utf8_lossy(&lie).into_owned();
         let liar = Liar::between(cluster, "tell a lie", lie)?;
         let server = format!("[[servers]]\nhost = \"127.0.0.1\"\nport = {}", liar.port);
-        let weir = WeirSetup::in_front_of(cluster, []).append(&server).set("pool", "size", "2").start(WEIR)?;
+        let weir =
+            WeirSetup::in_front_of(cluster, []).append(&server).set("pool", "size", "2").start(WEIR)?;
         let mut bystander = weir.connect()?;
         let mut client = weir.connect()?;
         client.set_patience(Duration::from_secs(5));

@@ -71,7 +71,8 @@ fn who_waits_too_long_is_told_and_goes_on() -> Result<()> {
     let refused = others[0].query("SELECT 1").unwrap_err();
     assert_eq!(refused.sqlstate(), Some("57014"), "{refused}");
     // Extended: one error for the batch, then ReadyForQuery.
-    let batch = [front::parse("", "SELECT 1", &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()];
+    let batch =
+        [front::parse("", "SELECT 1", &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()];
     let heard = others[0].ask(&batch)?;
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert_eq!(heard[0].error().unwrap().sqlstate(), "57014");
@@ -103,7 +104,8 @@ fn saturation_is_not_sickness() -> Result<()> {
     let weir = WeirSetup::in_front_of(cluster, 0..3).set("pool", "size", "1").start(WEIR)?;
     let mut busy: Vec<Client> = (0..6).map(|_| weir.connect()).collect::<Result<_>>()?;
     let mark = cluster.mark();
-    busy.iter_mut().try_for_each(|client| client.send(&[front::query("SELECT 'saturated' FROM pg_sleep(0.3)")]))?;
+    busy.iter_mut()
+        .try_for_each(|client| client.send(&[front::query("SELECT 'saturated' FROM pg_sleep(0.3)")]))?;
     for client in &mut busy {
         let heard = client.until_ready()?;
         assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
@@ -126,9 +128,7 @@ fn limits_hold_over_all_pools() -> Result<()> {
     let in_total = primary_only().set("pool", "size", "2").set("pool", "total", "2");
     for setup in [in_total, on_server] {
         let weir = setup.start(WEIR)?;
-        let as_user = |user: &str| {
-            Client::connect(&weir.address(), &Login::new(user, user).database("app"))
-        };
+        let as_user = |user: &str| Client::connect(&weir.address(), &Login::new(user, user).database("app"));
         let mut clients = Vec::new();
         for n in 0..8 {
             clients.push(as_user(["app", "postgres"][n % 2])?);
@@ -138,7 +138,9 @@ fn limits_hold_over_all_pools() -> Result<()> {
             let running: Vec<_> = clients
                 .iter_mut()
                 .map(|client| {
-                    scope.spawn(move || (0..20).try_for_each(|_| client.query("SELECT pg_sleep(0.002)").map(drop)))
+                    scope.spawn(move || {
+                        (0..20).try_for_each(|_| client.query("SELECT pg_sleep(0.002)").map(drop))
+                    })
                 })
                 .collect();
             let watching = scope.spawn(|| -> Result<f64> {
@@ -326,7 +328,8 @@ fn a_batch_may_grow_beyond_what_is_held_back() -> Result<()> {
     for statement in ["length", "now"] {
         for length in [1_000, 100_000, 1_000_000] {
             let small = [front::bind("", statement, &[Some(b"abc")]), front::execute("", 0)].concat();
-            let large = [front::bind("", statement, &[Some(&vec![b'x'; length])]), front::execute("", 0)].concat();
+            let large =
+                [front::bind("", statement, &[Some(&vec![b'x'; length])]), front::execute("", 0)].concat();
             let heard = client.ask(&[small.clone(), large, small, front::sync()])?;
             let rows: Vec<_> = heard.iter().flat_map(Message::text_row).flatten().collect();
             assert_eq!(rows, ["3", &length.to_string(), "3"], "{statement} {length}");
@@ -422,7 +425,8 @@ fn a_client_that_does_not_read_stops_only_itself() -> Result<()> {
             let mut before = String::new();
             wait_for("the client to be stuck", PATIENCE, || {
                 thread::sleep(Duration::from_millis(300));
-                let now = weir.metrics()?.sum("weir_bytes_total", &[("direction", "from_client")]).to_string();
+                let now =
+                    weir.metrics()?.sum("weir_bytes_total", &[("direction", "from_client")]).to_string();
                 let same = now == before;
                 before = now;
                 Ok(same.then_some(()))
@@ -442,7 +446,8 @@ fn a_client_that_does_not_read_stops_only_itself() -> Result<()> {
 #[test]
 fn ten_thousand_idle_clients() -> Result<()> {
     // Their passwords would take longer than everything else.
-    let user = "[[users]]\nname = \"idle\"\nauth = \"trust\"\nserver_user = \"app\"\nserver_password = \"app\"";
+    let user =
+        "[[users]]\nname = \"idle\"\nauth = \"trust\"\nserver_user = \"app\"\nserver_password = \"app\"";
     let weir = primary_only().append(user).set("listen", "client_limit", "10000").start(WEIR)?;
     let connect_one = || Client::connect(&weir.address(), &Login::new("idle", "").database("app"));
     let connect = |count: usize| -> Result<Vec<Client>> {
@@ -484,7 +489,8 @@ fn a_copy_that_fails_early_is_told_once() -> Result<()> {
     client.send(&rows)?;
     client.send(&[front::copy_done()])?;
     let heard = client.until_ready()?;
-    let errors: Vec<_> = heard.iter().filter_map(Message::error).map(|error| error.sqlstate().to_owned()).collect();
+    let errors: Vec<_> =
+        heard.iter().filter_map(Message::error).map(|error| error.sqlstate().to_owned()).collect();
     assert_eq!((errors.as_slice(), heard.len()), (&["22P02".to_owned()][..], 2));
     assert_eq!(client.query("SELECT count(*) FROM narrow")?.value(), "0");
     Ok(())

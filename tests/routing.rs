@@ -133,22 +133,45 @@ fn hidden_writes_run_on_the_primary() -> Result<()> {
 fn several_statements_are_one_request() -> Result<()> {
     let weir = start()?;
     let mut client = weir.connect()?;
-    let tags = |heard: &[Message]| heard.iter().filter(|m| "CIZE".contains(char::from(m.tag))).map(ToString::to_string).collect::<Vec<_>>();
+    let tags = |heard: &[Message]| {
+        heard
+            .iter()
+            .filter(|m| "CIZE".contains(char::from(m.tag)))
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
     for (sql, expected, place) in [
         (
             "SELECT 1; INSERT INTO log VALUES (2); SELECT 2",
-            vec!["CommandComplete SELECT 1", "CommandComplete INSERT 0 1", "CommandComplete SELECT 1", "ReadyForQuery I"],
+            vec![
+                "CommandComplete SELECT 1",
+                "CommandComplete INSERT 0 1",
+                "CommandComplete SELECT 1",
+                "ReadyForQuery I",
+            ],
             Some(Primary),
         ),
         (
             "INSERT INTO log VALUES (3); SELECT 1/0; SELECT 2",
-            vec!["CommandComplete INSERT 0 1", "ErrorResponse ERROR 22012 division by zero", "ReadyForQuery I"],
+            vec![
+                "CommandComplete INSERT 0 1",
+                "ErrorResponse ERROR 22012 division by zero",
+                "ReadyForQuery I",
+            ],
             Some(Primary),
         ),
-        ("SELECT 1; SELECT 2", vec!["CommandComplete SELECT 1", "CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
+        (
+            "SELECT 1; SELECT 2",
+            vec!["CommandComplete SELECT 1", "CommandComplete SELECT 1", "ReadyForQuery I"],
+            Some(Replica),
+        ),
         ("SELECT 'a;b'", vec!["CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
         ("SELECT $$;$$", vec!["CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
-        ("SELECT 5 /* ; DELETE FROM log */", vec!["CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
+        (
+            "SELECT 5 /* ; DELETE FROM log */",
+            vec!["CommandComplete SELECT 1", "ReadyForQuery I"],
+            Some(Replica),
+        ),
         (";", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
         ("", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
         ("-- nothing", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
@@ -175,11 +198,17 @@ fn transactions_stay_where_they_began() -> Result<()> {
         (vec!["BEGIN", "SELECT 'in begin'", "COMMIT"], Primary),
         (vec!["START TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT 'in rr'", "COMMIT"], Primary),
         (vec!["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 'in serializable'", "COMMIT"], Primary),
-        (vec!["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SELECT 'in serializable ro'", "COMMIT"], Primary),
+        (
+            vec!["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SELECT 'in serializable ro'", "COMMIT"],
+            Primary,
+        ),
         (vec!["BEGIN", "SET TRANSACTION READ ONLY", "SELECT 'in set'", "COMMIT"], Primary),
         (vec!["BEGIN READ ONLY", "SELECT 'in ro'", "COMMIT"], Replica),
         (vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 'in rr ro'", "ROLLBACK"], Replica),
-        (vec!["BEGIN READ ONLY", "SAVEPOINT a", "SELECT 'with savepoint'", "ROLLBACK TO a", "COMMIT"], Replica),
+        (
+            vec!["BEGIN READ ONLY", "SAVEPOINT a", "SELECT 'with savepoint'", "ROLLBACK TO a", "COMMIT"],
+            Replica,
+        ),
     ] {
         let mark = cluster().mark();
         for (n, sql) in statements.iter().enumerate() {
@@ -189,7 +218,10 @@ fn transactions_stay_where_they_began() -> Result<()> {
             assert_eq!(heard.last().unwrap().status(), Some(if last { 'I' } else { 'T' }), "{sql}");
         }
         let servers: Vec<Vec<usize>> = statements.iter().map(|sql| cluster().ran_on(&mark, sql)).collect();
-        assert!(servers.iter().flatten().all(|server| *server == servers[0][0]), "{statements:?}: {servers:?}");
+        assert!(
+            servers.iter().flatten().all(|server| *server == servers[0][0]),
+            "{statements:?}: {servers:?}"
+        );
         assert_eq!(servers[0][0] == 0, place == Primary, "{statements:?}: {servers:?}");
     }
 
@@ -240,11 +272,25 @@ fn what_a_replica_refuses_runs_again_on_the_primary() -> Result<()> {
 
     // By the extended protocol, with Describe: the whole answer is that of one server.
     let sql = "SELECT id FROM harmless_view_2";
-    let frames = [front::parse("v", sql, &[]), front::describe_statement("v"), front::bind("", "v", &[]), front::execute("", 0), front::sync()];
+    let frames = [
+        front::parse("v", sql, &[]),
+        front::describe_statement("v"),
+        front::bind("", "v", &[]),
+        front::execute("", 0),
+        front::sync(),
+    ];
     let heard: Vec<String> = client.ask(&frames)?.iter().map(ToString::to_string).collect();
     assert_eq!(
         heard,
-        ["ParseComplete", "ParameterDescription []", "RowDescription id", "BindComplete", "DataRow 1", "CommandComplete SELECT 1", "ReadyForQuery I"]
+        [
+            "ParseComplete",
+            "ParameterDescription []",
+            "RowDescription id",
+            "BindComplete",
+            "DataRow 1",
+            "CommandComplete SELECT 1",
+            "ReadyForQuery I"
+        ]
     );
     let again = [front::bind("", "v", &[]), front::execute("", 0), front::sync()];
     assert_eq!(self::ran(&mut client, &again, sql)?, [Primary]);
@@ -264,7 +310,9 @@ fn functions_go_where_their_volatility_says() -> Result<()> {
     let weir = start()?;
     let mut client = weir.connect()?;
     // Until the catalog is there, a function may be anything.
-    wait_for("the catalog", PATIENCE, || Ok((query(&mut client, "SELECT honest(1)")? == [Replica]).then_some(())))?;
+    wait_for("the catalog", PATIENCE, || {
+        Ok((query(&mut client, "SELECT honest(1)")? == [Replica]).then_some(()))
+    })?;
     // One that lies about itself is found out by the replica.
     let before = weir.metrics()?.sum("weir_learned_total", &[]);
     assert_eq!(client.query("SELECT lies()")?.value(), "1");
@@ -274,7 +322,9 @@ fn functions_go_where_their_volatility_says() -> Result<()> {
     // A new one is known soon, and a changed one as well.
     client.query("CREATE FUNCTION fresh() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'")?;
     cluster().wait_caught_up()?;
-    wait_for("the new function", PATIENCE, || Ok((query(&mut client, "SELECT fresh()")? == [Replica]).then_some(())))?;
+    wait_for("the new function", PATIENCE, || {
+        Ok((query(&mut client, "SELECT fresh()")? == [Replica]).then_some(()))
+    })?;
     client.query("ALTER FUNCTION fresh() VOLATILE")?;
     assert_eq!(query(&mut client, "SELECT fresh()")?, [Primary]);
     client.query("DROP FUNCTION fresh()")?;
@@ -310,7 +360,11 @@ fn clients_may_say_where() -> Result<()> {
     assert_eq!(query(&mut client, "SELECT 'set'")?, [Primary]);
     client.query("SET weir.target = replica")?;
     assert_eq!(query(&mut client, volatile)?, [Replica]);
-    assert_eq!(query(&mut client, "INSERT INTO log VALUES (50)")?, [Primary], "what cannot run there does not go there");
+    assert_eq!(
+        query(&mut client, "INSERT INTO log VALUES (50)")?,
+        [Primary],
+        "what cannot run there does not go there"
+    );
     client.query("SET weir.target = auto")?;
     assert_eq!(query(&mut client, volatile)?, [Primary]);
     client.query("BEGIN")?;
@@ -337,7 +391,9 @@ fn clients_may_say_where() -> Result<()> {
     let mut client = connect(Login::new("reader", "reader").database("app"))?;
     assert_eq!(query(&mut client, volatile)?, [Replica]);
     let metrics = weir.metrics()?;
-    for reason in ["hint_primary", "hint_replica", "set_target", "listener_target", "database_target", "user_target"] {
+    for reason in
+        ["hint_primary", "hint_replica", "set_target", "listener_target", "database_target", "user_target"]
+    {
         assert!(metrics.sum("weir_requests_total", &[("reason", reason)]) > 0.0, "{reason}");
     }
     Ok(())
@@ -345,7 +401,8 @@ fn clients_may_say_where() -> Result<()> {
 
 #[test]
 fn rules_decide() -> Result<()> {
-    let rule = |condition: &str, target: &str| format!("[[routing.rules]]\n{condition}\ntarget = \"{target}\"");
+    let rule =
+        |condition: &str, target: &str| format!("[[routing.rules]]\n{condition}\ntarget = \"{target}\"");
     let weir = WeirSetup::in_front_of(cluster(), 0..3)
         .append(&rule("application_name = \"nightly\"", "replica"))
         .append(&rule("user = \"postgres\"", "primary"))
@@ -377,7 +434,12 @@ fn state_keeps_a_session_on_its_connection() -> Result<()> {
         ("SELECT setval('s', 77)", "SELECT currval('s')", "77", "DISCARD ALL"),
         ("PREPARE p AS SELECT 8", "EXECUTE p", "8", "DEALLOCATE p"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 9", "FETCH c", "9", "CLOSE c"),
-        ("SELECT pg_advisory_lock(99)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 99 AND pid = pg_backend_pid()", "1", "SELECT pg_advisory_unlock(99)"),
+        (
+            "SELECT pg_advisory_lock(99)",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 99 AND pid = pg_backend_pid()",
+            "1",
+            "SELECT pg_advisory_unlock(99)",
+        ),
     ] {
         let mut client = weir.connect()?;
         client.query(make)?;

@@ -87,7 +87,8 @@ impl Session {
             let server = match writable {
                 Some(server) => server,
                 None => {
-                    let found = async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
+                    let found =
+                        async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
                     self.entry.queue(found).await?
                 }
             };

@@ -80,7 +80,8 @@ impl Session {
     /// What cannot be run again goes on waiting: the server may only be slow.
     pub(super) fn give_up(&mut self) {
         let Some(leg) = &self.leg else { return };
-        let down = self.shared.cluster.topology().server(leg.lease.server()).is_none_or(|server| !server.is_up());
+        let down =
+            self.shared.cluster.topology().server(leg.lease.server()).is_none_or(|server| !server.is_up());
         if down && self.can_run_again(leg) {
             if let Some(leg) = &mut self.leg {
                 leg.link = Link::Lost;

@@ -204,7 +204,13 @@ impl Registry {
                 continue;
             }
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
-            let entry = Arc::new(Entry { key, running: Mutex::default(), settled: Notify::new(), cancelled: Notify::new(), alarmed: AtomicBool::new(false) });
+            let entry = Arc::new(Entry {
+                key,
+                running: Mutex::default(),
+                settled: Notify::new(),
+                cancelled: Notify::new(),
+                alarmed: AtomicBool::new(false),
+            });
             entries.insert(pid, entry.clone());
             return entry;
         }
