@@ -143,10 +143,10 @@ async fn serve(
     let outcome = session.run().await;
     metrics.clients.dec();
     session.leave();
-    if let Err(error) = outcome {
-        if !session.is_within_frame() {
-            Box::pin(farewell(session, &error)).await;
-        }
+    if let Err(error) = outcome
+        && !session.is_within_frame()
+    {
+        Box::pin(farewell(session, &error)).await;
     }
     drop(permit);
 }

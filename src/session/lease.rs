@@ -123,11 +123,8 @@ impl Session {
             }
             if !pool.can_grow() {
                 let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
-                for other in others.map(|server| server.id) {
-                    let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
-                    if free.is_some() {
-                        return Ok(free);
-                    }
+                if let Some(lease) = self.first_free(others.map(|server| server.id)) {
+                    return Ok(Some(lease));
                 }
             }
             match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
@@ -139,6 +136,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// An idle connection to any of these servers.
+    fn first_free(&mut self, mut servers: impl Iterator<Item = ServerId>) -> Option<Lease> {
+        servers.find_map(|server| self.pool(server)?.try_checkout(self.state.carry.wanted()))
     }
 
     /// The session's pool on a server.

@@ -197,7 +197,11 @@ impl Session {
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
     pub async fn run(&mut self) -> Result<()> {
         // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
-        poll_fn(|cx| Poll::Ready(self.entry.wakes(cx.waker()))).await;
+        poll_fn(|cx| {
+            self.entry.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         let shared = self.shared.clone();
         let drain = shared.drain.notified();
         tokio::pin!(drain);
@@ -286,5 +290,19 @@ impl Session {
     /// Whether bytes of an unfinished message have been released to the client: no error can be told any more.
     pub fn is_within_frame(&self) -> bool {
         self.leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_until_it_is_over_however_it_ends() {
+        let load = Arc::new(Load::default());
+        let flight = Flight::begin(&load, Instant::now());
+        assert_eq!(load.outstanding(), 1);
+        drop(flight);
+        assert_eq!(load.outstanding(), 0);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::carry::Carry;
 use super::outflow::Outflow;
@@ -99,7 +99,8 @@ impl Session {
             shared,
             who: Box::new(who),
             stream,
-            inbox: received,
+            // Mostly nothing was sent ahead, and then the handshake's buffer is of no more use.
+            inbox: if received.is_empty() { BytesMut::new() } else { received },
             cutter: Default::default(),
             outflow: Outflow::default(),
             state: Box::new(state),
