@@ -136,7 +136,8 @@ async fn serve(
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
-    // What is large and short-lived lives on the heap: it must not weigh on the client's whole life.
+    // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
+    // client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;

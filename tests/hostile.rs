@@ -153,15 +153,11 @@ fn broken_bodies_are_answered_as_the_server_answers_them() -> Result<()> {
     Ok(())
 }
 
-/// Whoever comes next finds no transaction, no lock, no setting and no message of the one who vanished.
-#[test]
-fn who_vanishes_leaves_nothing_behind() -> Result<()> {
-    let cluster = Cluster::shared();
-    cluster.sql(0, "CREATE TABLE vanished (id int); GRANT ALL ON vanished TO app")?;
-    let weir = narrow()?;
+/// Where a client can vanish, and what it has sent by then.
+fn scenes() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let query = |sql: &str| front::query(sql);
     let half = |frame: Vec<u8>| frame[..frame.len() / 2].to_vec();
-    let scenes: Vec<(&str, Vec<Vec<u8>>)> = vec![
+    vec![
         ("in a transaction", vec![query("BEGIN"), query("INSERT INTO vanished VALUES (1)")]),
         ("in a failed transaction", vec![query("BEGIN"), query("SELECT 1/0")]),
         ("with a lock", vec![query("BEGIN"), query("LOCK TABLE vanished")]),
@@ -215,8 +211,16 @@ fn who_vanishes_leaves_nothing_behind() -> Result<()> {
                 half(front::bind("", "", &[Some(&[b'x'; 1 << 20])])),
             ],
         ),
-    ];
-    for (scene, frames) in scenes {
+    ]
+}
+
+/// Whoever comes next finds no transaction, no lock, no setting and no message of the one who vanished.
+#[test]
+fn who_vanishes_leaves_nothing_behind() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "CREATE TABLE vanished (id int); GRANT ALL ON vanished TO app")?;
+    let weir = narrow()?;
+    for (scene, frames) in scenes() {
         for (way, linger) in [("at once", Duration::ZERO), ("later", Duration::from_millis(50))] {
             let mut client = weir.connect()?;
             client.send(&frames)?;
@@ -296,30 +300,28 @@ fn a_cancel_ends_the_right_query_only() -> Result<()> {
     Ok(())
 }
 
+/// Ten queries, each cancelled at once; counts those that were hit.
+fn cancel_oneself(weir: &Weir, cancelled: &AtomicUsize) -> Result<()> {
+    let mut client = weir.connect()?;
+    for _ in 0..10 {
+        client.send(&[front::query("SELECT pg_sleep(0.01)")])?;
+        client.cancel()?;
+        match first_error(&client.until_ready()?).as_deref() {
+            None => {}
+            Some("57014") => _ = cancelled.fetch_add(1, Ordering::SeqCst),
+            Some(other) => panic!("{other}"),
+        }
+    }
+    Ok(())
+}
+
 /// One connection, a hundred cancel requests at once while it goes from hand to hand: only those who ask are hit.
 #[test]
 fn cancels_never_hit_the_next_one() -> Result<()> {
     let weir = narrow()?;
     let cancelled = AtomicUsize::new(0);
     thread::scope(|scope| -> Result<()> {
-        let victims: Vec<_> = (0..10)
-            .map(|_| {
-                let (weir, cancelled) = (&weir, &cancelled);
-                scope.spawn(move || -> Result<()> {
-                    let mut client = weir.connect()?;
-                    for _ in 0..10 {
-                        client.send(&[front::query("SELECT pg_sleep(0.01)")])?;
-                        client.cancel()?;
-                        match first_error(&client.until_ready()?).as_deref() {
-                            None => {}
-                            Some("57014") => _ = cancelled.fetch_add(1, Ordering::SeqCst),
-                            Some(other) => panic!("{other}"),
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
+        let victims: Vec<_> = (0..10).map(|_| scope.spawn(|| cancel_oneself(&weir, &cancelled))).collect();
         let bystanders: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| -> Result<()> {
@@ -333,7 +335,6 @@ fn cancels_never_hit_the_next_one() -> Result<()> {
     let metrics = weir.metrics()?;
     let forwarded = metrics.sum("weir_cancels_total", &[("result", "forwarded")]);
     assert!(cancelled.load(Ordering::SeqCst) > 0, "none got through: {forwarded} forwarded");
-    assert!(cancelled.load(Ordering::SeqCst) as f64 <= forwarded + 100.0);
     Ok(())
 }
 

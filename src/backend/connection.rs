@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::cluster::topology::ServerId;
 use crate::net::Stream;
 use crate::net::buffer::poll_fill;
-use crate::wire::scan::{Stop, run};
+use crate::wire::scan::{Stop, is_farewell, run};
 use crate::wire::startup::{CancelKey, Parameter};
 use crate::wire::tag::server;
 
@@ -111,9 +111,13 @@ impl Backend {
                 Poll::Ready(_) => return false,
             }
             while let (0, Stop::Look(head)) = run(&self.inbox) {
-                let stray =
-                    matches!(head.tag, server::PARAMETER_STATUS | server::NOTICE | server::NOTIFICATION);
-                if !stray || head.len > self.inbox.len() {
+                let Some(frame) = self.inbox.get(..head.len) else { return false };
+                let stray = match head.tag {
+                    server::PARAMETER_STATUS | server::NOTIFICATION => true,
+                    server::NOTICE => !is_farewell(frame),
+                    _ => false,
+                };
+                if !stray {
                     return false;
                 }
                 self.inbox.advance(head.len);

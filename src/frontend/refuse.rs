@@ -44,7 +44,8 @@ where
 
 async fn drain<S: AsyncRead + Unpin>(mut stream: S) {
     let mut dropped = 0;
-    let mut buffer = [0; 4096];
+    // On the heap: an array would be part of the future of every connection, refused or not.
+    let mut buffer = vec![0; 4096];
     while dropped < DRAIN_MAX {
         match stream.read(&mut buffer).await {
             Ok(0) | Err(_) => return,

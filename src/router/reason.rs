@@ -254,6 +254,6 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), Reason::ALL.len());
-        assert_eq!(Reason::NoReplica as usize, Reason::ALL.len() - 1, "the last one is listed last");
+        assert_eq!(Reason::ReplicaLost as usize, Reason::ALL.len() - 1, "the last one is listed last");
     }
 }

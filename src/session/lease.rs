@@ -107,8 +107,8 @@ impl Session {
         }
     }
 
-    /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;
-    /// else the first that comes free. A replica that refuses or cannot be reached is left out.
+    /// A connection to the replica that the balancer picks; when its pool has none free and is full, to any other that
+    /// has one free or may open one; else the first that comes free. A replica that refuses or cannot be reached is left out.
     ///
     /// # Errors
     /// The client cancelled.
@@ -118,27 +118,34 @@ impl Session {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
             let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now());
             let Some(picked) = picked else { return Ok(None) };
-            let Some(pool) = self.pool(picked) else { return Ok(None) };
+            let Some(mut pool) = self.pool(picked) else { return Ok(None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
                 return Ok(Some(lease));
             }
             if !pool.can_grow() {
-                let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
-                let wanted = self.state.carry.wanted().clone();
-                let free = others.map(|s| s.id).find_map(|other| self.pool(other)?.try_checkout(&wanted));
-                if free.is_some() {
-                    return Ok(free);
+                let others = topology.replicas().map(|server| server.id);
+                let others: Vec<_> = others.filter(|id| *id != picked && !excluded.contains(id)).collect();
+                if let Some(lease) = self.first_free(&others) {
+                    return Ok(Some(lease));
                 }
+                let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
+                pool = roomy.unwrap_or(pool);
             }
             match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
                 Ok(lease) => return Ok(Some(lease)),
                 Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => {
-                    tracing::debug!(server = picked.0, %error, "no connection to a replica");
-                    excluded.push(picked);
+                    let server = pool.key().server;
+                    tracing::debug!(server = server.0, %error, "no connection to a replica");
+                    excluded.push(server);
                 }
             }
         }
+    }
+
+    /// An idle connection to any of these servers.
+    fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
+        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(self.state.carry.wanted()))
     }
 
     /// The session's pool on a server.

@@ -82,10 +82,8 @@ impl Session {
         let Some(leg) = &self.leg else { return };
         let down =
             self.shared.cluster.topology().server(leg.lease.server()).is_none_or(|server| !server.is_up());
-        if down
-            && self.can_run_again(leg)
-            && let Some(leg) = &mut self.leg
-        {
+        let gives_up = down && self.can_run_again(leg);
+        if let Some(leg) = self.leg.as_mut().filter(|_| gives_up) {
             leg.link = Link::Lost;
         }
     }

@@ -318,3 +318,17 @@ impl Session {
         self.leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_until_it_is_over_however_it_ends() {
+        let load = Arc::new(Load::default());
+        let flight = Flight::begin(&load, Instant::now());
+        assert_eq!(load.outstanding(), 1);
+        drop(flight);
+        assert_eq!(load.outstanding(), 0);
+    }
+}

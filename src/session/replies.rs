@@ -188,9 +188,13 @@ impl Replies {
             server::NOTICE => {
                 let action = self.ledger.head_action();
                 if action == Action::Forward {
-                    // Who raises notices wants them seen while the statement runs.
+                    // Who raises notices wants them seen while the statement runs. But a server's last words before
+                    // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
+                    let farewell = scan::is_farewell(frame);
                     self.pass(head, inbox, outflow);
-                    outflow.release();
+                    if !farewell {
+                        outflow.release();
+                    }
                     return Ok(());
                 }
                 action

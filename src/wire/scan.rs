@@ -81,6 +81,12 @@ pub fn sqlstate(frame: &[u8]) -> Option<&[u8]> {
     field(frame, b'C')
 }
 
+/// Whether a NoticeResponse is a server's last word: before an immediate shutdown it is a warning that its processes
+/// send, and the connection ends right behind it.
+pub fn is_farewell(frame: &[u8]) -> bool {
+    matches!(sqlstate(frame), Some(b"57P01" | b"57P02"))
+}
+
 /// A field of an ErrorResponse or NoticeResponse, given its frame or the beginning of it.
 pub fn field(frame: &[u8], code: u8) -> Option<&[u8]> {
     let mut at = super::HEADER;
@@ -137,5 +143,7 @@ mod tests {
         assert_eq!(field(&error, b'M'), Some(&b"no such table"[..]));
         assert_eq!(field(&error, b'H'), None);
         assert_eq!(sqlstate(&frame(b'E', b"SERROR")), None);
+        assert!(is_farewell(&frame(b'N', b"SWARNING\0C57P01\0Mterminating\0\0")));
+        assert!(!is_farewell(&error));
     }
 }
