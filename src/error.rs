@@ -82,6 +82,9 @@ pub enum Error {
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
+    /// The client asked for it while the request waited for a connection.
+    #[error("canceling statement due to user request")]
+    Canceled,
     /// weir is draining.
     #[error("terminating connection due to administrator command")]
     Shutdown,
@@ -105,12 +108,21 @@ impl Error {
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
-            Error::CheckoutTimeout(_) => "57014",
+            Error::CheckoutTimeout(_) | Error::Canceled => "57014",
             Error::NoPrimary | Error::Unreachable(_) => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
             Error::Shutdown => "57P01",
+        }
+    }
+
+    /// Whether a server is out of reach for now: going down, coming up, or gone. Another attempt may end otherwise.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Error::Unreachable(_) | Error::ServerLost => true,
+            Error::Refused { sqlstate, .. } => matches!(&**sqlstate, "57P01" | "57P02" | "57P03"),
+            _ => false,
         }
     }
 

@@ -5,24 +5,27 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::http::{self, Condition};
 use crate::cluster::Cluster;
-use crate::cluster::topology::{Role, ServerId};
+use crate::cluster::topology::{Health, Role, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frontend::{Arrival, admit, refuse};
 use crate::net::{Listener, Stream};
 use crate::pool::{Events, Pools};
 use crate::router::{Reason, Route};
-use crate::session::{Newcomer, Session, Shared};
+use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
 use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
 use crate::users::Users;
 
 /// How long a cancel request may take on its way to a server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often those who wait for a server that is down are told so.
+const ALARM_ROUND: Duration = Duration::from_millis(500);
 
 /// How a run can fail to begin.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     watch_figures(&metrics, &shared);
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(pools.upkeep());
+    beside.spawn(raise_alarms(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -138,10 +142,10 @@ async fn serve(
     let outcome = session.run().await;
     metrics.clients.dec();
     session.leave();
-    if let Err(error) = outcome {
-        if !session.is_within_frame() {
-            farewell(session, &error).await;
-        }
+    if let Err(error) = outcome
+        && !session.is_within_frame()
+    {
+        farewell(session, &error).await;
     }
     drop(permit);
 }
@@ -176,7 +180,7 @@ async fn log_in(
         }
     };
     let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
-    match Session::begin(door.shared.clone(), Newcomer { admission, listener }).await {
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
         Ok(session) => {
             tracing::info!(%peer, %user, database, "client connected");
             Some(session)
@@ -206,9 +210,11 @@ async fn turn_away(door: &Door, stream: Stream) {
 /// Passes a cancel request on to the connection that runs the session's request now.
 async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
     let cancels = &shared.metrics.cancels;
-    let Some(aim) = shared.registry.aim(key) else {
-        cancels.idle.inc();
-        return;
+    let aim = match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => aim,
+        Cancel::Waited => return cancels.waiting.inc(),
+        Cancel::Idle => return cancels.idle.inc(),
+        Cancel::Unknown => return cancels.unknown.inc(),
     };
     let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
     let Some(server_key) = &aim.key.cancel else { return };
@@ -242,6 +248,28 @@ impl Events for Wires {
             tracing::warn!(server = name, %error, "cannot connect");
         }
         self.metrics.backend_connect(name, outcome);
+    }
+}
+
+/// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
+/// topology a moment earlier may have begun to wait since.
+async fn raise_alarms(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    loop {
+        let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
+        let mut round = None;
+        for server in topology.servers.iter().filter(|server| server.health == Health::Down) {
+            shared.pools.server_down(server.id);
+            shared.registry.alarm(server.id);
+            round = Some(ALARM_ROUND);
+        }
+        let ended = match round {
+            Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
+            None => changes.changed().await.is_err(),
+        };
+        if ended {
+            return;
+        }
     }
 }
 

@@ -111,7 +111,9 @@ impl Backend {
                 Poll::Ready(_) => return false,
             }
             while let (0, Stop::Look(head)) = run(&self.inbox) {
-                if !matches!(head.tag, server::PARAMETER_STATUS | server::NOTICE | server::NOTIFICATION) {
+                let stray =
+                    matches!(head.tag, server::PARAMETER_STATUS | server::NOTICE | server::NOTIFICATION);
+                if !stray || head.len > self.inbox.len() {
                     return false;
                 }
                 self.inbox.advance(head.len);

@@ -115,11 +115,6 @@ impl Cutter {
         }
     }
 
-    /// Whether an unfinished batch stands at the front of the buffer.
-    pub(super) fn is_within_batch(&self) -> bool {
-        self.seen > 0
-    }
-
     /// The buffer's front has changed: look at it anew.
     pub(super) fn reset(&mut self) {
         self.seen = 0;

@@ -148,7 +148,8 @@ impl Session {
         let len = match cut {
             Cut::Single { len } => {
                 if self.inbox.first() == Some(&client::QUERY) {
-                    items.push(self.classified(5..len - 1, Parsed::Here));
+                    // Without its last byte, which should be the zero; there may not even be that.
+                    items.push(self.classified(HEADER..(len - 1).max(HEADER), Parsed::Here));
                 }
                 len
             }
@@ -247,7 +248,7 @@ impl Session {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. });
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
         if whole || decision.route == Route::Primary || transaction != Transaction::None {
             return decision;
         }
@@ -260,6 +261,10 @@ impl Session {
             return Place::Later;
         }
         let idle = leg.replies.ledger.is_empty();
+        if leg.batch == Batch::Open && (leg.route == decision.route || leg.route == Route::Primary) {
+            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
+            return Place::Here;
+        }
         if leg.route == decision.route {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
@@ -334,16 +339,18 @@ impl Session {
             // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
             leg.since = now;
         }
-        if leg.flight == Flight::Idle {
-            leg.flight = Flight::Sent;
-            leg.load.begin();
+        if leg.flight.is_none() {
+            leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
         let len = request.len.min(self.inbox.len());
         let bytes = &self.inbox[..len];
         let plan = Hold {
-            idle,
+            joins: match (idle, &self.detour) {
+                (false, _) => Joins::Flight,
+                (true, None) => Joins::Nothing,
+                (true, Some(_)) => Joins::Detour,
+            },
             expected: self.expected,
-            detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
         hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
@@ -437,9 +444,17 @@ fn hold(
     bytes: &[u8],
     plan: &Hold,
 ) {
-    if !plan.idle {
+    if plan.joins == Joins::Flight {
         // What joins a flight is kept with it or, where nothing is held, not at all.
-        if outflow.is_holding() {
+        if !outflow.is_holding() {
+            return;
+        }
+        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            outflow.release();
+            state.retained.clear();
+            leg.retry = Retry::Never;
+        } else {
             state.retained.keep(bytes, request.ends());
         }
         return;
@@ -448,7 +463,7 @@ fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
     leg.retry = match leg.route {
-        _ if !fits || !outside || plan.detour => Retry::Never,
+        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
         Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
@@ -464,10 +479,21 @@ fn hold(
 
 /// What decides whether an answer is held back.
 struct Hold {
-    idle: bool,
+    joins: Joins,
     expected: TxStatus,
-    detour: bool,
+    /// Most bytes that are kept.
     limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Detour,
 }
 
 impl Request {

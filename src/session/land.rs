@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::replies::{Flow, Rerun};
-use super::{Batch, Detour, Flight, Leg, Link, Phase, Session};
+use super::{Batch, Detour, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
@@ -34,9 +34,7 @@ impl Session {
             return self.run_again().await;
         }
         let took = leg.since.elapsed();
-        if leg.flight == Flight::Sent {
-            leg.flight = Flight::Idle;
-            leg.load.end(took);
+        if leg.flight.take().is_some() {
             self.count(took);
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
@@ -77,9 +75,7 @@ impl Session {
         }
         self.outflow.release();
         leg.replies.rerun = Rerun::No;
-        if leg.flight == Flight::Sent {
-            leg.load.end(leg.since.elapsed());
-        }
+        leg.flight = None;
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.unread(cause);

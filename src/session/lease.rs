@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Flight, Leg, Link, Session};
+use super::{Batch, Leg, Link, Session};
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::observe;
 use std::sync::Arc;
+
+/// Time between two attempts to reach a primary that the probes take to be well.
+const RECONNECT: Duration = Duration::from_millis(200);
 
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
@@ -44,7 +47,7 @@ impl Session {
             retry: Retry::Never,
             link: Link::Up,
             since: Instant::now(),
-            flight: Flight::Idle,
+            flight: None,
             load,
         }));
         Ok(waited)
@@ -65,7 +68,7 @@ impl Session {
 
     async fn lease_in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
         if decision.route == Route::Replica {
-            if let Some(lease) = self.lease_replica().await {
+            if let Some(lease) = self.lease_replica().await? {
                 return Ok(lease);
             }
             *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
@@ -73,41 +76,62 @@ impl Session {
         self.lease_primary().await
     }
 
+    /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
+    /// as one that is known to be missing.
     async fn lease_primary(&mut self) -> Result<Lease> {
-        let writable = self.shared.cluster.topology().writable().map(|server| server.id);
-        let server = match writable {
-            Some(server) => server,
-            None => {
-                let deadline = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
-                self.shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary)?
+        let shared = self.shared.clone();
+        let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
+        loop {
+            let mut changes = shared.cluster.changes();
+            let writable = shared.cluster.topology().writable().map(|server| server.id);
+            let server = match writable {
+                Some(server) => server,
+                None => {
+                    let found =
+                        async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
+                    self.entry.queue(found).await?
+                }
+            };
+            let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+                return Ok(lease);
             }
-        };
-        let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-        pool.checkout(self.state.carry.wanted()).await
+            let outcome = self.entry.queue(pool.checkout(self.state.carry.wanted())).await;
+            match &outcome {
+                Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
+                _ => return outcome,
+            }
+            // Whether there is a change or not, there is another attempt.
+            let _ = tokio::time::timeout(RECONNECT, changes.changed()).await;
+        }
     }
 
     /// A connection to the replica that the balancer picks; when its pool has none free, of any other that has;
     /// else the first that comes free. A replica that refuses or cannot be reached is left out.
-    async fn lease_replica(&mut self) -> Option<Lease> {
+    ///
+    /// # Errors
+    /// The client cancelled.
+    async fn lease_replica(&mut self) -> Result<Option<Lease>> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
-            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now())?;
-            let pool = self.pool(picked)?;
+            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now());
+            let Some(picked) = picked else { return Ok(None) };
+            let Some(pool) = self.pool(picked) else { return Ok(None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
-                return Some(lease);
+                return Ok(Some(lease));
             }
             if !pool.can_grow() {
                 let others = topology.replicas().filter(|s| s.id != picked && !excluded.contains(&s.id));
-                for other in others.map(|server| server.id) {
-                    let free = self.pool(other).and_then(|pool| pool.try_checkout(self.state.carry.wanted()));
-                    if free.is_some() {
-                        return free;
-                    }
+                let wanted = self.state.carry.wanted().clone();
+                let free = others.map(|s| s.id).find_map(|other| self.pool(other)?.try_checkout(&wanted));
+                if free.is_some() {
+                    return Ok(free);
                 }
             }
-            match pool.checkout(self.state.carry.wanted()).await {
-                Ok(lease) => return Some(lease),
+            match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => {
                     tracing::debug!(server = picked.0, %error, "no connection to a replica");
                     excluded.push(picked);

@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use super::cutter::{Cut, End};
 use super::replies::Watcher;
 use super::state::{Ear, Retry};
-use super::{Batch, Flight, Link, Phase, Session};
+use super::{Batch, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
@@ -21,9 +21,7 @@ impl Session {
         let Some(mut leg) = self.leg.take() else { return Ok(()) };
         self.entry.leaves();
         self.shared.cluster.suspect(leg.lease.server());
-        if leg.flight == Flight::Sent {
-            leg.load.end(leg.since.elapsed());
-        }
+        leg.flight = None;
         let ending = self.state.ending.take();
         let readies = leg.replies.ledger.readies();
         let notes = leg.replies.ledger.abandon();
@@ -42,8 +40,7 @@ impl Session {
             _ => Error::ServerLost,
         };
         tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
-        if leg.retry == Retry::OnPrimary && self.outflow.is_holding() && !self.state.retained.bytes.is_empty()
-        {
+        if self.can_run_again(&leg) {
             self.outflow.discard(&mut leg.lease.inbox);
             self.outflow.release();
             self.shared.metrics.rerun("connection_lost");
@@ -71,6 +68,26 @@ impl Session {
             self.phase = Phase::Skipping(0);
         }
         Ok(())
+    }
+
+    /// Whether what is in flight can be taken back and run elsewhere without the client noticing.
+    fn can_run_again(&self, leg: &Leg) -> bool {
+        leg.retry == Retry::OnPrimary && self.outflow.is_holding() && !self.state.retained.bytes.is_empty()
+    }
+
+    /// Gives up a connection to a server that has been found to be down, if that costs the client nothing. A frozen
+    /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
+    /// What cannot be run again goes on waiting: the server may only be slow.
+    pub(super) fn give_up(&mut self) {
+        let Some(leg) = &self.leg else { return };
+        let down =
+            self.shared.cluster.topology().server(leg.lease.server()).is_none_or(|server| !server.is_up());
+        if down
+            && self.can_run_again(leg)
+            && let Some(leg) = &mut self.leg
+        {
+            leg.link = Link::Lost;
+        }
     }
 
     /// Answers a request that got no connection with an error.

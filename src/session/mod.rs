@@ -60,7 +60,7 @@ use crate::wire::frame::BadHeader;
 use cutter::{Cut, Cutter};
 use note::Note;
 use outflow::Outflow;
-pub use registry::{Aim, Entry, Registry};
+pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::Replies;
 pub use shared::Shared;
 use state::{Retry, State};
@@ -140,16 +140,29 @@ struct Leg {
     link: Link,
     /// When the oldest request in flight was sent.
     since: Instant,
-    flight: Flight,
+    /// The requests in flight, as one, for the server's load figures.
+    flight: Option<Flight>,
     /// The server's load figures.
     load: Arc<Load>,
 }
 
-/// Whether a request is under way, for the server's load figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flight {
-    Idle,
-    Sent,
+/// A request under way counts in the server's load figures until this is dropped, however the session ends.
+struct Flight {
+    load: Arc<Load>,
+    since: Instant,
+}
+
+impl Flight {
+    fn begin(load: &Arc<Load>, since: Instant) -> Self {
+        load.begin();
+        Self { load: load.clone(), since }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.load.end(self.since.elapsed());
+    }
 }
 
 /// Whether the server waits for the rest of a batch.
@@ -183,7 +196,12 @@ impl Session {
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
     pub async fn run(&mut self) -> Result<()> {
-        // Wakes the task when the drain begins, wherever it waits then; what it finds is asked in `pump`.
+        // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
+        poll_fn(|cx| {
+            self.entry.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         let shared = self.shared.clone();
         let drain = shared.drain.notified();
         tokio::pin!(drain);

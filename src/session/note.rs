@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::names::Handle;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::backend::settings::Settings;
 use crate::sql::Verdict;
 
 /// A note in the ledger.
@@ -34,7 +33,7 @@ pub(super) enum Note {
     /// A Close of a name that no longer serves.
     Retires(ServerName),
     /// A change of settings that weir put in.
-    Applies(Settings),
+    Applies,
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
     Duplicate(Box<(Box<[u8]>, ServerName)>),
 }

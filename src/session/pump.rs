@@ -89,6 +89,9 @@ impl Session {
 
     /// Writes to the server and reads from it, once.
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Server {
+        if self.entry.take_alarm() {
+            self.give_up();
+        }
         let unread = self.is_unread();
         let Some(leg) = &mut self.leg else { return Server::Quiet };
         if leg.link != Link::Up {

@@ -4,22 +4,39 @@
 //! way the session does not give that connection back, so it can never hit the next one who gets it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use bytes::Bytes;
 use rand::RngCore;
 use tokio::sync::Notify;
 
 use crate::backend::Key;
+use crate::cluster::topology::ServerId;
+use crate::error::{Error, Result};
 use crate::wire::startup::CancelKey;
 
-/// Where a session's request runs.
+/// Where a session's request is.
+#[derive(Debug, Default)]
+enum Place {
+    /// There is none.
+    #[default]
+    Nowhere,
+    /// It waits for a connection.
+    Queue,
+    /// It runs there.
+    On(Arc<Key>),
+}
+
+/// A session's request.
 #[derive(Debug, Default)]
 struct Running {
-    key: Option<Arc<Key>>,
+    place: Place,
     /// Cancel requests on their way to it.
     cancels: usize,
+    /// Wakes the session's task.
+    waker: Option<Waker>,
 }
 
 /// One session, as others see it.
@@ -28,6 +45,9 @@ pub struct Entry {
     key: CancelKey,
     running: Mutex<Running>,
     settled: Notify,
+    cancelled: Notify,
+    /// The server that the session waits for was found to be down.
+    alarmed: AtomicBool,
 }
 
 impl Entry {
@@ -42,13 +62,32 @@ impl Entry {
 
     /// The session's requests run there from now on.
     pub fn runs_on(&self, key: Arc<Key>) {
-        self.lock().key = Some(key);
+        self.lock().place = Place::On(key);
+    }
+
+    /// What wakes the session's task from now on.
+    pub fn wakes(&self, waker: &Waker) {
+        self.lock().waker = Some(waker.clone());
+    }
+
+    /// Whether there was an alarm since this was last asked. It may be about a server that the session has left.
+    pub fn take_alarm(&self) -> bool {
+        self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Wakes the session if its request runs on this server.
+    fn alarm(&self, server: ServerId) {
+        let running = self.lock();
+        if matches!(&running.place, Place::On(key) if key.server == server) {
+            self.alarmed.store(true, Ordering::Release);
+            running.waker.iter().for_each(Waker::wake_by_ref);
+        }
     }
 
     /// The session is about to give its connection back. True when it may do so at once.
     pub fn leaves(&self) -> bool {
         let mut running = self.lock();
-        running.key = None;
+        running.place = Place::Nowhere;
         running.cancels == 0
     }
 
@@ -63,13 +102,61 @@ impl Entry {
         }
     }
 
-    /// Where a cancel request must go; the session stays there until the guard is dropped.
-    fn aim(self: &Arc<Self>) -> Option<Aim> {
-        let mut running = self.lock();
-        let key = running.key.clone()?;
-        running.cancels += 1;
-        Some(Aim { entry: self.clone(), key })
+    /// Waits for a connection, unless the client cancels meanwhile. Cancel safe if `connection` is.
+    ///
+    /// # Errors
+    /// [`Error::Canceled`], or why there is no connection.
+    pub async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
+        let cancelled = self.cancelled.notified();
+        self.lock().place = Place::Queue;
+        let queued = Queued(self);
+        let outcome = tokio::select! {
+            biased;
+            outcome = connection => outcome,
+            () = cancelled => Err(Error::Canceled),
+        };
+        drop(queued);
+        outcome
     }
+
+    /// Ends the waiting, or says where the request runs: the session stays there until the aim is dropped.
+    fn cancel(self: &Arc<Self>) -> Cancel {
+        let mut running = self.lock();
+        match &running.place {
+            Place::Nowhere => Cancel::Idle,
+            Place::Queue => {
+                self.cancelled.notify_waiters();
+                Cancel::Waited
+            }
+            Place::On(key) => {
+                let key = key.clone();
+                running.cancels += 1;
+                Cancel::Aimed(Aim { entry: self.clone(), key })
+            }
+        }
+    }
+}
+
+/// While it exists, the session's request waits for a connection.
+struct Queued<'a>(&'a Entry);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.lock().place = Place::Nowhere;
+    }
+}
+
+/// What came of a cancel request.
+#[derive(Debug)]
+pub enum Cancel {
+    /// The request runs: to be passed on there.
+    Aimed(Aim),
+    /// The request waited for a connection, and waits no more.
+    Waited,
+    /// The session has no request.
+    Idle,
+    /// No session has this key.
+    Unknown,
 }
 
 /// A cancel request on its way.
@@ -117,10 +204,21 @@ impl Registry {
                 continue;
             }
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
-            let entry = Arc::new(Entry { key, running: Mutex::default(), settled: Notify::new() });
+            let entry = Arc::new(Entry {
+                key,
+                running: Mutex::default(),
+                settled: Notify::new(),
+                cancelled: Notify::new(),
+                alarmed: AtomicBool::new(false),
+            });
             entries.insert(pid, entry.clone());
             return entry;
         }
+    }
+
+    /// A server is down: sessions whose request runs there see whether it can run elsewhere.
+    pub fn alarm(&self, server: ServerId) {
+        self.lock().values().for_each(|entry| entry.alarm(server));
     }
 
     /// The session is over.
@@ -138,31 +236,65 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Where a cancel request with this key goes; `None` for a wrong key and for a session that runs nothing.
-    pub fn aim(&self, key: &CancelKey) -> Option<Aim> {
-        let entry = self.lock().get(&key.pid())?.clone();
-        if entry.key.admits(key) { entry.aim() } else { None }
+    /// Cancels the request of the session that has this key.
+    pub fn cancel(&self, key: &CancelKey) -> Cancel {
+        let entry = self.lock().get(&key.pid()).cloned();
+        match entry {
+            Some(entry) if entry.key.admits(key) => entry.cancel(),
+            _ => Cancel::Unknown,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::topology::ServerId;
 
     #[test]
     fn a_cancel_reaches_only_what_runs_and_holds_it() {
         let registry = Registry::default();
         let entry = registry.enter(0);
-        assert!(registry.aim(entry.key()).is_none(), "nothing runs");
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "nothing runs");
         entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
         let wrong = CancelKey::new(entry.key().pid(), vec![0; 4]).unwrap();
-        assert!(registry.aim(&wrong).is_none());
-        let aim = registry.aim(entry.key()).unwrap();
+        assert!(matches!(registry.cancel(&wrong), Cancel::Unknown));
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
         assert!(!entry.leaves(), "one is on its way");
         drop(aim);
         assert!(entry.leaves());
         registry.leave(&entry);
         assert!(registry.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_cancel_ends_the_waiting() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let waiting = entry.queue(std::future::pending::<Result<()>>());
+        tokio::pin!(waiting);
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "it does not wait yet");
+        assert!(is_pending(waiting.as_mut()).await);
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Waited));
+        assert!(matches!(waiting.await, Err(Error::Canceled)));
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle));
+    }
+
+    /// Polls once; true when it goes on.
+    async fn is_pending(mut future: std::pin::Pin<&mut impl Future>) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[test]
+    fn an_alarm_is_for_those_who_wait_for_that_server() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        registry.alarm(ServerId(0));
+        assert!(!entry.take_alarm(), "nothing runs");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        registry.alarm(ServerId(1));
+        assert!(!entry.take_alarm());
+        registry.alarm(ServerId(0));
+        assert!(entry.take_alarm());
+        assert!(!entry.take_alarm(), "it was taken");
     }
 }

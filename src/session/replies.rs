@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 
 use super::note::Note;
-use super::outflow::Outflow;
+use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
 use crate::error::Error;
 use crate::wire::scan::{self, Stop};
@@ -21,8 +21,7 @@ pub(super) trait Watcher {
     /// These replies will never come, in the order in which they were owed.
     fn dropped(&mut self, notes: Vec<Note>);
     /// An ErrorResponse, with the note of the reply that it ends.
-    /// `holding`: nothing of the request's answer is out.
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError;
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
     fn described(&mut self, frame: &[u8], note: &Note);
     /// A ReadyForQuery for the client.
@@ -65,12 +64,25 @@ pub(super) struct Replies {
     pub tx: TxStatus,
     /// Whether a copy is under way.
     pub flow: Flow,
-    /// Bytes of a passing frame that have not arrived.
+    /// Bytes of a frame that have not arrived, and where they go.
     missing: usize,
+    rest: Rest,
     /// CommandCompletes of the simple query at the head.
     completions: usize,
     /// Set when an error made the session decide to run the request again.
     pub rerun: Rerun,
+}
+
+/// Where the rest of a frame goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// Where its reply's rows go.
+    #[default]
+    Rows,
+    /// To the client.
+    Pass,
+    /// To nobody.
+    Cut,
 }
 
 /// Whether what is in flight will be run again elsewhere.
@@ -105,7 +117,9 @@ impl Replies {
         watcher: &mut impl Watcher,
     ) -> Result<(), Error> {
         loop {
-            while let Some((bytes, note)) = self.ledger.next_insert() {
+            while self.missing == 0
+                && let Some((bytes, note)) = self.ledger.next_insert()
+            {
                 outflow.put(inbox, bytes);
                 watcher.done(note);
             }
@@ -113,7 +127,14 @@ impl Replies {
             if self.missing > 0 {
                 let n = self.missing.min(unread);
                 self.missing -= n;
-                self.rows(inbox, outflow, n);
+                match self.rest {
+                    Rest::Rows => self.rows(inbox, outflow, n),
+                    Rest::Pass => outflow.pass(n),
+                    Rest::Cut => outflow.cut(inbox, n),
+                }
+                if self.missing > 0 {
+                    return Ok(());
+                }
             }
             let (n, stop) = scan::run(&inbox[outflow.passed()..]);
             if n > 0 {
@@ -121,9 +142,7 @@ impl Replies {
             }
             match stop {
                 Stop::End { missing } => {
-                    if missing > 0 {
-                        self.missing = missing;
-                    }
+                    (self.missing, self.rest) = (missing, Rest::Rows);
                     return Ok(());
                 }
                 Stop::Partial => return Ok(()),
@@ -141,6 +160,20 @@ impl Replies {
         }
     }
 
+    /// The frame goes to the client; what of it has not arrived will follow.
+    fn pass(&mut self, head: Header, inbox: &BytesMut, outflow: &mut Outflow) {
+        let there = head.len.min(inbox.len() - outflow.passed());
+        (self.missing, self.rest) = (head.len - there, Rest::Pass);
+        outflow.pass(there);
+    }
+
+    /// The frame goes to nobody.
+    fn cut(&mut self, head: Header, inbox: &mut BytesMut, outflow: &mut Outflow) {
+        let there = head.len.min(inbox.len() - outflow.passed());
+        (self.missing, self.rest) = (head.len - there, Rest::Cut);
+        outflow.cut(inbox, there);
+    }
+
     fn look(
         &mut self,
         head: Header,
@@ -149,14 +182,14 @@ impl Replies {
         watcher: &mut impl Watcher,
     ) -> Result<(), Error> {
         let at = outflow.passed();
-        let frame = &inbox[at..at + head.len];
+        let frame = &inbox[at..inbox.len().min(at + head.len)];
         let action = match head.tag {
             server::ERROR => return self.error(head, inbox, outflow, watcher),
             server::NOTICE => {
                 let action = self.ledger.head_action();
                 if action == Action::Forward {
                     // Who raises notices wants them seen while the statement runs.
-                    outflow.pass(head.len);
+                    self.pass(head, inbox, outflow);
                     outflow.release();
                     return Ok(());
                 }
@@ -185,7 +218,7 @@ impl Replies {
                 self.flow = Flow::Query;
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
-                    outflow.pass(head.len);
+                    self.pass(head, inbox, outflow);
                     if self.rerun == Rerun::No {
                         watcher.ready(self.tx);
                         outflow.free();
@@ -200,7 +233,7 @@ impl Replies {
                     self.flow = Flow::CopyIn;
                 }
                 // The client must see this before it sends anything: nothing may hold it back.
-                outflow.pass(head.len);
+                self.pass(head, inbox, outflow);
                 outflow.release();
                 return Ok(());
             }
@@ -214,8 +247,8 @@ impl Replies {
             }
         };
         match action {
-            Action::Forward => outflow.pass(head.len),
-            Action::Swallow => outflow.cut(inbox, head.len),
+            Action::Forward => self.pass(head, inbox, outflow),
+            Action::Swallow => self.cut(head, inbox, outflow),
         }
         Ok(())
     }
@@ -243,13 +276,14 @@ impl Replies {
         watcher: &mut impl Watcher,
     ) -> Result<(), Error> {
         let at = outflow.passed();
-        let frame = &inbox[at..at + head.len];
+        let frame = &inbox[at..inbox.len().min(at + head.len)];
+        let whole = frame.len() == head.len;
         let note = self.ledger.head_note().cloned().unwrap_or_default();
         let reply = self.ledger.head();
-        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.is_holding());
+        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.answer());
         self.flow = Flow::Query;
         if decision == OnError::Ending {
-            outflow.cut(inbox, head.len);
+            self.cut(head, inbox, outflow);
             return Ok(());
         }
         let (action, dropped) =
@@ -260,14 +294,14 @@ impl Replies {
         match decision {
             OnError::Rerun => {
                 self.rerun = Rerun::Wanted;
-                outflow.cut(inbox, head.len);
+                self.cut(head, inbox, outflow);
             }
-            OnError::Replace(bytes) if !own => {
-                outflow.cut(inbox, head.len);
+            OnError::Replace(bytes) if !own && whole => {
+                self.cut(head, inbox, outflow);
                 outflow.put(inbox, &bytes);
             }
-            _ if own => outflow.cut(inbox, head.len),
-            _ => outflow.pass(head.len),
+            _ if own => self.cut(head, inbox, outflow),
+            _ => self.pass(head, inbox, outflow),
         }
         Ok(())
     }

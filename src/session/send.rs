@@ -48,10 +48,9 @@ impl Sender<'_> {
         if sql.is_empty() {
             return;
         }
-        let before = self.state.carry.carried().clone();
         request::put_query(&mut self.backend.outbox, sql.as_bytes());
         self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, Note::Applies(before));
+        self.owe(Reply::Query, Action::Swallow, Note::Applies);
         self.state.carry.told(self.tx.unwrap_or_default());
     }
 

@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use super::carry::Carry;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
+use super::outflow::Answer;
 use super::replies::{OnError, Watcher};
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, Stamp};
@@ -322,13 +323,13 @@ impl Watcher for Ear<'_> {
         self.state.undo(notes.into_iter());
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError {
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.state.ending = Some(ServerError::new(frame));
             return OnError::Ending;
         }
-        if action == Action::Swallow && matches!(note, Note::Applies(_)) {
+        if action == Action::Swallow && matches!(note, Note::Applies) {
             self.state.refused = Some(ServerError::new(frame));
             return OnError::Pass;
         }
@@ -338,7 +339,7 @@ impl Watcher for Ear<'_> {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let again = holding
+        let again = answer == Answer::Held
             && match self.retry {
                 Retry::Never => false,
                 Retry::OnPrimary => primary_may_differ(sqlstate),

@@ -42,10 +42,13 @@ const MOST: usize = 1024;
 /// Database and user towards the servers, and startup settings.
 type WelcomeKey = (Arc<str>, Arc<str>, Settings);
 
+/// When it was found out, and what it is.
+type Told = (Instant, Arc<Vec<Parameter>>);
+
 /// What clients with the same database, user and startup settings are told.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<WelcomeKey, (Instant, Arc<Vec<Parameter>>)>>,
+    known: Mutex<HashMap<WelcomeKey, Told>>,
 }
 
 impl Welcomes {
@@ -74,6 +77,8 @@ pub struct Newcomer {
     pub admission: Admission<Stream>,
     /// The listener's fixed target.
     pub listener: Target,
+    /// When the login must be done.
+    pub deadline: tokio::time::Instant,
 }
 
 impl Session {
@@ -86,7 +91,7 @@ impl Session {
         shared: Arc<Shared>,
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
-        let Newcomer { admission, listener } = newcomer;
+        let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
@@ -112,12 +117,16 @@ impl Session {
             ledger: Ledger::default(),
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
-        match session.parameters().await {
+        let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
+        match parameters.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(parameters) => {
                 session.greet(&parameters);
                 Ok(session)
             }
-            Err(error) => Err((session.into_stream(), error)),
+            Err(error) => {
+                session.leave();
+                Err((session.into_stream(), error))
+            }
         }
     }
 
@@ -202,7 +211,14 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
         loop {
             let (passing, stop) = scan::run(&backend.inbox);
             backend.inbox.advance(passing);
-            let Stop::Look(head) = stop else { break };
+            let head = match stop {
+                Stop::Look(head) => head,
+                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::End { .. } | Stop::Partial => break,
+            };
+            if head.len > backend.inbox.len() {
+                return Err(Error::ServerProtocol("a very long answer to a change of settings"));
+            }
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),

@@ -15,14 +15,22 @@ pub enum Stop {
     },
     /// The bytes end within a header, or within a frame that must be whole before it is looked at.
     Partial,
-    /// A whole frame that must be looked at stands here.
+    /// A frame that must be looked at stands here: whole, or at least its beginning if it is very long.
     Look(Header),
     /// A frame begins here whose length is impossible.
     Bad(BadHeader),
 }
 
-/// The longest message that is waited for as a whole; longer ones pass unseen (a huge error text, say).
-const LOOK_MAX: usize = 1 << 20;
+/// The longest message that is waited for as a whole. Of longer ones (an error that quotes a huge value, say) the
+/// beginning is looked at: an error's severity and SQLSTATE stand before its text.
+const WHOLE_MAX: usize = 64 << 10;
+
+/// How much of a message too long to be waited for must be there.
+const HEAD: usize = 4 << 10;
+
+/// Messages of most types are short; one that claims to be longer comes from something that is no PostgreSQL.
+/// The same limit as libpq's.
+const SHORT_MAX: usize = 30_000;
 
 /// Length of the run of passing bytes at the start of `buf`, and what ended it.
 ///
@@ -39,23 +47,41 @@ pub fn run(buf: &[u8]) -> (usize, Stop) {
             Some(Err(bad)) => return (at, Stop::Bad(bad)),
             Some(Ok(head)) => head,
         };
-        let passes = matches!(head.tag, server::DATA_ROW | server::COPY_DATA) || head.len > LOOK_MAX;
+        if head.len > SHORT_MAX && !may_be_long(head.tag) {
+            return (at, Stop::Bad(BadHeader::Length));
+        }
+        let passes = matches!(head.tag, server::DATA_ROW | server::COPY_DATA);
         if passes && head.len > rest.len() {
             return (buf.len(), Stop::End { missing: head.len - rest.len() });
         }
         if !passes {
-            return (at, if head.len > rest.len() { Stop::Partial } else { Stop::Look(head) });
+            let needed = if head.len > WHOLE_MAX { HEAD } else { head.len };
+            return (at, if rest.len() < needed { Stop::Partial } else { Stop::Look(head) });
         }
         at += head.len;
     }
 }
 
-/// The SQLSTATE of an ErrorResponse or NoticeResponse, given its whole frame.
+fn may_be_long(tag: u8) -> bool {
+    matches!(
+        tag,
+        server::DATA_ROW
+            | server::COPY_DATA
+            | server::ERROR
+            | server::NOTICE
+            | server::NOTIFICATION
+            | server::ROW_DESCRIPTION
+            | server::PARAMETER_DESCRIPTION
+            | server::FUNCTION_CALL
+    )
+}
+
+/// The SQLSTATE of an ErrorResponse or NoticeResponse, given its frame or the beginning of it.
 pub fn sqlstate(frame: &[u8]) -> Option<&[u8]> {
     field(frame, b'C')
 }
 
-/// A field of an ErrorResponse or NoticeResponse, given its whole frame.
+/// A field of an ErrorResponse or NoticeResponse, given its frame or the beginning of it.
 pub fn field(frame: &[u8], code: u8) -> Option<&[u8]> {
     let mut at = super::HEADER;
     loop {
@@ -93,6 +119,15 @@ mod tests {
         assert_eq!(run(&bytes[..rows - 3]), (rows - 3, Stop::End { missing: 3 }));
         assert_eq!(run(&bytes[..rows + 3]), (rows, Stop::Partial));
         assert_eq!(run(&bytes[..rows + 6]), (rows, Stop::Partial));
+    }
+
+    #[test]
+    fn of_a_very_long_frame_the_beginning_is_enough() {
+        let error = frame(b'E', &[b'x'; 1 << 20]);
+        assert_eq!(run(&error[..HEAD - 1]), (0, Stop::Partial));
+        assert_eq!(run(&error[..HEAD]), (0, Stop::Look(Header { tag: b'E', len: error.len() })));
+        let short = frame(b'H', &[0; SHORT_MAX]);
+        assert_eq!(run(&short[..5]), (0, Stop::Bad(BadHeader::Length)));
     }
 
     #[test]

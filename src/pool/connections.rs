@@ -38,6 +38,7 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     /// Last in, first out: the rest can grow old and be closed.
+    #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
     /// First come, first served.
     waiters: VecDeque<oneshot::Sender<Result<Box<Backend>>>>,
@@ -294,6 +295,15 @@ impl Pool {
         self.lock().open -= 1;
         self.setup.slots.iter().for_each(|slots| give(slots));
         self.grow();
+    }
+
+    /// Tells all who wait that the server cannot be reached.
+    pub(super) fn turn_away(&self) {
+        let waiters = std::mem::take(&mut self.lock().waiters);
+        for waiter in waiters {
+            // One that has gone has no use for the error.
+            let _ = waiter.send(Err(Error::Unreachable(std::io::ErrorKind::NotConnected.into())));
+        }
     }
 
     /// Closes every idle connection.

@@ -1,0 +1,329 @@
+//! Servers that die, freeze, come back and change their roles, while clients go on.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::client::{Client, Message, front};
+use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for, wait_until};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// In front of all servers, with probes that notice quickly.
+fn quick(cluster: &Cluster) -> WeirSetup {
+    WeirSetup::in_front_of(cluster, 0..cluster.size()).set("health", "interval", "\"200ms\"").set(
+        "health",
+        "timeout",
+        "\"500ms\"",
+    )
+}
+
+/// Clients that read all the time, each read with another number to tell lost and repeated answers.
+struct Readers {
+    stop: AtomicBool,
+    reads: AtomicU64,
+    slowest_us: AtomicU64,
+}
+
+impl Readers {
+    /// Reads with 8 clients, half of them with prepared statements, while `scene` plays. Their first error, if any.
+    fn during(weir: &Weir, scene: impl FnOnce(&Readers) -> Result<()>) -> Result<Readers> {
+        let readers =
+            Readers { stop: AtomicBool::new(false), reads: AtomicU64::new(0), slowest_us: AtomicU64::new(0) };
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..8)
+                .map(|n| {
+                    scope.spawn({
+                        let readers = &readers;
+                        move || readers.read(weir, n)
+                    })
+                })
+                .collect();
+            let played = readers.wait_for(20).and_then(|()| scene(&readers));
+            readers.stop.store(true, Ordering::SeqCst);
+            clients.into_iter().try_for_each(|client| client.join().unwrap())?;
+            played
+        })?;
+        Ok(readers)
+    }
+
+    fn read(&self, weir: &Weir, n: u64) -> Result<()> {
+        let mut client = weir.connect()?;
+        if n % 2 == 1 {
+            client.ask(&[front::parse("s", "SELECT $1::int8", &[]), front::sync()])?;
+        }
+        for i in 0.. {
+            let number = (n << 32 | i).to_string();
+            let begun = Instant::now();
+            let heard = if n % 2 == 1 {
+                let bound = front::bind("", "s", &[Some(number.as_bytes())]);
+                client.ask(&[bound, front::execute("", 0), front::sync()])?
+            } else {
+                client.ask(&[front::query(format!("SELECT {number}::int8"))])?
+            };
+            let took = u64::try_from(begun.elapsed().as_micros()).unwrap();
+            if let Some(error) = heard.iter().find_map(Message::error) {
+                self.stop.store(true, Ordering::SeqCst);
+                return Err(error.into());
+            }
+            let rows: Vec<_> = heard.iter().filter(|m| m.tag == b'D').flat_map(Message::text_row).collect();
+            assert_eq!(rows, [Some(number)], "{heard:?}");
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            self.slowest_us.fetch_max(took, Ordering::SeqCst);
+            if self.stop.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until so many reads more have been answered, or a reader has failed.
+    fn wait_for(&self, more: u64) -> Result<()> {
+        let goal = self.reads.load(Ordering::SeqCst) + more;
+        wait_for("reads to be answered", PATIENCE, || {
+            let there = self.reads.load(Ordering::SeqCst) >= goal || self.stop.load(Ordering::SeqCst);
+            Ok(there.then_some(()))
+        })
+    }
+
+    fn slowest(&self) -> Duration {
+        Duration::from_micros(self.slowest_us.load(Ordering::SeqCst))
+    }
+}
+
+/// Waits until weir says so of a server.
+fn wait_up(weir: &Weir, server: &str, up: f64) -> Result<()> {
+    wait_for(&format!("{server} to be seen up={up}"), PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_server_up", &[("server", server)]) == up).then_some(()))
+    })
+}
+
+/// Reads until a server has answered one.
+fn wait_read_on(weir: &Weir, cluster: &Cluster, server: usize) -> Result<()> {
+    let mark = cluster.mark();
+    wait_for(&format!("a read on {}", cluster.name(server)), PATIENCE, || {
+        weir.connect()?.query("SELECT 'where is it'")?;
+        Ok(cluster.ran_on(&mark, "where is it").contains(&server).then_some(()))
+    })
+}
+
+#[test]
+fn dying_replicas_cost_no_client_an_error() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let weir = quick(&cluster).start(WEIR)?;
+    Readers::during(&weir, |readers| {
+        cluster.stop(1, Stop::Immediate)?;
+        readers.wait_for(500)?;
+        cluster.restart(1)?;
+        wait_read_on(&weir, &cluster, 1)?;
+        cluster.stop(2, Stop::Kill)?;
+        readers.wait_for(500)?;
+        cluster.stop(1, Stop::Fast)?;
+        readers.wait_for(500)?;
+        wait_up(&weir, "replica1", 0.0)?;
+        let mark = cluster.mark();
+        readers.wait_for(20)?;
+        assert!(cluster.ran_on(&mark, "::int8").iter().all(|server| *server == 0));
+        cluster.restart(1)?;
+        cluster.restart(2)?;
+        wait_read_on(&weir, &cluster, 1)?;
+        wait_read_on(&weir, &cluster, 2)
+    })?;
+    let metrics = weir.metrics()?;
+    assert_eq!(metrics.sum("weir_errors_total", &[]), 0.0, "{metrics:?}");
+    assert!(
+        metrics.sum("weir_reruns_total", &[("cause", "connection_lost")])
+            + metrics.sum("weir_reruns_total", &[("cause", "57P01")])
+            + metrics.sum("weir_reruns_total", &[("cause", "57P02")])
+            > 0.0,
+        "no read was under way"
+    );
+    Ok(())
+}
+
+/// Nobody hears of a frozen server from the kernel: its connections stay open and take what is written to them.
+#[test]
+fn reads_go_on_when_a_replica_freezes() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let readers = Readers::during(&weir, |readers| {
+        cluster.freeze(1)?;
+        wait_up(&weir, "replica1", 0.0)?;
+        readers.wait_for(500)?;
+        // A session that never used it before comes by without waiting.
+        let begun = Instant::now();
+        for _ in 0..10 {
+            weir.connect()?.query("SELECT 1")?;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        cluster.thaw(1)?;
+        wait_read_on(&weir, &cluster, 1)
+    });
+    // A frozen process cannot even be stopped.
+    cluster.thaw(1)?;
+    let readers = readers?;
+    // An interval, a timeout, and what a loaded machine adds; the kernel would take a quarter of an hour.
+    assert!(readers.slowest() < Duration::from_secs(4), "a read took {:?}", readers.slowest());
+    Ok(())
+}
+
+#[test]
+fn weir_starts_without_a_replica_and_without_the_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.stop(1, Stop::Fast)?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let mark = cluster.mark();
+    weir.connect()?.query("SELECT 'without a replica'")?;
+    assert_eq!(cluster.ran_on(&mark, "without a replica"), [0]);
+    cluster.restart(1)?;
+    wait_read_on(&weir, &cluster, 1)?;
+    drop(weir);
+
+    cluster.stop(0, Stop::Fast)?;
+    let weir = quick(&cluster).set("pool", "primary_wait", "\"300ms\"").start_unready(WEIR)?;
+    let mut client = wait_for("weir to read from the replica", PATIENCE, || weir.connect().map(Some))?;
+    client.query("SELECT 'without a primary'")?;
+    let refused = client.query("CREATE TABLE without_a_primary (id int)").unwrap_err();
+    assert_eq!(refused.sqlstate(), Some("08006"), "{refused}");
+    client.query("SELECT 'the session lives on'")?;
+    assert!(weir.get("/readyz")?.starts_with("HTTP/1.1 503"));
+    cluster.restart(0)?;
+    wait_for("the primary", PATIENCE, || client.query("CREATE TABLE with_a_primary (id int)").map(Some))?;
+    Ok(())
+}
+
+#[test]
+fn writes_wait_for_the_new_primary_and_reads_do_not() -> Result<()> {
+    let cluster = Cluster::start()?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = quick(&cluster).set("pool", "primary_wait", "\"1s\"").start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.query("INSERT INTO kept VALUES (1)")?;
+    cluster.wait_caught_up()?;
+    // Its processes are gone when this returns, so that no request can still be sent to one.
+    cluster.stop(0, Stop::Immediate)?;
+
+    let begun = Instant::now();
+    let refused = client.query("INSERT INTO kept VALUES (2)").unwrap_err();
+    assert_eq!(refused.sqlstate(), Some("08006"), "{refused}");
+    assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    client.query("SELECT count(*) FROM kept")?;
+    weir.connect()?.query("SELECT 'a new client reads'")?;
+    drop(weir);
+
+    // With time enough nobody hears of it.
+    cluster.restart(0)?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let mut writers: Vec<Client> = (0..4).map(|_| weir.connect()).collect::<Result<_>>()?;
+    writers.iter_mut().try_for_each(|writer| writer.query("INSERT INTO kept VALUES (3)").map(drop))?;
+    cluster.wait_caught_up()?;
+    cluster.stop(0, Stop::Immediate)?;
+    thread::scope(|scope| {
+        let waiting: Vec<_> = writers
+            .iter_mut()
+            .map(|writer| scope.spawn(move || writer.query("INSERT INTO kept VALUES (4)").map(drop)))
+            .collect();
+        let mark = cluster.mark();
+        cluster.promote(1)?;
+        cluster.follow(2)?;
+        waiting.into_iter().try_for_each(|writer| writer.join().unwrap())?;
+        assert_eq!(cluster.ran_on(&mark, "VALUES (4)"), [1; 4]);
+        cluster.wait_caught_up()
+    })?;
+    wait_read_on(&weir, &cluster, 2)?;
+    cluster.rejoin(0)?;
+    wait_read_on(&weir, &cluster, 0)?;
+    let mark = cluster.mark();
+    client = weir.connect()?;
+    client.query("INSERT INTO kept VALUES (5)")?;
+    assert_eq!(cluster.ran_on(&mark, "VALUES (5)"), [1]);
+    Ok(())
+}
+
+/// Connections that a server closed while they were idle are not given to anybody.
+#[test]
+fn idle_sessions_do_not_notice_a_restart() -> Result<()> {
+    let cluster = Cluster::start()?;
+    cluster.sql(0, "CREATE TABLE restarts (id int); GRANT ALL ON restarts TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let mut clients: Vec<Client> = (0..4).map(|_| weir.connect()).collect::<Result<_>>()?;
+    for how in [Stop::Fast, Stop::Kill] {
+        for client in &mut clients {
+            client.query("SELECT count(*) FROM restarts")?;
+            client.query("INSERT INTO restarts VALUES (1)")?;
+        }
+        for server in 0..3 {
+            cluster.stop(server, how)?;
+        }
+        for server in 0..3 {
+            cluster.restart(server)?;
+        }
+        for client in &mut clients {
+            client.query("SELECT count(*) FROM restarts")?;
+            client.query("INSERT INTO restarts VALUES (1)")?;
+        }
+    }
+    assert_eq!(clients[0].query("/* weir: primary */ SELECT count(*) FROM restarts")?.value(), "16");
+    Ok(())
+}
+
+/// A backend that dies under a transaction: one error, nothing of it stays, and others do not notice.
+#[test]
+fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let mut bystander = weir.connect()?;
+    let kill = |server, what: &str| {
+        let sql = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app' AND {what}"
+        );
+        wait_for("the victim", PATIENCE, || Ok((cluster.sql(server, &sql)?.value() == "1").then_some(())))
+    };
+
+    // Between two statements of a transaction.
+    let mut client = weir.connect()?;
+    client.query("BEGIN")?;
+    client.query("INSERT INTO casualties VALUES (1)")?;
+    kill(0, "state = 'idle in transaction'")?;
+    let error = client.query("INSERT INTO casualties VALUES (2)").unwrap_err();
+    assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
+    bystander.query("INSERT INTO casualties VALUES (3)")?;
+
+    // Under a write outside a transaction: it is not known what became of it, so it is never run again.
+    let mut client = weir.connect()?;
+    client.send(&[front::query("INSERT INTO casualties SELECT 4 FROM pg_sleep(60)")])?;
+    kill(0, "query LIKE 'INSERT%60%' AND state = 'active'")?;
+    let heard = client.until_ready()?;
+    assert_eq!(heard.iter().find_map(Message::error).unwrap().sqlstate(), "57P01");
+    client.query("INSERT INTO casualties VALUES (5)")?;
+
+    // Under a read on a replica: it runs again elsewhere.
+    let mark = cluster.mark();
+    client.send(&[front::query("SELECT 'resurrected' FROM pg_sleep(2)")])?;
+    kill(1, "query LIKE '%resurrected%' AND state = 'active'")?;
+    let heard = client.until_ready()?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    assert_eq!(cluster.ran_on(&mark, "resurrected"), [0, 1]);
+
+    let left =
+        client.query("/* weir: primary */ SELECT string_agg(id::text, ' ' ORDER BY id) FROM casualties")?;
+    assert_eq!(left.value(), "3 5");
+    assert!(wait_until(PATIENCE, || {
+        cluster
+            .sql(0, "SELECT count(*) FROM pg_locks WHERE relation = 'casualties'::regclass")
+            .unwrap()
+            .value()
+            == "0"
+    }));
+    Ok(())
+}

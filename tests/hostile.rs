@@ -1,0 +1,438 @@
+//! Clients and servers that break the protocol, vanish at the worst moment, or lie.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::client::{Client, Key, Login, Message, front};
+use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A weir with one connection to the primary: whatever one client leaves on it, the next one finds.
+fn narrow() -> Result<Weir> {
+    WeirSetup::in_front_of(Cluster::shared(), [0]).set("pool", "size", "1").start(WEIR)
+}
+
+/// A weir that the tests of the front door share.
+fn door() -> &'static Weir {
+    static DOOR: OnceLock<Weir> = OnceLock::new();
+    DOOR.get_or_init(|| WeirSetup::in_front_of(Cluster::shared(), [0]).start(WEIR).unwrap())
+}
+
+fn first_error(heard: &[Message]) -> Option<String> {
+    heard.iter().find_map(Message::error).map(|error| error.sqlstate().to_owned())
+}
+
+/// Sends bytes to weir and reads until it closes: the SQLSTATE of the error, if it told one.
+fn told(bytes: &[u8]) -> Result<Option<String>> {
+    let mut client = Client::open(&door().address())?;
+    client.send_bytes(bytes)?;
+    client.stream().shutdown(Shutdown::Write)?;
+    let mut code = None;
+    loop {
+        match client.read() {
+            Ok(message) => code = code.or(message.error().map(|error| error.sqlstate().to_owned())),
+            Err(harness::Failure::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok(code);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+#[test]
+fn broken_startup_packets_are_refused() -> Result<()> {
+    let version = [0, 3, 0, 0];
+    let refused = Some("08P01".to_owned());
+    for (bytes, expected) in [
+        // Lengths: negative, huge, too short for a version.
+        (b"\xff\xff\xff\xff".to_vec(), refused.clone()),
+        (b"\x7f\xff\xff\xff\0\x03\0\0".to_vec(), refused.clone()),
+        (b"\0\0\0\x07\0\x03\0".to_vec(), refused.clone()),
+        (b"\0\0\0\0".to_vec(), refused.clone()),
+        // HTTP, and TLS without asking.
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), refused.clone()),
+        // No terminator, a name without a value.
+        (front::untagged(&[&version[..], b"user\0app\0"].concat()), refused.clone()),
+        (front::untagged(&[&version[..], b"user"].concat()), refused.clone()),
+        // No user, another protocol.
+        (front::untagged(&[&version[..], b"\0"].concat()), Some("28000".to_owned())),
+        (front::startup(2, 0, &[("user", "app")]), Some("0A000".to_owned())),
+        (front::startup(4, 0, &[("user", "app")]), Some("0A000".to_owned())),
+        // Half a packet, and nothing at all.
+        (Login::new("app", "app").startup()[..9].to_vec(), None),
+        (Vec::new(), None),
+    ] {
+        assert_eq!(told(&bytes)?, expected, "{:?}", String::from_utf8_lossy(&bytes));
+    }
+    door().connect()?.query("SELECT 1")?;
+    Ok(())
+}
+
+#[test]
+fn wrong_names_and_passwords_have_their_codes() -> Result<()> {
+    let weir = door();
+    let refused =
+        |login: Login| Client::connect(&weir.address(), &login).unwrap_err().sqlstate().map(str::to_owned);
+    assert_eq!(refused(Login::new("app", "wrong")).as_deref(), Some("28P01"));
+    assert_eq!(refused(Login::new("nobody", "app").database("app")).as_deref(), Some("28P01"));
+    assert_eq!(refused(Login::new("app", "app").database("no_such")).as_deref(), Some("3D000"));
+    assert_eq!(refused(Login::new("app", "app").parameter("no_such_setting", "1")).as_deref(), Some("42704"),);
+    weir.connect()?.query("SELECT 1")?;
+    Ok(())
+}
+
+#[test]
+fn broken_messages_end_the_session_and_nothing_else() -> Result<()> {
+    let weir = door();
+    let mut bystander = weir.connect()?;
+    for bytes in [
+        &b"Q\0\0\0\x03"[..],
+        b"Q\xff\xff\xff\xff",
+        b"Q\0\0\0\0",
+        b"?\0\0\0\x04",
+        b"\0\0\0\0\0\0\0\0",
+        b"S\0\0\x40\0",
+        b"p\0\0\0\x05\0",
+    ] {
+        let mut client = weir.connect()?;
+        client.send_bytes(bytes)?;
+        let heard = client.until_ready().unwrap_or_else(|failure| panic!("{bytes:?}: {failure}"));
+        let error = heard[0].error().unwrap();
+        assert_eq!((error.severity(), error.sqlstate()), ("FATAL", "08P01"), "{bytes:?}");
+        assert!(client.is_closed_within(PATIENCE)?);
+        bystander.query("SELECT 1")?;
+    }
+    Ok(())
+}
+
+/// Bodies that are wrong in themselves are the server's to judge, and cost what they cost there.
+#[test]
+fn broken_bodies_are_answered_as_the_server_answers_them() -> Result<()> {
+    let cluster = Cluster::shared();
+    let (mut direct, mut through) = (cluster.connect(0)?, door().connect()?);
+    for frame in [
+        front::message(b'P', b"name"),
+        front::message(b'P', b""),
+        front::message(b'B', b"\0"),
+        front::message(b'B', b"\0no_such\0\0\0\0\x01\x7f\xff\xff\xffxx"),
+        front::message(b'D', b"X\0"),
+        front::message(b'D', b""),
+        front::message(b'C', b"?\0"),
+        front::message(b'E', b"p"),
+        front::message(b'Q', b""),
+        front::message(b'Q', b"SELECT 1"),
+        front::message(b'H', b"superfluous"),
+    ] {
+        let codes = |who: &str, client: &mut Client| -> Vec<String> {
+            let words = String::from_utf8_lossy(&frame);
+            let mut heard = client
+                .ask(&[frame.clone(), front::sync()])
+                .unwrap_or_else(|e| panic!("{who} {words:?}: {e}"));
+            if frame[0] == b'Q' {
+                heard.extend(client.until_ready().unwrap_or_else(|e| panic!("{who} {words:?}: {e}")));
+            }
+            heard
+                .iter()
+                .map(|m| m.error().map_or(m.to_string(), |e| format!("{} {}", e.severity(), e.sqlstate())))
+                .collect()
+        };
+        let expected = codes("PostgreSQL", &mut direct);
+        assert_eq!(codes("weir", &mut through), expected, "{:?}", String::from_utf8_lossy(&frame));
+    }
+    through.query("SELECT 1")?;
+    Ok(())
+}
+
+/// Whoever comes next finds no transaction, no lock, no setting and no message of the one who vanished.
+#[test]
+fn who_vanishes_leaves_nothing_behind() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "CREATE TABLE vanished (id int); GRANT ALL ON vanished TO app")?;
+    let weir = narrow()?;
+    let query = |sql: &str| front::query(sql);
+    let half = |frame: Vec<u8>| frame[..frame.len() / 2].to_vec();
+    let scenes: Vec<(&str, Vec<Vec<u8>>)> = vec![
+        ("in a transaction", vec![query("BEGIN"), query("INSERT INTO vanished VALUES (1)")]),
+        ("in a failed transaction", vec![query("BEGIN"), query("SELECT 1/0")]),
+        ("with a lock", vec![query("BEGIN"), query("LOCK TABLE vanished")]),
+        ("with a session lock", vec![query("SELECT pg_advisory_lock(4711)")]),
+        ("with a temporary table", vec![query("CREATE TEMP TABLE leftover (id int)")]),
+        ("with another role", vec![query("SET ROLE pg_monitor")]),
+        ("read only", vec![query("SET default_transaction_read_only = on")]),
+        ("listening", vec![query("LISTEN vanished")]),
+        ("during a copy in", vec![query("COPY vanished FROM STDIN"), front::copy_data("2\n")]),
+        (
+            "within a copied row",
+            vec![query("COPY vanished FROM STDIN"), half(front::copy_data("3\n".repeat(10_000)))],
+        ),
+        (
+            "during a copy out",
+            vec![query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT")],
+        ),
+        ("during a long answer", vec![query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)")]),
+        ("during a long query", vec![query("INSERT INTO vanished SELECT 4 FROM pg_sleep(0.2) WHERE false")]),
+        (
+            "in a batch",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (5)", &[]),
+                front::bind("", "", &[]),
+                front::execute("", 0),
+            ],
+        ),
+        (
+            "in a flushed batch",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (6)", &[]),
+                front::bind("", "", &[]),
+                front::execute("", 0),
+                front::flush(),
+            ],
+        ),
+        (
+            "behind a failed batch",
+            vec![front::parse("", "SELEC", &[]), front::flush(), front::bind("", "", &[])],
+        ),
+        ("within a query", vec![half(query("INSERT INTO vanished VALUES (7)"))]),
+        (
+            "within a long query",
+            vec![half(query(&format!("INSERT INTO vanished VALUES (8) --{}", "x".repeat(1 << 20))))],
+        ),
+        ("within a header", vec![vec![b'Q', 0, 0]]),
+        (
+            "within a bind",
+            vec![
+                front::parse("", "INSERT INTO vanished VALUES (length($1))", &[25]),
+                half(front::bind("", "", &[Some(&[b'x'; 1 << 20])])),
+            ],
+        ),
+    ];
+    for (scene, frames) in scenes {
+        for (way, linger) in [("at once", Duration::ZERO), ("later", Duration::from_millis(50))] {
+            let mut client = weir.connect()?;
+            client.send(&frames)?;
+            thread::sleep(linger);
+            // Closing with unread answers sends a reset, as a process that is killed does.
+            drop(client);
+            let mut next = weir.connect()?;
+            let state = "SELECT current_user, current_setting('default_transaction_read_only'), \
+                 (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' OR relation = 'vanished'::regclass), \
+                 (SELECT count(*) FROM pg_class WHERE relname = 'leftover' AND relpersistence = 't'), \
+                 (SELECT count(*) FROM pg_listening_channels())";
+            let clean: Vec<_> = ["app", "off", "0", "0", "0"].map(|value| Some(value.to_owned())).to_vec();
+            // The server may take a moment to notice that a connection was closed.
+            wait_for(&format!("a clean connection after one vanished {scene} {way}"), PATIENCE, || {
+                let answer = next.query(&format!("/* weir: primary */ {state}"))?;
+                Ok((answer.rows == [clean.clone()]).then_some(()))
+            })?;
+            let heard = next.ask(&[front::query("SELECT 'in step'")])?;
+            assert_eq!(heard[1].to_string(), "DataRow in step", "{scene} {way}");
+            assert_eq!(heard.last().unwrap().status(), Some('I'), "{scene} {way}");
+        }
+    }
+    // Nothing of it was committed. A batch without its Sync is rolled back, as PostgreSQL does it.
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM vanished")?.value(), "0");
+    Ok(())
+}
+
+/// Waits until a statement runs on the primary.
+fn wait_running(what: &str) -> Result<()> {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{what}%' AND application_name <> 'harness'"
+    );
+    wait_for(&format!("{what} to run"), PATIENCE, || {
+        let running = (0..3)
+            .any(|server| Cluster::shared().sql(server, &sql).is_ok_and(|answer| answer.value() == "1"));
+        Ok(running.then_some(()))
+    })
+}
+
+#[test]
+fn a_cancel_ends_the_right_query_only() -> Result<()> {
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
+    for (version, sql) in [
+        ((3, 0), "SELECT 'cancel 1' FROM pg_sleep(60)"),
+        ((3, 2), "SELECT 'cancel 2' FROM pg_sleep(60)"),
+        ((3, 2), "/* weir: primary */ SELECT 'cancel 3' FROM pg_sleep(60)"),
+    ] {
+        let login = Login::new("app", "app").version(version.0, version.1);
+        let (mut a, mut b) =
+            (Client::connect(&weir.address(), &login)?, Client::connect(&weir.address(), &login)?);
+        let expected = if version.1 == 0 { 4 } else { 32 };
+        assert_eq!(a.key().unwrap().secret.len(), expected);
+        a.send(&[front::query(sql)])?;
+        wait_running(&sql[sql.find("cancel").unwrap()..][..8])?;
+        b.send(&[front::query("SELECT 'untouched' FROM pg_sleep(0.3)")])?;
+        // Wrong keys first: another secret, another process, a cut one, none.
+        let key = a.key().unwrap().clone();
+        for wrong in [
+            Key { secret: vec![7; key.secret.len()], ..key.clone() },
+            Key { pid: key.pid + 1000, ..key.clone() },
+            Key { secret: key.secret[..3].to_vec(), ..key.clone() },
+            Key { secret: Vec::new(), ..key.clone() },
+        ] {
+            let mut other = Client::open(&weir.address())?;
+            other.send(&[front::cancel_request(&wrong)])?;
+            assert!(other.is_closed_within(PATIENCE)?, "{wrong:?}");
+        }
+        assert!(a.read_within(Duration::from_millis(100))?.is_none(), "a wrong key cancelled");
+        a.cancel()?;
+        assert_eq!(first_error(&a.until_ready()?).as_deref(), Some("57014"));
+        assert_eq!(first_error(&b.until_ready()?), None);
+        a.query("SELECT 'the session lives on'")?;
+        // Nothing runs now: nothing happens, and the next request is not hit.
+        a.cancel()?;
+        a.query("SELECT pg_sleep(0.05)")?;
+    }
+    Ok(())
+}
+
+/// One connection, a hundred cancel requests at once while it goes from hand to hand: only those who ask are hit.
+#[test]
+fn cancels_never_hit_the_next_one() -> Result<()> {
+    let weir = narrow()?;
+    let cancelled = AtomicUsize::new(0);
+    thread::scope(|scope| -> Result<()> {
+        let victims: Vec<_> = (0..10)
+            .map(|_| {
+                let (weir, cancelled) = (&weir, &cancelled);
+                scope.spawn(move || -> Result<()> {
+                    let mut client = weir.connect()?;
+                    for _ in 0..10 {
+                        client.send(&[front::query("SELECT pg_sleep(0.01)")])?;
+                        client.cancel()?;
+                        match first_error(&client.until_ready()?).as_deref() {
+                            None => {}
+                            Some("57014") => _ = cancelled.fetch_add(1, Ordering::SeqCst),
+                            Some(other) => panic!("{other}"),
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let bystanders: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    let mut client = weir.connect()?;
+                    (0..50).try_for_each(|_| client.query("SELECT pg_sleep(0.002)").map(drop))
+                })
+            })
+            .collect();
+        victims.into_iter().chain(bystanders).try_for_each(|client| client.join().unwrap())
+    })?;
+    let metrics = weir.metrics()?;
+    let forwarded = metrics.sum("weir_cancels_total", &[("result", "forwarded")]);
+    assert!(cancelled.load(Ordering::SeqCst) > 0, "none got through: {forwarded} forwarded");
+    assert!(cancelled.load(Ordering::SeqCst) as f64 <= forwarded + 100.0);
+    Ok(())
+}
+
+/// While everybody waits for the one connection, its user can still be cancelled; so can one who waits.
+#[test]
+fn cancels_get_through_a_full_pool() -> Result<()> {
+    let weir = narrow()?;
+    let mut clients: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
+    clients[0].send(&[front::query("SELECT 'holds the pool' FROM pg_sleep(60)")])?;
+    wait_running("holds the pool")?;
+    let mark = Cluster::shared().mark();
+    clients[1].send(&[front::query("SELECT 'cancelled in the queue'")])?;
+    clients[2].send(&[front::query("SELECT 'waits'")])?;
+    wait_for("two to wait", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pool_waiting", &[]) == 2.0).then_some(()))
+    })?;
+    clients[1].cancel()?;
+    let begun = Instant::now();
+    assert_eq!(first_error(&clients[1].until_ready()?).as_deref(), Some("57014"));
+    assert!(begun.elapsed() < Duration::from_secs(5), "that was the checkout timeout");
+    clients[0].cancel()?;
+    assert_eq!(first_error(&clients[0].until_ready()?).as_deref(), Some("57014"));
+    assert_eq!(first_error(&clients[2].until_ready()?), None);
+    assert!(Cluster::shared().ran_on(&mark, "cancelled in the queue").is_empty());
+    clients[1].query("SELECT 'lives on'")?;
+    Ok(())
+}
+
+/// Stands between weir and the primary, and after a given number of connections' logins says what a test wants.
+struct Liar {
+    port: u16,
+}
+
+impl Liar {
+    /// Passes everything on, until a client's message holds `cue`: then it says `lie` instead of passing it on.
+    fn between(cluster: &Cluster, cue: &'static str, lie: Vec<u8>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (port, server) = (listener.local_addr()?.port(), cluster.port(0));
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(std::io::Result::ok) {
+                let lie = lie.clone();
+                thread::spawn(move || pass(client, server, cue, &lie));
+            }
+        });
+        Ok(Self { port })
+    }
+}
+
+fn pass(mut client: TcpStream, server: u16, cue: &str, lie: &[u8]) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(("127.0.0.1", server))?;
+    let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+    thread::spawn(move || {
+        // It ends when one of the two closes.
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let mut chunk = [0; 1 << 16];
+    loop {
+        let n = client.read(&mut chunk)?;
+        if n == 0 {
+            return server.shutdown(Shutdown::Both);
+        }
+        let asked = chunk[..n].windows(cue.len()).any(|window| window == cue.as_bytes());
+        if asked { client.write_all(lie)? } else { server.write_all(&chunk[..n])? }
+    }
+}
+
+#[test]
+fn a_server_that_lies_loses_its_connection() -> Result<()> {
+    let cluster = Cluster::shared();
+    let ready = b"Z\0\0\0\x05I";
+    for lie in [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        b"C\0\0\0\x02".to_vec(),
+        b"D\xff\xff\xff\xff".to_vec(),
+        b"Z\0\0\0\x05?".to_vec(),
+        b"Z\0\0\0\x04".to_vec(),
+        // Answers to questions that nobody asked.
+        [&b"1\0\0\0\x04"[..], ready].concat(),
+        [&ready[..], ready].concat(),
+        b"R\0\0\0\x08\0\0\0\0".to_vec(),
+        vec![0; 64],
+    ] {
+        let words = String::from_utf8_lossy(&lie).into_owned();
+        let liar = Liar::between(cluster, "tell a lie", lie)?;
+        let server = format!("[[servers]]\nhost = \"127.0.0.1\"\nport = {}", liar.port);
+        let weir =
+            WeirSetup::in_front_of(cluster, []).append(&server).set("pool", "size", "2").start(WEIR)?;
+        let mut bystander = weir.connect()?;
+        let mut client = weir.connect()?;
+        client.set_patience(Duration::from_secs(5));
+        client.send(&[front::query("SELECT 'tell a lie'")])?;
+        // Whatever it hears, it hears something, and soon.
+        let heard = client.until_ready();
+        assert!(heard.is_ok(), "{words:?}: {heard:?}");
+        bystander.query("SELECT 'in step'")?;
+        let mut next = weir.connect()?;
+        let answers = [next.query("SELECT 'in step'")?, next.query("SELECT 'in step'")?];
+        assert!(answers.iter().all(|answer| answer.value() == "in step"), "{words:?}");
+    }
+    Ok(())
+}
