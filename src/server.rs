@@ -120,7 +120,7 @@ async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
             match permit {
                 Ok(permit) => serve(door, stream, peer, target, permit).await,
                 // A cancel request must get through all the same.
-                Err(_) => turn_away(&door, stream).await,
+                Err(_) => Box::pin(turn_away(&door, stream)).await,
             }
         });
     }
@@ -136,7 +136,7 @@ async fn serve(
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
-    // The login's state is large and short-lived: on the heap it does not weigh on the client's whole life.
+    // What is large and short-lived lives on the heap: it must not weigh on the client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
@@ -145,7 +145,7 @@ async fn serve(
     if let Err(error) = outcome
         && !session.is_within_frame()
     {
-        farewell(session, &error).await;
+        Box::pin(farewell(session, &error)).await;
     }
     drop(permit);
 }
@@ -332,5 +332,21 @@ impl Condition for State {
             );
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function's future takes up, without running it.
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_is_small() {
+        let task = size(serve);
+        assert!(task <= 2048, "{task} bytes per client, idle or not");
     }
 }

@@ -414,7 +414,6 @@ fn a_server_that_lies_loses_its_connection() -> Result<()> {
         // Answers to questions that nobody asked.
         [&b"1\0\0\0\x04"[..], ready].concat(),
         [&ready[..], ready].concat(),
-        b"R\0\0\0\x08\0\0\0\0".to_vec(),
         vec![0; 64],
     ] {
         let words = String::from_utf8_lossy(&lie).into_owned();

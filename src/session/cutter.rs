@@ -86,7 +86,13 @@ impl Cutter {
     pub(super) fn next(&mut self, bytes: &[u8], flow: Flow) -> Result<Cut, BadHeader> {
         loop {
             let rest = &bytes[self.seen..];
-            let Some(head) = client_header(rest).transpose()? else { return Ok(Cut::More) };
+            let head = match client_header(rest) {
+                None => return Ok(Cut::More),
+                Some(Ok(head)) => head,
+                // What came before is answered first.
+                Some(Err(_)) if self.seen > 0 => return Ok(self.batch(End::Open)),
+                Some(Err(bad)) => return Err(bad),
+            };
             let whole = head.len <= rest.len();
             let batched = match head.tag {
                 client::SYNC | client::FLUSH if flow == Flow::CopyIn => {

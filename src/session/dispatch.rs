@@ -148,8 +148,13 @@ impl Session {
         let len = match cut {
             Cut::Single { len } => {
                 if self.inbox.first() == Some(&client::QUERY) {
-                    // Without its last byte, which should be the zero; there may not even be that.
-                    items.push(self.classified(HEADER..(len - 1).max(HEADER), Parsed::Here));
+                    items.push(match request::query(&self.inbox[..len]) {
+                        Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
+                        // Malformed: the primary says so.
+                        None => {
+                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
+                        }
+                    });
                 }
                 len
             }
@@ -247,12 +252,15 @@ impl Session {
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
-        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
-        if whole || decision.route == Route::Primary || transaction != Transaction::None {
+        if decision.route == Route::Primary || transaction != Transaction::None {
             return decision;
         }
-        Decision { route: Route::Primary, reason: Reason::TooLong }
+        if self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
+            return Decision { route, reason: Reason::InTransaction };
+        }
+        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
+        if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 
     fn place(&self, request: &Request, decision: Decision) -> Place {
@@ -406,6 +414,14 @@ impl Session {
             self.state.database().learned.remember(item.verdict.skeleton, now);
             self.shared.metrics.learned.inc();
         }
+    }
+}
+
+impl Leg {
+    /// Whether the primary waits for the rest of a batch or of a copy. It goes there, whatever it is: a batch is one
+    /// transaction, and what has been sent of it may not be answered before its end has.
+    fn has_begun(&self) -> bool {
+        self.route == Route::Primary && (self.batch == Batch::Open || self.replies.flow == Flow::CopyIn)
     }
 }
 

@@ -135,8 +135,8 @@ impl Shared {
 pub(super) struct Unnamed {
     /// Tells this Parse from every other.
     pub serial: u64,
-    /// The text.
-    pub sql: Bytes,
+    /// The text; none when it was too long to be kept.
+    pub sql: Option<Bytes>,
     /// The raw parameter type section.
     pub types: Bytes,
     /// What is known of it.

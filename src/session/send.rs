@@ -9,10 +9,10 @@ use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Kind, Verdict};
-use crate::wire::TxStatus;
+use crate::sql::{Kind, Pin, SkeletonId, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
+use crate::wire::{HEADER, TxStatus, header};
 use std::sync::Arc;
 
 /// ParseComplete, whole.
@@ -84,12 +84,14 @@ impl Sender<'_> {
     pub(super) fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
         match (frame.first().copied().unwrap_or_default(), verdict) {
             (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
-            (client::PARSE, None) => self.raw(frame, Reply::Parse),
+            (client::PARSE, None) => self.parse_unread(frame),
             (client::BIND, _) => self.bind(frame),
             (client::DESCRIBE, _) => self.describe(frame),
             (client::CLOSE, _) => self.close(frame),
             (client::EXECUTE, _) => self.execute(frame),
             (client::SYNC, _) => self.raw(frame, Reply::Sync),
+            // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
+            (client::FLUSH, _) if frame.len() > HEADER => self.raw(frame, Reply::Parse),
             _ => self.backend.outbox.extend_from_slice(frame),
         }
     }
@@ -98,6 +100,26 @@ impl Sender<'_> {
     fn raw(&mut self, frame: &[u8], reply: Reply) {
         self.backend.outbox.extend_from_slice(frame);
         self.owe(reply, Action::Forward, Note::None);
+    }
+
+    /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
+    /// client's own name, so the session stays there and nobody else gets the connection.
+    fn parse_unread(&mut self, frame: &[u8]) {
+        let missing = header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len());
+        if missing {
+            self.state.pin = Some(Pin::LongStatement);
+            if frame.get(HEADER) == Some(&0) {
+                let serial = self.state.statements().stamp().0;
+                self.backend.unnamed = Some(serial);
+                self.state.names.unnamed = Some(Unnamed {
+                    serial,
+                    sql: None,
+                    types: Bytes::new(),
+                    verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
+                });
+            }
+        }
+        self.raw(frame, Reply::Parse);
     }
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
@@ -138,7 +160,7 @@ impl Sender<'_> {
         let stamp = self.state.statements().stamp();
         let unnamed = Unnamed {
             serial: stamp.0,
-            sql: Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql)),
+            sql: Some(Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql))),
             types: Bytes::copy_from_slice(view.types),
             verdict: verdict.clone(),
         };
@@ -288,8 +310,10 @@ impl Sender<'_> {
         if self.backend.unnamed == Some(unnamed.serial) {
             return;
         }
+        // One that was too long to be kept is where the session is pinned, or nowhere any more: the server will tell.
+        let Some(sql) = &unnamed.sql else { return };
         self.backend.unnamed = Some(unnamed.serial);
-        request::put_parse(&mut self.backend.outbox, b"", &unnamed.sql, &unnamed.types);
+        request::put_parse(&mut self.backend.outbox, b"", sql, &unnamed.types);
         self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
     }
 

@@ -195,6 +195,7 @@ impl State {
             self.pin = Some(pin);
         }
         match &statement.kind {
+            Kind::SetWeir(name, value) if &**value == "default" => self.carry.reset(&format!("weir.{name}")),
             Kind::SetWeir(name, value) => {
                 let quoted = format!("'{}'", value.replace('\'', "''"));
                 self.set(&format!("weir.{name}"), &quoted);

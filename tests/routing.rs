@@ -1,0 +1,453 @@
+//! Where statements run, as the servers' own logs tell it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use harness::client::{Address, Client, Login, Message, front};
+use harness::{Cluster, Result, Weir, WeirSetup, free_port, wait_for};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tables and functions that all tests here may use.
+const SCHEMA: &str = "
+    SET ROLE app;
+    CREATE TABLE t (id int, note text);
+    INSERT INTO t VALUES (1, 'one'), (2, 'two');
+    CREATE TABLE log (id int);
+    CREATE SEQUENCE s;
+    CREATE UNLOGGED TABLE unlogged (id int);
+    CREATE SCHEMA hidden;
+    CREATE FUNCTION hidden.writes() RETURNS int VOLATILE LANGUAGE sql AS
+        'INSERT INTO public.log VALUES (1) RETURNING 1';
+    CREATE TABLE viewed (id int);
+    CREATE FUNCTION hidden.views() RETURNS int VOLATILE LANGUAGE sql AS
+        'INSERT INTO public.viewed VALUES (1) RETURNING 1';
+    CREATE FUNCTION lies() RETURNS int STABLE LANGUAGE plpgsql AS
+        'BEGIN RETURN hidden.writes(); END';
+    CREATE FUNCTION honest(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1 + 1';
+    CREATE VIEW harmless_view AS SELECT hidden.views() AS id;
+    CREATE VIEW harmless_view_2 AS SELECT hidden.writes() AS id;";
+
+fn cluster() -> &'static Cluster {
+    static READY: OnceLock<()> = OnceLock::new();
+    let cluster = Cluster::shared();
+    READY.get_or_init(|| {
+        cluster.sql(0, SCHEMA).unwrap();
+        cluster.wait_caught_up().unwrap();
+    });
+    cluster
+}
+
+fn start() -> Result<Weir> {
+    WeirSetup::in_front_of(cluster(), 0..3).start(WEIR)
+}
+
+/// Where something ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    Primary,
+    Replica,
+}
+
+use Ran::{Primary, Replica};
+
+/// Sends messages, fails on an error, and says where what contains `text` ran.
+fn ran(client: &mut Client, frames: &[Vec<u8>], text: &str) -> Result<Vec<Ran>> {
+    let mark = cluster().mark();
+    let heard = client.ask(frames)?;
+    if let Some(error) = heard.iter().find_map(Message::error) {
+        return Err(error.into());
+    }
+    let servers = cluster().ran_on(&mark, text);
+    Ok(servers.into_iter().map(|server| if server == 0 { Primary } else { Replica }).collect())
+}
+
+/// The same for a simple query.
+fn query(client: &mut Client, sql: &str) -> Result<Vec<Ran>> {
+    ran(client, &[front::query(sql)], sql)
+}
+
+/// The same for an unnamed statement of the extended protocol.
+fn extended(client: &mut Client, sql: &str) -> Result<Vec<Ran>> {
+    let batch = [
+        front::parse("", sql, &[]),
+        front::describe_statement(""),
+        front::bind("", "", &[]),
+        front::execute("", 0),
+        front::sync(),
+    ];
+    ran(client, &batch, sql)
+}
+
+#[test]
+fn hidden_writes_run_on_the_primary() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    for sql in [
+        "WITH d AS (DELETE FROM t WHERE id > 2 RETURNING *) SELECT * FROM d",
+        "SELECT * FROM t FOR UPDATE",
+        "SELECT * FROM t FOR NO KEY UPDATE",
+        "SELECT * FROM t FOR SHARE",
+        "SELECT * FROM t FOR KEY SHARE",
+        "SELECT nextval('s') + 1",
+        "SELECT hidden.writes()",
+        "EXPLAIN ANALYZE UPDATE t SET id = id",
+        "SELECT * FROM (SELECT hidden.writes()) AS inner_one",
+        "SELECT last_value FROM s",
+        "SELECT pg_try_advisory_xact_lock(1)",
+        "SELECT pg_is_in_recovery()",
+    ] {
+        assert_eq!(query(&mut client, sql)?, [Primary], "{sql}");
+        assert_eq!(extended(&mut client, sql)?, [Primary], "{sql}");
+    }
+    assert_eq!(query(&mut client, "SELECT * INTO n FROM t")?, [Primary]);
+    assert_eq!(query(&mut client, "DROP TABLE n")?, [Primary]);
+    assert_eq!(query(&mut client, "COPY (INSERT INTO t VALUES (3) RETURNING id) TO STDOUT")?, [Primary]);
+    assert_eq!(query(&mut client, "DELETE FROM t WHERE id = 3")?, [Primary]);
+    for sql in [
+        "VALUES (1), (2)",
+        "(SELECT 1) UNION (SELECT 2)",
+        "SELECT random(), clock_timestamp()",
+        "EXPLAIN INSERT INTO t VALUES (1)",
+        "COPY (SELECT * FROM t) TO STDOUT",
+        "WITH d AS (SELECT * FROM t) SELECT * FROM d",
+    ] {
+        assert_eq!(query(&mut client, sql)?, [Replica], "{sql}");
+        if !sql.starts_with("COPY") {
+            assert_eq!(extended(&mut client, sql)?, [Replica], "{sql}");
+        }
+    }
+    // None of them was learned the hard way.
+    let metrics = weir.metrics()?;
+    assert_eq!(metrics.sum("weir_reruns_total", &[]), 0.0);
+    assert_eq!(metrics.sum("weir_requests_total", &[("reason", "row_lock")]), 8.0);
+    Ok(())
+}
+
+#[test]
+fn several_statements_are_one_request() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    let tags = |heard: &[Message]| {
+        heard
+            .iter()
+            .filter(|m| "CIZE".contains(char::from(m.tag)))
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    for (sql, expected, place) in [
+        (
+            "SELECT 1; INSERT INTO log VALUES (2); SELECT 2",
+            vec![
+                "CommandComplete SELECT 1",
+                "CommandComplete INSERT 0 1",
+                "CommandComplete SELECT 1",
+                "ReadyForQuery I",
+            ],
+            Some(Primary),
+        ),
+        (
+            "INSERT INTO log VALUES (3); SELECT 1/0; SELECT 2",
+            vec![
+                "CommandComplete INSERT 0 1",
+                "ErrorResponse ERROR 22012 division by zero",
+                "ReadyForQuery I",
+            ],
+            Some(Primary),
+        ),
+        (
+            "SELECT 1; SELECT 2",
+            vec!["CommandComplete SELECT 1", "CommandComplete SELECT 1", "ReadyForQuery I"],
+            Some(Replica),
+        ),
+        ("SELECT 'a;b'", vec!["CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
+        ("SELECT $$;$$", vec!["CommandComplete SELECT 1", "ReadyForQuery I"], Some(Replica)),
+        (
+            "SELECT 5 /* ; DELETE FROM log */",
+            vec!["CommandComplete SELECT 1", "ReadyForQuery I"],
+            Some(Replica),
+        ),
+        (";", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
+        ("", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
+        ("-- nothing", vec!["EmptyQueryResponse", "ReadyForQuery I"], None),
+    ] {
+        let mark = cluster().mark();
+        let heard = client.ask(&[front::query(sql)])?;
+        assert_eq!(tags(&heard), expected, "{sql}");
+        if let Some(place) = place {
+            let servers = cluster().ran_on(&mark, sql);
+            assert_eq!(servers.len(), 1, "{sql}: {servers:?}");
+            assert_eq!(servers[0] == 0, place == Primary, "{sql}");
+        }
+    }
+    // The failed one was one transaction: nothing of it stayed.
+    assert_eq!(client.query("/* weir: primary */ SELECT count(*) FROM log WHERE id = 3")?.value(), "0");
+    Ok(())
+}
+
+#[test]
+fn transactions_stay_where_they_began() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    for (statements, place) in [
+        (vec!["BEGIN", "SELECT 'in begin'", "COMMIT"], Primary),
+        (vec!["START TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT 'in rr'", "COMMIT"], Primary),
+        (vec!["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 'in serializable'", "COMMIT"], Primary),
+        (
+            vec!["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SELECT 'in serializable ro'", "COMMIT"],
+            Primary,
+        ),
+        (vec!["BEGIN", "SET TRANSACTION READ ONLY", "SELECT 'in set'", "COMMIT"], Primary),
+        (vec!["BEGIN READ ONLY", "SELECT 'in ro'", "COMMIT"], Replica),
+        (vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 'in rr ro'", "ROLLBACK"], Replica),
+        (
+            vec!["BEGIN READ ONLY", "SAVEPOINT a", "SELECT 'with savepoint'", "ROLLBACK TO a", "COMMIT"],
+            Replica,
+        ),
+    ] {
+        let mark = cluster().mark();
+        for (n, sql) in statements.iter().enumerate() {
+            let heard = client.ask(&[front::query(sql)])?;
+            assert!(heard.iter().all(|m| m.error().is_none()), "{sql}: {heard:?}");
+            let last = n + 1 == statements.len();
+            assert_eq!(heard.last().unwrap().status(), Some(if last { 'I' } else { 'T' }), "{sql}");
+        }
+        let servers: Vec<Vec<usize>> = statements.iter().map(|sql| cluster().ran_on(&mark, sql)).collect();
+        assert!(
+            servers.iter().flatten().all(|server| *server == servers[0][0]),
+            "{statements:?}: {servers:?}"
+        );
+        assert_eq!(servers[0][0] == 0, place == Primary, "{statements:?}: {servers:?}");
+    }
+
+    // A read sees the transaction's own write, and what fails fails as PostgreSQL says.
+    client.query("BEGIN")?;
+    client.query("INSERT INTO log VALUES (40)")?;
+    assert_eq!(client.query("SELECT count(*) FROM log WHERE id = 40")?.value(), "1");
+    client.query("ROLLBACK AND CHAIN")?;
+    assert_eq!(query(&mut client, "SELECT 'chained'")?, [Primary]);
+    client.query("COMMIT")?;
+    assert_eq!(query(&mut client, "SELECT 'after the chain'")?, [Replica]);
+    client.query("BEGIN")?;
+    assert_eq!(client.query("bad").unwrap_err().sqlstate(), Some("42601"));
+    let heard = client.ask(&[front::query("SELECT 1")])?;
+    assert_eq!(heard[0].error().unwrap().sqlstate(), "25P02");
+    assert_eq!(heard[1].status(), Some('E'));
+    assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
+
+    // A write in a READ ONLY transaction is the client's own mistake: never run again elsewhere.
+    client.query("BEGIN READ ONLY")?;
+    let mark = cluster().mark();
+    assert_eq!(client.query("INSERT INTO log VALUES (41)").unwrap_err().sqlstate(), Some("25006"));
+    assert_eq!(cluster().ran_on(&mark, "VALUES (41)").len(), 1);
+    client.query("ROLLBACK")?;
+    assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[]), 0.0);
+    Ok(())
+}
+
+/// A verdict can be wrong. The client gets the right answer all the same, and weir is wrong only once.
+#[test]
+fn what_a_replica_refuses_runs_again_on_the_primary() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    let count = |name: &str, labels: &[(&str, &str)]| weir.metrics().map(|metrics| metrics.sum(name, labels));
+    let written = || cluster().sql(0, "SELECT count(*) FROM viewed").map(|answer| answer.value().to_owned());
+
+    // A view that writes.
+    let sql = "SELECT id FROM harmless_view";
+    let mut ran = query(&mut client, sql)?;
+    ran.sort_by_key(|place| *place == Replica);
+    assert_eq!(ran, [Primary, Replica]);
+    assert_eq!(written()?, "1");
+    assert_eq!(count("weir_reruns_total", &[("cause", "25006")])?, 1.0);
+    assert_eq!(count("weir_learned_total", &[])?, 1.0);
+    assert_eq!(query(&mut client, sql)?, [Primary]);
+    assert_eq!(query(&mut weir.connect()?, sql)?, [Primary], "what one learned, all know");
+    assert_eq!(count("weir_requests_total", &[("reason", "learned")])?, 2.0);
+
+    // By the extended protocol, with Describe: the whole answer is that of one server.
+    let sql = "SELECT id FROM harmless_view_2";
+    let frames = [
+        front::parse("v", sql, &[]),
+        front::describe_statement("v"),
+        front::bind("", "v", &[]),
+        front::execute("", 0),
+        front::sync(),
+    ];
+    let heard: Vec<String> = client.ask(&frames)?.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        heard,
+        [
+            "ParseComplete",
+            "ParameterDescription []",
+            "RowDescription id",
+            "BindComplete",
+            "DataRow 1",
+            "CommandComplete SELECT 1",
+            "ReadyForQuery I"
+        ]
+    );
+    let again = [front::bind("", "v", &[]), front::execute("", 0), front::sync()];
+    assert_eq!(self::ran(&mut client, &again, sql)?, [Primary]);
+
+    // An unlogged table is not there on a replica.
+    let mut ran = query(&mut client, "SELECT count(*) FROM unlogged")?;
+    ran.sort_by_key(|place| *place == Replica);
+    assert_eq!(ran, [Primary, Replica]);
+    assert_eq!(query(&mut client, "SELECT count(*) FROM unlogged")?, [Primary]);
+    assert_eq!(count("weir_reruns_total", &[("cause", "0A000")])?, 1.0);
+    assert_eq!(count("weir_learned_total", &[])?, 3.0);
+    Ok(())
+}
+
+#[test]
+fn functions_go_where_their_volatility_says() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    // Until the catalog is there, a function may be anything.
+    wait_for("the catalog", PATIENCE, || {
+        Ok((query(&mut client, "SELECT honest(1)")? == [Replica]).then_some(()))
+    })?;
+    // One that lies about itself is found out by the replica.
+    let before = weir.metrics()?.sum("weir_learned_total", &[]);
+    assert_eq!(client.query("SELECT lies()")?.value(), "1");
+    assert_eq!(weir.metrics()?.sum("weir_learned_total", &[]), before + 1.0);
+    assert_eq!(query(&mut client, "SELECT lies()")?, [Primary]);
+    assert_eq!(query(&mut client, "SELECT hidden.writes()")?, [Primary]);
+    // A new one is known soon, and a changed one as well.
+    client.query("CREATE FUNCTION fresh() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'")?;
+    cluster().wait_caught_up()?;
+    wait_for("the new function", PATIENCE, || {
+        Ok((query(&mut client, "SELECT fresh()")? == [Replica]).then_some(()))
+    })?;
+    client.query("ALTER FUNCTION fresh() VOLATILE")?;
+    assert_eq!(query(&mut client, "SELECT fresh()")?, [Primary]);
+    client.query("DROP FUNCTION fresh()")?;
+    Ok(())
+}
+
+#[test]
+fn clients_may_say_where() -> Result<()> {
+    let other = free_port()?;
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .append(&format!("[[listeners]]\naddress = \"127.0.0.1:{other}\"\ntarget = \"primary\""))
+        .append("[[databases]]\nname = \"app_primary\"\nserver_database = \"app\"\ntarget = \"primary\"")
+        .append("[[databases]]\nname = \"app_replica\"\nserver_database = \"app\"\ntarget = \"replica\"")
+        .append("[[users]]\nname = \"reader\"\npassword = \"reader\"\nserver_user = \"app\"\nserver_password = \"app\"\ntarget = \"replica\"")
+        .start(WEIR)?;
+    let connect = |login: Login| Client::connect(&weir.address(), &login);
+    let app = || Login::new("app", "app");
+    let volatile = "SELECT hidden.writes() WHERE false";
+
+    // A comment in front, for one statement.
+    let mut client = connect(app())?;
+    client.query("SELECT set_config('work_mem', '3MB', false)")?;
+    assert_eq!(client.query("SELECT current_setting('work_mem')")?.value(), "3MB");
+    assert_eq!(client.query("/* weir: primary */ SELECT current_setting('work_mem')")?.value(), "3MB");
+    assert_eq!(query(&mut client, "/* weir: primary */ SELECT 'hinted'")?, [Primary]);
+    assert_eq!(extended(&mut client, "/* weir: primary */ SELECT 'hinted'")?, [Primary]);
+    assert_eq!(query(&mut client, &format!("/* weir: replica */ {volatile}"))?, [Replica]);
+    assert_eq!(query(&mut client, "SELECT 'not hinted'")?, [Replica]);
+
+    // SET, until it is taken back, also by a rollback.
+    client.query("SET weir.target = 'primary'")?;
+    assert_eq!(client.query("SHOW weir.target")?.value(), "primary");
+    assert_eq!(query(&mut client, "SELECT 'set'")?, [Primary]);
+    client.query("SET weir.target = replica")?;
+    assert_eq!(query(&mut client, volatile)?, [Replica]);
+    assert_eq!(
+        query(&mut client, "INSERT INTO log VALUES (50)")?,
+        [Primary],
+        "what cannot run there does not go there"
+    );
+    client.query("SET weir.target = auto")?;
+    assert_eq!(query(&mut client, volatile)?, [Primary]);
+    client.query("BEGIN")?;
+    client.query("SET weir.target = 'primary'")?;
+    client.query("ROLLBACK")?;
+    assert_eq!(query(&mut client, "SELECT 'rolled back'")?, [Replica]);
+
+    // In the startup packet, and what RESET goes back to.
+    let mut client = connect(app().parameter("options", "-c weir.target=primary"))?;
+    assert_eq!(query(&mut client, "SELECT 'startup'")?, [Primary]);
+    client.query("SET weir.target = auto")?;
+    assert_eq!(query(&mut client, "SELECT 'overruled'")?, [Replica]);
+    client.query("RESET weir.target")?;
+    assert_eq!(query(&mut client, "SELECT 'reset'")?, [Primary]);
+
+    // By address, by database, by user.
+    let mut client = Client::connect(&Address::local(other), &app())?;
+    assert_eq!(query(&mut client, "SELECT 'other port'")?, [Primary]);
+    let mut client = connect(app().database("app_primary"))?;
+    assert_eq!(query(&mut client, "SELECT 'alias'")?, [Primary]);
+    assert_eq!(client.query("SELECT current_database()")?.value(), "app");
+    let mut client = connect(app().database("app_replica"))?;
+    assert_eq!(query(&mut client, volatile)?, [Replica]);
+    let mut client = connect(Login::new("reader", "reader").database("app"))?;
+    assert_eq!(query(&mut client, volatile)?, [Replica]);
+    let metrics = weir.metrics()?;
+    for reason in
+        ["hint_primary", "hint_replica", "set_target", "listener_target", "database_target", "user_target"]
+    {
+        assert!(metrics.sum("weir_requests_total", &[("reason", reason)]) > 0.0, "{reason}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_decide() -> Result<()> {
+    let rule =
+        |condition: &str, target: &str| format!("[[routing.rules]]\n{condition}\ntarget = \"{target}\"");
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .append(&rule("application_name = \"nightly\"", "replica"))
+        .append(&rule("user = \"postgres\"", "primary"))
+        .append(&rule("table = \"public.log\"", "primary"))
+        .append(&rule("statement = '(?i)urgent\\s+read'", "primary"))
+        .start(WEIR)?;
+    let mut client = weir.connect()?;
+    assert_eq!(query(&mut client, "SELECT count(*) FROM t")?, [Replica]);
+    assert_eq!(query(&mut client, "SELECT count(*) FROM log")?, [Primary]);
+    assert_eq!(extended(&mut client, "SELECT count(*) FROM public.log AS l")?, [Primary]);
+    assert_eq!(query(&mut client, "SELECT 1 /* Urgent  read */")?, [Primary]);
+    let mut admin = Client::connect(&weir.address(), &Login::new("postgres", "postgres").database("app"))?;
+    assert_eq!(query(&mut admin, "SELECT 'by user'")?, [Primary]);
+    let volatile = "SELECT hidden.writes() WHERE false";
+    assert_eq!(query(&mut client, volatile)?, [Primary]);
+    client.query("SET application_name = 'nightly'")?;
+    assert_eq!(query(&mut client, volatile)?, [Replica]);
+    assert!(weir.metrics()?.sum("weir_requests_total", &[("reason", "rule")]) >= 5.0);
+    Ok(())
+}
+
+/// Pins, sequences and temporary tables: state that lives on one connection is found there again.
+#[test]
+fn state_keeps_a_session_on_its_connection() -> Result<()> {
+    let weir = start()?;
+    let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
+    for (make, read, value, undo) in [
+        ("CREATE TEMP TABLE mine AS SELECT 7 AS id", "SELECT id FROM mine", "7", "DISCARD ALL"),
+        ("SELECT setval('s', 77)", "SELECT currval('s')", "77", "DISCARD ALL"),
+        ("PREPARE p AS SELECT 8", "EXECUTE p", "8", "DEALLOCATE p"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 9", "FETCH c", "9", "CLOSE c"),
+        (
+            "SELECT pg_advisory_lock(99)",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 99 AND pid = pg_backend_pid()",
+            "1",
+            "SELECT pg_advisory_unlock(99)",
+        ),
+    ] {
+        let mut client = weir.connect()?;
+        client.query(make)?;
+        for other in &mut others {
+            other.query("INSERT INTO log VALUES (60)")?;
+        }
+        assert_eq!(client.query(read)?.value(), value, "{make}");
+        client.query(undo)?;
+    }
+    Ok(())
+}
