@@ -68,13 +68,13 @@ struct Explain {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The user that asks
-    #[arg(long, short, default_value = "")]
+    #[arg(long, short, default_value = "", hide_default_value = true)]
     user: String,
     /// The database that is asked, by the name that clients use
-    #[arg(long, short, default_value = "")]
+    #[arg(long, short, default_value = "", hide_default_value = true)]
     database: String,
     /// The session's application_name
-    #[arg(long, short, default_value = "")]
+    #[arg(long, short, default_value = "", hide_default_value = true)]
     application_name: String,
     /// One statement or several, as one simple query
     sql: String,
@@ -130,10 +130,12 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
     let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
     print!("{}", router::explain(&verdict, sql, &session, &world));
     match &file {
-        Some(file) => println!("\nWith the rules of {}", file.display()),
-        None => println!("\nWithout a configuration: no rules, and default settings"),
+        Some(file) => {
+            println!("\nWith the rules of {}, outside a transaction, while a replica is up.", file.display())
+        }
+        None => println!("\nWithout a configuration, outside a transaction, while a replica is up."),
     }
-    println!("outside a transaction, while a replica is up. No server was asked.");
+    println!("No server was asked.");
     if verdict.statements.iter().any(|statement| !statement.functions.is_empty()) {
         println!(
             "A running weir looks functions up in the primary's catalog: where all functions named are IMMUTABLE or\n\
