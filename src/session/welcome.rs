@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::carry::Carry;
 use super::outflow::Outflow;
@@ -102,7 +102,8 @@ impl Session {
             shared,
             who: Box::new(who),
             stream,
-            inbox: received,
+            // The login's buffer would stay with a client that says nothing.
+            inbox: if received.is_empty() { BytesMut::new() } else { received },
             cutter: Default::default(),
             outflow: Outflow::default(),
             state: Box::new(state),
