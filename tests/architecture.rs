@@ -291,11 +291,11 @@ fn wall_breaches(source: &Source) -> Vec<String> {
                 ));
                 continue;
             }
-            let within = |place: &&str| {
-                let rest = path.strip_prefix(*place);
+            let within = |place: &str| {
+                let rest = path.strip_prefix(place);
                 rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
             };
-            if !within(&room) && !allowed.iter().any(|place| within(&place)) {
+            if !within(room) && !allowed.iter().any(|place| within(place)) {
                 let named: Vec<&str> = path.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
                 let named = named.iter().filter(|part| !part.is_empty()).take(2).copied();
                 let what = format!("{room} may not name {}", named.collect::<Vec<_>>().join("::"));
