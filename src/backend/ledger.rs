@@ -169,6 +169,11 @@ impl<N> Ledger<N> {
         copy
     }
 
+    /// Whether the server throws away what it is sent, up to a `Sync`.
+    pub fn is_discarding(&self) -> bool {
+        self.discarding == Discarding::UntilSync
+    }
+
     /// Whether the server waits for a `Sync`: until it has one, the connection is in the middle of something.
     pub fn awaits_sync(&self) -> bool {
         self.batch == Batch::Open || self.discarding == Discarding::UntilSync

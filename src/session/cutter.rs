@@ -164,6 +164,8 @@ fn copy_data(bytes: &[u8]) -> Cut {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(tag: u8, body: usize) -> Vec<u8> {
@@ -215,6 +217,61 @@ mod tests {
         assert_eq!(cut(&long[..HEAD_MAX]), Cut::Long { tag: b'B', len: long.len() });
         let after = [frame(b'P', 9), long[..HEAD_MAX].to_vec()].concat();
         assert_eq!(cut(&after), Cut::Batch { len: 14, end: End::Open });
+    }
+
+    /// All cuts of bytes that arrive in pieces of these sizes, and the error at the end if there is one. Copy data that
+    /// is cut within a message counts as whole ones: how much of it is passed on at a time is nobody's business.
+    fn cuts(bytes: &[u8], sizes: &[usize]) -> (Vec<(Cut, Vec<u8>)>, Option<BadHeader>) {
+        let (mut inbox, mut rest, mut cutter) = (Vec::new(), bytes, Cutter::default());
+        let (mut cuts, mut copied) = (Vec::new(), 0);
+        for size in sizes.iter().cycle() {
+            let (piece, left) = rest.split_at((*size).min(rest.len()));
+            inbox.extend_from_slice(piece);
+            rest = left;
+            loop {
+                let owed = copied.min(inbox.len());
+                inbox.drain(..owed);
+                copied -= owed;
+                if copied > 0 {
+                    break;
+                }
+                let cut = match cutter.next(&inbox, Flow::Query) {
+                    Ok(cut) => cut,
+                    Err(bad) => return (cuts, Some(bad)),
+                };
+                let len = match cut {
+                    Cut::More => break,
+                    Cut::Terminate => return (cuts, None),
+                    Cut::CopyData { len, missing } => {
+                        copied = missing;
+                        inbox.drain(..len);
+                        continue;
+                    }
+                    Cut::Single { len } | Cut::Batch { len, .. } | Cut::CopyEnd { len } => len,
+                    Cut::Ignored { .. } | Cut::Long { .. } => {
+                        unreachable!("short messages, no copy under way")
+                    }
+                };
+                cuts.push((cut, inbox.drain(..len).collect()));
+            }
+            if rest.is_empty() {
+                return (cuts, None);
+            }
+        }
+        unreachable!("the sizes are repeated for ever")
+    }
+
+    proptest! {
+        #[test]
+        fn any_cutting_of_the_same_bytes_gives_the_same_requests(
+            messages in prop::collection::vec((prop::sample::select(&b"QPBDECSHdcfF!"[..]), 0..50usize), 1..30),
+            sizes in prop::collection::vec(1..40usize, 1..6),
+        ) {
+            let bytes: Vec<u8> = messages.iter().flat_map(|(tag, body)| frame(*tag, *body)).collect();
+            let whole = cuts(&bytes, &[usize::MAX]);
+            prop_assert_eq!(&cuts(&bytes, &sizes), &whole);
+            prop_assert_eq!(&cuts(&bytes, &[1]), &whole);
+        }
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Session {
         let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
+        let again = self.detour.is_some();
         loop {
             match self.place(&request, decision) {
                 Place::Here if self.verifies(&request) => self.answered().await?,
@@ -132,7 +133,7 @@ impl Session {
                 begun = Instant::now();
             }
             self.land().await?;
-            if self.detour.is_some() {
+            if self.detour.is_some() && !again {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
@@ -252,11 +253,14 @@ impl Session {
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
-        if decision.route == Route::Primary || transaction != Transaction::None {
+        if transaction != Transaction::None {
             return decision;
         }
-        if self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
+        if decision.route != route && self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
             return Decision { route, reason: Reason::InTransaction };
+        }
+        if decision.route == Route::Primary {
+            return decision;
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
         let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
@@ -418,10 +422,12 @@ impl Session {
 }
 
 impl Leg {
-    /// Whether the primary waits for the rest of a batch or of a copy. It goes there, whatever it is: a batch is one
-    /// transaction, and what has been sent of it may not be answered before its end has.
+    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
+    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
+    /// anywhere, what follows an error is thrown away up to the Sync.
     fn has_begun(&self) -> bool {
-        self.route == Route::Primary && (self.batch == Batch::Open || self.replies.flow == Flow::CopyIn)
+        let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
+        self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
     }
 }
 

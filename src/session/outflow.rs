@@ -57,6 +57,12 @@ impl Outflow {
         self.passed
     }
 
+    /// Bytes that were taken out of the inbox or made up.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> &[u8] {
+        &self.queue
+    }
+
     /// From now on bytes are held back.
     pub(super) fn hold(&mut self) {
         self.answer = Answer::Held;

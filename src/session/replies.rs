@@ -306,3 +306,7 @@ impl Replies {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "replies_tests.rs"]
+mod tests;

@@ -4,12 +4,12 @@
 use bytes::Bytes;
 
 use super::names::{Handle, KnownResult, Unnamed};
-use super::note::{Note, ParsedNote};
+use super::note::{Freed, Note, ParsedNote};
 use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Kind, Pin, SkeletonId, Verdict, Why};
+use crate::sql::{Discard, Kind, Pin, SkeletonId, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -70,7 +70,7 @@ impl Sender<'_> {
             }
             None => self.backend.outbox.extend_from_slice(frame),
         }
-        let note = runs(verdict);
+        let note = self.runs(verdict);
         self.owe(Reply::Query, Action::Forward, note);
     }
 
@@ -244,7 +244,8 @@ impl Sender<'_> {
 
     fn execute(&mut self, frame: &[u8]) {
         let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
-        let note = self.state.names.portal(portal).map_or(Note::None, runs);
+        let verdict = self.state.names.portal(portal).cloned();
+        let note = verdict.map_or(Note::None, |verdict| self.runs(&verdict));
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Execute, Action::Forward, note);
     }
@@ -325,8 +326,37 @@ impl Sender<'_> {
         let server = self.ensure_named(name.as_bytes(), &handle);
         Some([b"DEALLOCATE ", server.as_bytes()].concat())
     }
-}
 
-fn runs(verdict: &Arc<Verdict>) -> Note {
-    if State::matters(verdict) { Note::Runs(verdict.clone()) } else { Note::None }
+    /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
+    /// sends behind it, so they are taken now.
+    fn runs(&mut self, verdict: &Arc<Verdict>) -> Note {
+        if !State::matters(verdict) {
+            return Note::None;
+        }
+        let names = self.free(verdict);
+        if names.is_empty() {
+            return Note::Runs(verdict.clone());
+        }
+        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names }))
+    }
+
+    fn free(&mut self, verdict: &Verdict) -> Vec<(Box<[u8]>, Handle)> {
+        let mut freed = Vec::new();
+        for statement in &verdict.statements {
+            match &statement.kind {
+                Kind::Deallocate(None) | Kind::Discard(Discard::All) => {
+                    self.backend.prepared.clear();
+                    freed.extend(self.state.names.close_all());
+                }
+                Kind::Deallocate(Some(name)) => {
+                    if let Some(handle) = self.state.names.close(name.as_bytes()) {
+                        self.backend.prepared.gone(handle.preparation());
+                        freed.push((name.as_bytes().into(), handle));
+                    }
+                }
+                _ => {}
+            }
+        }
+        freed
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) fn difference(talk: &Talk, server: &Heard, weir: &Heard, first_new: u
         let _ = writeln!(text, "    the server said {}", show(theirs.get(at)));
         let _ = writeln!(text, "    weir said       {}", show(ours.get(at)));
         let _ = writeln!(text, "  all of the step, the server: {theirs:?}\n  weir: {ours:?}");
-        text.truncate(text.floor_char_boundary(3000));
+        text = text.chars().take(3000).collect();
         return Some(text);
     }
     None
