@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use weir::config::{self, Config, Mistakes, Summary};
+use weir::router::{self, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World};
+use weir::sql::{Classifier, Modes, StandardConformingStrings, Target};
 use weir::telemetry::log;
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
@@ -16,6 +19,7 @@ to replicas and everything else to the primary, and shares a small number of ser
 const MORE: &str = "Examples:
   weir check --config proxy.toml       Say what the configuration means, or name all its mistakes
   weir run --config proxy.toml         Run in the foreground; log to standard error
+  weir explain 'SELECT now()'          Say where a statement goes, and why
   WEIR_LOG=debug WEIR__POOL__SIZE=50 weir run
                                        The same with two settings overridden
 
@@ -46,6 +50,8 @@ enum Command {
     Run(File),
     /// Check a configuration: print what it means, or all mistakes in it
     Check(File),
+    /// Say where a statement would go, and why, without asking any server
+    Explain(Explain),
 }
 
 #[derive(Args)]
@@ -55,10 +61,30 @@ struct File {
     config: PathBuf,
 }
 
+#[derive(Args)]
+struct Explain {
+    /// The configuration file, for its rules, functions and fixed targets; without it proxy.toml where there is one,
+    /// else none
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The user that asks
+    #[arg(long, short, default_value = "", hide_default_value = true)]
+    user: String,
+    /// The database that is asked, by the name that clients use
+    #[arg(long, short, default_value = "", hide_default_value = true)]
+    database: String,
+    /// The session's application_name
+    #[arg(long, short, default_value = "", hide_default_value = true)]
+    application_name: String,
+    /// One statement or several, as one simple query
+    sql: String,
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(file) => run(&file.config),
         Command::Check(file) => check(&file.config),
+        Command::Explain(question) => explain(&question),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +100,66 @@ fn check(file: &Path) -> anyhow::Result<()> {
     println!("{} is right\n{}", file.display(), Summary(&config));
     config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
     Ok(())
+}
+
+fn explain(question: &Explain) -> anyhow::Result<()> {
+    let file = question.config.clone().or_else(|| Some(config::default_path()).filter(|file| file.exists()));
+    let config = file.as_deref().map(config::load).transpose()?;
+    let routing = config.as_ref().map(|config| &config.routing);
+    let functions = routing.map_or_else(FunctionLists::default, |routing| {
+        FunctionLists::new(&routing.read_functions, &routing.write_functions)
+    });
+    let world = World {
+        replicas: Replicas::Usable,
+        catalog: None,
+        learned: &Learned::new(0, Duration::ZERO),
+        rules: routing.map_or(&[], |routing| &routing.rules),
+        functions: &functions,
+        now: Instant::now(),
+    };
+    let session = SessionView {
+        transaction: Transaction::None,
+        pin: None,
+        target: fixed_target(config.as_ref(), question)?,
+        user: &question.user,
+        database: &question.database,
+        application_name: &question.application_name,
+        defaults: Modes::default(),
+    };
+    let sql = question.sql.as_bytes();
+    let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
+    print!("{}", router::explain(&verdict, sql, &session, &world));
+    match &file {
+        Some(file) => {
+            println!("\nWith the rules of {}, outside a transaction, while a replica is up.", file.display())
+        }
+        None => println!("\nWithout a configuration, outside a transaction, while a replica is up."),
+    }
+    println!("No server was asked.");
+    if verdict.statements.iter().any(|statement| !statement.functions.is_empty()) {
+        println!(
+            "A running weir looks functions up in the primary's catalog: where all functions named are IMMUTABLE or\n\
+             STABLE, a read that was sent to the primary for their sake alone goes to a replica."
+        );
+    }
+    Ok(())
+}
+
+/// What the configuration fixes for the user and the database that are asked about.
+fn fixed_target(config: Option<&Config>, question: &Explain) -> anyhow::Result<Option<FixedTarget>> {
+    let Some(config) = config else { return Ok(None) };
+    let user = config.users.iter().find(|user| *user.name == *question.user);
+    if user.is_none() && !question.user.is_empty() {
+        anyhow::bail!("no [[users]] entry is called {:?}", question.user);
+    }
+    let database = config.databases.iter().find(|database| *database.name == *question.database);
+    Ok(FixedTarget::first(
+        None,
+        None,
+        Target::Auto,
+        database.map_or(Target::Auto, |database| database.target),
+        user.map_or(Target::Auto, |user| user.target),
+    ))
 }
 
 fn run(file: &Path) -> anyhow::Result<()> {

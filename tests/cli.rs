@@ -10,6 +10,8 @@ const GOOD: &str = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"app\"\npassw
 fn weir(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weir"))
         .args(arguments)
+        // No proxy.toml stands here.
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .env_clear()
         .envs(environment.iter().copied())
         .output()
@@ -62,6 +64,72 @@ fn run_does_not_start_with_a_bad_file() {
     let output = weir(&["run", "--config", &file("bad_run.toml", "[[servers]]\n")], &[]);
     assert_eq!(output.status.code(), Some(78));
     assert!(stderr(&output).contains("servers[0].host: is missing"), "{}", stderr(&output));
+}
+
+/// Route and reason, the first two words of the answer, and the whole of it.
+fn explained(arguments: &[&str]) -> (String, String, String) {
+    let output = weir(&[&["explain"], arguments].concat(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    let text = stdout(&output);
+    let word = |key: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(key));
+        value.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
+    };
+    (word("route "), word("reason "), text.clone())
+}
+
+#[test]
+fn explain_says_where_a_statement_goes_and_why() {
+    for (sql, route, reason) in [
+        ("SELECT name FROM products WHERE id = 1", "replica", "read"),
+        ("UPDATE products SET price = 2 WHERE id = 1", "primary", "write"),
+        ("WITH gone AS (DELETE FROM carts RETURNING id) SELECT count(*) FROM gone", "primary", "write"),
+        ("SELECT id FROM jobs LIMIT 1 FOR UPDATE SKIP LOCKED", "primary", "row_lock"),
+        ("SELECT nextval('orders_id_seq')", "primary", "sequence"),
+        ("/* weir: primary */ SELECT 1", "primary", "hint_primary"),
+        ("SELEC 'T", "primary", "unparsable"),
+    ] {
+        let (to, why, text) = explained(&[sql]);
+        assert_eq!((to.as_str(), why.as_str()), (route, reason), "{sql}: {text}");
+        assert!(text.contains("Without a configuration"), "{text}");
+        assert!(!text.contains("catalog"), "only where it matters: {text}");
+    }
+}
+
+#[test]
+fn explain_says_what_the_catalog_would_decide() {
+    let (route, reason, text) = explained(&["SELECT total(id) FROM carts"]);
+    assert_eq!((route.as_str(), reason.as_str()), ("primary", "unknown_function"));
+    assert!(
+        text.contains("total (not asked: no catalog)") && text.contains("the primary's catalog"),
+        "{text}"
+    );
+}
+
+#[test]
+fn explain_follows_a_configuration() {
+    let rules = "read_functions = [\"total\"]\n\
+        [[routing.rules]]\napplication_name = \"nightly\"\ntarget = \"replica\"\n\
+        [[routing.rules]]\ntable = \"sessions\"\ntarget = \"primary\"\n\
+        [[databases]]\nname = \"books\"\ntarget = \"primary\"\n";
+    let file = file("explain.toml", &format!("{GOOD}[routing]\n{rules}"));
+    let decided = |arguments: &[&str]| {
+        let (route, reason, text) = explained(&[&["--config", &file], arguments].concat());
+        assert!(text.contains(&file), "{text}");
+        format!("{route} {reason}")
+    };
+    assert_eq!(decided(&["SELECT 1"]), "replica read");
+    assert_eq!(decided(&["SELECT total(id) FROM carts"]), "replica read");
+    assert_eq!(decided(&["SELECT * FROM sessions"]), "primary rule");
+    assert_eq!(decided(&["SELECT other(1)"]), "primary unknown_function");
+    assert_eq!(decided(&["--application-name", "nightly", "SELECT other(1)"]), "replica rule");
+    assert_eq!(decided(&["--user", "app", "--database", "books", "SELECT 1"]), "primary database_target");
+
+    let output = weir(&["explain", "--config", &file, "--user", "nobody", "SELECT 1"], &[]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
+    assert!(stderr(&output).contains("no [[users]] entry is called \"nobody\""), "{}", stderr(&output));
+    let output = weir(&["explain", "--config", "/nowhere/proxy.toml", "SELECT 1"], &[]);
+    assert_eq!(output.status.code(), Some(78), "a file that was asked for must be there");
 }
 
 #[test]

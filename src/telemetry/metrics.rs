@@ -37,7 +37,7 @@ pub struct Metrics {
     hooks: Mutex<Vec<Hook>>,
     requests: Requests,
 
-    /// From a request's last byte read to its answer's last byte written, by route.
+    /// From a request being sent to a server to its answer being complete, by route.
     pub query_seconds: ByRoute<Histogram>,
     /// Waiting for a backend connection.
     pub checkout_wait_seconds: Histogram,
@@ -181,7 +181,7 @@ impl Requests {
 
 impl ByRoute<Histogram> {
     fn new(r: &mut Register) -> Self {
-        let help = "From a request's last byte read to its answer's last byte written.";
+        let help = "From a request sent to a server to its answer complete; requests in flight together count as one.";
         let family = r.histograms("query_seconds", help, "route", QUERY_SECONDS);
         let of = |route| family.with_label_values(&[route]);
         Self { primary: of("primary"), replica: of("replica") }
@@ -252,12 +252,12 @@ impl Metrics {
             ),
             added_seconds: r.histogram(
                 "added_seconds",
-                "Weir's own time per request: reading, routing and writing, without waiting for peers or pools.",
+                "Weir's own time per request, from its being there as a whole to its being ready for the server, without waiting for a pool.",
                 ADDED_SECONDS,
             ),
             reruns: r.counters("reruns_total", "Requests that failed on a replica and ran again elsewhere.", &["cause"]),
             learned: r.counter("learned_total", "Shapes of statements that failed on a replica and avoid it since."),
-            errors: r.counters("errors_total", "Errors that weir itself sent to clients.", &["sqlstate"]),
+            errors: r.counters("errors_total", "Errors that requests ended with: those of servers and those of weir itself.", &["sqlstate"]),
             bytes: Bytes::new(&mut r),
             clients: r.gauge("clients", "Clients that are logged in."),
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
