@@ -14,6 +14,9 @@ pub enum Error {
     /// A message that breaks the protocol; the text says how.
     #[error("{0}")]
     Protocol(&'static str),
+    /// A message of a type that clients do not send, or that does not exist.
+    #[error("invalid frontend message type {0}")]
+    MessageType(u8),
     /// A startup packet that breaks the protocol, in PostgreSQL's words.
     #[error("{0}")]
     Startup(&'static str),
@@ -98,9 +101,11 @@ impl Error {
     pub fn sqlstate(&self) -> &str {
         match self {
             Error::Lost(_) => "08006",
-            Error::Protocol(_) | Error::Startup(_) | Error::EarlyData(_) | Error::ServerProtocol(_) => {
-                "08P01"
-            }
+            Error::Protocol(_)
+            | Error::MessageType(_)
+            | Error::Startup(_)
+            | Error::EarlyData(_)
+            | Error::ServerProtocol(_) => "08P01",
             Error::Version { .. } | Error::Replication => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",

@@ -136,8 +136,7 @@ async fn serve(
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
-    // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
-    // client's whole life.
+    // What is large and short-lived lives on the heap: it must not weigh on the client's whole life.
     let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
@@ -333,5 +332,21 @@ impl Condition for State {
             );
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function's future takes up, without running it.
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_is_small() {
+        let task = size(serve);
+        assert!(task <= 2048, "{task} bytes per client, idle or not");
     }
 }

@@ -87,6 +87,7 @@ pub struct Ledger<N> {
     entries: VecDeque<Entry<N>>,
     /// After an error of the extended protocol: what is sent is thrown away by the server until a `Sync` is.
     discarding: Discarding,
+    batch: Batch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +96,16 @@ enum Discarding {
     UntilSync,
 }
 
+/// Whether the server has been sent messages of the extended protocol without the `Sync` that ends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    Ended,
+    Open,
+}
+
 impl<N> Default for Ledger<N> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), discarding: Discarding::Nothing }
+        Self { entries: VecDeque::new(), discarding: Discarding::Nothing, batch: Batch::Ended }
     }
 }
 
@@ -119,6 +127,10 @@ impl<N> Ledger<N> {
             (Discarding::UntilSync, _) => return Some(note),
             (Discarding::Nothing, _) => {}
         }
+        self.batch = match reply {
+            Reply::Sync | Reply::Query | Reply::Call => Batch::Ended,
+            _ => Batch::Open,
+        };
         self.entries.push_back(Entry::Owed { reply, action, note });
         None
     }
@@ -143,13 +155,28 @@ impl<N> Ledger<N> {
     /// The server entered copy-in mode: every `Sync` it was sent before the copy's end it ignores, and any other
     /// message there ends the copy with an error and is itself used up.
     pub fn copy_in(&mut self) -> CopyIn {
+        let mut copy = CopyIn::Open;
         while let Some(entry) = self.entries.remove(1) {
-            match entry {
-                Entry::Owed { reply: Reply::Sync, .. } => {}
-                Entry::CopyEnd | Entry::Owed { .. } | Entry::Insert { .. } => return CopyIn::Ended,
+            if !matches!(entry, Entry::Owed { reply: Reply::Sync, .. }) {
+                copy = CopyIn::Ended;
+                break;
             }
+            self.batch = Batch::Open;
         }
-        CopyIn::Open
+        if self.entries.iter().any(|entry| matches!(entry, Entry::Owed { reply: Reply::Sync, .. })) {
+            self.batch = Batch::Ended;
+        }
+        copy
+    }
+
+    /// Whether the server throws away what it is sent, up to a `Sync`.
+    pub fn is_discarding(&self) -> bool {
+        self.discarding == Discarding::UntilSync
+    }
+
+    /// Whether the server waits for a `Sync`: until it has one, the connection is in the middle of something.
+    pub fn awaits_sync(&self) -> bool {
+        self.batch == Batch::Open || self.discarding == Discarding::UntilSync
     }
 
     /// The made-up reply whose turn it is, if one's turn it is.
@@ -351,9 +378,26 @@ mod tests {
         assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
         assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
         assert_eq!(ledger.copy_in(), CopyIn::Ended);
+        assert!(!ledger.awaits_sync(), "the second one counts");
         assert_eq!(ledger.take(b'C'), Ok(Step::Done(Forward, Reply::Execute, 1)));
         assert_eq!(ledger.take(b'Z'), Ok(Step::Done(Forward, Reply::Sync, 3)));
         assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn a_batch_whose_only_sync_was_sent_into_a_copy_is_open_again() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.push(Reply::Execute, Forward, 1), None);
+        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.push(Reply::Sync, Forward, 2), None);
+        assert!(!ledger.awaits_sync());
+        assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
+        assert_eq!(ledger.copy_in(), CopyIn::Open);
+        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.fail(), Ok((Forward, vec![1])));
+        assert!(ledger.is_empty() && ledger.awaits_sync());
+        assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
+        assert!(!ledger.awaits_sync());
     }
 
     #[test]

@@ -45,6 +45,13 @@ impl ServerName {
         Self { bytes, len: u8::try_from(40 - left).unwrap_or(40) }
     }
 
+    /// The statement that a name of this form stands for.
+    pub fn statement(name: &[u8]) -> Option<StatementId> {
+        let (id, stamp) = std::str::from_utf8(name).ok()?.strip_prefix("weir_")?.split_once('_')?;
+        u64::from_str_radix(stamp, 16).ok()?;
+        u64::from_str_radix(id, 16).ok().map(StatementId)
+    }
+
     /// The name's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -87,6 +94,11 @@ impl Prepared {
         }
     }
 
+    /// The server is told to drop it.
+    pub fn gone(&mut self, preparation: Preparation) {
+        self.known.pop(&preparation);
+    }
+
     /// The next name to close on the server.
     pub fn next_retired(&mut self) -> Option<ServerName> {
         self.retired.pop()
@@ -107,6 +119,14 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_tells_its_statement() {
+        let name = ServerName::new(StatementId(0x17f), Stamp(0x203));
+        assert_eq!(ServerName::statement(name.as_bytes()), Some(StatementId(0x17f)));
+        assert_eq!(ServerName::statement(b"weir_none"), None);
+        assert_eq!(ServerName::statement(b"weir_17f_x"), None);
+    }
 
     fn preparation(id: u64, epoch: u64) -> Preparation {
         Preparation { id: StatementId(id), epoch: Stamp(epoch) }

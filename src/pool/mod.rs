@@ -4,9 +4,9 @@
 //! session's settings before one that does not, an idle one before a new one even when the new one was asked for
 //! first; and because limits hold across pools (per server, in total). A pool knows no SQL and no session.
 
-mod lease;
+mod connections;
 
-mod pool;
+mod lease;
 
 mod slots;
 
@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use connections::{Counts, Pool};
 pub use lease::Lease;
-pub use pool::{Counts, Pool};
 use slots::Slots;
 
 use crate::cluster::topology::ServerId;
@@ -103,7 +103,7 @@ impl Pools {
         if let Some(pool) = pools.get(key) {
             return Some(pool.clone());
         }
-        let pool = Pool::new(pool::Setup {
+        let pool = Pool::new(connections::Setup {
             key: key.clone(),
             host: host.clone(),
             port: *port,

@@ -55,9 +55,4 @@ impl Slots {
     pub(super) fn wanted(&self) -> bool {
         !self.state.lock().unwrap_or_else(PoisonError::into_inner).hungry.is_empty()
     }
-
-    /// Slots taken.
-    pub(super) fn used(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used
-    }
 }

@@ -32,7 +32,7 @@ pub fn pick(
         let other = if kept.id == first.id { second } else { first };
         return Some(if cost(kept, now) <= cost(other, now).saturating_mul(2) { kept.id } else { other.id });
     }
-    let explores = random % EXPLORE == 0;
+    let explores = random.is_multiple_of(EXPLORE);
     Some(if explores || cost(first, now) <= cost(second, now) { first.id } else { second.id })
 }
 

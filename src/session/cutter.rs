@@ -86,7 +86,13 @@ impl Cutter {
     pub(super) fn next(&mut self, bytes: &[u8], flow: Flow) -> Result<Cut, BadHeader> {
         loop {
             let rest = &bytes[self.seen..];
-            let Some(head) = client_header(rest).transpose()? else { return Ok(Cut::More) };
+            let head = match client_header(rest) {
+                None => return Ok(Cut::More),
+                Some(Ok(head)) => head,
+                // What came before is answered first.
+                Some(Err(_)) if self.seen > 0 => return Ok(self.batch(End::Open)),
+                Some(Err(bad)) => return Err(bad),
+            };
             let whole = head.len <= rest.len();
             let batched = match head.tag {
                 client::SYNC | client::FLUSH if flow == Flow::CopyIn => {
@@ -113,11 +119,6 @@ impl Cutter {
                 _ => {}
             }
         }
-    }
-
-    /// Whether an unfinished batch stands at the front of the buffer.
-    pub(super) fn is_within_batch(&self) -> bool {
-        self.seen > 0
     }
 
     /// The buffer's front has changed: look at it anew.
@@ -163,6 +164,8 @@ fn copy_data(bytes: &[u8]) -> Cut {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(tag: u8, body: usize) -> Vec<u8> {
@@ -214,6 +217,61 @@ mod tests {
         assert_eq!(cut(&long[..HEAD_MAX]), Cut::Long { tag: b'B', len: long.len() });
         let after = [frame(b'P', 9), long[..HEAD_MAX].to_vec()].concat();
         assert_eq!(cut(&after), Cut::Batch { len: 14, end: End::Open });
+    }
+
+    /// All cuts of bytes that arrive in pieces of these sizes, and the error at the end if there is one. Copy data that
+    /// is cut within a message counts as whole ones: how much of it is passed on at a time is nobody's business.
+    fn cuts(bytes: &[u8], sizes: &[usize]) -> (Vec<(Cut, Vec<u8>)>, Option<BadHeader>) {
+        let (mut inbox, mut rest, mut cutter) = (Vec::new(), bytes, Cutter::default());
+        let (mut cuts, mut copied) = (Vec::new(), 0);
+        for size in sizes.iter().cycle() {
+            let (piece, left) = rest.split_at((*size).min(rest.len()));
+            inbox.extend_from_slice(piece);
+            rest = left;
+            loop {
+                let owed = copied.min(inbox.len());
+                inbox.drain(..owed);
+                copied -= owed;
+                if copied > 0 {
+                    break;
+                }
+                let cut = match cutter.next(&inbox, Flow::Query) {
+                    Ok(cut) => cut,
+                    Err(bad) => return (cuts, Some(bad)),
+                };
+                let len = match cut {
+                    Cut::More => break,
+                    Cut::Terminate => return (cuts, None),
+                    Cut::CopyData { len, missing } => {
+                        copied = missing;
+                        inbox.drain(..len);
+                        continue;
+                    }
+                    Cut::Single { len } | Cut::Batch { len, .. } | Cut::CopyEnd { len } => len,
+                    Cut::Ignored { .. } | Cut::Long { .. } => {
+                        unreachable!("short messages, no copy under way")
+                    }
+                };
+                cuts.push((cut, inbox.drain(..len).collect()));
+            }
+            if rest.is_empty() {
+                return (cuts, None);
+            }
+        }
+        unreachable!("the sizes are repeated for ever")
+    }
+
+    proptest! {
+        #[test]
+        fn any_cutting_of_the_same_bytes_gives_the_same_requests(
+            messages in prop::collection::vec((prop::sample::select(&b"QPBDECSHdcfF!"[..]), 0..50usize), 1..30),
+            sizes in prop::collection::vec(1..40usize, 1..6),
+        ) {
+            let bytes: Vec<u8> = messages.iter().flat_map(|(tag, body)| frame(*tag, *body)).collect();
+            let whole = cuts(&bytes, &[usize::MAX]);
+            prop_assert_eq!(&cuts(&bytes, &sizes), &whole);
+            prop_assert_eq!(&cuts(&bytes, &[1]), &whole);
+        }
     }
 
     #[test]

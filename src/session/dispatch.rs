@@ -109,6 +109,7 @@ impl Session {
         let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request);
+        let again = self.detour.is_some();
         loop {
             match self.place(&request, decision) {
                 Place::Here if self.verifies(&request) => self.answered().await?,
@@ -132,7 +133,7 @@ impl Session {
                 begun = Instant::now();
             }
             self.land().await?;
-            if self.detour.is_some() {
+            if self.detour.is_some() && !again {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
@@ -148,8 +149,13 @@ impl Session {
         let len = match cut {
             Cut::Single { len } => {
                 if self.inbox.first() == Some(&client::QUERY) {
-                    // Without its last byte, which should be the zero; there may not even be that.
-                    items.push(self.classified(HEADER..(len - 1).max(HEADER), Parsed::Here));
+                    items.push(match request::query(&self.inbox[..len]) {
+                        Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
+                        // Malformed: the primary says so.
+                        None => {
+                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
+                        }
+                    });
                 }
                 len
             }
@@ -247,12 +253,18 @@ impl Session {
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
-        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
-        if whole || decision.route == Route::Primary || transaction != Transaction::None {
+        if transaction != Transaction::None {
             return decision;
         }
-        Decision { route: Route::Primary, reason: Reason::TooLong }
+        if decision.route != route && self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
+            return Decision { route, reason: Reason::InTransaction };
+        }
+        if decision.route == Route::Primary {
+            return decision;
+        }
+        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
+        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
+        if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 
     fn place(&self, request: &Request, decision: Decision) -> Place {
@@ -345,9 +357,12 @@ impl Session {
         let len = request.len.min(self.inbox.len());
         let bytes = &self.inbox[..len];
         let plan = Hold {
-            idle,
+            joins: match (idle, &self.detour) {
+                (false, _) => Joins::Flight,
+                (true, None) => Joins::Nothing,
+                (true, Some(_)) => Joins::Detour,
+            },
             expected: self.expected,
-            detour: self.detour.is_some(),
             limit: self.shared.config.routing.hold_back,
         };
         hold(leg, &mut self.outflow, &mut self.state, request, bytes, &plan);
@@ -406,6 +421,16 @@ impl Session {
     }
 }
 
+impl Leg {
+    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
+    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
+    /// anywhere, what follows an error is thrown away up to the Sync.
+    fn has_begun(&self) -> bool {
+        let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
+        self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
+    }
+}
+
 /// Writes the messages of a request, the last of which may be there only in part.
 fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
     let mut parsed =
@@ -441,7 +466,7 @@ fn hold(
     bytes: &[u8],
     plan: &Hold,
 ) {
-    if !plan.idle {
+    if plan.joins == Joins::Flight {
         // What joins a flight is kept with it or, where nothing is held, not at all.
         if !outflow.is_holding() {
             return;
@@ -460,7 +485,7 @@ fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
     leg.retry = match leg.route {
-        _ if !fits || !outside || plan.detour => Retry::Never,
+        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
         Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
@@ -476,10 +501,21 @@ fn hold(
 
 /// What decides whether an answer is held back.
 struct Hold {
-    idle: bool,
+    joins: Joins,
     expected: TxStatus,
-    detour: bool,
+    /// Most bytes that are kept.
     limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Detour,
 }
 
 impl Request {

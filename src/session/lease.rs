@@ -26,7 +26,8 @@ impl Session {
             Some(lease) => (lease, Duration::ZERO),
             None => {
                 let begun = Instant::now();
-                (self.lease_in_turn(decision).await?, begun.elapsed())
+                // On the heap: few wait, but every client's task would have room for it.
+                (Box::pin(self.lease_in_turn(decision)).await?, begun.elapsed())
             }
         };
         observe(&self.shared.metrics.checkout_wait_seconds, waited);

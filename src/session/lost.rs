@@ -82,8 +82,10 @@ impl Session {
         let Some(leg) = &self.leg else { return };
         let down =
             self.shared.cluster.topology().server(leg.lease.server()).is_none_or(|server| !server.is_up());
-        let gives_up = down && self.can_run_again(leg);
-        if let Some(leg) = self.leg.as_mut().filter(|_| gives_up) {
+        if down
+            && self.can_run_again(leg)
+            && let Some(leg) = &mut self.leg
+        {
             leg.link = Link::Lost;
         }
     }

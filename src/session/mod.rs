@@ -57,11 +57,13 @@ use crate::router::Route;
 use crate::sql::Target;
 use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
+use crate::wire::request;
+use crate::wire::tag::client;
 use cutter::{Cut, Cutter};
 use note::Note;
 use outflow::Outflow;
 pub use registry::{Aim, Cancel, Entry, Registry};
-use replies::Replies;
+use replies::{Flow, Replies};
 pub use shared::Shared;
 use state::{Retry, State};
 use view::View;
@@ -118,13 +120,15 @@ enum Phase {
     /// The rest of a batch that weir has answered with an error: thrown away up to its Sync, and first so many
     /// bytes of a message that has not arrived whole.
     Skipping(usize),
+    /// None: it has left, or broken the protocol.
+    Over,
 }
 
 impl Phase {
     /// Bytes of the current message that are still to come.
     fn owes(self) -> usize {
         match self {
-            Phase::Messages => 0,
+            Phase::Messages | Phase::Over => 0,
             Phase::Streaming(left) | Phase::Dropping(left) | Phase::Skipping(left) => left,
         }
     }
@@ -213,10 +217,12 @@ impl Session {
                 self.pump().await?;
                 continue;
             }
-            match self.cut()? {
-                Cut::More => self.pump().await?,
-                Cut::Terminate => return Ok(()),
-                cut => self.take(cut).await?,
+            match self.cut() {
+                Ok(Cut::More) => self.pump().await?,
+                Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
+                Err(error) if self.is_settled() => return Err(error),
+                Ok(Cut::Terminate) | Err(_) => self.settle().await?,
+                Ok(cut) => self.take(cut).await?,
             }
         }
     }
@@ -224,6 +230,26 @@ impl Session {
     /// Whether weir is draining and the session is between two requests.
     fn is_drained(&self) -> bool {
         self.shared.is_draining() && self.is_idle()
+    }
+
+    /// Whether all that came before the client's last message has been answered. A copy that the client did not end
+    /// never will be.
+    fn is_settled(&self) -> bool {
+        let answered = |leg: &Leg| leg.replies.ledger.is_empty() || leg.replies.flow == Flow::CopyIn;
+        self.outflow.is_empty() && self.leg.as_ref().is_none_or(|leg| answered(leg))
+    }
+
+    /// Goes on answering a client from which nothing more is taken. PostgreSQL reads one message after the other, so
+    /// what stands before a Terminate is run, and what stands before a broken message is answered.
+    async fn settle(&mut self) -> Result<()> {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Over;
+            if let Some(leg) = self.leg.as_mut().filter(|leg| leg.batch == Batch::Open) {
+                // No Sync, which would commit what the client did not.
+                request::put_bare(&mut leg.lease.outbox, client::FLUSH);
+            }
+        }
+        self.pump().await
     }
 
     /// The next thing to do with the client's bytes.
@@ -235,7 +261,7 @@ impl Session {
         let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
         self.cutter.next(&self.inbox, flow).map_err(|bad| match bad {
             BadHeader::Length => Error::Protocol("invalid message length"),
-            BadHeader::Type(_) => Error::Protocol("invalid frontend message type"),
+            BadHeader::Type(tag) => Error::MessageType(tag),
         })
     }
 

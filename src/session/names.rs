@@ -135,8 +135,8 @@ impl Shared {
 pub(super) struct Unnamed {
     /// Tells this Parse from every other.
     pub serial: u64,
-    /// The text.
-    pub sql: Bytes,
+    /// The text; none when it was too long to be kept.
+    pub sql: Option<Bytes>,
     /// The raw parameter type section.
     pub types: Bytes,
     /// What is known of it.
@@ -201,13 +201,23 @@ impl Names {
         }
     }
 
-    /// DEALLOCATE ALL, DISCARD ALL.
-    pub(super) fn clear(&mut self) {
-        let ids: Vec<_> = self.named.values().map(|handle| handle.statement.id).collect();
-        self.closed.extend(ids);
+    /// The client closed all statements.
+    pub(super) fn close_all(&mut self) -> Vec<(Box<[u8]>, Handle)> {
+        let all: Vec<_> = self.named.drain().collect();
+        self.closed.extend(all.iter().map(|(_, handle)| handle.statement.id));
         let excess = self.closed.len().saturating_sub(CLOSED);
         self.closed.drain(..excess);
-        self.named.clear();
+        all
+    }
+
+    /// A name that was to be freed still names what it did, unless it has been given anew.
+    pub(super) fn take_back(&mut self, name: Box<[u8]>, handle: Handle) {
+        self.named.entry(name).or_insert(handle);
+    }
+
+    /// A name that the client gave to this statement.
+    pub(super) fn name_of(&self, id: StatementId) -> Option<&[u8]> {
+        self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name)
     }
 
     /// A portal was bound to a statement with this verdict.

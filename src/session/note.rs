@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::names::Handle;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::backend::settings::Settings;
 use crate::sql::Verdict;
 
 /// A note in the ledger.
@@ -15,6 +14,8 @@ pub(super) enum Note {
     None,
     /// A query or an execution that changes the session when it completes.
     Runs(Arc<Verdict>),
+    /// One that frees names of statements, which are taken back should it fail.
+    Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
     Parsed(Box<ParsedNote>),
     /// The client's Parse of the unnamed statement.
@@ -34,9 +35,18 @@ pub(super) enum Note {
     /// A Close of a name that no longer serves.
     Retires(ServerName),
     /// A change of settings that weir put in.
-    Applies(Settings),
+    Applies,
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
     Duplicate(Box<(Box<[u8]>, ServerName)>),
+}
+
+/// A query or an execution with DEALLOCATE or DISCARD ALL in it.
+#[derive(Clone, Debug)]
+pub(super) struct Freed {
+    /// What runs.
+    pub verdict: Arc<Verdict>,
+    /// The names, and what they named.
+    pub names: Vec<(Box<[u8]>, Handle)>,
 }
 
 /// A client's Parse of a named statement.

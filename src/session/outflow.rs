@@ -23,15 +23,17 @@ pub(super) struct Outflow {
     passed: usize,
     /// Bytes of `passed` that may be written. More than none only when all of `queue` is free.
     passed_free: usize,
-    holding: Holding,
+    answer: Answer,
 }
 
-/// Whether new bytes are free to go at once.
+/// Whether the answer that is under way is held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Holding {
+pub(super) enum Answer {
+    /// It goes out as it comes.
     #[default]
-    No,
-    Yes,
+    Released,
+    /// Nothing of it is out.
+    Held,
 }
 
 impl Outflow {
@@ -55,14 +57,25 @@ impl Outflow {
         self.passed
     }
 
+    /// Bytes that were taken out of the inbox or made up.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> &[u8] {
+        &self.queue
+    }
+
     /// From now on bytes are held back.
     pub(super) fn hold(&mut self) {
-        self.holding = Holding::Yes;
+        self.answer = Answer::Held;
     }
 
     /// Whether bytes are held back.
     pub(super) fn is_holding(&self) -> bool {
-        self.holding == Holding::Yes
+        self.answer == Answer::Held
+    }
+
+    /// Whether bytes are held back.
+    pub(super) fn answer(&self) -> Answer {
+        self.answer
     }
 
     /// All bytes so far may go; later ones are still held.
@@ -73,7 +86,7 @@ impl Outflow {
 
     /// All bytes may go, later ones too.
     pub(super) fn release(&mut self) {
-        self.holding = Holding::No;
+        self.answer = Answer::Released;
         self.free();
     }
 
@@ -122,7 +135,7 @@ impl Outflow {
     }
 
     fn after(&mut self) {
-        if self.holding == Holding::No {
+        if self.answer == Answer::Released {
             self.free();
         }
     }

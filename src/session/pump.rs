@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::replies::Rerun;
 use super::state::{Ear, Retry};
-use super::{Link, Session};
+use super::{Batch, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::net::buffer::poll_fill;
 
@@ -60,6 +60,9 @@ impl Session {
             if !(blocked && self.outflow.len() < waited) {
                 break;
             }
+        }
+        if self.phase == Phase::Over {
+            return if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         if self.is_full() {
             return Poll::Pending;
@@ -136,6 +139,10 @@ impl Session {
                 _ => "unknown",
             });
             return;
+        }
+        if leg.replies.ledger.awaits_sync() {
+            // A Sync that was sent into a copy did not end the batch.
+            leg.batch = Batch::Open;
         }
         if self.state.definitions_changed() {
             // Before the client hears of its DDL: what it does next must not meet the old catalog.

@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 
 use super::note::Note;
-use super::outflow::Outflow;
+use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
 use crate::error::Error;
 use crate::wire::scan::{self, Stop};
@@ -21,8 +21,7 @@ pub(super) trait Watcher {
     /// These replies will never come, in the order in which they were owed.
     fn dropped(&mut self, notes: Vec<Note>);
     /// An ErrorResponse, with the note of the reply that it ends.
-    /// `holding`: nothing of the request's answer is out.
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError;
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
     fn described(&mut self, frame: &[u8], note: &Note);
     /// A ReadyForQuery for the client.
@@ -285,7 +284,7 @@ impl Replies {
         let whole = frame.len() == head.len;
         let note = self.ledger.head_note().cloned().unwrap_or_default();
         let reply = self.ledger.head();
-        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.is_holding());
+        let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.answer());
         self.flow = Flow::Query;
         if decision == OnError::Ending {
             self.cut(head, inbox, outflow);
@@ -311,3 +310,7 @@ impl Replies {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "replies_tests.rs"]
+mod tests;

@@ -4,15 +4,15 @@
 use bytes::Bytes;
 
 use super::names::{Handle, KnownResult, Unnamed};
-use super::note::{Note, ParsedNote};
+use super::note::{Freed, Note, ParsedNote};
 use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Kind, Verdict};
-use crate::wire::TxStatus;
+use crate::sql::{Discard, Kind, Pin, SkeletonId, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
+use crate::wire::{HEADER, TxStatus, header};
 use std::sync::Arc;
 
 /// ParseComplete, whole.
@@ -48,10 +48,9 @@ impl Sender<'_> {
         if sql.is_empty() {
             return;
         }
-        let before = self.state.carry.carried().clone();
         request::put_query(&mut self.backend.outbox, sql.as_bytes());
         self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, Note::Applies(before));
+        self.owe(Reply::Query, Action::Swallow, Note::Applies);
         self.state.carry.told(self.tx.unwrap_or_default());
     }
 
@@ -71,7 +70,7 @@ impl Sender<'_> {
             }
             None => self.backend.outbox.extend_from_slice(frame),
         }
-        let note = runs(verdict);
+        let note = self.runs(verdict);
         self.owe(Reply::Query, Action::Forward, note);
     }
 
@@ -85,12 +84,14 @@ impl Sender<'_> {
     pub(super) fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
         match (frame.first().copied().unwrap_or_default(), verdict) {
             (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
-            (client::PARSE, None) => self.raw(frame, Reply::Parse),
+            (client::PARSE, None) => self.parse_unread(frame),
             (client::BIND, _) => self.bind(frame),
             (client::DESCRIBE, _) => self.describe(frame),
             (client::CLOSE, _) => self.close(frame),
             (client::EXECUTE, _) => self.execute(frame),
             (client::SYNC, _) => self.raw(frame, Reply::Sync),
+            // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
+            (client::FLUSH, _) if frame.len() > HEADER => self.raw(frame, Reply::Parse),
             _ => self.backend.outbox.extend_from_slice(frame),
         }
     }
@@ -99,6 +100,26 @@ impl Sender<'_> {
     fn raw(&mut self, frame: &[u8], reply: Reply) {
         self.backend.outbox.extend_from_slice(frame);
         self.owe(reply, Action::Forward, Note::None);
+    }
+
+    /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
+    /// client's own name, so the session stays there and nobody else gets the connection.
+    fn parse_unread(&mut self, frame: &[u8]) {
+        let missing = header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len());
+        if missing {
+            self.state.pin = Some(Pin::LongStatement);
+            if frame.get(HEADER) == Some(&0) {
+                let serial = self.state.statements().stamp().0;
+                self.backend.unnamed = Some(serial);
+                self.state.names.unnamed = Some(Unnamed {
+                    serial,
+                    sql: None,
+                    types: Bytes::new(),
+                    verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
+                });
+            }
+        }
+        self.raw(frame, Reply::Parse);
     }
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
@@ -139,7 +160,7 @@ impl Sender<'_> {
         let stamp = self.state.statements().stamp();
         let unnamed = Unnamed {
             serial: stamp.0,
-            sql: Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql)),
+            sql: Some(Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql))),
             types: Bytes::copy_from_slice(view.types),
             verdict: verdict.clone(),
         };
@@ -223,7 +244,8 @@ impl Sender<'_> {
 
     fn execute(&mut self, frame: &[u8]) {
         let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
-        let note = self.state.names.portal(portal).map_or(Note::None, runs);
+        let verdict = self.state.names.portal(portal).cloned();
+        let note = verdict.map_or(Note::None, |verdict| self.runs(&verdict));
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Execute, Action::Forward, note);
     }
@@ -289,8 +311,10 @@ impl Sender<'_> {
         if self.backend.unnamed == Some(unnamed.serial) {
             return;
         }
+        // One that was too long to be kept is where the session is pinned, or nowhere any more: the server will tell.
+        let Some(sql) = &unnamed.sql else { return };
         self.backend.unnamed = Some(unnamed.serial);
-        request::put_parse(&mut self.backend.outbox, b"", &unnamed.sql, &unnamed.types);
+        request::put_parse(&mut self.backend.outbox, b"", sql, &unnamed.types);
         self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
     }
 
@@ -302,8 +326,37 @@ impl Sender<'_> {
         let server = self.ensure_named(name.as_bytes(), &handle);
         Some([b"DEALLOCATE ", server.as_bytes()].concat())
     }
-}
 
-fn runs(verdict: &Arc<Verdict>) -> Note {
-    if State::matters(verdict) { Note::Runs(verdict.clone()) } else { Note::None }
+    /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
+    /// sends behind it, so they are taken now.
+    fn runs(&mut self, verdict: &Arc<Verdict>) -> Note {
+        if !State::matters(verdict) {
+            return Note::None;
+        }
+        let names = self.free(verdict);
+        if names.is_empty() {
+            return Note::Runs(verdict.clone());
+        }
+        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names }))
+    }
+
+    fn free(&mut self, verdict: &Verdict) -> Vec<(Box<[u8]>, Handle)> {
+        let mut freed = Vec::new();
+        for statement in &verdict.statements {
+            match &statement.kind {
+                Kind::Deallocate(None) | Kind::Discard(Discard::All) => {
+                    self.backend.prepared.clear();
+                    freed.extend(self.state.names.close_all());
+                }
+                Kind::Deallocate(Some(name)) => {
+                    if let Some(handle) = self.state.names.close(name.as_bytes()) {
+                        self.backend.prepared.gone(handle.preparation());
+                        freed.push((name.as_bytes().into(), handle));
+                    }
+                }
+                _ => {}
+            }
+        }
+        freed
+    }
 }

@@ -10,9 +10,10 @@ use bytes::{Buf, BytesMut};
 use super::carry::Carry;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
+use super::outflow::Answer;
 use super::replies::{OnError, Watcher};
 use crate::backend::ledger::Action;
-use crate::backend::prepared::{Prepared, Stamp};
+use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
 use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
@@ -203,11 +204,8 @@ impl State {
             Kind::Reset(None) => self.carry.reset_all(&["role", "session_authorization"]),
             Kind::Discard(Discard::All) => {
                 self.carry.reset_all(&[]);
-                self.names.clear();
-                self.names.unnamed = None;
                 self.pin = None;
             }
-            Kind::Deallocate(None) => self.names.clear(),
             Kind::Commit { .. } if tag == b"ROLLBACK" => self.carry.rollback(),
             Kind::Commit { .. } => self.carry.commit(),
             Kind::Rollback { .. } => self.carry.rollback(),
@@ -235,6 +233,9 @@ impl State {
                 }
                 Note::Closed(name, handle) => self.names.insert(&name, handle),
                 Note::ParsedUnnamed => self.names.unnamed = None,
+                Note::Frees(freed) => {
+                    freed.names.into_iter().for_each(|(name, handle)| self.names.take_back(name, handle))
+                }
                 _ => {}
             }
         }
@@ -275,6 +276,16 @@ pub(super) enum Retry {
 }
 
 impl Ear<'_> {
+    /// An error that speaks of a statement by weir's name for it, with the client's name instead.
+    fn in_clients_words(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        const QUOTED: &[u8] = b"\"weir_";
+        let start = frame.windows(QUOTED.len()).position(|window| window == QUOTED)? + 1;
+        let len = frame[start..].iter().position(|byte| *byte == b'"')?;
+        let name = &frame[start..start + len];
+        let id = ServerName::statement(name)?;
+        Some(renamed(frame, name, self.state.names.name_of(id)?))
+    }
+
     /// These preparations did not happen.
     fn unprepare(&mut self, notes: &[Note]) {
         for note in notes {
@@ -300,18 +311,19 @@ impl Watcher for Ear<'_> {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let Note::Runs(verdict) = note else { return };
-        let Some(statement) = verdict.statements.get(nth) else { return };
-        if matches!(statement.kind, Kind::Discard(Discard::All) | Kind::Deallocate(None)) {
-            self.prepared.clear();
-            *self.unnamed = None;
+        let verdict = match note {
+            Note::Runs(verdict) => verdict,
+            Note::Frees(freed) => &freed.verdict,
+            _ => return,
+        };
+        if let Some(statement) = verdict.statements.get(nth) {
+            self.state.apply(statement, tag);
         }
-        self.state.apply(statement, tag);
     }
 
     fn done(&mut self, note: Note) {
         match note {
-            Note::Parsed(_) | Note::Closed(..) if self.retry != Retry::Never => {
+            Note::Parsed(_) | Note::Closed(..) | Note::Frees(_) if self.retry != Retry::Never => {
                 self.state.retained.done.push(note)
             }
             _ => {}
@@ -323,13 +335,13 @@ impl Watcher for Ear<'_> {
         self.state.undo(notes.into_iter());
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, holding: bool) -> OnError {
+    fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.state.ending = Some(ServerError::new(frame));
             return OnError::Ending;
         }
-        if action == Action::Swallow && matches!(note, Note::Applies(_)) {
+        if action == Action::Swallow && matches!(note, Note::Applies) {
             self.state.refused = Some(ServerError::new(frame));
             return OnError::Pass;
         }
@@ -339,7 +351,7 @@ impl Watcher for Ear<'_> {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let again = holding
+        let again = answer == Answer::Held
             && match self.retry {
                 Retry::Never => false,
                 Retry::OnPrimary => primary_may_differ(sqlstate),
@@ -350,12 +362,15 @@ impl Watcher for Ear<'_> {
             return OnError::Rerun;
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        if let Note::Frees(_) = note {
+            self.state.undo(std::iter::once(note.clone()));
+        }
         match note {
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
             Note::Duplicate(names) if sqlstate == b"42P05" => {
-                OnError::Replace(renamed(frame, &names.1, &names.0))
+                OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
             }
-            _ => OnError::Pass,
+            _ => self.in_clients_words(frame).map_or(OnError::Pass, OnError::Replace),
         }
     }
 
@@ -460,8 +475,7 @@ fn outdated() -> Vec<u8> {
 }
 
 /// An ErrorResponse in which the client's name for a statement stands in the place of the server's.
-fn renamed(frame: &[u8], server: &crate::backend::prepared::ServerName, client: &[u8]) -> Vec<u8> {
-    let name = server.as_bytes();
+fn renamed(frame: &[u8], name: &[u8], client: &[u8]) -> Vec<u8> {
     let Some(at) = frame.windows(name.len()).position(|window| window == name) else { return frame.to_vec() };
     let mut out = frame[..at].to_vec();
     out.extend_from_slice(client);

@@ -42,10 +42,13 @@ const MOST: usize = 1024;
 /// Database and user towards the servers, and startup settings.
 type WelcomeKey = (Arc<str>, Arc<str>, Settings);
 
+/// When it was found out, and what it is.
+type Told = (Instant, Arc<Vec<Parameter>>);
+
 /// What clients with the same database, user and startup settings are told.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<WelcomeKey, (Instant, Arc<Vec<Parameter>>)>>,
+    known: Mutex<HashMap<WelcomeKey, Told>>,
 }
 
 impl Welcomes {
@@ -99,7 +102,7 @@ impl Session {
             shared,
             who: Box::new(who),
             stream,
-            // Mostly nothing was sent ahead, and then the handshake's buffer is of no more use.
+            // The login's buffer would stay with a client that says nothing.
             inbox: if received.is_empty() { BytesMut::new() } else { received },
             cutter: Default::default(),
             outflow: Outflow::default(),
@@ -123,6 +126,8 @@ impl Session {
             }
             Err(error) => {
                 session.leave();
+                // The login itself went well, and the client is told so first. Should that fail, the error will too.
+                let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
                 Err((session.into_stream(), error))
             }
         }

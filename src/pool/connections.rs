@@ -38,6 +38,7 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     /// Last in, first out: the rest can grow old and be closed.
+    #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
     /// First come, first served.
     waiters: VecDeque<oneshot::Sender<Result<Box<Backend>>>>,

@@ -1,0 +1,94 @@
+//! The differential test: the same conversation with PostgreSQL itself and through weir gives the same messages,
+//! byte for byte.
+//!
+//! Every conversation is held once with the primary, and then through weirs whose pools hold one, two and ten
+//! connections, with the client's bytes in one piece and in tiny ones. What cannot be the same on two connections
+//! (`compare.rs` says what that is) is left aside, and nothing else.
+
+#![forbid(unsafe_code)]
+// The conversations are tables: cutting them into functions of a screen each would only hide that.
+#![allow(clippy::too_many_lines)]
+
+mod compare;
+mod copy;
+mod errors;
+mod extended;
+mod later;
+mod session;
+mod simple;
+mod stage;
+mod talk;
+mod transactions;
+
+use harness::Result;
+use stage::{Pieces, Stage};
+use talk::Talk;
+
+/// Where weir differs from the server in a conversation; none when it does not.
+fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
+    let expected = stage.directly(talk, Pieces::Whole)?;
+    for pieces in [Pieces::Whole, Pieces::Tiny] {
+        for pool in stage::pools() {
+            let heard = stage.through(pool, talk, pieces)?;
+            if let Some(what) = compare::difference(talk, &expected, &heard, stage.first_new) {
+                return Ok(Some(format!("{:?}, pool of {pool}, {pieces:?}: {what}", talk.name)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Holds all conversations of a group and fails with everything that differs. With WEIR_TALK in the environment,
+/// only those whose name contains it.
+fn hold(group: &str, talks: &[Talk]) -> Result<()> {
+    let only = std::env::var("WEIR_TALK").unwrap_or_default();
+    let stage = Stage::set(&format!("talks_{group}"))?;
+    let mut failed = Vec::new();
+    for talk in talks.iter().filter(|talk| talk.name.contains(&only)) {
+        eprintln!("{}", talk.name);
+        failed.extend(differences(&stage, talk)?);
+    }
+    assert!(failed.is_empty(), "{} of {} differ\n{}", failed.len(), talks.len(), failed.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_simple_protocol() -> Result<()> {
+    hold("simple", &simple::talks())
+}
+
+#[test]
+fn the_extended_protocol() -> Result<()> {
+    hold("extended", &extended::talks())
+}
+
+#[test]
+fn transactions() -> Result<()> {
+    hold("transactions", &transactions::talks())
+}
+
+#[test]
+fn copies() -> Result<()> {
+    hold("copies", &copy::talks())
+}
+
+#[test]
+fn sessions() -> Result<()> {
+    hold("sessions", &session::talks())
+}
+
+#[test]
+fn errors() -> Result<()> {
+    hold("errors", &errors::talks())
+}
+
+/// What is put off must still differ, else it belongs into the tables above; and so must what differs on purpose.
+#[test]
+fn what_differs_still_does() -> Result<()> {
+    let stage = Stage::set("talks_later")?;
+    for (talk, why) in later::talks().into_iter().chain(later::on_purpose()) {
+        let same = differences(&stage, &talk)?.is_none();
+        assert!(!same, "{:?} does not differ any more; it was listed because {why}", talk.name);
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Where the conversations take place: a cluster, weirs with pools of different sizes, and a database for each group.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use harness::client::front::query;
+use harness::client::{Address, Answer, Client, Login, Message};
+use harness::{Cluster, Failure, Result, Weir, WeirSetup, wait_for};
+
+use crate::talk::{Ground, Hear, Step, Talk};
+
+/// Sizes of the pools: no choice of connection, little, plenty.
+const POOLS: [usize; 3] = [1, 2, 10];
+
+/// What every database holds.
+const FURNITURE: &str = "
+CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, price numeric(10,2), note text,
+                    CONSTRAINT price_positive CHECK (price >= 0));
+CREATE TABLE orders (id int PRIMARY KEY, item int CONSTRAINT of_an_item REFERENCES items (id));
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE SEQUENCE counter;
+CREATE FUNCTION shout(word text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE 'shouting %', word USING DETAIL = 'quite loud', HINT = 'cover your ears';
+    RETURN upper(word);
+END $$;
+CREATE SCHEMA play;
+";
+
+/// Makes the database as new.
+const TIDY: &str = "
+TRUNCATE items, orders;
+INSERT INTO items SELECT n, 'item ' || n, n * 1.5, CASE WHEN n % 3 <> 0 THEN 'note ' || n END
+    FROM generate_series(1, 20) n;
+ALTER SEQUENCE counter RESTART;
+DROP SCHEMA play CASCADE;
+CREATE SCHEMA play AUTHORIZATION app;
+";
+
+/// How a conversation's bytes are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// Not at all: what is said at once is sent at once.
+    Whole,
+    /// Into pieces of one to seven bytes; in a very long message they grow.
+    Tiny,
+}
+
+/// What was heard: the login, then step by step, then the farewell.
+pub(crate) type Heard = Vec<Vec<Message>>;
+
+/// One group's stage.
+pub(crate) struct Stage {
+    cluster: &'static Cluster,
+    database: String,
+    /// A superuser's connection to each server, the primary first.
+    admins: Mutex<Vec<Client>>,
+    /// Objects with this OID and above were made in a conversation.
+    pub(crate) first_new: u32,
+}
+
+impl Stage {
+    /// A stage with a database of this name.
+    pub(crate) fn set(database: &str) -> Result<Self> {
+        let cluster = Cluster::shared();
+        cluster.sql(0, &format!("CREATE DATABASE {database} OWNER app"))?;
+        let login = Login::new("app", "app").database(database);
+        Client::connect(&cluster.address(0), &login)?.query(FURNITURE)?;
+        let login = Login::new("postgres", "postgres").database(database);
+        let primary = Client::connect(&cluster.address(0), &login)?;
+        let mut stage =
+            Self { cluster, database: database.to_owned(), admins: Mutex::new(vec![primary]), first_new: 0 };
+        stage.admin("SET client_min_messages = warning")?;
+        stage.admin(TIDY)?;
+        let newest = stage.admin("SELECT max(oid::int8) FROM pg_class")?;
+        let newest: u32 = newest.value().parse().map_err(|_| Failure::new("an OID is a number"))?;
+        stage.first_new = newest + 1;
+        cluster.wait_caught_up()?;
+        for replica in 1..cluster.size() {
+            stage.lock().push(Client::connect(&cluster.address(replica), &login)?);
+        }
+        Ok(stage)
+    }
+
+    /// The conversation with the primary itself.
+    pub(crate) fn directly(&self, talk: &Talk, pieces: Pieces) -> Result<Heard> {
+        self.play(&self.cluster.address(0), talk, pieces)
+    }
+
+    /// The conversation through the weir with this size of pool.
+    pub(crate) fn through(&self, pool: usize, talk: &Talk, pieces: Pieces) -> Result<Heard> {
+        let weir = weirs().get(&pool).ok_or_else(|| Failure::new("no weir has a pool of this size"))?;
+        self.play(&weir.address(), talk, pieces)
+    }
+
+    fn play(&self, address: &Address, talk: &Talk, pieces: Pieces) -> Result<Heard> {
+        if talk.ground == Ground::Fresh {
+            self.admin(TIDY)?;
+        }
+        let mut login = Login::new("app", "app").database(&self.database);
+        for (name, value) in &talk.startup {
+            login = login.parameter(name, value);
+        }
+        let mut client = Client::open(address)?;
+        client.set_patience(Duration::from_secs(10));
+        let mut heard = vec![client.log_in(&login)?];
+        if heard[0].last().is_some_and(|last| last.tag != b'Z') {
+            return Ok(heard);
+        }
+        let farewell = Step::Say(query("SELECT 'farewell'"), Hear::Ready(1));
+        for step in talk.steps.iter().chain([&farewell]) {
+            if talk.ground == Ground::Fresh {
+                self.catch_up()?;
+            }
+            let hear = match step {
+                Step::Say(bytes, hear) => {
+                    // A server that has closed the connection shows in what is heard.
+                    let _ = send(&mut client, bytes, pieces);
+                    *hear
+                }
+                Step::Aside(sql, hear) => {
+                    self.admin(sql)?;
+                    *hear
+                }
+            };
+            heard.push(listen(&mut client, hear)?);
+            if heard.last().and_then(|step| step.last()).is_some_and(|last| last.tag == END) {
+                break;
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Waits until the replicas have what the conversation has written: how far they lag is not what is compared.
+    fn catch_up(&self) -> Result<()> {
+        let mut admins = self.lock();
+        let Some((primary, replicas)) = admins.split_first_mut() else { return Ok(()) };
+        let written = primary.query("SELECT pg_current_wal_lsn()")?;
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.value());
+        for replica in replicas {
+            wait_for("a replica to catch up", Duration::from_secs(20), || {
+                Ok((replica.query(&replayed)?.value() == "t").then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement on the primary.
+    fn admin(&self, sql: &str) -> Result<Answer> {
+        self.lock()[0].query(sql)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
+        self.admins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sizes of pool that there are weirs for.
+pub(crate) fn pools() -> impl Iterator<Item = usize> {
+    weirs().keys().copied()
+}
+
+fn weirs() -> &'static BTreeMap<usize, Weir> {
+    static WEIRS: OnceLock<BTreeMap<usize, Weir>> = OnceLock::new();
+    WEIRS.get_or_init(|| {
+        let start = |size: usize| {
+            WeirSetup::in_front_of(Cluster::shared(), 0..3)
+                .set("pool", "size", &size.to_string())
+                .start(env!("CARGO_BIN_EXE_weir"))
+                .unwrap_or_else(|failure| panic!("no weir: {failure}"))
+        };
+        POOLS.map(|size| (size, start(size))).into()
+    })
+}
+
+/// The type that [`listen`] gives to what is no message: the end of the connection, or silence.
+pub(crate) const END: u8 = 0;
+
+fn end(what: &str) -> Message {
+    Message { tag: END, body: what.into() }
+}
+
+fn listen(client: &mut Client, hear: Hear) -> Result<Vec<Message>> {
+    let mut heard = Vec::new();
+    let mut ready = 0;
+    loop {
+        if matches!(hear, Hear::Nothing) || matches!(hear, Hear::Ready(wanted) if wanted == ready) {
+            return Ok(heard);
+        }
+        let message = match client.read() {
+            Ok(message) => message,
+            Err(Failure::Io(error)) if error.kind() == io::ErrorKind::TimedOut => end("silence"),
+            Err(Failure::Io(_)) => end("closed"),
+            Err(other) => return Err(other),
+        };
+        ready += usize::from(message.tag == b'Z');
+        let last = message.tag == END || matches!(hear, Hear::UpTo(tag) if tag == message.tag);
+        heard.push(message);
+        if last {
+            return Ok(heard);
+        }
+    }
+}
+
+fn send(client: &mut Client, bytes: &[u8], pieces: Pieces) -> Result<()> {
+    if pieces == Pieces::Whole {
+        return client.send_bytes(bytes);
+    }
+    let (mut rest, mut nth) = (bytes, 0);
+    while !rest.is_empty() {
+        nth += 1;
+        // 1, 4, 7, 3, 6, 2, 5 and again; after a thousand of them a long message need not take for ever.
+        let size = 1 + (nth * 3 + 4) % 7 + if nth > 1000 { nth } else { 0 };
+        let (piece, left) = rest.split_at(size.min(rest.len()));
+        client.send_bytes(piece)?;
+        std::thread::yield_now();
+        rest = left;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! A conversation with a server: what the client says, and after what it waits for which answer.
+
+use harness::client::front::{query, sync};
+
+/// One conversation. It begins with a login of its own and ends with a farewell query, so that whatever comes too
+/// much is seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Talk {
+    /// What it shows, as a sentence without a full stop.
+    pub(crate) name: &'static str,
+    /// Startup parameters besides user and database.
+    pub(crate) startup: Vec<(&'static str, &'static str)>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) ground: Ground,
+    pub(crate) words: Words,
+}
+
+/// What the client does next.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Sends bytes, then listens.
+    Say(Vec<u8>, Hear),
+    /// Somebody else runs a statement on the primary, then the client listens.
+    Aside(&'static str, Hear),
+}
+
+/// How long the client listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hear {
+    /// To so many ReadyForQuery.
+    Ready(usize),
+    /// To the first message of this type.
+    UpTo(u8),
+    /// Not at all: it goes on talking.
+    Nothing,
+    /// To the end of the connection.
+    Close,
+}
+
+/// Whether the database must be as new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// The conversation changes nothing.
+    Shared,
+    /// It changes something: the tables are filled anew before it.
+    Fresh,
+}
+
+/// Whose words the errors are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// PostgreSQL's own: every field must be the same.
+    Servers,
+    /// weir's: the place in the server's source cannot be told.
+    Weirs,
+}
+
+impl Talk {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, startup: Vec::new(), steps: Vec::new(), ground: Ground::Shared, words: Words::Servers }
+    }
+
+    /// Comes with this startup parameter.
+    pub(crate) fn startup(mut self, name: &'static str, value: &'static str) -> Self {
+        self.startup.push((name, value));
+        self
+    }
+
+    /// Changes what later conversations would see.
+    pub(crate) fn changes(mut self) -> Self {
+        self.ground = Ground::Fresh;
+        self
+    }
+
+    /// Gets errors from weir itself.
+    pub(crate) fn in_weirs_words(mut self) -> Self {
+        self.words = Words::Weirs;
+        self
+    }
+
+    /// Says simple queries one after the other, each answered before the next.
+    pub(crate) fn queries(mut self, queries: &[&str]) -> Self {
+        self.steps.extend(queries.iter().map(|sql| Step::Say(query(sql), Hear::Ready(1))));
+        self
+    }
+
+    /// Sends messages in one go, and hears as many ReadyForQuery as queries, function calls and syncs were sent.
+    pub(crate) fn ask(self, frames: &[Vec<u8>]) -> Self {
+        let asked = |frame: &&Vec<u8>| matches!(frame.first(), Some(b'Q' | b'F' | b'S'));
+        let ready = frames.iter().filter(asked).count();
+        self.say(frames, Hear::Ready(ready))
+    }
+
+    /// Sends messages and a Sync.
+    pub(crate) fn batch(self, frames: &[Vec<u8>]) -> Self {
+        self.say(&[frames, &[sync()]].concat(), Hear::Ready(1))
+    }
+
+    /// Sends messages in one go, and listens.
+    pub(crate) fn say(mut self, frames: &[Vec<u8>], hear: Hear) -> Self {
+        self.steps.push(Step::Say(frames.concat(), hear));
+        self
+    }
+
+    /// Has somebody else run a statement on the primary.
+    pub(crate) fn aside(mut self, sql: &'static str, hear: Hear) -> Self {
+        self.steps.push(Step::Aside(sql, hear));
+        self
+    }
+}
+
+/// A parameter in text.
+pub(crate) fn text(value: &str) -> Option<&[u8]> {
+    Some(value.as_bytes())
+}
