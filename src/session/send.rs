@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// ParseComplete, whole.
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
-const NO_STATEMENT: &[u8] = b"weir_none";
+pub(super) const NO_STATEMENT: &[u8] = b"weir_none";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -193,6 +193,10 @@ impl Sender<'_> {
             return self.raw(frame, Reply::Bind);
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
+            if is_weirs(view.statement) {
+                request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
+                return self.owe(Reply::Bind, Action::Forward, Note::Foreign(view.statement.into()));
+            }
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
@@ -214,6 +218,18 @@ impl Sender<'_> {
             }
             Some(Named::Statement(given)) => {
                 let Some(handle) = self.state.names.get(given).cloned() else {
+                    if is_weirs(given) {
+                        request::put_named_statement(
+                            &mut self.backend.outbox,
+                            client::DESCRIBE,
+                            NO_STATEMENT,
+                        );
+                        return self.owe(
+                            Reply::DescribeStatement,
+                            Action::Forward,
+                            Note::Foreign(given.into()),
+                        );
+                    }
                     return self.raw(frame, Reply::DescribeStatement);
                 };
                 let name = self.ensure_named(given, &handle);
@@ -233,6 +249,10 @@ impl Sender<'_> {
             }
             Some(Named::Statement(given)) => {
                 let Some(handle) = self.state.names.close(given) else {
+                    if is_weirs(given) {
+                        request::put_named_statement(&mut self.backend.outbox, client::CLOSE, NO_STATEMENT);
+                        return self.owe(Reply::Close, Action::Forward, Note::None);
+                    }
                     return self.raw(frame, Reply::Close);
                 };
                 let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
@@ -359,4 +379,9 @@ impl Sender<'_> {
         }
         freed
     }
+}
+
+/// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.
+fn is_weirs(name: &[u8]) -> bool {
+    name.starts_with(b"weir_")
 }
