@@ -59,7 +59,7 @@ impl Sender<'_> {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
         let owed = self.ledger.len();
-        match self.deallocation(verdict) {
+        match self.rewritten(verdict) {
             Some(sql) => {
                 if self.ledger.len() > owed {
                     // A Parse went in front: should it fail, the server reads on only after a Sync.
@@ -124,7 +124,7 @@ impl Sender<'_> {
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
-        let rewritten = self.deallocation(verdict);
+        let rewritten = self.rewritten(verdict);
         if view.name.is_empty() {
             return self.parse_unnamed(frame, verdict, rewritten);
         }
@@ -338,13 +338,23 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
     }
 
-    /// `DEALLOCATE name` of a statement that the client prepared by protocol: the same for the server's name.
-    fn deallocation(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
+    /// The text that the server gets in the place of the client's, where they differ.
+    ///
+    /// `DEALLOCATE name` of a statement that the client prepared by protocol names the server's name. `SET weir.target =
+    /// primary` gets its quotes: to PostgreSQL `primary` is a reserved word.
+    fn rewritten(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
         let [statement] = &*verdict.statements else { return None };
-        let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
-        let handle = self.state.names.get(name.as_bytes())?.clone();
-        let server = self.ensure_named(name.as_bytes(), &handle);
-        Some([b"DEALLOCATE ", server.as_bytes()].concat())
+        match &statement.kind {
+            Kind::Deallocate(Some(name)) => {
+                let handle = self.state.names.get(name.as_bytes())?.clone();
+                let server = self.ensure_named(name.as_bytes(), &handle);
+                Some([b"DEALLOCATE ", server.as_bytes()].concat())
+            }
+            Kind::SetWeir(name, value) if &**value != "default" => {
+                Some(format!("SET weir.{name} TO '{}'", value.replace('\'', "''")).into_bytes())
+            }
+            _ => None,
+        }
     }
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
