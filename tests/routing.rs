@@ -372,7 +372,7 @@ fn clients_may_say_where() -> Result<()> {
     client.query("SET weir.target = auto")?;
     assert_eq!(query(&mut client, volatile)?, [Primary]);
     client.query("BEGIN")?;
-    client.query("SET weir.target = 'primary'")?;
+    client.query("SET weir.target = primary")?;
     client.query("ROLLBACK")?;
     assert_eq!(query(&mut client, "SELECT 'rolled back'")?, [Replica]);
 

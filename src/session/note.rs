@@ -30,6 +30,8 @@ pub(super) enum Note {
     Describes(Box<[u8]>),
     /// A Describe that weir put in, to see whether the result of the client's statement of this name has changed.
     Verifies(Box<[u8]>),
+    /// A Bind or Describe of a name that only weir gives: it must fail, in the client's words.
+    Foreign(Box<[u8]>),
     /// A Bind that must fail because the statement's result has changed.
     Outdated,
     /// A Close of a name that no longer serves.

@@ -190,11 +190,10 @@ impl Replies {
                 if action == Action::Forward {
                     // Who raises notices wants them seen while the statement runs. But a server's last words before
                     // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                    let farewell = scan::is_farewell(frame);
-                    self.pass(head, inbox, outflow);
-                    if !farewell {
+                    if !scan::is_farewell(frame) {
                         outflow.release();
                     }
+                    self.pass(head, inbox, outflow);
                     return Ok(());
                 }
                 action

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// ParseComplete, whole.
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
-const NO_STATEMENT: &[u8] = b"weir_none";
+pub(super) const NO_STATEMENT: &[u8] = b"weir_none";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -62,7 +62,7 @@ impl Sender<'_> {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
         let owed = self.ledger.len();
-        match self.deallocation(verdict) {
+        match self.rewritten(verdict) {
             Some(sql) => {
                 if self.ledger.len() > owed {
                     // A Parse went in front: should it fail, the server reads on only after a Sync.
@@ -127,7 +127,7 @@ impl Sender<'_> {
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
-        let rewritten = self.deallocation(verdict);
+        let rewritten = self.rewritten(verdict);
         if view.name.is_empty() {
             return self.parse_unnamed(frame, verdict, rewritten);
         }
@@ -197,6 +197,10 @@ impl Sender<'_> {
             return self.raw(frame, Reply::Bind);
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
+            if is_weirs(view.statement) {
+                request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
+                return self.owe(Reply::Bind, Action::Forward, Note::Foreign(view.statement.into()));
+            }
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
@@ -218,6 +222,18 @@ impl Sender<'_> {
             }
             Some(Named::Statement(given)) => {
                 let Some(handle) = self.state.names.get(given).cloned() else {
+                    if is_weirs(given) {
+                        request::put_named_statement(
+                            &mut self.backend.outbox,
+                            client::DESCRIBE,
+                            NO_STATEMENT,
+                        );
+                        return self.owe(
+                            Reply::DescribeStatement,
+                            Action::Forward,
+                            Note::Foreign(given.into()),
+                        );
+                    }
                     return self.raw(frame, Reply::DescribeStatement);
                 };
                 let name = self.ensure_named(given, &handle);
@@ -237,6 +253,10 @@ impl Sender<'_> {
             }
             Some(Named::Statement(given)) => {
                 let Some(handle) = self.state.names.close(given) else {
+                    if is_weirs(given) {
+                        request::put_named_statement(&mut self.backend.outbox, client::CLOSE, NO_STATEMENT);
+                        return self.owe(Reply::Close, Action::Forward, Note::None);
+                    }
                     return self.raw(frame, Reply::Close);
                 };
                 let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
@@ -325,13 +345,23 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
     }
 
-    /// `DEALLOCATE name` of a statement that the client prepared by protocol: the same for the server's name.
-    fn deallocation(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
+    /// The text that the server gets in the place of the client's, where they differ.
+    ///
+    /// `DEALLOCATE name` of a statement that the client prepared by protocol names the server's name. `SET weir.target =
+    /// primary` gets its quotes: to PostgreSQL `primary` is a reserved word.
+    fn rewritten(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
         let [statement] = &*verdict.statements else { return None };
-        let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
-        let handle = self.state.names.get(name.as_bytes())?.clone();
-        let server = self.ensure_named(name.as_bytes(), &handle);
-        Some([b"DEALLOCATE ", server.as_bytes()].concat())
+        match &statement.kind {
+            Kind::Deallocate(Some(name)) => {
+                let handle = self.state.names.get(name.as_bytes())?.clone();
+                let server = self.ensure_named(name.as_bytes(), &handle);
+                Some([b"DEALLOCATE ", server.as_bytes()].concat())
+            }
+            Kind::SetWeir(name, value) if &**value != "default" => {
+                Some(format!("SET weir.{name} TO '{}'", value.replace('\'', "''")).into_bytes())
+            }
+            _ => None,
+        }
     }
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
@@ -366,4 +396,9 @@ impl Sender<'_> {
         }
         freed
     }
+}
+
+/// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.
+fn is_weirs(name: &[u8]) -> bool {
+    name.starts_with(b"weir_")
 }

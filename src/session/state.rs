@@ -12,6 +12,7 @@ use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
 use super::replies::{OnError, Watcher};
+use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
@@ -367,6 +368,9 @@ impl Watcher for Ear<'_> {
         }
         match note {
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
+            Note::Foreign(given) if sqlstate == b"26000" => {
+                OnError::Replace(renamed(frame, NO_STATEMENT, given))
+            }
             Note::Duplicate(names) if sqlstate == b"42P05" => {
                 OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
             }

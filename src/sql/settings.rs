@@ -202,7 +202,8 @@ fn assignment(
             name
         }
     };
-    if let Some(own) = name.strip_prefix("weir.") {
+    // Where a transaction runs is settled when it begins: SET LOCAL is the server's business alone.
+    if let (Some(own), Scope::Session) = (name.strip_prefix("weir."), scope) {
         return Some(Statement::of(Kind::SetWeir(own.into(), weir_value(cursor, strings)?)));
     }
     if TRANSACTION.contains(&&*name) {

@@ -132,6 +132,12 @@ fn statements() -> Vec<Talk> {
             .batch(&[describe_portal("nope")])
             .batch(&[close_portal("nope")])
             .batch(&[execute("", 0)]),
+        Talk::new("names that only weir gives")
+            .batch(&again("weir_1_1", &[]))
+            .batch(&[describe_statement("weir_1_2")])
+            .batch(&[close_statement("weir_1_1")])
+            .batch(&[parse("weir_1_1", "SELECT 1", &[])])
+            .batch(&again("weir_1_1", &[])),
         Talk::new("close and parse in one pipeline")
             .batch(&[parse("s", "SELECT 1", &[])])
             .batch(&[close_statement("s"), parse("s", "SELECT 2", &[])])
