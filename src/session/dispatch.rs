@@ -7,9 +7,10 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::names::{KnownResult, Names};
+use super::names::KnownResult;
 use super::outflow::Outflow;
 use super::replies::{Flow, Rerun};
+use super::request::{Item, Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::{Ear, Retry, State};
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -17,35 +18,11 @@ use crate::backend::ledger::{Action, Reply};
 use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::replies::Watcher;
-use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::sql::{SkeletonId, Verdict, Why};
 use crate::telemetry::metrics::observe;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
-
-/// A request that is about to be routed. Its bytes are at the front of the client's buffer.
-struct Request {
-    cut: Cut,
-    len: usize,
-    items: Vec<Item>,
-}
-
-/// A statement that the request is about.
-struct Item {
-    verdict: Arc<Verdict>,
-    /// Where its text stands in the client's buffer; empty when it was parsed earlier.
-    sql: Range<usize>,
-    /// Whether a Parse brings it: those are used up in order when the request is written.
-    parsed: Parsed,
-    /// Where a Bind's name of a statement stands in the client's buffer.
-    bound: Option<Range<usize>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Parsed {
-    Here,
-    Earlier,
-}
 
 /// Where a request can be written, as things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -534,81 +511,4 @@ enum Joins {
     Flight,
     /// It is run again, and not a third time.
     Detour,
-}
-
-impl Request {
-    /// How many ReadyForQuery end it.
-    fn ends(&self) -> usize {
-        match self.cut {
-            Cut::Single { .. } | Cut::Batch { end: End::Sync, .. } => 1,
-            _ => 0,
-        }
-    }
-
-    /// The text of its first statement, where weir has it.
-    fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
-        let item = self.items.first()?;
-        if !item.sql.is_empty() {
-            return inbox.get(item.sql.clone());
-        }
-        if let Some(bound) = item.bound.clone() {
-            return names.get(&inbox[bound]).map(|handle| &*handle.statement.sql);
-        }
-        let unnamed =
-            names.unnamed.as_ref().filter(|unnamed| Arc::ptr_eq(&unnamed.verdict, &item.verdict))?;
-        unnamed.sql.as_deref()
-    }
-
-    /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
-    fn describes_portal(&self, bytes: &[u8]) -> bool {
-        let mut at = 0;
-        let mut described = false;
-        while let Some(Ok(head)) = header(&bytes[at..]) {
-            described |= head.tag == client::DESCRIBE && bytes.get(at + HEADER) == Some(&b'P');
-            at = bytes.len().min(at + head.len);
-        }
-        described && self.items.iter().any(|item| item.parsed == Parsed::Earlier)
-    }
-}
-
-impl Request {
-    /// What it leaves of a batch on the connection.
-    fn leaves(&self) -> Batch {
-        match self.cut {
-            Cut::Batch { end: End::Flush | End::Open, .. } => Batch::Open,
-            Cut::Long { tag, .. } if !matches!(tag, client::QUERY | client::FUNCTION_CALL) => Batch::Open,
-            _ => Batch::Closed,
-        }
-    }
-}
-
-impl Item {
-    /// A statement that was parsed before this request, bound by this name; none when the range is empty.
-    fn earlier(verdict: Arc<Verdict>, bound: Range<usize>) -> Self {
-        Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
-    }
-
-    /// Whether it calls functions.
-    fn calls(&self) -> bool {
-        self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
-    }
-
-    /// Whether it reads relations.
-    fn reads(&self) -> bool {
-        self.verdict.statements.iter().any(|statement| !statement.reads.is_empty())
-    }
-}
-
-/// The transaction status after these statements, as far as their text tells.
-fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
-    let statements = items.iter().flat_map(|item| &item.verdict.statements);
-    statements.fold(before, |status, statement| match (&statement.kind, status) {
-        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
-        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain
-        {
-            Chain::Chain => TxStatus::Open,
-            Chain::NoChain => TxStatus::Idle,
-        },
-        (_, status) => status,
-    })
 }
