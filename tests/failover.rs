@@ -275,6 +275,37 @@ fn idle_sessions_do_not_notice_a_restart() -> Result<()> {
     Ok(())
 }
 
+/// What was opened to a server before it went away is not used after it: it may come back in another role.
+#[test]
+fn connections_from_before_an_outage_are_closed() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    let weir = quick(&cluster).start(WEIR)?;
+    let connections = |state| -> Result<f64> {
+        Ok(weir.metrics()?.sum("weir_backend_connections", &[("server", "replica1"), ("state", state)]))
+    };
+    let (mut holder, mut other) = (weir.connect()?, weir.connect()?);
+    holder.query("BEGIN READ ONLY")?;
+    holder.query("SELECT 'before the outage'")?;
+    other.query("SELECT 'before the outage as well'")?;
+    assert_eq!([connections("active")?, connections("idle")?], [1.0, 1.0]);
+
+    cluster.freeze(1)?;
+    let idle = wait_for("the idle connection to be closed", PATIENCE, || {
+        Ok((connections("idle")? == 0.0).then_some(()))
+    });
+    // A frozen process cannot even be stopped.
+    cluster.thaw(1)?;
+    idle?;
+    wait_up(&weir, "replica1", 1.0)?;
+    assert_eq!(connections("active")?, 1.0, "a transaction goes on");
+    holder.query("SELECT 'after the outage'")?;
+    holder.query("COMMIT")?;
+    assert_eq!([connections("active")?, connections("idle")?], [0.0, 0.0]);
+    holder.query("SELECT 'on a new one'")?;
+    assert_eq!(connections("idle")?, 1.0);
+    Ok(())
+}
+
 /// A backend that dies under a transaction: one error, nothing of it stays, and others do not notice.
 #[test]
 fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
