@@ -72,6 +72,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));
+    beside.spawn(retire_connections(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -271,6 +272,18 @@ async fn raise_alarms(shared: Arc<Shared>) {
         if ended {
             return;
         }
+    }
+}
+
+/// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
+/// an old primary's connection idle would be sent to it.
+async fn retire_connections(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    let mut before = arc_swap::Guard::into_inner(shared.cluster.topology());
+    while changes.changed().await.is_ok() {
+        let now = arc_swap::Guard::into_inner(shared.cluster.topology());
+        now.changed_since(&before).for_each(|server| shared.pools.retire(server));
+        before = now;
     }
 }
 

@@ -307,7 +307,23 @@ fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
     assert_eq!(heard.iter().find_map(Message::error).unwrap().sqlstate(), "57P01");
     client.query("INSERT INTO casualties VALUES (5)")?;
 
+    // Under a commit: whatever the server said, it may have happened.
+    cluster.sql(
+        0,
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';
+         CREATE CONSTRAINT TRIGGER dawdles AFTER INSERT ON casualties DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.id = 6) EXECUTE FUNCTION dawdle()",
+    )?;
+    let mut client = weir.connect()?;
+    client.query("BEGIN")?;
+    client.query("INSERT INTO casualties VALUES (6)")?;
+    client.send(&[front::query("COMMIT")])?;
+    kill(0, "query = 'COMMIT' AND state = 'active'")?;
+    assert_eq!(client.read()?.error().unwrap().sqlstate(), "08007");
+    assert!(client.is_closed_within(PATIENCE)?);
+
     // Under a read on a replica: it runs again elsewhere.
+    let mut client = weir.connect()?;
     let mark = cluster.mark();
     client.send(&[front::query("SELECT 'resurrected' FROM pg_sleep(2)")])?;
     kill(1, "query LIKE '%resurrected%' AND state = 'active'")?;

@@ -21,6 +21,7 @@ const SCHEMA: &str = "
     CREATE TABLE log (id int);
     CREATE SEQUENCE s;
     CREATE UNLOGGED TABLE unlogged (id int);
+    CREATE VIEW unlogged_view AS SELECT id FROM unlogged;
     CREATE SCHEMA hidden;
     CREATE FUNCTION hidden.writes() RETURNS int VOLATILE LANGUAGE sql AS
         'INSERT INTO public.log VALUES (1) RETURNING 1';
@@ -296,11 +297,11 @@ fn what_a_replica_refuses_runs_again_on_the_primary() -> Result<()> {
     let again = [front::bind("", "v", &[]), front::execute("", 0), front::sync()];
     assert_eq!(self::ran(&mut client, &again, sql)?, [Primary]);
 
-    // An unlogged table is not there on a replica.
-    let mut ran = query(&mut client, "SELECT count(*) FROM unlogged")?;
+    // An unlogged table is not there on a replica, and a view does not show it.
+    let mut ran = query(&mut client, "SELECT count(*) FROM unlogged_view")?;
     ran.sort_by_key(|place| *place == Replica);
     assert_eq!(ran, [Primary, Replica]);
-    assert_eq!(query(&mut client, "SELECT count(*) FROM unlogged")?, [Primary]);
+    assert_eq!(query(&mut client, "SELECT count(*) FROM unlogged_view")?, [Primary]);
     assert_eq!(count("weir_reruns_total", &[("cause", "0A000")])?, 1.0);
     assert_eq!(count("weir_learned_total", &[])?, 3.0);
     Ok(())
@@ -314,6 +315,9 @@ fn functions_go_where_their_volatility_says() -> Result<()> {
     wait_for("the catalog", PATIENCE, || {
         Ok((query(&mut client, "SELECT honest(1)")? == [Replica]).then_some(()))
     })?;
+    // The catalog tells of unlogged tables as well: none is tried on a replica.
+    assert_eq!(query(&mut client, "SELECT max(id) FROM unlogged")?, [Primary]);
+    assert_eq!(weir.metrics()?.sum("weir_requests_total", &[("reason", "unlogged")]), 1.0);
     // One that lies about itself is found out by the replica.
     let before = weir.metrics()?.sum("weir_learned_total", &[]);
     assert_eq!(client.query("SELECT lies()")?.value(), "1");
@@ -404,7 +408,7 @@ fn rules_decide() -> Result<()> {
     let rule =
         |condition: &str, target: &str| format!("[[routing.rules]]\n{condition}\ntarget = \"{target}\"");
     let weir = WeirSetup::in_front_of(cluster(), 0..3)
-        .append(&rule("application_name = \"nightly\"", "replica"))
+        .append(&rule("application_name = \"Nightly\"", "replica"))
         .append(&rule("user = \"postgres\"", "primary"))
         .append(&rule("table = \"public.log\"", "primary"))
         .append(&rule("statement = '(?i)urgent\\s+read'", "primary"))
@@ -419,6 +423,8 @@ fn rules_decide() -> Result<()> {
     let volatile = "SELECT 2 + hidden.writes() WHERE false";
     assert_eq!(query(&mut client, volatile)?, [Primary]);
     client.query("SET application_name = 'nightly'")?;
+    assert_eq!(query(&mut client, volatile)?, [Primary], "capitals count");
+    client.query("SET application_name = 'Nightly'")?;
     assert_eq!(query(&mut client, volatile)?, [Replica]);
     assert!(weir.metrics()?.sum("weir_requests_total", &[("reason", "rule")]) >= 5.0);
     Ok(())
@@ -449,5 +455,60 @@ fn state_keeps_a_session_on_its_connection() -> Result<()> {
         assert_eq!(client.query(read)?.value(), value, "{make}");
         client.query(undo)?;
     }
+    Ok(())
+}
+
+/// The slow-query line tells of the statement, and of nothing that was in it or bound to it.
+#[test]
+fn slow_queries_are_logged_without_their_values() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3).set("log", "slow_query", "\"100ms\"").start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.query("SELECT 'quick secret'")?;
+    client.query("SELECT pg_sleep(0.2), 'secret one' /* secret comment */ FROM t WHERE id = 73001")?;
+    client.ask(&[front::parse("s", "SELECT pg_sleep(0.2), $1::text, 73002", &[]), front::sync()])?;
+    client.ask(&[front::bind("", "s", &[Some(b"secret two")]), front::execute("", 0), front::sync()])?;
+    let log = wait_for("two lines", PATIENCE, || {
+        let log = weir.log();
+        Ok((log.matches("slow query").count() == 2).then_some(log))
+    })?;
+    assert!(log.contains("SELECT pg_sleep(?), ? FROM t WHERE id = ?"), "{log}");
+    assert!(log.contains("SELECT pg_sleep(?), $1::text, ?"), "{log}");
+    assert!(log.contains("server=\"replica") || log.contains("server=replica"), "{log}");
+    assert!(log.contains("reason=\"read\"") || log.contains("reason=read"), "{log}");
+    for value in ["secret", "7300"] {
+        assert!(!log.contains(value), "{log}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bytes_and_prepared_statements_are_counted() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), [0]).start(WEIR)?;
+    let mut client = weir.connect()?;
+    let count = |name: &str, labels: &[(&str, &str)]| weir.metrics().map(|metrics| metrics.sum(name, labels));
+    let bytes = |direction| count("weir_bytes_total", &[("direction", direction)]);
+    let before = [bytes("from_client")?, bytes("to_server")?, bytes("from_server")?, bytes("to_client")?];
+    client.query(&format!("SELECT repeat('x', 100000) /* {} */", "y".repeat(10_000)))?;
+    let after = [bytes("from_client")?, bytes("to_server")?, bytes("from_server")?, bytes("to_client")?];
+    for (at, least) in [10_000.0, 10_000.0, 100_000.0, 100_000.0].into_iter().enumerate() {
+        let grown = after[at] - before[at];
+        assert!((least..least + 1000.0).contains(&grown), "{before:?} {after:?}");
+    }
+
+    let prepared = || -> Result<[f64; 2]> {
+        Ok([
+            count("weir_prepared_statements_parsed_total", &[])?,
+            count("weir_prepared_statements_reused_total", &[])?,
+        ])
+    };
+    let execute = [front::bind("", "s", &[]), front::execute("", 0), front::sync()];
+    client.ask(&[front::parse("s", "SELECT 74001", &[]), front::sync()])?;
+    assert_eq!(prepared()?, [1.0, 0.0]);
+    client.ask(&execute)?;
+    assert_eq!(prepared()?, [1.0, 1.0]);
+    // The connection holds the statement, whoever comes next.
+    let mut other = weir.connect()?;
+    other.ask(&[front::parse("s", "SELECT 74001", &[]), front::sync()])?;
+    assert_eq!(prepared()?, [1.0, 2.0]);
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ const MISSED_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Catalogs {
     snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
+    /// Set once any catalog has held an unlogged relation.
+    unlogged: AtomicBool,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
     servers: Box<[Server]>,
@@ -98,6 +101,7 @@ impl Catalogs {
     pub(crate) fn new(monitor: Arc<Monitor>, servers: &[Server], interval: Duration) -> Self {
         Self {
             snapshots: ArcSwap::default(),
+            unlogged: AtomicBool::new(false),
             wanted: Mutex::default(),
             monitor,
             servers: servers.into(),
@@ -108,6 +112,12 @@ impl Catalogs {
     /// The catalog of a database (its name on the servers); `None` until it is loaded.
     pub fn of(&self, database: &str) -> Option<Arc<Catalog>> {
         self.snapshots.load().get(database).cloned()
+    }
+
+    /// Whether any database has, or had, an unlogged relation: most clusters have none, and a read there need not
+    /// look at its database's catalog for them.
+    pub fn know_unlogged(&self) -> bool {
+        self.unlogged.load(Ordering::Relaxed)
     }
 
     /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does. To be called when a
@@ -207,6 +217,9 @@ impl Catalogs {
     }
 
     fn replace(&self, database: &Arc<str>, catalog: Option<Catalog>) {
+        if catalog.as_ref().is_some_and(|catalog| !catalog.unlogged.is_empty()) {
+            self.unlogged.store(true, Ordering::Relaxed);
+        }
         let catalog = catalog.map(Arc::new);
         self.snapshots.rcu(|old| {
             let mut all = HashMap::clone(old);

@@ -152,6 +152,14 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// The servers that went down since `before`, or have another role than then: what was opened to them in that
+    /// time is not to be used any more.
+    pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+        let went_down = |old: &Server, new: &Server| new.health == Health::Down && old.health != Health::Down;
+        let both = before.servers.iter().zip(&self.servers);
+        both.filter(move |(old, new)| old.role != new.role || went_down(old, new)).map(|(_, new)| new.id)
+    }
+
     /// The primary, when one is known, up or not.
     pub fn primary(&self) -> Option<&Server> {
         self.servers.iter().find(|s| s.role == Role::Primary)
@@ -216,6 +224,20 @@ mod tests {
             .map(|part| server.share(since + SLOW_START.mul_f64(*part)))
             .collect();
         assert_eq!(shares, [1.0, 2.5, 5.0, 10.0, 10.0]);
+    }
+
+    #[test]
+    fn a_server_that_goes_down_or_changes_its_role_is_another_one() {
+        let one = |role, health| Topology {
+            servers: vec![replica(1, None), Server { id: ServerId(1), role, health, ..replica(1, None) }],
+        };
+        let (up, down) = (one(Role::Primary, Health::Up), one(Role::Primary, Health::Down));
+        let changed = |now: &Topology, before: &Topology| now.changed_since(before).collect::<Vec<_>>();
+        assert_eq!(changed(&up, &up), []);
+        assert_eq!(changed(&down, &up), [ServerId(1)]);
+        assert_eq!(changed(&down, &down), [], "it was told of already");
+        assert_eq!(changed(&up, &down), [], "what it comes back as is new");
+        assert_eq!(changed(&one(Role::Replica, Health::Up), &up), [ServerId(1)]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ struct State {
     open: usize,
     /// Those of `open` that are being opened.
     opening: usize,
+    /// Connections with a lower number are closed when they come back.
+    retired: u32,
 }
 
 /// How a pool stands, for metrics.
@@ -268,6 +270,9 @@ impl Pool {
         loop {
             let waiter = {
                 let mut state = self.lock();
+                if backend.serial < state.retired {
+                    break;
+                }
                 match next_waiter(&mut state) {
                     Some(waiter) => waiter,
                     None if self.setup.slots.iter().any(|slots| slots.wanted()) => break,
@@ -285,7 +290,7 @@ impl Pool {
                 Err(Err(_)) => return,
             }
         }
-        // Another pool starves for the slot that an idle connection here would hold.
+        // It is retired, or another pool starves for the slot that an idle connection here would hold.
         drop(backend);
         self.closed();
     }
@@ -306,9 +311,13 @@ impl Pool {
         }
     }
 
-    /// Closes every idle connection.
-    pub fn close_idle(&self) {
-        let idle = std::mem::take(&mut self.lock().idle);
+    /// Closes every idle connection now, and every one that is checked out as soon as it comes back.
+    pub fn retire(&self) {
+        let idle = {
+            let mut state = self.lock();
+            state.retired = self.opened.load(Ordering::Relaxed);
+            std::mem::take(&mut state.idle)
+        };
         for backend in idle {
             drop(backend);
             self.closed();

@@ -134,10 +134,10 @@ impl Pools {
         }
     }
 
-    /// Closes the idle connections of a server, so that it can shut down or change its role without them.
-    pub fn close_idle(&self, server: ServerId) {
+    /// A server is not what it was: its idle connections are closed, and those that sessions have when they come back.
+    pub fn retire(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
-            pool.close_idle();
+            pool.retire();
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum Reason {
     VolatileFunction,
     /// It calls a function that the catalog does not know, or there is no catalog yet.
     UnknownFunction,
+    /// It reads an unlogged relation, which replicas do not have.
+    Unlogged,
     /// It calls a function listed in `write_functions`.
     WriteFunction,
     /// Several statements in one request, not all of them plain reads.
@@ -105,7 +107,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 47] = [
+    pub const ALL: [Reason; 48] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -128,6 +130,7 @@ impl Reason {
         Reason::TooLong,
         Reason::VolatileFunction,
         Reason::UnknownFunction,
+        Reason::Unlogged,
         Reason::WriteFunction,
         Reason::MultiStatement,
         Reason::InTransaction,
@@ -180,6 +183,7 @@ impl Reason {
             Reason::TooLong => "too_long",
             Reason::VolatileFunction => "volatile_function",
             Reason::UnknownFunction => "unknown_function",
+            Reason::Unlogged => "unlogged",
             Reason::WriteFunction => "write_function",
             Reason::MultiStatement => "multi_statement",
             Reason::InTransaction => "in_transaction",

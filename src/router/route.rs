@@ -293,7 +293,7 @@ fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &Worl
         Kind::Read | Kind::Show(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
             Need::Primary(Reason::Serializable)
         }
-        Kind::Read | Kind::Show(_) => functions(statement, world),
+        Kind::Read | Kind::Show(_) => read(statement, world),
         Kind::Primary(why) => Need::Primary((*why).into()),
         Kind::Begin(modes) => begin(*modes, session),
         Kind::Commit { .. }
@@ -319,6 +319,16 @@ fn begin(modes: Modes, session: &SessionView<'_>) -> Need {
         (Some(Access::ReadWrite), _) => Need::Primary(Reason::Begin),
         (None, Some(Access::ReadOnly)) => Need::Anywhere(Reason::ReadOnlyDefault),
         (None, _) => Need::Doubtful(Reason::Begin),
+    }
+}
+
+/// What a read needs. A name alone does not tell the schema, so that a relation may be taken for an unlogged one of
+/// the same name: a target of `replica` is heeded.
+fn read(statement: &Statement, world: &World<'_>) -> Need {
+    let unlogged = |catalog: &Catalog| statement.reads.iter().any(|relation| catalog.is_unlogged(relation));
+    match functions(statement, world) {
+        Need::Anywhere(_) if world.catalog.is_some_and(unlogged) => Need::Doubtful(Reason::Unlogged),
+        need => need,
     }
 }
 
@@ -476,6 +486,23 @@ mod tests {
         let verdict = scene.verdict("SELECT reads()");
         let decision = route(&verdict, b"SELECT reads()", &scene.session, &world);
         assert_eq!(decision, primary(Reason::UnknownFunction));
+    }
+
+    #[test]
+    fn unlogged_relations_are_read_on_the_primary() {
+        let mut scene = scene();
+        assert_eq!(scene.decide("SELECT 1 FROM t JOIN scratch USING (id)"), replica(Reason::Read));
+        scene.catalog.add_unlogged("public", "scratch");
+        let unlogged = primary(Reason::Unlogged);
+        assert_eq!(scene.decide("SELECT 1 FROM t JOIN scratch USING (id)"), unlogged);
+        assert_eq!(
+            scene.decide("SELECT reads() FROM t WHERE id IN (SELECT id FROM public.scratch)"),
+            unlogged
+        );
+        assert_eq!(scene.decide("SELECT 1; SELECT id FROM scratch"), unlogged);
+        assert_eq!(scene.decide("SELECT id FROM archive.scratch"), replica(Reason::Read));
+        assert_eq!(scene.decide("SELECT writes() FROM scratch"), primary(Reason::VolatileFunction));
+        assert_eq!(scene.decide("/* weir: replica */ SELECT id FROM scratch"), replica(Reason::HintReplica));
     }
 
     #[test]

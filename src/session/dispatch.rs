@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::names::KnownResult;
+use super::names::{KnownResult, Names};
 use super::outflow::Outflow;
 use super::replies::{Flow, Rerun};
 use super::send::Sender;
@@ -140,6 +140,7 @@ impl Session {
             decision = self.decide(&request);
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
+        self.follow(&request, decision.reason);
         self.write(&request, begun)
     }
 
@@ -237,9 +238,10 @@ impl Session {
         let shared = &self.shared;
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
-        let needs_catalog = request.items.iter().any(|item| item.needs_catalog());
-        let catalog =
-            if needs_catalog { shared.cluster.catalogs().of(&self.who.server_database) } else { None };
+        let catalogs = shared.cluster.catalogs();
+        let some_unlogged = catalogs.know_unlogged();
+        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_unlogged && item.reads()));
+        let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,
             catalog: catalog.as_deref(),
@@ -316,6 +318,7 @@ impl Session {
             state: &mut self.state,
             tx: None,
             dropped: Vec::new(),
+            metrics: &self.shared.metrics,
         };
         for name in outdated {
             sender.verify(&self.inbox[name]);
@@ -339,6 +342,20 @@ impl Session {
         request::put_bare(&mut leg.lease.outbox, client::SYNC);
         leg.replies.ledger.push(Reply::Sync, Action::Swallow, super::note::Note::None);
         leg.batch = Batch::Closed;
+    }
+
+    /// Keeps of a request that begins a flight what the slow-query line will say, if there is to be one.
+    fn follow(&mut self, request: &Request, reason: Reason) {
+        let Some(leg) = &self.leg else { return };
+        if leg.flight.is_some() || self.shared.config.log.slow_query.is_none() {
+            return;
+        }
+        match request.text(&self.inbox, &self.state.names) {
+            Some(sql) => self.trail.begin(sql, reason, self.view.strings),
+            // What is executed or fetched now was named earlier in the batch.
+            None if leg.batch == Batch::Open => {}
+            None => self.trail.begin(b"", reason, self.view.strings),
+        }
     }
 
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
@@ -378,6 +395,7 @@ impl Session {
             state: &mut self.state,
             tx,
             dropped: Vec::new(),
+            metrics: &self.shared.metrics,
         };
         if leg.batch == Batch::Closed {
             sender.settings();
@@ -527,6 +545,20 @@ impl Request {
         }
     }
 
+    /// The text of its first statement, where weir has it.
+    fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
+        let item = self.items.first()?;
+        if !item.sql.is_empty() {
+            return inbox.get(item.sql.clone());
+        }
+        if let Some(bound) = item.bound.clone() {
+            return names.get(&inbox[bound]).map(|handle| &*handle.statement.sql);
+        }
+        let unnamed =
+            names.unnamed.as_ref().filter(|unnamed| Arc::ptr_eq(&unnamed.verdict, &item.verdict))?;
+        unnamed.sql.as_deref()
+    }
+
     /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
     fn describes_portal(&self, bytes: &[u8]) -> bool {
         let mut at = 0;
@@ -556,8 +588,14 @@ impl Item {
         Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
     }
 
-    fn needs_catalog(&self) -> bool {
+    /// Whether it calls functions.
+    fn calls(&self) -> bool {
         self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
+    }
+
+    /// Whether it reads relations.
+    fn reads(&self) -> bool {
+        self.verdict.statements.iter().any(|statement| !statement.reads.is_empty())
     }
 }
 

@@ -36,6 +36,7 @@ impl Session {
         let took = leg.since.elapsed();
         if leg.flight.take().is_some() {
             self.count(took);
+            self.tell_if_slow(took);
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
@@ -101,6 +102,10 @@ impl Session {
             Route::Replica => observe(&metrics.query_seconds.replica, took),
         }
         if let Some(sqlstate) = self.state.last_error.take() {
+            if sqlstate == "25006" && leg.route == Route::Primary {
+                // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
+                self.shared.cluster.suspect(leg.lease.server());
+            }
             metrics.error(&sqlstate);
         }
     }

@@ -3,10 +3,12 @@
 use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
+use super::note::Note;
 use super::replies::Watcher;
 use super::state::{Ear, Retry};
 use super::{Batch, Leg, Link, Phase, Session};
 use crate::error::{Error, Result};
+use crate::router::Route;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
 use crate::wire::tag::client;
@@ -25,6 +27,7 @@ impl Session {
         let ending = self.state.ending.take();
         let readies = leg.replies.ledger.readies();
         let notes = leg.replies.ledger.abandon();
+        let commits = leg.route == Route::Primary && notes.iter().any(Note::commits);
         let backend = &mut *leg.lease;
         let mut ear = Ear {
             state: &mut self.state,
@@ -35,6 +38,8 @@ impl Session {
         ear.dropped(notes);
         let within = leg.replies.is_within_frame() && self.outflow.held() == 0;
         let error = match (leg.link, ending) {
+            // Whatever the server said before it went: whether it had committed by then is not known.
+            _ if commits => Error::CommitUnknown,
             (Link::Broken(why), _) => Error::ServerProtocol(why),
             (_, Some(said)) => Error::Refused { sqlstate: said.sqlstate, message: said.message },
             _ => Error::ServerLost,

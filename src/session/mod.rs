@@ -34,6 +34,8 @@ mod send;
 
 mod shared;
 
+mod slow;
+
 mod state;
 
 mod view;
@@ -65,6 +67,7 @@ use outflow::Outflow;
 pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::{Flow, Replies};
 pub use shared::Shared;
+use slow::Trail;
 use state::{Retry, State};
 use view::View;
 pub use welcome::Newcomer;
@@ -105,6 +108,8 @@ pub struct Session {
     view: Box<View>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<Note>,
+    /// What a slow-query line would say of the flight.
+    trail: Trail,
 }
 
 /// What the client's next bytes are.

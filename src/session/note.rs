@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::Handle;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::Verdict;
+use crate::sql::{Kind, Verdict};
 
 /// A note in the ledger.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,18 @@ pub(super) enum Note {
     Applies,
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
     Duplicate(Box<(Box<[u8]>, ServerName)>),
+}
+
+impl Note {
+    /// Whether it is of a query or an execution that commits.
+    pub(super) fn commits(&self) -> bool {
+        let verdict = match self {
+            Note::Runs(verdict) => verdict,
+            Note::Frees(freed) => &freed.verdict,
+            _ => return false,
+        };
+        verdict.statements.iter().any(|statement| matches!(statement.kind, Kind::Commit { .. }))
+    }
 }
 
 /// A query or an execution with DEALLOCATE or DISCARD ALL in it.

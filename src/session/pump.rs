@@ -12,6 +12,7 @@ use super::state::{Ear, Retry};
 use super::{Batch, Link, Phase, Session};
 use crate::error::{Error, Result};
 use crate::net::buffer::poll_fill;
+use crate::telemetry::metrics::count;
 
 /// Unread bytes of one side above which it is not read from.
 const INBOX_MAX: usize = 256 << 10;
@@ -72,7 +73,10 @@ impl Session {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(Error::Lost(std::io::ErrorKind::UnexpectedEof.into())));
                 }
-                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(n)) => {
+                    count(&self.shared.metrics.bytes.from_client, n);
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::Lost(error))),
                 Poll::Pending => {}
             }
@@ -100,18 +104,22 @@ impl Session {
         if leg.link != Link::Up {
             return Server::Heard;
         }
-        let waited = !leg.lease.outbox.is_empty();
-        if let Poll::Ready(Err(_)) = leg.lease.poll_flush(cx) {
+        let bytes = &self.shared.metrics.bytes;
+        let waiting = leg.lease.outbox.len();
+        let flush = leg.lease.poll_flush(cx);
+        count(&bytes.to_server, waiting - leg.lease.outbox.len());
+        if let Poll::Ready(Err(_)) = flush {
             // What the server said before it closed the connection may still be read: that is the better reason.
             leg.lease.outbox.clear();
         }
-        let flushed = waited && leg.lease.outbox.is_empty();
+        let flushed = waiting > 0 && leg.lease.outbox.is_empty();
         let quiet = if flushed { Server::Flushed } else { Server::Quiet };
         if unread {
             return quiet;
         }
         match leg.lease.poll_fill(cx, INBOX_MAX) {
             Poll::Ready(Ok(n)) if n > 0 => {
+                count(&bytes.from_server, n);
                 self.hear();
                 Server::Heard
             }
@@ -161,7 +169,10 @@ impl Session {
     /// Writes to the client what is free to go.
     fn poll_to_client(&mut self, cx: &mut Context<'_>) -> Result<()> {
         let inbox = self.leg.as_mut().map(|leg| &mut leg.lease.inbox);
-        match self.outflow.poll_flush(&mut self.stream, cx, inbox) {
+        let waiting = self.outflow.len();
+        let flush = self.outflow.poll_flush(&mut self.stream, cx, inbox);
+        count(&self.shared.metrics.bytes.to_client, waiting - self.outflow.len());
+        match flush {
             Poll::Ready(Err(error)) => Err(Error::Lost(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }

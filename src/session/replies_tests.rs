@@ -10,7 +10,7 @@ use super::*;
 struct Events {
     seen: Vec<String>,
     /// What to do with errors.
-    rerun: bool,
+    on_error: Rerun,
 }
 
 impl Watcher for Events {
@@ -28,7 +28,10 @@ impl Watcher for Events {
 
     fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
         self.seen.push(format!("failed {frame:?} {action:?} {note:?} {answer:?}"));
-        if self.rerun { OnError::Rerun } else { OnError::Pass }
+        match self.on_error {
+            Rerun::Wanted => OnError::Rerun,
+            Rerun::No => OnError::Pass,
+        }
     }
 
     fn described(&mut self, frame: &[u8], note: &Note) {
@@ -111,16 +114,21 @@ fn batch() -> impl Strategy<Value = Asked> {
 }
 
 /// What comes out of a conversation that is read in pieces of these sizes, again and again.
-fn outcome(asked: &[Asked], sizes: &[usize], holds: bool, rerun: bool) -> (Vec<u8>, Vec<String>, usize) {
+fn outcome(
+    asked: &[Asked],
+    sizes: &[usize],
+    answer: Answer,
+    on_error: Rerun,
+) -> (Vec<u8>, Vec<String>, usize) {
     let mut replies = Replies::default();
     for (reply, action) in asked.iter().flat_map(|asked| &asked.owed) {
         assert!(replies.ledger.push(*reply, *action, Note::None).is_none());
         assert!(replies.ledger.insert(b"3\0\0\0\x04", Note::RestoresUnnamed).is_none());
     }
     let bytes: Vec<u8> = asked.iter().flat_map(|asked| asked.said.clone()).collect();
-    let mut events = Events { seen: Vec::new(), rerun };
+    let mut events = Events { seen: Vec::new(), on_error };
     let (mut inbox, mut outflow) = (BytesMut::new(), Outflow::default());
-    if holds {
+    if answer == Answer::Held {
         outflow.hold();
     }
     let mut rest = &bytes[..];
@@ -145,11 +153,11 @@ proptest! {
     fn any_cutting_gives_the_same(
         asked in prop::collection::vec(prop_oneof![simple(), batch()], 1..6),
         sizes in prop::collection::vec(1..60usize, 1..8),
-        holds in any::<bool>(),
-        rerun in any::<bool>(),
+        answer in prop_oneof![Just(Answer::Released), Just(Answer::Held)],
+        on_error in prop_oneof![Just(Rerun::No), Just(Rerun::Wanted)],
     ) {
-        let whole = outcome(&asked, &[usize::MAX], holds, rerun);
-        prop_assert_eq!(&outcome(&asked, &sizes, holds, rerun), &whole);
-        prop_assert_eq!(&outcome(&asked, &[1], holds, rerun), &whole);
+        let whole = outcome(&asked, &[usize::MAX], answer, on_error);
+        prop_assert_eq!(&outcome(&asked, &sizes, answer, on_error), &whole);
+        prop_assert_eq!(&outcome(&asked, &[1], answer, on_error), &whole);
     }
 }

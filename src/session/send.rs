@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Discard, Kind, Pin, SkeletonId, Verdict, Why};
+use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -34,6 +35,8 @@ pub(super) struct Sender<'a> {
     pub tx: Option<TxStatus>,
     /// Notes of messages that the server will throw away unread.
     pub dropped: Vec<Note>,
+    /// Counts what is prepared and what was there.
+    pub metrics: &'a Metrics,
 }
 
 impl Sender<'_> {
@@ -145,6 +148,7 @@ impl Sender<'_> {
         let answerable = matches!(self.tx, Some(TxStatus::Idle | TxStatus::Open));
         let preparation = handle.preparation();
         if answerable && self.backend.prepared.name(preparation).is_some() {
+            self.metrics.prepared_reused.inc();
             let note = self.ledger.insert(PARSE_COMPLETE, Note::Parsed(Box::new(note)));
             self.dropped.extend(note);
             return;
@@ -274,6 +278,7 @@ impl Sender<'_> {
     /// new one serves: that its result is the same was verified before, or the client never asked for it.
     fn ensure_named(&mut self, given: &[u8], handle: &Handle) -> ServerName {
         if let Some(name) = self.backend.prepared.name(handle.preparation()) {
+            self.metrics.prepared_reused.inc();
             return name;
         }
         let epoch = handle.statement.epoch(self.state.database().ddl());
@@ -287,6 +292,7 @@ impl Sender<'_> {
     fn ensure(&mut self, handle: &Handle) -> ServerName {
         let preparation = handle.preparation();
         if let Some(name) = self.backend.prepared.name(preparation) {
+            self.metrics.prepared_reused.inc();
             return name;
         }
         let (name, stamp) = self.prepare(preparation);
@@ -313,6 +319,7 @@ impl Sender<'_> {
     fn prepare(&mut self, preparation: Preparation) -> (ServerName, Stamp) {
         let stamp = self.state.statements().stamp();
         let name = self.backend.prepared.add(preparation, stamp);
+        self.metrics.prepared_parsed.inc();
         while let Some(old) = self.backend.prepared.next_retired() {
             request::put_named_statement(&mut self.backend.outbox, client::CLOSE, old.as_bytes());
             self.owe(Reply::Close, Action::Swallow, Note::Retires(old));

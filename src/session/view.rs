@@ -19,7 +19,7 @@ pub(super) struct View {
 
 impl View {
     fn new(settings: &Settings) -> Self {
-        let text = |name| settings.get(name).map(plain);
+        let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
         Self {
             of: settings.clone(),
             target: text("weir.target").and_then(|value| match value.as_str() {
@@ -28,7 +28,7 @@ impl View {
                 "auto" => Some(Target::Auto),
                 _ => None,
             }),
-            application_name: text("application_name").unwrap_or_default().into(),
+            application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
             defaults: Modes {
                 isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
                     "serializable" => Some(Isolation::Serializable),
@@ -46,16 +46,18 @@ impl View {
     }
 }
 
-/// A value without its quotes, in lower case where it is no string of the user's own.
+/// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
 fn plain(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::Raw(text) => text.to_string(),
         Value::Sql(text) => match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
             Some(quoted) => quoted.replace("''", "'"),
-            None => text.trim_matches('"').to_string(),
+            None => match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+                Some(quoted) => quoted.replace("\"\"", "\""),
+                None => text.to_lowercase(),
+            },
         },
-    };
-    text.trim().to_lowercase()
+    }
 }
 
 /// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
@@ -103,5 +105,15 @@ mod tests {
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
         assert_eq!(view.strings, StandardConformingStrings::Off);
         assert_eq!(View::new(&Settings::default()).strings, StandardConformingStrings::On);
+    }
+
+    #[test]
+    fn an_application_name_keeps_its_capitals_where_postgresql_keeps_them() {
+        let name =
+            |value| View::new(&Settings::default().with("application_name", Some(value))).application_name;
+        assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
+        assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
+        assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");
+        assert_eq!(&*name(Value::Sql("Reports".into())), "reports");
     }
 }

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::carry::Carry;
 use super::outflow::Outflow;
+use super::slow::Trail;
 use super::state::State;
 use super::view::View;
 use super::{Phase, Session, Shared, Who};
@@ -116,6 +117,7 @@ impl Session {
             replica: None,
             view: Box::new(View::default()),
             ledger: Ledger::default(),
+            trail: Trail::default(),
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;

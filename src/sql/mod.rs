@@ -12,6 +12,7 @@ mod hint;
 pub mod lexer;
 mod query;
 mod settings;
+mod shape;
 mod skeleton;
 mod split;
 mod survey;
@@ -21,6 +22,7 @@ mod verdict;
 
 pub use cache::{CacheCounts, Classifier};
 pub use lexer::StandardConformingStrings;
+pub use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
 pub use split::split_statements;
 pub use verdict::*;

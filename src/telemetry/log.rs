@@ -90,17 +90,19 @@ impl Connection<'_> {
 /// What is told of a request that took longer than `[log] slow_query`.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowQuery<'a> {
-    /// Number of the connection.
-    pub id: u64,
+    /// The process id that the client was given.
+    pub id: i32,
     /// Who asked.
     pub user: &'a str,
     /// In which database.
     pub database: &'a str,
     /// Name of the server that ran it.
     pub server: &'a str,
+    /// Where it went: to the primary or to a replica.
+    pub route: &'a str,
     /// Why it went there.
     pub reason: &'a str,
-    /// From the request's last byte read to its answer's last byte, waiting for a connection included.
+    /// From the request's being sent to its answer's last byte; requests in flight together count as one.
     pub took: Duration,
     /// The statement with each literal replaced by a placeholder. Never the text that the client sent.
     pub shape: &'a str,
@@ -117,8 +119,9 @@ impl SlowQuery<'_> {
             user = ?self.user,
             database = ?self.database,
             server = self.server,
+            route = self.route,
             reason = self.reason,
-            seconds = self.took.as_secs_f64(),
+            milliseconds = self.took.as_millis(),
             statement = ?&self.shape[..cut],
             "slow query"
         );
@@ -201,6 +204,7 @@ mod tests {
             user: "app",
             database: "shop",
             server: "a",
+            route: "replica",
             reason: "read",
             took: Duration::from_secs(2),
             shape: &format!("x{shape}"),

@@ -190,7 +190,7 @@ impl ByRoute<Histogram> {
 
 impl Bytes {
     fn new(r: &mut Register) -> Self {
-        let help = "Bytes read and written: from_client, to_client, from_server, to_server.";
+        let help = "Bytes that sessions read and wrote after their login: from_client, to_client, from_server, to_server.";
         let family = r.counters("bytes_total", help, &["direction"]);
         let of = |direction| family.with_label_values(&[direction]);
         Self {
@@ -350,6 +350,13 @@ impl Metrics {
 /// Brings a counter up to a total that is counted elsewhere. Totals only grow; a smaller one changes nothing.
 pub fn raise_to(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+/// Adds to a counter; without touching it when there is nothing to add.
+pub fn count(counter: &IntCounter, n: usize) {
+    if n > 0 {
+        counter.inc_by(u64::try_from(n).unwrap_or(u64::MAX));
+    }
 }
 
 /// Seconds, as all of our times are given to Prometheus.
