@@ -12,6 +12,8 @@ mod cutter;
 
 mod dispatch;
 
+mod hold;
+
 mod land;
 
 mod lease;
@@ -29,6 +31,8 @@ mod pump;
 mod registry;
 
 mod replies;
+
+mod request;
 
 mod send;
 
@@ -59,7 +63,7 @@ use crate::router::Route;
 use crate::sql::Target;
 use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
-use crate::wire::request;
+use crate::wire::request::put_bare;
 use crate::wire::tag::client;
 use cutter::{Cut, Cutter};
 use note::Note;
@@ -251,7 +255,7 @@ impl Session {
             self.phase = Phase::Over;
             if let Some(leg) = self.leg.as_mut().filter(|leg| leg.batch == Batch::Open) {
                 // No Sync, which would commit what the client did not.
-                request::put_bare(&mut leg.lease.outbox, client::FLUSH);
+                put_bare(&mut leg.lease.outbox, client::FLUSH);
             }
         }
         self.pump().await

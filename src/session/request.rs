@@ -1,0 +1,193 @@
+//! What a request is about: the statements in it, found before it is routed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::cutter::{Cut, End};
+use super::names::Names;
+use super::{Batch, Session};
+use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::wire::request::{self, Named};
+use crate::wire::tag::client;
+use crate::wire::{HEADER, TxStatus, header};
+
+/// A request that is about to be routed. Its bytes are at the front of the client's buffer.
+pub(super) struct Request {
+    pub(super) cut: Cut,
+    pub(super) len: usize,
+    pub(super) items: Vec<Item>,
+}
+
+/// A statement that the request is about.
+pub(super) struct Item {
+    pub(super) verdict: Arc<Verdict>,
+    /// Where its text stands in the client's buffer; empty when it was parsed earlier.
+    pub(super) sql: Range<usize>,
+    /// Whether a Parse brings it: those are used up in order when the request is written.
+    pub(super) parsed: Parsed,
+    /// Where a Bind's name of a statement stands in the client's buffer.
+    pub(super) bound: Option<Range<usize>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parsed {
+    Here,
+    Earlier,
+}
+
+impl Session {
+    /// What the request is about.
+    pub(super) fn read(&mut self, cut: Cut) -> Request {
+        let mut items = Vec::new();
+        let len = match cut {
+            Cut::Single { len } => {
+                if self.inbox.first() == Some(&client::QUERY) {
+                    items.push(match request::query(&self.inbox[..len]) {
+                        Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
+                        // Malformed: the primary says so.
+                        None => {
+                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
+                        }
+                    });
+                }
+                len
+            }
+            Cut::Batch { len, .. } => {
+                self.read_batch(len, &mut items);
+                len
+            }
+            Cut::Long { tag, len } => {
+                let verdict = match request::bind(&self.inbox) {
+                    Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
+                    _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
+                };
+                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
+                len
+            }
+            _ => 0,
+        };
+        Request { cut, len, items }
+    }
+
+    pub(super) fn read_batch(&mut self, len: usize, items: &mut Vec<Item>) {
+        let mut at = 0;
+        while let Some(Ok(head)) = header(&self.inbox[at..len]) {
+            let frame = at..at + head.len;
+            let bytes = &self.inbox[frame.clone()];
+            match head.tag {
+                client::PARSE => {
+                    if let Some(view) = request::parse(bytes) {
+                        let start = frame.start + 5 + view.name.len() + 1;
+                        items.push(self.classified(start..start + view.sql.len(), Parsed::Here));
+                    }
+                }
+                client::BIND => {
+                    if let Some(view) = request::bind(bytes) {
+                        let start = frame.start + HEADER + view.portal.len() + 1;
+                        let bound = start..start + view.statement.len();
+                        let verdict = self.statement_verdict(view.statement);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
+                    }
+                }
+                client::DESCRIBE => {
+                    if let Some(Named::Statement(name)) = request::named(bytes) {
+                        let verdict = self.statement_verdict(name);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
+                    }
+                }
+                _ => {}
+            }
+            at = frame.end;
+        }
+    }
+
+    pub(super) fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
+        let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
+        Item { verdict, sql, parsed, bound: None }
+    }
+
+    /// The verdict of a statement that was parsed before this request.
+    pub(super) fn statement_verdict(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+        if name.is_empty() {
+            return self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+        }
+        self.state.names.get(name).map(|handle| handle.statement.verdict.clone())
+    }
+}
+
+impl Request {
+    /// How many ReadyForQuery end it.
+    pub(super) fn ends(&self) -> usize {
+        match self.cut {
+            Cut::Single { .. } | Cut::Batch { end: End::Sync, .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// The text of its first statement, where weir has it.
+    pub(super) fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
+        let item = self.items.first()?;
+        if !item.sql.is_empty() {
+            return inbox.get(item.sql.clone());
+        }
+        if let Some(bound) = item.bound.clone() {
+            return names.get(&inbox[bound]).map(|handle| &*handle.statement.sql);
+        }
+        let unnamed =
+            names.unnamed.as_ref().filter(|unnamed| Arc::ptr_eq(&unnamed.verdict, &item.verdict))?;
+        unnamed.sql.as_deref()
+    }
+
+    /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
+    pub(super) fn describes_portal(&self, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        let mut described = false;
+        while let Some(Ok(head)) = header(&bytes[at..]) {
+            described |= head.tag == client::DESCRIBE && bytes.get(at + HEADER) == Some(&b'P');
+            at = bytes.len().min(at + head.len);
+        }
+        described && self.items.iter().any(|item| item.parsed == Parsed::Earlier)
+    }
+}
+
+impl Request {
+    /// What it leaves of a batch on the connection.
+    pub(super) fn leaves(&self) -> Batch {
+        match self.cut {
+            Cut::Batch { end: End::Flush | End::Open, .. } => Batch::Open,
+            Cut::Long { tag, .. } if !matches!(tag, client::QUERY | client::FUNCTION_CALL) => Batch::Open,
+            _ => Batch::Closed,
+        }
+    }
+}
+
+impl Item {
+    /// A statement that was parsed before this request, bound by this name; none when the range is empty.
+    pub(super) fn earlier(verdict: Arc<Verdict>, bound: Range<usize>) -> Self {
+        Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
+    }
+
+    /// Whether it calls functions.
+    pub(super) fn calls(&self) -> bool {
+        self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
+    }
+
+    /// Whether it reads relations.
+    pub(super) fn reads(&self) -> bool {
+        self.verdict.statements.iter().any(|statement| !statement.reads.is_empty())
+    }
+}
+
+/// The transaction status after these statements, as far as their text tells.
+pub(super) fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
+    let statements = items.iter().flat_map(|item| &item.verdict.statements);
+    statements.fold(before, |status, statement| match (&statement.kind, status) {
+        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
+        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain
+        {
+            Chain::Chain => TxStatus::Open,
+            Chain::NoChain => TxStatus::Idle,
+        },
+        (_, status) => status,
+    })
+}
