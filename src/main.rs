@@ -166,8 +166,12 @@ fn run(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
     log::start(&config.log)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(config.workers).enable_all().build()?;
+    // One thread needs no queues to steal from: the simpler runtime costs each transaction less.
+    let mut builder = match config.workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.worker_threads(config.workers).enable_all().build()?;
     runtime.block_on(serve(config))
 }
 

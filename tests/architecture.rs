@@ -113,7 +113,6 @@ const PURE: &[&str] = &[
     "session/names.rs",
     "session/note.rs",
     "session/replies.rs",
-    "session/request.rs",
     "session/state.rs",
 ];
 

@@ -1,28 +1,24 @@
-//! A request's way to a server: what it is, where it goes, the connection it gets, and the writing of it.
+//! A request's way to a server: where it goes, the connection it gets, and the writing of it.
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
+use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
-use super::outflow::Outflow;
-use super::replies::{Flow, Rerun};
-use super::request::{Item, Parsed, Request, foretell};
+use super::replies::{Flow, Rerun, Watcher};
+use super::request::{Parsed, Request, foretell};
 use super::send::Sender;
-use super::state::{Ear, Retry, State};
+use super::state::Ear;
 use super::{Batch, Flight, Leg, Link, Phase, Session};
 use crate::backend::ledger::{Action, Reply};
 use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
-use crate::session::replies::Watcher;
-use crate::sql::{SkeletonId, Verdict, Why};
 use crate::telemetry::metrics::observe;
-use crate::wire::request::{self, Named};
+use crate::wire::request::{parse, put_bare};
 use crate::wire::tag::client;
-use crate::wire::{HEADER, TxStatus, header};
+use crate::wire::{TxStatus, header};
 
 /// Where a request can be written, as things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,84 +115,6 @@ impl Session {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
         self.write(&request, begun)
-    }
-
-    /// What the request is about.
-    fn read(&mut self, cut: Cut) -> Request {
-        let mut items = Vec::new();
-        let len = match cut {
-            Cut::Single { len } => {
-                if self.inbox.first() == Some(&client::QUERY) {
-                    items.push(match request::query(&self.inbox[..len]) {
-                        Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
-                        // Malformed: the primary says so.
-                        None => {
-                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
-                        }
-                    });
-                }
-                len
-            }
-            Cut::Batch { len, .. } => {
-                self.read_batch(len, &mut items);
-                len
-            }
-            Cut::Long { tag, len } => {
-                let verdict = match request::bind(&self.inbox) {
-                    Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
-                    _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
-                };
-                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
-                len
-            }
-            _ => 0,
-        };
-        Request { cut, len, items }
-    }
-
-    fn read_batch(&mut self, len: usize, items: &mut Vec<Item>) {
-        let mut at = 0;
-        while let Some(Ok(head)) = header(&self.inbox[at..len]) {
-            let frame = at..at + head.len;
-            let bytes = &self.inbox[frame.clone()];
-            match head.tag {
-                client::PARSE => {
-                    if let Some(view) = request::parse(bytes) {
-                        let start = frame.start + 5 + view.name.len() + 1;
-                        items.push(self.classified(start..start + view.sql.len(), Parsed::Here));
-                    }
-                }
-                client::BIND => {
-                    if let Some(view) = request::bind(bytes) {
-                        let start = frame.start + HEADER + view.portal.len() + 1;
-                        let bound = start..start + view.statement.len();
-                        let verdict = self.statement_verdict(view.statement);
-                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
-                    }
-                }
-                client::DESCRIBE => {
-                    if let Some(Named::Statement(name)) = request::named(bytes) {
-                        let verdict = self.statement_verdict(name);
-                        items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
-                    }
-                }
-                _ => {}
-            }
-            at = frame.end;
-        }
-    }
-
-    fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
-        let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
-        Item { verdict, sql, parsed, bound: None }
-    }
-
-    /// The verdict of a statement that was parsed before this request.
-    fn statement_verdict(&self, name: &[u8]) -> Option<Arc<Verdict>> {
-        if name.is_empty() {
-            return self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
-        }
-        self.state.names.get(name).map(|handle| handle.statement.verdict.clone())
     }
 
     fn decide(&mut self, request: &Request) -> Decision {
@@ -316,7 +234,7 @@ impl Session {
     /// Ends the batch that is open on the connection: the client will end it elsewhere.
     pub(super) fn end_batch(&mut self) {
         let Some(leg) = &mut self.leg else { return };
-        request::put_bare(&mut leg.lease.outbox, client::SYNC);
+        put_bare(&mut leg.lease.outbox, client::SYNC);
         leg.replies.ledger.push(Reply::Sync, Action::Swallow, super::note::Note::None);
         leg.batch = Batch::Closed;
     }
@@ -443,72 +361,11 @@ fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
             }
             client::FUNCTION_CALL => sender.call(frame),
             client::PARSE => {
-                let verdict = request::parse(frame).and_then(|_| parsed.next()).cloned();
+                let verdict = parse(frame).and_then(|_| parsed.next()).cloned();
                 sender.message(frame, verdict);
             }
             _ => sender.message(frame, None),
         }
         at = end;
     }
-}
-
-/// Holds the answer back and keeps the request, when it could be run again.
-fn hold(
-    leg: &mut Leg,
-    outflow: &mut Outflow,
-    state: &mut State,
-    request: &Request,
-    bytes: &[u8],
-    plan: &Hold,
-) {
-    if plan.joins == Joins::Flight {
-        // What joins a flight is kept with it or, where nothing is held, not at all.
-        if !outflow.is_holding() {
-            return;
-        }
-        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
-            // Too much to keep: all of it runs here and only here.
-            outflow.release();
-            state.retained.clear();
-            leg.retry = Retry::Never;
-        } else {
-            state.retained.keep(bytes, request.ends());
-        }
-        return;
-    }
-    state.retained.clear();
-    let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
-    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
-    leg.retry = match leg.route {
-        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
-        Route::Replica => Retry::OnPrimary,
-        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
-        Route::Primary => Retry::Never,
-    };
-    if leg.retry == Retry::Never {
-        outflow.release();
-    } else {
-        outflow.hold();
-        state.retained.keep(bytes, request.ends());
-    }
-}
-
-/// What decides whether an answer is held back.
-struct Hold {
-    joins: Joins,
-    expected: TxStatus,
-    /// Most bytes that are kept.
-    limit: usize,
-}
-
-/// What a request joins when it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joins {
-    /// It is alone on its connection.
-    Nothing,
-    /// Others are in flight before it.
-    Flight,
-    /// It is run again, and not a third time.
-    Detour,
 }

@@ -12,6 +12,8 @@ mod cutter;
 
 mod dispatch;
 
+mod hold;
+
 mod land;
 
 mod lease;

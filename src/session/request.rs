@@ -1,12 +1,13 @@
-//! A request as routing sees it: where its messages are cut, and the statements that it is about. Pure.
+//! What a request is about: the statements in it, found before it is routed.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Batch;
 use super::cutter::{Cut, End};
 use super::names::Names;
-use crate::sql::{Chain, Kind, Verdict};
+use super::{Batch, Session};
+use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
 
@@ -32,6 +33,86 @@ pub(super) struct Item {
 pub(super) enum Parsed {
     Here,
     Earlier,
+}
+
+impl Session {
+    /// What the request is about.
+    pub(super) fn read(&mut self, cut: Cut) -> Request {
+        let mut items = Vec::new();
+        let len = match cut {
+            Cut::Single { len } => {
+                if self.inbox.first() == Some(&client::QUERY) {
+                    items.push(match request::query(&self.inbox[..len]) {
+                        Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
+                        // Malformed: the primary says so.
+                        None => {
+                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
+                        }
+                    });
+                }
+                len
+            }
+            Cut::Batch { len, .. } => {
+                self.read_batch(len, &mut items);
+                len
+            }
+            Cut::Long { tag, len } => {
+                let verdict = match request::bind(&self.inbox) {
+                    Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
+                    _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
+                };
+                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
+                len
+            }
+            _ => 0,
+        };
+        Request { cut, len, items }
+    }
+
+    pub(super) fn read_batch(&mut self, len: usize, items: &mut Vec<Item>) {
+        let mut at = 0;
+        while let Some(Ok(head)) = header(&self.inbox[at..len]) {
+            let frame = at..at + head.len;
+            let bytes = &self.inbox[frame.clone()];
+            match head.tag {
+                client::PARSE => {
+                    if let Some(view) = request::parse(bytes) {
+                        let start = frame.start + 5 + view.name.len() + 1;
+                        items.push(self.classified(start..start + view.sql.len(), Parsed::Here));
+                    }
+                }
+                client::BIND => {
+                    if let Some(view) = request::bind(bytes) {
+                        let start = frame.start + HEADER + view.portal.len() + 1;
+                        let bound = start..start + view.statement.len();
+                        let verdict = self.statement_verdict(view.statement);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
+                    }
+                }
+                client::DESCRIBE => {
+                    if let Some(Named::Statement(name)) = request::named(bytes) {
+                        let verdict = self.statement_verdict(name);
+                        items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
+                    }
+                }
+                _ => {}
+            }
+            at = frame.end;
+        }
+    }
+
+    pub(super) fn classified(&self, sql: Range<usize>, parsed: Parsed) -> Item {
+        let verdict = self.shared.classifier.classify(&self.inbox[sql.clone()], self.view.strings);
+        Item { verdict, sql, parsed, bound: None }
+    }
+
+    /// The verdict of a statement that was parsed before this request.
+    pub(super) fn statement_verdict(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+        if name.is_empty() {
+            return self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+        }
+        self.state.names.get(name).map(|handle| handle.statement.verdict.clone())
+    }
 }
 
 impl Request {
@@ -67,7 +148,9 @@ impl Request {
         }
         described && self.items.iter().any(|item| item.parsed == Parsed::Earlier)
     }
+}
 
+impl Request {
     /// What it leaves of a batch on the connection.
     pub(super) fn leaves(&self) -> Batch {
         match self.cut {

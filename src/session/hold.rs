@@ -1,0 +1,69 @@
+//! Whether an answer is held back, and its request kept, so that it can be run again elsewhere.
+
+use super::outflow::Outflow;
+use super::request::Request;
+use super::state::{Retry, State};
+use super::{Batch, Leg};
+use crate::router::Route;
+use crate::wire::TxStatus;
+
+/// Holds the answer back and keeps the request, when it could be run again.
+pub(super) fn hold(
+    leg: &mut Leg,
+    outflow: &mut Outflow,
+    state: &mut State,
+    request: &Request,
+    bytes: &[u8],
+    plan: &Hold,
+) {
+    if plan.joins == Joins::Flight {
+        // What joins a flight is kept with it or, where nothing is held, not at all.
+        if !outflow.is_holding() {
+            return;
+        }
+        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            outflow.release();
+            state.retained.clear();
+            leg.retry = Retry::Never;
+        } else {
+            state.retained.keep(bytes, request.ends());
+        }
+        return;
+    }
+    state.retained.clear();
+    let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
+    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
+    leg.retry = match leg.route {
+        _ if !fits || !outside || plan.joins == Joins::Detour => Retry::Never,
+        Route::Replica => Retry::OnPrimary,
+        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
+        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary => Retry::Never,
+    };
+    if leg.retry == Retry::Never {
+        outflow.release();
+    } else {
+        outflow.hold();
+        state.retained.keep(bytes, request.ends());
+    }
+}
+
+/// What decides whether an answer is held back.
+pub(super) struct Hold {
+    pub(super) joins: Joins,
+    pub(super) expected: TxStatus,
+    /// Most bytes that are kept.
+    pub(super) limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Detour,
+}
