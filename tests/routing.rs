@@ -512,3 +512,35 @@ fn bytes_and_prepared_statements_are_counted() -> Result<()> {
     assert_eq!(prepared()?, [1.0, 2.0]);
     Ok(())
 }
+
+/// SET ROLE goes with the session that said it, to whichever connection, and to nobody else; where it is refused, the
+/// statement behind it does not run with other rights.
+#[test]
+fn rights_follow_the_session_or_nothing_runs() -> Result<()> {
+    let cluster = cluster();
+    cluster.sql(0, "CREATE ROLE humble; GRANT humble TO app; GRANT SELECT, INSERT ON log TO humble")?;
+    let weir = WeirSetup::in_front_of(cluster, [0]).set("pool", "size", "2").start(WEIR)?;
+    let (mut humble, mut one, mut other) = (weir.connect()?, weir.connect()?, weir.connect()?);
+    let whoami = "SELECT current_user";
+
+    humble.query("SET ROLE humble")?;
+    for _ in 0..3 {
+        // Takes the connection that was humble, and another one is.
+        one.query("BEGIN")?;
+        assert_eq!(one.query(whoami)?.value(), "app");
+        assert_eq!(humble.query(whoami)?.value(), "humble");
+        one.query("COMMIT")?;
+        assert_eq!(humble.query(whoami)?.value(), "humble");
+    }
+
+    one.query("BEGIN")?;
+    other.query("BEGIN")?;
+    cluster.sql(0, "REVOKE SELECT, INSERT ON log FROM humble; DROP ROLE humble")?;
+    humble.send(&[front::query("INSERT INTO log VALUES (4711)")])?;
+    one.query("COMMIT")?;
+    let refused =
+        humble.until_ready()?.iter().find_map(Message::error).map(|error| error.sqlstate().to_owned());
+    assert_eq!(refused.as_deref(), Some("22023"));
+    assert_eq!(one.query("SELECT count(*) FROM log WHERE id = 4711")?.value(), "0");
+    Ok(())
+}

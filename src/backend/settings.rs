@@ -84,30 +84,47 @@ impl Settings {
 
     /// The SQL that turns a connection that carries `self` into one that carries `wanted`; empty when they agree.
     ///
-    /// Names and raw values come from clients, so both are quoted. client_encoding goes last: the text is in the
-    /// encoding that holds before.
+    /// Names and raw values come from clients, so both are quoted. client_encoding goes behind the others: the text is
+    /// in the encoding that holds before. Who the connection acts as is taken back first and set last: what comes between
+    /// may need the rights of the user that logged in, and SET SESSION AUTHORIZATION undoes SET ROLE.
     pub fn difference(&self, wanted: &Settings) -> String {
         let mut sql = String::new();
         if self == wanted {
             return sql;
         }
-        for (name, _) in self.iter().filter(|(name, _)| wanted.get(name).is_none()) {
-            let _ = write!(sql, "RESET {};", identifier(name));
-        }
-        let mut last = None;
-        for (name, value) in wanted.iter().filter(|(name, value)| self.get(name) != Some(value)) {
-            if name == "client_encoding" {
-                last = Some(value);
-            } else {
-                put_setting(&mut sql, name, value);
+        let acts_as_another = self.acts_as(wanted);
+        if acts_as_another {
+            for name in IDENTITY.iter().rev().filter(|name| self.get(name).is_some()) {
+                let _ = write!(sql, "RESET {};", identifier(name));
             }
         }
-        if let Some(value) = last {
-            put_setting(&mut sql, "client_encoding", value);
+        let plain = |name: &str| !IDENTITY.contains(&name);
+        for (name, _) in self.iter().filter(|(name, _)| plain(name) && wanted.get(name).is_none()) {
+            let _ = write!(sql, "RESET {};", identifier(name));
+        }
+        let changed = wanted.iter().filter(|(name, value)| plain(name) && self.get(name) != Some(value));
+        let (encoding, others): (Vec<_>, Vec<_>) = changed.partition(|(name, _)| *name == "client_encoding");
+        for (name, value) in others.into_iter().chain(encoding) {
+            put_setting(&mut sql, name, value);
+        }
+        if acts_as_another {
+            for name in IDENTITY {
+                if let Some(value) = wanted.get(name) {
+                    put_setting(&mut sql, name, value);
+                }
+            }
         }
         sql
     }
+
+    /// Whether a connection that carries `self` acts as somebody else than one that carries `wanted`.
+    pub fn acts_as(&self, wanted: &Settings) -> bool {
+        IDENTITY.iter().any(|name| self.get(name) != wanted.get(name))
+    }
 }
+
+/// The settings that say whose rights a connection has, in the order in which they take effect.
+const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
 fn put_setting(sql: &mut String, name: &str, value: &Value) {
     let _ = match value {
@@ -159,6 +176,20 @@ mod tests {
             "RESET \"timezone\";SET \"work_mem\" TO '9MB';\
              SELECT pg_catalog.set_config('client_encoding', 'utf-8', false);"
         );
+    }
+
+    #[test]
+    fn rights_are_taken_back_first_and_given_last() {
+        let sql = |text: &str| Value::Sql(text.into());
+        let a =
+            settings(&[("role", sql("a")), ("session_authorization", sql("b")), ("work_mem", sql("'1MB'"))]);
+        let b = settings(&[("role", sql("a")), ("session_authorization", sql("c")), ("jit", sql("off"))]);
+        assert_eq!(
+            a.difference(&b),
+            "RESET \"role\";RESET \"session_authorization\";RESET \"work_mem\";SET \"jit\" TO off;\
+             SET \"session_authorization\" TO c;SET \"role\" TO a;"
+        );
+        assert!(a.acts_as(&b) && !a.acts_as(&a.with("jit", Some(sql("off")))));
     }
 
     #[test]

@@ -85,6 +85,13 @@ impl Session {
         let again = self.detour.is_some();
         loop {
             match self.place(&request, decision) {
+                Place::Here if self.assumes_rights() => {
+                    self.answered().await?;
+                    if self.state.refused.is_none() {
+                        // Not by way of `land`, which would give the connection back.
+                        continue;
+                    }
+                }
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
@@ -185,6 +192,29 @@ impl Session {
             (true, Route::Replica, Batch::Open) => Place::Elsewhere,
             (true, ..) => Place::Here,
         }
+    }
+
+    /// Whether the connection must act as somebody else first. Other settings go in front of the request in the same
+    /// write; this one is waited for, because the request must not run with other rights if it is refused.
+    fn assumes_rights(&mut self) -> bool {
+        let ready = |leg: &&mut Box<Leg>| {
+            leg.batch == Batch::Closed && leg.link == Link::Up && leg.replies.tx != TxStatus::Failed
+        };
+        let Some(leg) = self.leg.as_mut().filter(ready) else { return false };
+        let carry = &self.state.carry;
+        if !carry.carried().acts_as(carry.wanted()) {
+            return false;
+        }
+        let mut sender = Sender {
+            backend: &mut leg.lease,
+            ledger: &mut leg.replies.ledger,
+            state: &mut self.state,
+            metrics: &self.shared.metrics,
+            tx: Some(leg.replies.tx),
+            dropped: Vec::new(),
+        };
+        sender.settings();
+        true
     }
 
     /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
@@ -292,7 +322,7 @@ impl Session {
             dropped: Vec::new(),
             metrics: &self.shared.metrics,
         };
-        if leg.batch == Batch::Closed {
+        if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
             sender.settings();
         }
         send_frames(&mut sender, bytes, request);
