@@ -281,8 +281,8 @@ fn health(s: &mut Section, first_user: Option<&Arc<str>>, users: &HashSet<String
     }
 }
 
-/// Half the processors unless more is said: a second thread costs each transaction about a tenth more (docs/design.md),
-/// and one carries some ten thousands of transactions a second.
+/// Half the processors unless more is said: a second thread costs each transaction about a tenth more
+/// (docs/performance.md).
 fn workers(s: &mut Section) -> usize {
     match s.read("workers", count(0..=1024)).unwrap_or(0) {
         0 => std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1)),
