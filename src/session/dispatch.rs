@@ -81,7 +81,7 @@ impl Session {
     async fn request(&mut self, cut: Cut) -> Result<()> {
         let mut begun = Instant::now();
         let request = self.read(cut);
-        let mut decision = self.decide(&request);
+        let mut decision = self.decide(&request, begun);
         let again = self.detour.is_some();
         loop {
             match self.place(&request, decision) {
@@ -95,7 +95,7 @@ impl Session {
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
-                    match self.lease(&mut decision).await {
+                    match self.lease(&mut decision, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
                         Err(error) => {
@@ -117,14 +117,14 @@ impl Session {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
-            decision = self.decide(&request);
+            decision = self.decide(&request, begun);
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
         self.write(&request, begun)
     }
 
-    fn decide(&mut self, request: &Request) -> Decision {
+    fn decide(&mut self, request: &Request, now: Instant) -> Decision {
         if let Some(detour) = &self.detour {
             let reason = if detour.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost };
             return Decision { route: Route::Primary, reason };
@@ -150,7 +150,7 @@ impl Session {
             learned: &self.state.database().learned,
             rules: &shared.config.routing.rules,
             functions: &shared.functions,
-            now: Instant::now(),
+            now,
         };
         let items = request.items.iter().map(|item| (&*item.verdict, &self.inbox[item.sql.clone()]));
         let decision = route_all(items, &session, &world);

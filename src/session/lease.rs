@@ -21,8 +21,8 @@ impl Session {
     ///
     /// # Errors
     /// Why the primary gave none. Cancel safe.
-    pub(super) async fn lease(&mut self, decision: &mut Decision) -> Result<Duration> {
-        let (lease, waited) = match self.lease_at_once(decision.route) {
+    pub(super) async fn lease(&mut self, decision: &mut Decision, now: Instant) -> Result<Duration> {
+        let (lease, waited) = match self.lease_at_once(decision.route, now) {
             Some(lease) => (lease, Duration::ZERO),
             None => {
                 let begun = Instant::now();
@@ -47,7 +47,7 @@ impl Session {
             batch: Batch::Closed,
             retry: Retry::Never,
             link: Link::Up,
-            since: Instant::now(),
+            since: now,
             flight: None,
             load,
         }));
@@ -55,12 +55,12 @@ impl Session {
     }
 
     /// An idle connection to the server that is best for this route, if there is one.
-    fn lease_at_once(&mut self, route: Route) -> Option<Lease> {
+    fn lease_at_once(&mut self, route: Route, now: Instant) -> Option<Lease> {
         let server = {
             let topology = self.shared.cluster.topology();
             match route {
                 Route::Primary => topology.writable()?.id,
-                Route::Replica => pick(&topology, self.replica, &[], rand::random(), Instant::now())?,
+                Route::Replica => pick(&topology, self.replica, &[], rand::random(), now)?,
             }
         };
         let pool = self.pool(server)?;
