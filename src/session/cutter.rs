@@ -109,7 +109,9 @@ impl Cutter {
                 return Ok(single(head.tag, head.len, bytes));
             }
             if !whole {
-                return Ok(Cut::More);
+                // Together they would be more than is read before something is taken.
+                let too_much = self.seen > 0 && self.seen + head.len > WHOLE_MAX;
+                return Ok(if too_much { self.batch(End::Open) } else { Cut::More });
             }
             self.seen += head.len;
             match head.tag {

@@ -21,7 +21,9 @@ pub(super) fn hold(
         if !outflow.is_holding() {
             return;
         }
-        if bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
+        // Behind a stale plan on the primary there may be writes, which must not run twice.
+        let once = leg.retry == Retry::StalePlan;
+        if once || bytes.len() < request.len || state.retained.bytes.len() + bytes.len() > plan.limit {
             // Too much to keep: all of it runs here and only here.
             outflow.release();
             state.retained.clear();

@@ -62,6 +62,11 @@ impl Session {
         }
         leg.lease.settings = self.state.carry.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
+        let foreign = self.state.pin.is_some() && leg.route == Route::Replica;
+        if leg.replies.tx != TxStatus::Idle || foreign {
+            // It carries what must not reach anybody else: closed, not given back.
+            return;
+        }
         leg.lease.release(Instant::now());
     }
 

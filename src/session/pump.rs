@@ -157,7 +157,7 @@ impl Session {
             self.shared.cluster.catalogs().stale(&self.who.server_database);
             self.state.database().learned.clear();
         }
-        let limit = self.shared.config.routing.hold_back;
+        let limit = self.shared.config.routing.hold_back.min(INBOX_MAX / 2);
         if self.outflow.is_holding() && leg.replies.rerun == Rerun::No && self.outflow.held() > limit {
             // Too much to hold: from here on the request cannot be run again.
             self.outflow.release();

@@ -190,7 +190,7 @@ impl Replies {
                 if action == Action::Forward {
                     // Who raises notices wants them seen while the statement runs. But a server's last words before
                     // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                    if !scan::is_farewell(frame) {
+                    if self.rerun == Rerun::No && !scan::is_farewell(frame) {
                         outflow.release();
                     }
                     self.pass(head, inbox, outflow);
@@ -224,7 +224,12 @@ impl Replies {
                     self.pass(head, inbox, outflow);
                     if self.rerun == Rerun::No {
                         watcher.ready(self.tx);
-                        outflow.free();
+                        if self.tx == TxStatus::Idle {
+                            outflow.free();
+                        } else {
+                            // What follows belongs to a transaction, and cannot be run again without it.
+                            outflow.release();
+                        }
                     }
                     return Ok(());
                 }
@@ -239,6 +244,13 @@ impl Replies {
                 self.pass(head, inbox, outflow);
                 outflow.release();
                 return Ok(());
+            }
+            server::PORTAL_SUSPENDED => {
+                // A row limit that was reached: what the statement left behind is there all the same.
+                if let Some(note) = self.ledger.head_note() {
+                    watcher.completed(b"", note, 0);
+                }
+                self.take(head.tag, watcher)?
             }
             tag => {
                 if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(note)) =

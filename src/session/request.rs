@@ -49,6 +49,10 @@ impl Session {
                             Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
                         }
                     });
+                } else {
+                    // A function call names a function by its OID: it may be any.
+                    let verdict = Verdict::opaque(SkeletonId(0), Why::Procedure);
+                    items.push(Item::earlier(Arc::new(verdict), 0..0));
                 }
                 len
             }
