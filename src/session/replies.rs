@@ -224,11 +224,10 @@ impl Replies {
                     self.pass(head, inbox, outflow);
                     if self.rerun == Rerun::No {
                         watcher.ready(self.tx);
-                        if self.tx == TxStatus::Idle {
-                            outflow.free();
-                        } else {
-                            // What follows belongs to a transaction, and cannot be run again without it.
-                            outflow.release();
+                        // What follows within a transaction cannot be run again without it.
+                        match self.tx {
+                            TxStatus::Idle => outflow.free(),
+                            TxStatus::Open | TxStatus::Failed => outflow.release(),
                         }
                     }
                     return Ok(());
