@@ -224,11 +224,7 @@ impl Replies {
                     self.pass(head, inbox, outflow);
                     if self.rerun == Rerun::No {
                         watcher.ready(self.tx);
-                        // What follows within a transaction cannot be run again without it.
-                        match self.tx {
-                            TxStatus::Idle => outflow.free(),
-                            TxStatus::Open | TxStatus::Failed => outflow.release(),
-                        }
+                        self.let_go(outflow);
                     }
                     return Ok(());
                 }
@@ -244,13 +240,7 @@ impl Replies {
                 outflow.release();
                 return Ok(());
             }
-            server::PORTAL_SUSPENDED => {
-                // A row limit that was reached: what the statement left behind is there all the same.
-                if let Some(note) = self.ledger.head_note() {
-                    watcher.completed(b"", note, 0);
-                }
-                self.take(head.tag, watcher)?
-            }
+            server::PORTAL_SUSPENDED => self.suspended(watcher)?,
             tag => {
                 if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(note)) =
                     (tag, self.ledger.head_note())
@@ -265,6 +255,22 @@ impl Replies {
             Action::Swallow => self.cut(head, inbox, outflow),
         }
         Ok(())
+    }
+
+    /// A row limit was reached: what the statement left behind is there all the same.
+    fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Error> {
+        if let Some(note) = self.ledger.head_note() {
+            watcher.completed(b"", note, 0);
+        }
+        self.take(server::PORTAL_SUSPENDED, watcher)
+    }
+
+    /// An answer is complete. What follows within a transaction cannot be run again without it.
+    fn let_go(&self, outflow: &mut Outflow) {
+        match self.tx {
+            TxStatus::Idle => outflow.free(),
+            TxStatus::Open | TxStatus::Failed => outflow.release(),
+        }
     }
 
     fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Error> {
