@@ -231,11 +231,9 @@ impl Replies {
                 action
             }
             server::COPY_IN => {
+                // The client waits for this: nothing may hold it back.
                 self.take(head.tag, watcher)?;
-                if self.ledger.copy_in() == CopyIn::Open {
-                    self.flow = Flow::CopyIn;
-                }
-                // The client must see this before it sends anything: nothing may hold it back.
+                self.begin_copy();
                 self.pass(head, inbox, outflow);
                 outflow.release();
                 return Ok(());
@@ -255,6 +253,12 @@ impl Replies {
             Action::Swallow => self.cut(head, inbox, outflow),
         }
         Ok(())
+    }
+
+    fn begin_copy(&mut self) {
+        if self.ledger.copy_in() == CopyIn::Open {
+            self.flow = Flow::CopyIn;
+        }
     }
 
     /// A row limit was reached: what the statement left behind is there all the same.
