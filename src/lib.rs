@@ -20,6 +20,8 @@ pub mod session;
 
 pub mod sql;
 
+pub mod freshness;
+
 pub mod router;
 
 pub mod pool;

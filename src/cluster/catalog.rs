@@ -3,7 +3,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
+use crate::freshness::Slot;
 use crate::sql::Name;
 
 /// What the catalog says about the functions of one name (`pg_proc.provolatile`).
@@ -25,6 +27,29 @@ pub struct Catalog {
     /// Unlogged relations, by name alone and by schema and name. They are not replicated: reading one on a replica
     /// fails with 0A000.
     pub unlogged: HashSet<Name>,
+    /// Relations by name alone (all of that name together), and by schema and name. Empty while a change of the
+    /// catalog is being read.
+    pub relations: HashMap<Name, Relation>,
+    /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
+    pub since: Option<Instant>,
+}
+
+/// What a statement that names a relation may touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// What may have changed when it was written.
+    pub written: Reach,
+    /// What an answer may depend on when it is read.
+    pub read: Reach,
+}
+
+/// How far a statement reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// These relations.
+    These(Box<[Slot]>),
+    /// Any relation of the database: user code is involved.
+    Everything,
 }
 
 impl Catalog {
@@ -42,6 +67,11 @@ impl Catalog {
     /// Whether a relation of that name is unlogged, in its schema or, unqualified, in any.
     pub fn is_unlogged(&self, name: &Name) -> bool {
         self.unlogged.contains(name)
+    }
+
+    /// What a relation of that name reaches; `None` when the catalog does not hold it.
+    pub fn relation(&self, name: &Name) -> Option<&Relation> {
+        self.relations.get(name)
     }
 
     /// Adds the functions of one schema and name.
@@ -69,7 +99,7 @@ impl Catalog {
     /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
     /// would not always say so; reading an unlogged relation there always fails and is run again.
     pub(crate) fn after_change(&self) -> Self {
-        Self { functions: HashMap::new(), unlogged: self.unlogged.clone() }
+        Self { unlogged: self.unlogged.clone(), ..Self::default() }
     }
 }
 

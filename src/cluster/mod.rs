@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::Config;
 use catalogs::Catalogs;
 use control::Login;
+pub use demand::{Demand, Wanted};
 use monitor::Monitor;
 use topology::{Role, ServerId, Topology};
 
@@ -22,6 +23,8 @@ pub mod catalog;
 pub mod catalogs;
 
 mod control;
+
+mod demand;
 
 mod monitor;
 
@@ -38,6 +41,7 @@ pub mod topology;
 pub struct Cluster {
     monitor: Arc<Monitor>,
     catalogs: Arc<Catalogs>,
+    demand: Arc<Demand>,
     tasks: Vec<AbortHandle>,
     probe_timeout: Duration,
 }
@@ -51,7 +55,8 @@ impl Cluster {
         let login = user.map_or_else(|| Login::trusted(health.user.clone()), Login::of);
         let (monitor, tasks) = Monitor::start(config, &login);
         let catalogs = Arc::new(Catalogs::new(monitor.clone(), &config.servers, health.catalog_interval));
-        Arc::new(Self { monitor, catalogs, tasks, probe_timeout: health.timeout })
+        let demand = Arc::new(Demand::new(std::time::Instant::now()));
+        Arc::new(Self { monitor, catalogs, demand, tasks, probe_timeout: health.timeout })
     }
 
     /// Waits until every server has been probed once, at most for one probe's timeout: the first client should
@@ -84,6 +89,11 @@ impl Cluster {
     pub async fn wait_for_primary(&self, deadline: Instant) -> Option<ServerId> {
         let primary = self.monitor.wait(|topology| topology.writable().map(|server| server.id));
         timeout_at(deadline, primary).await.ok()
+    }
+
+    /// What readers and writers want of the samplers.
+    pub fn demand(&self) -> &Arc<Demand> {
+        &self.demand
     }
 
     /// The catalogs of the databases in use.

@@ -55,7 +55,7 @@ impl Monitor {
 
     /// Starts the tasks on the current runtime; they run until they are aborted.
     pub(crate) fn start(config: &Config, login: &Login) -> (Arc<Self>, Vec<AbortHandle>) {
-        let roster = Roster::new(&config.servers);
+        let roster = Roster::new(&config.servers, std::time::Instant::now());
         let monitor = Arc::new(Self::new(roster.topology()));
         let (reports, inbox) = mpsc::channel(config.servers.len().max(1));
         let mut tasks = vec![tokio::spawn(conclude(monitor.clone(), roster, inbox)).abort_handle()];
@@ -266,6 +266,7 @@ mod tests {
             recovered: None,
             trouble: None,
             load: Arc::default(),
+            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
         };
         Topology { servers: vec![primary] }
     }

@@ -7,6 +7,7 @@ use super::probe::Failure;
 use super::roles::{self, Facts, Finding, Observation, Past, State};
 use super::topology::{Health, Load, Role, Server, ServerId, Topology};
 use crate::config;
+use crate::freshness::Freshness;
 
 /// Everything that is known about the servers. One task owns it; everyone else sees [`Roster::topology`].
 #[derive(Debug)]
@@ -24,6 +25,7 @@ struct Row {
     recovered: Option<Instant>,
     trouble: Option<Arc<str>>,
     load: Arc<Load>,
+    freshness: Arc<Freshness>,
 }
 
 /// Something that a report changed, for the log.
@@ -42,8 +44,8 @@ pub(crate) enum Event {
 }
 
 impl Roster {
-    /// All servers of the configuration, none tried yet.
-    pub(crate) fn new(servers: &[config::Server]) -> Self {
+    /// All servers of the configuration, none tried yet. Nothing is asked about the time before `epoch`.
+    pub(crate) fn new(servers: &[config::Server], epoch: Instant) -> Self {
         let row = |server: &config::Server| Row {
             name: server.name.clone(),
             weight: server.weight,
@@ -57,6 +59,7 @@ impl Roster {
             recovered: None,
             trouble: None,
             load: Arc::default(),
+            freshness: Arc::new(Freshness::new(epoch)),
         };
         let mut roster = Self { rows: servers.iter().map(row).collect(), findings: Vec::new() };
         // Configured roles are known before any probe.
@@ -92,6 +95,7 @@ impl Roster {
             recovered: row.recovered,
             trouble: row.trouble.clone(),
             load: row.load.clone(),
+            freshness: row.freshness.clone(),
         };
         Topology { servers: self.rows.iter().enumerate().map(server).collect() }
     }

@@ -17,7 +17,7 @@ fn roster(settings: &[RoleSetting]) -> Roster {
         weight: 1,
         connections: 10,
     };
-    Roster::new(&settings.iter().enumerate().map(server).collect::<Vec<_>>())
+    Roster::new(&settings.iter().enumerate().map(server).collect::<Vec<_>>(), Instant::now())
 }
 
 fn two() -> Roster {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::freshness::Freshness;
+
 /// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
 /// brought it down may do so again.
 pub const SLOW_START: Duration = Duration::from_secs(10);
@@ -62,6 +64,8 @@ pub struct Server {
     pub trouble: Option<Arc<str>>,
     /// Live figures, shared between snapshots.
     pub load: Arc<Load>,
+    /// How far a replica is known to have come, shared between snapshots.
+    pub freshness: Arc<Freshness>,
 }
 
 impl Server {
@@ -207,6 +211,7 @@ mod tests {
             recovered,
             trouble: None,
             load: Arc::default(),
+            freshness: Arc::new(crate::freshness::Freshness::new(Instant::now())),
         }
     }
 

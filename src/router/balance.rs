@@ -89,6 +89,7 @@ mod tests {
             recovered: None,
             trouble: None,
             load: Arc::default(),
+            freshness: Arc::new(crate::freshness::Freshness::new(Instant::now())),
         }
     }
 

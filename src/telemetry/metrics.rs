@@ -424,6 +424,7 @@ mod tests {
             recovered: None,
             trouble: None,
             load: Arc::default(),
+            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
         };
         metrics.set_server(&server);
         server.role = Role::Primary;

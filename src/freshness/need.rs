@@ -1,0 +1,148 @@
+//! What a read needs of the replica that serves it.
+
+use std::time::{Duration, Instant};
+
+use super::{Freshness, Lsn};
+
+/// Where and when a session last looked at data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen<Id> {
+    /// Where.
+    pub server: Id,
+    /// When the answer was complete.
+    pub at: Instant,
+}
+
+/// What a replica must hold to serve a read. `Id` names servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need<Id> {
+    /// Everything that was acknowledged before this.
+    pub written: Option<Instant>,
+    /// What the session saw last, unless it saw it there.
+    pub seen: Option<Seen<Id>>,
+    /// At most this old.
+    pub max_staleness: Option<Duration>,
+    /// Replayed up to here.
+    pub min_lsn: Option<Lsn>,
+}
+
+impl<Id: Copy + PartialEq> Need<Id> {
+    /// Nothing: any replica will do, however old.
+    pub const NOTHING: Self = Self { written: None, seen: None, max_staleness: None, min_lsn: None };
+
+    /// Whether any replica meets it, whatever is known of that.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::NOTHING
+    }
+
+    /// The instant through which a replica must be fresh at `now` if the session never looked at it before: what to
+    /// have samples taken for.
+    ///
+    /// `newest` is when the primary was last asked successfully, if there is none now: nothing has been written since,
+    /// so replicas do not grow older.
+    pub fn through(&self, now: Instant, newest: Option<Instant>) -> Option<Instant> {
+        let oldest = self.max_staleness.and_then(|age| newest.unwrap_or(now).checked_sub(age));
+        self.written.max(self.seen.map(|seen| seen.at)).max(oldest)
+    }
+
+    /// Whether a replica meets it over a connection that was opened at `opened`, or may meet it over some connection
+    /// when that is `None`.
+    pub fn is_met(
+        &self,
+        server: Id,
+        freshness: &Freshness,
+        opened: Option<Instant>,
+        through: (Instant, Option<Instant>),
+    ) -> bool {
+        if self.is_nothing() {
+            return true;
+        }
+        // In this order: see `Freshness::publish`.
+        let sampled = freshness.sampled();
+        if opened.is_some_and(|opened| sampled.is_none_or(|sampled| sampled < opened)) {
+            return false;
+        }
+        // A replica does not go back, as long as it lives: the connection was there when it was last looked at.
+        let same = |seen: &Seen<Id>| seen.server == server && opened.is_none_or(|opened| opened <= seen.at);
+        let rest = Self { seen: self.seen.filter(|seen| !same(seen)), ..*self };
+        let (now, newest) = through;
+        let through = rest.through(now, newest);
+        through.is_none_or(|needed| freshness.through().is_some_and(|through| through >= needed))
+            && self.min_lsn.is_none_or(|lsn| freshness.replayed() >= lsn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEED: Need<u8> = Need::NOTHING;
+
+    fn at(epoch: Instant, ms: u64) -> Instant {
+        epoch + Duration::from_millis(ms)
+    }
+
+    /// A replica that answered a sample asked for at 50 ms and is fresh through 40 ms.
+    fn replica(epoch: Instant) -> Freshness {
+        let freshness = Freshness::new(epoch);
+        freshness.publish(at(epoch, 50), Lsn(100), 0, Some(at(epoch, 40)));
+        freshness
+    }
+
+    fn met(need: &Need<u8>, epoch: Instant, opened: u64) -> bool {
+        need.is_met(1, &replica(epoch), Some(at(epoch, opened)), (at(epoch, 60), None))
+    }
+
+    #[test]
+    fn whoever_needs_nothing_takes_any_replica() {
+        let epoch = Instant::now();
+        assert!(NEED.is_met(1, &Freshness::new(epoch), Some(epoch), (epoch, None)));
+        let some = Need { written: Some(epoch), ..NEED };
+        assert!(!some.is_met(1, &Freshness::new(epoch), None, (epoch, None)), "of which nothing is known");
+    }
+
+    #[test]
+    fn what_was_written_before_the_instant_is_there() {
+        let epoch = Instant::now();
+        let wrote = |ms| Need { written: Some(at(epoch, ms)), ..NEED };
+        assert!(met(&wrote(40), epoch, 0) && !met(&wrote(41), epoch, 0));
+    }
+
+    #[test]
+    fn a_connection_opened_after_the_sample_may_lead_to_another_life_of_the_server() {
+        let epoch = Instant::now();
+        let need = Need { written: Some(at(epoch, 10)), ..NEED };
+        assert!(met(&need, epoch, 50) && !met(&need, epoch, 51));
+    }
+
+    #[test]
+    fn what_was_seen_elsewhere_must_be_there_and_what_was_seen_here_is() {
+        let epoch = Instant::now();
+        let saw = |server, ms| Need { seen: Some(Seen { server, at: at(epoch, ms) }), ..NEED };
+        assert!(met(&saw(2, 40), epoch, 0) && !met(&saw(2, 41), epoch, 0));
+        assert!(met(&saw(1, 45), epoch, 45), "seen here, in this life");
+        assert!(
+            !met(&saw(1, 45), epoch, 46),
+            "the connection is younger: the server may have been restarted"
+        );
+    }
+
+    #[test]
+    fn age_counts_from_now_or_from_the_end_of_the_last_primary() {
+        let epoch = Instant::now();
+        let age = |ms| Need { max_staleness: Some(Duration::from_millis(ms)), ..NEED };
+        assert!(met(&age(20), epoch, 0) && !met(&age(19), epoch, 0));
+        let ended = Some(at(epoch, 45));
+        let late = (at(epoch, 10_000), ended);
+        assert!(
+            age(5).is_met(1, &replica(epoch), None, late) && !age(4).is_met(1, &replica(epoch), None, late)
+        );
+    }
+
+    #[test]
+    fn a_position_is_compared_with_what_was_replayed() {
+        let epoch = Instant::now();
+        let lsn = |lsn| Need { min_lsn: Some(Lsn(lsn)), ..NEED };
+        assert!(met(&lsn(100), epoch, 0) && !met(&lsn(101), epoch, 0));
+    }
+}

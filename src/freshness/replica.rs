@@ -1,0 +1,103 @@
+//! How far one replica is known to have come.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Lsn;
+
+/// How far a replica is known to have come: written by its sampler, read by every read. Never locked.
+///
+/// All of it is about one life of the server: what held before a restart says nothing about what was there after it,
+/// since a server that crashed begins to answer at an earlier position than it had reached. Connections do not outlive
+/// a restart. So a connection that was open before a sample was asked for, and still is, leads to the server that
+/// answered that sample.
+#[derive(Debug)]
+pub struct Freshness {
+    epoch: Instant,
+    /// Instants are nanoseconds since one before the epoch; 0 is never.
+    through: AtomicU64,
+    sampled: AtomicU64,
+    replayed: AtomicU64,
+    behind: AtomicU64,
+}
+
+impl Freshness {
+    /// Of a replica of which nothing is known. No instant before `epoch` will ever be asked for.
+    pub fn new(epoch: Instant) -> Self {
+        Self {
+            epoch,
+            through: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
+            replayed: AtomicU64::new(0),
+            behind: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The instant such that the replica holds everything that was acknowledged before it; `None` when nothing is
+    /// known.
+    pub fn through(&self) -> Option<Instant> {
+        self.instant(self.through.load(Ordering::Acquire))
+    }
+
+    /// When the last sample that the replica answered was asked for, in the server's present life.
+    pub fn sampled(&self) -> Option<Instant> {
+        self.instant(self.sampled.load(Ordering::Acquire))
+    }
+
+    /// The last WAL position that the replica said it has replayed; 0/0 when nothing is known.
+    pub fn replayed(&self) -> Lsn {
+        Lsn(self.replayed.load(Ordering::Acquire))
+    }
+
+    /// Bytes of WAL between the replica and the newest sample of the primary, at the last sample; `None` when nothing
+    /// is known.
+    pub fn behind(&self) -> Option<u64> {
+        Some(self.behind.load(Ordering::Relaxed)).filter(|behind| *behind != u64::MAX)
+    }
+
+    /// A sample was answered: asked for at `asked`, it said `replayed`, which is `behind` bytes short of the
+    /// primary's position, and holds everything acknowledged before `through`.
+    pub fn publish(&self, asked: Instant, replayed: Lsn, behind: u64, through: Option<Instant>) {
+        // The position first, the life's sign last: who sees `asked` sees what belongs to it.
+        self.replayed.store(replayed.0, Ordering::Release);
+        self.behind.store(behind, Ordering::Relaxed);
+        self.through.store(through.map_or(0, |through| self.nanos(through)), Ordering::Release);
+        self.sampled.store(self.nanos(asked), Ordering::Release);
+    }
+
+    /// Nothing is known any more: the connection that was asked is gone, or another timeline has begun.
+    pub fn forget(&self) {
+        self.sampled.store(0, Ordering::Release);
+        self.through.store(0, Ordering::Release);
+        self.replayed.store(0, Ordering::Release);
+        self.behind.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn nanos(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn instant(&self, nanos: u64) -> Option<Instant> {
+        nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_come_back_as_they_were_given() {
+        let epoch = Instant::now();
+        let freshness = Freshness::new(epoch);
+        assert_eq!((freshness.through(), freshness.sampled(), freshness.behind()), (None, None, None));
+        let (asked, through) = (epoch + Duration::from_nanos(123_456_789), epoch);
+        freshness.publish(asked, Lsn(7), 5, Some(through));
+        assert_eq!((freshness.through(), freshness.sampled()), (Some(through), Some(asked)));
+        assert_eq!((freshness.replayed(), freshness.behind()), (Lsn(7), Some(5)));
+        freshness.forget();
+        assert_eq!((freshness.through(), freshness.sampled(), freshness.behind()), (None, None, None));
+        assert_eq!(freshness.replayed(), Lsn(0));
+    }
+}
