@@ -72,6 +72,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             transactions: config::Transactions::Primary,
             consistency: weir::sql::Consistency::Eventual,
             max_staleness: PATIENCE,
+            freshness_wait: PATIENCE,
             read_functions: vec![],
             write_functions: vec![],
             verdict_cache: 1,

@@ -235,6 +235,7 @@ fn routing(s: &mut Section) -> Routing {
         transactions: s.read("transactions", transactions).unwrap_or_default(),
         consistency: s.read("consistency", consistency).unwrap_or_default(),
         max_staleness: s.read("max_staleness", duration(MS..=30 * DAY)).unwrap_or(10 * SECOND),
+        freshness_wait: s.read("freshness_wait", duration(Duration::ZERO..=SECOND)).unwrap_or(10 * MS),
         read_functions: s.read("read_functions", names).unwrap_or_default(),
         write_functions: s.read("write_functions", names).unwrap_or_default(),
         verdict_cache: s.read("verdict_cache", count(1..=10_000_000)).unwrap_or(10_000),

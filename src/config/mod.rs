@@ -215,6 +215,8 @@ pub struct Routing {
     pub consistency: Consistency,
     /// The oldest a replica may be for any read.
     pub max_staleness: Duration,
+    /// How long a read waits for a replica to be fresh enough.
+    pub freshness_wait: Duration,
     /// Functions that may run on a replica whatever the catalog says; `schema.name` or `name`, lower case.
     pub read_functions: Vec<String>,
     /// Functions that must run on the primary whatever the catalog says.

@@ -10,7 +10,11 @@ mod carry;
 
 mod cutter;
 
+mod dirt;
+
 mod dispatch;
+
+mod fresh;
 
 mod hold;
 
@@ -57,6 +61,7 @@ use crate::backend::ledger::Ledger;
 use crate::cluster::topology::{Load, ServerId};
 use crate::config::User;
 use crate::error::{Error, Result};
+use crate::freshness::Seen;
 use crate::net::Stream;
 use crate::pool::{Lease, Pool};
 use crate::router::Route;
@@ -109,6 +114,10 @@ pub struct Session {
     pools: Vec<Option<Arc<Pool>>>,
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
+    /// When the last write of the session was acknowledged.
+    wrote: Option<Instant>,
+    /// Where and when it last looked at data.
+    seen: Option<Seen<ServerId>>,
     view: Box<View>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<Note>,
@@ -153,6 +162,8 @@ struct Leg {
     link: Link,
     /// When the oldest request in flight was sent.
     since: Instant,
+    /// Whether anything in flight looks at data.
+    look: Look,
     /// The requests in flight, as one, for the server's load figures.
     flight: Option<Flight>,
     /// The server's load figures.
@@ -183,6 +194,13 @@ impl Drop for Flight {
 enum Batch {
     Closed,
     Open,
+}
+
+/// Whether a flight looks at data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Away,
+    AtData,
 }
 
 /// Whether the connection stands.
@@ -314,6 +332,7 @@ impl Session {
 
     /// The session is over for everybody else.
     pub fn leave(&mut self) {
+        self.mark_unanswered();
         self.shared.registry.leave(&self.entry);
     }
 

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
 use super::carry::Carry;
+use super::dirt::Dirt;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
@@ -16,6 +18,7 @@ use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
+use crate::freshness::Marks;
 use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::frame::cstr;
@@ -27,12 +30,14 @@ pub(super) struct Database {
     ddl: AtomicU64,
     /// Shapes that a replica refused.
     pub learned: Learned,
+    /// When its relations were last written.
+    pub marks: Marks,
 }
 
 impl Database {
-    /// Nothing has changed yet.
-    pub(super) fn new(learned: Learned) -> Self {
-        Self { ddl: AtomicU64::new(0), learned }
+    /// Nothing has changed since `epoch`.
+    pub(super) fn new(learned: Learned, epoch: Instant) -> Self {
+        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch) }
     }
 
     /// Preparations older than this may be stale.
@@ -132,6 +137,8 @@ pub(super) struct State {
     pub rerun_cause: Option<String>,
     /// SQLSTATE of the last error the client was sent, until it is counted.
     pub last_error: Option<String>,
+    /// What may have been written and is not marked for good.
+    pub dirt: Dirt,
     outcome: Outcome,
     definitions: Definitions,
     statements: Arc<Statements>,
@@ -150,6 +157,7 @@ impl State {
             refused: None,
             rerun_cause: None,
             last_error: None,
+            dirt: Dirt::default(),
             outcome: Outcome::Fine,
             definitions: Definitions::Same,
             statements,
@@ -307,6 +315,7 @@ impl Ear<'_> {
 
 impl Watcher for Ear<'_> {
     fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+        self.state.dirt.completed(tag);
         if changes_definitions(tag) {
             self.state.definitions = Definitions::Changed;
             let stamp = self.state.statements.stamp();

@@ -66,7 +66,32 @@ fn is_on(value: &str) -> bool {
         && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
 }
 
+/// How fresh a replica must be, all told.
+pub(super) struct Levels {
+    pub consistency: crate::sql::Consistency,
+    pub max_staleness: Option<std::time::Duration>,
+    pub min_lsn: Option<crate::freshness::Lsn>,
+}
+
 impl Session {
+    /// What applies to a request with this hint.
+    pub(super) fn levels(&self, hint: &crate::sql::Hint) -> Levels {
+        let set = self.view.of.get("weir.consistency").map(plain);
+        let set = set.and_then(|value| match value.as_str() {
+            "eventual" => Some(crate::sql::Consistency::Eventual),
+            "session" => Some(crate::sql::Consistency::Session),
+            "global" => Some(crate::sql::Consistency::Global),
+            "strong" => Some(crate::sql::Consistency::Strong),
+            _ => None,
+        });
+        let routing = &self.shared.config.routing;
+        Levels {
+            consistency: hint.consistency.or(set).unwrap_or(routing.consistency),
+            max_staleness: hint.max_staleness.or(Some(routing.max_staleness)),
+            min_lsn: None,
+        }
+    }
+
     /// Looks at the settings again if they have changed.
     pub(super) fn refresh_view(&mut self) {
         if self.view.of != *self.state.carry.wanted() {

@@ -115,6 +115,8 @@ impl Session {
             entry,
             pools: Vec::new(),
             replica: None,
+            wrote: None,
+            seen: None,
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),

@@ -291,7 +291,7 @@ pub enum Target {
 }
 
 /// How fresh a replica must be to serve a read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Consistency {
     /// Not older than the maximal staleness.
     Eventual,
