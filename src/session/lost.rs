@@ -65,6 +65,8 @@ impl Session {
         self.outflow.release();
         let open = leg.replies.tx != TxStatus::Idle || self.expected != TxStatus::Idle;
         if within || open || self.state.pin.is_some() {
+            // It still knows whether anything can be told behind what has been sent.
+            self.leg = within.then_some(leg);
             return Err(error);
         }
         self.expected = TxStatus::Idle;

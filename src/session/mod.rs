@@ -53,7 +53,7 @@ mod welcome;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -336,14 +336,20 @@ impl Session {
         self.shared.registry.leave(&self.entry);
     }
 
-    /// The client's stream, to be closed.
-    pub fn into_stream(self) -> Stream {
-        self.stream
-    }
-
-    /// Whether bytes of an unfinished message have been released to the client: no error can be told any more.
-    pub fn is_within_frame(&self) -> bool {
-        self.leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame())
+    /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
+    /// nothing can be told: the client does not take it, or the last message has no end.
+    pub async fn into_stream(mut self) -> Option<Stream> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let mut leg = self.leg.take();
+        if leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame()) {
+            return None;
+        }
+        if let Some(leg) = &mut leg {
+            self.outflow.settle(&mut leg.lease.inbox);
+        }
+        let flush = poll_fn(|cx| self.outflow.poll_flush(&mut self.stream, cx, None));
+        let flushed = tokio::time::timeout(PATIENCE, flush).await;
+        matches!(flushed, Ok(Ok(()))).then_some(self.stream)
     }
 }
 
