@@ -177,10 +177,15 @@ impl Pool {
                 state.open += 1;
                 state.opening += 1;
             }
-            if !self.take_slots() {
-                let mut state = self.lock();
-                state.open -= 1;
-                state.opening -= 1;
+            if let Err(lacking) = self.take_slots() {
+                {
+                    let mut state = self.lock();
+                    state.open -= 1;
+                    state.opening -= 1;
+                }
+                if lacking.make_room(&self.me) {
+                    continue;
+                }
                 return;
             }
             self.spawn_open();
@@ -197,7 +202,7 @@ impl Pool {
             state.open += 1;
             state.opening += 1;
         }
-        if self.take_slots() {
+        if self.take_slots().is_ok() {
             self.spawn_open();
         } else {
             let mut state = self.lock();
@@ -206,18 +211,17 @@ impl Pool {
         }
     }
 
-    fn take_slots(&self) -> bool {
+    /// A place under both limits, or the limit that has none.
+    fn take_slots(&self) -> std::result::Result<(), &Slots> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
-            server.make_room(&self.me);
-            return false;
+            return Err(server);
         }
-        let taken = total.take(&self.me);
-        if !taken {
+        if !total.take(&self.me) {
             feed(server.give());
-            total.make_room(&self.me);
+            return Err(total);
         }
-        taken
+        Ok(())
     }
 
     /// Since when the connection waits that has been idle longest.
@@ -225,17 +229,17 @@ impl Pool {
         self.lock().idle.iter().map(|backend| backend.idle_since).min()
     }
 
-    /// Closes the connection that has been idle longest: another pool needs its place.
-    pub(super) fn close_oldest(&self) {
+    /// Closes the connection that has been idle longest: another pool needs its place. Whether there was one.
+    pub(super) fn close_oldest(&self) -> bool {
         let oldest = {
             let mut state = self.lock();
             let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
             at.map(|at| state.idle.remove(at))
         };
-        if oldest.is_some() {
-            drop(oldest);
-            self.closed();
-        }
+        let Some(oldest) = oldest else { return false };
+        drop(oldest);
+        self.closed();
+        true
     }
 
     fn spawn_open(&self) {

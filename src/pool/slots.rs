@@ -45,8 +45,10 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.push(Arc::downgrade(pool));
     }
 
-    /// Has another pool close an idle connection, the one of them all that has been idle longest: `pool` starves.
-    pub(super) fn make_room(&self, pool: &Weak<Pool>) {
+    /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
+    /// Whether one was closed.
+    /// Whether one was closed.
+    pub(super) fn make_room(&self, pool: &Weak<Pool>) -> bool {
         let pools = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.pools.retain(|other| other.strong_count() > 0);
@@ -54,8 +56,9 @@ impl Slots {
         };
         let others = pools.iter().filter(|other| !other.ptr_eq(pool)).filter_map(Weak::upgrade);
         let idle = others.filter_map(|other| Some((other.idle_since()?, other)));
-        if let Some((_, other)) = idle.min_by_key(|(since, _)| *since) {
-            other.close_oldest();
+        match idle.min_by_key(|(since, _)| *since) {
+            Some((_, other)) => other.close_oldest(),
+            None => false,
         }
     }
 
