@@ -225,7 +225,24 @@ impl State {
         }
     }
 
+    /// A request failed. What no rollback takes back may be there all the same: a lock that was taken before the
+    /// error came, a library that was loaded.
+    fn survives(&mut self, note: &Note) {
+        let verdict = match note {
+            Note::Runs(verdict) => verdict,
+            Note::Frees(freed) => &freed.verdict,
+            _ => return,
+        };
+        let pins = verdict.statements.iter().filter_map(|statement| statement.leaves.pin);
+        let lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
+        self.pin = self.pin.or(lasting.last());
+    }
+
     fn set(&mut self, name: &str, value: &str) {
+        if name == "session_authorization" {
+            // It undoes SET ROLE.
+            self.carry.forget("role");
+        }
         if value.eq_ignore_ascii_case("default") {
             self.carry.reset(name);
         } else {
@@ -372,6 +389,7 @@ impl Watcher for Ear<'_> {
             return OnError::Rerun;
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        self.state.survives(note);
         if let Note::Frees(_) = note {
             self.state.undo(std::iter::once(note.clone()));
         }
