@@ -78,7 +78,7 @@ use replies::{Flow, Replies};
 pub use shared::Shared;
 use slow::Trail;
 use state::{Retry, State};
-use view::View;
+use view::{Configured, View};
 pub use welcome::Newcomer;
 
 /// Who the client is, and what was settled when it came.
@@ -91,6 +91,8 @@ struct Who {
     /// Targets fixed by the listener and the database.
     listener: Target,
     alias: Target,
+    /// What the configuration asks of the reads.
+    levels: Configured,
     pool_size: usize,
 }
 

@@ -150,7 +150,7 @@ impl State {
     pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
             names: Names::default(),
-            carry: Carry::new(startup),
+            carry: Carry::new(&startup),
             pin: None,
             retained: Retained::default(),
             ending: None,

@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::carry::Carry;
 use super::outflow::Outflow;
 use super::slow::Trail;
 use super::state::State;
-use super::view::View;
+use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
 use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
@@ -154,7 +153,7 @@ impl Session {
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
         if let Some((settings, known)) = self.shared.welcomes.get(&key, Instant::now()) {
-            self.state.carry = Carry::new(settings);
+            self.state.carry.shares(settings);
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
@@ -268,6 +267,7 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
         database: name,
         listener,
         alias: listed.map_or(Target::Auto, |listed| listed.target),
+        levels: Configured::new(&shared.config.routing, listed, &user),
         pool_size: user
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))

@@ -9,6 +9,7 @@ mod control;
 mod cursor;
 mod functions;
 mod hint;
+mod level;
 pub mod lexer;
 mod query;
 mod settings;
@@ -22,6 +23,7 @@ mod utility;
 mod verdict;
 
 pub use cache::{CacheCounts, Classifier};
+pub use level::NoSuchValue;
 pub use lexer::StandardConformingStrings;
 pub use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
