@@ -71,7 +71,8 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         routing: config::Routing {
             transactions: config::Transactions::Primary,
             consistency: weir::sql::Consistency::Eventual,
-            max_staleness: PATIENCE,
+            max_staleness: None,
+            freshness_wait: PATIENCE,
             read_functions: vec![],
             write_functions: vec![],
             verdict_cache: 1,
@@ -100,6 +101,7 @@ fn user(name: &str) -> config::User {
         server_password: Some(password),
         target: weir::sql::Target::Auto,
         consistency: None,
+        max_staleness: None,
         pool_size: None,
     }
 }

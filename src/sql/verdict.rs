@@ -275,7 +275,7 @@ pub struct Hint {
     /// `consistency=...`.
     pub consistency: Option<Consistency>,
     /// `max_staleness=...`.
-    pub max_staleness: Option<Duration>,
+    pub max_staleness: Option<MaxStaleness>,
 }
 
 /// Where a request may be sent, as an operator or an application says it.
@@ -291,7 +291,7 @@ pub enum Target {
 }
 
 /// How fresh a replica must be to serve a read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Consistency {
     /// Not older than the maximal staleness.
     Eventual,
@@ -302,6 +302,15 @@ pub enum Consistency {
     Global,
     /// Holds everything committed before the read arrived.
     Strong,
+}
+
+/// The oldest that a replica may be to serve a read. The strictest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MaxStaleness {
+    /// This old.
+    AtMost(Duration),
+    /// However old.
+    Off,
 }
 
 impl Statement {
