@@ -17,6 +17,7 @@ mod skeleton;
 mod split;
 mod survey;
 mod text;
+mod touch;
 mod utility;
 mod verdict;
 
@@ -25,4 +26,5 @@ pub use lexer::StandardConformingStrings;
 pub use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
 pub use split::split_statements;
+pub use touch::Touch;
 pub use verdict::*;
