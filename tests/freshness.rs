@@ -222,7 +222,11 @@ async fn stands_behind_a_header(clock: &Clock, header: u64) -> Result<()> {
     for _ in 0..3 {
         clock.read(1, Instant::now()).await;
     }
-    assert_eq!(clock.freshness(1).replayed(), Lsn(inserted - header), "the trap: it never gets to the position");
+    assert_eq!(
+        clock.freshness(1).replayed(),
+        Lsn(inserted - header),
+        "the trap: it never gets to the position"
+    );
     assert_eq!(clock.cluster.demand().position().unwrap().0, Lsn(inserted - header));
     assert_eq!(clock.inserted()?, inserted, "the primary was idle");
     Ok(())
@@ -347,7 +351,9 @@ async fn after_a_promotion_only_those_are_fresh_who_follow() -> Result<()> {
     }
     servers.sql(0, "INSERT INTO t SELECT generate_series(1, 100000)")?;
     let end = clock.inserted()?;
-    clock.until("replica2 to have it all", || (clock.freshness(2).replayed() >= Lsn(end - 40)).then_some(())).await;
+    clock
+        .until("replica2 to have it all", || (clock.freshness(2).replayed() >= Lsn(end - 40)).then_some(()))
+        .await;
     servers.stop(0, Stop::Immediate)?;
     servers.promote(1)?;
     clock
@@ -442,7 +448,9 @@ async fn servers_are_sampled_as_often_as_somebody_cares() -> Result<()> {
     // One write is noticed though the sampler sleeps for a second, and its way is followed.
     let write = clock.write(0)?;
     let begun = Instant::now();
-    clock.until("the write to be everywhere", || (1..3).all(|r| clock.through(r) >= Some(write)).then_some(())).await;
+    clock
+        .until("the write to be everywhere", || (1..3).all(|r| clock.through(r) >= Some(write)).then_some(()))
+        .await;
     assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
 
     // Somebody writes all the time.
@@ -483,7 +491,9 @@ async fn without_a_primary_replicas_are_sampled_and_grow_no_fresher() -> Result<
     let clock = Clock::start(Options::new(1)).await?;
     clock.servers.stop(0, Stop::Immediate)?;
     let stopped = Instant::now();
-    clock.until("the primary to be seen down", || clock.cluster.topology().writable().is_none().then_some(())).await;
+    clock
+        .until("the primary to be seen down", || clock.cluster.topology().writable().is_none().then_some(()))
+        .await;
     sleep(Duration::from_millis(200)).await;
     let counts = clock.counts.during(Duration::from_secs(3)).await;
     assert!(counts[1] >= 2, "{counts:?}");

@@ -571,10 +571,8 @@ mod tests {
         };
         assert_eq!(shown(&server), [""; 0]);
         server.freshness.publish(epoch, Lsn(5), 77, Some(epoch));
-        let known = [
-            r#"weir_replica_lag_bytes{server="a"} 77"#,
-            r#"weir_replica_staleness_seconds{server="a"} 2.5"#,
-        ];
+        let known =
+            [r#"weir_replica_lag_bytes{server="a"} 77"#, r#"weir_replica_staleness_seconds{server="a"} 2.5"#];
         assert_eq!(shown(&server), known);
         server.role = Role::Primary;
         assert_eq!(shown(&server), [""; 0], "a primary is never behind");
