@@ -30,6 +30,10 @@ mod monitor;
 
 mod probe;
 
+mod reading;
+
+mod relations;
+
 mod roles;
 
 mod roster;
