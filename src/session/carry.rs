@@ -124,6 +124,12 @@ impl Carry {
         }
     }
 
+    /// Another setting's change has undone this one.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.now.wanted = self.now.wanted.with(name, None);
+        self.now.carried = self.now.carried.with(name, None);
+    }
+
     /// `RESET ALL` or `DISCARD ALL` went through. Role and session authorization survive the former.
     pub(super) fn reset_all(&mut self, keep: &[&str]) {
         let kept = |from: &Settings, onto: Settings| {

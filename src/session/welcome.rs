@@ -114,6 +114,8 @@ impl Session {
             entry,
             pools: Vec::new(),
             replica: None,
+            wrote: None,
+            seen: None,
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
@@ -129,7 +131,7 @@ impl Session {
                 session.leave();
                 // The login itself went well, and the client is told so first. Should that fail, the error will too.
                 let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
-                Err((session.into_stream(), error))
+                Err((session.stream, error))
             }
         }
     }

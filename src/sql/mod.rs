@@ -18,6 +18,7 @@ mod skeleton;
 mod split;
 mod survey;
 mod text;
+mod touch;
 mod utility;
 mod verdict;
 
@@ -27,4 +28,5 @@ pub use lexer::StandardConformingStrings;
 pub use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
 pub use split::split_statements;
+pub use touch::Touch;
 pub use verdict::*;

@@ -291,7 +291,7 @@ pub enum Target {
 }
 
 /// How fresh a replica must be to serve a read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Consistency {
     /// Not older than the maximal staleness.
     Eventual,
@@ -304,13 +304,13 @@ pub enum Consistency {
     Strong,
 }
 
-/// The oldest that a replica may be to serve a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The oldest that a replica may be to serve a read. The strictest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MaxStaleness {
-    /// However old.
-    Off,
     /// This old.
     AtMost(Duration),
+    /// However old.
+    Off,
 }
 
 impl Statement {

@@ -12,6 +12,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGau
 use super::registry::Register;
 pub use super::registry::Row;
 use crate::cluster::topology::{Health, Role, Server};
+use crate::sql::Consistency;
 
 /// Time that a person waits for: from a cached point read to a report.
 const QUERY_SECONDS: &[f64] = &[
@@ -43,6 +44,9 @@ pub struct Metrics {
     pub checkout_wait_seconds: Histogram,
     /// What weir itself adds to a request, waiting for peers and pools not included.
     pub added_seconds: Histogram,
+    /// Waiting for a replica to be fresh enough.
+    pub freshness_wait_seconds: Histogram,
+    reads: Reads,
     /// Bytes read and written.
     pub bytes: Bytes,
 
@@ -179,6 +183,34 @@ impl Requests {
     }
 }
 
+/// What came of a read's wish for a fresh replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A replica was known to be fresh enough.
+    Fresh,
+    /// One was found to be after a while.
+    Waited,
+    /// None was in time: it went to the primary.
+    Stale,
+    /// None could be used: it went to the primary.
+    NoReplica,
+}
+
+/// A counter for each level and outcome.
+struct Reads([[IntCounter; 4]; 4]);
+
+impl Reads {
+    fn new(r: &mut Register) -> Self {
+        let help = "Reads that asked how fresh a replica is, by consistency level: a replica was fresh, one was waited for, the primary served it because all were stale, or because there was no replica.";
+        let family = r.counters("reads_total", help, &["consistency", "outcome"]);
+        let outcomes = |level| {
+            ["fresh", "waited", "stale", "no_replica"]
+                .map(|outcome| family.with_label_values(&[level, outcome]))
+        };
+        Self(["eventual", "session", "global", "strong"].map(outcomes))
+    }
+}
+
 impl ByRoute<Histogram> {
     fn new(r: &mut Register) -> Self {
         let help = "From a request sent to a server to its answer complete; requests in flight together count as one.";
@@ -255,6 +287,12 @@ impl Metrics {
                 "Weir's own time per request, from its being there as a whole to its being ready for the server, without waiting for a pool.",
                 ADDED_SECONDS,
             ),
+            reads: Reads::new(&mut r),
+            freshness_wait_seconds: r.histogram(
+                "freshness_wait_seconds",
+                "Time that reads wait for a replica to be fresh enough, whether one is in the end or not.",
+                WAIT_SECONDS,
+            ),
             reruns: r.counters("reruns_total", "Requests that failed on a replica and ran again elsewhere.", &["cause"]),
             learned: r.counter("learned_total", "Shapes of statements that failed on a replica and avoid it since."),
             errors: r.counters("errors_total", "Errors that requests ended with: those of servers and those of weir itself.", &["sqlstate"]),
@@ -283,6 +321,11 @@ impl Metrics {
     /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
     pub fn request(&self, route: usize, reason: usize) {
         self.requests.add(route, reason);
+    }
+
+    /// Counts a read that asked for a replica of some freshness.
+    pub fn read(&self, level: Consistency, outcome: ReadOutcome) {
+        self.reads.0[level as usize][outcome as usize].inc();
     }
 
     /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
