@@ -30,7 +30,7 @@ pub(super) struct Carry {
 }
 
 /// Whether a setting is weir's own.
-fn is_own(name: &str) -> bool {
+pub(super) fn is_own(name: &str) -> bool {
     name.starts_with("weir.")
 }
 

@@ -5,25 +5,18 @@
 //! every statement about them, but gets it in words in which it comes out right: a `SET` that must fail as one that
 //! fails, a `SHOW` with the value put in or set right in front. What is left of them on a server means nothing.
 
-use std::fmt::Write as _;
-
-use crate::backend::settings::Value;
-use crate::cluster::topology::{Health, Role, ServerId, Topology};
-use crate::error::{Error, Result};
-use crate::freshness::Lsn;
-use crate::router::{Decision, Reason, Route};
-use crate::sql::{
-    Consistency, Kind, MaxStaleness, Scope, Setting, StandardConformingStrings, Statement, Target, Verdict,
-    split_statements,
-};
-use crate::wire::reply::{self, Report, Severity};
-use crate::wire::scan;
 use bytes::BytesMut;
-use std::time::Instant;
 
+use super::answers::Answers;
 use super::carry::is_own;
 use super::note::Note;
-use super::view::{Levels, plain};
+use super::view::plain;
+use crate::backend::settings::{Settings, Value, literal};
+use crate::error::{Error, Result};
+use crate::freshness::Lsn;
+use crate::sql::{Consistency, Kind, MaxStaleness, Scope, Setting, Statement, Target, Verdict};
+use crate::wire::reply::{self, Report, Severity};
+use crate::wire::scan;
 
 /// One of weir's own settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,29 +52,30 @@ impl Own {
         ALL.iter().find(|(known, _)| *known == name).map(|(_, own)| *own)
     }
 
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
         ALL.iter().find(|(_, own)| *own == self).map_or("", |(name, _)| name)
     }
 }
 
+/// Whether a statement sets or shows any of weir's own settings.
+pub(super) fn is_about_own(statement: &Statement) -> bool {
+    shown(statement).is_some() || statement.leaves.settings.iter().any(|setting| is_own(&setting.name))
+}
+
 /// The setting that a statement shows, if it is one of weir's own.
-fn shown(statement: &Statement) -> Option<Own> {
+pub(super) fn shown(statement: &Statement) -> Option<Own> {
     match &statement.kind {
         Kind::Show(name) => Own::named(name),
         _ => None,
     }
 }
 
-/// All that a text shows.
-pub(super) fn all_shown(verdict: &Verdict) -> impl Iterator<Item = Own> {
-    verdict.statements.iter().filter_map(shown)
-}
-
 /// Why a setting cannot be set to this value; `None` is its default.
 ///
 /// # Errors
 /// What PostgreSQL would say of a setting of its own.
-pub(super) fn admits(name: &str, value: Option<&Value>) -> Result<()> {
+fn admits(name: &str, value: Option<&Value>) -> Result<()> {
     let own = Own::named(name).ok_or_else(|| Error::SettingName(name.to_owned()))?;
     let text = value.map(plain);
     let taken = |text: &str| match own {
@@ -94,21 +88,28 @@ pub(super) fn admits(name: &str, value: Option<&Value>) -> Result<()> {
     let hint = match own {
         Own::Target => Some("Available values: auto, primary, replica."),
         Own::Consistency => Some("Available values: eventual, session, global, strong."),
-        Own::MaxStaleness => {
-            Some("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"; \"off\" sets no limit.")
-        }
+        Own::MaxStaleness => Some(
+            "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"; \"off\" sets no limit.",
+        ),
         Own::MinLsn => Some("A value is what \"SHOW weir.lsn\" gives, such as 16/B374D848."),
         Own::Lsn | Own::Route | Own::Freshness => return Err(Error::SettingFixed(name.to_owned())),
     };
     match text {
-        Some(text) if !taken(&text) => {
-            Err(Error::SettingValue { name: name.to_owned(), value: text, hint })
-        }
+        Some(text) if !taken(&text) => Err(Error::SettingValue { name: name.to_owned(), value: text, hint }),
         _ => Ok(()),
     }
 }
 
-fn value_of(setting: &Setting) -> Option<Value> {
+/// Whether a client can come with these settings of weir's own.
+///
+/// # Errors
+/// Why not.
+pub(super) fn admits_all(own: &Settings) -> Result<()> {
+    own.iter().try_for_each(|(name, value)| admits(name, Some(value)))
+}
+
+/// The value that a setting gets; `None` is the default.
+pub(super) fn value_of(setting: &Setting) -> Option<Value> {
     (&*setting.value != "DEFAULT").then(|| Value::Sql(setting.value.clone()))
 }
 
@@ -120,16 +121,16 @@ fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
 
 /// What makes a server refuse something in weir's stead: a setting that every PostgreSQL has, and a value that none
 /// takes. The server's log says the rest.
-const REFUSER: &str = "client_min_messages";
+pub(super) const REFUSER: &str = "client_min_messages";
 
 /// The value that is refused in the stead of what is wrong with a setting. By it the refusal is known again.
-fn refused_value(name: &str, wrong: &str) -> String {
+pub(super) fn refused_value(name: &str, wrong: &str) -> String {
     literal(&format!("{name} = {wrong}"))
 }
 
 /// A text that the server answers as PostgreSQL would answer `statement` if weir's settings were its own, where the
 /// statement itself would not do. `now` has the values of what is shown; without it they are set in front later.
-fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> Option<String> {
+pub(super) fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> Option<String> {
     if let Some((setting, _)) = refused(statement) {
         let value = refused_value(&setting.name, &value_of(setting).as_ref().map_or_else(String::new, plain));
         return Some(match statement.kind {
@@ -144,9 +145,7 @@ fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> Option<Stri
             Some(format!("SET {local}{} TO {}", setting.name, setting.value))
         }
         (Kind::Show(_), _) => match (shown(statement)?, now) {
-            (Own::Freshness, None) => {
-                Some(freshness_table("pg_catalog.current_setting('weir.freshness')"))
-            }
+            (Own::Freshness, None) => Some(freshness_table("pg_catalog.current_setting('weir.freshness')")),
             (_, None) => None,
             (own, Some(answers)) => Some(answers.at_once(own)),
         },
@@ -155,7 +154,7 @@ fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> Option<Stri
 }
 
 /// The rows of `SHOW weir.freshness` from their JSON.
-fn freshness_table(json: &str) -> String {
+pub(super) fn freshness_table(json: &str) -> String {
     format!(
         "SELECT * FROM pg_catalog.json_to_recordset({json}::pg_catalog.json) AS freshness(server pg_catalog.text, \
          role pg_catalog.text, state pg_catalog.text, staleness_ms pg_catalog.int8, lag_bytes pg_catalog.int8, \
@@ -168,60 +167,6 @@ pub(super) fn parsed_as(verdict: &Verdict) -> Option<String> {
     match &*verdict.statements {
         [statement] => in_servers_words(statement, None),
         _ => None,
-    }
-}
-
-/// What is shown of weir's own settings, by the last requests.
-#[derive(Debug, Default)]
-pub(super) struct Answers {
-    values: Vec<(Own, String)>,
-    /// Where the last request went that did not only ask for this.
-    last: Option<(ServerId, Decision)>,
-    /// How the lexer reads backslashes.
-    strings: StandardConformingStrings,
-}
-
-impl Answers {
-    /// The text for the server in the place of a simple query.
-    pub(super) fn queried_as(&self, sql: &[u8], verdict: &Verdict) -> Option<Vec<u8>> {
-        let others: Vec<_> = verdict.statements.iter().map(|s| in_servers_words(s, Some(self))).collect();
-        if others.iter().all(Option::is_none) {
-            return None;
-        }
-        let texts = split_statements(sql, self.strings).ok().filter(|texts| texts.len() == others.len())?;
-        let words = |(other, text): (&Option<String>, &[u8])| match other {
-            Some(other) => other.clone().into_bytes(),
-            None => text.to_vec(),
-        };
-        Some(others.iter().zip(texts).map(words).collect::<Vec<_>>().join(&b"; "[..]))
-    }
-
-    /// A statement to be run right in front of the `SHOW` of this setting, in the same transaction.
-    pub(super) fn in_front_of(&self, verdict: &Verdict) -> Option<String> {
-        let own = all_shown(verdict).next()?;
-        Some(match self.value(own) {
-            Some(value) => {
-                format!("SELECT pg_catalog.set_config('{}', {}, true)", own.name(), literal(value))
-            }
-            None => format!(
-                "SELECT pg_catalog.set_config('{REFUSER}', {}, true)",
-                refused_value(own.name(), "unknown")
-            ),
-        })
-    }
-
-    fn at_once(&self, own: Own) -> String {
-        match (self.value(own), own) {
-            (Some(json), Own::Freshness) => freshness_table(&literal(json)),
-            (Some(value), _) => {
-                format!("SELECT {}::pg_catalog.text AS \"{}\"", literal(value), own.name())
-            }
-            (None, _) => format!("SET {REFUSER} TO {}", refused_value(own.name(), "unknown")),
-        }
-    }
-
-    fn value(&self, own: Own) -> Option<&str> {
-        self.values.iter().find(|(known, _)| *known == own).map(|(_, value)| &**value)
     }
 }
 

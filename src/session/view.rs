@@ -95,16 +95,20 @@ fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
 }
 
 /// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Raw(text) => text.to_string(),
-        Value::Sql(text) => match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
-            Some(quoted) => quoted.replace("''", "'"),
-            None => match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-                Some(quoted) => quoted.replace("\"\"", "\""),
-                None => text.to_lowercase(),
-            },
-        },
+pub(super) fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Raw(text) => return text.to_string(),
+        Value::Sql(text) => text,
+    };
+    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+    if let Some(quoted) = within("'", '\'') {
+        quoted.replace("''", "'")
+    } else if let Some(escaped) = within("E'", '\'') {
+        escaped.replace("''", "'").replace("\\\\", "\\")
+    } else if let Some(name) = within("\"", '"') {
+        name.replace("\"\"", "\"")
+    } else {
+        text.to_lowercase()
     }
 }
 
@@ -202,6 +206,7 @@ mod tests {
         let name = |value| view(&[("application_name", value)]).application_name;
         assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
         assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
+        assert_eq!(&*name(Value::Sql("E'a''b\\\\c'".into())), "a'b\\c");
         assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");
         assert_eq!(&*name(Value::Sql("Reports".into())), "reports");
     }
