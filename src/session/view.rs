@@ -13,6 +13,11 @@ use crate::sql::{
     Access, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
 };
 
+/// Sizes of a page and of a segment of the write-ahead log, as PostgreSQL is built and set up unless somebody wants
+/// others.
+const WAL_PAGE: u64 = 8 << 10;
+const WAL_SEGMENT: u64 = 16 << 20;
+
 /// What routing reads from the settings.
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -40,7 +45,8 @@ impl View {
             }),
             consistency: read(own, "weir.consistency"),
             max_staleness: read(own, "weir.max_staleness"),
-            min_lsn: read(own, "weir.min_lsn"),
+            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
+            min_lsn: read(own, "weir.min_lsn").map(|lsn: Lsn| lsn.as_replayed(WAL_PAGE, WAL_SEGMENT)),
             application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
             defaults: Modes {
                 isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
@@ -189,6 +195,14 @@ mod tests {
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
         assert_eq!(view.strings, StandardConformingStrings::Off);
         assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
+    }
+
+    #[test]
+    fn an_insert_position_behind_a_page_header_is_taken_for_where_replay_stands() {
+        let min_lsn = |text: &str| view(&[("weir.min_lsn", Value::Raw(text.into()))]).min_lsn;
+        assert_eq!(min_lsn("0/3002018"), Some(Lsn(0x300_2000)));
+        assert_eq!(min_lsn("0/3000028"), Some(Lsn(0x300_0000)));
+        assert_eq!(min_lsn("0/3002050"), Some(Lsn(0x300_2050)));
     }
 
     #[test]
