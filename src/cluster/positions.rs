@@ -142,10 +142,8 @@ impl Positions {
             replica.freshness.forget();
         }
         *self.slot(server) = Some(reached);
-        let moved = before.is_none_or(|b| (b.replayed, b.through) != (reached.replayed, reached.through));
-        if moved {
-            demand.learned();
-        }
+        // Though it has not moved: that it answered is what a connection opened a moment ago waits for.
+        demand.learned();
         standing
     }
 

@@ -40,6 +40,24 @@ pub enum Sample {
     Unconnected,
 }
 
+impl Sample {
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sample::Counted => "counted",
+            Sample::Ignored => "ignored",
+            Sample::TimedOut => "timed_out",
+            Sample::Failed => "failed",
+            Sample::Unconnected => "unconnected",
+        }
+    }
+
+    /// Whether the server answered.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Sample::Counted | Sample::Ignored)
+    }
+}
+
 /// Hears of each sample.
 pub trait SampleEvents: Send + Sync {
     /// A server was asked; `took` is the time to its answer, or to the failure.

@@ -175,10 +175,9 @@ pub(super) fn looks(statement: &Statement) -> bool {
     )
 }
 
-/// The relations that a read depends on; `None` when it cannot be told. A user's function may read any.
+/// The relations that a read depends on; `None` when it cannot be told.
 fn named(statement: &Statement) -> Option<&[crate::sql::Name]> {
     match statement.reads_what() {
-        _ if !statement.functions.is_empty() => None,
         Touch::Nothing => Some(&[]),
         Touch::Relations(names) => Some(names),
         Touch::Everything => None,

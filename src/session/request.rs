@@ -92,7 +92,7 @@ impl Session {
                         let bound = start..start + view.statement.len();
                         // A statement that weir does not know was prepared in SQL, if at all.
                         let verdict = self.statement_verdict(view.statement);
-                        let verdict = verdict.unwrap_or_else(|| unknown(Why::SessionState));
+                        let verdict = verdict.unwrap_or_else(|| unknown(Why::Unparsable));
                         items.push(Item::earlier(verdict, bound));
                     }
                 }

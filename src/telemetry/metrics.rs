@@ -5,9 +5,11 @@
 //! hooks that [`Metrics::before_scrape`] takes.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
+};
 
 use super::registry::Register;
 pub use super::registry::Row;
@@ -31,6 +33,10 @@ const ADDED_SECONDS: &[f64] = &[
     0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.0001, 0.0002, 0.0005, 0.001, 0.002,
     0.005, 0.01, 0.1,
 ];
+
+/// A round trip to a server that only looks up a number.
+const SAMPLE_SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -75,6 +81,7 @@ pub struct Metrics {
     reruns: IntCounterVec,
     errors: IntCounterVec,
     backend: Backend,
+    sampling: Sampling,
 }
 
 /// Brings figures that live elsewhere up to date before they are read.
@@ -119,6 +126,14 @@ struct Backend {
     waiting: IntGaugeVec,
     up: IntGaugeVec,
     role: IntGaugeVec,
+}
+
+/// What the freshness clock knows and costs, by server.
+struct Sampling {
+    staleness: GaugeVec,
+    lag: IntGaugeVec,
+    samples: IntCounterVec,
+    seconds: HistogramVec,
 }
 
 /// What came of an attempt to connect to a server.
@@ -267,6 +282,34 @@ impl Backend {
     }
 }
 
+impl Sampling {
+    fn new(r: &mut Register) -> Self {
+        Self {
+            staleness: r.real_gauges(
+                "replica_staleness_seconds",
+                "How long ago the instant is before which everything acknowledged is known to be on the replica; absent when nothing is known.",
+                &["server"],
+            ),
+            lag: r.gauges(
+                "replica_lag_bytes",
+                "WAL that the primary had at its last sample and the replica had not replayed at its own; absent when nothing is known.",
+                &["server"],
+            ),
+            samples: r.counters(
+                "samples_total",
+                "Times that a server was asked how far it is: counted, ignored (in another role, or with another history than the primary), timed_out, failed or unconnected.",
+                &["server", "result"],
+            ),
+            seconds: r.histograms(
+                "sample_seconds",
+                "From asking a server how far it is to its answer.",
+                "server",
+                SAMPLE_SECONDS,
+            ),
+        }
+    }
+}
+
 impl Metrics {
     /// All figures, at zero.
     pub fn new(labels: RequestLabels) -> Self {
@@ -313,6 +356,7 @@ impl Metrics {
                 "Uses of a prepared statement that the connection held already.",
             ),
             backend: Backend::new(&mut r),
+            sampling: Sampling::new(&mut r),
             register: r,
             hooks: Mutex::default(),
         }
@@ -360,6 +404,36 @@ impl Metrics {
         let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
         for (role, label) in roles {
             set(&self.backend.role, &[name, label], usize::from(server.role == role));
+        }
+    }
+
+    /// Counts an attempt to ask a server how far it is; `result` is one of few words, `took` the time to the answer if
+    /// there was one.
+    pub fn sampled(&self, server: &str, result: &'static str, took: Option<Duration>) {
+        self.sampling.samples.with_label_values(&[server, result]).inc();
+        if let Some(took) = took {
+            observe(&self.sampling.seconds.with_label_values(&[server]), took);
+        }
+    }
+
+    /// Sets how far a server is behind at `now`, if it is a replica of which that is known.
+    pub fn set_freshness(&self, server: &Server, now: Instant) {
+        let labels: &[&str] = &[&server.name];
+        let freshness = Some(&server.freshness).filter(|_| server.role == Role::Replica);
+        match freshness.and_then(|freshness| freshness.through()) {
+            Some(through) => {
+                let staleness = now.saturating_duration_since(through).as_secs_f64();
+                self.sampling.staleness.with_label_values(labels).set(staleness);
+            }
+            // An old figure would be taken for a new one. That there was none is no error.
+            None => drop(self.sampling.staleness.remove_label_values(labels)),
+        }
+        match freshness.and_then(|freshness| freshness.behind()) {
+            Some(behind) => {
+                let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+                self.sampling.lag.with_label_values(labels).set(behind);
+            }
+            None => drop(self.sampling.lag.remove_label_values(labels)),
         }
     }
 
@@ -418,6 +492,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::topology::ServerId;
+    use crate::freshness::{Freshness, Lsn};
 
     fn metrics() -> Metrics {
         Metrics::new(RequestLabels { routes: &["primary", "replica"], reasons: &["write", "read", "hint"] })
@@ -453,10 +528,8 @@ mod tests {
         assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"), "a counter never falls");
     }
 
-    #[test]
-    fn a_server_has_one_role_at_a_time() {
-        let metrics = metrics();
-        let mut server = Server {
+    fn replica(epoch: Instant) -> Server {
+        Server {
             id: ServerId(0),
             name: "a".into(),
             weight: 1,
@@ -467,8 +540,14 @@ mod tests {
             recovered: None,
             trouble: None,
             load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
-        };
+            freshness: Arc::new(Freshness::new(epoch)),
+        }
+    }
+
+    #[test]
+    fn a_server_has_one_role_at_a_time() {
+        let metrics = metrics();
+        let mut server = replica(Instant::now());
         metrics.set_server(&server);
         server.role = Role::Primary;
         server.health = Health::Down;
@@ -477,6 +556,42 @@ mod tests {
         assert!(text.contains(r#"weir_server_role{role="primary",server="a"} 1"#), "{text}");
         assert!(text.contains(r#"weir_server_role{role="replica",server="a"} 0"#), "{text}");
         assert!(text.contains(r#"weir_server_up{server="a"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn staleness_is_shown_while_it_is_known() {
+        let metrics = metrics();
+        let epoch = Instant::now();
+        let mut server = replica(epoch);
+        let shown = |server: &Server| {
+            metrics.set_freshness(server, epoch + Duration::from_millis(2500));
+            let text = metrics.render();
+            let lines = text.lines().filter(|line| line.starts_with("weir_replica_"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&server), [""; 0]);
+        server.freshness.publish(epoch, Lsn(5), 77, Some(epoch));
+        let known =
+            [r#"weir_replica_lag_bytes{server="a"} 77"#, r#"weir_replica_staleness_seconds{server="a"} 2.5"#];
+        assert_eq!(shown(&server), known);
+        server.role = Role::Primary;
+        assert_eq!(shown(&server), [""; 0], "a primary is never behind");
+        server.role = Role::Replica;
+        assert_eq!(shown(&server), known);
+        server.freshness.forget();
+        assert_eq!(shown(&server), [""; 0]);
+    }
+
+    #[test]
+    fn only_answers_have_a_time() {
+        let metrics = metrics();
+        metrics.sampled("a", "counted", Some(Duration::from_micros(300)));
+        metrics.sampled("a", "timed_out", None);
+        let text = metrics.render();
+        assert!(text.contains(r#"weir_samples_total{result="counted",server="a"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_samples_total{result="timed_out",server="a"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_sample_seconds_bucket{server="a",le="0.0005"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_sample_seconds_count{server="a"} 1"#), "{text}");
     }
 
     #[test]
