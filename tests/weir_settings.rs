@@ -92,13 +92,18 @@ fn app() -> Login {
     Login::new("app", "app").database("app")
 }
 
+/// With time for a replica to be found fresh on a machine that is busy.
+fn setup(cluster: &Cluster) -> WeirSetup {
+    WeirSetup::in_front_of(cluster, 0..cluster.size()).set("routing", "freshness_wait", "\"500ms\"")
+}
+
 fn start() -> Result<Weir> {
-    WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)
+    setup(Cluster::shared()).start(WEIR)
 }
 
 #[test]
 fn the_first_that_says_something_counts() -> Result<()> {
-    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+    let weir = setup(Cluster::shared())
         .set("routing", "consistency", "\"session\"")
         .set("routing", "max_staleness", "\"off\"")
         .append("[[users]]\nname = \"u\"\nserver_user = \"app\"\npassword = \"u\"\nserver_password = \"app\"")
@@ -234,6 +239,20 @@ fn what_makes_no_sense_is_refused_in_postgresqls_words() -> Result<()> {
         (values.columns, values.rows),
         (vec!["weir.target".into()], vec![vec![Some("primary".into())]])
     );
+    // So in one batch, and in two that are sent at once.
+    for between in [&[][..], &[front::sync()]] {
+        let statement =
+            |sql: &str| [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)];
+        let set = statement("SET weir.target = replica");
+        client.query("RESET weir.target")?;
+        client.send(&[&set, between, &statement("SHOW weir.target"), &[front::sync()]].concat())?;
+        let mut heard = client.until_ready()?;
+        if !between.is_empty() {
+            heard = client.until_ready()?;
+        }
+        let row = heard.iter().find(|message| message.tag == b'D').map(Message::text_row);
+        assert_eq!(row, Some(vec![Some("replica".to_owned())]), "{heard:?}");
+    }
     // A batch goes on behind its Sync, and not before.
     let heard = client.ask(&[
         front::parse("", "SET weir.target = 'x'", &[]),
@@ -407,9 +426,9 @@ impl Pair {
         let cluster = Cluster::with(Options::new(1))?;
         cluster.sql(0, "CREATE TABLE c (id int); ALTER TABLE c OWNER TO app; INSERT INTO c VALUES (0)")?;
         cluster.wait_caught_up()?;
-        let setup = || WeirSetup::in_front_of(&cluster, 0..2).set("routing", "max_staleness", "\"off\"");
-        let writes = setup().start(WEIR)?;
-        let reads = setup().set("routing", "consistency", "\"eventual\"").start(WEIR)?;
+        let unlimited = || setup(&cluster).set("routing", "max_staleness", "\"off\"");
+        let writes = unlimited().start(WEIR)?;
+        let reads = unlimited().set("routing", "consistency", "\"eventual\"").start(WEIR)?;
         Ok(Self { cluster, writes, reads })
     }
 }
@@ -465,7 +484,7 @@ fn a_token_carries_causality_to_another_weir() -> Result<()> {
 #[test]
 fn without_a_primary_there_is_no_token() -> Result<()> {
     let cluster = Cluster::with(Options::new(1))?;
-    let weir = WeirSetup::in_front_of(&cluster, 0..2)
+    let weir = setup(&cluster)
         .set("routing", "consistency", "\"eventual\"")
         .set("routing", "max_staleness", "\"off\"")
         .set("pool", "primary_wait", "\"0ms\"")

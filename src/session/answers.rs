@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::own::{self, Own, REFUSER, refused_value};
 use super::request::Request;
+use super::view::Asked;
 use super::{Batch, Session};
 use crate::backend::settings::literal;
 use crate::cluster::topology::{Health, Role, Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::router::{Decision, FixedTarget};
-use crate::sql::{MaxStaleness, StandardConformingStrings, Target, Verdict, split_statements};
+use crate::router::Decision;
+use crate::sql::{Hint, MaxStaleness, StandardConformingStrings, Verdict, split_statements};
 
 /// How long a look at all servers waits for news of the primary. Without any it tells what is known.
 const LOOK: Duration = Duration::from_millis(100);
@@ -88,23 +89,33 @@ impl Session {
     }
 
     async fn look_up(&mut self, request: &Request) -> Result<()> {
+        let shown: Vec<_> = request.statements().filter_map(own::shown).collect();
+        let shows = |own| shown.contains(&own);
+        if !shown.is_empty() && self.leg.as_ref().is_some_and(|leg| leg.batch == Batch::Closed) {
+            // What the client has sent before this may be a write, or set what is shown now.
+            self.answered().await?;
+        }
         self.refresh_view();
         self.state.answers.strings = self.view.strings;
-        let shown: Vec<Own> = request.statements().filter_map(own::shown).collect();
-        let sample = if shown.contains(&Own::Lsn) {
-            // What the client has sent before this may be a write.
-            if self.leg.as_ref().is_some_and(|leg| leg.batch == Batch::Closed) {
-                self.answered().await?;
-            }
+        let sample = if shows(Own::Lsn) {
             self.sampled_within(self.shared.config.pool.primary_wait.max(SAMPLE_WAIT)).await
-        } else if shown.contains(&Own::Freshness) {
+        } else if shows(Own::Freshness) {
             self.sampled_within(LOOK).await
         } else {
             None
         };
-        for own in shown {
-            let value = self.value_of(own, request, sample);
-            self.state.answers.put(own, value);
+        let startup = self.state.carry.own_startup().clone();
+        let mut settings = self.state.carry.own().clone();
+        for statement in request.statements() {
+            // What the same request sets first is shown as it will be then.
+            for setting in own::own_settings(statement) {
+                let value = own::value_of(setting).or_else(|| startup.get(&setting.name).cloned());
+                settings = settings.with(&setting.name, value);
+            }
+            if let Some(own) = own::shown(statement) {
+                let value = self.value_of(own, &Asked::of(&settings, &startup), &request.hint(), sample);
+                self.state.answers.put(own, value);
+            }
         }
         Ok(())
     }
@@ -132,15 +143,13 @@ impl Session {
         outcome.ok()
     }
 
-    fn value_of(&self, own: Own, request: &Request, sample: Option<Lsn>) -> Option<String> {
-        let hint = request.hint();
-        let levels = self.levels(&hint);
+    fn value_of(&self, own: Own, asked: &Asked, hint: &Hint, sample: Option<Lsn>) -> Option<String> {
+        let levels = self.levels_for(asked, hint);
         let topology = self.shared.cluster.topology();
         Some(match own {
             Own::Target => {
-                let fixed = self.fixed_target().map(|FixedTarget { target, .. }| target);
-                let target: Target = hint.target.or(fixed).unwrap_or_default();
-                target.as_str().to_owned()
+                let fixed = self.target_for(asked).map(|fixed| fixed.target);
+                hint.target.or(fixed).unwrap_or_default().as_str().to_owned()
             }
             Own::Consistency => levels.consistency.as_str().to_owned(),
             Own::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),

@@ -60,7 +60,12 @@ impl Own {
 
 /// Whether a statement sets or shows any of weir's own settings.
 pub(super) fn is_about_own(statement: &Statement) -> bool {
-    shown(statement).is_some() || statement.leaves.settings.iter().any(|setting| is_own(&setting.name))
+    shown(statement).is_some() || own_settings(statement).next().is_some()
+}
+
+/// What a statement sets of weir's own settings.
+pub(super) fn own_settings(statement: &Statement) -> impl Iterator<Item = &Setting> {
+    statement.leaves.settings.iter().filter(|setting| is_own(&setting.name))
 }
 
 /// The setting that a statement shows, if it is one of weir's own.
@@ -115,8 +120,8 @@ pub(super) fn value_of(setting: &Setting) -> Option<Value> {
 
 /// The first setting of a statement that must be refused, and why.
 fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
-    let own = statement.leaves.settings.iter().filter(|setting| is_own(&setting.name));
-    own.filter_map(|setting| Some((setting, admits(&setting.name, value_of(setting).as_ref()).err()?))).next()
+    own_settings(statement)
+        .find_map(|setting| Some((setting, admits(&setting.name, value_of(setting).as_ref()).err()?)))
 }
 
 /// What makes a server refuse something in weir's stead: a setting that every PostgreSQL has, and a value that none
@@ -144,12 +149,22 @@ pub(super) fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> 
             let local = if setting.scope == Scope::Local { "LOCAL " } else { "" };
             Some(format!("SET {local}{} TO {}", setting.name, setting.value))
         }
-        (Kind::Show(_), _) => match (shown(statement)?, now) {
-            (Own::Freshness, None) => Some(freshness_table("pg_catalog.current_setting('weir.freshness')")),
-            (_, None) => None,
-            (own, Some(answers)) => Some(answers.at_once(own)),
-        },
+        (Kind::Show(_), _) => {
+            let own = shown(statement)?;
+            Some(now.map_or_else(|| shown_later(own), |answers| answers.at_once(own)))
+        }
         _ => None,
+    }
+}
+
+/// A statement that says what the setting will be when it is executed. `SHOW` itself does not do: described on a
+/// connection where nobody has shown the setting before, it fails.
+fn shown_later(own: Own) -> String {
+    let value = format!("pg_catalog.current_setting('{}')", own.name());
+    if own == Own::Freshness {
+        freshness_table(&value)
+    } else {
+        format!("SELECT {value} AS \"{}\"", own.name())
     }
 }
 

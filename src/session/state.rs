@@ -195,6 +195,7 @@ impl State {
             !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
                 || statement.leaves.pin.is_some()
                 || !statement.leaves.settings.is_empty()
+                || own::shown(statement).is_some()
         })
     }
 
