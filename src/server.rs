@@ -144,19 +144,20 @@ async fn serve(
     let outcome = session.run().await;
     metrics.clients.dec();
     session.leave();
-    if let Err(error) = outcome
-        && !session.is_within_frame()
-    {
+    if let Err(error) = outcome {
         Box::pin(farewell(session, &error)).await;
     }
     drop(permit);
 }
 
 async fn farewell(session: Session, error: &Error) {
-    if !matches!(error, Error::Lost(_)) {
-        tracing::info!(%error, "client closed");
+    if matches!(error, Error::Lost(_)) {
+        return;
     }
-    refuse(session.into_stream(), error).await;
+    tracing::info!(%error, "client closed");
+    if let Some(stream) = session.into_stream().await {
+        refuse(stream, error).await;
+    }
 }
 
 async fn log_in(

@@ -27,10 +27,14 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("pool", &["backend", "cluster::topology", "config", "error"], "pools know no SQL and no sessions"),
     (
         "router",
-        &["cluster::catalog", "cluster::topology", "config", "freshness", "sql"],
+        &["cluster::catalog", "cluster::topology", "config", "sql"],
         "where a request goes is decided from values, without any I/O",
     ),
-    ("telemetry", &["cluster::topology", "config"], "figures and logs are told things; they ask nobody"),
+    (
+        "telemetry",
+        &["cluster::topology", "config", "sql"],
+        "figures and logs are told things; they ask nobody",
+    ),
     ("admin", &["telemetry"], "the HTTP endpoint asks through a trait, so it cannot reach into the rest"),
     (
         "session",
@@ -114,6 +118,7 @@ const PURE: &[&str] = &[
     "cluster/topology.rs",
     "session/carry.rs",
     "session/cutter.rs",
+    "session/dirt.rs",
     "session/names.rs",
     "session/note.rs",
     "session/replies.rs",

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir::config::{Config, Credential, LogFormat, Mistakes, Place, RoleSetting, load_with};
-use weir::sql::{Consistency, Target};
+use weir::sql::{Consistency, MaxStaleness, Target};
 
 const MINIMAL: &str = r#"
 [[servers]]
@@ -58,6 +58,9 @@ fn two_servers_and_a_user_are_enough() {
     assert_eq!(&*config.health.user, "app");
     assert_eq!((config.pool.size, config.pool.total), (20, 0));
     assert_eq!(config.routing.consistency, Consistency::Global);
+    assert_eq!(config.routing.max_staleness, Some(Duration::from_secs(10)));
+    assert_eq!(config.routing.freshness_wait, Duration::from_millis(10));
+    assert_eq!((config.users[0].consistency, config.users[0].max_staleness), (None, None));
     assert_eq!(config.log.slow_query, Some(Duration::from_secs(1)));
     assert!(config.workers >= 1);
     assert_eq!(config.warnings, [""; 0]);
@@ -143,6 +146,10 @@ fn what_contradicts_itself_is_a_mistake() {
         ("[health]\nuser = \"nobody\"\n", "health.user: no [[users]] entry is called \"nobody\""),
         ("[log]\nfilter = \"weir=loud\"\n", "log.filter: "),
         ("[log]\nslow_query = \"never\"\n", "log.slow_query: expected a time from 1ms to 1d"),
+        ("[routing]\nmax_staleness = \"never\"\n", "routing.max_staleness: expected a time from 1ms to 24d"),
+        ("[routing]\nmax_staleness = \"0ms\"\n", "routing.max_staleness: expected a time from 1ms to 24d"),
+        ("[routing]\nfreshness_wait = \"off\"\n", "routing.freshness_wait: expected a time from 0us to 1s"),
+        ("[[databases]]\nname = \"a\"\nmax_staleness = 5\n", "databases[0].max_staleness: expected a time"),
         ("pool = 5\n", "pool: expected a table, found 5"),
         ("[listeners]\naddress = \"127.0.0.1:1\"\n", "listeners: expected a list of tables: [[listeners]]"),
         ("[[users]]\nname = \"a\\u0000b\"\nauth = \"trust\"\n", "users[1].name: must not hold a zero byte"),
@@ -186,6 +193,8 @@ fn the_environment_overrides_scalars_of_sections() {
         ("WEIR__POOL__SIZE", "7"),
         ("WEIR__POOL__IDLE_TIMEOUT", "90s"),
         ("WEIR__ROUTING__CONSISTENCY", "session"),
+        ("WEIR__ROUTING__MAX_STALENESS", "off"),
+        ("WEIR__ROUTING__FRESHNESS_WAIT", "0ms"),
         ("WEIR__METRICS__ADDRESS", "127.0.0.1:9187"),
         ("WEIR__LOG__FORMAT", "json"),
         ("WEIR__HEALTH__INTERVAL", ""),
@@ -198,6 +207,7 @@ fn the_environment_overrides_scalars_of_sections() {
     assert_eq!((config.pool.size, config.pool.queue_limit), (7, 6), "the file's other keys stay");
     assert_eq!(config.pool.idle_timeout, Duration::from_secs(90));
     assert_eq!(config.routing.consistency, Consistency::Session);
+    assert_eq!((config.routing.max_staleness, config.routing.freshness_wait), (None, Duration::ZERO));
     assert_eq!(config.metrics.unwrap().port(), 9187);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.health.interval, Duration::from_secs(1), "an empty variable counts as not set");
@@ -258,6 +268,8 @@ server_password_env = "B_PASSWORD"
 name = "d"
 auth = "trust"
 target = "replica"
+consistency = "session"
+max_staleness = "2s"
 pool_size = 3
 "#
     );
@@ -274,6 +286,8 @@ pool_size = 3
     assert_eq!(c.server_password.as_ref().unwrap().expose(), "from the environment");
     assert!(matches!(d.credential, Credential::Trust) && d.server_password.is_none(), "{d:?}");
     assert_eq!((d.target, d.pool_size), (Target::Replica, Some(3)));
+    let age = MaxStaleness::AtMost(Duration::from_secs(2));
+    assert_eq!((d.consistency, d.max_staleness), (Some(Consistency::Session), Some(age)));
 
     let shown = format!("{config:?}{}", weir::config::Summary(&config));
     for secret in ["from a file", "from the environment", "another", "SCRAM-SHA-256$4096"] {
@@ -386,6 +400,7 @@ name = "reports"
 server_database = "shop"
 target = "replica"
 consistency = "eventual"
+max_staleness = "off"
 pool_size = 2
 [[routing.rules]]
 table = "public.t"
@@ -401,6 +416,7 @@ target = "auto"
     let database = &config.databases[0];
     assert_eq!((&*database.name, &*database.server_database), ("reports", "shop"));
     assert_eq!((database.target, database.consistency), (Target::Replica, Some(Consistency::Eventual)));
+    assert_eq!(database.max_staleness, Some(MaxStaleness::Off));
     let [first, second] = &config.routing.rules[..] else { panic!("{:?}", config.routing.rules) };
     assert_eq!((first.table.as_deref(), first.target), (Some("public.t"), Target::Primary));
     assert!(second.statement.as_ref().unwrap().is_match(b"SELECT '\xe9'"), "statements need not be UTF-8");

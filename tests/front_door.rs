@@ -62,6 +62,7 @@ fn user(name: &str, password: &str) -> User {
         server_password: None,
         target: Target::Auto,
         consistency: None,
+        max_staleness: None,
         pool_size: None,
     }
 }

@@ -161,6 +161,26 @@ fn limits_hold_over_all_pools() -> Result<()> {
     Ok(())
 }
 
+/// A connection that lies idle in one pool does not keep another one from its only place.
+#[test]
+fn an_idle_connection_makes_room_for_a_pool_that_starves() -> Result<()> {
+    let weir = primary_only()
+        .set("pool", "size", "1")
+        .set("pool", "total", "1")
+        .set("pool", "checkout_timeout", "\"1min\"")
+        .start(WEIR)?;
+    let as_user = |user: &str| Client::connect(&weir.address(), &Login::new(user, user).database("app"));
+    let begun = Instant::now();
+    let (mut one, mut other) = (as_user("app")?, as_user("postgres")?);
+    for _ in 0..3 {
+        one.query("SELECT 1")?;
+        other.query("SELECT 1")?;
+    }
+    // Long before the wait for a place, or the life of an idle connection, would have ended.
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    Ok(())
+}
+
 #[test]
 fn one_client_too_many_is_told_so() -> Result<()> {
     let weir = primary_only().set("listen", "client_limit", "2").start(WEIR)?;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use super::catalog::{Catalog, Volatility};
-use super::control::{self, Login, words};
+use super::control::{self, Login, Purpose, words};
 use super::monitor::Monitor;
 use crate::config::{Server, User};
 
@@ -197,7 +197,7 @@ impl Catalogs {
         let Some(server) = self.servers.get(usize::from(primary.0)) else {
             return Err(Failure::Failed("no such server".into()));
         };
-        let parameters = control::parameters(server, database, login, LOAD_LIMIT);
+        let parameters = control::parameters(server, database, login, LOAD_LIMIT, Purpose::Watching);
         match timeout(LOAD_LIMIT, connect_and_read(&parameters)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Failed("no answer in time".into())),

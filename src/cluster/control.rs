@@ -36,12 +36,31 @@ impl Login {
     }
 }
 
+/// What a control connection is for, as servers list it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Probes and catalogs.
+    Watching,
+    /// The freshness clock.
+    Sampling,
+}
+
+impl Purpose {
+    fn application_name(self) -> &'static str {
+        match self {
+            Purpose::Watching => "weir",
+            Purpose::Sampling => "weir sampler",
+        }
+    }
+}
+
 /// What a control connection to `server` is opened with. `limit` bounds the connecting, and each statement.
 pub(crate) fn parameters(
     server: &Server,
     database: &str,
     login: &Login,
     limit: Duration,
+    purpose: Purpose,
 ) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     // A host that begins with '/' is taken as the directory of a Unix socket.
@@ -50,7 +69,7 @@ pub(crate) fn parameters(
         .port(server.port)
         .dbname(database)
         .user(&*login.user)
-        .application_name("weir")
+        .application_name(purpose.application_name())
         .connect_timeout(limit)
         .options(format!("-c search_path=pg_catalog -c statement_timeout={}", limit.as_millis().max(1)));
     if let Some(password) = &login.password {
@@ -67,12 +86,16 @@ pub(crate) struct Dial;
 impl Connect for Dial {
     fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
         let config = config.clone();
-        Box::pin(async move {
-            let (client, connection) = config.connect(NoTls).await?;
-            let driver = tokio::spawn(drive(connection));
-            Ok((client, driver))
-        })
+        Box::pin(async move { open(&config).await })
     }
+}
+
+/// Opens one connection, and has it driven by a task that ends when the connection does.
+pub(crate) async fn open(
+    config: &tokio_postgres::Config,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    Ok((client, tokio::spawn(drive(connection))))
 }
 
 /// Runs a connection until it ends. Awaiting the connection itself would log every notice.

@@ -1,11 +1,18 @@
-//! What readers and writers want of the samplers: how often to ask, and the bell for when something was learned.
+//! What readers and writers want of the samplers, what the samplers found of the primary, and the bells between them.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::freshness::Lsn;
 
 /// Shared by all sessions and all samplers. Noting a write costs an atomic or two.
+///
+/// Nobody who is rung for sleeps on: each bell is taken in hand before what it is about is looked at, and what it is
+/// about is changed before it is rung.
 #[derive(Debug)]
 pub struct Demand {
     epoch: Instant,
@@ -15,11 +22,19 @@ pub struct Demand {
     wanted: AtomicU64,
     /// The latest acknowledged write.
     written: AtomicU64,
-    /// When the primary was last asked for a sample that it answered.
+    /// When the primary was last asked for a sample that counts, and when its answer came.
     newest: AtomicU64,
-    /// Rung when a sampler should not wait any longer.
-    bell: Notify,
-    /// Rung when a replica was found to have come further.
+    answered: AtomicU64,
+    /// That answer, with the first of these instants.
+    position: Mutex<Option<(Lsn, Instant)>>,
+    /// Whether the primary's sampler sleeps for longer than a write may wait. Set by the sampler before it does, taken
+    /// back by the write that wakes it: so one write rings, and not those after it.
+    dozing: AtomicBool,
+    /// Rung when the primary's sampler should look again at how long to sleep.
+    primary: Notify,
+    /// Rung when the replicas' samplers should.
+    replicas: Notify,
+    /// Rung when a replica was found to have come further, or a sample of the primary was taken.
     news: Notify,
 }
 
@@ -32,42 +47,121 @@ impl Demand {
             wanted: AtomicU64::new(0),
             written: AtomicU64::new(0),
             newest: AtomicU64::new(0),
-            bell: Notify::new(),
+            answered: AtomicU64::new(0),
+            position: Mutex::new(None),
+            dozing: AtomicBool::new(false),
+            primary: Notify::new(),
+            replicas: Notify::new(),
             news: Notify::new(),
         }
     }
 
     /// A write was acknowledged at `at`: replicas are sampled often until they hold it.
     pub fn wrote(&self, at: Instant) {
-        self.written.fetch_max(self.nanos(at), Ordering::AcqRel);
-        self.bell.notify_waiters();
+        self.written.fetch_max(self.nanos(at), Ordering::SeqCst);
+        // Either this sees that the sampler dozes, or the sampler, which looks once more after saying so, sees the write.
+        if self.dozing.load(Ordering::SeqCst) && self.dozing.swap(false, Ordering::SeqCst) {
+            self.primary.notify_waiters();
+        }
     }
 
     /// Somebody waits for a replica that is fresh through `through`: the samplers ask at once, and again as soon as
     /// may be, until the guard is dropped.
     pub fn want(&self, through: Instant) -> Wanted<'_> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.wanted.fetch_max(self.nanos(through), Ordering::AcqRel);
-        self.bell.notify_waiters();
+        self.wanted.fetch_max(self.nanos(through), Ordering::SeqCst);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        // What the caller looks at next is no older than this: see `learned`.
+        fence(Ordering::SeqCst);
+        self.primary.notify_waiters();
+        self.replicas.notify_waiters();
         Wanted { demand: self }
     }
 
-    /// When the primary was last asked for a sample that it answered; `None` before the first.
+    /// When the primary was last asked for a sample that it answered; `None` before the first of each primary.
     pub fn newest(&self) -> Option<Instant> {
-        self.newest
-            .load(Ordering::Acquire)
-            .checked_sub(1)
-            .map(|nanos| self.epoch + Duration::from_nanos(nanos))
+        self.instant(self.newest.load(Ordering::Acquire))
     }
 
-    /// Rings when a replica was found to have come further. To be enabled before looking.
-    pub fn news(&self) -> tokio::sync::futures::Notified<'_> {
+    /// Where the primary was when it was last asked, and when that was: what was acknowledged before that instant lies
+    /// at or before the position. `None` before the first sample of each primary.
+    pub fn position(&self) -> Option<(Lsn, Instant)> {
+        *self.last_position()
+    }
+
+    /// Rings when a replica was found to have come further or the primary was sampled, as long as anybody waits (see
+    /// [`Demand::want`]). To be taken in hand before looking.
+    pub fn news(&self) -> Notified<'_> {
         self.news.notified()
+    }
+
+    /// The last acknowledged write.
+    pub(crate) fn written(&self) -> Option<Instant> {
+        self.instant(self.written.load(Ordering::SeqCst))
+    }
+
+    /// The latest instant that anybody waits for, if anybody does.
+    pub(crate) fn wanted(&self) -> Option<Instant> {
+        let waiting = self.waiting.load(Ordering::SeqCst) > 0;
+        self.instant(self.wanted.load(Ordering::SeqCst)).filter(|_| waiting)
+    }
+
+    /// When the last counted answer of the primary came.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.instant(self.answered.load(Ordering::SeqCst))
+    }
+
+    /// The primary's sampler is about to sleep for long: from now on a write rings. What it sleeps for is to be looked
+    /// at once more after this.
+    pub(crate) fn doze(&self) {
+        self.dozing.store(true, Ordering::SeqCst);
+    }
+
+    /// Rings when the primary's sampler may have slept enough.
+    pub(crate) fn primary_bell(&self) -> Notified<'_> {
+        self.primary.notified()
+    }
+
+    /// Rings when a replica's sampler may have slept enough.
+    pub(crate) fn replica_bell(&self) -> Notified<'_> {
+        self.replicas.notified()
+    }
+
+    /// The primary, asked at `asked`, was found to be at `position`; its answer came at `answered`.
+    pub(crate) fn sampled(&self, asked: Instant, answered: Instant, position: Lsn) {
+        *self.last_position() = Some((position, asked));
+        self.newest.store(self.nanos(asked), Ordering::SeqCst);
+        self.answered.store(self.nanos(answered), Ordering::SeqCst);
+        self.replicas.notify_waiters();
+        self.learned();
+    }
+
+    /// Something has been learned that somebody may wait for.
+    pub(crate) fn learned(&self) {
+        // Either this sees who waits, or who waits looks after this and sees what was learned.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.news.notify_waiters();
+        }
+    }
+
+    /// Another primary, or another timeline of it: what was sampled is of the past.
+    pub(crate) fn forget(&self) {
+        *self.last_position() = None;
+        self.newest.store(0, Ordering::SeqCst);
+        self.answered.store(0, Ordering::SeqCst);
+    }
+
+    fn last_position(&self) -> MutexGuard<'_, Option<(Lsn, Instant)>> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.epoch).as_nanos();
         u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn instant(&self, nanos: u64) -> Option<Instant> {
+        nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
     }
 }
 
@@ -79,6 +173,10 @@ pub struct Wanted<'a> {
 
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
-        self.demand.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.demand.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+#[path = "demand_tests.rs"]
+mod tests;

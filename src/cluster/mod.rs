@@ -16,6 +16,8 @@ use catalogs::Catalogs;
 use control::Login;
 pub use demand::{Demand, Wanted};
 use monitor::Monitor;
+use sampler::Samplers;
+pub use sampler::{Sample, SampleEvents};
 use topology::{Role, ServerId, Topology};
 
 pub mod catalog;
@@ -26,13 +28,19 @@ mod control;
 
 mod demand;
 
+mod line;
+
 mod monitor;
+
+mod positions;
 
 mod probe;
 
 mod roles;
 
 mod roster;
+
+mod sampler;
 
 pub mod topology;
 
@@ -50,12 +58,18 @@ impl Cluster {
     /// Begins to watch the configured servers, on the current runtime. Returns at once, before anything is known;
     /// a server that is down keeps nothing from starting.
     pub fn start(config: &Config) -> Arc<Self> {
+        Self::start_observed(config, Arc::new(()))
+    }
+
+    /// The same, with somebody who hears of each sample.
+    pub fn start_observed(config: &Config, events: Arc<dyn SampleEvents>) -> Arc<Self> {
         let health = &config.health;
         let user = config.users.iter().find(|user| user.name == health.user);
         let login = user.map_or_else(|| Login::trusted(health.user.clone()), Login::of);
-        let (monitor, tasks) = Monitor::start(config, &login);
+        let (monitor, mut tasks) = Monitor::start(config, &login);
         let catalogs = Arc::new(Catalogs::new(monitor.clone(), &config.servers, health.catalog_interval));
         let demand = Arc::new(Demand::new(std::time::Instant::now()));
+        tasks.extend(Samplers::start(config, &login, &monitor, &demand, events));
         Arc::new(Self { monitor, catalogs, demand, tasks, probe_timeout: health.timeout })
     }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::control::{self, Dial, Login, words};
+use super::control::{self, Dial, Login, Purpose, words};
 use super::roles::{Facts, State};
 use crate::config::{Health, Server};
 
@@ -77,7 +77,8 @@ pub(crate) struct Probe {
 impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
-        let parameters = control::parameters(server, &health.database, login, health.timeout);
+        let parameters =
+            control::parameters(server, &health.database, login, health.timeout, Purpose::Watching);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =
@@ -175,12 +176,12 @@ fn facts(row: &Row) -> Result<Facts, tokio_postgres::Error> {
 }
 
 /// The timeline in the name of a WAL file: its first eight hexadecimal digits.
-fn timeline_of(wal_file: &str) -> Option<u32> {
+pub(super) fn timeline_of(wal_file: &str) -> Option<u32> {
     u32::from_str_radix(wal_file.get(..8)?, 16).ok()
 }
 
 /// Whether the server lives but does not answer such a question.
-fn is_forbidden(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
     let refusals = [
         SqlState::INSUFFICIENT_PRIVILEGE,
         SqlState::UNDEFINED_FUNCTION,

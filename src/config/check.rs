@@ -18,7 +18,7 @@ use super::{
     Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, PoolMode, RoleSetting,
     Routing, Rule, Server, Transactions, source, warnings,
 };
-use crate::sql::{Consistency, Target};
+use crate::sql::{Consistency, MaxStaleness, Target};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,6 +28,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a client waits for has an end within a day, and not before it began.
 const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
+
+/// What `SET weir.max_staleness` can say as well: up to 24 days fit in milliseconds.
+const MAX_STALENESS: RangeInclusive<Duration> = MS..=Duration::from_secs(24 * 86_400);
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
 ///
@@ -195,6 +198,7 @@ fn databases(root: &mut Section) -> Vec<Database> {
             name: name.into(),
             target: entry.read("target", target).unwrap_or_default(),
             consistency: entry.read("consistency", consistency),
+            max_staleness: entry.read("max_staleness", max_staleness),
             pool_size: entry.read("pool_size", count(1..=10_000)),
         }
     })
@@ -234,7 +238,8 @@ fn routing(s: &mut Section) -> Routing {
     Routing {
         transactions: s.read("transactions", transactions).unwrap_or_default(),
         consistency: s.read("consistency", consistency).unwrap_or_default(),
-        max_staleness: s.read("max_staleness", duration(MS..=30 * DAY)).unwrap_or(10 * SECOND),
+        max_staleness: s.read("max_staleness", duration_or_off(MAX_STALENESS)).unwrap_or(Some(10 * SECOND)),
+        freshness_wait: s.read("freshness_wait", duration(Duration::ZERO..=SECOND)).unwrap_or(10 * MS),
         read_functions: s.read("read_functions", names).unwrap_or_default(),
         write_functions: s.read("write_functions", names).unwrap_or_default(),
         verdict_cache: s.read("verdict_cache", count(1..=10_000_000)).unwrap_or(10_000),
@@ -292,17 +297,17 @@ fn workers(s: &mut Section) -> usize {
 
 /// `target = "auto" | "primary" | "replica"`.
 pub(super) fn target(value: &Value) -> Result<Target, String> {
-    word(&[("auto", Target::Auto), ("primary", Target::Primary), ("replica", Target::Replica)])(value)
+    word(&Target::WORDS)(value)
 }
 
 /// `consistency = "eventual" | "session" | "global" | "strong"`.
 pub(super) fn consistency(value: &Value) -> Result<Consistency, String> {
-    word(&[
-        ("eventual", Consistency::Eventual),
-        ("session", Consistency::Session),
-        ("global", Consistency::Global),
-        ("strong", Consistency::Strong),
-    ])(value)
+    word(&Consistency::WORDS)(value)
+}
+
+/// `max_staleness = "10s"` of a database or a user, or `"off"`.
+pub(super) fn max_staleness(value: &Value) -> Result<MaxStaleness, String> {
+    duration_or_off(MAX_STALENESS)(value).map(MaxStaleness::from)
 }
 
 /// `name` or `schema.name`.

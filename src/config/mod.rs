@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sql::{Consistency, Target};
+use crate::sql::{Consistency, MaxStaleness, Target};
 
 mod check;
 mod kinds;
@@ -137,6 +137,8 @@ pub struct Database {
     pub target: Target,
     /// Overrides `[routing] consistency`.
     pub consistency: Option<Consistency>,
+    /// Overrides `[routing] max_staleness`.
+    pub max_staleness: Option<MaxStaleness>,
     /// Overrides `[pool] size`.
     pub pool_size: Option<usize>,
 }
@@ -156,6 +158,8 @@ pub struct User {
     pub target: Target,
     /// Overrides `[routing] consistency`.
     pub consistency: Option<Consistency>,
+    /// Overrides `[routing] max_staleness`.
+    pub max_staleness: Option<MaxStaleness>,
     /// Overrides `[pool] size`.
     pub pool_size: Option<usize>,
 }
@@ -213,8 +217,10 @@ pub struct Routing {
     pub transactions: Transactions,
     /// How fresh a replica must be.
     pub consistency: Consistency,
-    /// The oldest a replica may be for any read.
-    pub max_staleness: Duration,
+    /// The oldest that a replica may be for any read; `None` when that is off.
+    pub max_staleness: Option<Duration>,
+    /// How long a read waits for a replica to be fresh enough before it goes to the primary.
+    pub freshness_wait: Duration,
     /// Functions that may run on a replica whatever the catalog says; `schema.name` or `name`, lower case.
     pub read_functions: Vec<String>,
     /// Functions that must run on the primary whatever the catalog says.

@@ -71,6 +71,7 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashS
         server_password,
         target: entry.read("target", check::target).unwrap_or_default(),
         consistency: entry.read("consistency", check::consistency),
+        max_staleness: entry.read("max_staleness", check::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),
     }
 }

@@ -21,19 +21,20 @@ impl Slot {
 
 /// When the relations of one database were last written through weir, by instants at which that was acknowledged.
 ///
-/// Bounded whatever clients do, and without a lock. Everything may be marked too late or too widely, which costs a
+/// Bounded whatever clients do, and without a lock. What was written before the first session came, by way of an
+/// earlier weir perhaps, is not known, so that everything counts as written then. Everything may be marked too late or too widely, which costs a
 /// trip to the primary; nothing may be marked too early or not at all.
 #[derive(Debug)]
 pub struct Marks {
     epoch: Instant,
-    /// Nanoseconds since one before the epoch; 0 is never.
+    /// Nanoseconds since the epoch.
     slots: Box<[AtomicU64]>,
     everything: AtomicU64,
     latest: AtomicU64,
 }
 
 impl Marks {
-    /// Nothing was written since `epoch`, before which no instant will be given.
+    /// Nothing was written since `epoch`, before which no instant will be given; anything before.
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
@@ -60,23 +61,23 @@ impl Marks {
     }
 
     /// The last write to any of these relations.
-    pub fn last_write(&self, slots: &[Slot]) -> Option<Instant> {
+    pub fn last_write(&self, slots: &[Slot]) -> Instant {
         let own = slots.iter().map(|slot| self.slots[usize::from(slot.0)].load(Ordering::Acquire)).max();
         self.instant(self.everything.load(Ordering::Acquire).max(own.unwrap_or(0)))
     }
 
     /// The last write to whatever it was.
-    pub fn latest(&self) -> Option<Instant> {
+    pub fn latest(&self) -> Instant {
         self.instant(self.latest.load(Ordering::Acquire))
     }
 
     fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    fn instant(&self, nanos: u64) -> Option<Instant> {
-        nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
+    fn instant(&self, nanos: u64) -> Instant {
+        self.epoch + Duration::from_nanos(nanos)
     }
 }
 
@@ -90,14 +91,14 @@ mod tests {
         let marks = Marks::new(epoch);
         let at = |ms| epoch + Duration::from_millis(ms);
         let (a, b) = (Slot::of(20_000), Slot::of(20_001));
-        assert_eq!((marks.latest(), marks.last_write(&[a, b])), (None, None));
+        assert_eq!((marks.latest(), marks.last_write(&[a, b])), (epoch, epoch));
         marks.wrote(&[a], at(5));
-        assert_eq!((marks.last_write(&[a]), marks.last_write(&[b])), (Some(at(5)), None));
-        assert_eq!((marks.last_write(&[b, a]), marks.latest()), (Some(at(5)), Some(at(5))));
+        assert_eq!((marks.last_write(&[a]), marks.last_write(&[b])), (at(5), epoch));
+        assert_eq!((marks.last_write(&[b, a]), marks.latest()), (at(5), at(5)));
         marks.wrote_anything(at(7));
         marks.wrote(&[a], at(6));
-        assert_eq!((marks.last_write(&[a]), marks.last_write(&[])), (Some(at(7)), Some(at(7))));
-        assert_eq!(marks.latest(), Some(at(7)));
+        assert_eq!((marks.last_write(&[a]), marks.last_write(&[])), (at(7), at(7)));
+        assert_eq!(marks.latest(), at(7));
     }
 
     #[test]
@@ -106,6 +107,6 @@ mod tests {
         let marks = Marks::new(epoch);
         marks.wrote(&[Slot::of(1)], epoch + Duration::from_secs(2));
         marks.wrote(&[Slot::of(1)], epoch + Duration::from_secs(1));
-        assert_eq!(marks.last_write(&[Slot::of(1)]), Some(epoch + Duration::from_secs(2)));
+        assert_eq!(marks.last_write(&[Slot::of(1)]), epoch + Duration::from_secs(2));
     }
 }

@@ -13,9 +13,14 @@ mod marks;
 
 mod need;
 
+pub mod pace;
+
 mod replica;
+
+mod samples;
 
 pub use lsn::Lsn;
 pub use marks::{Marks, Slot};
 pub use need::{Need, Seen};
 pub use replica::Freshness;
+pub use samples::Samples;

@@ -17,6 +17,7 @@ fn user(name: &str, credential: Credential) -> User {
         server_password: None,
         target: Target::Auto,
         consistency: None,
+        max_staleness: None,
         pool_size: None,
     }
 }

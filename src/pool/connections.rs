@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -12,6 +12,9 @@ use super::{Account, Events, Lease, Limits, PoolKey};
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Credentials, log_in};
 use crate::error::{Error, Result};
+
+/// Time between two attempts to open a connection to a server that has no room for one (53300).
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything a pool is made of.
 pub(super) struct Setup {
@@ -41,7 +44,7 @@ struct State {
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
     /// First come, first served.
-    waiters: VecDeque<oneshot::Sender<Result<Box<Backend>>>>,
+    waiters: VecDeque<oneshot::Sender<Result<Lease>>>,
     /// Connections that exist: idle, checked out, or being opened.
     open: usize,
     /// Those of `open` that are being opened.
@@ -152,7 +155,7 @@ impl Pool {
         }
         self.grow();
         match tokio::time::timeout(limits.checkout_timeout, receiver).await {
-            Ok(Ok(backend)) => Ok(Lease::new(backend?, self.me.upgrade().ok_or(Error::Shutdown)?)),
+            Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Shutdown),
             Err(_) => Err(Error::CheckoutTimeout(limits.checkout_timeout)),
         }
@@ -174,10 +177,15 @@ impl Pool {
                 state.open += 1;
                 state.opening += 1;
             }
-            if !self.take_slots() {
-                let mut state = self.lock();
-                state.open -= 1;
-                state.opening -= 1;
+            if let Err(lacking) = self.take_slots() {
+                {
+                    let mut state = self.lock();
+                    state.open -= 1;
+                    state.opening -= 1;
+                }
+                if lacking.make_room(&self.me) {
+                    continue;
+                }
                 return;
             }
             self.spawn_open();
@@ -194,7 +202,7 @@ impl Pool {
             state.open += 1;
             state.opening += 1;
         }
-        if self.take_slots() {
+        if self.take_slots().is_ok() {
             self.spawn_open();
         } else {
             let mut state = self.lock();
@@ -203,16 +211,35 @@ impl Pool {
         }
     }
 
-    fn take_slots(&self) -> bool {
+    /// A place under both limits, or the limit that has none.
+    fn take_slots(&self) -> std::result::Result<(), &Slots> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
-            return false;
+            return Err(server);
         }
-        let taken = total.take(&self.me);
-        if !taken {
-            give(server);
+        if !total.take(&self.me) {
+            feed(server.give());
+            return Err(total);
         }
-        taken
+        Ok(())
+    }
+
+    /// Since when the connection waits that has been idle longest.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle.iter().map(|backend| backend.idle_since).min()
+    }
+
+    /// Closes the connection that has been idle longest: another pool needs its place. Whether there was one.
+    pub(super) fn close_oldest(&self) -> bool {
+        let oldest = {
+            let mut state = self.lock();
+            let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
+            at.map(|at| state.idle.remove(at))
+        };
+        let Some(oldest) = oldest else { return false };
+        drop(oldest);
+        self.closed();
+        true
     }
 
     fn spawn_open(&self) {
@@ -262,7 +289,23 @@ impl Pool {
             // The waiter may have gone in this very moment; then the error has no reader.
             let _ = waiter.send(Err(error));
         }
-        self.closed();
+        self.one_less();
+        if refused_for_now {
+            self.grow_later();
+        } else {
+            self.grow();
+        }
+    }
+
+    /// A server that is full will be so for a moment: asking again at once would only keep it busy.
+    fn grow_later(&self) {
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FULL_PAUSE).await;
+            if let Some(pool) = me.upgrade() {
+                pool.grow();
+            }
+        });
     }
 
     /// A connection comes back or is new: to the first who waits, else to the idle ones.
@@ -284,10 +327,14 @@ impl Pool {
                     }
                 }
             };
-            match waiter.send(Ok(backend)) {
-                Ok(()) => return,
-                Err(Ok(returned)) => backend = returned,
-                Err(Err(_)) => return,
+            // As a lease: should the waiter go before it looks, the connection is closed and not lost count of.
+            let Some(pool) = self.me.upgrade() else { return };
+            match waiter.send(Ok(Lease::new(backend, pool))) {
+                Err(Ok(returned)) => match returned.into_backend() {
+                    Some(returned) => backend = returned,
+                    None => return,
+                },
+                Ok(()) | Err(Err(_)) => return,
             }
         }
         // It is retired, or another pool starves for the slot that an idle connection here would hold.
@@ -297,9 +344,15 @@ impl Pool {
 
     /// One connection of this pool exists no more.
     pub(super) fn closed(&self) {
-        self.lock().open -= 1;
-        self.setup.slots.iter().for_each(|slots| give(slots));
+        self.one_less();
         self.grow();
+    }
+
+    fn one_less(&self) {
+        self.lock().open -= 1;
+        // Both places are free before anybody takes one.
+        let hungry = self.setup.slots.each_ref().map(|slots| slots.give());
+        hungry.into_iter().for_each(feed);
     }
 
     /// Tells all who wait that the server cannot be reached.
@@ -348,7 +401,7 @@ impl Pool {
     }
 }
 
-fn next_waiter(state: &mut State) -> Option<oneshot::Sender<Result<Box<Backend>>>> {
+fn next_waiter(state: &mut State) -> Option<oneshot::Sender<Result<Lease>>> {
     loop {
         let waiter = state.waiters.pop_front()?;
         if !waiter.is_closed() {
@@ -357,8 +410,7 @@ fn next_waiter(state: &mut State) -> Option<oneshot::Sender<Result<Box<Backend>>
     }
 }
 
-fn give(slots: &Slots) {
-    if let Some(hungry) = slots.give() {
-        hungry.grow();
-    }
+/// Pools that wanted a place try again.
+fn feed(hungry: Vec<Arc<Pool>>) {
+    hungry.into_iter().for_each(|pool| pool.grow());
 }

@@ -27,6 +27,11 @@ impl Lease {
         }
     }
 
+    /// Ends the lease without its connection going anywhere.
+    pub(super) fn into_backend(mut self) -> Option<Box<Backend>> {
+        self.backend.take()
+    }
+
     /// The pool it belongs to.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool

@@ -113,6 +113,8 @@ impl Pools {
             slots: [server_slots.clone(), self.total.clone()],
             events: self.events.clone(),
         });
+        server_slots.join(&pool);
+        self.total.join(&pool);
         pools.insert(key.clone(), pool.clone());
         Some(pool)
     }

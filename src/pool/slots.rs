@@ -1,7 +1,7 @@
 //! A counted limit that several pools share: per server, and over all servers.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Pool;
 
@@ -17,6 +17,8 @@ struct State {
     used: usize,
     /// Pools that wanted a slot and got none, in the order they asked.
     hungry: VecDeque<Weak<Pool>>,
+    /// All pools that share the limit.
+    pools: Vec<Weak<Pool>>,
 }
 
 impl Slots {
@@ -38,17 +40,35 @@ impl Slots {
         false
     }
 
-    /// Gives a slot back, and names the pool that should try again.
+    /// A pool shares the limit from now on.
+    pub(super) fn join(&self, pool: &Arc<Pool>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.push(Arc::downgrade(pool));
+    }
+
+    /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
+    /// Whether one was closed.
+    /// Whether one was closed.
+    pub(super) fn make_room(&self, pool: &Weak<Pool>) -> bool {
+        let pools = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.pools.retain(|other| other.strong_count() > 0);
+            state.pools.clone()
+        };
+        let others = pools.iter().filter(|other| !other.ptr_eq(pool)).filter_map(Weak::upgrade);
+        let idle = others.filter_map(|other| Some((other.idle_since()?, other)));
+        match idle.min_by_key(|(since, _)| *since) {
+            Some((_, other)) => other.close_oldest(),
+            None => false,
+        }
+    }
+
+    /// Gives a slot back, and names the pools that should try again, in the order in which they asked: the first may
+    /// have no use for it any more, or lack a slot of another kind.
     #[must_use]
-    pub(super) fn give(&self) -> Option<std::sync::Arc<Pool>> {
+    pub(super) fn give(&self) -> Vec<Arc<Pool>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = state.used.saturating_sub(1);
-        while let Some(pool) = state.hungry.pop_front() {
-            if let Some(pool) = pool.upgrade() {
-                return Some(pool);
-            }
-        }
-        None
+        std::mem::take(&mut state.hungry).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether some pool waits for a slot: an idle connection of another had better be closed.

@@ -12,18 +12,18 @@ const NOISE_US: u64 = 200;
 /// answer can bring its average down.
 const EXPLORE: u64 = 64;
 
-/// Picks a replica among those that are up, weigh something and are not in `exclude`; `None` when there is none.
+/// Picks a replica among those that are up, weigh something and will do for the caller; `None` when there is none.
 ///
 /// `preferred` is the replica that the session used last; it is kept while it costs at most twice as much as
 /// the other draw, so that sessions do not wander between replicas. `random` is any random number.
 pub fn pick(
     topology: &Topology,
     preferred: Option<ServerId>,
-    exclude: &[ServerId],
+    will_do: impl Fn(&Server) -> bool,
     random: u64,
     now: Instant,
 ) -> Option<ServerId> {
-    let usable = || topology.replicas().filter(|s| !exclude.contains(&s.id));
+    let usable = || topology.replicas().filter(|s| will_do(s));
     let first = drawn(|| usable(), random & 0xffff_ffff, now)?;
     let Some(second) = drawn(|| usable().filter(|s| s.id != first.id), random >> 32, now) else {
         return Some(first.id);
@@ -114,7 +114,7 @@ mod tests {
     fn shares(topology: &Topology, exclude: &[ServerId]) -> HashMap<u16, usize> {
         let mut shares = HashMap::new();
         for random in numbers().take(6000) {
-            if let Some(id) = pick(topology, None, exclude, random, Instant::now()) {
+            if let Some(id) = pick(topology, None, |s| !exclude.contains(&s.id), random, Instant::now()) {
                 *shares.entry(id.0).or_default() += 1;
             }
         }
@@ -127,7 +127,7 @@ mod tests {
         topology.servers[2].health = Health::Down;
         assert_eq!(shares(&topology, &[ServerId(4)]), HashMap::from([(1, 6000)]));
         assert!(shares(&topology, &[ServerId(1), ServerId(4)]).is_empty());
-        assert_eq!(pick(&Topology::default(), None, &[], 7, Instant::now()), None);
+        assert_eq!(pick(&Topology::default(), None, |_| true, 7, Instant::now()), None);
     }
 
     #[test]
@@ -159,13 +159,22 @@ mod tests {
         let topology = topology(&[1, 1]);
         topology.servers[1].load.begin();
         for random in numbers().take(100) {
-            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random, Instant::now()), Some(ServerId(1)));
+            assert_eq!(
+                pick(&topology, Some(ServerId(1)), |_| true, random, Instant::now()),
+                Some(ServerId(1))
+            );
         }
         topology.servers[1].load.begin();
         topology.servers[1].load.begin();
         for random in numbers().take(100) {
-            assert_eq!(pick(&topology, Some(ServerId(1)), &[], random, Instant::now()), Some(ServerId(2)));
+            assert_eq!(
+                pick(&topology, Some(ServerId(1)), |_| true, random, Instant::now()),
+                Some(ServerId(2))
+            );
         }
-        assert_eq!(pick(&topology, Some(ServerId(1)), &[ServerId(2)], 3, Instant::now()), Some(ServerId(1)));
+        assert_eq!(
+            pick(&topology, Some(ServerId(1)), |s| s.id != ServerId(2), 3, Instant::now()),
+            Some(ServerId(1))
+        );
     }
 }

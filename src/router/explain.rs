@@ -57,13 +57,13 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
 fn hint(verdict: &Verdict) -> String {
     let mut words = Vec::new();
     if let Some(target) = verdict.hint.target {
-        words.push(format!("{target:?}").to_lowercase());
+        words.push(target.as_str().to_owned());
     }
     if let Some(consistency) = verdict.hint.consistency {
-        words.push(format!("consistency={consistency:?}").to_lowercase());
+        words.push(format!("consistency={}", consistency.as_str()));
     }
     if let Some(staleness) = verdict.hint.max_staleness {
-        words.push(format!("max_staleness={}ms", staleness.as_millis()));
+        words.push(format!("max_staleness={staleness}"));
     }
     words.join(", ")
 }

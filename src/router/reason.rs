@@ -99,6 +99,8 @@ pub enum Reason {
     Learned,
     /// It could have gone to a replica, but none can be used now.
     NoReplica,
+    /// It could have gone to a replica, but none was known to be fresh enough in time.
+    Stale,
     /// A replica refused it, so it runs again on the primary.
     Rerun,
     /// The replica that ran it was lost, so it runs again on the primary.
@@ -107,7 +109,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 48] = [
+    pub const ALL: [Reason; 49] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -154,6 +156,7 @@ impl Reason {
         Reason::Rule,
         Reason::Learned,
         Reason::NoReplica,
+        Reason::Stale,
         Reason::Rerun,
         Reason::ReplicaLost,
     ];
@@ -207,6 +210,7 @@ impl Reason {
             Reason::Rule => "rule",
             Reason::Learned => "learned",
             Reason::NoReplica => "no_replica",
+            Reason::Stale => "stale",
             Reason::Rerun => "rerun",
             Reason::ReplicaLost => "replica_lost",
         }

@@ -137,6 +137,14 @@ impl FunctionLists {
         Self { read: names(read_functions), write: names(write_functions) }
     }
 
+    /// Whether a function is known not to write, by the configuration or by the catalog.
+    pub fn only_reads(&self, function: &Name, catalog: Option<&Catalog>) -> bool {
+        let listed = self.reads(function) && !self.writes(function);
+        listed
+            || (catalog.and_then(|c| c.function(function)) == Some(Volatility::ReadOnly)
+                && !self.writes(function))
+    }
+
     /// An entry without a schema stands for the function in any.
     fn reads(&self, function: &Name) -> bool {
         let listed = |entry: &Name| {

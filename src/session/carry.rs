@@ -5,33 +5,72 @@ use crate::wire::TxStatus;
 
 /// Settings as the client wants them and as the backend connection has them. They differ only while a connection has
 /// not been told yet, or after a RESET, which means the startup value to the client and the default to the server.
+///
+/// Those of weir itself travel to no server, as weir alone acts upon them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Pair {
+struct Now {
     wanted: Settings,
     carried: Settings,
+    /// Those of weir itself, as they are for the session.
+    own: Settings,
+    /// The same, with what holds until the transaction ends.
+    own_local: Settings,
 }
 
 /// Settings with the points to which a rollback returns.
 #[derive(Debug, Default)]
 pub(super) struct Carry {
-    now: Pair,
+    now: Now,
     /// Where a rollback of the transaction returns to.
-    start: Pair,
-    savepoints: Vec<(Box<str>, Pair)>,
+    start: Now,
+    savepoints: Vec<(Box<str>, Now)>,
     /// What the client asked for in its startup packet: what RESET returns to.
     startup: Settings,
+    own_startup: Settings,
+}
+
+/// Whether a setting is weir's own.
+fn is_own(name: &str) -> bool {
+    name.starts_with("weir.")
 }
 
 impl Carry {
     /// A session that began with these settings.
-    pub(super) fn new(startup: Settings) -> Self {
-        let pair = Pair { wanted: startup.clone(), carried: Settings::default() };
-        Self { now: pair.clone(), start: pair, savepoints: Vec::new(), startup }
+    pub(super) fn new(startup: &Settings) -> Self {
+        let part = |own: bool| {
+            let of_that_part = startup.iter().filter(|(name, _)| is_own(name) == own);
+            Settings::new(of_that_part.map(|(name, value)| (name.into(), value.clone())).collect())
+        };
+        let (startup, own) = (part(false), part(true));
+        let now = Now {
+            wanted: startup.clone(),
+            carried: Settings::default(),
+            own: own.clone(),
+            own_local: own.clone(),
+        };
+        Self { start: now.clone(), now, savepoints: Vec::new(), startup, own_startup: own }
     }
 
-    /// What the client wants.
+    /// A session began with settings equal to these: shared ones are compared by their address.
+    pub(super) fn shares(&mut self, startup: Settings) {
+        self.now.wanted = startup.clone();
+        self.start.wanted = startup.clone();
+        self.startup = startup;
+    }
+
+    /// What the client wants of the servers.
     pub(super) fn wanted(&self) -> &Settings {
         &self.now.wanted
+    }
+
+    /// What the client wants of weir.
+    pub(super) fn own(&self) -> &Settings {
+        &self.now.own_local
+    }
+
+    /// What the client wanted of weir when it came.
+    pub(super) fn own_startup(&self) -> &Settings {
+        &self.own_startup
     }
 
     /// What the leased connection carries.
@@ -55,13 +94,39 @@ impl Carry {
 
     /// `SET name TO value` went through.
     pub(super) fn set(&mut self, name: &str, value: Value) {
-        self.now.wanted = self.now.wanted.with(name, Some(value.clone()));
-        self.now.carried = self.now.carried.with(name, Some(value));
+        let now = &mut self.now;
+        if is_own(name) {
+            now.own = now.own.with(name, Some(value.clone()));
+            now.own_local = now.own_local.with(name, Some(value));
+        } else {
+            now.wanted = now.wanted.with(name, Some(value.clone()));
+            now.carried = now.carried.with(name, Some(value));
+        }
+    }
+
+    /// `SET LOCAL name TO value` went through. The servers keep track of their own.
+    pub(super) fn set_local(&mut self, name: &str, value: Option<Value>) {
+        if is_own(name) {
+            let value = value.or_else(|| self.own_startup.get(name).cloned());
+            self.now.own_local = self.now.own_local.with(name, value);
+        }
     }
 
     /// `RESET name` went through.
     pub(super) fn reset(&mut self, name: &str) {
-        self.now.wanted = self.now.wanted.with(name, self.startup.get(name).cloned());
+        let now = &mut self.now;
+        if is_own(name) {
+            now.own = now.own.with(name, self.own_startup.get(name).cloned());
+            now.own_local = now.own_local.with(name, self.own_startup.get(name).cloned());
+        } else {
+            now.wanted = now.wanted.with(name, self.startup.get(name).cloned());
+            now.carried = now.carried.with(name, None);
+        }
+    }
+
+    /// Another setting's change has undone this one.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.now.wanted = self.now.wanted.with(name, None);
         self.now.carried = self.now.carried.with(name, None);
     }
 
@@ -70,8 +135,12 @@ impl Carry {
         let kept = |from: &Settings, onto: Settings| {
             keep.iter().fold(onto, |onto, name| onto.with(name, from.get(name).cloned()))
         };
-        self.now.wanted = kept(&self.now.wanted, self.startup.clone());
-        self.now.carried = kept(&self.now.carried, Settings::default());
+        self.now = Now {
+            wanted: kept(&self.now.wanted, self.startup.clone()),
+            carried: kept(&self.now.carried, Settings::default()),
+            own: self.own_startup.clone(),
+            own_local: self.own_startup.clone(),
+        };
     }
 
     /// `SAVEPOINT name`.
@@ -96,6 +165,7 @@ impl Carry {
 
     /// The transaction committed.
     pub(super) fn commit(&mut self) {
+        self.now.own_local = self.now.own.clone();
         self.start = self.now.clone();
         self.savepoints.clear();
     }
@@ -131,9 +201,32 @@ mod tests {
     }
 
     #[test]
+    fn those_of_weir_itself_travel_to_no_server_and_follow_the_transaction() {
+        let raw = |text: &str| Some(Value::Raw(text.into()));
+        let startup = Settings::default().with("weir.target", raw("auto")).with("timezone", raw("UTC"));
+        let mut carry = Carry::new(&startup);
+        assert_eq!(carry.wanted(), &Settings::default().with("timezone", raw("UTC")));
+        let mut target = |change: &dyn Fn(&mut Carry)| {
+            change(&mut carry);
+            let Some(Value::Raw(text) | Value::Sql(text)) = carry.own().get("weir.target") else { panic!() };
+            text.clone()
+        };
+        assert_eq!(&*target(&|carry| carry.set("weir.target", sql("a"))), "a");
+        assert_eq!(&*target(&|carry| carry.set_local("weir.target", Some(sql("b")))), "b");
+        assert_eq!(&*target(&Carry::commit), "a", "local to the transaction");
+        assert_eq!(&*target(&|carry| carry.set("weir.target", sql("c"))), "c");
+        assert_eq!(&*target(&|carry| carry.set_local("weir.target", None)), "auto");
+        assert_eq!(&*target(&Carry::rollback), "a");
+        assert_eq!(&*target(&|carry| carry.reset("weir.target")), "auto");
+        assert_eq!(&*target(&|carry| carry.set("weir.target", sql("d"))), "d");
+        assert_eq!(&*target(&|carry| carry.reset_all(&["role"])), "auto");
+        assert_eq!(carry.carried(), &Settings::default());
+    }
+
+    #[test]
     fn reset_means_the_startup_value() {
         let startup = Settings::default().with("timezone", Some(Value::Raw("UTC".into())));
-        let mut carry = Carry::new(startup.clone());
+        let mut carry = Carry::new(&startup);
         carry.set("timezone", sql("'Asia/Tokyo'"));
         carry.reset("timezone");
         assert_eq!(carry.wanted(), &startup);

@@ -5,13 +5,14 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
+use super::fresh::{Demand, looks};
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
 use super::replies::{Flow, Rerun, Watcher};
 use super::request::{Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::Ear;
-use super::{Batch, Flight, Leg, Link, Phase, Session};
+use super::{Batch, Flight, Leg, Link, Look, Phase, Session};
 use crate::backend::ledger::{Action, Reply};
 use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
@@ -82,9 +83,10 @@ impl Session {
         let mut begun = Instant::now();
         let request = self.read(cut);
         let mut decision = self.decide(&request, begun);
+        let mut demand = self.demand_of(&request, decision, begun);
         let again = self.detour.is_some();
         loop {
-            match self.place(&request, decision) {
+            match self.place(&request, decision, &demand) {
                 Place::Here if self.assumes_rights() => {
                     self.answered().await?;
                     if self.state.refused.is_none() {
@@ -95,7 +97,7 @@ impl Session {
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => break,
                 Place::New => {
-                    match self.lease(&mut decision, begun).await {
+                    match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
                         Err(error) => {
@@ -117,7 +119,9 @@ impl Session {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
+            // What was answered meanwhile may have been the session's own write.
             decision = self.decide(&request, begun);
+            demand = self.demand_of(&request, decision, begun);
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
@@ -171,7 +175,7 @@ impl Session {
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 
-    fn place(&self, request: &Request, decision: Decision) -> Place {
+    fn place(&self, request: &Request, decision: Decision, demand: &Demand) -> Place {
         let Some(leg) = &self.leg else { return Place::New };
         if leg.link != Link::Up || leg.replies.rerun == Rerun::Wanted {
             return Place::Later;
@@ -185,7 +189,11 @@ impl Session {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
             let keeps = !self.outflow.is_holding() || kept <= self.shared.config.routing.hold_back;
-            return if idle || keeps { Place::Here } else { Place::Later };
+            return if idle || (keeps && self.is_fresh_here(leg, demand)) {
+                Place::Here
+            } else {
+                Place::Later
+            };
         }
         match (idle, leg.route, leg.batch) {
             (false, ..) => Place::Later,
@@ -292,6 +300,12 @@ impl Session {
         if idle {
             // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
             leg.since = now;
+        }
+        if request.statements().any(looks) {
+            leg.look = Look::AtData;
+        }
+        if leg.route == Route::Primary {
+            request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));
         }
         if leg.flight.is_none() {
             leg.flight = Some(Flight::begin(&leg.load, leg.since));

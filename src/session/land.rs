@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::replies::{Flow, Rerun};
-use super::{Batch, Detour, Leg, Link, Phase, Session};
+use super::{Batch, Detour, Leg, Link, Look, Phase, Session};
 use crate::error::{Error, Result};
+use crate::freshness::Seen;
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -33,7 +34,11 @@ impl Session {
         if leg.replies.rerun == Rerun::Wanted {
             return self.run_again().await;
         }
-        let took = leg.since.elapsed();
+        let now = Instant::now();
+        let took = now.saturating_duration_since(leg.since);
+        if std::mem::replace(&mut leg.look, Look::Away) == Look::AtData {
+            self.seen = Some(Seen { server: leg.lease.server(), at: now });
+        }
         if leg.flight.take().is_some() {
             self.count(took);
             self.tell_if_slow(took);

@@ -2,15 +2,38 @@
 
 use std::time::{Duration, Instant};
 
+use super::fresh::Demand;
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Leg, Link, Session};
-use crate::cluster::topology::ServerId;
+use super::{Batch, Leg, Link, Look, Session};
+use crate::cluster::topology::{Server, ServerId};
 use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
-use crate::telemetry::metrics::observe;
+use crate::telemetry::metrics::{ReadOutcome, observe};
 use std::sync::Arc;
+use tokio::time::timeout_at;
+
+/// What came of looking for a fresh replica.
+enum Fresh {
+    /// It was there.
+    AtOnce(Lease),
+    /// It was found to be fresh enough in time.
+    Waited(Lease),
+    /// None was.
+    TooLate,
+    /// None can be used, fresh or not.
+    NoReplica,
+}
+
+/// A connection to a replica that may do.
+enum Replica {
+    Lent(Lease),
+    /// None that can be reached is fresh enough, as far as is known.
+    Stale,
+    /// None can be reached.
+    None,
+}
 
 /// Time between two attempts to reach a primary that the probes take to be well.
 const RECONNECT: Duration = Duration::from_millis(200);
@@ -21,13 +44,23 @@ impl Session {
     ///
     /// # Errors
     /// Why the primary gave none. Cancel safe.
-    pub(super) async fn lease(&mut self, decision: &mut Decision, now: Instant) -> Result<Duration> {
-        let (lease, waited) = match self.lease_at_once(decision.route, now) {
-            Some(lease) => (lease, Duration::ZERO),
+    pub(super) async fn lease(
+        &mut self,
+        decision: &mut Decision,
+        demand: &Demand,
+        now: Instant,
+    ) -> Result<Duration> {
+        let (lease, waited) = match self.lease_at_once(decision.route, demand, now) {
+            Some(lease) => {
+                if decision.route == Route::Replica {
+                    self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
+                }
+                (lease, Duration::ZERO)
+            }
             None => {
                 let begun = Instant::now();
                 // On the heap: few wait, but every client's task would have room for it.
-                (Box::pin(self.lease_in_turn(decision)).await?, begun.elapsed())
+                (Box::pin(self.lease_in_turn(decision, demand)).await?, begun.elapsed())
             }
         };
         observe(&self.shared.metrics.checkout_wait_seconds, waited);
@@ -48,6 +81,7 @@ impl Session {
             retry: Retry::Never,
             link: Link::Up,
             since: now,
+            look: Look::Away,
             flight: None,
             load,
         }));
@@ -55,26 +89,81 @@ impl Session {
     }
 
     /// An idle connection to the server that is best for this route, if there is one.
-    fn lease_at_once(&mut self, route: Route, now: Instant) -> Option<Lease> {
+    fn lease_at_once(&mut self, route: Route, demand: &Demand, now: Instant) -> Option<Lease> {
         let server = {
             let topology = self.shared.cluster.topology();
             match route {
                 Route::Primary => topology.writable()?.id,
-                Route::Replica => pick(&topology, self.replica, &[], rand::random(), now)?,
+                Route::Replica => {
+                    let moment = self.moment(&topology, now);
+                    let fresh = |server: &Server| demand.may_be_met(server, moment);
+                    pick(&topology, self.replica, fresh, rand::random(), now)?
+                }
             }
         };
-        let pool = self.pool(server)?;
-        pool.try_checkout(self.state.carry.wanted())
+        let lease = self.pool(server)?.try_checkout(self.state.carry.wanted())?;
+        if route == Route::Replica && !self.is_fresh(&lease, demand) {
+            lease.release(now);
+            return None;
+        }
+        Some(lease)
     }
 
-    async fn lease_in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
+    async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Demand) -> Result<Lease> {
         if decision.route == Route::Replica {
-            if let Some(lease) = self.lease_replica().await? {
-                return Ok(lease);
-            }
-            *decision = Decision { route: Route::Primary, reason: Reason::NoReplica };
+            let begun = Instant::now();
+            let (reason, outcome) = match self.lease_fresh(demand).await? {
+                Fresh::AtOnce(lease) => {
+                    self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
+                    return Ok(lease);
+                }
+                Fresh::Waited(lease) => {
+                    self.count_read(demand, ReadOutcome::Waited, begun.elapsed());
+                    return Ok(lease);
+                }
+                Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
+                Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
+            };
+            self.count_read(demand, outcome, begun.elapsed());
+            *decision = Decision { route: Route::Primary, reason };
         }
         self.lease_primary().await
+    }
+
+    /// A connection to a replica that is fresh enough, or is found to be within `freshness_wait`.
+    ///
+    /// # Errors
+    /// The client cancelled.
+    async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
+        let samplers = self.shared.cluster.demand().clone();
+        let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
+        let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
+        loop {
+            // Whatever is learned from here on is heard below.
+            let mut news = std::pin::pin!(samplers.news());
+            news.as_mut().enable();
+            let opened = match self.lease_replica(demand).await? {
+                Replica::Lent(lease) if self.is_fresh(&lease, demand) => return Ok(fresh(lease)),
+                // Opened a moment ago: whom it leads to is known once that server has answered again.
+                Replica::Lent(lease) => {
+                    let opened = lease.opened;
+                    lease.release(Instant::now());
+                    Some(opened)
+                }
+                Replica::Stale => None,
+                Replica::None => return Ok(Fresh::NoReplica),
+            };
+            let moment = {
+                let topology = self.shared.cluster.topology();
+                self.moment(&topology, Instant::now())
+            };
+            let _wanted = samplers.want(demand.through(moment).max(opened).unwrap_or(moment.now));
+            let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
+            if !self.entry.queue(learned).await? {
+                return Ok(Fresh::TooLate);
+            }
+            fresh = Fresh::Waited;
+        }
     }
 
     /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
@@ -112,27 +201,33 @@ impl Session {
     ///
     /// # Errors
     /// The client cancelled.
-    async fn lease_replica(&mut self) -> Result<Option<Lease>> {
+    async fn lease_replica(&mut self, demand: &Demand) -> Result<Replica> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
-            let picked = pick(&topology, self.replica, &excluded, rand::random(), Instant::now());
-            let Some(picked) = picked else { return Ok(None) };
-            let Some(mut pool) = self.pool(picked) else { return Ok(None) };
+            let now = Instant::now();
+            let moment = self.moment(&topology, now);
+            let reachable = |server: &Server| !excluded.contains(&server.id);
+            let will_do = |server: &Server| reachable(server) && demand.may_be_met(server, moment);
+            let Some(picked) = pick(&topology, self.replica, will_do, rand::random(), now) else {
+                let stale = topology.replicas().any(reachable);
+                return Ok(if stale { Replica::Stale } else { Replica::None });
+            };
+            let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
-                return Ok(Some(lease));
+                return Ok(Replica::Lent(lease));
             }
             if !pool.can_grow() {
-                let others = topology.replicas().map(|server| server.id);
-                let others: Vec<_> = others.filter(|id| *id != picked && !excluded.contains(id)).collect();
+                let others = topology.replicas().filter(|server| will_do(server)).map(|server| server.id);
+                let others: Vec<_> = others.filter(|id| *id != picked).collect();
                 if let Some(lease) = self.first_free(&others) {
-                    return Ok(Some(lease));
+                    return Ok(Replica::Lent(lease));
                 }
                 let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
                 pool = roomy.unwrap_or(pool);
             }
             match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
-                Ok(lease) => return Ok(Some(lease)),
+                Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => {
                     let server = pool.key().server;

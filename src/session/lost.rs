@@ -1,13 +1,16 @@
 //! When a connection to a server is lost, and when weir itself must answer with an error.
 
+use std::time::Instant;
+
 use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
 use super::note::Note;
 use super::replies::Watcher;
 use super::state::{Ear, Retry};
-use super::{Batch, Leg, Link, Phase, Session};
+use super::{Batch, Leg, Link, Look, Phase, Session};
 use crate::error::{Error, Result};
+use crate::freshness::Seen;
 use crate::router::Route;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
@@ -20,8 +23,13 @@ impl Session {
     /// # Errors
     /// When the client must be closed: it was within a transaction or a message, or its state went with the server.
     pub(super) fn lost(&mut self) -> Result<()> {
+        self.mark_unanswered();
         let Some(mut leg) = self.leg.take() else { return Ok(()) };
         self.entry.leaves();
+        if leg.look == Look::AtData {
+            // Part of an answer may have been seen.
+            self.seen = Some(Seen { server: leg.lease.server(), at: Instant::now() });
+        }
         self.shared.cluster.suspect(leg.lease.server());
         leg.flight = None;
         let ending = self.state.ending.take();
@@ -57,6 +65,8 @@ impl Session {
         self.outflow.release();
         let open = leg.replies.tx != TxStatus::Idle || self.expected != TxStatus::Idle;
         if within || open || self.state.pin.is_some() {
+            // It still knows whether anything can be told behind what has been sent.
+            self.leg = within.then_some(leg);
             return Err(error);
         }
         self.expected = TxStatus::Idle;

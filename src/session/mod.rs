@@ -10,7 +10,11 @@ mod carry;
 
 mod cutter;
 
+mod dirt;
+
 mod dispatch;
+
+mod fresh;
 
 mod hold;
 
@@ -49,7 +53,7 @@ mod welcome;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -57,6 +61,7 @@ use crate::backend::ledger::Ledger;
 use crate::cluster::topology::{Load, ServerId};
 use crate::config::User;
 use crate::error::{Error, Result};
+use crate::freshness::Seen;
 use crate::net::Stream;
 use crate::pool::{Lease, Pool};
 use crate::router::Route;
@@ -73,7 +78,7 @@ use replies::{Flow, Replies};
 pub use shared::Shared;
 use slow::Trail;
 use state::{Retry, State};
-use view::View;
+use view::{Configured, View};
 pub use welcome::Newcomer;
 
 /// Who the client is, and what was settled when it came.
@@ -86,6 +91,8 @@ struct Who {
     /// Targets fixed by the listener and the database.
     listener: Target,
     alias: Target,
+    /// What the configuration asks of the reads.
+    levels: Configured,
     pool_size: usize,
 }
 
@@ -109,6 +116,10 @@ pub struct Session {
     pools: Vec<Option<Arc<Pool>>>,
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
+    /// When the last write of the session was acknowledged.
+    wrote: Option<Instant>,
+    /// Where and when it last looked at data.
+    seen: Option<Seen<ServerId>>,
     view: Box<View>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<Note>,
@@ -153,6 +164,8 @@ struct Leg {
     link: Link,
     /// When the oldest request in flight was sent.
     since: Instant,
+    /// Whether anything in flight looks at data.
+    look: Look,
     /// The requests in flight, as one, for the server's load figures.
     flight: Option<Flight>,
     /// The server's load figures.
@@ -183,6 +196,13 @@ impl Drop for Flight {
 enum Batch {
     Closed,
     Open,
+}
+
+/// Whether a flight looks at data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Away,
+    AtData,
 }
 
 /// Whether the connection stands.
@@ -314,17 +334,24 @@ impl Session {
 
     /// The session is over for everybody else.
     pub fn leave(&mut self) {
+        self.mark_unanswered();
         self.shared.registry.leave(&self.entry);
     }
 
-    /// The client's stream, to be closed.
-    pub fn into_stream(self) -> Stream {
-        self.stream
-    }
-
-    /// Whether bytes of an unfinished message have been released to the client: no error can be told any more.
-    pub fn is_within_frame(&self) -> bool {
-        self.leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame())
+    /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
+    /// nothing can be told: the client does not take it, or the last message has no end.
+    pub async fn into_stream(mut self) -> Option<Stream> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let mut leg = self.leg.take();
+        if leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame()) {
+            return None;
+        }
+        if let Some(leg) = &mut leg {
+            self.outflow.settle(&mut leg.lease.inbox);
+        }
+        let flush = poll_fn(|cx| self.outflow.poll_flush(&mut self.stream, cx, None));
+        let flushed = tokio::time::timeout(PATIENCE, flush).await;
+        matches!(flushed, Ok(Ok(()))).then_some(self.stream)
     }
 }
 

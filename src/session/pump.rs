@@ -134,6 +134,7 @@ impl Session {
     /// Takes what has arrived from the server.
     pub(super) fn hear(&mut self) {
         let Some(leg) = &mut self.leg else { return };
+        let before = leg.replies.tx;
         let backend = &mut *leg.lease;
         let mut ear = Ear {
             state: &mut self.state,
@@ -148,6 +149,8 @@ impl Session {
             });
             return;
         }
+        self.mark_answered(before);
+        let Some(leg) = &mut self.leg else { return };
         if leg.replies.ledger.awaits_sync() {
             // A Sync that was sent into a copy did not end the batch.
             leg.batch = Batch::Open;

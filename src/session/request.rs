@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::cutter::{Cut, End};
+use super::fresh::strictest;
 use super::names::Names;
 use super::{Batch, Session};
-use crate::sql::{Chain, Kind, SkeletonId, Verdict, Why};
+use crate::sql::{Chain, Hint, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -45,14 +46,11 @@ impl Session {
                     items.push(match request::query(&self.inbox[..len]) {
                         Some(sql) => self.classified(HEADER..HEADER + sql.len(), Parsed::Here),
                         // Malformed: the primary says so.
-                        None => {
-                            Item::earlier(Arc::new(Verdict::opaque(SkeletonId(0), Why::Unparsable)), 0..0)
-                        }
+                        None => Item::earlier(unknown(Why::Unparsable), 0..0),
                     });
                 } else {
                     // A function call names a function by its OID: it may be any.
-                    let verdict = Verdict::opaque(SkeletonId(0), Why::Procedure);
-                    items.push(Item::earlier(Arc::new(verdict), 0..0));
+                    items.push(Item::earlier(unknown(Why::Procedure), 0..0));
                 }
                 len
             }
@@ -63,7 +61,7 @@ impl Session {
             Cut::Long { tag, len } => {
                 let verdict = match request::bind(&self.inbox) {
                     Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
-                    _ => Some(Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong))),
+                    _ => Some(unknown(Why::TooLong)),
                 };
                 items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                 len
@@ -73,8 +71,9 @@ impl Session {
         Request { cut, len, items }
     }
 
-    pub(super) fn read_batch(&mut self, len: usize, items: &mut Vec<Item>) {
+    pub(super) fn read_batch(&self, len: usize, items: &mut Vec<Item>) {
         let mut at = 0;
+        let mut parsed: Vec<&[u8]> = Vec::new();
         while let Some(Ok(head)) = header(&self.inbox[at..len]) {
             let frame = at..at + head.len;
             let bytes = &self.inbox[frame.clone()];
@@ -83,18 +82,24 @@ impl Session {
                     if let Some(view) = request::parse(bytes) {
                         let start = frame.start + 5 + view.name.len() + 1;
                         items.push(self.classified(start..start + view.sql.len(), Parsed::Here));
+                        parsed.push(view.name);
                     }
                 }
                 client::BIND => {
-                    if let Some(view) = request::bind(bytes) {
+                    let earlier = request::bind(bytes).filter(|view| !parsed.contains(&view.statement));
+                    if let Some(view) = earlier {
                         let start = frame.start + HEADER + view.portal.len() + 1;
                         let bound = start..start + view.statement.len();
+                        // A statement that weir does not know was prepared in SQL, if at all.
                         let verdict = self.statement_verdict(view.statement);
-                        items.extend(verdict.map(|verdict| Item::earlier(verdict, bound)));
+                        let verdict = verdict.unwrap_or_else(|| unknown(Why::Unparsable));
+                        items.push(Item::earlier(verdict, bound));
                     }
                 }
                 client::DESCRIBE => {
-                    if let Some(Named::Statement(name)) = request::named(bytes) {
+                    if let Some(Named::Statement(name)) = request::named(bytes)
+                        && !parsed.contains(&name)
+                    {
                         let verdict = self.statement_verdict(name);
                         items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
                     }
@@ -126,6 +131,16 @@ impl Request {
             Cut::Single { .. } | Cut::Batch { end: End::Sync, .. } => 1,
             _ => 0,
         }
+    }
+
+    /// All statements in it.
+    pub(super) fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.items.iter().flat_map(|item| &item.verdict.statements)
+    }
+
+    /// What the comments in front of its texts ask for.
+    pub(super) fn hint(&self) -> Hint {
+        strictest(self.items.iter().map(|item| item.verdict.hint))
     }
 
     /// The text of its first statement, where weir has it.
@@ -180,6 +195,11 @@ impl Item {
     pub(super) fn reads(&self) -> bool {
         self.verdict.statements.iter().any(|statement| !statement.reads.is_empty())
     }
+}
+
+/// Of what is not known, for the reason that is given.
+fn unknown(why: Why) -> Arc<Verdict> {
+    Arc::new(Verdict::opaque(SkeletonId(0), why))
 }
 
 /// The transaction status after these statements, as far as their text tells.

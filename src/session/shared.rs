@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -80,7 +81,8 @@ impl Shared {
     pub(super) fn database(&self, name: &Arc<str>) -> Arc<Database> {
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         let routing = &self.config.routing;
-        let new = || Arc::new(Database::new(Learned::new(routing.learned, routing.learned_ttl)));
+        let new =
+            || Arc::new(Database::new(Learned::new(routing.learned, routing.learned_ttl), Instant::now()));
         databases.entry(name.clone()).or_insert_with(new).clone()
     }
 }

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
 use super::carry::Carry;
+use super::dirt::Dirt;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
@@ -16,6 +18,7 @@ use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
+use crate::freshness::Marks;
 use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::frame::cstr;
@@ -27,12 +30,14 @@ pub(super) struct Database {
     ddl: AtomicU64,
     /// Shapes that a replica refused.
     pub learned: Learned,
+    /// When its relations were last written.
+    pub marks: Marks,
 }
 
 impl Database {
-    /// Nothing has changed yet.
-    pub(super) fn new(learned: Learned) -> Self {
-        Self { ddl: AtomicU64::new(0), learned }
+    /// Nothing has changed since `epoch`.
+    pub(super) fn new(learned: Learned, epoch: Instant) -> Self {
+        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch) }
     }
 
     /// Preparations older than this may be stale.
@@ -132,6 +137,8 @@ pub(super) struct State {
     pub rerun_cause: Option<String>,
     /// SQLSTATE of the last error the client was sent, until it is counted.
     pub last_error: Option<String>,
+    /// What may have been written and is not marked for good.
+    pub dirt: Dirt,
     outcome: Outcome,
     definitions: Definitions,
     statements: Arc<Statements>,
@@ -143,13 +150,14 @@ impl State {
     pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
             names: Names::default(),
-            carry: Carry::new(startup),
+            carry: Carry::new(&startup),
             pin: None,
             retained: Retained::default(),
             ending: None,
             refused: None,
             rerun_cause: None,
             last_error: None,
+            dirt: Dirt::default(),
             outcome: Outcome::Fine,
             definitions: Definitions::Same,
             statements,
@@ -217,7 +225,24 @@ impl State {
         }
     }
 
+    /// A request failed. What no rollback takes back may be there all the same: a lock that was taken before the
+    /// error came, a library that was loaded.
+    fn survives(&mut self, note: &Note) {
+        let verdict = match note {
+            Note::Runs(verdict) => verdict,
+            Note::Frees(freed) => &freed.verdict,
+            _ => return,
+        };
+        let pins = verdict.statements.iter().filter_map(|statement| statement.leaves.pin);
+        let lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
+        self.pin = self.pin.or(lasting.last());
+    }
+
     fn set(&mut self, name: &str, value: &str) {
+        if name == "session_authorization" {
+            // It undoes SET ROLE.
+            self.carry.forget("role");
+        }
         if value.eq_ignore_ascii_case("default") {
             self.carry.reset(name);
         } else {
@@ -307,6 +332,7 @@ impl Ear<'_> {
 
 impl Watcher for Ear<'_> {
     fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+        self.state.dirt.completed(tag);
         if changes_definitions(tag) {
             self.state.definitions = Definitions::Changed;
             let stamp = self.state.statements.stamp();
@@ -363,6 +389,7 @@ impl Watcher for Ear<'_> {
             return OnError::Rerun;
         }
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        self.state.survives(note);
         if let Note::Frees(_) = note {
             self.state.undo(std::iter::once(note.clone()));
         }

@@ -1,16 +1,27 @@
 //! The session's settings as routing reads them, worked out anew only when they change.
 
-use crate::backend::settings::{Settings, Value};
-use crate::router::{FixedTarget, SessionView, Transaction};
-use crate::sql::{Access, Isolation, Modes, StandardConformingStrings, Target};
+use std::str::FromStr;
+use std::time::Duration;
 
 use super::Session;
+use super::carry::Carry;
+use crate::backend::settings::{Settings, Value};
+use crate::config::{Database, Routing, User};
+use crate::freshness::Lsn;
+use crate::router::{FixedTarget, SessionView, TargetSource, Transaction};
+use crate::sql::{
+    Access, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
+};
 
 /// What routing reads from the settings.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    of: Settings,
-    target: Option<Target>,
+    of: (Settings, Settings),
+    /// What `SET` or, without one, the startup packet says.
+    target: Option<(Target, TargetSource)>,
+    consistency: Option<Consistency>,
+    max_staleness: Option<MaxStaleness>,
+    min_lsn: Option<Lsn>,
     application_name: Box<str>,
     defaults: Modes,
     /// How the lexer reads backslashes.
@@ -18,16 +29,18 @@ pub(super) struct View {
 }
 
 impl View {
-    fn new(settings: &Settings) -> Self {
+    fn new(carry: &Carry) -> Self {
+        let (settings, own) = (carry.wanted(), carry.own());
         let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
         Self {
-            of: settings.clone(),
-            target: text("weir.target").and_then(|value| match value.as_str() {
-                "primary" => Some(Target::Primary),
-                "replica" => Some(Target::Replica),
-                "auto" => Some(Target::Auto),
-                _ => None,
+            of: (settings.clone(), own.clone()),
+            target: read(own, "weir.target").map(|target| {
+                let startup = read(carry.own_startup(), "weir.target") == Some(target);
+                (target, if startup { TargetSource::Startup } else { TargetSource::Set })
             }),
+            consistency: read(own, "weir.consistency"),
+            max_staleness: read(own, "weir.max_staleness"),
+            min_lsn: read(own, "weir.min_lsn"),
             application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
             defaults: Modes {
                 isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
@@ -44,6 +57,41 @@ impl View {
             },
         }
     }
+}
+
+/// What the configuration asks of a client's reads: the database's entry, then the user's, then `[routing]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Configured {
+    consistency: Consistency,
+    max_staleness: Option<Duration>,
+}
+
+impl Configured {
+    pub(super) fn new(routing: &Routing, database: Option<&Database>, user: &User) -> Self {
+        let consistency = database.and_then(|database| database.consistency).or(user.consistency);
+        let max_staleness = database.and_then(|database| database.max_staleness).or(user.max_staleness);
+        Self {
+            consistency: consistency.unwrap_or(routing.consistency),
+            max_staleness: max_staleness.map_or(routing.max_staleness, MaxStaleness::limit),
+        }
+    }
+}
+
+/// What is asked of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Levels {
+    /// Whose writes the replica must hold.
+    pub consistency: Consistency,
+    /// The oldest that it may be.
+    pub max_staleness: Option<Duration>,
+    /// How far it must have replayed.
+    pub min_lsn: Option<Lsn>,
+}
+
+/// The value of one of weir's own settings, where it is set. A value that makes no sense was refused before it could
+/// be set.
+fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
+    plain(own.get(name)?).parse().ok()
 }
 
 /// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
@@ -69,9 +117,30 @@ fn is_on(value: &str) -> bool {
 impl Session {
     /// Looks at the settings again if they have changed.
     pub(super) fn refresh_view(&mut self) {
-        if self.view.of != *self.state.carry.wanted() {
-            *self.view = View::new(self.state.carry.wanted());
+        let (carry, (wanted, own)) = (&self.state.carry, &self.view.of);
+        if wanted != carry.wanted() || own != carry.own() {
+            *self.view = View::new(carry);
         }
+    }
+
+    /// What is asked of a read with this hint: the first that says something of hint, `SET`, startup packet and
+    /// configuration. The view must be refreshed.
+    pub(super) fn levels(&self, hint: &Hint) -> Levels {
+        let (view, configured) = (&self.view, &self.who.levels);
+        let max_staleness = hint.max_staleness.or(view.max_staleness);
+        Levels {
+            consistency: hint.consistency.or(view.consistency).unwrap_or(configured.consistency),
+            max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
+            min_lsn: view.min_lsn,
+        }
+    }
+
+    /// The target that applies before any hint and any rule, and who fixed it.
+    pub(super) fn fixed_target(&self) -> Option<FixedTarget> {
+        let who = &self.who;
+        let said = |by| self.view.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
+        let (set, startup) = (said(TargetSource::Set), said(TargetSource::Startup));
+        FixedTarget::first(set, startup, who.listener, who.alias, who.user.target)
     }
 
     pub(super) fn session_view(&self, transaction: Transaction) -> SessionView<'_> {
@@ -79,7 +148,7 @@ impl Session {
         SessionView {
             transaction,
             pin: self.state.pin,
-            target: FixedTarget::first(self.view.target, None, who.listener, who.alias, who.user.target),
+            target: self.fixed_target(),
             user: &who.user.name,
             database: &who.database,
             application_name: &self.view.application_name,
@@ -92,25 +161,45 @@ impl Session {
 mod tests {
     use super::*;
 
+    fn view(pairs: &[(&str, Value)]) -> View {
+        let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));
+        View::new(&Carry::new(&Settings::new(settings.collect())))
+    }
+
     #[test]
     fn settings_are_read_as_postgresql_reads_them() {
-        let settings = Settings::default()
-            .with("weir.target", Some(Value::Sql("'Primary'".into())))
-            .with("default_transaction_read_only", Some(Value::Raw("tr".into())))
-            .with("standard_conforming_strings", Some(Value::Sql("off".into())))
-            .with("default_transaction_isolation", Some(Value::Sql("'serializable'".into())));
-        let view = View::new(&settings);
-        assert_eq!(view.target, Some(Target::Primary));
+        let view = view(&[
+            ("weir.target", Value::Sql("'Primary'".into())),
+            ("weir.consistency", Value::Raw("Session".into())),
+            ("weir.max_staleness", Value::Sql("500".into())),
+            ("weir.min_lsn", Value::Sql("'16/b374d848'".into())),
+            ("default_transaction_read_only", Value::Raw("tr".into())),
+            ("standard_conforming_strings", Value::Sql("off".into())),
+            ("default_transaction_isolation", Value::Sql("'serializable'".into())),
+        ]);
+        assert_eq!(view.target, Some((Target::Primary, TargetSource::Startup)));
+        assert_eq!(view.consistency, Some(Consistency::Session));
+        assert_eq!(view.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        assert_eq!(view.min_lsn, Some(Lsn(0x16_b374_d848)));
         assert_eq!(view.defaults.access, Some(Access::ReadOnly));
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
         assert_eq!(view.strings, StandardConformingStrings::Off);
-        assert_eq!(View::new(&Settings::default()).strings, StandardConformingStrings::On);
+        assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
+    }
+
+    #[test]
+    fn what_is_set_later_is_told_from_what_the_client_came_with() {
+        let startup = Settings::default().with("weir.target", Some(Value::Raw("replica".into())));
+        let mut carry = Carry::new(&startup);
+        carry.set("weir.target", Value::Sql("'auto'".into()));
+        assert_eq!(View::new(&carry).target, Some((Target::Auto, TargetSource::Set)));
+        carry.reset("weir.target");
+        assert_eq!(View::new(&carry).target, Some((Target::Replica, TargetSource::Startup)));
     }
 
     #[test]
     fn an_application_name_keeps_its_capitals_where_postgresql_keeps_them() {
-        let name =
-            |value| View::new(&Settings::default().with("application_name", Some(value))).application_name;
+        let name = |value| view(&[("application_name", value)]).application_name;
         assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
         assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
         assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");

@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::carry::Carry;
 use super::outflow::Outflow;
 use super::slow::Trail;
 use super::state::State;
-use super::view::View;
+use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
 use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
@@ -115,6 +114,8 @@ impl Session {
             entry,
             pools: Vec::new(),
             replica: None,
+            wrote: None,
+            seen: None,
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
@@ -130,7 +131,7 @@ impl Session {
                 session.leave();
                 // The login itself went well, and the client is told so first. Should that fail, the error will too.
                 let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
-                Err((session.into_stream(), error))
+                Err((session.stream, error))
             }
         }
     }
@@ -152,7 +153,7 @@ impl Session {
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
         if let Some((settings, known)) = self.shared.welcomes.get(&key, Instant::now()) {
-            self.state.carry = Carry::new(settings);
+            self.state.carry.shares(settings);
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
@@ -266,6 +267,7 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
         database: name,
         listener,
         alias: listed.map_or(Target::Auto, |listed| listed.target),
+        levels: Configured::new(&shared.config.routing, listed, &user),
         pool_size: user
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))

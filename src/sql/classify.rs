@@ -9,7 +9,7 @@ use super::lexer::{StandardConformingStrings, Token};
 use super::query;
 use super::split;
 use super::survey::{Survey, survey};
-use super::verdict::{Discard, Kind, Leaves, Name, Pin, SkeletonId, Statement, Verdict, Why};
+use super::verdict::{Discard, Kind, Leaves, Listed, Name, Pin, SkeletonId, Statement, Verdict, Why};
 use super::{control, hint, settings, utility};
 
 /// What all rules look things up in.
@@ -74,7 +74,8 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
     match &*first.text.to_ascii_lowercase() {
         b"listen" => pinning(Why::Notification, Pin::Listen),
         b"unlisten" | b"notify" => primary(Why::Notification),
-        b"load" => pinning(Why::SessionState, Pin::Load),
+        // What a library does when it is loaded is its own affair.
+        b"load" => Statement { writes_listed: Listed::Partly, ..pinning(Why::SessionState, Pin::Load) },
         b"lock" => primary(Why::TableLock),
         b"call" => primary(Why::Procedure),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
@@ -118,30 +119,37 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
     match tree {
         Some(tree) => {
             let kind = survey.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
-            known_query(kind, survey, tree.reads, tree.functions)
+            let (reads_listed, writes_listed) = (survey.reads_listed, survey.writes_listed);
+            let statement = Statement { reads_listed, writes_listed, ..Statement::of(kind) };
+            named(statement, survey, tree.reads, tree.functions)
         }
-        // The tokens alone tell what a write is; of a read they do not tell enough.
+        // The tokens alone tell what a write is and does; of a read they do not tell enough.
         None => {
-            let why = survey.why.unwrap_or(otherwise);
-            let calls = survey.calls.clone();
-            known_query(Kind::Primary(why), survey, Vec::new(), calls)
+            let statement = match survey.why {
+                Some(why) => {
+                    Statement { writes_listed: survey.writes_listed, ..Statement::of(Kind::Primary(why)) }
+                }
+                None => Statement::of(Kind::Primary(otherwise)),
+            };
+            let (reads, calls) = (survey.tables.clone(), survey.calls.clone());
+            named(statement, survey, reads, calls)
         }
     }
 }
 
-fn known_query(kind: Kind, survey: Survey, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
-    reads.extend(survey.tables);
+/// The statement with the names of what it touches, and with what it leaves.
+fn named(statement: Statement, survey: Survey, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
     for list in [&mut reads, &mut functions] {
         list.sort_unstable();
         list.dedup();
     }
     reads.retain(|name| !survey.writes.contains(name));
     Statement {
-        kind,
         functions: functions.into(),
         reads: reads.into(),
         writes: survey.writes.into(),
         leaves: Leaves { settings: survey.settings.into(), pin: survey.pin },
+        ..statement
     }
 }
 
@@ -341,7 +349,8 @@ mod tests {
     #[test]
     fn planning_without_running_leaves_nothing() {
         for sql in ["EXPLAIN SELECT set_config('a.b', 'c', false)", "EXPLAIN SELECT pg_advisory_lock(1)"] {
-            assert_eq!(statement_of(sql), Statement::of(Kind::Read), "{sql}");
+            let statement = statement_of(sql);
+            assert_eq!((statement.kind, statement.leaves), (Kind::Read, Leaves::default()), "{sql}");
         }
         assert_eq!(
             statement_of("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)").leaves.pin,

@@ -70,6 +70,63 @@ fn entry(line: &'static str) -> Option<(&'static str, Class)> {
     Some((name, Class::Primary(why, pin)))
 }
 
+/// Known functions that read relations which the statement does not name, or whose answers change with those.
+const READS_UNNAMED: &[&str] = &[
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "database_to_xmlschema",
+    "pg_column_is_updatable",
+    "pg_current_snapshot",
+    "pg_database_size",
+    "pg_filenode_relation",
+    "pg_indexes_size",
+    "pg_relation_filenode",
+    "pg_relation_filepath",
+    "pg_relation_is_updatable",
+    "pg_relation_size",
+    "pg_table_size",
+    "pg_tablespace_databases",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "pg_visible_in_snapshot",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "schema_to_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "table_to_xmlschema",
+    "txid_current_snapshot",
+    "txid_visible_in_snapshot",
+];
+
+/// Whether the answer of a known function depends on relations that are given to it as text, or on none in particular.
+/// Those that must run on the primary count: a hint may send them elsewhere.
+pub(super) fn reads_unnamed(name: &str, class: Class) -> bool {
+    class != Class::ReadOnly && class != Class::ByArgument || READS_UNNAMED.binary_search(&name).is_ok()
+}
+
+/// Functions that must run on the primary and yet change nothing in any relation.
+const HARMLESS: &[&str] = &[
+    "pg_cancel_backend",
+    "pg_create_restore_point",
+    "pg_current_xact_id",
+    "pg_log_backend_memory_contexts",
+    "pg_logical_emit_message",
+    "pg_prewarm",
+    "pg_reload_conf",
+    "pg_stat_clear_snapshot",
+    "pg_stat_force_next_flush",
+    "pg_switch_wal",
+    "pg_terminate_backend",
+    "txid_current",
+];
+
+/// Whether a known function may change relations that the statement does not name.
+pub(super) fn writes_unnamed(name: &str, class: Class) -> bool {
+    let acts = matches!(class, Class::Primary(Why::VolatileFunction | Why::ServerFile, _));
+    acts && !name.starts_with("pg_stat_reset") && HARMLESS.binary_search(&name).is_err()
+}
+
 /// Views of `pg_catalog` (and of contrib modules) that speak of one server or one session.
 const VIEWS: &[(&str, Why)] = &[
     ("pg_aios", Why::ServerState),
@@ -174,6 +231,10 @@ mod tests {
             assert!(classes.contains(&words[1]), "{line}");
             assert!(words.len() == 2 || words[2] == "pin", "{line}");
         }
+        assert!(READS_UNNAMED.is_sorted() && HARMLESS.is_sorted());
+        let known = KnownFunctions::load();
+        assert!(READS_UNNAMED.iter().all(|name| known.by_name[name] == Class::ReadOnly));
+        assert!(HARMLESS.iter().all(|name| matches!(known.by_name[name], Class::Primary(..))));
         assert!(VIEWS.is_sorted());
         assert!(ALIKE.is_sorted());
     }

@@ -1,8 +1,6 @@
 //! Hints in a comment in front of a statement: `/* weir: replica, max_staleness=500ms */`.
 
-use std::time::Duration;
-
-use super::verdict::{Consistency, Hint, Target};
+use super::verdict::Hint;
 
 /// The text behind `weir:` of the first such block comment before the first token.
 #[inline]
@@ -42,48 +40,20 @@ pub(super) fn hint(sql: &[u8]) -> Hint {
     for word in text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()) {
         let (key, value) = word.split_once('=').unwrap_or(("target", word));
         match key {
-            "target" => hint.target = target(value).or(hint.target),
-            "consistency" => hint.consistency = consistency(value).or(hint.consistency),
-            "max_staleness" => hint.max_staleness = duration(value).or(hint.max_staleness),
+            "target" => hint.target = value.parse().ok().or(hint.target),
+            "consistency" => hint.consistency = value.parse().ok().or(hint.consistency),
+            "max_staleness" => hint.max_staleness = value.parse().ok().or(hint.max_staleness),
             _ => {}
         }
     }
     hint
 }
 
-fn target(value: &str) -> Option<Target> {
-    match value {
-        "primary" => Some(Target::Primary),
-        "replica" => Some(Target::Replica),
-        "auto" => Some(Target::Auto),
-        _ => None,
-    }
-}
-
-fn consistency(value: &str) -> Option<Consistency> {
-    match value {
-        "eventual" => Some(Consistency::Eventual),
-        "session" => Some(Consistency::Session),
-        "global" => Some(Consistency::Global),
-        "strong" => Some(Consistency::Strong),
-        _ => None,
-    }
-}
-
-/// `500ms`, `2s`, `1min`.
-fn duration(value: &str) -> Option<Duration> {
-    let unit = value.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = value[..unit].parse().ok()?;
-    match &value[unit..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "min" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::verdict::{Consistency, MaxStaleness, Target};
     use super::*;
 
     #[test]
@@ -91,7 +61,9 @@ mod tests {
         let all = hint(b"/* weir: replica consistency=strong, max_staleness=500ms */ SELECT 1");
         assert_eq!(all.target, Some(Target::Replica));
         assert_eq!(all.consistency, Some(Consistency::Strong));
-        assert_eq!(all.max_staleness, Some(Duration::from_millis(500)));
+        assert_eq!(all.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        let unlimited = hint(b"/* weir: consistency=eventual max_staleness=off */ SELECT 1");
+        assert_eq!(unlimited.max_staleness, Some(MaxStaleness::Off));
         let behind = hint(b" -- note\n /* trace 1 */ /*weir:primary*/ SELECT 1");
         assert_eq!(behind.target, Some(Target::Primary));
     }
@@ -102,7 +74,7 @@ mod tests {
             "SELECT /* weir: primary */ 1",
             "/* weird: primary */ SELECT 1",
             "/* weir: prmary */ SELECT 1",
-            "/* weir: max_staleness=1 consistency=some */ SELECT 1",
+            "/* weir: max_staleness=1x consistency=some */ SELECT 1",
             "/* /* weir: primary */ */ SELECT 1",
             "/* weir: primary",
             "",

@@ -225,31 +225,29 @@ fn address(query: &Query) -> usize {
 }
 
 impl Walk<'_> {
-    fn function(&mut self, name: &ObjectName) {
-        let Some(name) = folded(name) else {
-            self.tree.why = self.tree.why.or(Some(Why::Unparsable));
-            return;
-        };
+    /// Breaks off at a name that cannot be read.
+    fn function(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        let Some(name) = folded(name) else { return ControlFlow::Break(()) };
         match self.known.class(&name) {
             Some(Class::ReadOnly | Class::ByArgument) => {}
             Some(Class::Primary(why, _)) => self.tree.why = self.tree.why.or(Some(why)),
             None => self.tree.functions.push(name),
         }
+        ControlFlow::Continue(())
     }
 
-    fn relation(&mut self, name: &ObjectName) {
-        let Some(name) = folded(name) else {
-            self.tree.why = self.tree.why.or(Some(Why::Unparsable));
-            return;
-        };
+    /// Breaks off at a name that cannot be read.
+    fn relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        let Some(name) = folded(name) else { return ControlFlow::Break(()) };
         let common = name.schema.is_none()
             && self.scopes.iter().any(|s| s.names[..s.visible].iter().any(|(n, _)| *n == name.name));
         if common {
-            return;
+            return ControlFlow::Continue(());
         }
         let temporary = name.schema.as_deref().and_then(functions::view);
         self.tree.why = self.tree.why.or(temporary).or_else(|| functions::view(&name.name));
         self.tree.reads.push(name);
+        ControlFlow::Continue(())
     }
 
     /// The place of a query among the common table expressions of the query around it.
@@ -316,28 +314,26 @@ impl Visitor for Walk<'_> {
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         match factor {
             TableFactor::Table { name, args: Some(_), .. } => {
-                self.function(name);
                 self.call = Some(name.clone());
+                self.function(name)
             }
             TableFactor::Function { name, .. } => self.function(name),
-            _ => {}
+            _ => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         if self.call.as_ref() == Some(relation) {
             self.call = None;
-        } else {
-            self.relation(relation);
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
+        self.relation(relation)
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr {
-            self.function(&function.name);
+        match expr {
+            Expr::Function(function) => self.function(&function.name),
+            _ => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
 }

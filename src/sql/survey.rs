@@ -8,7 +8,7 @@ use super::functions::{self, Class, KnownFunctions};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::settings::{self, Assignment};
 use super::text;
-use super::verdict::{Name, Pin, Setting, Why};
+use super::verdict::{Listed, Name, Pin, Setting, Why};
 
 /// What the tokens of a query show.
 #[derive(Debug, Default)]
@@ -21,7 +21,11 @@ pub(super) struct Survey {
     pub(super) settings: Vec<Setting>,
     /// Relations that it writes.
     pub(super) writes: Vec<Name>,
-    /// Relations that `TABLE name` reads.
+    /// Whether those are all, functions that are not known aside.
+    pub(super) writes_listed: Listed,
+    /// Whether the known functions that it calls read no relation but those that it names.
+    pub(super) reads_listed: Listed,
+    /// Relations that `TABLE name` reads, common table expressions among them.
     pub(super) tables: Vec<Name>,
     /// Names in front of a parenthesis that are not known: every call of a user's function is among them.
     pub(super) calls: Vec<Name>,
@@ -49,6 +53,43 @@ const CHAINING: [&str; 16] = [
     "except",
 ];
 
+/// Reserved words that stand in front of parentheses, and which no function can be called by without quotes.
+const RESERVED: [&str; 33] = [
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "case",
+    "distinct",
+    "else",
+    "except",
+    "fetch",
+    "for",
+    "from",
+    "having",
+    "in",
+    "intersect",
+    "lateral",
+    "limit",
+    "not",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "returning",
+    "select",
+    "some",
+    "then",
+    "union",
+    "using",
+    "when",
+    "where",
+    "window",
+    "with",
+    "group",
+];
+
 /// Surveys the tokens of one query or data-modifying statement.
 pub(super) fn survey(
     tokens: &[Token<'_>],
@@ -59,7 +100,16 @@ pub(super) fn survey(
     for at in 0..tokens.len() {
         found.token(at);
     }
-    found.found
+    let mut found = found.found;
+    // A statement that modifies and shows no target has it in a form that is not known here.
+    let first = tokens.iter().find(|t| !t.is_symbol("("));
+    let modifies =
+        first.is_some_and(|t| ["insert", "update", "delete", "merge"].iter().any(|w| t.is_word(w)));
+    if modifies && found.writes.is_empty() {
+        found.why = Some(Why::Write);
+        found.writes_listed = Listed::Partly;
+    }
+    found
 }
 
 struct Surveyor<'t, 'a> {
@@ -129,20 +179,33 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             self.row_lock(at);
         } else if token.is_word("table") {
             let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-            cursor.take_word("only");
+            if cursor.take_word("only") {
+                cursor.take_symbol("(");
+            }
             self.found.tables.extend(cursor.take_qualified());
         }
     }
 
     fn write(&mut self, target: usize) {
-        self.note(Why::Write);
         let mut cursor = Cursor::new(self.tokens.get(target..).unwrap_or_default());
-        cursor.take_word("only");
-        if let Some(name) = cursor.take_qualified() {
-            if &*name.name == "pg_settings" {
-                // A rule on this view turns UPDATE into set_config.
-                self.found.pin = Some(Pin::DynamicSetting);
-            }
+        if cursor.take_word("only") {
+            cursor.take_symbol("(");
+        }
+        self.target(cursor);
+    }
+
+    /// Takes down the name of a relation that is written.
+    fn target(&mut self, mut cursor: Cursor<'_, '_>) {
+        self.note(Why::Write);
+        let Some(name) = cursor.take_qualified() else {
+            self.found.writes_listed = Listed::Partly;
+            return;
+        };
+        if &*name.name == "pg_settings" {
+            // A rule on this view turns UPDATE into set_config.
+            self.found.pin = Some(Pin::DynamicSetting);
+        }
+        if !self.found.writes.contains(&name) {
             self.found.writes.push(name);
         }
     }
@@ -157,7 +220,6 @@ impl<'t, 'a> Surveyor<'t, 'a> {
     }
 
     fn select_into(&mut self, at: usize) {
-        self.note(Why::Write);
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
         cursor.take_any(&["local", "global"]);
         if cursor.take_any(&["temporary", "temp"]).is_some() {
@@ -165,7 +227,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         }
         cursor.take_word("unlogged");
         cursor.take_word("table");
-        self.found.writes.extend(cursor.take_qualified());
+        self.target(cursor);
     }
 
     fn row_lock(&mut self, at: usize) {
@@ -200,11 +262,30 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         if dot.is_symbol(".") { text::name(*self.before(at - 1)?) } else { None }
     }
 
+    /// Where the qualified name begins whose last part stands here.
+    fn beginning(&self, at: usize) -> usize {
+        let qualified =
+            |at: usize| at >= 2 && self.tokens[at - 1].is_symbol(".") && self.tokens[at - 2].is_name();
+        let mut at = at;
+        while qualified(at) {
+            at -= 2;
+        }
+        at
+    }
+
     fn call(&mut self, at: usize, name: Name) {
-        if self.before(at).is_some_and(|t| t.is_symbol("::")) {
+        let beginning = self.beginning(at);
+        if self.before(beginning).is_some_and(|t| t.is_symbol("::")) {
             return;
         }
-        match self.known.class(&name) {
+        let class = self.known.class(&name);
+        if class.is_some_and(|class| functions::reads_unnamed(&name.name, class)) {
+            self.found.reads_listed = Listed::Partly;
+        }
+        if class.is_some_and(|class| functions::writes_unnamed(&name.name, class)) {
+            self.found.writes_listed = Listed::Partly;
+        }
+        match class {
             Some(Class::ReadOnly) => {}
             Some(Class::Primary(why, pin)) => {
                 self.note(why);
@@ -212,9 +293,31 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             }
             Some(Class::ByArgument) => self.by_argument(at, &name.name),
             // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
-            None if self.previous_is(at, &["as", "into", "with", "recursive"]) => {}
+            None if self.previous_is(beginning, &["as", "into", "with", "recursive"]) => {}
+            None if self.is_grammar(at) => {}
             None => self.found.calls.push(name),
         }
+    }
+
+    /// Whether a word in front of a parenthesis is no name: it is reserved, or stands where no call can.
+    fn is_grammar(&self, at: usize) -> bool {
+        let token = self.tokens[at];
+        let behind = |words| self.previous_is(at, words);
+        let closes = self.before(at).is_some_and(|t| t.is_symbol(")"));
+        RESERVED.iter().any(|w| token.is_word(w))
+            || token.is_word("by") && behind(&["group", "order", "partition"])
+            || (token.is_word("over") || token.is_word("filter") || token.is_word("within")) && closes
+            || token.is_word("conflict") && behind(&["on"]) && self.arguments_then(at, "do")
+            || token.is_word("set") && (behind(&["update"]) || self.arguments_then(at, "="))
+            || token.is_word("insert") && behind(&["then"]) && self.arguments_then(at, "values")
+    }
+
+    /// Whether this word or symbol follows the parenthesis that is opened behind a token. A long one is not followed
+    /// to its end: that would take quadratic time where many are nested.
+    fn arguments_then(&self, at: usize, next: &str) -> bool {
+        let near = self.tokens.len().min(at + 200);
+        let mut cursor = Cursor::new(&self.tokens[at + 1..near]);
+        cursor.take_parenthesised().is_some() && (cursor.at_word(next) || cursor.take_symbol(next))
     }
 
     fn by_argument(&mut self, at: usize, function: &str) {

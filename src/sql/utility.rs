@@ -3,8 +3,9 @@
 use super::classify::{Reader, begins_query, pinning, primary, query_statement};
 use super::cursor::Cursor;
 use super::lexer::{Lexer, Token, TokenKind};
+use super::survey::survey;
 use super::text;
-use super::verdict::{Kind, Name, Pin, Statement, Why};
+use super::verdict::{Kind, Leaves, Listed, Name, Pin, Statement, Why};
 
 /// Whether `EXPLAIN` runs the statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,9 +31,14 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     match analyze {
         Analyze::Runs if begins_query(cursor.rest()) => query_statement(cursor.rest(), reader),
         Analyze::Runs if cursor.take_word("create") => create(cursor),
-        Analyze::PlansOnly if explainable(cursor) => Statement::of(Kind::Read),
+        Analyze::PlansOnly if begins_query(cursor.rest()) => planned(cursor.rest(), reader),
+        Analyze::PlansOnly if explainable(cursor) => {
+            Statement { reads_listed: Listed::Partly, ..Statement::of(Kind::Read) }
+        }
         // `EXPLAIN EXECUTE` needs the session's own prepared statement.
-        _ if cursor.at_word("execute") => primary(Why::SessionState),
+        _ if cursor.at_word("execute") => {
+            Statement { writes_listed: Listed::Partly, ..primary(Why::SessionState) }
+        }
         Analyze::Runs => match cursor.take_word("declare") {
             true => declare(cursor, reader),
             false => primary(Why::Unparsable),
@@ -41,9 +47,16 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     }
 }
 
-/// What is planned but not run does nothing, even if it would write.
+/// What is planned but not run does nothing, even if it would write. The planner looks at what it would touch.
+fn planned(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
+    let query = query_statement(tokens, reader);
+    let reads = query.reads.into_iter().chain(query.writes).collect();
+    Statement { reads, reads_listed: query.reads_listed, ..Statement::of(Kind::Read) }
+}
+
+/// Statements other than queries that can be planned without being run.
 fn explainable(cursor: Cursor<'_, '_>) -> bool {
-    begins_query(cursor.rest()) || ["declare", "create", "refresh"].iter().any(|w| cursor.at_word(w))
+    ["declare", "create", "refresh"].iter().any(|w| cursor.at_word(w))
 }
 
 /// `(ANALYZE [boolean], ...)`. A value that is not plainly false counts as true.
@@ -76,15 +89,18 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     if !cursor.take_word("cursor") {
         return primary(Why::Unparsable);
     }
-    if cursor.take_words(&["with", "hold"]) {
-        return pinning(Why::HoldCursor, Pin::HoldCursor);
-    }
+    let hold = cursor.take_words(&["with", "hold"]);
     cursor.take_words(&["without", "hold"]);
     if !cursor.take_word("for") || !begins_query(cursor.rest()) {
         return primary(Why::Unparsable);
     }
     let query = query_statement(cursor.rest(), reader);
     match query.kind {
+        // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
+        _ if hold => {
+            let leaves = Leaves { pin: Some(Pin::HoldCursor), ..query.leaves };
+            Statement { kind: Kind::Primary(Why::HoldCursor), leaves, ..query }
+        }
         Kind::Read => Statement { kind: Kind::Cursor, ..query },
         _ => query,
     }
@@ -106,13 +122,26 @@ pub(super) fn copy(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement 
     let Some(table) = cursor.take_qualified() else { return primary(Why::Unparsable) };
     cursor.take_parenthesised();
     match (cursor.take_any(&["from", "to"]), destination(&mut cursor)) {
-        (Some("from"), Some(place)) => {
-            let why = if place == Place::Client { Why::Write } else { Why::ServerFile };
-            Statement { writes: Box::new([table]), ..primary(why) }
-        }
+        (Some("from"), Some(Place::Client)) => copy_from(Why::Write, table, cursor.rest(), reader),
+        (Some("from"), Some(Place::Server)) => copy_from(Why::ServerFile, table, cursor.rest(), reader),
         (Some(_), Some(Place::Client)) => copy_table(table),
         (Some(_), Some(Place::Server)) => primary(Why::ServerFile),
         _ => primary(Why::Unparsable),
+    }
+}
+
+/// `COPY table FROM ... [WITH (options)] [WHERE condition]`: writes the table, and the condition may call functions.
+fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> Statement {
+    let condition = rest.iter().position(|t| t.is_word("where")).map_or(&[][..], |at| &rest[at..]);
+    let survey = survey(condition, reader.strings, reader.known);
+    // A program of the server may do anything, in this database too.
+    let writes_listed = if why == Why::Write { survey.writes_listed } else { Listed::Partly };
+    Statement {
+        functions: survey.calls.into(),
+        writes: Box::new([table]),
+        writes_listed,
+        leaves: Leaves { settings: survey.settings.into(), pin: survey.pin },
+        ..primary(why)
     }
 }
 
@@ -121,7 +150,7 @@ fn copy_table(table: Name) -> Statement {
     let kind = super::functions::view(&table.name).map_or(Kind::Read, Kind::Primary);
     let temporary = table.schema.as_deref().and_then(super::functions::view);
     let kind = temporary.map_or(kind, Kind::Primary);
-    Statement { reads: Box::new([table]), ..Statement::of(kind) }
+    Statement { reads: Box::new([table]), reads_listed: Listed::Wholly, ..Statement::of(kind) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,20 +169,31 @@ fn destination(cursor: &mut Cursor<'_, '_>) -> Option<Place> {
     }
 }
 
-/// `TRUNCATE [TABLE] [ONLY] name [*] [, ...]`, with the cursor behind `TRUNCATE`.
+/// `TRUNCATE [TABLE] [ONLY] name [*] [, ...] [RESTART IDENTITY | ...] [CASCADE | ...]`, with the cursor behind
+/// `TRUNCATE`.
 pub(super) fn truncate(mut cursor: Cursor<'_, '_>) -> Statement {
     cursor.take_word("table");
     let mut writes = Vec::new();
+    let mut writes_listed = Listed::Wholly;
     loop {
-        cursor.take_word("only");
-        let Some(name) = cursor.take_qualified() else { break };
+        let parenthesised = cursor.take_word("only") && cursor.take_symbol("(");
+        let Some(name) = cursor.take_qualified() else {
+            writes_listed = Listed::Partly;
+            break;
+        };
         writes.push(name);
-        cursor.take_symbol("*");
+        cursor.take_symbol(if parenthesised { ")" } else { "*" });
         if !cursor.take_symbol(",") {
             break;
         }
     }
-    Statement { writes: writes.into(), ..primary(Why::Write) }
+    let _ = cursor.take_words(&["restart", "identity"]) || cursor.take_words(&["continue", "identity"]);
+    cursor.take_word("restrict");
+    // CASCADE takes along what only the catalog knows.
+    if !cursor.at_end() {
+        writes_listed = Listed::Partly;
+    }
+    Statement { writes: writes.into(), writes_listed, ..primary(Why::Write) }
 }
 
 /// `CREATE ...`, with the cursor behind `CREATE`.
@@ -191,7 +231,7 @@ fn leaves_state(tokens: &[Token<'_>], reader: Reader<'_>) -> bool {
         |at: usize, t: &Token<'_>| at_start(at) && is_any(t, &["set", "listen", "load", "prepare"]);
     tokens.iter().enumerate().any(|(at, t)| {
         statement(at, t) || is_any(t, &["temp", "temporary", "execute", "set_config", "pg_temp"])
-    }) || super::survey::survey(tokens, reader.strings, reader.known).pin.is_some()
+    }) || survey(tokens, reader.strings, reader.known).pin.is_some()
 }
 
 /// Whether a name in it is qualified with the session's temporary schema.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::touch;
+
 /// Identifies a skeleton: the statement's text with every literal replaced by a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SkeletonId(pub u128);
@@ -28,10 +30,14 @@ pub struct Statement {
     pub kind: Kind,
     /// Functions called that are not in the table of built-ins. The router asks the catalog for their volatility.
     pub functions: Box<[Name]>,
-    /// Relations it reads, as far as its text tells.
+    /// Relations it reads, as far as its text tells; one that it writes as well is not among them.
     pub reads: Box<[Name]>,
+    /// Whether `reads` is all of them.
+    pub reads_listed: Listed,
     /// Relations it writes, as far as its text tells.
     pub writes: Box<[Name]>,
+    /// Whether `writes` is all of them.
+    pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
     pub leaves: Leaves,
 }
@@ -43,6 +49,16 @@ pub struct Name {
     pub schema: Option<Box<str>>,
     /// The last part.
     pub name: Box<str>,
+}
+
+/// How much of what a statement touches is on a list. Functions that weir does not know are not considered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listed {
+    /// All of it.
+    #[default]
+    Wholly,
+    /// There may be more, of any name.
+    Partly,
 }
 
 /// What a statement is, for routing and for the session's own bookkeeping.
@@ -275,7 +291,7 @@ pub struct Hint {
     /// `consistency=...`.
     pub consistency: Option<Consistency>,
     /// `max_staleness=...`.
-    pub max_staleness: Option<Duration>,
+    pub max_staleness: Option<MaxStaleness>,
 }
 
 /// Where a request may be sent, as an operator or an application says it.
@@ -291,7 +307,7 @@ pub enum Target {
 }
 
 /// How fresh a replica must be to serve a read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Consistency {
     /// Not older than the maximal staleness.
     Eventual,
@@ -304,10 +320,21 @@ pub enum Consistency {
     Strong,
 }
 
+/// The oldest that a replica may be to serve a read. The strictest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MaxStaleness {
+    /// This old.
+    AtMost(Duration),
+    /// However old.
+    Off,
+}
+
 impl Statement {
     /// A statement of this kind that names nothing and leaves nothing.
     pub fn of(kind: Kind) -> Self {
         Self {
+            reads_listed: touch::reads_listed(&kind),
+            writes_listed: touch::writes_listed(&kind),
             kind,
             functions: Box::default(),
             reads: Box::default(),

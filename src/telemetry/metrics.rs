@@ -5,13 +5,16 @@
 //! hooks that [`Metrics::before_scrape`] takes.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
+};
 
 use super::registry::Register;
 pub use super::registry::Row;
 use crate::cluster::topology::{Health, Role, Server};
+use crate::sql::Consistency;
 
 /// Time that a person waits for: from a cached point read to a report.
 const QUERY_SECONDS: &[f64] = &[
@@ -31,6 +34,10 @@ const ADDED_SECONDS: &[f64] = &[
     0.005, 0.01, 0.1,
 ];
 
+/// A round trip to a server that only looks up a number.
+const SAMPLE_SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
 /// Everything that is counted.
 pub struct Metrics {
     register: Register,
@@ -43,6 +50,9 @@ pub struct Metrics {
     pub checkout_wait_seconds: Histogram,
     /// What weir itself adds to a request, waiting for peers and pools not included.
     pub added_seconds: Histogram,
+    /// Waiting for a replica to be fresh enough.
+    pub freshness_wait_seconds: Histogram,
+    reads: Reads,
     /// Bytes read and written.
     pub bytes: Bytes,
 
@@ -71,6 +81,7 @@ pub struct Metrics {
     reruns: IntCounterVec,
     errors: IntCounterVec,
     backend: Backend,
+    sampling: Sampling,
 }
 
 /// Brings figures that live elsewhere up to date before they are read.
@@ -115,6 +126,14 @@ struct Backend {
     waiting: IntGaugeVec,
     up: IntGaugeVec,
     role: IntGaugeVec,
+}
+
+/// What the freshness clock knows and costs, by server.
+struct Sampling {
+    staleness: GaugeVec,
+    lag: IntGaugeVec,
+    samples: IntCounterVec,
+    seconds: HistogramVec,
 }
 
 /// What came of an attempt to connect to a server.
@@ -179,6 +198,34 @@ impl Requests {
     }
 }
 
+/// What came of a read's wish for a fresh replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A replica was known to be fresh enough.
+    Fresh,
+    /// One was found to be after a while.
+    Waited,
+    /// None was in time: it went to the primary.
+    Stale,
+    /// None could be used: it went to the primary.
+    NoReplica,
+}
+
+/// A counter for each level and outcome.
+struct Reads([[IntCounter; 4]; 4]);
+
+impl Reads {
+    fn new(r: &mut Register) -> Self {
+        let help = "Reads that asked how fresh a replica is, by consistency level: a replica was fresh, one was waited for, the primary served it because all were stale, or because there was no replica.";
+        let family = r.counters("reads_total", help, &["consistency", "outcome"]);
+        let outcomes = |level| {
+            ["fresh", "waited", "stale", "no_replica"]
+                .map(|outcome| family.with_label_values(&[level, outcome]))
+        };
+        Self(["eventual", "session", "global", "strong"].map(outcomes))
+    }
+}
+
 impl ByRoute<Histogram> {
     fn new(r: &mut Register) -> Self {
         let help = "From a request sent to a server to its answer complete; requests in flight together count as one.";
@@ -235,6 +282,34 @@ impl Backend {
     }
 }
 
+impl Sampling {
+    fn new(r: &mut Register) -> Self {
+        Self {
+            staleness: r.real_gauges(
+                "replica_staleness_seconds",
+                "How long ago the instant is before which everything acknowledged is known to be on the replica; absent when nothing is known.",
+                &["server"],
+            ),
+            lag: r.gauges(
+                "replica_lag_bytes",
+                "WAL that the primary had at its last sample and the replica had not replayed at its own; absent when nothing is known.",
+                &["server"],
+            ),
+            samples: r.counters(
+                "samples_total",
+                "Times that a server was asked how far it is: counted, ignored (in another role, or with another history than the primary), timed_out, failed or unconnected.",
+                &["server", "result"],
+            ),
+            seconds: r.histograms(
+                "sample_seconds",
+                "From asking a server how far it is to its answer.",
+                "server",
+                SAMPLE_SECONDS,
+            ),
+        }
+    }
+}
+
 impl Metrics {
     /// All figures, at zero.
     pub fn new(labels: RequestLabels) -> Self {
@@ -254,6 +329,12 @@ impl Metrics {
                 "added_seconds",
                 "Weir's own time per request, from its being there as a whole to its being ready for the server, without waiting for a pool.",
                 ADDED_SECONDS,
+            ),
+            reads: Reads::new(&mut r),
+            freshness_wait_seconds: r.histogram(
+                "freshness_wait_seconds",
+                "Time that reads wait for a replica to be fresh enough, whether one is in the end or not.",
+                WAIT_SECONDS,
             ),
             reruns: r.counters("reruns_total", "Requests that failed on a replica and ran again elsewhere.", &["cause"]),
             learned: r.counter("learned_total", "Shapes of statements that failed on a replica and avoid it since."),
@@ -275,6 +356,7 @@ impl Metrics {
                 "Uses of a prepared statement that the connection held already.",
             ),
             backend: Backend::new(&mut r),
+            sampling: Sampling::new(&mut r),
             register: r,
             hooks: Mutex::default(),
         }
@@ -283,6 +365,11 @@ impl Metrics {
     /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
     pub fn request(&self, route: usize, reason: usize) {
         self.requests.add(route, reason);
+    }
+
+    /// Counts a read that asked for a replica of some freshness.
+    pub fn read(&self, level: Consistency, outcome: ReadOutcome) {
+        self.reads.0[level as usize][outcome as usize].inc();
     }
 
     /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
@@ -317,6 +404,36 @@ impl Metrics {
         let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
         for (role, label) in roles {
             set(&self.backend.role, &[name, label], usize::from(server.role == role));
+        }
+    }
+
+    /// Counts an attempt to ask a server how far it is; `result` is one of few words, `took` the time to the answer if
+    /// there was one.
+    pub fn sampled(&self, server: &str, result: &'static str, took: Option<Duration>) {
+        self.sampling.samples.with_label_values(&[server, result]).inc();
+        if let Some(took) = took {
+            observe(&self.sampling.seconds.with_label_values(&[server]), took);
+        }
+    }
+
+    /// Sets how far a server is behind at `now`, if it is a replica of which that is known.
+    pub fn set_freshness(&self, server: &Server, now: Instant) {
+        let labels: &[&str] = &[&server.name];
+        let freshness = Some(&server.freshness).filter(|_| server.role == Role::Replica);
+        match freshness.and_then(|freshness| freshness.through()) {
+            Some(through) => {
+                let staleness = now.saturating_duration_since(through).as_secs_f64();
+                self.sampling.staleness.with_label_values(labels).set(staleness);
+            }
+            // An old figure would be taken for a new one. That there was none is no error.
+            None => drop(self.sampling.staleness.remove_label_values(labels)),
+        }
+        match freshness.and_then(|freshness| freshness.behind()) {
+            Some(behind) => {
+                let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+                self.sampling.lag.with_label_values(labels).set(behind);
+            }
+            None => drop(self.sampling.lag.remove_label_values(labels)),
         }
     }
 
@@ -375,6 +492,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::topology::ServerId;
+    use crate::freshness::{Freshness, Lsn};
 
     fn metrics() -> Metrics {
         Metrics::new(RequestLabels { routes: &["primary", "replica"], reasons: &["write", "read", "hint"] })
@@ -410,10 +528,8 @@ mod tests {
         assert!(metrics.render().contains("\nweir_verdict_cache_hits_total 8\n"), "a counter never falls");
     }
 
-    #[test]
-    fn a_server_has_one_role_at_a_time() {
-        let metrics = metrics();
-        let mut server = Server {
+    fn replica(epoch: Instant) -> Server {
+        Server {
             id: ServerId(0),
             name: "a".into(),
             weight: 1,
@@ -424,8 +540,14 @@ mod tests {
             recovered: None,
             trouble: None,
             load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
-        };
+            freshness: Arc::new(Freshness::new(epoch)),
+        }
+    }
+
+    #[test]
+    fn a_server_has_one_role_at_a_time() {
+        let metrics = metrics();
+        let mut server = replica(Instant::now());
         metrics.set_server(&server);
         server.role = Role::Primary;
         server.health = Health::Down;
@@ -434,6 +556,42 @@ mod tests {
         assert!(text.contains(r#"weir_server_role{role="primary",server="a"} 1"#), "{text}");
         assert!(text.contains(r#"weir_server_role{role="replica",server="a"} 0"#), "{text}");
         assert!(text.contains(r#"weir_server_up{server="a"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn staleness_is_shown_while_it_is_known() {
+        let metrics = metrics();
+        let epoch = Instant::now();
+        let mut server = replica(epoch);
+        let shown = |server: &Server| {
+            metrics.set_freshness(server, epoch + Duration::from_millis(2500));
+            let text = metrics.render();
+            let lines = text.lines().filter(|line| line.starts_with("weir_replica_"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&server), [""; 0]);
+        server.freshness.publish(epoch, Lsn(5), 77, Some(epoch));
+        let known =
+            [r#"weir_replica_lag_bytes{server="a"} 77"#, r#"weir_replica_staleness_seconds{server="a"} 2.5"#];
+        assert_eq!(shown(&server), known);
+        server.role = Role::Primary;
+        assert_eq!(shown(&server), [""; 0], "a primary is never behind");
+        server.role = Role::Replica;
+        assert_eq!(shown(&server), known);
+        server.freshness.forget();
+        assert_eq!(shown(&server), [""; 0]);
+    }
+
+    #[test]
+    fn only_answers_have_a_time() {
+        let metrics = metrics();
+        metrics.sampled("a", "counted", Some(Duration::from_micros(300)));
+        metrics.sampled("a", "timed_out", None);
+        let text = metrics.render();
+        assert!(text.contains(r#"weir_samples_total{result="counted",server="a"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_samples_total{result="timed_out",server="a"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_sample_seconds_bucket{server="a",le="0.0005"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_sample_seconds_count{server="a"} 1"#), "{text}");
     }
 
     #[test]

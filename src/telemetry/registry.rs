@@ -3,7 +3,8 @@
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Every name begins with this.
@@ -51,6 +52,12 @@ impl Register {
 
     pub(super) fn gauges(&mut self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         let family = IntGaugeVec::new(opts(name, help), labels).expect(VALID);
+        self.add("gauge", family)
+    }
+
+    /// Gauges of what is no whole number.
+    pub(super) fn real_gauges(&mut self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        let family = GaugeVec::new(opts(name, help), labels).expect(VALID);
         self.add("gauge", family)
     }
 

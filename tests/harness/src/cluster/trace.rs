@@ -16,7 +16,7 @@ const SIMPLE: [&str; 2] = ["LOG:  statement: ", "LOG:  fastpath function call: "
 const EXTENDED: &str = "LOG:  execute ";
 
 /// The application names of the harness and of weir's control connections, as a log line holds them.
-const OURS: [&str; 2] = ["/harness LOG:", "/weir LOG:"];
+const OURS: [&str; 3] = ["/harness LOG:", "/weir LOG:", "/weir sampler LOG:"];
 
 impl Cluster {
     /// Remembers this moment.
@@ -100,6 +100,7 @@ mod tests {
 2026-01-01 00:00:00.000 UTC [2] app@app/psql STATEMENT:  SELEC 1
 2026-01-01 00:00:00.000 UTC [3] postgres@app/harness LOG:  statement: SELECT 2
 2026-01-01 00:00:00.000 UTC [3] app@app/weir LOG:  execute s0: SELECT pg_is_in_recovery()
+2026-01-01 00:00:00.000 UTC [4] app@app/weir sampler LOG:  execute s0: SELECT pg_is_in_recovery()
 2026-01-01 00:00:00.000 UTC [2] app@app/psql LOG:  execute fetch from s/p: SELECT 3
 ";
         assert_eq!(theirs(&entries(log)), ["SELECT 1", "SELECT\n  $1", "SELECT 3"]);

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A write between the look and the sleep must end the sleep: the sampler sleeps only when it saw no new write, and
+/// would sleep for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_write_is_slept_through() {
+    const WRITES: u64 = 20_000;
+    let epoch = Instant::now();
+    let demand = Arc::new(Demand::new(epoch));
+    let at = move |n| epoch + Duration::from_nanos(n);
+    let (seen, mut sees) = tokio::sync::watch::channel(0);
+    let sampler = tokio::spawn({
+        let demand = demand.clone();
+        async move {
+            let mut last = None;
+            while last != Some(at(WRITES)) {
+                let bell = demand.primary_bell();
+                demand.doze();
+                if demand.written() == last {
+                    timeout(PATIENCE, bell).await.expect("a write was slept through");
+                }
+                last = demand.written();
+                seen.send_replace(last.map_or(0, |last| (last - epoch).as_nanos()));
+            }
+        }
+    });
+    for n in 1..=WRITES {
+        demand.wrote(at(n));
+        // Each write meets the sampler at another point of its round.
+        (0..n % 64).for_each(|_| std::hint::spin_loop());
+        if n % 3 == 0 {
+            let heard = sees.wait_for(|seen| *seen >= u128::from(n));
+            assert!(timeout(PATIENCE, heard).await.is_ok(), "write {n} was slept through");
+        }
+    }
+    sampler.await.unwrap();
+}
+
+/// The same for readers and what the samplers learn: either side may come first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_news_is_missed_by_who_waits() {
+    const ROUNDS: u64 = 10_000;
+    let epoch = Instant::now();
+    let demand = Arc::new(Demand::new(epoch));
+    let at = move |n| epoch + Duration::from_nanos(n);
+    let (next, mut rounds) = tokio::sync::watch::channel(0);
+    let reader = tokio::spawn({
+        let demand = demand.clone();
+        async move {
+            for n in 1..=ROUNDS {
+                next.send_replace(n);
+                let _wanted = demand.want(at(n));
+                loop {
+                    let news = demand.news();
+                    if demand.newest() >= Some(at(n)) {
+                        break;
+                    }
+                    timeout(PATIENCE, news).await.expect("news were missed");
+                }
+            }
+        }
+    });
+    for n in 1..=ROUNDS {
+        assert!(rounds.wait_for(|round| *round >= n).await.is_ok());
+        (0..n % 128).for_each(|_| std::hint::spin_loop());
+        demand.sampled(at(n), at(n), Lsn(n));
+    }
+    reader.await.unwrap();
+    assert_eq!(demand.position(), Some((Lsn(ROUNDS), at(ROUNDS))));
+}
+
+#[tokio::test]
+async fn only_the_write_that_finds_the_sampler_dozing_rings() {
+    let epoch = Instant::now();
+    let demand = Demand::new(epoch);
+    let rung = async |bell| timeout(Duration::from_millis(1), bell).await.is_ok();
+    let bell = demand.primary_bell();
+    demand.wrote(epoch);
+    assert!(!rung(bell).await, "it will look soon anyway");
+    let bell = demand.primary_bell();
+    demand.doze();
+    demand.wrote(epoch);
+    assert!(rung(bell).await);
+    let bell = demand.primary_bell();
+    demand.wrote(epoch);
+    assert!(!rung(bell).await, "it was woken already");
+}
+
+#[test]
+fn a_reader_wants_as_long_as_it_waits() {
+    let epoch = Instant::now();
+    let demand = Demand::new(epoch);
+    let at = |ms| epoch + Duration::from_millis(ms);
+    assert_eq!(demand.wanted(), None);
+    let first = demand.want(at(7));
+    let second = demand.want(at(3));
+    assert_eq!(demand.wanted(), Some(at(7)));
+    drop(first);
+    assert!(demand.wanted().is_some());
+    drop(second);
+    assert_eq!(demand.wanted(), None);
+}
+
+#[test]
+fn a_sample_is_known_until_it_is_of_another_primary() {
+    let epoch = Instant::now();
+    let demand = Demand::new(epoch);
+    assert_eq!((demand.newest(), demand.position()), (None, None));
+    let (asked, answered) = (epoch + Duration::from_millis(1), epoch + Duration::from_millis(2));
+    demand.sampled(asked, answered, Lsn(9));
+    assert_eq!((demand.newest(), demand.answered()), (Some(asked), Some(answered)));
+    assert_eq!(demand.position(), Some((Lsn(9), asked)));
+    demand.forget();
+    assert_eq!((demand.newest(), demand.answered(), demand.position()), (None, None, None));
+}

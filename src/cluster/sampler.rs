@@ -1,0 +1,363 @@
+//! The samplers: one task and one control connection per server, asking how far it is.
+//!
+//! The primary is asked as often as [`pace`] says; when it has answered, all replicas are asked at once. So a read that
+//! cannot be served yet waits for two round trips. Instants are those of a monotonic clock: no step of the wall clock
+//! makes anything fresh or stale.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::control::{self, Login, Purpose, words};
+use super::demand::Demand;
+use super::line::{Answer, Line};
+use super::monitor::Monitor;
+use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
+use super::roles::{self, State};
+use super::topology::{Role, ServerId, Topology};
+use crate::config::Config;
+use crate::freshness::pace::{self, Lag, Wishes};
+
+/// Pause after a connection failed or ended; twice as long after each further one that brought nothing.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What came of asking one server once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// The answer counts.
+    Counted,
+    /// It does not: of a server in another role, on an older timeline, or with another history.
+    Ignored,
+    /// No answer in time.
+    TimedOut,
+    /// The question failed, or the connection broke.
+    Failed,
+    /// There was no connection to ask over, and none could be made.
+    Unconnected,
+}
+
+impl Sample {
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sample::Counted => "counted",
+            Sample::Ignored => "ignored",
+            Sample::TimedOut => "timed_out",
+            Sample::Failed => "failed",
+            Sample::Unconnected => "unconnected",
+        }
+    }
+
+    /// Whether the server answered.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Sample::Counted | Sample::Ignored)
+    }
+}
+
+/// Hears of each sample.
+pub trait SampleEvents: Send + Sync {
+    /// A server was asked; `took` is the time to its answer, or to the failure.
+    fn sampled(&self, server: ServerId, sample: Sample, took: Duration);
+}
+
+/// Nobody listens.
+impl SampleEvents for () {
+    fn sampled(&self, _: ServerId, _: Sample, _: Duration) {}
+}
+
+/// What all samplers share.
+pub(super) struct Samplers {
+    monitor: Arc<Monitor>,
+    demand: Arc<Demand>,
+    events: Arc<dyn SampleEvents>,
+    positions: Mutex<Positions>,
+}
+
+impl Samplers {
+    /// Starts the tasks on the current runtime; they run until they are aborted.
+    pub(super) fn start(
+        config: &Config,
+        login: &Login,
+        monitor: &Arc<Monitor>,
+        demand: &Arc<Demand>,
+        events: Arc<dyn SampleEvents>,
+    ) -> Vec<AbortHandle> {
+        let shared = Arc::new(Self {
+            monitor: monitor.clone(),
+            demand: demand.clone(),
+            events,
+            positions: Mutex::default(),
+        });
+        let health = &config.health;
+        let start = |(index, server)| {
+            let sampler = Sampler {
+                server: roles::server_id(index),
+                parameters: control::parameters(
+                    server,
+                    &health.database,
+                    login,
+                    health.timeout,
+                    Purpose::Sampling,
+                ),
+                limit: health.timeout,
+                changes: monitor.changes(),
+                shared: shared.clone(),
+                told: None,
+            };
+            tokio::spawn(sampler.run()).abort_handle()
+        };
+        config.servers.iter().enumerate().map(start).collect()
+    }
+
+    fn positions(&self) -> MutexGuard<'_, Positions> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.monitor.topology())
+    }
+
+    /// How long the primary's sampler may sleep.
+    fn primary_delay(&self, last: Option<Instant>) -> Duration {
+        let written = self.demand.written();
+        let lacks = |written| self.topology().replicas().any(|replica| replica.freshness.through() < written);
+        let unheld = written.filter(|_| lacks(written));
+        pace::primary(Instant::now(), last, Wishes { wanted: self.demand.wanted(), unheld })
+    }
+
+    /// How long a replica's sampler may sleep.
+    fn replica_delay(&self, server: ServerId, last: Option<Instant>) -> Duration {
+        let topology = self.topology();
+        let lag = Lag {
+            answered: self.demand.answered(),
+            newest: self.demand.newest(),
+            through: topology.server(server).and_then(|server| server.freshness.through()),
+        };
+        let wishes = Wishes { wanted: self.demand.wanted(), unheld: None };
+        pace::replica(Instant::now(), last, wishes, lag)
+    }
+}
+
+/// The sampling of one server.
+struct Sampler {
+    server: ServerId,
+    parameters: tokio_postgres::Config,
+    limit: Duration,
+    changes: watch::Receiver<()>,
+    shared: Arc<Samplers>,
+    /// What was last logged, so that it is not said again.
+    told: Option<String>,
+}
+
+/// Why a connection is not used any longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// The server is not up, or its role is not known.
+    Retired,
+    /// The question failed, or the connection broke.
+    Failed(String),
+    /// No answer in time.
+    TimedOut,
+    /// Another server answers than before.
+    Replaced,
+}
+
+impl Sampler {
+    async fn run(mut self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            self.until_in_use().await;
+            if let Some(line) = self.connect().await {
+                let begun = Instant::now();
+                let end = self.sample_over(line).await;
+                // At once: what the server comes back as may hold less.
+                self.shared.positions().lost(&self.shared.topology(), self.server);
+                self.tell_end(&end);
+                if begun.elapsed() > PAUSE_MAX {
+                    pause = PAUSE_MIN;
+                }
+            }
+            self.rest(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// The server's role, while it is up and has one.
+    fn role(&self) -> Option<Role> {
+        let topology = self.shared.monitor.topology();
+        let server = topology.server(self.server).filter(|server| server.is_up())?;
+        Some(server.role).filter(|role| *role != Role::Unknown)
+    }
+
+    async fn until_in_use(&mut self) {
+        while self.role().is_none() {
+            self.change().await;
+        }
+    }
+
+    /// Waits for any change of the topology. Cancel safe.
+    async fn change(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The sender lives as long as the monitor, which is shared.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits before the next attempt, less when something changes.
+    async fn rest(&mut self, pause: Duration) {
+        self.changes.mark_unchanged();
+        // Running out and hearing of a change come to the same.
+        drop(timeout(pause, self.change()).await);
+    }
+
+    async fn connect(&mut self) -> Option<Line> {
+        let begun = Instant::now();
+        let trouble = match timeout(self.limit, Line::open(&self.parameters)).await {
+            Ok(Ok(line)) => return Some(line),
+            Ok(Err(error)) => words(&error),
+            Err(_) => "no answer in time".into(),
+        };
+        self.shared.events.sampled(self.server, Sample::Unconnected, begun.elapsed());
+        self.tell(&trouble);
+        None
+    }
+
+    /// Asks again and again, until the connection is of no more use.
+    async fn sample_over(&mut self, mut line: Line) -> End {
+        let shared = self.shared.clone();
+        let (mut last, mut standing) = (None, Standing::Unproven);
+        loop {
+            shared.positions().review(&shared.topology(), &shared.demand);
+            // The bell first, then the look: what changes after the look rings.
+            let (delay, bell) = match self.role() {
+                None => return End::Retired,
+                Some(Role::Primary) => {
+                    let bell = shared.demand.primary_bell();
+                    let mut delay = shared.primary_delay(last);
+                    if delay > pace::FAST {
+                        shared.demand.doze();
+                        delay = shared.primary_delay(last);
+                    }
+                    (delay, bell)
+                }
+                Some(_) => {
+                    let bell = shared.demand.replica_bell();
+                    (shared.replica_delay(self.server, last), bell)
+                }
+            };
+            if !delay.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = bell => {}
+                    () = self.change() => {}
+                    () = line.ended() => return End::Failed("the connection was closed".into()),
+                }
+                continue;
+            }
+            let asked = Instant::now();
+            last = Some(asked);
+            match self.sample(&mut line, asked).await {
+                Ok(now) => self.tell_standing(std::mem::replace(&mut standing, now), now),
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Asks once, and takes in the answer. How the server stands to the primary, or why the connection is of no more
+    /// use.
+    async fn sample(&mut self, line: &mut Line, asked: Instant) -> Result<Standing, End> {
+        let needed = self.shared.positions().timeline();
+        let question = async {
+            let answer = line.ask().await?;
+            if let (Some(Answer { state: State::InRecovery, .. }), Some(needed)) = (answer, needed) {
+                line.reach_timeline(needed, asked).await?;
+            }
+            Ok::<_, tokio_postgres::Error>(answer)
+        };
+        let outcome = timeout(self.limit, question).await;
+        let answered = Instant::now();
+        let (sample, result) = match outcome {
+            Err(_) => (Sample::TimedOut, Err(End::TimedOut)),
+            Ok(Err(error)) => (Sample::Failed, Err(End::Failed(words(&error)))),
+            Ok(Ok(None)) => (Sample::Ignored, Ok(Standing::Unproven)),
+            Ok(Ok(Some(answer))) => match self.take_in(line, answer, asked, answered) {
+                Standing::Follows => (Sample::Counted, Ok(Standing::Follows)),
+                Standing::WentBack => (Sample::Ignored, Err(End::Replaced)),
+                standing => (Sample::Ignored, Ok(standing)),
+            },
+        };
+        self.shared.events.sampled(self.server, sample, answered - asked);
+        result
+    }
+
+    fn take_in(&self, line: &Line, answer: Answer, asked: Instant, answered: Instant) -> Standing {
+        // Before the topology is looked at, so that no other task puts a newer one to use in between.
+        let mut positions = self.shared.positions();
+        let (topology, demand) = (self.shared.topology(), &*self.shared.demand);
+        match answer.state {
+            State::InRecovery => {
+                let (replayed, timeline) = (answer.position, line.timeline());
+                let said = ReplicaSaid { asked, answered, replayed, timeline };
+                positions.replica_said(&topology, demand, self.server, said)
+            }
+            State::Writable => {
+                let (inserted, timeline) = (answer.position, answer.timeline.unwrap_or(0));
+                let normalised = line.as_replayed(inserted);
+                let said = PrimarySaid { asked, answered, inserted, normalised, timeline };
+                positions.primary_said(&topology, demand, self.server, said)
+            }
+        }
+    }
+
+    /// Says how a server stands to the primary now, when that has changed.
+    fn tell_standing(&mut self, before: Standing, now: Standing) {
+        if before == now {
+            return;
+        }
+        let server = self.name();
+        match now {
+            Standing::OlderTimeline => tracing::warn!(
+                server,
+                "replica is not known to follow the primary's timeline; it is not taken to be fresh"
+            ),
+            Standing::Ahead => tracing::error!(
+                server,
+                "replica is ahead of the primary, so its history is another one; it is not taken to be fresh"
+            ),
+            // The probes have not heard of a promotion yet, or they are wrong.
+            Standing::OtherRole => self.shared.monitor.suspect(self.server),
+            Standing::Follows => self.told = None,
+            Standing::Unproven | Standing::WentBack => {}
+        }
+    }
+
+    fn tell_end(&mut self, end: &End) {
+        match end {
+            End::Retired => return,
+            End::Replaced => {
+                tracing::warn!(server = self.name(), "replica went back in its WAL; it is asked anew");
+                return;
+            }
+            End::Failed(trouble) => self.tell(trouble),
+            End::TimedOut => self.tell("no answer in time"),
+        }
+        // It may be down: the probe should not wait for its turn.
+        self.shared.monitor.suspect(self.server);
+    }
+
+    fn tell(&mut self, trouble: &str) {
+        if self.told.as_deref() != Some(trouble) {
+            tracing::warn!(server = self.name(), error = trouble, "cannot sample server");
+            self.told = Some(trouble.to_owned());
+        }
+    }
+
+    fn name(&self) -> String {
+        let topology = self.shared.monitor.topology();
+        topology.server(self.server).map(|server| server.name.to_string()).unwrap_or_default()
+    }
+}

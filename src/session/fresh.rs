@@ -1,0 +1,198 @@
+//! Reads that are fresh enough: what a request needs of a replica, waiting for one that has it, and what the
+//! session's own writes and reads mean for the next.
+
+use std::time::{Duration, Instant};
+
+use super::request::Request;
+use super::{Leg, Session};
+use crate::cluster::catalog::Reach;
+use crate::cluster::topology::{Server, ServerId, Topology};
+use crate::freshness::Need;
+use crate::pool::Lease;
+use crate::router::{Decision, Route};
+use crate::sql::{Consistency, Hint, Kind, Statement, Touch};
+use crate::telemetry::metrics::{ReadOutcome, observe};
+use crate::wire::TxStatus;
+
+/// What a read asks of a replica.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand {
+    pub(super) need: Need<ServerId>,
+    pub(super) level: Consistency,
+}
+
+/// The moment at which a need is weighed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    /// When the primary was last heard of, if there is none now.
+    newest: Option<Instant>,
+}
+
+impl Demand {
+    /// Of a request that looks at no data.
+    pub(super) const NOTHING: Self = Self { need: Need::NOTHING, level: Consistency::Eventual };
+
+    /// The instant through which a replica that was not looked at before must be fresh.
+    pub(super) fn through(&self, moment: Moment) -> Option<Instant> {
+        self.need.through(moment.now, moment.newest)
+    }
+
+    /// Whether some connection to this server may meet it.
+    pub(super) fn may_be_met(&self, server: &Server, moment: Moment) -> bool {
+        self.need.is_met(server.id, &server.freshness, None, (moment.now, moment.newest))
+    }
+
+    /// Whether this connection meets it.
+    pub(super) fn is_met_by(&self, lease: &Lease, server: &Server, moment: Moment) -> bool {
+        self.need.is_met(server.id, &server.freshness, Some(lease.opened), (moment.now, moment.newest))
+    }
+}
+
+impl Session {
+    /// What a request that goes to a replica needs of it. The floor is what was acknowledged when it arrived, and
+    /// that is now.
+    pub(super) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Demand {
+        if decision.route == Route::Primary
+            || self.expected != TxStatus::Idle
+            || !request.statements().any(looks)
+        {
+            return Demand::NOTHING;
+        }
+        let levels = self.levels(&request.hint());
+        let written = match levels.consistency {
+            Consistency::Eventual => None,
+            Consistency::Session => self.wrote,
+            Consistency::Global => self.wrote.max(Some(self.last_write(request))),
+            Consistency::Strong => self.wrote.max(Some(now)),
+        };
+        let seen = self.seen.filter(|_| levels.consistency != Consistency::Eventual);
+        let need = Need { written, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
+        Demand { need, level: levels.consistency }
+    }
+
+    /// The last write of any session to what the request looks at.
+    fn last_write(&self, request: &Request) -> Instant {
+        let marks = &self.state.database().marks;
+        let latest = marks.latest();
+        let topology = self.shared.cluster.topology();
+        let held = |server: &Server| server.freshness.through().is_some_and(|through| through >= latest);
+        if topology.replicas().all(held) {
+            // Whatever it looks at is there: no need to find out what that is.
+            return latest;
+        }
+        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
+        let Some(catalog) = catalog.as_deref() else { return latest };
+        let mut last = catalog.since.map_or(latest, |since| since.max(marks.last_write(&[])));
+        for statement in request.statements() {
+            let Some(names) = named(statement) else { return latest };
+            for name in names {
+                match catalog.relation(name).map(|relation| &relation.read) {
+                    Some(Reach::These(slots)) => last = last.max(marks.last_write(slots)),
+                    Some(Reach::Everything) | None => return latest,
+                }
+            }
+        }
+        last
+    }
+
+    pub(super) fn moment(&self, topology: &Topology, now: Instant) -> Moment {
+        let newest = match topology.writable() {
+            Some(_) => None,
+            None => self.shared.cluster.demand().newest(),
+        };
+        Moment { now, newest }
+    }
+
+    /// Whether a connection meets a demand.
+    pub(super) fn is_fresh(&self, lease: &Lease, demand: &Demand) -> bool {
+        if demand.need.is_nothing() {
+            return true;
+        }
+        let topology = self.shared.cluster.topology();
+        let moment = self.moment(&topology, Instant::now());
+        let server = topology.server(lease.server());
+        server.is_some_and(|server| demand.is_met_by(lease, server, moment))
+    }
+
+    /// Whether a request may join what is in flight on the session's connection, as far as freshness goes.
+    pub(super) fn is_fresh_here(&self, leg: &Leg, demand: &Demand) -> bool {
+        leg.route == Route::Primary || self.is_fresh(&leg.lease, demand)
+    }
+
+    /// Counts a read by what its freshness cost.
+    pub(super) fn count_read(&self, demand: &Demand, outcome: ReadOutcome, waited: Duration) {
+        if demand.need.is_nothing() {
+            return;
+        }
+        self.shared.metrics.read(demand.level, outcome);
+        if waited > Duration::ZERO {
+            observe(&self.shared.metrics.freshness_wait_seconds, waited);
+        }
+    }
+
+    /// Something was answered that may have been committed: marks it, before the client hears of it.
+    pub(super) fn mark(&mut self, now: Instant) {
+        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
+        let marks = &self.state.database().marks;
+        self.state.dirt.mark(marks, catalog.as_deref(), &self.shared.functions, now);
+        self.wrote = Some(now);
+        self.shared.cluster.demand().wrote(now);
+    }
+
+    /// What was sent and will never be answered may have been committed all the same.
+    pub(super) fn mark_unanswered(&mut self) {
+        if !self.state.dirt.is_clean() {
+            self.mark(Instant::now());
+            self.state.dirt.clear();
+        }
+    }
+
+    /// Marks what the server's last words may have acknowledged. `before` is the transaction status that it had before
+    /// them.
+    pub(super) fn mark_answered(&mut self, before: TxStatus) {
+        let commit = self.state.dirt.take_commit();
+        if self.state.dirt.is_clean() {
+            return;
+        }
+        let Some(leg) = &self.leg else { return };
+        let now_idle = leg.replies.tx == TxStatus::Idle;
+        let over = now_idle && leg.replies.ledger.is_empty();
+        if commit || now_idle || before == TxStatus::Idle {
+            self.mark(Instant::now());
+        }
+        if over {
+            self.state.dirt.clear();
+        }
+    }
+}
+
+/// Whether a statement looks at data, or begins what will.
+pub(super) fn looks(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Begin(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
+    )
+}
+
+/// The relations that a read depends on; `None` when it cannot be told.
+fn named(statement: &Statement) -> Option<&[crate::sql::Name]> {
+    match statement.reads_what() {
+        Touch::Nothing => Some(&[]),
+        Touch::Relations(names) => Some(names),
+        Touch::Everything => None,
+    }
+}
+
+/// The strictest of what the hints of a request's statements ask for.
+pub(super) fn strictest(hints: impl Iterator<Item = Hint>) -> Hint {
+    let both = |a: Hint, b: Hint| Hint {
+        target: a.target.or(b.target),
+        consistency: a.consistency.max(b.consistency),
+        max_staleness: match (a.max_staleness, b.max_staleness) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        },
+    };
+    hints.reduce(both).unwrap_or_default()
+}
