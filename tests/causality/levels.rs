@@ -179,12 +179,14 @@ fn writes_are_seen_by_other_users_and_listeners() -> Result<()> {
             .append(&format!("[[listeners]]\naddress = \"127.0.0.1:{port}\""))
             .append("[[databases]]\nname = \"alias\"\nserver_database = \"app\"")
     })?;
-    held_back(&stage)?;
     let elsewhere = || {
         let login = harness::client::Login::new("app_md5", "app_md5").database("alias");
         let login = login.parameter("options", &options("global"));
         Client::connect(&harness::client::Address::local(port), &login)
     };
+    // A pool of its own has a connection to the replica by then.
+    stage.wait_served_by_replica(&mut elsewhere()?, READ)?;
+    held_back(&stage)?;
     assert_eq!(stage.look(&mut elsewhere()?, READ)?.on, [REPLICA]);
     stage.client("global")?.query("UPDATE t SET v = 1")?;
     assert_eq!(stage.look(&mut elsewhere()?, READ)?, fresh());
