@@ -79,7 +79,7 @@ impl Stage {
                 1 => (self.second_port, Login::new("app", "app")),
                 _ => (self.weir.port(), Login::new("app", "app")),
             };
-            let path = if id % 2 == 0 { Path::Inner } else { Path::Default };
+            let path = if id.is_multiple_of(2) { Path::Inner } else { Path::Default };
             Guise { number, address: Address::local(port), login, level, said, path }
         })
     }
@@ -136,6 +136,7 @@ fn play(stage: &Stage, oracle: &Oracle, faults: &Faults, seed: u64, time: Durati
         faults,
         shapes: &stage.shapes,
         workers: WORKERS,
+        begun: Instant::now(),
         over: &over,
     };
     let work = |id: usize| {

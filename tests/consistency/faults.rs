@@ -26,15 +26,18 @@ pub(crate) enum Fault {
     Crash(Stop, Duration),
     /// Nothing is answered, and no connection is closed.
     Freeze(Duration),
+    /// All of weir's connections are ended, and the server lives on.
+    Disconnect,
 }
 
 /// One of each kind.
-pub(crate) const EACH: [Fault; 5] = [
+pub(crate) const EACH: [Fault; 6] = [
     Fault::Pause(Duration::from_millis(500)),
     Fault::Delay(Duration::from_millis(500)),
     Fault::Restart,
     Fault::Crash(Stop::Immediate, Duration::from_millis(300)),
     Fault::Freeze(Duration::from_millis(700)),
+    Fault::Disconnect,
 ];
 
 /// What has happened so far.
@@ -129,6 +132,12 @@ impl Faults {
                 cluster.thaw(replica)?;
                 frozen?;
             }
+            Fault::Disconnect => {
+                let clients = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
+                let sql =
+                    format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {clients}");
+                cluster.sql(replica, &sql)?;
+            }
         }
         self.note(format!("{name}: {fault:?} is over"));
         Ok(())
@@ -143,6 +152,7 @@ fn any(dice: &mut Dice) -> Fault {
         55..65 => Fault::Restart,
         65..75 => Fault::Crash(Stop::Immediate, time),
         75..80 => Fault::Crash(Stop::Kill, time),
+        80..85 => Fault::Disconnect,
         _ => Fault::Freeze(time),
     }
 }

@@ -114,7 +114,7 @@ impl Session {
         Ok(Self { guise: guise.clone(), view, client, prepared: HashMap::new() })
     }
 
-    /// Writes, and returns once the acknowledgement has been read. Only [`Writing::alone`] decides how many at once.
+    /// Writes, and returns once the acknowledgement has been read. Where ways are [`Writing::alone`], one at a time.
     pub(crate) fn write(&mut self, writing: Writing, writes: &[Write], tag: &str) -> Result<()> {
         for write in writes {
             if let Some(first) = SHAPES[write.key.shape].first {
@@ -129,8 +129,8 @@ impl Session {
         match writing {
             Writing::Simple => self.one_by_one(&statements),
             Writing::Unnamed => {
-                let batches = statements.iter().map(|sql| [unnamed(sql), vec![front::sync()]].concat());
-                batches.map(|batch| self.ask(&batch).map(drop)).collect()
+                let mut batches = statements.iter().map(|sql| [unnamed(sql), vec![front::sync()]].concat());
+                batches.try_for_each(|batch| self.ask(&batch).map(drop))
             }
             Writing::Prepared => writes.iter().try_for_each(|write| {
                 let sql = fill(write.template, Fill::Parameters, self.guise.path);
@@ -157,6 +157,19 @@ impl Session {
                 self.one_by_one(&[format!("COMMIT PREPARED '{tag}'")])
             }
         }
+    }
+
+    /// Sends writes, and does not listen.
+    pub(crate) fn send(&mut self, writes: &[Write]) -> Result<()> {
+        let statements = |write: &Write| {
+            let first = SHAPES[write.key.shape].first.into_iter();
+            first
+                .chain([write.template])
+                .map(|sql| front::query(self.literal(write, sql)))
+                .collect::<Vec<_>>()
+        };
+        let frames: Vec<_> = writes.iter().flat_map(statements).collect();
+        self.client.send(&frames)
     }
 
     /// Reads the versions of keys, in this order.
@@ -290,7 +303,8 @@ impl Session {
 }
 
 impl Writing {
-    /// Whether several writes in this way are acknowledged one by one, so that one alone is what can be lost.
+    /// Whether several writes in this way are acknowledged one by one. What of them happened could not be told after an
+    /// error.
     pub(crate) fn alone(self) -> bool {
         matches!(self, Writing::Simple | Writing::Unnamed | Writing::Prepared | Writing::Copy)
     }

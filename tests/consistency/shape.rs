@@ -20,6 +20,16 @@ pub(crate) struct Shape {
     pub(crate) reads: &'static [&'static str],
     /// The first major version of PostgreSQL that has all this.
     pub(crate) since: u32,
+    pub(crate) reach: Reach,
+}
+
+/// What a write may have changed, as far as can be told from the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Certain tables.
+    Tables,
+    /// Anything: code of the database's own is involved.
+    Anything,
 }
 
 /// What the others have in common.
@@ -43,6 +53,7 @@ const PLAIN: Shape = Shape {
         "SELECT version_of({id}) AS v",
     ],
     since: 14,
+    reach: Reach::Tables,
 };
 
 pub(crate) const SHAPES: &[Shape] = &[
@@ -85,6 +96,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         writes: &["INSERT INTO journal VALUES ({id}, {v})"],
         copy: Some("journal"),
         reads: &["SELECT v FROM shadow WHERE id = {id}"],
+        reach: Reach::Anything,
         ..PLAIN
     },
     Shape {
@@ -95,6 +107,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         begin: "INSERT INTO follows VALUES ({id}, 0)",
         writes: &["INSERT INTO ruled VALUES ({id}, {v})"],
         reads: &["SELECT v FROM follows WHERE id = {id}"],
+        reach: Reach::Anything,
         ..PLAIN
     },
     Shape {
@@ -179,6 +192,7 @@ pub(crate) const SHAPES: &[Shape] = &[
         begin: "INSERT INTO by_function VALUES ({id}, 0)",
         writes: &["SELECT write_version({id}, {v})", "CALL call_version({id}, {v})"],
         reads: &["SELECT v FROM by_function WHERE id = {id}"],
+        reach: Reach::Anything,
         ..PLAIN
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::client::Client;
 use harness::{Cluster, Failure, Result};
@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::oracle::{Key, Level, Oracle, Route, Spared};
 use crate::session::{Doing, Guise, READINGS, Reading, Session, WRITINGS, Write, Writing};
-use crate::shape::{Fill, Path, SHAPES, fill};
+use crate::shape::{Fill, Path, Reach, SHAPES, fill};
 
 /// What all workers share.
 pub(crate) struct Scene<'a> {
@@ -21,7 +21,20 @@ pub(crate) struct Scene<'a> {
     /// The shapes that the servers' version has, by their numbers.
     pub(crate) shapes: &'a [usize],
     pub(crate) workers: usize,
+    pub(crate) begun: Instant,
     pub(crate) over: &'a AtomicBool,
+}
+
+/// How long writes of all kinds, and those that reach certain tables only, take turns. A write that may have changed
+/// anything hides what weir thinks of the others.
+const TURN: Duration = Duration::from_secs(3);
+
+impl Scene<'_> {
+    /// How far writes may reach now.
+    fn reach(&self) -> Reach {
+        let turns = self.begun.elapsed().as_secs() / TURN.as_secs();
+        if turns.is_multiple_of(2) { Reach::Tables } else { Reach::Anything }
+    }
 }
 
 /// One worker. Its number is the id of all keys that it writes.
@@ -59,10 +72,8 @@ impl<'a> Worker<'a> {
                 0..25 => self.write(who)?,
                 25..31 => self.write_past_weir()?,
                 // A new session starts where any may.
-                31..32 => {
-                    self.renew(who)?;
-                    Vec::new()
-                }
+                31..32 => self.renew(who).map(|()| Vec::new())?,
+                32..33 => self.vanish(who).map(|()| Vec::new())?,
                 _ => Vec::new(),
             };
             if keys.is_empty() {
@@ -89,7 +100,12 @@ impl<'a> Worker<'a> {
 
     /// One to three new versions of different shapes, each written in one of the shape's ways.
     fn next_writes(&mut self, writing: Writing) -> Vec<Write> {
-        let fits = |shape: &&usize| writing != Writing::Copy || SHAPES[**shape].copy.is_some();
+        let reach = self.scene.reach();
+        let fits = |shape: &&usize| {
+            let shape = &SHAPES[**shape];
+            (writing != Writing::Copy || shape.copy.is_some())
+                && (reach == Reach::Anything || shape.reach == reach)
+        };
         let shapes: Vec<usize> = self.scene.shapes.iter().filter(fits).copied().collect();
         let at_most = if writing.alone() { 1 } else { 3 };
         let (first, count) = (self.dice.index(shapes.len()), 1 + self.dice.index(at_most));
@@ -106,7 +122,10 @@ impl<'a> Worker<'a> {
 
     /// Writes through weir. The keys that were written, if that was acknowledged.
     fn write(&mut self, who: usize) -> Result<Vec<Key>> {
-        let writing = *self.dice.pick(&WRITINGS);
+        let mut writing = *self.dice.pick(&WRITINGS);
+        if writing == Writing::TwoPhases && self.scene.reach() == Reach::Tables {
+            writing = Writing::Transaction;
+        }
         let writes = self.next_writes(writing);
         let tag = format!("w{}_{}", self.id, writes.first().map_or(0, |write| write.version));
         let tag = format!("{tag}_{}", writes.first().map_or(0, |write| write.key.shape));
@@ -130,6 +149,14 @@ impl<'a> Worker<'a> {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Sends a write and does not live to hear of it: nobody knows whether it happened.
+    fn vanish(&mut self, who: usize) -> Result<()> {
+        let writes = self.next_writes(Writing::Simple);
+        // The connection may be broken already.
+        let _ = self.sessions[who].send(&writes);
+        self.renew(who)
     }
 
     /// Writes as somebody does who does not know weir.
