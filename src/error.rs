@@ -30,6 +30,25 @@ pub enum Error {
     /// A setting without a value in the `options` startup parameter.
     #[error("{0} requires a value")]
     SwitchValue(String),
+    /// A value that one of weir's own settings does not take.
+    #[error("invalid value for parameter \"{name}\": \"{value}\"")]
+    SettingValue {
+        /// The setting, as PostgreSQL would name it.
+        name: String,
+        /// The value.
+        value: String,
+        /// The values that it takes, where they can be told.
+        hint: Option<&'static str>,
+    },
+    /// A setting in weir's name that there is not.
+    #[error("unrecognized configuration parameter \"{0}\"")]
+    SettingName(String),
+    /// A setting that weir only shows.
+    #[error("parameter \"{0}\" cannot be changed")]
+    SettingFixed(String),
+    /// No sample of the primary's position came in time.
+    #[error("the primary's position in the write-ahead log is not known")]
+    NoPosition,
     /// The client asked for a replication connection.
     #[error("replication connections are not supported")]
     Replication,
@@ -108,6 +127,11 @@ impl Error {
             | Error::ServerProtocol(_) => "08P01",
             Error::Version { .. } | Error::Replication => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
+            // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
+            Error::SettingValue { .. } => "22023",
+            Error::SettingName(_) => "42704",
+            Error::SettingFixed(_) => "55P02",
+            Error::NoPosition => "57P03",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Authentication(_) => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
@@ -137,6 +161,13 @@ impl Error {
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
+            _ => None,
+        }
+    }
+    /// What to do about it, where that can be told.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::SettingValue { hint, .. } => *hint,
             _ => None,
         }
     }

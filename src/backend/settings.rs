@@ -141,7 +141,7 @@ fn identifier(name: &str) -> String {
 }
 
 /// A string literal that means the same whatever standard_conforming_strings says.
-fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

@@ -48,6 +48,14 @@ impl fmt::Display for Summary<'_> {
             pool.size,
             shown(pool.checkout_timeout)
         )?;
+        let routing = &config.routing;
+        let age = match routing.max_staleness {
+            Some(age) => format!("at most {} old", shown(age)),
+            None => "however old".to_owned(),
+        };
+        let wait = shown(routing.freshness_wait);
+        let level = routing.consistency.as_str();
+        writeln!(f, "reads       {level}, {age}; wait {wait} for a replica that is fresh enough")?;
         match config.metrics {
             Some(address) => writeln!(f, "metrics     http://{address}/metrics")?,
             None => writeln!(f, "metrics     not served")?,

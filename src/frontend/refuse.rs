@@ -29,8 +29,11 @@ where
     }
     let message = error.to_string();
     let mut out = BytesMut::new();
-    let report =
-        Report { detail: error.detail(), ..Report::new(Severity::Fatal, error.sqlstate(), &message) };
+    let report = Report {
+        detail: error.detail(),
+        hint: error.hint(),
+        ..Report::new(Severity::Fatal, error.sqlstate(), &message)
+    };
     reply::error(&mut out, &report);
     let farewell = async {
         stream.write_all(&out).await?;

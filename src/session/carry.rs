@@ -11,10 +11,10 @@ use crate::wire::TxStatus;
 struct Now {
     wanted: Settings,
     carried: Settings,
-    /// Those of weir itself, as they are for the session.
+    /// Those of weir itself, as they are until the transaction ends.
     own: Settings,
-    /// The same, with what holds until the transaction ends.
-    own_local: Settings,
+    /// The same, as they are for the session.
+    own_session: Settings,
 }
 
 /// Settings with the points to which a rollback returns.
@@ -30,7 +30,7 @@ pub(super) struct Carry {
 }
 
 /// Whether a setting is weir's own.
-fn is_own(name: &str) -> bool {
+pub(super) fn is_own(name: &str) -> bool {
     name.starts_with("weir.")
 }
 
@@ -46,7 +46,7 @@ impl Carry {
             wanted: startup.clone(),
             carried: Settings::default(),
             own: own.clone(),
-            own_local: own.clone(),
+            own_session: own.clone(),
         };
         Self { start: now.clone(), now, savepoints: Vec::new(), startup, own_startup: own }
     }
@@ -65,7 +65,7 @@ impl Carry {
 
     /// What the client wants of weir.
     pub(super) fn own(&self) -> &Settings {
-        &self.now.own_local
+        &self.now.own
     }
 
     /// What the client wanted of weir when it came.
@@ -96,8 +96,8 @@ impl Carry {
     pub(super) fn set(&mut self, name: &str, value: Value) {
         let now = &mut self.now;
         if is_own(name) {
-            now.own = now.own.with(name, Some(value.clone()));
-            now.own_local = now.own_local.with(name, Some(value));
+            now.own_session = now.own_session.with(name, Some(value.clone()));
+            now.own = now.own.with(name, Some(value));
         } else {
             now.wanted = now.wanted.with(name, Some(value.clone()));
             now.carried = now.carried.with(name, Some(value));
@@ -108,7 +108,7 @@ impl Carry {
     pub(super) fn set_local(&mut self, name: &str, value: Option<Value>) {
         if is_own(name) {
             let value = value.or_else(|| self.own_startup.get(name).cloned());
-            self.now.own_local = self.now.own_local.with(name, value);
+            self.now.own = self.now.own.with(name, value);
         }
     }
 
@@ -116,8 +116,8 @@ impl Carry {
     pub(super) fn reset(&mut self, name: &str) {
         let now = &mut self.now;
         if is_own(name) {
+            now.own_session = now.own_session.with(name, self.own_startup.get(name).cloned());
             now.own = now.own.with(name, self.own_startup.get(name).cloned());
-            now.own_local = now.own_local.with(name, self.own_startup.get(name).cloned());
         } else {
             now.wanted = now.wanted.with(name, self.startup.get(name).cloned());
             now.carried = now.carried.with(name, None);
@@ -139,7 +139,7 @@ impl Carry {
             wanted: kept(&self.now.wanted, self.startup.clone()),
             carried: kept(&self.now.carried, Settings::default()),
             own: self.own_startup.clone(),
-            own_local: self.own_startup.clone(),
+            own_session: self.own_startup.clone(),
         };
     }
 
@@ -165,7 +165,7 @@ impl Carry {
 
     /// The transaction committed.
     pub(super) fn commit(&mut self) {
-        self.now.own_local = self.now.own.clone();
+        self.now.own = self.now.own_session.clone();
         self.start = self.now.clone();
         self.savepoints.clear();
     }

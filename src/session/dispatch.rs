@@ -82,6 +82,7 @@ impl Session {
     async fn request(&mut self, cut: Cut) -> Result<()> {
         let mut begun = Instant::now();
         let request = self.read(cut);
+        self.prepare_own(&request).await?;
         let mut decision = self.decide(&request, begun);
         let mut demand = self.demand_of(&request, decision, begun);
         let again = self.detour.is_some();
@@ -125,6 +126,7 @@ impl Session {
         }
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
+        self.remember(&request, decision);
         self.write(&request, begun)
     }
 
@@ -234,7 +236,7 @@ impl Session {
         let mut outdated = Vec::new();
         for name in request.items.iter().filter_map(|item| item.bound.clone()) {
             let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
-            let known = matches!(handle.result, KnownResult::Columns(_));
+            let known = handle.result != KnownResult::Nothing;
             if known
                 && handle.epoch < handle.statement.epoch(ddl)
                 && leg.lease.prepared.name(handle.preparation()).is_none()
@@ -262,7 +264,7 @@ impl Session {
     }
 
     /// Waits until the server has answered all it was sent, or is gone.
-    async fn answered(&mut self) -> Result<()> {
+    pub(super) async fn answered(&mut self) -> Result<()> {
         while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
             self.pump().await?;
         }

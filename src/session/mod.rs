@@ -6,6 +6,8 @@
 //!
 //! [`pump`]: Session::pump
 
+mod answers;
+
 mod carry;
 
 mod cutter;
@@ -29,6 +31,8 @@ mod names;
 mod note;
 
 mod outflow;
+
+mod own;
 
 mod pump;
 

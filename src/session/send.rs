@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::names::{Handle, KnownResult, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
+use super::own;
 use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
@@ -62,7 +63,8 @@ impl Sender<'_> {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
         let owed = self.ledger.len();
-        match self.rewritten(verdict) {
+        let own = request::query(frame).and_then(|sql| self.state.answers.queried_as(sql, verdict));
+        match own.or_else(|| self.deallocates(verdict)) {
             Some(sql) => {
                 if self.ledger.len() > owed {
                     // A Parse went in front: should it fail, the server reads on only after a Sync.
@@ -127,7 +129,8 @@ impl Sender<'_> {
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
-        let rewritten = self.rewritten(verdict);
+        let own = own::parsed_as(verdict).map(String::into_bytes);
+        let rewritten = own.or_else(|| self.deallocates(verdict));
         if view.name.is_empty() {
             return self.parse_unnamed(frame, verdict, rewritten);
         }
@@ -204,7 +207,7 @@ impl Sender<'_> {
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
-        if handle.result == KnownResult::Outdated {
+        if let KnownResult::Outdated(_) = handle.result {
             request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
             return self.owe(Reply::Bind, Action::Forward, Note::Outdated);
         }
@@ -269,6 +272,9 @@ impl Sender<'_> {
     fn execute(&mut self, frame: &[u8]) {
         let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
         let verdict = self.state.names.portal(portal).cloned();
+        if let Some(verdict) = &verdict {
+            self.tell_own(verdict);
+        }
         let note = verdict.map_or(Note::None, |verdict| self.runs(&verdict));
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Execute, Action::Forward, note);
@@ -345,23 +351,35 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Swallow, Note::RestoresUnnamed);
     }
 
-    /// The text that the server gets in the place of the client's, where they differ.
-    ///
-    /// `DEALLOCATE name` of a statement that the client prepared by protocol names the server's name. `SET weir.target =
-    /// primary` gets its quotes: to PostgreSQL `primary` is a reserved word.
-    fn rewritten(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
+    /// Tells the server the value that it is about to show of one of weir's own settings, up to the end of the
+    /// transaction. Within the client's batch, so that it is right at each execution, whatever came before.
+    fn tell_own(&mut self, verdict: &Arc<Verdict>) {
+        /// A statement and a portal that last no longer than this. The statement is closed first, in case it was left
+        /// behind an error.
+        const NAME: &[u8] = b"weir_own";
+        const NO_TYPES: &[u8] = &[0, 0];
+        let Some(sql) = self.state.answers.in_front_of(verdict) else { return };
+        let outbox = &mut self.backend.outbox;
+        request::put_named_statement(outbox, client::CLOSE, NAME);
+        request::put_parse(outbox, NAME, sql.as_bytes(), NO_TYPES);
+        request::put_bind_plain(outbox, NAME, NAME);
+        request::put_execute(outbox, NAME);
+        request::put_close_portal(outbox, NAME);
+        self.owe(Reply::Close, Action::Swallow, Note::None);
+        self.owe(Reply::Parse, Action::Swallow, Note::None);
+        self.owe(Reply::Bind, Action::Swallow, Note::None);
+        // By this an error is known to be in the place of a value that is not known.
+        self.owe(Reply::Execute, Action::Swallow, Note::Runs(verdict.clone()));
+        self.owe(Reply::Close, Action::Swallow, Note::None);
+    }
+
+    /// `DEALLOCATE name` of a statement that the client prepared by protocol, with the server's name for it.
+    fn deallocates(&mut self, verdict: &Verdict) -> Option<Vec<u8>> {
         let [statement] = &*verdict.statements else { return None };
-        match &statement.kind {
-            Kind::Deallocate(Some(name)) => {
-                let handle = self.state.names.get(name.as_bytes())?.clone();
-                let server = self.ensure_named(name.as_bytes(), &handle);
-                Some([b"DEALLOCATE ", server.as_bytes()].concat())
-            }
-            Kind::SetWeir(name, value) if &**value != "default" => {
-                Some(format!("SET weir.{name} TO '{}'", value.replace('\'', "''")).into_bytes())
-            }
-            _ => None,
-        }
+        let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
+        let handle = self.state.names.get(name.as_bytes())?.clone();
+        let server = self.ensure_named(name.as_bytes(), &handle);
+        Some([b"DEALLOCATE ", server.as_bytes()].concat())
     }
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client

@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
+use super::answers::Answers;
 use super::carry::Carry;
 use super::dirt::Dirt;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
+use super::own;
 use super::replies::{OnError, Watcher};
 use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
@@ -125,6 +127,8 @@ pub(super) struct State {
     pub names: Names,
     /// Settings.
     pub carry: Carry,
+    /// What is said of weir's own.
+    pub answers: Answers,
     /// Why the session keeps its connection, if it does.
     pub pin: Option<Pin>,
     /// What is kept for running again.
@@ -151,6 +155,7 @@ impl State {
         Self {
             names: Names::default(),
             carry: Carry::new(&startup),
+            answers: Answers::default(),
             pin: None,
             retained: Retained::default(),
             ending: None,
@@ -190,25 +195,22 @@ impl State {
             !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
                 || statement.leaves.pin.is_some()
                 || !statement.leaves.settings.is_empty()
+                || own::shown(statement).is_some()
         })
     }
 
     /// A statement completed with this command tag.
     fn apply(&mut self, statement: &Statement, tag: &[u8]) {
         for setting in &statement.leaves.settings {
-            if setting.scope == Scope::Session {
-                self.set(&setting.name, &setting.value);
+            match setting.scope {
+                Scope::Session => self.set(&setting.name, &setting.value),
+                Scope::Local => self.carry.set_local(&setting.name, own::value_of(setting)),
             }
         }
         if let Some(pin) = statement.leaves.pin {
             self.pin = Some(pin);
         }
         match &statement.kind {
-            Kind::SetWeir(name, value) if &**value == "default" => self.carry.reset(&format!("weir.{name}")),
-            Kind::SetWeir(name, value) => {
-                let quoted = format!("'{}'", value.replace('\'', "''"));
-                self.set(&format!("weir.{name}"), &quoted);
-            }
             Kind::Reset(Some(name)) => self.carry.reset(name),
             Kind::Reset(None) => self.carry.reset_all(&["role", "session_authorization"]),
             Kind::Discard(Discard::All) => {
@@ -388,10 +390,15 @@ impl Watcher for Ear<'_> {
             self.state.rerun_cause = Some(String::from_utf8_lossy(sqlstate).into_owned());
             return OnError::Rerun;
         }
+        let refusal = own::refusal(note, frame);
+        let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(note);
         if let Note::Frees(_) = note {
             self.state.undo(std::iter::once(note.clone()));
+        }
+        if let Some(refusal) = refusal {
+            return OnError::Replace(own::response(&refusal));
         }
         match note {
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
@@ -408,10 +415,12 @@ impl Watcher for Ear<'_> {
     fn described(&mut self, frame: &[u8], note: &Note) {
         let (Note::Describes(name) | Note::Verifies(name)) = note else { return };
         let Some(handle) = self.state.names.get_mut(name) else { return };
-        let now = KnownResult::Columns(fingerprint(frame));
-        handle.result = match note {
-            Note::Verifies(_) if handle.result != now => KnownResult::Outdated,
-            _ => now,
+        let now = fingerprint(frame);
+        handle.result = match (note, handle.result) {
+            (Note::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told)) if told != now => {
+                KnownResult::Outdated(told)
+            }
+            _ => KnownResult::Columns(now),
         };
     }
 

@@ -13,15 +13,16 @@ use crate::sql::{
     Access, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
 };
 
+/// Sizes of a page and of a segment of the write-ahead log, as PostgreSQL is built and set up unless somebody wants
+/// others.
+const WAL_PAGE: u64 = 8 << 10;
+const WAL_SEGMENT: u64 = 16 << 20;
+
 /// What routing reads from the settings.
 #[derive(Debug, Default)]
 pub(super) struct View {
     of: (Settings, Settings),
-    /// What `SET` or, without one, the startup packet says.
-    target: Option<(Target, TargetSource)>,
-    consistency: Option<Consistency>,
-    max_staleness: Option<MaxStaleness>,
-    min_lsn: Option<Lsn>,
+    asked: Asked,
     application_name: Box<str>,
     defaults: Modes,
     /// How the lexer reads backslashes.
@@ -34,13 +35,7 @@ impl View {
         let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
         Self {
             of: (settings.clone(), own.clone()),
-            target: read(own, "weir.target").map(|target| {
-                let startup = read(carry.own_startup(), "weir.target") == Some(target);
-                (target, if startup { TargetSource::Startup } else { TargetSource::Set })
-            }),
-            consistency: read(own, "weir.consistency"),
-            max_staleness: read(own, "weir.max_staleness"),
-            min_lsn: read(own, "weir.min_lsn"),
+            asked: Asked::of(own, carry.own_startup()),
             application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
             defaults: Modes {
                 isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
@@ -55,6 +50,31 @@ impl View {
                 Some(value) if !is_on(&value) => StandardConformingStrings::Off,
                 _ => StandardConformingStrings::On,
             },
+        }
+    }
+}
+
+/// What a client asks of weir by its own settings, by `SET` or, without one, in the startup packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    target: Option<(Target, TargetSource)>,
+    consistency: Option<Consistency>,
+    max_staleness: Option<MaxStaleness>,
+    min_lsn: Option<Lsn>,
+}
+
+impl Asked {
+    /// By these settings of a client that came with those of `startup`.
+    pub(super) fn of(own: &Settings, startup: &Settings) -> Self {
+        Self {
+            target: read(own, "weir.target").map(|target| {
+                let startup = read(startup, "weir.target") == Some(target);
+                (target, if startup { TargetSource::Startup } else { TargetSource::Set })
+            }),
+            consistency: read(own, "weir.consistency"),
+            max_staleness: read(own, "weir.max_staleness"),
+            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
+            min_lsn: read(own, "weir.min_lsn").map(|lsn: Lsn| lsn.as_replayed(WAL_PAGE, WAL_SEGMENT)),
         }
     }
 }
@@ -95,16 +115,20 @@ fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
 }
 
 /// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Raw(text) => text.to_string(),
-        Value::Sql(text) => match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
-            Some(quoted) => quoted.replace("''", "'"),
-            None => match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-                Some(quoted) => quoted.replace("\"\"", "\""),
-                None => text.to_lowercase(),
-            },
-        },
+pub(super) fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Raw(text) => return text.to_string(),
+        Value::Sql(text) => text,
+    };
+    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+    if let Some(quoted) = within("'", '\'') {
+        quoted.replace("''", "'")
+    } else if let Some(escaped) = within("E'", '\'') {
+        escaped.replace("''", "'").replace("\\\\", "\\")
+    } else if let Some(name) = within("\"", '"') {
+        name.replace("\"\"", "\"")
+    } else {
+        text.to_lowercase()
     }
 }
 
@@ -126,19 +150,24 @@ impl Session {
     /// What is asked of a read with this hint: the first that says something of hint, `SET`, startup packet and
     /// configuration. The view must be refreshed.
     pub(super) fn levels(&self, hint: &Hint) -> Levels {
-        let (view, configured) = (&self.view, &self.who.levels);
-        let max_staleness = hint.max_staleness.or(view.max_staleness);
+        self.levels_for(&self.view.asked, hint)
+    }
+
+    /// The same for a client that asks this.
+    pub(super) fn levels_for(&self, asked: &Asked, hint: &Hint) -> Levels {
+        let configured = &self.who.levels;
+        let max_staleness = hint.max_staleness.or(asked.max_staleness);
         Levels {
-            consistency: hint.consistency.or(view.consistency).unwrap_or(configured.consistency),
+            consistency: hint.consistency.or(asked.consistency).unwrap_or(configured.consistency),
             max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
-            min_lsn: view.min_lsn,
+            min_lsn: asked.min_lsn,
         }
     }
 
-    /// The target that applies before any hint and any rule, and who fixed it.
-    pub(super) fn fixed_target(&self) -> Option<FixedTarget> {
+    /// The target that applies before any hint and any rule to a client that asks this, and who fixed it.
+    pub(super) fn target_for(&self, asked: &Asked) -> Option<FixedTarget> {
         let who = &self.who;
-        let said = |by| self.view.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
+        let said = |by| asked.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
         let (set, startup) = (said(TargetSource::Set), said(TargetSource::Startup));
         FixedTarget::first(set, startup, who.listener, who.alias, who.user.target)
     }
@@ -148,7 +177,7 @@ impl Session {
         SessionView {
             transaction,
             pin: self.state.pin,
-            target: self.fixed_target(),
+            target: self.target_for(&self.view.asked),
             user: &who.user.name,
             database: &who.database,
             application_name: &self.view.application_name,
@@ -177,10 +206,10 @@ mod tests {
             ("standard_conforming_strings", Value::Sql("off".into())),
             ("default_transaction_isolation", Value::Sql("'serializable'".into())),
         ]);
-        assert_eq!(view.target, Some((Target::Primary, TargetSource::Startup)));
-        assert_eq!(view.consistency, Some(Consistency::Session));
-        assert_eq!(view.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
-        assert_eq!(view.min_lsn, Some(Lsn(0x16_b374_d848)));
+        assert_eq!(view.asked.target, Some((Target::Primary, TargetSource::Startup)));
+        assert_eq!(view.asked.consistency, Some(Consistency::Session));
+        assert_eq!(view.asked.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        assert_eq!(view.asked.min_lsn, Some(Lsn(0x16_b374_d848)));
         assert_eq!(view.defaults.access, Some(Access::ReadOnly));
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
         assert_eq!(view.strings, StandardConformingStrings::Off);
@@ -188,13 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn an_insert_position_behind_a_page_header_is_taken_for_where_replay_stands() {
+        let min_lsn = |text: &str| view(&[("weir.min_lsn", Value::Raw(text.into()))]).asked.min_lsn;
+        assert_eq!(min_lsn("0/3002018"), Some(Lsn(0x300_2000)));
+        assert_eq!(min_lsn("0/3000028"), Some(Lsn(0x300_0000)));
+        assert_eq!(min_lsn("0/3002050"), Some(Lsn(0x300_2050)));
+    }
+
+    #[test]
     fn what_is_set_later_is_told_from_what_the_client_came_with() {
         let startup = Settings::default().with("weir.target", Some(Value::Raw("replica".into())));
         let mut carry = Carry::new(&startup);
         carry.set("weir.target", Value::Sql("'auto'".into()));
-        assert_eq!(View::new(&carry).target, Some((Target::Auto, TargetSource::Set)));
+        assert_eq!(View::new(&carry).asked.target, Some((Target::Auto, TargetSource::Set)));
         carry.reset("weir.target");
-        assert_eq!(View::new(&carry).target, Some((Target::Replica, TargetSource::Startup)));
+        assert_eq!(View::new(&carry).asked.target, Some((Target::Replica, TargetSource::Startup)));
     }
 
     #[test]
@@ -202,6 +239,7 @@ mod tests {
         let name = |value| view(&[("application_name", value)]).application_name;
         assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
         assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
+        assert_eq!(&*name(Value::Sql("E'a''b\\\\c'".into())), "a'b\\c");
         assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");
         assert_eq!(&*name(Value::Sql("Reports".into())), "reports");
     }

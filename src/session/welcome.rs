@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::outflow::Outflow;
+use super::own;
 use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
@@ -150,6 +151,7 @@ impl Session {
 
     /// The ParameterStatus set for this client.
     async fn parameters(&mut self) -> Result<Arc<Vec<Parameter>>> {
+        own::admits_all(self.state.carry.own())?;
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
         if let Some((settings, known)) = self.shared.welcomes.get(&key, Instant::now()) {

@@ -202,9 +202,8 @@ fn assignment(
             name
         }
     };
-    // Where a transaction runs is settled when it begins: SET LOCAL is the server's business alone.
-    if let (Some(own), Scope::Session) = (name.strip_prefix("weir."), scope) {
-        return Some(Statement::of(Kind::SetWeir(own.into(), weir_value(cursor, strings)?)));
+    if let Some(own) = name.strip_prefix("weir.") {
+        return weirs_own(own, cursor, scope, strings);
     }
     if TRANSACTION.contains(&&*name) {
         let modes = transaction_setting(&name, cursor, strings)?;
@@ -298,17 +297,39 @@ fn value(cursor: &mut Cursor<'_, '_>, strings: StandardConformingStrings) -> Opt
     }
 }
 
+/// `SET weir.name TO value`. Not being PostgreSQL's settings, they take no lists: what is written as one is one value,
+/// and a wrong one.
+fn weirs_own(
+    name: &str,
+    cursor: Cursor<'_, '_>,
+    scope: Scope,
+    strings: StandardConformingStrings,
+) -> Option<Statement> {
+    let full = format!("weir.{name}");
+    let value = values(cursor, &full, strings)?;
+    if value == "DEFAULT" {
+        let kind = if scope == Scope::Session { Kind::Reset(Some(full.clone().into())) } else { Kind::Set };
+        return Some(with_setting(kind, full, value, scope));
+    }
+    let plain = weir_value(cursor, strings)?;
+    let quoted = text::quote_literal(&plain);
+    let kind = if scope == Scope::Session { Kind::SetWeir(name.into(), plain) } else { Kind::Set };
+    Some(with_setting(kind, full, quoted, scope))
+}
+
 /// A value for weir itself, without quotes.
 fn weir_value(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings) -> Option<Box<str>> {
-    let token = *cursor.take()?;
-    if !cursor.at_end() {
-        return None;
+    let mut plain = String::new();
+    while let Some(token) = cursor.take() {
+        match token.kind {
+            TokenKind::String(_) => plain.push_str(&text::string_value(*token, strings)?),
+            _ => plain.push_str(&text::name(*token).map_or_else(
+                || std::str::from_utf8(token.text).ok().map(str::to_owned),
+                |name| Some(name.into()),
+            )?),
+        }
     }
-    match token.kind {
-        TokenKind::Number => Some(std::str::from_utf8(token.text).ok()?.into()),
-        TokenKind::String(_) => text::string_value(token, strings).map(Into::into),
-        _ => text::name(token),
-    }
+    Some(plain.into())
 }
 
 /// `SET transaction_read_only = on` is `SET TRANSACTION READ ONLY`, and so on.
@@ -361,13 +382,8 @@ pub(super) fn reset(mut cursor: Cursor<'_, '_>) -> Statement {
     let Some(name) = special.or_else(|| setting_name(&mut cursor)).filter(|_| cursor.at_end()) else {
         return unknown();
     };
-    match name.strip_prefix("weir.") {
-        Some(own) => Statement::of(Kind::SetWeir(own.into(), "default".into())),
-        None => {
-            let kind = Kind::Reset(Some(name.clone().into()));
-            with_setting(kind, name, "DEFAULT".to_owned(), Scope::Session)
-        }
-    }
+    let kind = Kind::Reset(Some(name.clone().into()));
+    with_setting(kind, name, "DEFAULT".to_owned(), Scope::Session)
 }
 
 /// `SHOW ...`, with the cursor behind `SHOW`.
@@ -510,9 +526,17 @@ mod tests {
         assert_eq!(statement("SET weir.target = 'primary'").kind, own("target", "primary"));
         assert_eq!(statement("SET weir.target TO Replica").kind, own("target", "replica"));
         assert_eq!(statement("SET weir.max_staleness = 500").kind, own("max_staleness", "500"));
-        assert_eq!(statement("RESET weir.target").kind, own("target", "default"));
+        assert_eq!(statement("SET weir.max_staleness TO -1").kind, own("max_staleness", "-1"));
+        assert_eq!(statement("SET weir.consistency TO a, 'B'").kind, own("consistency", "a,B"));
+        assert_eq!(statement("SET weir.target = 'default'").kind, own("target", "default"));
+        let reset = Kind::Reset(Some("weir.target".into()));
+        assert_eq!(statement("RESET weir.target").kind, reset);
+        assert_eq!(statement("SET weir.target TO DEFAULT").kind, reset);
         assert_eq!(statement("SHOW weir.lsn").kind, Kind::Show("weir.lsn".into()));
-        assert_eq!(settings("SET weir.target = 'primary'"), "");
+        assert_eq!(settings("SET weir.target = primary"), "weir.target = 'primary'");
+        assert_eq!(settings("SET LOCAL weir.target = 'primary'"), "local weir.target = 'primary'");
+        assert_eq!(settings("SET LOCAL weir.target TO DEFAULT"), "local weir.target = DEFAULT");
+        assert_eq!(settings("RESET weir.target"), "weir.target = DEFAULT");
     }
 
     #[test]

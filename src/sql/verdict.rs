@@ -90,7 +90,7 @@ pub enum Kind {
     SetTransaction(Modes, Scope),
     /// `SET [SESSION|LOCAL] name = value`, `SET ROLE`, `SET TIME ZONE`, `SET NAMES` ...: see [`Leaves::settings`].
     Set,
-    /// `SET weir.name = value`: for weir itself. The value without quotes.
+    /// `SET weir.name = value`: for weir itself. The value without quotes; [`Leaves::settings`] has it too.
     SetWeir(Box<str>, Box<str>),
     /// `RESET name` (also `SET name TO DEFAULT`), or `RESET ALL` when `None`.
     Reset(Option<Box<str>>),

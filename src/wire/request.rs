@@ -99,6 +99,32 @@ pub fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, statement
     out.put_slice(first.get(head..).unwrap_or_default());
 }
 
+/// Writes a `Close` of a portal.
+pub fn put_close_portal(out: &mut BytesMut, name: &[u8]) {
+    out.put_u8(client::CLOSE);
+    put_len(out, name.len() + 2);
+    out.put_u8(b'P');
+    put_cstr(out, name);
+}
+
+/// Writes a `Bind` without parameters, all results as text.
+pub fn put_bind_plain(out: &mut BytesMut, portal: &[u8], statement: &[u8]) {
+    out.put_u8(client::BIND);
+    put_len(out, portal.len() + statement.len() + 2 + 6);
+    put_cstr(out, portal);
+    put_cstr(out, statement);
+    // No formats of parameters, no parameters, no formats of results.
+    out.put_slice(&[0; 6]);
+}
+
+/// Writes an `Execute` without a limit.
+pub fn put_execute(out: &mut BytesMut, portal: &[u8]) {
+    out.put_u8(client::EXECUTE);
+    put_len(out, portal.len() + 1 + 4);
+    put_cstr(out, portal);
+    out.put_u32(0);
+}
+
 /// Writes a simple `Query`.
 pub fn put_query(out: &mut BytesMut, sql: &[u8]) {
     out.put_u8(client::QUERY);
@@ -154,6 +180,17 @@ mod tests {
         assert_eq!(named(&frame(b'D', b"Xs1\0")), None);
         assert_eq!(named(&frame(b'D', b"")), None);
         assert_eq!(bind(&frame(b'B', b"p\0s")), None);
+    }
+
+    #[test]
+    fn a_statement_of_our_own_is_bound_run_and_closed() {
+        let mut out = BytesMut::new();
+        put_bind_plain(&mut out, b"p", b"s");
+        assert_eq!(out.split(), frame(b'B', b"p\0s\0\0\0\0\0\0\0"));
+        put_execute(&mut out, b"p");
+        assert_eq!(out.split(), frame(b'E', b"p\0\0\0\0\0"));
+        put_close_portal(&mut out, b"p");
+        assert_eq!(named(&out), Some(Named::Portal(b"p")));
     }
 
     #[test]

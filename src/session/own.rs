@@ -1,0 +1,214 @@
+//! weir's own settings, as a client sets and shows them.
+//!
+//! To a server they are custom settings like any other: it takes every name with a dot and every value. So that they
+//! behave as settings of PostgreSQL do, whatever the protocol and the state of a transaction, the server still runs
+//! every statement about them, but gets it in words in which it comes out right: a `SET` that must fail as one that
+//! fails, a `SHOW` with the value put in or set right in front. What is left of them on a server means nothing.
+
+use bytes::BytesMut;
+
+use super::answers::Answers;
+use super::carry::is_own;
+use super::note::Note;
+use super::view::plain;
+use crate::backend::settings::{Settings, Value, literal};
+use crate::error::{Error, Result};
+use crate::freshness::Lsn;
+use crate::sql::{Consistency, Kind, MaxStaleness, Scope, Setting, Statement, Target, Verdict};
+use crate::wire::reply::{self, Report, Severity};
+use crate::wire::scan;
+
+/// One of weir's own settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Where requests go.
+    Target,
+    /// Whose writes a read must see.
+    Consistency,
+    /// How old what it sees may be.
+    MaxStaleness,
+    /// How far a replica must have replayed.
+    MinLsn,
+    /// Shown only: where everything acknowledged so far lies at or before.
+    Lsn,
+    /// Shown only: where the last request went.
+    Route,
+    /// Shown only: how far the servers are.
+    Freshness,
+}
+
+const ALL: [(&str, Own); 7] = [
+    ("weir.target", Own::Target),
+    ("weir.consistency", Own::Consistency),
+    ("weir.max_staleness", Own::MaxStaleness),
+    ("weir.min_lsn", Own::MinLsn),
+    ("weir.lsn", Own::Lsn),
+    ("weir.route", Own::Route),
+    ("weir.freshness", Own::Freshness),
+];
+
+impl Own {
+    fn named(name: &str) -> Option<Self> {
+        ALL.iter().find(|(known, _)| *known == name).map(|(_, own)| *own)
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        ALL.iter().find(|(_, own)| *own == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Whether a statement sets or shows any of weir's own settings.
+pub(super) fn is_about_own(statement: &Statement) -> bool {
+    shown(statement).is_some() || own_settings(statement).next().is_some()
+}
+
+/// What a statement sets of weir's own settings.
+pub(super) fn own_settings(statement: &Statement) -> impl Iterator<Item = &Setting> {
+    statement.leaves.settings.iter().filter(|setting| is_own(&setting.name))
+}
+
+/// The setting that a statement shows, if it is one of weir's own.
+pub(super) fn shown(statement: &Statement) -> Option<Own> {
+    match &statement.kind {
+        Kind::Show(name) => Own::named(name),
+        _ => None,
+    }
+}
+
+/// Why a setting cannot be set to this value; `None` is its default.
+///
+/// # Errors
+/// What PostgreSQL would say of a setting of its own.
+fn admits(name: &str, value: Option<&Value>) -> Result<()> {
+    let own = Own::named(name).ok_or_else(|| Error::SettingName(name.to_owned()))?;
+    let text = value.map(plain);
+    let taken = |text: &str| match own {
+        Own::Target => text.parse::<Target>().is_ok(),
+        Own::Consistency => text.parse::<Consistency>().is_ok(),
+        Own::MaxStaleness => text.parse::<MaxStaleness>().is_ok(),
+        Own::MinLsn => text.parse::<Lsn>().is_ok(),
+        Own::Lsn | Own::Route | Own::Freshness => false,
+    };
+    let hint = match own {
+        Own::Target => Some("Available values: auto, primary, replica."),
+        Own::Consistency => Some("Available values: eventual, session, global, strong."),
+        Own::MaxStaleness => Some(
+            "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"; \"off\" sets no limit.",
+        ),
+        Own::MinLsn => Some("A value is what \"SHOW weir.lsn\" gives, such as 16/B374D848."),
+        Own::Lsn | Own::Route | Own::Freshness => return Err(Error::SettingFixed(name.to_owned())),
+    };
+    match text {
+        Some(text) if !taken(&text) => Err(Error::SettingValue { name: name.to_owned(), value: text, hint }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a client can come with these settings of weir's own.
+///
+/// # Errors
+/// Why not.
+pub(super) fn admits_all(own: &Settings) -> Result<()> {
+    own.iter().try_for_each(|(name, value)| admits(name, Some(value)))
+}
+
+/// The value that a setting gets; `None` is the default.
+pub(super) fn value_of(setting: &Setting) -> Option<Value> {
+    (&*setting.value != "DEFAULT").then(|| Value::Sql(setting.value.clone()))
+}
+
+/// The first setting of a statement that must be refused, and why.
+fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
+    own_settings(statement)
+        .find_map(|setting| Some((setting, admits(&setting.name, value_of(setting).as_ref()).err()?)))
+}
+
+/// What makes a server refuse something in weir's stead: a setting that every PostgreSQL has, and a value that none
+/// takes. The server's log says the rest.
+pub(super) const REFUSER: &str = "client_min_messages";
+
+/// The value that is refused in the stead of what is wrong with a setting. By it the refusal is known again.
+pub(super) fn refused_value(name: &str, wrong: &str) -> String {
+    literal(&format!("{name} = {wrong}"))
+}
+
+/// A text that the server answers as PostgreSQL would answer `statement` if weir's settings were its own, where the
+/// statement itself would not do. `now` has the values of what is shown; without it they are set in front later.
+pub(super) fn in_servers_words(statement: &Statement, now: Option<&Answers>) -> Option<String> {
+    if let Some((setting, _)) = refused(statement) {
+        let value = refused_value(&setting.name, &value_of(setting).as_ref().map_or_else(String::new, plain));
+        return Some(match statement.kind {
+            Kind::Set | Kind::SetWeir(..) | Kind::Reset(_) => format!("SET {REFUSER} TO {value}"),
+            _ => format!("SELECT pg_catalog.set_config('{REFUSER}', {value}, false)"),
+        });
+    }
+    match (&statement.kind, &*statement.leaves.settings) {
+        // To PostgreSQL some of the words are reserved ones.
+        (Kind::Set | Kind::SetWeir(..), [setting]) if is_own(&setting.name) => {
+            let local = if setting.scope == Scope::Local { "LOCAL " } else { "" };
+            Some(format!("SET {local}{} TO {}", setting.name, setting.value))
+        }
+        (Kind::Show(_), _) => {
+            let own = shown(statement)?;
+            Some(now.map_or_else(|| shown_later(own), |answers| answers.at_once(own)))
+        }
+        _ => None,
+    }
+}
+
+/// A statement that says what the setting will be when it is executed. `SHOW` itself does not do: described on a
+/// connection where nobody has shown the setting before, it fails.
+fn shown_later(own: Own) -> String {
+    let value = format!("pg_catalog.current_setting('{}')", own.name());
+    if own == Own::Freshness {
+        freshness_table(&value)
+    } else {
+        format!("SELECT {value} AS \"{}\"", own.name())
+    }
+}
+
+/// The rows of `SHOW weir.freshness` from their JSON.
+pub(super) fn freshness_table(json: &str) -> String {
+    format!(
+        "SELECT * FROM pg_catalog.json_to_recordset({json}::pg_catalog.json) AS freshness(server pg_catalog.text, \
+         role pg_catalog.text, state pg_catalog.text, staleness_ms pg_catalog.int8, lag_bytes pg_catalog.int8, \
+         replayed pg_catalog.pg_lsn)"
+    )
+}
+
+/// The text for the server in the place of a statement of the extended protocol.
+pub(super) fn parsed_as(verdict: &Verdict) -> Option<String> {
+    match &*verdict.statements {
+        [statement] => in_servers_words(statement, None),
+        _ => None,
+    }
+}
+
+/// The error for the client in the place of a server's, where the server refused something in weir's stead.
+pub(super) fn refusal(note: &Note, frame: &[u8]) -> Option<Error> {
+    let verdict = match note {
+        Note::Runs(verdict) => verdict,
+        Note::Frees(freed) => &freed.verdict,
+        _ => return None,
+    };
+    let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
+    let speaks_of = |name: &str| {
+        let start = format!("{name} = ");
+        message.windows(start.len()).any(|window| window == start.as_bytes())
+    };
+    verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {
+        (Some((setting, error)), _) => speaks_of(&setting.name).then_some(error),
+        (None, Some(own)) => speaks_of(own.name()).then_some(Error::NoPosition),
+        (None, None) => None,
+    })
+}
+
+/// An error as an ErrorResponse.
+pub(super) fn response(error: &Error) -> Vec<u8> {
+    let message = error.to_string();
+    let report = Report { hint: error.hint(), ..Report::new(Severity::Error, error.sqlstate(), &message) };
+    let mut frame = BytesMut::new();
+    reply::error(&mut frame, &report);
+    frame.to_vec()
+}
