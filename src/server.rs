@@ -8,8 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::http::{self, Condition};
-use crate::cluster::Cluster;
 use crate::cluster::topology::{Health, Role, ServerId};
+use crate::cluster::{Cluster, Sample, SampleEvents};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frontend::{Arrival, admit, refuse};
@@ -63,7 +63,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
         routes: &[Route::Primary.as_str(), Route::Replica.as_str()],
         reasons: &Reason::ALL.map(Reason::as_str),
     }));
-    let cluster = Cluster::start(&config);
+    let samples = Arc::new(Samples { metrics: metrics.clone(), config: config.clone() });
+    let cluster = Cluster::start_observed(&config, samples);
     let events =
         Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone(), config: config.clone() });
     let pools = Pools::new(&config, events);
@@ -254,6 +255,19 @@ impl Events for Wires {
     }
 }
 
+/// What the samplers tell the rest of the house.
+struct Samples {
+    metrics: Arc<Metrics>,
+    config: Arc<Config>,
+}
+
+impl SampleEvents for Samples {
+    fn sampled(&self, server: ServerId, sample: Sample, took: Duration) {
+        let name = self.config.servers.get(usize::from(server.0)).map_or("", |server| &server.name);
+        self.metrics.sampled(name, sample.as_str(), Some(took).filter(|_| sample.is_answer()));
+    }
+}
+
 /// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
 /// topology a moment earlier may have begun to wait since.
 async fn raise_alarms(shared: Arc<Shared>) {
@@ -299,8 +313,10 @@ fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
         metrics.verdict_cache_entries.set(i64::try_from(counts.entries).unwrap_or(i64::MAX));
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let pools = shared.pools.all();
+        let now = std::time::Instant::now();
         for server in &topology.servers {
             metrics.set_server(server);
+            metrics.set_freshness(server, now);
             let (mut active, mut idle, mut waiting) = (0, 0, 0);
             for pool in pools.iter().filter(|pool| pool.key().server == server.id) {
                 let counts = pool.counts();

@@ -200,12 +200,17 @@ fn weir_starts_without_a_replica_and_without_the_primary() -> Result<()> {
 #[test]
 fn writes_wait_for_the_new_primary_and_reads_do_not() -> Result<()> {
     let cluster = Cluster::start()?;
-    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    // The probes' user may see which timeline a replica receives: then it is read from as soon as it follows.
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app; GRANT pg_read_all_stats TO app")?;
     cluster.wait_caught_up()?;
     let weir = quick(&cluster).set("pool", "primary_wait", "\"1s\"").start(WEIR)?;
     let mut client = weir.connect()?;
     client.query("INSERT INTO kept VALUES (1)")?;
-    cluster.wait_caught_up()?;
+    wait_for("the write to be seen on a replica", PATIENCE, || {
+        let mark = cluster.mark();
+        client.query("SELECT count(*) FROM kept")?;
+        Ok(matches!(*cluster.ran_on(&mark, "count(*) FROM kept"), [1 | 2]).then_some(()))
+    })?;
     // Its processes are gone when this returns, so that no request can still be sent to one.
     cluster.stop(0, Stop::Immediate)?;
 
@@ -279,7 +284,7 @@ fn idle_sessions_do_not_notice_a_restart() -> Result<()> {
 #[test]
 fn connections_from_before_an_outage_are_closed() -> Result<()> {
     let cluster = Cluster::with(Options::new(1))?;
-    let weir = quick(&cluster).start(WEIR)?;
+    let weir = quick(&cluster).at_any_age().start(WEIR)?;
     let connections = |state| -> Result<f64> {
         Ok(weir.metrics()?.sum("weir_backend_connections", &[("server", "replica1"), ("state", state)]))
     };
@@ -312,7 +317,7 @@ fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
     let cluster = Cluster::with(Options::new(1))?;
     cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
     cluster.wait_caught_up()?;
-    let weir = quick(&cluster).start(WEIR)?;
+    let weir = quick(&cluster).at_any_age().start(WEIR)?;
     let mut bystander = weir.connect()?;
     let kill = |server, what: &str| {
         let sql = format!(

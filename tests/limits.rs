@@ -101,7 +101,7 @@ fn who_waits_too_long_is_told_and_goes_on() -> Result<()> {
 #[test]
 fn saturation_is_not_sickness() -> Result<()> {
     let cluster = Cluster::shared();
-    let weir = WeirSetup::in_front_of(cluster, 0..3).set("pool", "size", "1").start(WEIR)?;
+    let weir = WeirSetup::in_front_of(cluster, 0..3).at_any_age().set("pool", "size", "1").start(WEIR)?;
     let mut busy: Vec<Client> = (0..6).map(|_| weir.connect()).collect::<Result<_>>()?;
     let mark = cluster.mark();
     busy.iter_mut()
@@ -265,7 +265,7 @@ fn peak_memory(weir: &Weir, scene: impl FnOnce() -> Result<()>) -> Result<u64> {
 
 #[test]
 fn large_values_pass_in_little_memory() -> Result<()> {
-    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).at_any_age().start(WEIR)?;
     let mut stream = weir.connect()?.stream().try_clone()?;
     let most = peak_memory(&weir, || {
         // From a replica, and from the primary to a reader that takes its time.
@@ -310,7 +310,7 @@ fn large_values_pass_in_little_memory() -> Result<()> {
 #[test]
 fn long_errors_and_notices_pass() -> Result<()> {
     let cluster = Cluster::shared();
-    let weir = WeirSetup::in_front_of(cluster, 0..3).start(WEIR)?;
+    let weir = WeirSetup::in_front_of(cluster, 0..3).at_any_age().start(WEIR)?;
     let (mut through, mut direct) = (weir.connect()?, cluster.connect(0)?);
     for length in [30_000, 70_000, 300_000, 5_000_000] {
         let value = vec![b'x'; length];
@@ -341,7 +341,7 @@ fn long_errors_and_notices_pass() -> Result<()> {
 /// A prepared statement's batch whose answer is held back, and which grows beyond what can be kept.
 #[test]
 fn a_batch_may_grow_beyond_what_is_held_back() -> Result<()> {
-    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).at_any_age().start(WEIR)?;
     let mut client = weir.connect()?;
     client.ask(&[front::parse("length", "SELECT length($1)", &[25]), front::sync()])?;
     client.ask(&[front::parse("now", "/* weir: primary */ SELECT length($1)", &[25]), front::sync()])?;

@@ -45,7 +45,7 @@ fn cluster() -> &'static Cluster {
 }
 
 fn start() -> Result<Weir> {
-    WeirSetup::in_front_of(cluster(), 0..3).start(WEIR)
+    WeirSetup::in_front_of(cluster(), 0..3).at_any_age().start(WEIR)
 }
 
 /// Where something ran.
@@ -338,7 +338,7 @@ fn functions_go_where_their_volatility_says() -> Result<()> {
 #[test]
 fn clients_may_say_where() -> Result<()> {
     let other = free_port()?;
-    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+    let weir = WeirSetup::in_front_of(cluster(), 0..3).at_any_age()
         .append(&format!("[[listeners]]\naddress = \"127.0.0.1:{other}\"\ntarget = \"primary\""))
         .append("[[databases]]\nname = \"app_primary\"\nserver_database = \"app\"\ntarget = \"primary\"")
         .append("[[databases]]\nname = \"app_replica\"\nserver_database = \"app\"\ntarget = \"replica\"")
@@ -408,6 +408,7 @@ fn rules_decide() -> Result<()> {
     let rule =
         |condition: &str, target: &str| format!("[[routing.rules]]\n{condition}\ntarget = \"{target}\"");
     let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
         .append(&rule("application_name = \"Nightly\"", "replica"))
         .append(&rule("user = \"postgres\"", "primary"))
         .append(&rule("table = \"public.log\"", "primary"))
@@ -461,7 +462,10 @@ fn state_keeps_a_session_on_its_connection() -> Result<()> {
 /// The slow-query line tells of the statement, and of nothing that was in it or bound to it.
 #[test]
 fn slow_queries_are_logged_without_their_values() -> Result<()> {
-    let weir = WeirSetup::in_front_of(cluster(), 0..3).set("log", "slow_query", "\"100ms\"").start(WEIR)?;
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .set("log", "slow_query", "\"100ms\"")
+        .start(WEIR)?;
     let mut client = weir.connect()?;
     client.query("SELECT 'quick secret'")?;
     client.query("SELECT pg_sleep(0.2), 'secret one' /* secret comment */ FROM t WHERE id <> 73001")?;

@@ -30,9 +30,15 @@ pub struct Catalog {
     /// Relations by name alone (all of that name together), and by schema and name. Empty while a change of the
     /// catalog is being read.
     pub relations: HashMap<Name, Relation>,
+    /// Relations, named in both ways, the reading of which calls volatile functions: in the query of a view, or in a
+    /// policy for rows.
+    pub volatile: HashSet<Name>,
     /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
     pub since: Option<Instant>,
 }
+
+/// Most places that a reach lists. A name that many schemas share reaches everything in the end.
+const SLOTS_MAX: usize = 256;
 
 /// What a statement that names a relation may touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,27 @@ pub enum Reach {
     These(Box<[Slot]>),
     /// Any relation of the database: user code is involved.
     Everything,
+}
+
+impl Relation {
+    /// Takes in another relation of the same name: the name may mean either.
+    fn join(&mut self, other: &Self) {
+        self.written.join(&other.written);
+        self.read.join(&other.read);
+    }
+}
+
+impl Reach {
+    fn join(&mut self, other: &Self) {
+        let (Reach::These(own), Reach::These(others)) = (&*self, other) else {
+            *self = Reach::Everything;
+            return;
+        };
+        let mut slots = [&own[..], &others[..]].concat();
+        slots.sort_unstable();
+        slots.dedup();
+        *self = if slots.len() > SLOTS_MAX { Reach::Everything } else { Reach::These(slots.into()) };
+    }
 }
 
 impl Catalog {
@@ -74,6 +101,16 @@ impl Catalog {
         self.relations.get(name)
     }
 
+    /// Whether reading a relation of that name may write, because it calls volatile functions.
+    pub fn is_volatile(&self, name: &Name) -> bool {
+        self.volatile.contains(name)
+    }
+
+    /// Whether it says of all relations what `other` says.
+    pub(crate) fn has_relations_of(&self, other: &Self) -> bool {
+        self.relations == other.relations && self.volatile == other.volatile
+    }
+
     /// Adds the functions of one schema and name.
     pub(crate) fn add_function(&mut self, schema: &str, name: &str, volatility: Volatility) {
         match self.functions.entry(unqualified(name)) {
@@ -94,6 +131,27 @@ impl Catalog {
     pub(crate) fn add_unlogged(&mut self, schema: &str, name: &str) {
         self.unlogged.insert(unqualified(name));
         self.unlogged.insert(qualified(schema, name));
+    }
+
+    /// Adds a relation, and whether reading it is volatile.
+    pub(crate) fn add_relation(
+        &mut self,
+        schema: &str,
+        name: &str,
+        relation: &Relation,
+        reading: Volatility,
+    ) {
+        for name in [unqualified(name), qualified(schema, name)] {
+            if reading == Volatility::Volatile {
+                self.volatile.insert(name.clone());
+            }
+            match self.relations.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(relation.clone());
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().join(relation),
+            }
+        }
     }
 
     /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
@@ -122,6 +180,9 @@ mod tests {
         catalog.add_function("audit", "total", Volatility::Volatile);
         catalog.add_function("public", "Total", Volatility::ReadOnly);
         catalog.add_unlogged("public", "scratch");
+        let relation = Relation { written: Reach::Everything, read: Reach::Everything };
+        catalog.add_relation("public", "v", &relation, Volatility::Volatile);
+        catalog.since = Some(Instant::now());
         catalog
     }
 
@@ -154,11 +215,41 @@ mod tests {
     }
 
     #[test]
+    fn a_name_alone_means_every_relation_of_that_name() {
+        let mut catalog = Catalog::default();
+        let slot = Slot::of;
+        let these = |slots: &[Slot]| Reach::These(slots.into());
+        let a = Relation { written: these(&[slot(1)]), read: these(&[slot(1), slot(3)]) };
+        let b = Relation { written: Reach::Everything, read: these(&[slot(2), slot(3)]) };
+        catalog.add_relation("one", "t", &a, Volatility::ReadOnly);
+        catalog.add_relation("two", "t", &b, Volatility::Volatile);
+        assert_eq!(catalog.relation(&qualified("one", "t")), Some(&a));
+        assert_eq!(catalog.relation(&qualified("two", "t")), Some(&b));
+        let both = Relation { written: Reach::Everything, read: these(&[slot(1), slot(2), slot(3)]) };
+        assert_eq!(catalog.relation(&unqualified("t")), Some(&both));
+        let volatile = |name| catalog.is_volatile(&name);
+        assert!(
+            !volatile(qualified("one", "t")) && volatile(qualified("two", "t")) && volatile(unqualified("t"))
+        );
+        for n in 0..300 {
+            catalog.add_relation(
+                &format!("tenant{n}"),
+                "u",
+                &Relation { written: these(&[slot(n)]), ..a.clone() },
+                Volatility::ReadOnly,
+            );
+        }
+        let many = catalog.relation(&unqualified("u")).unwrap();
+        assert_eq!((&many.written, &many.read), (&Reach::Everything, &a.read));
+    }
+
+    #[test]
     fn after_a_change_no_function_is_known_but_unlogged_relations_still_are() {
         let changed = catalog().after_change();
         assert_eq!(changed.function(&unqualified("lower")), None);
         assert!(changed.is_unlogged(&unqualified("scratch")));
         assert!(changed.is_unlogged(&qualified("public", "scratch")));
         assert!(!changed.is_unlogged(&qualified("other", "scratch")));
+        assert!(changed.relations.is_empty() && changed.volatile.is_empty() && changed.since.is_none());
     }
 }

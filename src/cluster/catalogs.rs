@@ -14,36 +14,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::NoTls;
 
-use super::catalog::{Catalog, Volatility};
+use super::catalog::Catalog;
 use super::control::{self, Login, Purpose, words};
 use super::monitor::Monitor;
+use super::reading;
 use crate::config::{Server, User};
-
-/// Functions by schema and name. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here:
-/// those that are known to be harmless are known without the catalog.
-const FUNCTIONS: &str = "
-    SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
-           pg_catalog.bool_and(p.provolatile <> 'v'
-               AND (p.oid >= 16384 OR NOT pg_catalog.starts_with(p.proname::pg_catalog.text, 'pg_')))
-      FROM pg_catalog.pg_proc AS p
-      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-     WHERE p.prokind <> 'p'
-     GROUP BY n.nspname, p.proname
-     LIMIT 100000";
-
-/// Unlogged tables, partitioned tables, materialised views and sequences; system catalogs are always logged.
-const UNLOGGED: &str = "
-    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
-      FROM pg_catalog.pg_class AS c
-      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'p', 'm', 'S') AND c.oid >= 16384
-     LIMIT 100000";
-
-/// Most rows of either query: the bound on what one database's catalog may cost. Where functions exceed it, none
-/// is known, because a name of which some functions are missing would say nothing.
-const ROWS_MAX: usize = 100_000;
 
 /// Most databases whose catalogs are kept; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -64,6 +41,10 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// Least time between two loads for the sake of functions that are missing: a statement may go on calling one that
 /// does not exist.
 const MISSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a writer may take from looking at a snapshot to marking what it wrote by it. Writes that were marked by the
+/// snapshot before count as unknown until then: it may have said something else of the same name.
+const MARKING: Duration = Duration::from_millis(50);
 
 /// The catalogs of all databases in use.
 #[derive(Debug)]
@@ -141,8 +122,11 @@ impl Catalogs {
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.generation += 1;
         entry.changed.notify_one();
-        if let Some(catalog) = self.of(database).filter(|catalog| !catalog.functions.is_empty()) {
-            self.replace(&Arc::from(database), Some(catalog.after_change()));
+        if let Some(catalog) = self.of(database) {
+            let changed = catalog.after_change();
+            if changed != *catalog {
+                self.replace(&Arc::from(database), Some(changed));
+            }
         }
     }
 
@@ -205,11 +189,15 @@ impl Catalogs {
     }
 
     /// Publishes what was read, unless the catalog has changed since the reading began.
-    fn publish(&self, database: &Arc<str>, read_at: u64, catalog: Catalog) {
+    fn publish(&self, database: &Arc<str>, read_at: u64, mut catalog: Catalog) {
         let wanted = self.lock();
-        if wanted.get(database).is_some_and(|entry| entry.generation == read_at) {
-            self.replace(database, Some(catalog));
+        if wanted.get(database).is_none_or(|entry| entry.generation != read_at) {
+            return;
         }
+        let unchanged = self.of(database).filter(|old| old.has_relations_of(&catalog));
+        let since = unchanged.and_then(|old| old.since);
+        catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
+        self.replace(database, Some(catalog));
     }
 
     fn generation(&self, database: &str) -> Option<u64> {
@@ -242,7 +230,7 @@ async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Catalog
     let (client, connection) = parameters.connect(NoTls).await?;
     let mut connection = pin!(connection);
     let catalog = tokio::select! {
-        catalog = read(&client) => catalog?,
+        catalog = reading::read(&client) => catalog?,
         ended = &mut connection => {
             ended?;
             return Err(Failure::Failed("the server closed the connection".into()));
@@ -251,21 +239,6 @@ async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Catalog
     // With the client gone, the connection says Terminate and ends.
     drop(client);
     connection.await?;
-    Ok(catalog)
-}
-
-async fn read(client: &Client) -> Result<Catalog, tokio_postgres::Error> {
-    let mut catalog = Catalog::default();
-    let functions = client.query_typed(FUNCTIONS, &[]).await?;
-    if functions.len() < ROWS_MAX {
-        for row in &functions {
-            let volatility = if row.try_get(2)? { Volatility::ReadOnly } else { Volatility::Volatile };
-            catalog.add_function(row.try_get(0)?, row.try_get(1)?, volatility);
-        }
-    }
-    for row in &client.query_typed(UNLOGGED, &[]).await? {
-        catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
-    }
     Ok(catalog)
 }
 
@@ -281,6 +254,7 @@ impl From<tokio_postgres::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::catalog::{Reach, Relation, Volatility};
     use crate::cluster::topology::Topology;
     use crate::sql::Name;
 
@@ -315,6 +289,31 @@ mod tests {
         assert_eq!(total(&catalogs), Some(Volatility::ReadOnly));
         catalogs.stale("app");
         assert_eq!(total(&catalogs), None);
+    }
+
+    #[tokio::test]
+    async fn writes_from_before_a_different_snapshot_count_as_unknown() {
+        let (catalogs, database) = catalogs();
+        let with = |read: Reach| {
+            let mut catalog = catalog();
+            let relation = Relation { written: Reach::Everything, read };
+            catalog.add_relation("public", "t", &relation, Volatility::ReadOnly);
+            catalog
+        };
+        let since = || catalogs.of("app").unwrap().since;
+        let start = Instant::now();
+        catalogs.publish(&database, 0, with(Reach::Everything));
+        let first = since().unwrap();
+        assert!(first >= start + MARKING && first <= Instant::now() + MARKING);
+        catalogs.publish(&database, 0, with(Reach::Everything));
+        assert_eq!(since(), Some(first), "nothing changed");
+        catalogs.publish(&database, 0, with(Reach::These(Box::default())));
+        let second = since().unwrap();
+        assert!(second > first);
+        catalogs.stale("app");
+        assert_eq!(since(), None);
+        catalogs.publish(&database, 1, with(Reach::These(Box::default())));
+        assert!(since().unwrap() > second, "what was marked meanwhile was marked without a snapshot");
     }
 
     #[tokio::test]

@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::freshness::Lsn;
+use crate::freshness::{Lsn, pace};
 
-/// Shared by all sessions and all samplers. Noting a write costs an atomic or two.
-///
-/// Nobody who is rung for sleeps on: each bell is taken in hand before what it is about is looked at, and what it is
-/// about is changed before it is rung.
+/// Shared by all sessions and all samplers. Noting a write costs two atomics, one of them a load, and a bell only when
+/// the sampler sleeps for longer than a write may wait.
 #[derive(Debug)]
 pub struct Demand {
     epoch: Instant,
@@ -27,9 +25,11 @@ pub struct Demand {
     answered: AtomicU64,
     /// That answer, with the first of these instants.
     position: Mutex<Option<(Lsn, Instant)>>,
-    /// Whether the primary's sampler sleeps for longer than a write may wait. Set by the sampler before it does, taken
-    /// back by the write that wakes it: so one write rings, and not those after it.
-    dozing: AtomicBool,
+    /// Whether the primary's sampler sleeps for longer than a write may wait, and than a reader may.
+    primary_dozes: AtomicBool,
+    primary_sleeps: AtomicBool,
+    /// Whether any replica's sampler sleeps for longer than a reader may wait.
+    replicas_sleep: AtomicBool,
     /// Rung when the primary's sampler should look again at how long to sleep.
     primary: Notify,
     /// Rung when the replicas' samplers should.
@@ -49,7 +49,9 @@ impl Demand {
             newest: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             position: Mutex::new(None),
-            dozing: AtomicBool::new(false),
+            primary_dozes: AtomicBool::new(false),
+            primary_sleeps: AtomicBool::new(false),
+            replicas_sleep: AtomicBool::new(false),
             primary: Notify::new(),
             replicas: Notify::new(),
             news: Notify::new(),
@@ -59,10 +61,7 @@ impl Demand {
     /// A write was acknowledged at `at`: replicas are sampled often until they hold it.
     pub fn wrote(&self, at: Instant) {
         self.written.fetch_max(self.nanos(at), Ordering::SeqCst);
-        // Either this sees that the sampler dozes, or the sampler, which looks once more after saying so, sees the write.
-        if self.dozing.load(Ordering::SeqCst) && self.dozing.swap(false, Ordering::SeqCst) {
-            self.primary.notify_waiters();
-        }
+        rouse(&self.primary_dozes, &self.primary);
     }
 
     /// Somebody waits for a replica that is fresh through `through`: the samplers ask at once, and again as soon as
@@ -72,8 +71,8 @@ impl Demand {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         // What the caller looks at next is no older than this: see `learned`.
         fence(Ordering::SeqCst);
-        self.primary.notify_waiters();
-        self.replicas.notify_waiters();
+        rouse(&self.primary_sleeps, &self.primary);
+        rouse(&self.replicas_sleep, &self.replicas);
         Wanted { demand: self }
     }
 
@@ -110,20 +109,28 @@ impl Demand {
         self.instant(self.answered.load(Ordering::SeqCst))
     }
 
-    /// The primary's sampler is about to sleep for long: from now on a write rings. What it sleeps for is to be looked
-    /// at once more after this.
-    pub(crate) fn doze(&self) {
-        self.dozing.store(true, Ordering::SeqCst);
+    /// The primary's sampler is about to sleep so long: rings when it should not go on. How long it may sleep is to be
+    /// looked at once more after this, for what has come before.
+    pub(crate) fn primary_sleeps(&self, delay: Duration) -> Notified<'_> {
+        let bell = self.primary.notified();
+        // Who comes while it sleeps for less than that need not ring. Nobody but who rings takes a sign back: there are
+        // two such samplers for a moment when another server becomes the primary.
+        if delay > pace::FAST {
+            self.primary_dozes.store(true, Ordering::SeqCst);
+        }
+        if delay > pace::GAP {
+            self.primary_sleeps.store(true, Ordering::SeqCst);
+        }
+        bell
     }
 
-    /// Rings when the primary's sampler may have slept enough.
-    pub(crate) fn primary_bell(&self) -> Notified<'_> {
-        self.primary.notified()
-    }
-
-    /// Rings when a replica's sampler may have slept enough.
-    pub(crate) fn replica_bell(&self) -> Notified<'_> {
-        self.replicas.notified()
+    /// The same for a replica's sampler.
+    pub(crate) fn replica_sleeps(&self, delay: Duration) -> Notified<'_> {
+        let bell = self.replicas.notified();
+        if delay > pace::GAP {
+            self.replicas_sleep.store(true, Ordering::SeqCst);
+        }
+        bell
     }
 
     /// The primary, asked at `asked`, was found to be at `position`; its answer came at `answered`.
@@ -131,7 +138,7 @@ impl Demand {
         *self.last_position() = Some((position, asked));
         self.newest.store(self.nanos(asked), Ordering::SeqCst);
         self.answered.store(self.nanos(answered), Ordering::SeqCst);
-        self.replicas.notify_waiters();
+        rouse(&self.replicas_sleep, &self.replicas);
         self.learned();
     }
 
@@ -162,6 +169,14 @@ impl Demand {
 
     fn instant(&self, nanos: u64) -> Option<Instant> {
         nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
+    }
+}
+
+/// Wakes who sleeps, and need not be woken again. What it is woken for has been stored before: so either this sees that
+/// somebody sleeps, or who is about to, and looks once more after saying so, sees what it is about.
+fn rouse(asleep: &AtomicBool, bell: &Notify) {
+    if asleep.load(Ordering::SeqCst) && asleep.swap(false, Ordering::SeqCst) {
+        bell.notify_waiters();
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
@@ -14,32 +15,31 @@ async fn no_write_is_slept_through() {
     let epoch = Instant::now();
     let demand = Arc::new(Demand::new(epoch));
     let at = move |n| epoch + Duration::from_nanos(n);
-    let (seen, mut sees) = tokio::sync::watch::channel(0);
-    let sampler = tokio::spawn({
-        let demand = demand.clone();
-        async move {
-            let mut last = None;
-            while last != Some(at(WRITES)) {
-                let bell = demand.primary_bell();
-                demand.doze();
-                if demand.written() == last {
-                    timeout(PATIENCE, bell).await.expect("a write was slept through");
-                }
-                last = demand.written();
-                seen.send_replace(last.map_or(0, |last| (last - epoch).as_nanos()));
-            }
-        }
-    });
+    let (seen, mut sees) = watch::channel(0);
+    let sampler = tokio::spawn(sleep_between_writes(demand.clone(), at(WRITES), seen));
     for n in 1..=WRITES {
         demand.wrote(at(n));
         // Each write meets the sampler at another point of its round.
         (0..n % 64).for_each(|_| std::hint::spin_loop());
         if n % 3 == 0 {
-            let heard = sees.wait_for(|seen| *seen >= u128::from(n));
+            let heard = sees.wait_for(|seen| *seen >= n);
             assert!(timeout(PATIENCE, heard).await.is_ok(), "write {n} was slept through");
         }
     }
     sampler.await.unwrap();
+}
+
+/// As the primary's sampler does when it has nothing else to do, until the last write.
+async fn sleep_between_writes(demand: Arc<Demand>, end: Instant, seen: watch::Sender<u64>) {
+    let mut last = None;
+    while last != Some(end) {
+        let bell = demand.primary_sleeps(pace::SLOW);
+        if demand.written() == last {
+            timeout(PATIENCE, bell).await.expect("a write was slept through");
+        }
+        last = demand.written();
+        seen.send_replace(last.map_or(0, |last| demand.nanos(last) - 1));
+    }
 }
 
 /// The same for readers and what the samplers learn: either side may come first.
@@ -49,20 +49,13 @@ async fn no_news_is_missed_by_who_waits() {
     let epoch = Instant::now();
     let demand = Arc::new(Demand::new(epoch));
     let at = move |n| epoch + Duration::from_nanos(n);
-    let (next, mut rounds) = tokio::sync::watch::channel(0);
+    let (next, mut rounds) = watch::channel(0);
     let reader = tokio::spawn({
         let demand = demand.clone();
         async move {
             for n in 1..=ROUNDS {
                 next.send_replace(n);
-                let _wanted = demand.want(at(n));
-                loop {
-                    let news = demand.news();
-                    if demand.newest() >= Some(at(n)) {
-                        break;
-                    }
-                    timeout(PATIENCE, news).await.expect("news were missed");
-                }
+                wait_as_a_reader(&demand, at(n)).await;
             }
         }
     });
@@ -75,21 +68,66 @@ async fn no_news_is_missed_by_who_waits() {
     assert_eq!(demand.position(), Some((Lsn(ROUNDS), at(ROUNDS))));
 }
 
+async fn wait_as_a_reader(demand: &Demand, through: Instant) {
+    let _wanted = demand.want(through);
+    loop {
+        let news = demand.news();
+        if demand.newest() >= Some(through) {
+            return;
+        }
+        timeout(PATIENCE, news).await.expect("news were missed");
+    }
+}
+
 #[tokio::test]
-async fn only_the_write_that_finds_the_sampler_dozing_rings() {
+async fn who_is_not_needed_is_left_asleep() {
     let epoch = Instant::now();
     let demand = Demand::new(epoch);
     let rung = async |bell| timeout(Duration::from_millis(1), bell).await.is_ok();
-    let bell = demand.primary_bell();
+    let bell = demand.primary_sleeps(pace::FAST);
     demand.wrote(epoch);
-    assert!(!rung(bell).await, "it will look soon anyway");
-    let bell = demand.primary_bell();
-    demand.doze();
+    assert!(!rung(bell).await, "it will look soon enough");
+    let bell = demand.primary_sleeps(pace::SLOW);
     demand.wrote(epoch);
     assert!(rung(bell).await);
-    let bell = demand.primary_bell();
-    demand.wrote(epoch);
-    assert!(!rung(bell).await, "it was woken already");
+
+    let (primary, replica) = (demand.primary_sleeps(pace::FAST), demand.replica_sleeps(pace::SLOW));
+    drop(demand.want(epoch));
+    assert!(rung(primary).await && rung(replica).await);
+    let (primary, replica) = (demand.primary_sleeps(pace::GAP), demand.replica_sleeps(pace::GAP));
+    drop(demand.want(epoch));
+    assert!(!rung(primary).await && !rung(replica).await);
+    let (primary, replica) = (demand.primary_sleeps(pace::SLOW), demand.replica_sleeps(pace::SLOW));
+    demand.sampled(epoch, epoch, Lsn(1));
+    assert!(!rung(primary).await && rung(replica).await);
+}
+
+/// All replicas' samplers share one sign: who says that he sleeps while another is being woken must not be passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_replica_sleeps_through_an_answer_of_the_primary() {
+    const ANSWERS: u64 = 10_000;
+    let epoch = Instant::now();
+    let demand = Arc::new(Demand::new(epoch));
+    let at = move |n| epoch + Duration::from_nanos(n);
+    let sleepers = [0; 3].map(|_| tokio::spawn(sleep_between_answers(demand.clone(), at(ANSWERS))));
+    for n in 1..=ANSWERS {
+        demand.sampled(at(n), at(n), Lsn(n));
+        (0..n % 512).for_each(|_| std::hint::spin_loop());
+    }
+    for sleeper in sleepers {
+        sleeper.await.unwrap();
+    }
+}
+
+async fn sleep_between_answers(demand: Arc<Demand>, end: Instant) {
+    let mut last = None;
+    while last != Some(end) {
+        let bell = demand.replica_sleeps(pace::SLOW);
+        if demand.answered() == last {
+            timeout(PATIENCE, bell).await.expect("an answer was slept through");
+        }
+        last = demand.answered();
+    }
 }
 
 #[test]

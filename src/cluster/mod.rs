@@ -36,6 +36,10 @@ mod positions;
 
 mod probe;
 
+mod reading;
+
+mod relations;
+
 mod roles;
 
 mod roster;

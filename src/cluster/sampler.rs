@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::futures::Notified;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -121,7 +122,22 @@ impl Samplers {
         Arc::clone(&self.monitor.topology())
     }
 
-    /// How long the primary's sampler may sleep.
+    /// How long a server's sampler may sleep.
+    fn delay(&self, server: ServerId, role: Role, last: Option<Instant>) -> Duration {
+        match role {
+            Role::Primary => self.primary_delay(last),
+            Role::Replica | Role::Unknown => self.replica_delay(server, last),
+        }
+    }
+
+    /// Rings when a sampler that is about to sleep so long should not go on.
+    fn bell(&self, role: Role, delay: Duration) -> Notified<'_> {
+        match role {
+            Role::Primary => self.demand.primary_sleeps(delay),
+            Role::Replica | Role::Unknown => self.demand.replica_sleeps(delay),
+        }
+    }
+
     fn primary_delay(&self, last: Option<Instant>) -> Duration {
         let written = self.demand.written();
         let lacks = |written| self.topology().replicas().any(|replica| replica.freshness.through() < written);
@@ -129,7 +145,6 @@ impl Samplers {
         pace::primary(Instant::now(), last, Wishes { wanted: self.demand.wanted(), unheld })
     }
 
-    /// How long a replica's sampler may sleep.
     fn replica_delay(&self, server: ServerId, last: Option<Instant>) -> Duration {
         let topology = self.topology();
         let lag = Lag {
@@ -232,24 +247,12 @@ impl Sampler {
         let (mut last, mut standing) = (None, Standing::Unproven);
         loop {
             shared.positions().review(&shared.topology(), &shared.demand);
-            // The bell first, then the look: what changes after the look rings.
-            let (delay, bell) = match self.role() {
-                None => return End::Retired,
-                Some(Role::Primary) => {
-                    let bell = shared.demand.primary_bell();
-                    let mut delay = shared.primary_delay(last);
-                    if delay > pace::FAST {
-                        shared.demand.doze();
-                        delay = shared.primary_delay(last);
-                    }
-                    (delay, bell)
-                }
-                Some(_) => {
-                    let bell = shared.demand.replica_bell();
-                    (shared.replica_delay(self.server, last), bell)
-                }
-            };
+            let Some(role) = self.role() else { return End::Retired };
+            let delay = shared.delay(self.server, role, last);
             if !delay.is_zero() {
+                let bell = shared.bell(role, delay);
+                // Once more: what has come since it was looked at has not rung. Not for longer than was said, though.
+                let delay = shared.delay(self.server, role, last).min(delay);
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
                     () = bell => {}

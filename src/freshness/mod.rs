@@ -21,6 +21,6 @@ mod samples;
 
 pub use lsn::Lsn;
 pub use marks::{Marks, Slot};
-pub use need::{Need, Seen};
+pub use need::{Moment, Need, Primary, Seen};
 pub use replica::Freshness;
 pub use samples::Samples;

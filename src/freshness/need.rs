@@ -13,11 +13,33 @@ pub struct Seen<Id> {
     pub at: Instant,
 }
 
+/// The moment at which a need is weighed, and how things stand with the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Now.
+    pub now: Instant,
+    /// Whether there is a primary.
+    pub primary: Primary,
+}
+
+/// Whether there is a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Primary {
+    /// There is: whatever it holds can be had there.
+    There,
+    /// There is none, and the freshest replica is fresh through this. What was acknowledged afterwards, in the last
+    /// moments of the primary, can be had nowhere: a replica that holds what any does is as good as it gets, and grows
+    /// no older.
+    Gone(Option<Instant>),
+}
+
 /// What a replica must hold to serve a read. `Id` names servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need<Id> {
     /// Everything that was acknowledged before this.
     pub written: Option<Instant>,
+    /// The same, even if there is no primary any more that could tell.
+    pub strictly: Option<Instant>,
     /// What the session saw last, unless it saw it there.
     pub seen: Option<Seen<Id>>,
     /// At most this old.
@@ -28,46 +50,41 @@ pub struct Need<Id> {
 
 impl<Id: Copy + PartialEq> Need<Id> {
     /// Nothing: any replica will do, however old.
-    pub const NOTHING: Self = Self { written: None, seen: None, max_staleness: None, min_lsn: None };
+    pub const NOTHING: Self =
+        Self { written: None, strictly: None, seen: None, max_staleness: None, min_lsn: None };
 
     /// Whether any replica meets it, whatever is known of that.
     pub fn is_nothing(&self) -> bool {
         *self == Self::NOTHING
     }
 
-    /// The instant through which a replica must be fresh at `now` if the session never looked at it before: what to
-    /// have samples taken for.
-    ///
-    /// `newest` is when the primary was last asked successfully, if there is none now: nothing has been written since,
-    /// so replicas do not grow older.
-    pub fn through(&self, now: Instant, newest: Option<Instant>) -> Option<Instant> {
-        let oldest = self.max_staleness.and_then(|age| newest.unwrap_or(now).checked_sub(age));
-        self.written.max(self.seen.map(|seen| seen.at)).max(oldest)
+    /// The instant through which a replica must be fresh if the session never looked at it before: what to have
+    /// samples taken for.
+    pub fn through(&self, moment: Moment) -> Option<Instant> {
+        let known = self.written.max(self.seen.map(|seen| seen.at));
+        let (known, present) = match moment.primary {
+            Primary::There => (known, Some(moment.now)),
+            Primary::Gone(best) => (known.min(best), best),
+        };
+        let oldest = present.zip(self.max_staleness).and_then(|(present, age)| present.checked_sub(age));
+        known.max(oldest).max(self.strictly)
     }
 
     /// Whether a replica meets it over a connection that was opened at `opened`, or may meet it over some connection
     /// when that is `None`.
-    pub fn is_met(
-        &self,
-        server: Id,
-        freshness: &Freshness,
-        opened: Option<Instant>,
-        through: (Instant, Option<Instant>),
-    ) -> bool {
-        if self.is_nothing() {
-            return true;
-        }
+    pub fn is_met(&self, server: Id, freshness: &Freshness, opened: Option<Instant>, moment: Moment) -> bool {
         // In this order: see `Freshness::publish`.
         let sampled = freshness.sampled();
-        if opened.is_some_and(|opened| sampled.is_none_or(|sampled| sampled < opened)) {
-            return false;
-        }
         // A replica does not go back, as long as it lives: the connection was there when it was last looked at.
         let same = |seen: &Seen<Id>| seen.server == server && opened.is_none_or(|opened| opened <= seen.at);
         let rest = Self { seen: self.seen.filter(|seen| !same(seen)), ..*self };
-        let (now, newest) = through;
-        let through = rest.through(now, newest);
-        through.is_none_or(|needed| freshness.through().is_some_and(|through| through >= needed))
+        let through = rest.through(moment);
+        if through.is_none() && self.min_lsn.is_none() {
+            return true;
+        }
+        // What was sampled was this life of the server.
+        opened.is_none_or(|opened| sampled.is_some_and(|sampled| sampled >= opened))
+            && through.is_none_or(|needed| freshness.through().is_some_and(|through| through >= needed))
             && self.min_lsn.is_none_or(|lsn| freshness.replayed() >= lsn)
     }
 }
@@ -82,6 +99,10 @@ mod tests {
         epoch + Duration::from_millis(ms)
     }
 
+    fn there(now: Instant) -> Moment {
+        Moment { now, primary: Primary::There }
+    }
+
     /// A replica that answered a sample asked for at 50 ms and is fresh through 40 ms.
     fn replica(epoch: Instant) -> Freshness {
         let freshness = Freshness::new(epoch);
@@ -90,15 +111,15 @@ mod tests {
     }
 
     fn met(need: &Need<u8>, epoch: Instant, opened: u64) -> bool {
-        need.is_met(1, &replica(epoch), Some(at(epoch, opened)), (at(epoch, 60), None))
+        need.is_met(1, &replica(epoch), Some(at(epoch, opened)), there(at(epoch, 60)))
     }
 
     #[test]
     fn whoever_needs_nothing_takes_any_replica() {
         let epoch = Instant::now();
-        assert!(NEED.is_met(1, &Freshness::new(epoch), Some(epoch), (epoch, None)));
+        assert!(NEED.is_met(1, &Freshness::new(epoch), Some(epoch), there(epoch)));
         let some = Need { written: Some(epoch), ..NEED };
-        assert!(!some.is_met(1, &Freshness::new(epoch), None, (epoch, None)), "of which nothing is known");
+        assert!(!some.is_met(1, &Freshness::new(epoch), None, there(epoch)), "of which nothing is known");
     }
 
     #[test]
@@ -128,15 +149,30 @@ mod tests {
     }
 
     #[test]
-    fn age_counts_from_now_or_from_the_end_of_the_last_primary() {
+    fn age_counts_from_now_or_without_a_primary_from_the_freshest_replica() {
         let epoch = Instant::now();
         let age = |ms| Need { max_staleness: Some(Duration::from_millis(ms)), ..NEED };
         assert!(met(&age(20), epoch, 0) && !met(&age(19), epoch, 0));
-        let ended = Some(at(epoch, 45));
-        let late = (at(epoch, 10_000), ended);
+        let late = Moment { now: at(epoch, 10_000), primary: Primary::Gone(Some(at(epoch, 45))) };
         assert!(
             age(5).is_met(1, &replica(epoch), None, late) && !age(4).is_met(1, &replica(epoch), None, late)
         );
+    }
+
+    #[test]
+    fn without_a_primary_nothing_newer_than_the_best_replica_has_is_asked_for() {
+        let epoch = Instant::now();
+        let gone = |best| Moment { now: at(epoch, 60), primary: Primary::Gone(best) };
+        let wrote =
+            Need { written: Some(at(epoch, 55)), seen: Some(Seen { server: 2, at: at(epoch, 56) }), ..NEED };
+        let strong = Need { strictly: Some(at(epoch, 55)), ..NEED };
+        let met = |need: &Need<u8>, moment| need.is_met(1, &replica(epoch), None, moment);
+        assert!(!met(&wrote, there(at(epoch, 60))));
+        assert!(met(&wrote, gone(Some(at(epoch, 40)))), "it is the best");
+        assert!(!met(&wrote, gone(Some(at(epoch, 41)))), "another is better");
+        assert!(met(&wrote, gone(None)), "of none is anything known");
+        assert!(!met(&strong, gone(Some(at(epoch, 40)))) && !met(&strong, gone(None)));
+        assert!(wrote.is_met(1, &Freshness::new(epoch), Some(epoch), gone(None)), "nor any replica sampled");
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Session {
         let mut outdated = Vec::new();
         for name in request.items.iter().filter_map(|item| item.bound.clone()) {
             let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
-            let known = matches!(handle.result, KnownResult::Columns(_));
+            let known = handle.result != KnownResult::Nothing;
             if known
                 && handle.epoch < handle.statement.epoch(ddl)
                 && leg.lease.prepared.name(handle.preparation()).is_none()

@@ -7,7 +7,7 @@ use super::request::Request;
 use super::{Leg, Session};
 use crate::cluster::catalog::Reach;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::Need;
+use crate::freshness::{Moment, Need, Primary};
 use crate::pool::Lease;
 use crate::router::{Decision, Route};
 use crate::sql::{Consistency, Hint, Kind, Statement, Touch};
@@ -21,31 +21,23 @@ pub(super) struct Demand {
     pub(super) level: Consistency,
 }
 
-/// The moment at which a need is weighed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) now: Instant,
-    /// When the primary was last heard of, if there is none now.
-    newest: Option<Instant>,
-}
-
 impl Demand {
     /// Of a request that looks at no data.
     pub(super) const NOTHING: Self = Self { need: Need::NOTHING, level: Consistency::Eventual };
 
     /// The instant through which a replica that was not looked at before must be fresh.
     pub(super) fn through(&self, moment: Moment) -> Option<Instant> {
-        self.need.through(moment.now, moment.newest)
+        self.need.through(moment)
     }
 
     /// Whether some connection to this server may meet it.
     pub(super) fn may_be_met(&self, server: &Server, moment: Moment) -> bool {
-        self.need.is_met(server.id, &server.freshness, None, (moment.now, moment.newest))
+        self.need.is_met(server.id, &server.freshness, None, moment)
     }
 
     /// Whether this connection meets it.
     pub(super) fn is_met_by(&self, lease: &Lease, server: &Server, moment: Moment) -> bool {
-        self.need.is_met(server.id, &server.freshness, Some(lease.opened), (moment.now, moment.newest))
+        self.need.is_met(server.id, &server.freshness, Some(lease.opened), moment)
     }
 }
 
@@ -62,12 +54,13 @@ impl Session {
         let levels = self.levels(&request.hint());
         let written = match levels.consistency {
             Consistency::Eventual => None,
-            Consistency::Session => self.wrote,
+            Consistency::Session | Consistency::Strong => self.wrote,
             Consistency::Global => self.wrote.max(Some(self.last_write(request))),
-            Consistency::Strong => self.wrote.max(Some(now)),
         };
         let seen = self.seen.filter(|_| levels.consistency != Consistency::Eventual);
-        let need = Need { written, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
+        let strictly = (levels.consistency == Consistency::Strong).then_some(now);
+        let need =
+            Need { written, strictly, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
         Demand { need, level: levels.consistency }
     }
 
@@ -96,12 +89,12 @@ impl Session {
         last
     }
 
-    pub(super) fn moment(&self, topology: &Topology, now: Instant) -> Moment {
-        let newest = match topology.writable() {
-            Some(_) => None,
-            None => self.shared.cluster.demand().newest(),
+    pub(super) fn moment(topology: &Topology, now: Instant) -> Moment {
+        let primary = match topology.writable() {
+            Some(_) => Primary::There,
+            None => Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max()),
         };
-        Moment { now, newest }
+        Moment { now, primary }
     }
 
     /// Whether a connection meets a demand.
@@ -110,7 +103,7 @@ impl Session {
             return true;
         }
         let topology = self.shared.cluster.topology();
-        let moment = self.moment(&topology, Instant::now());
+        let moment = Self::moment(&topology, Instant::now());
         let server = topology.server(lease.server());
         server.is_some_and(|server| demand.is_met_by(lease, server, moment))
     }

@@ -38,6 +38,10 @@ impl Session {
         let took = now.saturating_duration_since(leg.since);
         if std::mem::replace(&mut leg.look, Look::Away) == Look::AtData {
             self.seen = Some(Seen { server: leg.lease.server(), at: now });
+            if leg.route == Route::Primary {
+                // What was seen there must be on a replica before the session looks at one.
+                self.shared.cluster.demand().wrote(now);
+            }
         }
         if leg.flight.take().is_some() {
             self.count(took);

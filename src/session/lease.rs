@@ -95,7 +95,7 @@ impl Session {
             match route {
                 Route::Primary => topology.writable()?.id,
                 Route::Replica => {
-                    let moment = self.moment(&topology, now);
+                    let moment = Self::moment(&topology, now);
                     let fresh = |server: &Server| demand.may_be_met(server, moment);
                     pick(&topology, self.replica, fresh, rand::random(), now)?
                 }
@@ -155,7 +155,7 @@ impl Session {
             };
             let moment = {
                 let topology = self.shared.cluster.topology();
-                self.moment(&topology, Instant::now())
+                Self::moment(&topology, Instant::now())
             };
             let _wanted = samplers.want(demand.through(moment).max(opened).unwrap_or(moment.now));
             let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
@@ -206,7 +206,7 @@ impl Session {
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
             let now = Instant::now();
-            let moment = self.moment(&topology, now);
+            let moment = Self::moment(&topology, now);
             let reachable = |server: &Server| !excluded.contains(&server.id);
             let will_do = |server: &Server| reachable(server) && demand.may_be_met(server, moment);
             let Some(picked) = pick(&topology, self.replica, will_do, rand::random(), now) else {

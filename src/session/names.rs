@@ -62,8 +62,9 @@ pub(super) enum KnownResult {
     Nothing,
     /// It was told columns with this fingerprint.
     Columns(u64),
-    /// It was told columns, and those have changed since: PostgreSQL refuses such a statement.
-    Outdated,
+    /// It was told columns with this fingerprint, and they are others now: PostgreSQL refuses such a statement, until
+    /// they are the old ones again, as after a rollback.
+    Outdated(u64),
 }
 
 impl Handle {

@@ -209,7 +209,7 @@ impl Sender<'_> {
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
-        if handle.result == KnownResult::Outdated {
+        if let KnownResult::Outdated(_) = handle.result {
             request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
             return self.owe(Reply::Bind, Action::Forward, Note::Outdated);
         }

@@ -415,10 +415,12 @@ impl Watcher for Ear<'_> {
     fn described(&mut self, frame: &[u8], note: &Note) {
         let (Note::Describes(name) | Note::Verifies(name)) = note else { return };
         let Some(handle) = self.state.names.get_mut(name) else { return };
-        let now = KnownResult::Columns(fingerprint(frame));
-        handle.result = match note {
-            Note::Verifies(_) if handle.result != now => KnownResult::Outdated,
-            _ => now,
+        let now = fingerprint(frame);
+        handle.result = match (note, handle.result) {
+            (Note::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told)) if told != now => {
+                KnownResult::Outdated(told)
+            }
+            _ => KnownResult::Columns(now),
         };
     }
 

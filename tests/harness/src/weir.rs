@@ -41,6 +41,12 @@ impl WeirSetup {
         Self { sections: Vec::new(), tables, environment: Vec::new() }.set("health", "database", "\"app\"")
     }
 
+    /// Reads go to any replica, however old: for tests that ask something else.
+    #[must_use]
+    pub fn at_any_age(self) -> Self {
+        self.set("routing", "consistency", "\"eventual\"").set("routing", "max_staleness", "\"off\"")
+    }
+
     /// Sets a key of a section to a TOML value: `set("pool", "size", "5")`. The last one wins.
     pub fn set(mut self, section: &str, key: &str, value: &str) -> Self {
         let index = match self.sections.iter().position(|(name, _)| name == section) {

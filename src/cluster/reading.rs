@@ -1,0 +1,217 @@
+//! What is asked of the primary about one database, and the catalog that is made of the answers.
+//!
+//! PostgreSQL 14 to 18. Every query is bounded, and all of them see one state of the catalog. Objects with OIDs below
+//! 16384 are PostgreSQL's own.
+
+use tokio_postgres::{Client, Error, Row};
+
+use super::catalog::{Catalog, Volatility};
+use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
+
+/// Functions by schema and name. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here:
+/// those that are known to be harmless are known without the catalog.
+const FUNCTIONS: &str = "
+    SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
+           pg_catalog.bool_and(p.provolatile <> 'v'
+               AND (p.oid >= 16384 OR NOT pg_catalog.starts_with(p.proname::pg_catalog.text, 'pg_')))
+      FROM pg_catalog.pg_proc AS p
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+     WHERE p.prokind <> 'p'
+     GROUP BY n.nspname, p.proname
+     LIMIT 100000";
+
+/// Unlogged tables, partitioned tables, materialised views and sequences; system catalogs are always logged.
+const UNLOGGED: &str = "
+    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'p', 'm', 'S') AND c.oid >= 16384
+     LIMIT 100000";
+
+/// The relations of users. Temporary ones are their sessions' own affair, unless writing to them runs code: an
+/// unqualified name may mean one of those.
+const RELATIONS: &str = "
+    SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind = 'v'
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.oid >= 16384
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+       AND (c.relpersistence <> 't' OR c.relhastriggers OR c.relhasrules)
+     LIMIT 100000";
+
+/// How relations hang together: inheritance (of tables, not of their indexes), foreign keys with an action, views and
+/// policies. A materialised view stands for itself, and PostgreSQL's own relations change by definitions alone.
+const EDGES: &str = "
+    SELECT 'inherits', i.inhrelid, i.inhparent
+      FROM pg_catalog.pg_inherits AS i
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+     WHERE c.relkind IN ('r', 'p', 'f')
+    UNION
+    SELECT 'cascades', k.confrelid, k.conrelid
+      FROM pg_catalog.pg_constraint AS k
+     WHERE k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
+    UNION
+    SELECT 'selects', r.ev_class, d.refobjid
+      FROM pg_catalog.pg_rewrite AS r
+      JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+      JOIN pg_catalog.pg_depend AS d ON d.objid = r.oid
+     WHERE r.ev_type = '1' AND c.relkind = 'v' AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refobjid >= 16384 AND d.refobjid <> r.ev_class
+    UNION
+    SELECT 'policy', p.polrelid, d.refobjid
+      FROM pg_catalog.pg_policy AS p
+      JOIN pg_catalog.pg_depend AS d ON d.objid = p.oid
+     WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refobjid >= 16384 AND d.refobjid <> p.polrelid
+    LIMIT 100000";
+
+/// Relations that run a user's code: triggers and rules when they are written, functions and operators when whatever
+/// calls them is used. Of a function in C that is declared IMMUTABLE it is believed that it reads no relation and
+/// writes none: extensions are full of them.
+///
+/// A function that takes a row of a relation can be called as if it were a column of it, which no statement's text
+/// tells. A domain's constraints and default run wherever a column has it in its type.
+const CODE: &str = "
+    WITH RECURSIVE code AS (
+        SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid, p.provolatile = 'v' AS volatile,
+               CASE WHEN p.pronargs - p.pronargdefaults <= 1 THEN p.proargtypes[0] END AS argument
+          FROM pg_catalog.pg_proc AS p
+          JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+         WHERE p.oid >= 16384 AND NOT (p.provolatile = 'i' AND l.lanname IN ('c', 'internal'))
+    ), called AS (
+        SELECT class, oid, volatile FROM code
+        UNION ALL
+        SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, o.oid, c.volatile
+          FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode
+    ), caller AS (
+        SELECT d.classid, d.objid, pg_catalog.bool_or(c.volatile) AS volatile
+          FROM called AS c
+          JOIN pg_catalog.pg_depend AS d ON d.refclassid = c.class AND d.refobjid = c.oid
+         GROUP BY d.classid, d.objid
+    ), changing AS (
+        SELECT classid, objid FROM caller WHERE volatile
+    ), checking AS (
+        SELECT k.contypid AS type
+          FROM pg_catalog.pg_constraint AS k JOIN changing AS c ON c.objid = k.oid
+         WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.contypid <> 0
+        UNION
+        SELECT c.objid FROM changing AS c WHERE c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+        UNION
+        SELECT w.type
+          FROM checking AS c
+          JOIN LATERAL (
+                   SELECT t.oid FROM pg_catalog.pg_type AS t
+                    WHERE t.typelem = c.type OR t.typbasetype = c.type
+                   UNION ALL
+                   SELECT r.reltype FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_class AS r ON r.oid = a.attrelid
+                    WHERE a.atttypid = c.type AND NOT a.attisdropped AND r.reltype <> 0
+                   UNION ALL
+                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = c.type
+               ) AS w (type) ON true
+    )
+    SELECT t.tgrelid, 'written'
+      FROM pg_catalog.pg_trigger AS t
+     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+    UNION
+    SELECT r.ev_class, 'written'
+      FROM pg_catalog.pg_rewrite AS r
+     WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D' AND r.oid >= 16384
+    UNION
+    SELECT r.ev_class, CASE WHEN c.volatile THEN 'used' ELSE 'read' END
+      FROM pg_catalog.pg_rewrite AS r
+      JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
+      JOIN caller AS c ON c.objid = r.oid
+     WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type = '1' AND v.relkind = 'v'
+    UNION
+    SELECT p.polrelid, CASE WHEN c.volatile THEN 'used' ELSE 'read' END
+      FROM pg_catalog.pg_policy AS p
+      JOIN caller AS c ON c.objid = p.oid
+     WHERE c.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+    UNION
+    SELECT y.typrelid, 'read'
+      FROM code AS c
+      JOIN pg_catalog.pg_type AS y ON y.oid = c.argument
+     WHERE y.typrelid <> 0
+    UNION
+    SELECT a.adrelid, 'written'
+      FROM pg_catalog.pg_attrdef AS a JOIN changing AS c ON c.objid = a.oid
+     WHERE c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+    UNION
+    SELECT k.conrelid, 'written'
+      FROM pg_catalog.pg_constraint AS k JOIN changing AS c ON c.objid = k.oid
+     WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.conrelid <> 0
+    UNION
+    SELECT i.indrelid, 'written'
+      FROM pg_catalog.pg_index AS i JOIN changing AS c ON c.objid = i.indexrelid
+     WHERE c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION
+    SELECT a.attrelid, 'written'
+      FROM pg_catalog.pg_attribute AS a JOIN checking AS c ON c.type = a.atttypid
+     WHERE NOT a.attisdropped
+    LIMIT 100000";
+
+/// Most rows of any query: the bound on what one database's catalog may cost. Where functions exceed it, none is known,
+/// and likewise relations: where some are missing, what is said of the others means nothing.
+const ROWS_MAX: usize = 100_000;
+
+/// Reads a database's catalog. The transaction that it begins ends with the connection.
+pub(super) async fn read(client: &Client) -> Result<Catalog, Error> {
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut catalog = Catalog::default();
+    for row in bounded(client, FUNCTIONS).await?.unwrap_or_default() {
+        let volatility = if row.try_get(2)? { Volatility::ReadOnly } else { Volatility::Volatile };
+        catalog.add_function(row.try_get(0)?, row.try_get(1)?, volatility);
+    }
+    for row in &client.query_typed(UNLOGGED, &[]).await? {
+        catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
+    }
+    if let Some(facts) = facts(client).await? {
+        facts.fill(&mut catalog);
+    }
+    Ok(catalog)
+}
+
+/// The rows of a query, or `None` when they are too many.
+async fn bounded(client: &Client, query: &str) -> Result<Option<Vec<Row>>, Error> {
+    let rows = client.query_typed(query, &[]).await?;
+    Ok(Some(rows).filter(|rows| rows.len() < ROWS_MAX))
+}
+
+async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
+    let Some(relations) = bounded(client, RELATIONS).await? else { return Ok(None) };
+    let Some(edges) = bounded(client, EDGES).await? else { return Ok(None) };
+    let Some(code) = bounded(client, CODE).await? else { return Ok(None) };
+    Ok(Some(Facts {
+        relations: relations.iter().map(relation).collect::<Result<_, _>>()?,
+        edges: edges.iter().map(edge).collect::<Result<_, _>>()?,
+        code: code.iter().map(runs).collect::<Result<_, _>>()?,
+    }))
+}
+
+fn relation(row: &Row) -> Result<relations::Row, Error> {
+    let (schema, name): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+    let kind = if row.try_get(3)? { Kind::View } else { Kind::Stored };
+    Ok(relations::Row { oid: row.try_get(0)?, schema: schema.into(), name: name.into(), kind })
+}
+
+fn edge(row: &Row) -> Result<Edge, Error> {
+    let tie = match row.try_get(0)? {
+        "inherits" => Tie::Inherits,
+        "cascades" => Tie::Cascades,
+        "policy" => Tie::Policy,
+        _ => Tie::Selects,
+    };
+    Ok(Edge { tie, from: row.try_get(1)?, to: row.try_get(2)? })
+}
+
+fn runs(row: &Row) -> Result<(u32, Runs), Error> {
+    let runs = match row.try_get(1)? {
+        "written" => Runs::WhenWritten,
+        "read" => Runs::WhenRead,
+        _ => Runs::WhenUsed,
+    };
+    Ok((row.try_get(0)?, runs))
+}
