@@ -445,7 +445,10 @@ async fn servers_are_sampled_as_often_as_somebody_cares() -> Result<()> {
     eprintln!("samples in 4 s, idle: {idle:?}");
     assert!(idle[..3].iter().all(|count| (3..=8).contains(count)), "{idle:?}");
 
-    // One write is noticed though the sampler sleeps for a second, and its way is followed.
+    // One write is noticed though the sampler has just begun to sleep for a second, and its way is followed.
+    let newest = demand.newest();
+    clock.until("the next sample", || (demand.newest() > newest).then_some(())).await;
+    sleep(Duration::from_millis(100)).await;
     let write = clock.write(0)?;
     let begun = Instant::now();
     clock

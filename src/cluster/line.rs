@@ -8,7 +8,6 @@ use tokio_postgres::{Client, Statement};
 
 use super::control;
 use super::probe::{is_forbidden, timeline_of};
-use super::roles::State;
 use crate::freshness::Lsn;
 
 /// How far the server is. In recovery or not is read once, so that a promotion between two columns cannot mix two
@@ -55,12 +54,19 @@ pub(super) struct Line {
 
 /// What a server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) state: State,
-    /// What a primary has inserted, or a replica replayed.
-    pub(super) position: Lsn,
-    /// A primary's timeline.
-    pub(super) timeline: Option<u32>,
+pub(super) enum Answer {
+    /// It is not in recovery.
+    Primary {
+        /// Its insert position.
+        inserted: Lsn,
+        /// Its timeline.
+        timeline: u32,
+    },
+    /// It is in recovery.
+    Replica {
+        /// What it has replayed.
+        replayed: Lsn,
+    },
 }
 
 impl Line {
@@ -83,11 +89,18 @@ impl Line {
             Some(statement) => self.client.query_one(statement, &[]).await?,
             None => self.client.query_typed_one(SAMPLE, &[]).await?,
         };
-        let state = if row.try_get(0)? { State::InRecovery } else { State::Writable };
+        let in_recovery: bool = row.try_get(0)?;
         let position: Option<PgLsn> = row.try_get(1)?;
         let wal_file: Option<&str> = row.try_get(2)?;
-        let timeline = wal_file.and_then(timeline_of);
-        Ok(position.map(|position| Answer { state, position: Lsn(position.into()), timeline }))
+        let Some(position) = position.map(|position| Lsn(position.into())) else { return Ok(None) };
+        let primary = |timeline| Answer::Primary { inserted: position, timeline };
+        let replica = in_recovery.then_some(Answer::Replica { replayed: position });
+        Ok(replica.or_else(|| wal_file.and_then(timeline_of).map(primary)))
+    }
+
+    /// Whether the connection is known to have ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// Has the lower bound of a replica's timeline brought up to date if it is less than `needed`. Not cancel safe.

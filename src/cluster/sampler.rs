@@ -17,7 +17,7 @@ use super::demand::Demand;
 use super::line::{Answer, Line};
 use super::monitor::Monitor;
 use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
-use super::roles::{self, State};
+use super::roles;
 use super::topology::{Role, ServerId, Topology};
 use crate::config::Config;
 use crate::freshness::pace::{self, Lag, Wishes};
@@ -244,10 +244,13 @@ impl Sampler {
     /// Asks again and again, until the connection is of no more use.
     async fn sample_over(&mut self, mut line: Line) -> End {
         let shared = self.shared.clone();
-        let (mut last, mut standing) = (None, Standing::Unproven);
+        let (mut last, mut asked_as, mut standing) = (None, Role::Unknown, Standing::Unproven);
         loop {
             shared.positions().review(&shared.topology(), &shared.demand);
             let Some(role) = self.role() else { return End::Retired };
+            // Everybody waits for a new primary's first sample.
+            last = last.filter(|_| role == asked_as);
+            asked_as = role;
             let delay = shared.delay(self.server, role, last);
             if !delay.is_zero() {
                 let bell = shared.bell(role, delay);
@@ -276,7 +279,7 @@ impl Sampler {
         let needed = self.shared.positions().timeline();
         let question = async {
             let answer = line.ask().await?;
-            if let (Some(Answer { state: State::InRecovery, .. }), Some(needed)) = (answer, needed) {
+            if let (Some(Answer::Replica { .. }), Some(needed)) = (answer, needed) {
                 line.reach_timeline(needed, asked).await?;
             }
             Ok::<_, tokio_postgres::Error>(answer)
@@ -285,6 +288,12 @@ impl Sampler {
         let answered = Instant::now();
         let (sample, result) = match outcome {
             Err(_) => (Sample::TimedOut, Err(End::TimedOut)),
+            // Refused, because of a conflict with recovery for instance: the next question may be answered. Who answers
+            // none grows stale by itself.
+            Ok(Err(error)) if error.as_db_error().is_some() && !line.is_closed() => {
+                self.tell(&words(&error));
+                (Sample::Failed, Ok(Standing::Unproven))
+            }
             Ok(Err(error)) => (Sample::Failed, Err(End::Failed(words(&error)))),
             Ok(Ok(None)) => (Sample::Ignored, Ok(Standing::Unproven)),
             Ok(Ok(Some(answer))) => match self.take_in(line, answer, asked, answered) {
@@ -301,14 +310,12 @@ impl Sampler {
         // Before the topology is looked at, so that no other task puts a newer one to use in between.
         let mut positions = self.shared.positions();
         let (topology, demand) = (self.shared.topology(), &*self.shared.demand);
-        match answer.state {
-            State::InRecovery => {
-                let (replayed, timeline) = (answer.position, line.timeline());
-                let said = ReplicaSaid { asked, answered, replayed, timeline };
+        match answer {
+            Answer::Replica { replayed } => {
+                let said = ReplicaSaid { asked, answered, replayed, timeline: line.timeline() };
                 positions.replica_said(&topology, demand, self.server, said)
             }
-            State::Writable => {
-                let (inserted, timeline) = (answer.position, answer.timeline.unwrap_or(0));
+            Answer::Primary { inserted, timeline } => {
                 let normalised = line.as_replayed(inserted);
                 let said = PrimarySaid { asked, answered, inserted, normalised, timeline };
                 positions.primary_said(&topology, demand, self.server, said)
@@ -325,7 +332,8 @@ impl Sampler {
         match now {
             Standing::OlderTimeline => tracing::warn!(
                 server,
-                "replica is not known to follow the primary's timeline; it is not taken to be fresh"
+                "replica is not known to follow the primary's timeline and is not taken to be fresh; \
+                 a user who is in pg_read_all_stats is told of it at once"
             ),
             Standing::Ahead => tracing::error!(
                 server,

@@ -8,8 +8,12 @@ pub const GAP: Duration = Duration::from_millis(1);
 /// Between two samples while somebody's write is on its way to the replicas.
 pub const FAST: Duration = Duration::from_millis(10);
 
-/// Between two samples while nobody cares.
-pub const SLOW: Duration = Duration::from_secs(1);
+/// Between two samples of the primary while nobody cares.
+pub const SLOW: Duration = Duration::from_millis(950);
+
+/// Most time between two samples of a replica. More than [`SLOW`], so that replicas are asked once in a round, when the
+/// primary has answered, and by themselves only when there is none.
+pub const ALONE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a write counts as on its way. A replica that does not have it by then is behind for some other reason, and
 /// is not made to catch up by being asked; who waits for it has it asked anyway.
@@ -56,7 +60,7 @@ pub fn replica(now: Instant, last: Option<Instant>, wishes: Wishes, lag: Lag) ->
     // Nobody can be found to be fresher than the newest sample.
     let reachable = wishes.wanted.and_then(|wanted| lag.newest.map(|newest| newest.min(wanted)));
     let awaited = due.filter(|_| reachable.is_some_and(|instant| lag.through < Some(instant)));
-    until(now, [round, awaited], last + SLOW)
+    until(now, [round, awaited], last + ALONE_MAX)
 }
 
 fn until(now: Instant, early: [Option<Instant>; 2], late: Instant) -> Duration {
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn the_primary_is_asked_slowly_when_nobody_cares() {
         let clock = Clock(Instant::now());
-        assert_eq!(clock.primary(4990, None, None), ms(990));
+        assert_eq!(clock.primary(4990, None, None), ms(940));
         assert_eq!(clock.primary(4000, None, None), Duration::ZERO);
         assert_eq!(clock.primary(1000, None, None), Duration::ZERO, "overdue");
     }
@@ -117,7 +121,7 @@ mod tests {
         let clock = Clock(Instant::now());
         assert_eq!(clock.primary(4998, None, Some(4999)), ms(8));
         assert_eq!(clock.primary(4998, None, Some(4001)), ms(8), "asked since, and still not everywhere");
-        assert_eq!(clock.primary(4998, None, Some(4000)), ms(998), "too long ago");
+        assert_eq!(clock.primary(4998, None, Some(4000)), ms(948), "too long ago");
         assert_eq!(clock.primary(4500, None, Some(4999)), Duration::ZERO, "the first after a rest");
     }
 
@@ -125,12 +129,12 @@ mod tests {
     fn a_reader_has_the_primary_asked_at_once_but_not_twice_in_a_millisecond() {
         let clock = Clock(Instant::now());
         assert_eq!(clock.primary(4990, Some(4995), None), Duration::ZERO);
-        assert_eq!(clock.primary(5000, Some(5000), None), ms(1000), "the sample serves this reader");
+        assert_eq!(clock.primary(5000, Some(5000), None), ms(950), "the sample serves this reader");
         let just_now = clock.at(5000) + Duration::from_micros(300);
         let wishes = Wishes { wanted: Some(just_now), unheld: None };
         assert_eq!(primary(just_now, Some(clock.at(5000)), wishes), Duration::from_micros(700));
         assert_eq!(clock.primary(4990, Some(5040), None), ms(40), "an instant to come is waited for");
-        assert_eq!(clock.primary(4990, Some(9000), None), ms(990), "but not without looking");
+        assert_eq!(clock.primary(4990, Some(9000), None), ms(940), "but not without looking");
     }
 
     #[test]

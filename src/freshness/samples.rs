@@ -1,16 +1,20 @@
 //! What the primary answered when it was asked for its WAL position.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Lsn;
 
-/// Most samples kept: ten seconds' worth at the fast pace, and ever fewer of what lies before.
-const LENGTH_MAX: usize = 1024;
+/// Most samples kept.
+const LENGTH_MAX: usize = 2048;
 
-/// The samples of one primary on one timeline, bounded: the newest all, older ones the sparser the older they are.
+/// Neighbouring samples are no further apart than this part of their age, as long as they are not too many.
+const PRECISION: u32 = 64;
+
+/// The samples of one primary on one timeline, bounded: all of the last second, older ones the sparser the older they
+/// are.
 ///
-/// Forgetting a sample makes a replica look staler than it is, never fresher. So does the sparseness: what a replica
-/// that is one hour behind is told to hold is at most a minute short of what it does hold.
+/// Forgetting a sample makes a replica look staler than it is, never fresher. What a replica that is one hour behind is
+/// told to hold is a minute short of what it does hold at the most.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     /// Both the instants and the positions ascend.
@@ -60,11 +64,37 @@ impl Samples {
         self.kept.clear();
     }
 
-    /// Drops every second sample of the older half; the oldest stays.
+    /// Drops samples where they are dense for their age, and at least a quarter of all; the oldest and the newest stay.
     fn thin(&mut self) {
-        let older = self.kept.len() / 2;
-        let mut index = 0..;
-        self.kept.retain(|_| index.next().is_some_and(|index| index >= older || index % 2 == 0));
+        let mut precision = PRECISION;
+        while self.kept.len() > LENGTH_MAX / 4 * 3 {
+            self.spread(precision);
+            precision = (precision / 2).max(1);
+        }
+    }
+
+    /// Drops each sample without which its neighbours would not be further apart than this part of their age.
+    fn spread(&mut self, precision: u32) {
+        let Some(newest) = self.kept.last().copied() else { return };
+        let mut spread: Vec<Sample> = Vec::with_capacity(LENGTH_MAX);
+        for (index, sample) in self.kept.iter().enumerate().rev() {
+            let older = index.checked_sub(1).and_then(|index| self.kept.get(index));
+            let is_needed = match (older, spread.last()) {
+                (Some(older), Some(newer)) => newer.since(older) > newest.since(older) / precision,
+                _ => true,
+            };
+            if is_needed {
+                spread.push(*sample);
+            }
+        }
+        spread.reverse();
+        self.kept = spread;
+    }
+}
+
+impl Sample {
+    fn since(&self, older: &Self) -> Duration {
+        self.asked.saturating_duration_since(older.asked)
     }
 }
 

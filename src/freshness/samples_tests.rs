@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -63,6 +61,23 @@ fn a_sample_that_is_not_younger_than_the_last_changes_nothing() {
 }
 
 #[test]
+fn samples_stay_bounded_however_old_they_become() {
+    let epoch = Instant::now();
+    let mut samples = Samples::default();
+    let mut ms = 1;
+    // Each older than all after it together: none is dense for its age.
+    for n in 0..100 * LENGTH_MAX as u64 {
+        samples.push(at(epoch, ms), Lsn(n));
+        assert!(samples.kept.len() <= LENGTH_MAX);
+        ms += 1 + ms / 1000;
+        if ms > 1 << 40 {
+            break;
+        }
+    }
+    assert_eq!(samples.kept[0].position, Lsn(0));
+}
+
+#[test]
 fn a_day_of_samples_stays_bounded_and_as_precise_as_its_age_asks() {
     let epoch = Instant::now();
     let mut samples = Samples::default();
@@ -71,12 +86,11 @@ fn a_day_of_samples_stays_bounded_and_as_precise_as_its_age_asks() {
         samples.push(at(epoch, n * pace), Lsn(n));
         assert!(samples.kept.len() <= LENGTH_MAX);
     }
-    assert!((LENGTH_MAX / 2..=LENGTH_MAX).contains(&samples.kept.len()));
     let short_of = |behind: u64| {
         let through = samples.through(Lsn(count - behind)).unwrap();
         at(epoch, (count - behind) * pace).duration_since(through)
     };
-    assert!((0..LENGTH_MAX as u64 / 2).all(|behind| short_of(behind).is_zero()), "the newest are all there");
+    assert!((0..100).all(|behind| short_of(behind).is_zero()), "the newest are all there");
     for behind in (0..count).step_by(997) {
         let age = Duration::from_millis(behind * pace);
         assert!(short_of(behind) <= age / 60, "{:?} short at {age:?}", short_of(behind));

@@ -63,7 +63,9 @@ impl Sender<'_> {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
         let owed = self.ledger.len();
-        let own = request::query(frame).and_then(|sql| self.state.answers.queried_as(sql, verdict));
+        let own = verdict.statements.iter().any(own::is_about_own);
+        let sql = if own { request::query(frame) } else { None };
+        let own = sql.and_then(|sql| self.state.answers.queried_as(sql, verdict));
         match own.or_else(|| self.deallocates(verdict)) {
             Some(sql) => {
                 if self.ledger.len() > owed {
