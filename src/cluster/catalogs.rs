@@ -19,7 +19,7 @@ use tokio_postgres::NoTls;
 use super::catalog::Catalog;
 use super::control::{self, Login, Purpose, words};
 use super::monitor::Monitor;
-use super::reading;
+use super::reading::{self, Answers};
 use crate::config::{Server, User};
 
 /// Most databases whose catalogs are kept; functions of further ones stay unknown.
@@ -182,22 +182,24 @@ impl Catalogs {
             return Err(Failure::Failed("no such server".into()));
         };
         let parameters = control::parameters(server, database, login, LOAD_LIMIT, Purpose::Watching);
-        match timeout(LOAD_LIMIT, connect_and_read(&parameters)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::Failed("no answer in time".into())),
-        }
+        let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
+            return Err(Failure::Failed("no answer in time".into()));
+        };
+        let answers = answers?;
+        let catalog = tokio::task::spawn_blocking(move || answers.catalog()).await;
+        catalog.map_err(|error| Failure::Failed(error.to_string()))
     }
 
     /// Publishes what was read, unless the catalog has changed since the reading began.
     fn publish(&self, database: &Arc<str>, read_at: u64, mut catalog: Catalog) {
-        let wanted = self.lock();
-        if wanted.get(database).is_none_or(|entry| entry.generation != read_at) {
-            return;
-        }
+        // Comparing takes a while, so it is done in front of the lock: a change that comes between is seen behind it.
         let unchanged = self.of(database).filter(|old| old.has_relations_of(&catalog));
         let since = unchanged.and_then(|old| old.since);
-        catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
-        self.replace(database, Some(catalog));
+        let wanted = self.lock();
+        if wanted.get(database).is_some_and(|entry| entry.generation == read_at) {
+            catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
+            self.replace(database, Some(catalog));
+        }
     }
 
     fn generation(&self, database: &str) -> Option<u64> {
@@ -226,11 +228,11 @@ impl Catalogs {
 }
 
 /// Reads over a connection of its own, and closes it before it returns.
-async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Catalog, Failure> {
+async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Answers, Failure> {
     let (client, connection) = parameters.connect(NoTls).await?;
     let mut connection = pin!(connection);
-    let catalog = tokio::select! {
-        catalog = reading::read(&client) => catalog?,
+    let answers = tokio::select! {
+        answers = reading::read(&client) => answers?,
         ended = &mut connection => {
             ended?;
             return Err(Failure::Failed("the server closed the connection".into()));
@@ -239,7 +241,7 @@ async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Catalog
     // With the client gone, the connection says Terminate and ends.
     drop(client);
     connection.await?;
-    Ok(catalog)
+    Ok(answers)
 }
 
 impl From<tokio_postgres::Error> for Failure {

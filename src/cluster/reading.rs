@@ -72,7 +72,8 @@ const EDGES: &str = "
 /// writes none: extensions are full of them.
 ///
 /// A function that takes a row of a relation can be called as if it were a column of it, which no statement's text
-/// tells. A domain's constraints and default run wherever a column has it in its type.
+/// tells. A domain's constraints and default run wherever a column has it in its type; as such domains are rare, the
+/// columns, by far the largest catalog, are not looked at where there is none.
 const CODE: &str = "
     WITH RECURSIVE code AS (
         SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid, p.provolatile = 'v' AS volatile,
@@ -149,17 +150,37 @@ const CODE: &str = "
      WHERE c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     UNION
     SELECT a.attrelid, 'written'
-      FROM pg_catalog.pg_attribute AS a JOIN checking AS c ON c.type = a.atttypid
-     WHERE NOT a.attisdropped
+      FROM pg_catalog.pg_attribute AS a
+     WHERE EXISTS (SELECT FROM checking) AND NOT a.attisdropped
+       AND a.atttypid = ANY (ARRAY(SELECT c.type FROM checking AS c))
     LIMIT 100000";
 
 /// Most rows of any query: the bound on what one database's catalog may cost. Where functions exceed it, none is known,
 /// and likewise relations: where some are missing, what is said of the others means nothing.
 const ROWS_MAX: usize = 100_000;
 
-/// Reads a database's catalog. The transaction that it begins ends with the connection.
-pub(super) async fn read(client: &Client) -> Result<Catalog, Error> {
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+/// What was read of a database.
+#[derive(Debug)]
+pub(super) struct Answers {
+    catalog: Catalog,
+    relations: Option<Facts>,
+}
+
+impl Answers {
+    /// The catalog. Takes tens of milliseconds where there are tens of thousands of relations: not for a thread on
+    /// which sessions run.
+    pub(super) fn catalog(mut self) -> Catalog {
+        if let Some(facts) = self.relations {
+            facts.fill(&mut self.catalog);
+        }
+        self.catalog
+    }
+}
+
+/// Reads what there is to know of a database. The transaction that it begins ends with the connection.
+pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
+    // Compiling the queries takes longer than running them.
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off").await?;
     let mut catalog = Catalog::default();
     for row in bounded(client, FUNCTIONS).await?.unwrap_or_default() {
         let volatility = if row.try_get(2)? { Volatility::ReadOnly } else { Volatility::Volatile };
@@ -168,10 +189,7 @@ pub(super) async fn read(client: &Client) -> Result<Catalog, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    if let Some(facts) = facts(client).await? {
-        facts.fill(&mut catalog);
-    }
-    Ok(catalog)
+    Ok(Answers { catalog, relations: facts(client).await? })
 }
 
 /// The rows of a query, or `None` when they are too many.
@@ -209,9 +227,9 @@ fn edge(row: &Row) -> Result<Edge, Error> {
 
 fn runs(row: &Row) -> Result<(u32, Runs), Error> {
     let runs = match row.try_get(1)? {
-        "written" => Runs::WhenWritten,
-        "read" => Runs::WhenRead,
-        _ => Runs::WhenUsed,
+        "written" => Runs::Written,
+        "read" => Runs::Read,
+        _ => Runs::Used,
     };
     Ok((row.try_get(0)?, runs))
 }

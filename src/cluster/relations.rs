@@ -63,11 +63,11 @@ pub(super) enum Tie {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runs {
     /// When it is written: triggers, rules, volatile functions in defaults and constraints.
-    WhenWritten,
+    Written,
     /// When it is read, functions that do not write.
-    WhenRead,
+    Read,
     /// When it is read or written through, volatile functions.
-    WhenUsed,
+    Used,
 }
 
 /// Most relations that a reach is followed to, and so most places that it lists.
@@ -204,9 +204,9 @@ impl Graph {
         let Some(place) = place else { return };
         let node = &mut self.nodes[place];
         match runs {
-            Runs::WhenWritten => node.written.code = Some(Code::Write),
-            Runs::WhenRead => node.read.code = node.read.code.max(Some(Code::Read)),
-            Runs::WhenUsed => {
+            Runs::Written => node.written.code = Some(Code::Write),
+            Runs::Read => node.read.code = node.read.code.max(Some(Code::Read)),
+            Runs::Used => {
                 node.read.code = Some(Code::Write);
                 node.written.code = Some(Code::Write);
             }
@@ -315,7 +315,7 @@ mod tests {
         use Tie::Inherits;
         let ties =
             [(Inherits, 5, 9), (Inherits, 2, 9), (Inherits, 3, 2), (Inherits, 3, 7), (Inherits, 4, 100)];
-        let catalog = catalog("9 5 2 3 7 4", &ties, &[(7, Runs::WhenWritten)]);
+        let catalog = catalog("9 5 2 3 7 4", &ties, &[(7, Runs::Written)]);
         for member in [2, 3, 5, 7, 9] {
             reaches(&catalog, member, Reach::Everything, reach(&[2]));
         }
@@ -326,7 +326,7 @@ mod tests {
     fn views_are_what_they_select_from() {
         use Tie::Selects;
         let ties = [(Selects, 3, 1), (Selects, 4, 3), (Selects, 4, 2), (Selects, 5, 77), (Selects, 6, 1)];
-        let code = [(6, Runs::WhenRead), (2, Runs::WhenWritten)];
+        let code = [(6, Runs::Read), (2, Runs::Written)];
         let catalog = catalog("1 2 v3 v4 v5 v6", &ties, &code);
         reaches(&catalog, 3, reach(&[1]), reach(&[1]));
         reaches(&catalog, 4, Reach::Everything, reach(&[1, 2]));
@@ -338,7 +338,7 @@ mod tests {
     fn foreign_keys_act_all_around_a_circle() {
         use Tie::Cascades;
         let ties = [(Cascades, 1, 2), (Cascades, 2, 3), (Cascades, 3, 1), (Cascades, 4, 4), (Cascades, 5, 6)];
-        let catalog = catalog("1 2 3 4 5 6", &ties, &[(6, Runs::WhenWritten)]);
+        let catalog = catalog("1 2 3 4 5 6", &ties, &[(6, Runs::Written)]);
         for member in [1, 2, 3] {
             reaches(&catalog, member, reach(&[1, 2, 3]), reach(&[member]));
         }
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn volatile_code_behind_a_name_shows_at_that_name() {
         use Tie::Selects;
-        let code = [(2, Runs::WhenUsed), (4, Runs::WhenRead), (5, Runs::WhenWritten)];
+        let code = [(2, Runs::Used), (4, Runs::Read), (5, Runs::Written)];
         let catalog = catalog("1 v2 v3 v4 5", &[(Selects, 2, 1), (Selects, 3, 2), (Selects, 4, 1)], &code);
         for (number, volatile) in [(1, false), (2, true), (3, true), (4, false), (5, false)] {
             assert_eq!(catalog.is_volatile(&name(number)), volatile, "{number}");

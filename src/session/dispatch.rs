@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::fresh::{Demand, looks};
+use super::fresh::{Demand, looks, reads};
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
 use super::replies::{Flow, Rerun, Watcher};
@@ -308,6 +308,11 @@ impl Session {
         }
         if leg.route == Route::Primary {
             request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));
+            if leg.look == Look::AtData {
+                let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
+                self.sight
+                    .look(request.statements().filter(|statement| reads(statement)), catalog.as_deref());
+            }
         }
         if leg.flight.is_none() {
             leg.flight = Some(Flight::begin(&leg.load, leg.since));

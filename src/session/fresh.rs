@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use super::request::Request;
+use super::sight::Touched;
 use super::{Leg, Session};
-use crate::cluster::catalog::Reach;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Moment, Need, Primary};
+use crate::freshness::{Marks, Moment, Need, Primary, Seen};
 use crate::pool::Lease;
 use crate::router::{Decision, Route};
-use crate::sql::{Consistency, Hint, Kind, Statement, Touch};
+use crate::sql::{Consistency, Hint, Kind, Statement};
 use crate::telemetry::metrics::{ReadOutcome, observe};
 use crate::wire::TxStatus;
 
@@ -54,8 +54,10 @@ impl Session {
         let levels = self.levels(&request.hint());
         let written = match levels.consistency {
             Consistency::Eventual => None,
-            Consistency::Session | Consistency::Strong => self.wrote,
-            Consistency::Global => self.wrote.max(Some(self.last_write(request))),
+            Consistency::Strong => self.wrote,
+            Consistency::Session | Consistency::Global => {
+                self.wrote.max(self.floor(request, levels.consistency))
+            }
         };
         let seen = self.seen.filter(|_| levels.consistency != Consistency::Eventual);
         let strictly = (levels.consistency == Consistency::Strong).then_some(now);
@@ -64,29 +66,25 @@ impl Session {
         Demand { need, level: levels.consistency }
     }
 
-    /// The last write of any session to what the request looks at.
-    fn last_write(&self, request: &Request) -> Instant {
-        let marks = &self.state.database().marks;
-        let latest = marks.latest();
+    /// When what the request looks at was last seen on the primary and, at level `global`, last written by anybody.
+    fn floor(&self, request: &Request, level: Consistency) -> Option<Instant> {
+        let marks = Some(&self.state.database().marks).filter(|_| level == Consistency::Global);
+        let highest = self.sight.last(&Touched::Anything).max(marks.map(Marks::latest));
         let topology = self.shared.cluster.topology();
-        let held = |server: &Server| server.freshness.through().is_some_and(|through| through >= latest);
-        if topology.replicas().all(held) {
+        if topology.replicas().all(|server| server.freshness.through() >= highest) {
             // Whatever it looks at is there: no need to find out what that is.
-            return latest;
+            return highest;
         }
         let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let Some(catalog) = catalog.as_deref() else { return latest };
-        let mut last = catalog.since.map_or(latest, |since| since.max(marks.last_write(&[])));
-        for statement in request.statements() {
-            let Some(names) = named(statement) else { return latest };
-            for name in names {
-                match catalog.relation(name).map(|relation| &relation.read) {
-                    Some(Reach::These(slots)) => last = last.max(marks.last_write(slots)),
-                    Some(Reach::Everything) | None => return latest,
-                }
+        let since = catalog.as_deref().and_then(|catalog| catalog.since);
+        match (Touched::by(request.statements(), catalog.as_deref()), since) {
+            (Touched::Anything, _) | (_, None) => highest,
+            (touched @ Touched::These(_), Some(since)) => {
+                // What was marked by an earlier catalog may have been marked under other names.
+                let since = Some(since).min(highest);
+                since.max(self.sight.last(&touched)).max(marks.map(|marks| marks.last_write(touched.slots())))
             }
         }
-        last
     }
 
     pub(super) fn moment(topology: &Topology, now: Instant) -> Moment {
@@ -121,6 +119,18 @@ impl Session {
         self.shared.metrics.read(demand.level, outcome);
         if waited > Duration::ZERO {
             observe(&self.shared.metrics.freshness_wait_seconds, waited);
+        }
+    }
+
+    /// The session has looked at data on a server.
+    pub(super) fn looked(&mut self, server: ServerId, route: Route, at: Instant) {
+        match route {
+            Route::Replica => self.seen = Some(Seen { server, at }),
+            Route::Primary => {
+                self.sight.saw(at);
+                // What was seen there must be on a replica before the session looks at one.
+                self.shared.cluster.demand().wrote(at);
+            }
         }
     }
 
@@ -162,19 +172,15 @@ impl Session {
 
 /// Whether a statement looks at data, or begins what will.
 pub(super) fn looks(statement: &Statement) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Read | Kind::Primary(_) | Kind::Begin(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
-    )
+    matches!(statement.kind, Kind::Begin(_)) || reads(statement)
 }
 
-/// The relations that a read depends on; `None` when it cannot be told.
-fn named(statement: &Statement) -> Option<&[crate::sql::Name]> {
-    match statement.reads_what() {
-        Touch::Nothing => Some(&[]),
-        Touch::Relations(names) => Some(names),
-        Touch::Everything => None,
-    }
+/// Whether a statement looks at data.
+pub(super) fn reads(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
+    )
 }
 
 /// The strictest of what the hints of a request's statements ask for.

@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Leg, Link, Look, Phase, Session};
 use crate::error::{Error, Result};
-use crate::freshness::Seen;
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -36,13 +35,12 @@ impl Session {
         }
         let now = Instant::now();
         let took = now.saturating_duration_since(leg.since);
-        if std::mem::replace(&mut leg.look, Look::Away) == Look::AtData {
-            self.seen = Some(Seen { server: leg.lease.server(), at: now });
-            if leg.route == Route::Primary {
-                // What was seen there must be on a replica before the session looks at one.
-                self.shared.cluster.demand().wrote(now);
-            }
+        let look = std::mem::replace(&mut leg.look, Look::Away);
+        let (server, route) = (leg.lease.server(), leg.route);
+        if look == Look::AtData {
+            self.looked(server, route, now);
         }
+        let Some(leg) = &mut self.leg else { return Ok(()) };
         if leg.flight.take().is_some() {
             self.count(took);
             self.tell_if_slow(took);

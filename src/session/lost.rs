@@ -10,7 +10,6 @@ use super::replies::Watcher;
 use super::state::{Ear, Retry};
 use super::{Batch, Leg, Link, Look, Phase, Session};
 use crate::error::{Error, Result};
-use crate::freshness::Seen;
 use crate::router::Route;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
@@ -28,7 +27,7 @@ impl Session {
         self.entry.leaves();
         if leg.look == Look::AtData {
             // Part of an answer may have been seen.
-            self.seen = Some(Seen { server: leg.lease.server(), at: Instant::now() });
+            self.looked(leg.lease.server(), leg.route, Instant::now());
         }
         self.shared.cluster.suspect(leg.lease.server());
         leg.flight = None;

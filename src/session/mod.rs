@@ -46,6 +46,8 @@ mod send;
 
 mod shared;
 
+mod sight;
+
 mod slow;
 
 mod state;
@@ -80,6 +82,7 @@ use outflow::Outflow;
 pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::{Flow, Replies};
 pub use shared::Shared;
+use sight::Sight;
 use slow::Trail;
 use state::{Retry, State};
 use view::{Configured, View};
@@ -122,8 +125,10 @@ pub struct Session {
     replica: Option<ServerId>,
     /// When the last write of the session was acknowledged.
     wrote: Option<Instant>,
-    /// Where and when it last looked at data.
+    /// On which replica and when it last looked at data.
     seen: Option<Seen<ServerId>>,
+    /// What it has seen on the primary.
+    sight: Sight,
     view: Box<View>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<Note>,

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::outflow::Outflow;
 use super::own;
+use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
@@ -117,6 +118,7 @@ impl Session {
             replica: None,
             wrote: None,
             seen: None,
+            sight: Sight::default(),
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),

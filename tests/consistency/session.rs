@@ -275,6 +275,10 @@ impl Session {
         let mut heard = Vec::new();
         for _ in frames.iter().filter(|frame| matches!(frame.first(), Some(b'Q' | b'S'))) {
             heard.extend(self.client.until_ready()?);
+            // The end of the session, whatever else was asked.
+            if heard.last().is_some_and(|message| message.tag == b'E') {
+                break;
+            }
         }
         match heard.iter().find_map(Message::error) {
             Some(error) => Err(error.into()),
