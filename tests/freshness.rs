@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use harness::{Options, Result, Stop, WeirSetup};
 use tokio::time::{sleep, timeout};
 use weir::cluster::topology::{Role, ServerId};
-use weir::cluster::{Cluster, Sample, SampleEvents};
+use weir::cluster::{Cluster, Demand, Sample, SampleEvents};
 use weir::config::{Config, load_with};
 use weir::freshness::{Freshness, Lsn};
 
@@ -394,6 +394,25 @@ async fn after_a_promotion_only_those_are_fresh_who_follow() -> Result<()> {
     Ok(())
 }
 
+/// Who may not see what a replica receives sees its control file, which learns of a timeline at the next restartpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_privileges_a_follower_is_fresh_after_its_next_restartpoint() -> Result<()> {
+    let clock = Clock::start(Options::new(2)).await?;
+    let servers = &clock.servers;
+    servers.sql(0, "REVOKE pg_read_all_stats FROM app")?;
+    servers.wait_caught_up()?;
+    servers.stop(0, Stop::Immediate)?;
+    servers.promote(1)?;
+    servers.follow(2)?;
+    let written = clock.write(1)?;
+    servers.sql(1, "CHECKPOINT")?;
+    servers.wait_caught_up()?;
+    servers.sql(2, "CHECKPOINT")?;
+    clock.read(2, written).await;
+    assert_eq!(clock.rows(2)?, 1);
+    Ok(())
+}
+
 /// The server lives on, so its other connections do; but who knows that, once the one that asks is gone?
 #[tokio::test(flavor = "multi_thread")]
 async fn with_its_control_connection_a_replica_s_freshness_ends() -> Result<()> {
@@ -418,19 +437,22 @@ async fn a_position_covers_what_was_acknowledged_before_it_was_asked_for() -> Re
     for _ in 0..20 {
         clock.servers.sql(0, "INSERT INTO t VALUES (1)")?;
         let (now, inserted) = (Instant::now(), clock.inserted()?);
-        let waiting = async {
-            let _wanted = demand.want(now);
-            loop {
-                let news = demand.news();
-                if let Some((position, _)) = demand.position().filter(|(_, asked)| *asked >= now) {
-                    return position;
-                }
-                news.await;
-            }
-        };
+        let waiting = position_after(demand, now);
         assert_eq!(timeout(PATIENCE, waiting).await.unwrap(), Lsn(inserted).as_replayed(PAGE, SEGMENT));
     }
     Ok(())
+}
+
+/// Where the primary is when it is asked at `instant` or later.
+async fn position_after(demand: &Demand, instant: Instant) -> Lsn {
+    let _wanted = demand.want(instant);
+    loop {
+        let news = demand.news();
+        if let Some((position, _)) = demand.position().filter(|(_, asked)| *asked >= instant) {
+            return position;
+        }
+        news.await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
