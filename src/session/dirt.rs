@@ -54,9 +54,14 @@ impl Dirt {
         }
     }
 
+    /// What goes to the primary may write anything, whatever its text says.
+    pub(super) fn sent_anything(&mut self) {
+        self.extent = Extent::Anything;
+    }
+
     /// Whether nothing waits to be marked.
     pub(super) fn is_clean(&self) -> bool {
-        self.texts.is_empty()
+        self.texts.is_empty() && self.extent == Extent::Named
     }
 
     /// A statement completed with this command tag: with some, a transaction has been committed although another one
@@ -90,6 +95,13 @@ impl Dirt {
         self.texts.clear();
         self.extent = Extent::Named;
     }
+}
+
+/// Whether a statement that reads may write by that: what a view or a row policy calls is not in its text.
+pub(super) fn may_write_by_reading(statement: &Statement, catalog: Option<&Catalog>) -> bool {
+    let known = catalog.filter(|catalog| catalog.since.is_some());
+    !statement.reads.is_empty()
+        && known.is_none_or(|catalog| statement.reads.iter().any(|name| catalog.is_volatile(name)))
 }
 
 /// Whether a statement may write at all. One that calls functions which the catalog knows may turn out not to.

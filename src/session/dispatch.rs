@@ -5,14 +5,14 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::fresh::{Demand, looks, reads};
+use super::fresh::Demand;
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
 use super::replies::{Flow, Rerun, Watcher};
 use super::request::{Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::Ear;
-use super::{Batch, Flight, Leg, Link, Look, Phase, Session};
+use super::{Batch, Flight, Leg, Link, Phase, Session};
 use crate::backend::ledger::{Action, Reply};
 use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
@@ -295,6 +295,7 @@ impl Session {
 
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
+        self.goes(request);
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();
@@ -302,17 +303,6 @@ impl Session {
         if idle {
             // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
             leg.since = now;
-        }
-        if request.statements().any(looks) {
-            leg.look = Look::AtData;
-        }
-        if leg.route == Route::Primary {
-            request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));
-            if leg.look == Look::AtData {
-                let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-                self.sight
-                    .look(request.statements().filter(|statement| reads(statement)), catalog.as_deref());
-            }
         }
         if leg.flight.is_none() {
             leg.flight = Some(Flight::begin(&leg.load, leg.since));

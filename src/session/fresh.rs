@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::dirt::may_write_by_reading;
 use super::request::Request;
 use super::sight::Touched;
-use super::{Leg, Session};
+use super::{Leg, Look, Session};
 use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::freshness::{Marks, Moment, Need, Primary, Seen};
 use crate::pool::Lease;
@@ -122,6 +123,32 @@ impl Session {
         }
     }
 
+    /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
+    /// been answered.
+    pub(super) fn goes(&mut self, request: &Request) {
+        let Some(leg) = &mut self.leg else { return };
+        let at_data = request.statements().any(looks);
+        if at_data {
+            leg.look = Look::AtData;
+        }
+        if leg.route == Route::Replica {
+            return;
+        }
+        request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));
+        if !at_data {
+            return;
+        }
+        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
+        let catalog = catalog.as_deref();
+        let read = || request.statements().filter(|statement| reads(statement));
+        self.sight.look(read(), catalog);
+        // What a replica refused as a write is one.
+        let refused = self.detour.as_ref().is_some_and(|detour| detour.cause.as_deref() == Some("25006"));
+        if refused || read().any(|statement| may_write_by_reading(statement, catalog)) {
+            self.state.dirt.sent_anything();
+        }
+    }
+
     /// The session has looked at data on a server.
     pub(super) fn looked(&mut self, server: ServerId, route: Route, at: Instant) {
         match route {
@@ -171,12 +198,12 @@ impl Session {
 }
 
 /// Whether a statement looks at data, or begins what will.
-pub(super) fn looks(statement: &Statement) -> bool {
+fn looks(statement: &Statement) -> bool {
     matches!(statement.kind, Kind::Begin(_)) || reads(statement)
 }
 
 /// Whether a statement looks at data.
-pub(super) fn reads(statement: &Statement) -> bool {
+fn reads(statement: &Statement) -> bool {
     matches!(
         statement.kind,
         Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)

@@ -236,8 +236,8 @@ impl State {
             _ => return,
         };
         let pins = verdict.statements.iter().filter_map(|statement| statement.leaves.pin);
-        let lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
-        self.pin = self.pin.or(lasting.last());
+        let mut lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
+        self.pin = self.pin.or(lasting.next_back());
     }
 
     fn set(&mut self, name: &str, value: &str) {

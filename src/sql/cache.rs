@@ -223,6 +223,8 @@ mod tests {
             format!("SELECT {}1{}", "ARRAY[".repeat(deep), "]".repeat(deep)),
             format!("SELECT {}", "CASE WHEN ".repeat(deep)),
             format!("{}SELECT 1", "EXPLAIN ".repeat(deep)),
+            (0..30_000).map(|n| format!("TABLE a{n} DELETE FROM b{n} ")).collect(),
+            format!("INSERT INTO t SELECT {}", "set(conflict(".repeat(deep / 2)),
             format!("{}SELECT 1", "/*".repeat(deep)),
             format!("SELECT 1 {}", "$a".repeat(deep)),
             format!("SELECT * FROM {}t", "(".repeat(deep)),

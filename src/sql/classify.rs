@@ -139,15 +139,16 @@ pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> State
 
 /// The statement with the names of what it touches, and with what it leaves.
 fn named(statement: Statement, survey: Survey, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
-    for list in [&mut reads, &mut functions] {
+    let mut writes = survey.writes;
+    for list in [&mut reads, &mut writes, &mut functions] {
         list.sort_unstable();
         list.dedup();
     }
-    reads.retain(|name| !survey.writes.contains(name));
+    reads.retain(|name| writes.binary_search(name).is_err());
     Statement {
         functions: functions.into(),
         reads: reads.into(),
-        writes: survey.writes.into(),
+        writes: writes.into(),
         leaves: Leaves { settings: survey.settings.into(), pin: survey.pin },
         ..statement
     }

@@ -205,9 +205,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             // A rule on this view turns UPDATE into set_config.
             self.found.pin = Some(Pin::DynamicSetting);
         }
-        if !self.found.writes.contains(&name) {
-            self.found.writes.push(name);
-        }
+        self.found.writes.push(name);
     }
 
     /// `UPDATE` as a statement, not the word in `FOR UPDATE`, `DO UPDATE SET`, `THEN UPDATE SET`.
