@@ -257,6 +257,34 @@ async fn an_asynchronous_commit_counts_from_its_acknowledgement() -> Result<()> 
     Ok(())
 }
 
+/// WAL that no commit flushes stays on the primary for seconds: of a transaction that idles, of a rollback.
+#[tokio::test(flavor = "multi_thread")]
+async fn wal_that_is_not_flushed_makes_no_replica_stale() -> Result<()> {
+    let clock = Clock::start(Options::new(1).setting("wal_writer_delay", "10s")).await?;
+    clock.write(0)?;
+    let mut idler = clock.servers.admin(0)?;
+    idler.query("BEGIN")?;
+    idler.query("INSERT INTO t VALUES (2)")?;
+    let unflushed = "SELECT pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()";
+    assert_eq!(clock.servers.sql(0, unflushed)?.value(), "t", "the premise");
+    let now = Instant::now();
+    timeout(Duration::from_secs(5), clock.read(1, now)).await.unwrap();
+    assert_eq!(clock.servers.sql(0, unflushed)?.value(), "t", "the premise, still");
+
+    // What is committed beside it is not overlooked.
+    clock.servers.pause_replay(1)?;
+    let written = clock.write(0)?;
+    clock
+        .all_the_while(Duration::from_millis(500), || {
+            assert!(clock.through(1).is_some_and(|through| through < written))
+        })
+        .await;
+    clock.servers.resume_replay(1)?;
+    clock.read(1, written).await;
+    assert_eq!(clock.rows(1)?, 2);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_pauses_is_fresh_through_the_pause_and_no_further() -> Result<()> {
     let clock = Clock::start(Options::new(2)).await?;

@@ -8,14 +8,22 @@ use tokio_postgres::{Client, Statement};
 
 use super::control;
 use super::probe::{is_forbidden, timeline_of};
-use crate::freshness::Lsn;
+use crate::freshness::{Lsn, Xid};
 
 /// How far the server is. In recovery or not is read once, so that a promotion between two columns cannot mix two
 /// answers (a subquery with a volatile function is not flattened). Not the flushed position of a primary: commits with
 /// `synchronous_commit = off` are acknowledged before they are flushed.
+///
+/// And how far its transactions are. What a primary writes without a commit (hints, pruned pages, a transaction that
+/// idles) may stay unflushed for long, and no replica reaches its insert position until then. But where all transactions
+/// that may have ended on the primary, those before its snapshot's end, have ended on a replica too, nothing that was
+/// acknowledged is missing there.
 const SAMPLE: &str = "
     SELECT s.in_recovery, s.position,
-           CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_walfile_name(s.position) END
+           CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_walfile_name(s.position) END,
+           CASE WHEN s.in_recovery THEN pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
+                ELSE pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+           END::pg_catalog.text::pg_catalog.int8
       FROM (SELECT r.in_recovery,
                    CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_replay_lsn()
                         ELSE pg_catalog.pg_current_wal_insert_lsn() END AS position
@@ -61,11 +69,15 @@ pub(super) enum Answer {
         inserted: Lsn,
         /// Its timeline.
         timeline: u32,
+        /// No transaction from this on has ended.
+        ended: Xid,
     },
     /// It is in recovery.
     Replica {
         /// What it has replayed.
         replayed: Lsn,
+        /// All transactions before this have ended.
+        ended: Xid,
     },
 }
 
@@ -93,8 +105,9 @@ impl Line {
         let position: Option<PgLsn> = row.try_get(1)?;
         let wal_file: Option<&str> = row.try_get(2)?;
         let Some(position) = position.map(|position| Lsn(position.into())) else { return Ok(None) };
-        let primary = |timeline| Answer::Primary { inserted: position, timeline };
-        let replica = in_recovery.then_some(Answer::Replica { replayed: position });
+        let ended = Xid(u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or_default());
+        let primary = |timeline| Answer::Primary { inserted: position, timeline, ended };
+        let replica = in_recovery.then_some(Answer::Replica { replayed: position, ended });
         Ok(replica.or_else(|| wal_file.and_then(timeline_of).map(primary)))
     }
 

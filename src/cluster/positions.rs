@@ -8,13 +8,16 @@ use std::time::Instant;
 
 use super::demand::Demand;
 use super::topology::{Role, Server, ServerId, Topology};
-use crate::freshness::{Lsn, Samples};
+use crate::freshness::{Lsn, Samples, Xid};
 
 /// The primary's samples, and what each replica said in its present life.
 #[derive(Debug, Default)]
 pub(crate) struct Positions {
     source: Option<Source>,
-    samples: Samples,
+    /// Its insert positions, as replay will see them.
+    samples: Samples<Lsn>,
+    /// The first transactions that had not ended.
+    ended: Samples<Xid>,
     /// Indexed by [`ServerId`]; `None` for what is not connected to.
     replicas: Vec<Option<Reached>>,
 }
@@ -62,6 +65,8 @@ pub(crate) struct PrimarySaid {
     /// Its insert position, and the same as replay will see it.
     pub(crate) inserted: Lsn,
     pub(crate) normalised: Lsn,
+    /// No transaction from this on had ended.
+    pub(crate) ended: Xid,
     pub(crate) timeline: u32,
 }
 
@@ -71,6 +76,8 @@ pub(crate) struct ReplicaSaid {
     pub(crate) asked: Instant,
     pub(crate) answered: Instant,
     pub(crate) replayed: Lsn,
+    /// All transactions before this have ended there.
+    pub(crate) ended: Xid,
     /// Not greater than its real timeline; `None` where it cannot tell.
     pub(crate) timeline: Option<u32>,
 }
@@ -102,6 +109,7 @@ impl Positions {
             self.source = Some(source);
         }
         self.samples.push(said.asked, said.normalised);
+        self.ended.push(said.asked, said.ended);
         for known in &topology.servers {
             let reached = self.replicas.get_mut(usize::from(known.id.0)).and_then(Option::as_mut);
             let ahead = |r: &&mut Reached| r.answered <= said.asked && r.replayed > said.inserted;
@@ -136,7 +144,9 @@ impl Positions {
         let mut reached =
             Reached { replayed: said.replayed, answered: said.answered, through: None, standing };
         if standing == Standing::Follows {
-            reached.through = self.samples.through(said.replayed).max(before.and_then(|b| b.through));
+            // Either measure suffices.
+            let found = self.samples.through(said.replayed).max(self.ended.through(said.ended));
+            reached.through = found.max(before.and_then(|b| b.through));
             self.publish(replica, said.asked, reached);
         } else {
             replica.freshness.forget();
@@ -184,6 +194,7 @@ impl Positions {
     fn drop_samples(&mut self, topology: &Topology, demand: &Demand) {
         self.source = None;
         self.samples.clear();
+        self.ended.clear();
         demand.forget();
         for reached in self.replicas.iter_mut().flatten() {
             (reached.through, reached.standing) = (None, Standing::Unproven);

@@ -11,6 +11,8 @@ struct Stage {
     topology: Topology,
     demand: Demand,
     positions: Positions,
+    /// What the primary and replicas say of their transactions. Unless a test has it otherwise, replicas lack some.
+    ended: (Xid, Xid),
 }
 
 const PRIMARY: ServerId = ServerId(0);
@@ -35,7 +37,13 @@ impl Stage {
         };
         let roles = [(0, Role::Primary), (1, Role::Replica), (2, Role::Replica)];
         let topology = Topology { servers: roles.map(server).to_vec() };
-        Self { epoch, topology, demand: Demand::new(epoch), positions: Positions::default() }
+        Self {
+            epoch,
+            topology,
+            demand: Demand::new(epoch),
+            positions: Positions::default(),
+            ended: (Xid(100), Xid(99)),
+        }
     }
 
     fn at(&self, ms: u64) -> Instant {
@@ -53,6 +61,7 @@ impl Stage {
             answered: self.at(ms + 1),
             inserted: Lsn(inserted),
             normalised: Lsn(inserted).as_replayed(8192, 16 << 20),
+            ended: self.ended.0,
             timeline,
         };
         self.positions.primary_said(&self.topology, &self.demand, server, said)
@@ -61,7 +70,7 @@ impl Stage {
     /// A replica, asked at `ms`, answers a millisecond later.
     fn replica(&mut self, server: ServerId, timeline: Option<u32>, ms: u64, replayed: u64) -> Standing {
         let (asked, answered) = (self.at(ms), self.at(ms + 1));
-        let said = ReplicaSaid { asked, answered, replayed: Lsn(replayed), timeline };
+        let said = ReplicaSaid { asked, answered, replayed: Lsn(replayed), ended: self.ended.1, timeline };
         self.positions.replica_said(&self.topology, &self.demand, server, said)
     }
 
@@ -237,4 +246,22 @@ fn what_was_true_stays_true_while_samples_are_thinned() {
         stage.replica(REPLICA, None, ms, replayed);
         assert_eq!(stage.through(REPLICA), Some(2900), "at {ms}");
     }
+}
+
+#[test]
+fn a_replica_that_lacks_wal_but_no_transaction_is_fresh() {
+    let mut stage = Stage::new();
+    stage.primary(PRIMARY, 1, 10, 500);
+    stage.replica(REPLICA, None, 20, 400);
+    assert_eq!(stage.through(REPLICA), None, "a transaction has ended that it does not know the end of");
+    stage.ended = (Xid(100), Xid(100));
+    stage.replica(REPLICA, None, 30, 400);
+    assert_eq!(stage.through(REPLICA), Some(10));
+    // Another one ends, and then all WAL is there, though an older transaction still runs.
+    stage.ended = (Xid(102), Xid(100));
+    stage.primary(PRIMARY, 1, 40, 600);
+    stage.replica(REPLICA, None, 50, 500);
+    assert_eq!(stage.through(REPLICA), Some(10));
+    stage.replica(REPLICA, None, 60, 600);
+    assert_eq!(stage.through(REPLICA), Some(40));
 }

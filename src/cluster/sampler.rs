@@ -311,13 +311,13 @@ impl Sampler {
         let mut positions = self.shared.positions();
         let (topology, demand) = (self.shared.topology(), &*self.shared.demand);
         match answer {
-            Answer::Replica { replayed } => {
-                let said = ReplicaSaid { asked, answered, replayed, timeline: line.timeline() };
+            Answer::Replica { replayed, ended } => {
+                let said = ReplicaSaid { asked, answered, replayed, ended, timeline: line.timeline() };
                 positions.replica_said(&topology, demand, self.server, said)
             }
-            Answer::Primary { inserted, timeline } => {
+            Answer::Primary { inserted, timeline, ended } => {
                 let normalised = line.as_replayed(inserted);
-                let said = PrimarySaid { asked, answered, inserted, normalised, timeline };
+                let said = PrimarySaid { asked, answered, inserted, normalised, ended, timeline };
                 positions.primary_said(&topology, demand, self.server, said)
             }
         }

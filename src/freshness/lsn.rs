@@ -1,4 +1,4 @@
-//! Positions in the write-ahead log.
+//! How far a server is: positions in the write-ahead log, and transaction IDs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,6 +6,10 @@ use std::str::FromStr;
 /// A position in the write-ahead log, as `pg_lsn`: bytes since its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lsn(pub u64);
+
+/// A transaction ID with its epoch, as `xid8`: it never wraps around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Xid(pub u64);
 
 /// Bytes in front of the records of a page (`SizeOfXLogShortPHD`), and of the first page of a segment
 /// (`SizeOfXLogLongPHD`).

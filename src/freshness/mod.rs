@@ -19,7 +19,7 @@ mod replica;
 
 mod samples;
 
-pub use lsn::Lsn;
+pub use lsn::{Lsn, Xid};
 pub use marks::{Marks, Slot};
 pub use need::{Moment, Need, Primary, Seen};
 pub use replica::Freshness;

@@ -1,8 +1,6 @@
-//! What the primary answered when it was asked for its WAL position.
+//! What the primary answered when it was asked how far it is.
 
 use std::time::{Duration, Instant};
-
-use super::Lsn;
 
 /// Most samples kept.
 const LENGTH_MAX: usize = 2048;
@@ -10,28 +8,34 @@ const LENGTH_MAX: usize = 2048;
 /// Neighbouring samples are no further apart than this part of their age, as long as they are not too many.
 const PRECISION: u32 = 64;
 
-/// The samples of one primary on one timeline, bounded: all of the last second, older ones the sparser the older they
+/// The samples of one measure of how far one primary is, on one timeline. Bounded: all of the last second, older ones the sparser the older they
 /// are.
 ///
 /// Forgetting a sample makes a replica look staler than it is, never fresher. What a replica that is one hour behind is
 /// told to hold is a minute short of what it does hold at the most.
-#[derive(Clone, Debug, Default)]
-pub struct Samples {
+#[derive(Clone, Debug)]
+pub struct Samples<P> {
     /// Both the instants and the positions ascend.
-    kept: Vec<Sample>,
+    kept: Vec<Sample<P>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sample {
+struct Sample<P> {
     asked: Instant,
-    position: Lsn,
+    position: P,
 }
 
-impl Samples {
+impl<P> Default for Samples<P> {
+    fn default() -> Self {
+        Self { kept: Vec::new() }
+    }
+}
+
+impl<P: Copy + Ord> Samples<P> {
     /// The primary, asked at `asked`, was at `position`: whatever was acknowledged before `asked` lies at or before it.
     ///
     /// A sample not younger than the last one says nothing new and is left out.
-    pub fn push(&mut self, asked: Instant, position: Lsn) {
+    pub fn push(&mut self, asked: Instant, position: P) {
         if self.kept.last().is_some_and(|last| asked <= last.asked) {
             return;
         }
@@ -49,13 +53,13 @@ impl Samples {
 
     /// The latest instant such that a replica that has replayed up to `replayed` holds whatever was acknowledged before
     /// it; `None` when it has not reached any sample.
-    pub fn through(&self, replayed: Lsn) -> Option<Instant> {
+    pub fn through(&self, replayed: P) -> Option<Instant> {
         let reached = self.kept.partition_point(|sample| sample.position <= replayed);
         self.kept[..reached].last().map(|sample| sample.asked)
     }
 
     /// The position of the newest sample.
-    pub fn position(&self) -> Option<Lsn> {
+    pub fn position(&self) -> Option<P> {
         self.kept.last().map(|sample| sample.position)
     }
 
@@ -76,7 +80,7 @@ impl Samples {
     /// Drops each sample without which its neighbours would not be further apart than this part of their age.
     fn spread(&mut self, precision: u32) {
         let Some(newest) = self.kept.last().copied() else { return };
-        let mut spread: Vec<Sample> = Vec::with_capacity(LENGTH_MAX);
+        let mut spread: Vec<Sample<P>> = Vec::with_capacity(LENGTH_MAX);
         for (index, sample) in self.kept.iter().enumerate().rev() {
             let older = index.checked_sub(1).and_then(|index| self.kept.get(index));
             let is_needed = match (older, spread.last()) {
@@ -92,7 +96,7 @@ impl Samples {
     }
 }
 
-impl Sample {
+impl<P> Sample<P> {
     fn since(&self, older: &Self) -> Duration {
         self.asked.saturating_duration_since(older.asked)
     }

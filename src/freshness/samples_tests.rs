@@ -1,14 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::freshness::Lsn;
 
 fn at(epoch: Instant, ms: u64) -> Instant {
     epoch + Duration::from_millis(ms)
 }
 
-/// Samples given as milliseconds and positions.
-fn samples(epoch: Instant, all: &[(u64, u64)]) -> Samples {
-    let mut samples = Samples::default();
+/// Samples<Lsn> given as milliseconds and positions.
+fn samples(epoch: Instant, all: &[(u64, u64)]) -> Samples<Lsn> {
+    let mut samples = Samples::<Lsn>::default();
     all.iter().for_each(|(ms, position)| samples.push(at(epoch, *ms), Lsn(*position)));
     samples
 }
@@ -63,7 +64,7 @@ fn a_sample_that_is_not_younger_than_the_last_changes_nothing() {
 #[test]
 fn samples_stay_bounded_however_old_they_become() {
     let epoch = Instant::now();
-    let mut samples = Samples::default();
+    let mut samples = Samples::<Lsn>::default();
     let mut ms = 1;
     // Each older than all after it together: none is dense for its age.
     for n in 0..100 * LENGTH_MAX as u64 {
@@ -80,7 +81,7 @@ fn samples_stay_bounded_however_old_they_become() {
 #[test]
 fn a_day_of_samples_stays_bounded_and_as_precise_as_its_age_asks() {
     let epoch = Instant::now();
-    let mut samples = Samples::default();
+    let mut samples = Samples::<Lsn>::default();
     let (pace, count) = (10, 8_640_000);
     for n in 1..=count {
         samples.push(at(epoch, n * pace), Lsn(n));
@@ -129,9 +130,9 @@ proptest! {
     }
 }
 
-/// Samples after these steps in time and position, kept in both ways, and the highest position.
-fn taken(steps: &[(u64, i64)]) -> (Samples, Vec<(Instant, Lsn)>, u64) {
-    let (mut samples, mut all) = (Samples::default(), Vec::new());
+/// Samples<Lsn> after these steps in time and position, kept in both ways, and the highest position.
+fn taken(steps: &[(u64, i64)]) -> (Samples<Lsn>, Vec<(Instant, Lsn)>, u64) {
+    let (mut samples, mut all) = (Samples::<Lsn>::default(), Vec::new());
     let (mut asked, mut position, mut top) = (Instant::now(), 1000u64, 1000);
     for (ms, step) in steps {
         asked += Duration::from_millis(*ms);
