@@ -419,6 +419,13 @@ fn rules_decide() -> Result<()> {
     assert_eq!(query(&mut client, "SELECT max(id) FROM log")?, [Primary]);
     assert_eq!(extended(&mut client, "SELECT max(id) FROM public.log AS l")?, [Primary]);
     assert_eq!(query(&mut client, "SELECT 1 /* Urgent  read */")?, [Primary]);
+    // Of a prepared statement too, though its text is not there when it is executed.
+    for name in ["named", ""] {
+        let sql = "SELECT 'prepared' /* urgent read */";
+        client.ask(&[front::parse(name, sql, &[]), front::sync()])?;
+        let execution = [front::bind("", name, &[]), front::execute("", 0), front::sync()];
+        assert_eq!(ran(&mut client, &execution, sql)?, [Primary], "{name:?}");
+    }
     let mut admin = Client::connect(&weir.address(), &Login::new("postgres", "postgres").database("app"))?;
     assert_eq!(query(&mut admin, "SELECT 'by user'")?, [Primary]);
     let volatile = "SELECT 2 + hidden.writes() WHERE false";

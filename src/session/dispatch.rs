@@ -9,7 +9,7 @@ use super::fresh::Demand;
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
 use super::replies::{Flow, Rerun, Watcher};
-use super::request::{Parsed, Request, foretell};
+use super::request::{Item, Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::Ear;
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -158,7 +158,8 @@ impl Session {
             functions: &shared.functions,
             now,
         };
-        let items = request.items.iter().map(|item| (&*item.verdict, &self.inbox[item.sql.clone()]));
+        let text = |item: &Item| item.text(&self.inbox, &self.state.names).unwrap_or_default();
+        let items = request.items.iter().map(|item| (&*item.verdict, text(item)));
         let decision = route_all(items, &session, &world);
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);

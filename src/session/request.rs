@@ -145,16 +145,7 @@ impl Request {
 
     /// The text of its first statement, where weir has it.
     pub(super) fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
-        let item = self.items.first()?;
-        if !item.sql.is_empty() {
-            return inbox.get(item.sql.clone());
-        }
-        if let Some(bound) = item.bound.clone() {
-            return names.get(&inbox[bound]).map(|handle| &*handle.statement.sql);
-        }
-        let unnamed =
-            names.unnamed.as_ref().filter(|unnamed| Arc::ptr_eq(&unnamed.verdict, &item.verdict))?;
-        unnamed.sql.as_deref()
+        self.items.first()?.text(inbox, names)
     }
 
     /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
@@ -184,6 +175,19 @@ impl Item {
     /// A statement that was parsed before this request, bound by this name; none when the range is empty.
     pub(super) fn earlier(verdict: Arc<Verdict>, bound: Range<usize>) -> Self {
         Self { verdict, sql: 0..0, parsed: Parsed::Earlier, bound: (!bound.is_empty()).then_some(bound) }
+    }
+
+    /// Its text, where weir has it.
+    pub(super) fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
+        if !self.sql.is_empty() {
+            return inbox.get(self.sql.clone());
+        }
+        if let Some(bound) = self.bound.clone() {
+            return names.get(&inbox[bound]).map(|handle| &*handle.statement.sql);
+        }
+        let unnamed =
+            names.unnamed.as_ref().filter(|unnamed| Arc::ptr_eq(&unnamed.verdict, &self.verdict))?;
+        unnamed.sql.as_deref()
     }
 
     /// Whether it calls functions.
