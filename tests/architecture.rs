@@ -62,7 +62,6 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "cluster",
             "config",
             "error",
-            "freshness",
             "frontend",
             "net",
             "pool",
