@@ -244,9 +244,11 @@ impl Session {
         for name in request.items.iter().filter_map(|item| item.bound.clone()) {
             let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
             let known = handle.result != KnownResult::Nothing;
+            // What was found in a transaction may have been undone with it.
+            let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
             if known
                 && handle.epoch < handle.statement.epoch(ddl)
-                && leg.lease.prepared.name(handle.preparation()).is_none()
+                && (was_outdated(handle.result) || leg.lease.prepared.name(handle.preparation()).is_none())
             {
                 outdated.push(name);
             }

@@ -129,10 +129,12 @@ impl Session {
         self.count_read(demand, outcome, begun.elapsed());
         match self.lease_primary().await {
             // None for so long that the freshest replica is as good as it gets.
-            Err(error) if error.is_outage() => match self.lease_fresh(demand).await? {
-                Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
-                Fresh::TooLate | Fresh::NoReplica => Err(error),
-            },
+            Err(error) if error.is_outage() || matches!(error, Error::NoPrimary) => {
+                match self.lease_fresh(demand).await? {
+                    Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
+                    Fresh::TooLate | Fresh::NoReplica => Err(error),
+                }
+            }
             outcome => {
                 *decision = Decision { route: Route::Primary, reason };
                 outcome
