@@ -58,6 +58,8 @@ mod view;
 
 mod welcome;
 
+mod witness;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
