@@ -13,7 +13,7 @@ const TEXTS_MAX: usize = 64;
 
 /// Statements that may have written and are not marked for good. Marking too much costs a trip to the primary,
 /// marking too little shows somebody old data.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Dirt {
     texts: Vec<Arc<Verdict>>,
     extent: Extent,
