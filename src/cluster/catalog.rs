@@ -193,7 +193,11 @@ impl Catalog {
     /// What relations reach must be right for no read to be stale. Functions are believed for the moment: a write that
     /// reaches a replica by mistake is refused there.
     pub(crate) fn doubted(&self) -> Self {
-        Self { functions: self.functions.clone(), operators_write: self.operators_write, ..self.after_change() }
+        Self {
+            functions: self.functions.clone(),
+            operators_write: self.operators_write,
+            ..self.after_change()
+        }
     }
 
     /// Whether nothing is said of relations but which are the primary's alone.
@@ -292,7 +296,10 @@ mod tests {
         assert!(changed.is_unlogged(&unqualified("scratch")));
         assert!(changed.is_unlogged(&qualified("public", "scratch")));
         assert!(!changed.is_unlogged(&qualified("other", "scratch")));
-        assert!(changed.is_sequence(&unqualified("numbers")) && changed.is_sequence(&qualified("public", "numbers")));
+        assert!(
+            changed.is_sequence(&unqualified("numbers"))
+                && changed.is_sequence(&qualified("public", "numbers"))
+        );
         assert!(changed.is_doubted() && changed.volatile.is_empty() && changed.operators_write);
     }
 

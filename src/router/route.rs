@@ -545,8 +545,10 @@ mod tests {
         let mut scene = scene();
         scene.catalog.functions.insert(qualified("declared"), Volatility::Declared);
         assert_eq!(scene.decide("SELECT declared()"), replica(Reason::Read));
-        let only_reads = |scene: &Scene, name| scene.functions.only_reads(&qualified(name), Some(&scene.catalog));
-        let may_do = |scene: &Scene, name| scene.functions.may_do_anything(&qualified(name), Some(&scene.catalog));
+        let only_reads =
+            |scene: &Scene, name| scene.functions.only_reads(&qualified(name), Some(&scene.catalog));
+        let may_do =
+            |scene: &Scene, name| scene.functions.may_do_anything(&qualified(name), Some(&scene.catalog));
         assert!(only_reads(&scene, "reads") && !may_do(&scene, "reads"));
         assert!(!only_reads(&scene, "declared") && !may_do(&scene, "declared"));
         for name in ["writes", "nobody"] {
