@@ -75,5 +75,8 @@ impl Aftermath {
         let catalog = self.shared.cluster.catalogs().of(&self.name);
         self.dirt.mark(&self.database.marks, catalog.as_deref(), &self.shared.functions, now);
         self.shared.cluster.demand().wrote(now);
+        if self.dirt.may_define() {
+            self.shared.cluster.catalogs().doubt(&self.name);
+        }
     }
 }

@@ -150,8 +150,8 @@ impl Session {
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let catalogs = shared.cluster.catalogs();
-        let some_unlogged = catalogs.know_unlogged();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_unlogged && item.reads()));
+        let some_confined = catalogs.know_confined();
+        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_confined && item.reads()));
         let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,

@@ -14,6 +14,8 @@ mod carry;
 
 mod cutter;
 
+mod definitions;
+
 mod dirt;
 
 mod dispatch;

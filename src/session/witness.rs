@@ -77,6 +77,7 @@ impl Session {
     pub(super) fn mark_unanswered(&mut self) {
         if !self.state.dirt.is_clean() {
             self.mark(Instant::now());
+            self.tell_unanswered_definitions();
             self.state.dirt.clear();
         }
     }

@@ -11,6 +11,7 @@
 
 mod bounds;
 mod case;
+mod definitions;
 mod levels;
 mod moves;
 mod reach;
