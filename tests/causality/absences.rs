@@ -35,7 +35,7 @@ fn a_primary_that_pauses_makes_no_read_older() -> Result<()> {
     stage.cluster.pause_replay(REPLICA)?;
     writer.query("UPDATE t SET v = 1")?;
     assert_eq!(stage.look(&mut writer, READ)?, Look { value: "1".to_owned(), on: vec![PRIMARY] });
-    let mut readers = vec![("the writer", writer), ("global", stage.client("global")?)];
+    let mut readers = [("the writer", writer), ("global", stage.client("global")?)];
     stage.cluster.freeze(PRIMARY)?;
     let looks = wait_up(&stage, 0.0).and_then(|()| {
         thread::scope(|scope| {

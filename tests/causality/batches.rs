@@ -61,13 +61,17 @@ impl Batch {
         let insert = |table: &str| format!("INSERT INTO {table} VALUES (0), (1) RETURNING v");
         vec![
             Self::of("executed", bound_and("UPDATE executed SET v = 1", &executed), "12C"),
-            Self::of("only_bound", bound_and("UPDATE only_bound SET v = 1", &[flush.clone()]), "12")
-                .ending(&[execute.clone(), sync.clone()]),
+            Self::of(
+                "only_bound",
+                bound_and("UPDATE only_bound SET v = 1", std::slice::from_ref(&flush)),
+                "12",
+            )
+            .ending(&[execute.clone(), sync.clone()]),
             Self::of("parsed", vec![front::parse("", "UPDATE parsed SET v = 1", &[]), flush.clone()], "1")
                 .ending(&[front::bind("", "", &[]), execute.clone(), sync.clone()]),
             Self::of("copied", bound_and("COPY copied FROM STDIN", &executed), "12G").then(&copied, "C"),
             Self::of("copied_late", bound_and("COPY copied_late FROM STDIN", &executed), "12G")
-                .ending(&[&copied[..2], &[sync.clone()]].concat()),
+                .ending(&[&copied[..2], std::slice::from_ref(&sync)].concat()),
             Self::of("one_row", bound_and(&insert("one_row"), &one_row), "12Ds"),
             Self::of("all_rows", bound_and(&insert("all_rows"), &one_row), "12Ds").then(&executed, "DC"),
             Self::of("last_row", bound_and(&insert("last_row"), &one_row), "12Ds").ending(&[execute, sync]),

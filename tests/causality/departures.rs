@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::client::{Client, front};
+use harness::client::front;
 use harness::{Result, wait_for, wait_until};
 
 use crate::stage::{PATIENCE, PRIMARY, REPLICA, Stage};
@@ -24,14 +24,6 @@ fn ways() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
-fn leave(mut client: Client, politely: bool) -> Result<()> {
-    if politely {
-        client.send(&[front::terminate()])?;
-    }
-    drop(client);
-    Ok(())
-}
-
 #[test]
 fn a_write_that_is_committed_when_its_client_has_gone_counts() -> Result<()> {
     let stage = Stage::set("CREATE TABLE t AS SELECT 0 AS v")?;
@@ -40,7 +32,7 @@ fn a_write_that_is_committed_when_its_client_has_gone_counts() -> Result<()> {
     let count = |what: &str| {
         on_primary(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND {what}"))
     };
-    for politely in [true, false] {
+    for farewell in [Some(front::terminate()), None] {
         for (what, frames) in ways() {
             on_primary("UPDATE t SET v = 0")?;
             stage.cluster.wait_caught_up()?;
@@ -51,7 +43,8 @@ fn a_write_that_is_committed_when_its_client_has_gone_counts() -> Result<()> {
             wait_for("the write to wait", PATIENCE, || {
                 Ok((count("wait_event_type = 'Lock'")? == "1").then_some(()))
             })?;
-            leave(writer, politely)?;
+            farewell.iter().try_for_each(|farewell| writer.send(std::slice::from_ref(farewell)))?;
+            drop(writer);
             // If leaving was marked, the replica gets to hold that.
             let mut global = stage.client("global")?;
             wait_until(Duration::from_secs(2), || {
