@@ -49,6 +49,9 @@ pub enum Error {
     /// No sample of the primary's position came in time.
     #[error("the primary's position in the write-ahead log is not known")]
     NoPosition,
+    /// A position was asked for in a transaction whose own writes no position can cover yet.
+    #[error("SHOW weir.lsn cannot be executed in a transaction that has written data")]
+    PositionUncommitted,
     /// The client asked for a replication connection.
     #[error("replication connections are not supported")]
     Replication,
@@ -132,6 +135,7 @@ impl Error {
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
             Error::NoPosition => "57P03",
+            Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Authentication(_) => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.

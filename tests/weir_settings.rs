@@ -338,6 +338,65 @@ fn a_token_covers_all_that_was_acknowledged_at_each_execution() -> Result<()> {
     Ok(())
 }
 
+/// Runs statements as one query string, or as one batch.
+fn together(client: &mut Client, how: How, statements: &[&str]) -> Result<Vec<Message>> {
+    if how == Simple {
+        return client.ask(&[front::query(statements.join("; "))]);
+    }
+    let run = |sql: &&str| [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)];
+    let mut frames: Vec<_> = statements.iter().flat_map(run).collect();
+    frames.push(front::sync());
+    client.ask(&frames)
+}
+
+#[test]
+fn a_token_covers_what_was_committed_further_in_front() -> Result<()> {
+    let weir = start()?;
+    let mut client = connect(&weir, &app())?;
+    client.query("CREATE TABLE committed (id int)")?;
+    let insert = "INSERT INTO committed VALUES (1)";
+    let position_now = "SELECT pg_current_wal_insert_lsn()";
+    for how in [Simple, Extended] {
+        let heard = together(&mut client, how, &["BEGIN", insert, "COMMIT", position_now, "SHOW weir.lsn"])?;
+        let rows: Vec<_> = heard.iter().filter(|m| m.tag == b'D').flat_map(Message::text_row).collect();
+        let [Some(committed), Some(token)] = &rows[..] else { panic!("{how:?}: {heard:?}") };
+        assert!(position(token) >= position(committed), "{how:?}: {token} does not cover {committed}");
+    }
+    Ok(())
+}
+
+/// A commit lies behind whatever can be told before it, so nothing is told that somebody might rely on.
+#[test]
+fn no_token_is_given_where_it_could_not_cover_the_transactions_own_writes() -> Result<()> {
+    let weir = start()?;
+    let mut client = connect(&weir, &app())?;
+    client.query("CREATE TABLE uncommitted (id int)")?;
+    let insert = "INSERT INTO uncommitted VALUES (1)";
+    let refused = |heard: Vec<Message>, what: &str| {
+        let error = heard.iter().find_map(Message::error).unwrap_or_else(|| panic!("{what}: {heard:?}"));
+        assert_eq!(error.sqlstate(), "25001", "{what}: {error}");
+        assert!(error.message().contains("weir.lsn"), "{what}: {error}");
+    };
+    for how in [Simple, Extended] {
+        refused(together(&mut client, how, &[insert, "SHOW weir.lsn"])?, "in one go");
+        refused(
+            together(&mut client, how, &["BEGIN", insert, "SHOW weir.lsn", "COMMIT"])?,
+            "before the commit",
+        );
+        client.query("ROLLBACK")?;
+    }
+    for how in ALL {
+        client.query("BEGIN")?;
+        position(&show(&mut client, how, "lsn")?);
+        client.query(insert)?;
+        refused(heard(&mut client, how, "SHOW weir.lsn")?, "in a transaction");
+        client.query("ROLLBACK")?;
+        position(&show(&mut client, how, "lsn")?);
+    }
+    assert_eq!(client.query("/* weir: primary */ SELECT count(*) FROM uncommitted")?.value(), "0");
+    Ok(())
+}
+
 #[test]
 fn the_last_route_is_told_with_its_reason() -> Result<()> {
     let weir = start()?;

@@ -25,6 +25,9 @@ pub struct Demand {
     answered: AtomicU64,
     /// That answer, with the first of these instants.
     position: Mutex<Option<(Lsn, Instant)>>,
+    /// Sizes in bytes of a page and of a segment of the write-ahead log; 0 until the primary has told them.
+    page: AtomicU64,
+    segment: AtomicU64,
     /// Whether the primary's sampler sleeps for longer than a write may wait, and than a reader may.
     primary_dozes: AtomicBool,
     primary_sleeps: AtomicBool,
@@ -49,6 +52,8 @@ impl Demand {
             newest: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             position: Mutex::new(None),
+            page: AtomicU64::new(0),
+            segment: AtomicU64::new(0),
             primary_dozes: AtomicBool::new(false),
             primary_sleeps: AtomicBool::new(false),
             replicas_sleep: AtomicBool::new(false),
@@ -85,6 +90,12 @@ impl Demand {
     /// at or before the position. `None` before the first sample of each primary.
     pub fn position(&self) -> Option<(Lsn, Instant)> {
         *self.last_position()
+    }
+
+    /// Where replay stands once it has replayed everything before this insert position, by the sizes of the primary's
+    /// pages and segments. Until those are known it is left as it is, which asks for more at the most.
+    pub fn as_replayed(&self, inserted: Lsn) -> Lsn {
+        inserted.as_replayed(self.page.load(Ordering::Relaxed), self.segment.load(Ordering::Relaxed))
     }
 
     /// Rings when a replica was found to have come further or the primary was sampled, as long as anybody waits (see
@@ -140,6 +151,12 @@ impl Demand {
         self.answered.store(self.nanos(answered), Ordering::SeqCst);
         rouse(&self.replicas_sleep, &self.replicas);
         self.learned();
+    }
+
+    /// The primary's write-ahead log has pages and segments of these sizes, in bytes.
+    pub(crate) fn sized(&self, page: u64, segment: u64) {
+        self.page.store(page, Ordering::Relaxed);
+        self.segment.store(segment, Ordering::Relaxed);
     }
 
     /// Something has been learned that somebody may wait for.

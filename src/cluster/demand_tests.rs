@@ -157,3 +157,18 @@ fn a_sample_is_known_until_it_is_of_another_primary() {
     demand.forget();
     assert_eq!((demand.newest(), demand.answered(), demand.position()), (None, None, None));
 }
+
+#[test]
+fn an_insert_position_is_taken_for_where_replay_stands_by_the_primarys_own_sizes() {
+    let demand = Demand::new(Instant::now());
+    let replayed = |lsn| demand.as_replayed(Lsn(lsn)).0;
+    assert_eq!(replayed(0x300_2018), 0x300_2018, "no primary has told its sizes");
+    demand.sized(8 << 10, 16 << 20);
+    assert_eq!([replayed(0x300_2018), replayed(0x300_0028)], [0x300_2000, 0x300_0000]);
+    assert_eq!(replayed(0x300_2050), 0x300_2050);
+    // Larger segments: this one begins in the middle of one. Larger pages likewise.
+    demand.sized(8 << 10, 64 << 20);
+    assert_eq!([replayed(0x300_0028), replayed(0x400_0028)], [0x300_0028, 0x400_0000]);
+    demand.sized(32 << 10, 64 << 20);
+    assert_eq!([replayed(0x300_2018), replayed(0x300_8018)], [0x300_2018, 0x300_8000]);
+}

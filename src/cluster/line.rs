@@ -142,6 +142,11 @@ impl Line {
         self.timeline
     }
 
+    /// Sizes in bytes of a page and of a segment of its write-ahead log.
+    pub(super) fn sizes(&self) -> (u64, u64) {
+        (self.page, self.segment)
+    }
+
     /// An insert position as replay will see it.
     pub(super) fn as_replayed(&self, inserted: Lsn) -> Lsn {
         inserted.as_replayed(self.page, self.segment)

@@ -317,6 +317,8 @@ impl Sampler {
                 positions.replica_said(&topology, demand, self.server, said)
             }
             Answer::Primary { inserted, timeline, ended } => {
+                let (page, segment) = line.sizes();
+                demand.sized(page, segment);
                 let normalised = line.as_replayed(inserted);
                 let said = PrimarySaid { asked, answered, inserted, normalised, ended, timeline };
                 positions.primary_said(&topology, demand, self.server, said)

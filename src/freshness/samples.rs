@@ -8,8 +8,9 @@ const LENGTH_MAX: usize = 2048;
 /// Neighbouring samples are no further apart than this part of their age, as long as they are not too many.
 const PRECISION: u32 = 64;
 
-/// The samples of one measure of how far one primary is, on one timeline. Bounded: all of the last second, older ones the sparser the older they
-/// are.
+/// The samples of one measure of how far one primary is, on one timeline. Bounded: when they are too many, those are
+/// dropped without which their neighbours are no further apart than a 64th of their age, or than a larger part of it
+/// while they are still too many.
 ///
 /// Forgetting a sample makes a replica look staler than it is, never fresher. What a replica that is one hour behind is
 /// told to hold is a minute short of what it does hold at the most.

@@ -47,7 +47,6 @@ impl Slots {
 
     /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
     /// Whether one was closed.
-    /// Whether one was closed.
     pub(super) fn make_room(&self, pool: &Weak<Pool>) -> bool {
         let pools = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::own::{self, Own, REFUSER, refused_value};
+use super::own::{self, Own, REFUSER, UNCOMMITTED, UNKNOWN, refused_value};
 use super::request::Request;
 use super::view::Asked;
 use super::{Batch, Session};
@@ -47,8 +47,9 @@ impl Answers {
     pub(super) fn in_front_of(&self, verdict: &Verdict) -> Option<String> {
         let own = verdict.statements.first().and_then(own::shown)?;
         let (name, value) = match self.value(own) {
+            Some(sample) if own == Own::Lsn => (own.name(), position_then(&literal(sample))),
             Some(value) => (own.name(), literal(value)),
-            None => (REFUSER, refused_value(own.name(), "unknown")),
+            None => (REFUSER, refused_value(own.name(), UNKNOWN)),
         };
         Some(format!("SELECT pg_catalog.set_config('{name}', {value}, true)"))
     }
@@ -57,10 +58,13 @@ impl Answers {
     pub(super) fn at_once(&self, own: Own) -> String {
         match (self.value(own), own) {
             (Some(json), Own::Freshness) => own::freshness_table(&literal(json)),
+            (Some(sample), Own::Lsn) => {
+                format!("SELECT {} AS \"{}\"", position_then(&literal(sample)), own.name())
+            }
             (Some(value), _) => {
                 format!("SELECT {}::pg_catalog.text AS \"{}\"", literal(value), own.name())
             }
-            (None, _) => format!("SET {REFUSER} TO {}", refused_value(own.name(), "unknown")),
+            (None, _) => format!("SET {REFUSER} TO {}", refused_value(own.name(), UNKNOWN)),
         }
     }
 
@@ -172,6 +176,20 @@ impl Session {
     }
 }
 
+/// An expression for the position that covers all that was acknowledged before it is evaluated. `sample` was taken when
+/// the request arrived, and is all that a replica can tell. The primary has its own: what the same request, or the same
+/// batch, has committed further in front lies at or before that. It says no where the transaction has written: that is
+/// going to be committed behind whatever it could tell.
+fn position_then(sample: &str) -> String {
+    let uncommitted = refused_value(Own::Lsn.name(), UNCOMMITTED);
+    format!(
+        "CASE WHEN pg_catalog.pg_is_in_recovery() THEN {sample}::pg_catalog.text \
+         WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \
+         THEN pg_catalog.set_config('{REFUSER}', {uncommitted}, true) \
+         ELSE pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text END"
+    )
+}
+
 /// `replica1 (replica, read)`.
 fn route(topology: &Topology, (server, decision): (ServerId, Decision)) -> String {
     let name = topology.server(server).map_or("", |server| &server.name);
@@ -276,13 +294,19 @@ mod tests {
     fn a_query_gets_the_values_where_it_asks_for_them() {
         let mut answers = Answers::default();
         answers.put(Own::Lsn, Some("0/1".to_owned()));
+        answers.put(Own::Consistency, Some("global".to_owned()));
         let queried = |sql: &str| {
             let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
             answers.queried_as(sql.as_bytes(), &verdict).map(|sql| String::from_utf8(sql).unwrap())
         };
-        let shown = "SELECT '0/1'::pg_catalog.text AS \"weir.lsn\"";
-        assert_eq!(queried("show weir.LSN").as_deref(), Some(shown));
-        assert_eq!(queried("SELECT ';' ; SHOW weir.lsn;"), Some(format!("SELECT ';'; {shown}")));
+        let lsn = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/1'::pg_catalog.text \
+            WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \
+            THEN pg_catalog.set_config('client_min_messages', 'weir.lsn = uncommitted', true) \
+            ELSE pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text END AS \"weir.lsn\"";
+        assert_eq!(queried("show weir.LSN").as_deref(), Some(lsn));
+        assert_eq!(queried("SELECT ';' ; SHOW weir.lsn;"), Some(format!("SELECT ';'; {lsn}")));
+        let shown = "SELECT 'global'::pg_catalog.text AS \"weir.consistency\"";
+        assert_eq!(queried("SHOW weir.consistency").as_deref(), Some(shown));
         assert_eq!(queried("SET weir.target = primary").as_deref(), Some("SET weir.target TO 'primary'"));
         assert_eq!(
             queried("SET LOCAL weir.max_staleness = -1").as_deref(),

@@ -128,6 +128,11 @@ fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
 /// takes. The server's log says the rest.
 pub(super) const REFUSER: &str = "client_min_messages";
 
+/// What is wrong with a setting that is shown: nobody knows its value, or it could not cover what the transaction has
+/// written.
+pub(super) const UNKNOWN: &str = "unknown";
+pub(super) const UNCOMMITTED: &str = "uncommitted";
+
 /// The value that is refused in the stead of what is wrong with a setting. By it the refusal is known again.
 pub(super) fn refused_value(name: &str, wrong: &str) -> String {
     literal(&format!("{name} = {wrong}"))
@@ -193,13 +198,13 @@ pub(super) fn refusal(note: &Note, frame: &[u8]) -> Option<Error> {
         _ => return None,
     };
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
-    let speaks_of = |name: &str| {
-        let start = format!("{name} = ");
-        message.windows(start.len()).any(|window| window == start.as_bytes())
-    };
+    let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {
-        (Some((setting, error)), _) => speaks_of(&setting.name).then_some(error),
-        (None, Some(own)) => speaks_of(own.name()).then_some(Error::NoPosition),
+        (Some((setting, error)), _) => says(&format!("{} = ", setting.name)).then_some(error),
+        (None, Some(own)) if says(&format!("{} = {UNCOMMITTED}", own.name())) => {
+            Some(Error::PositionUncommitted)
+        }
+        (None, Some(own)) => says(&format!("{} = {UNKNOWN}", own.name())).then_some(Error::NoPosition),
         (None, None) => None,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -39,7 +39,38 @@ pub struct Shared {
     pub(super) drain: Notify,
     draining: AtomicBool,
     pub(super) welcomes: Welcomes,
-    databases: Mutex<HashMap<Arc<str>, Arc<Database>>>,
+    databases: Databases,
+    /// Stands for the database of a session that no server has accepted yet.
+    pub(super) nowhere: Arc<Database>,
+}
+
+/// Most databases without a session that are remembered, so that whoever connects for each request alone finds what was
+/// learned before. An entry takes some 40 kB.
+const DATABASES_KEPT: usize = 100;
+
+/// What the sessions of each database on the servers share. Only databases that a server has accepted come here, and
+/// those in use and a few more stay: neither names that clients make up nor databases that come and go fill the memory.
+#[derive(Default)]
+struct Databases {
+    known: Mutex<HashMap<Arc<str>, Arc<Database>>>,
+}
+
+impl Databases {
+    /// The entry of a database. One that had been forgotten begins anew: to it everything was written and changed just
+    /// now, which is later than whatever its sessions have done.
+    fn enter(&self, name: &Arc<str>, new: impl FnOnce() -> Database) -> Arc<Database> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = known.get(name) {
+            return database.clone();
+        }
+        if known.len() >= DATABASES_KEPT {
+            // Nobody but this map can hand out an entry, so what nobody else has stays unused meanwhile.
+            known.retain(|_, database| Arc::strong_count(database) > 1);
+        }
+        let database = Arc::new(new());
+        known.insert(name.clone(), database.clone());
+        database
+    }
 }
 
 impl Shared {
@@ -62,7 +93,8 @@ impl Shared {
             drain: Notify::new(),
             draining: AtomicBool::new(false),
             welcomes: Welcomes::default(),
-            databases: Mutex::default(),
+            databases: Databases::default(),
+            nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
             config,
         })
     }
@@ -77,12 +109,50 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// What the sessions of one database on the servers share.
+    /// What the sessions of one database on the servers share. To be asked for once a server has accepted a session on
+    /// it.
     pub(super) fn database(&self, name: &Arc<str>) -> Arc<Database> {
-        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         let routing = &self.config.routing;
-        let new =
-            || Arc::new(Database::new(Learned::new(routing.learned, routing.learned_ttl), Instant::now()));
-        databases.entry(name.clone()).or_insert_with(new).clone()
+        self.databases.enter(name, || {
+            let learned = Learned::new(routing.learned, routing.learned_ttl);
+            let database = Database::new(learned, Instant::now());
+            // Connections may hold statements of the time before it was forgotten.
+            database.changed(self.statements.stamp());
+            database
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(databases: &Databases, name: &str, epoch: Instant) -> Arc<Database> {
+        databases.enter(&name.into(), || Database::new(Learned::new(1, Duration::from_secs(1)), epoch))
+    }
+
+    #[test]
+    fn the_sessions_of_a_database_share_one_entry() {
+        let databases = Databases::default();
+        let now = Instant::now();
+        let entry = enter(&databases, "a", now);
+        assert!(Arc::ptr_eq(&entry, &enter(&databases, "a", now)));
+        assert!(!Arc::ptr_eq(&entry, &enter(&databases, "b", now)));
+    }
+
+    #[test]
+    fn databases_without_sessions_are_forgotten_when_they_are_many() {
+        let databases = Databases::default();
+        let now = Instant::now();
+        let used = enter(&databases, "used", now);
+        used.marks.wrote_anything(now + Duration::from_secs(1));
+        for n in 0..10 * DATABASES_KEPT {
+            enter(&databases, &n.to_string(), now);
+            assert!(databases.known.lock().unwrap().len() <= DATABASES_KEPT);
+        }
+        assert!(Arc::ptr_eq(&used, &enter(&databases, "used", now)), "a session has it");
+        // What is not known any more counts as written when it comes back.
+        let later = now + Duration::from_secs(2);
+        assert_eq!(enter(&databases, "0", later).marks.latest(), later);
     }
 }

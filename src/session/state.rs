@@ -167,6 +167,11 @@ impl State {
         &self.statements
     }
 
+    /// A server has accepted the session on this database.
+    pub(super) fn enters(&mut self, database: Arc<Database>) {
+        self.database = database;
+    }
+
     /// What the sessions of this database share.
     pub(super) fn database(&self) -> &Arc<Database> {
         &self.database

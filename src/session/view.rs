@@ -13,11 +13,6 @@ use crate::sql::{
     Access, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
 };
 
-/// Sizes of a page and of a segment of the write-ahead log, as PostgreSQL is built and set up unless somebody wants
-/// others.
-const WAL_PAGE: u64 = 8 << 10;
-const WAL_SEGMENT: u64 = 16 << 20;
-
 /// What routing reads from the settings.
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -73,8 +68,7 @@ impl Asked {
             }),
             consistency: read(own, "weir.consistency"),
             max_staleness: read(own, "weir.max_staleness"),
-            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
-            min_lsn: read(own, "weir.min_lsn").map(|lsn: Lsn| lsn.as_replayed(WAL_PAGE, WAL_SEGMENT)),
+            min_lsn: read(own, "weir.min_lsn"),
         }
     }
 }
@@ -160,7 +154,8 @@ impl Session {
         Levels {
             consistency: hint.consistency.or(asked.consistency).unwrap_or(configured.consistency),
             max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
-            min_lsn: asked.min_lsn,
+            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
+            min_lsn: asked.min_lsn.map(|lsn| self.shared.cluster.demand().as_replayed(lsn)),
         }
     }
 
@@ -214,14 +209,6 @@ mod tests {
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
         assert_eq!(view.strings, StandardConformingStrings::Off);
         assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
-    }
-
-    #[test]
-    fn an_insert_position_behind_a_page_header_is_taken_for_where_replay_stands() {
-        let min_lsn = |text: &str| view(&[("weir.min_lsn", Value::Raw(text.into()))]).asked.min_lsn;
-        assert_eq!(min_lsn("0/3002018"), Some(Lsn(0x300_2000)));
-        assert_eq!(min_lsn("0/3000028"), Some(Lsn(0x300_0000)));
-        assert_eq!(min_lsn("0/3002050"), Some(Lsn(0x300_2050)));
     }
 
     #[test]

@@ -97,8 +97,7 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
-        let database = shared.database(&who.server_database);
-        let state = State::new(startup, shared.statements.clone(), database);
+        let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
         let mut session = Session {
             shared,
@@ -128,6 +127,7 @@ impl Session {
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
         match parameters.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(parameters) => {
+                session.state.enters(session.shared.database(&session.who.server_database));
                 session.greet(&parameters);
                 Ok(session)
             }

@@ -21,7 +21,8 @@ impl Session {
         if at_data {
             leg.look = Look::AtData;
         }
-        if leg.route == Route::Replica {
+        // With one server there will never be a replica to be stale.
+        if leg.route == Route::Replica || self.shared.config.servers.len() == 1 {
             return;
         }
         request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));

@@ -129,3 +129,24 @@ fn a_read_that_waited_in_vain_runs_on_the_primary() -> Result<()> {
     }
     Ok(())
 }
+
+/// A replica that has not moved for a while is not waited for again and again; once it moves it is read.
+#[test]
+fn a_replica_that_stands_still_is_not_waited_for_by_every_read() -> Result<()> {
+    const READS: u32 = 60;
+    let limit = Duration::from_millis(300);
+    let stage = Stage::with(Options::new(1), TABLES, waiting("\"300ms\""))?;
+    let mut client = stage.client("global")?;
+    stage.wait_served_by_replica(&mut client, READ)?;
+    stage.cluster.pause_replay(REPLICA)?;
+    stage.client("session")?.query("UPDATE t SET v = 1")?;
+    let begun = Instant::now();
+    for _ in 0..READS {
+        assert_eq!(client.query(READ)?.value(), "1");
+    }
+    let took = begun.elapsed();
+    assert!(took < limit * READS / 3, "{READS} reads took {took:?}");
+    stage.catch_up()?;
+    assert_eq!(stage.wait_served_by_replica(&mut client, READ)?, "1");
+    Ok(())
+}

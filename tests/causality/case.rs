@@ -12,6 +12,8 @@ pub(crate) struct Case {
     /// Names its tables as well: no two cases share one.
     pub(crate) name: &'static str,
     pub(crate) tables: &'static str,
+    /// What somebody says while the replica still holds everything.
+    earlier: &'static [&'static str],
     says: Vec<Say>,
     /// What a reader says first.
     reader: &'static str,
@@ -33,12 +35,18 @@ pub(crate) enum Say {
 impl Case {
     /// The read's answer is 0 before the write and 1 after it, unless something else is said.
     pub(crate) fn new(name: &'static str, tables: &'static str, read: &'static str) -> Self {
-        Self { name, tables, says: Vec::new(), reader: "", read, before: "0", after: "1" }
+        Self { name, tables, earlier: &[], says: Vec::new(), reader: "", read, before: "0", after: "1" }
     }
 
     /// The writer sends these statements, each as a simple query that is answered before the next.
     pub(crate) fn queries(mut self, statements: &[&str]) -> Self {
         self.says.extend(statements.iter().map(|sql| Say::Ask(vec![front::query(sql)])));
+        self
+    }
+
+    /// These statements have been run before: what weir has learned of them counts.
+    pub(crate) fn earlier(mut self, statements: &'static [&'static str]) -> Self {
+        self.earlier = statements;
         self
     }
 
@@ -61,6 +69,8 @@ impl Case {
     /// end.
     pub(crate) fn play(&self, stage: &Stage) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
+        let mut somebody = self.client(stage, "session")?;
+        self.earlier.iter().try_for_each(|sql| somebody.query(sql).map(drop))?;
         // Only once the replica is known to hold everything does a wrong answer come from what follows.
         let mut global = self.client(stage, "global")?;
         let value = stage.wait_served_by_replica(&mut global, self.read)?;

@@ -9,9 +9,13 @@
 // The cases are tables: cutting them into functions of a screen each would only hide that.
 #![allow(clippy::too_many_lines)]
 
+mod absences;
+mod batches;
+mod beginnings;
 mod bounds;
 mod case;
 mod definitions;
+mod departures;
 mod levels;
 mod moves;
 mod reach;

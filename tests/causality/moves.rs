@@ -65,6 +65,39 @@ fn reads_do_not_go_back_in_time() -> Result<()> {
     Ok(())
 }
 
+/// What was asked for once with less care takes nothing back of what the session has seen.
+#[test]
+fn a_careless_read_does_not_let_time_run_backwards() -> Result<()> {
+    let stage = Stage::with(Options::new(2), TABLES, |setup| setup)?;
+    stage.cluster.pause_replay(REPLICA)?;
+    stage.cluster.sql(PRIMARY, "UPDATE t SET v = 1")?;
+    wait_for("the other replica", PATIENCE, || {
+        Ok((stage.cluster.sql(OTHER, READ)?.value() == "1").then_some(()))
+    })?;
+    let mut seers = Vec::new();
+    for level in ["session", "global"] {
+        seers.push((level, who_has_seen(&stage, level, OTHER, "1")?));
+    }
+    let other = stage.cluster.name(OTHER);
+    stage.cluster.stop(OTHER, Stop::Fast)?;
+    wait_for("the other replica to be seen down", PATIENCE, || {
+        Ok((stage.weir.metrics()?.sum("weir_server_up", &[("server", other)]) == 0.0).then_some(()))
+    })?;
+    let careless = format!("/* weir: consistency=eventual */ {READ}");
+    for (level, client) in &mut seers {
+        let stale = Look { value: "0".to_owned(), on: vec![REPLICA] };
+        assert_eq!(stage.look(client, &careless)?, stale, "{level}");
+        for _ in 0..10 {
+            let look = stage.look(client, READ)?;
+            assert_eq!(look, Look { value: "1".to_owned(), on: vec![PRIMARY] }, "{level}");
+        }
+        // And once more, now that it has seen it on the primary.
+        assert_eq!(stage.look(client, &careless)?, stale, "{level}");
+        assert_eq!(stage.look(client, READ)?.value, "1", "{level}");
+    }
+    Ok(())
+}
+
 /// A replica that crashed begins to answer at an earlier position than it had reached: what was known of it before
 /// says nothing.
 #[test]

@@ -1,7 +1,7 @@
 //! Writes that change something else than they name, and reads that depend on more than they name.
 
 use harness::Result;
-use harness::client::Client;
+use harness::client::{Client, front};
 
 use crate::case::{Case, Say, play};
 use crate::stage::{Look, PRIMARY, REPLICA, Stage};
@@ -183,6 +183,72 @@ fn sequences_are_read_where_they_are_drawn_from() -> Result<()> {
     Ok(())
 }
 
+/// What a replica has refused once is known to write, though nothing in its text says so.
+#[test]
+fn writes_that_were_learned_write_each_time() -> Result<()> {
+    play(&[
+        Case::new(
+            "operator",
+            "CREATE TABLE by_operator AS SELECT 0 AS v;
+             CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator SET v = $2 RETURNING v';
+             CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
+            "SELECT v FROM by_operator",
+        )
+        .earlier(&["SELECT 7 @#@ 0", "SELECT 7 @#@ 0"])
+        .queries(&["SELECT 7 @#@ 1"]),
+        Case::new(
+            "operator by the extended protocol",
+            "CREATE TABLE by_operator_2 AS SELECT 0 AS v;
+             CREATE FUNCTION sets_2(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator_2 SET v = $2 RETURNING v';
+             CREATE OPERATOR @##@ (leftarg = int, rightarg = int, function = sets_2)",
+            "SELECT v FROM by_operator_2",
+        )
+        .earlier(&["SELECT 7 @##@ 0", "SELECT 7 @##@ 0"])
+        .say(Say::Ask(vec![
+            front::parse("", "SELECT 7 @##@ 1", &[]),
+            front::bind("", "", &[]),
+            front::execute("", 0),
+            front::sync(),
+        ])),
+        Case::new(
+            "operator in a transaction",
+            "CREATE TABLE by_operator_3 AS SELECT 0 AS v;
+             CREATE FUNCTION sets_3(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator_3 SET v = $2 RETURNING v';
+             CREATE OPERATOR @###@ (leftarg = int, rightarg = int, function = sets_3)",
+            "SELECT v FROM by_operator_3",
+        )
+        .earlier(&["SELECT 7 @###@ 0", "SELECT 7 @###@ 0"])
+        .queries(&["BEGIN", "SELECT 7 @###@ 1", "COMMIT"]),
+        Case::new(
+            "function that says it only reads",
+            "CREATE TABLE by_liar AS SELECT 0 AS v;
+             CREATE FUNCTION writes_4(int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_liar SET v = $1 RETURNING v';
+             CREATE FUNCTION lies(n int) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN writes_4(n); END'",
+            "SELECT v FROM by_liar",
+        )
+        .earlier(&["SELECT lies(0)", "SELECT lies(0)"])
+        .queries(&["SELECT lies(1)"]),
+    ])
+}
+
+/// In a transaction on the primary nobody refuses them: nothing was learned.
+#[test]
+fn operators_that_write_in_a_transaction() -> Result<()> {
+    play(&[Case::new(
+        "operator in a transaction, for the first time",
+        "CREATE TABLE by_operator AS SELECT 0 AS v;
+         CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+             'UPDATE by_operator SET v = $2 RETURNING v';
+         CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
+        "SELECT v FROM by_operator",
+    )
+    .queries(&["BEGIN", "SELECT 7 @#@ 1", "COMMIT"])])
+}
+
 #[test]
 fn relations_that_hang_together() -> Result<()> {
     play(&[
@@ -318,7 +384,7 @@ fn names_that_mean_the_same() -> Result<()> {
             "CREATE TABLE old_name AS SELECT 1 AS v; CREATE TABLE new_name AS SELECT 0 AS v",
             "SELECT v FROM new_name",
         )
-        .say(Say::Ask(vec![harness::client::front::query(
+        .say(Say::Ask(vec![front::query(
             "BEGIN; DROP TABLE new_name; ALTER TABLE old_name RENAME TO new_name; COMMIT",
         )])),
     ])
