@@ -98,7 +98,7 @@ fn a_definition_that_code_makes_counts() -> Result<()> {
 fn a_definition_of_a_client_that_has_gone_counts() -> Result<()> {
     let scene = Scene::set()?;
     let mut gone = scene.stage.client("session")?;
-    gone.send(&[front::query(&format!("SELECT pg_sleep(1.5); {DEFINE}"))])?;
+    gone.send(&[front::query(format!("SELECT pg_sleep(1.5); {DEFINE}"))])?;
     std::thread::sleep(Duration::from_millis(200));
     drop(gone);
     wait_for("the trigger", PATIENCE, || {
