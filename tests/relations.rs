@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Options, Result};
 use weir::cluster::Cluster;
-use weir::cluster::catalog::{Catalog, Reach};
+use weir::cluster::catalog::{Catalog, Reach, Volatility};
 use weir::config::{Config, load_with};
 use weir::freshness::Slot;
 use weir::sql::Name;
@@ -25,6 +25,10 @@ const FUNCTIONS: &str = "
     CREATE FUNCTION writes(int) RETURNS int VOLATILE LANGUAGE sql AS 'INSERT INTO log VALUES ($1) RETURNING 1';
     CREATE FUNCTION looks(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT count(*)::int FROM log';
     CREATE FUNCTION knows(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0';
+    CREATE FUNCTION step(int, int) RETURNS int VOLATILE LANGUAGE sql AS 'INSERT INTO log VALUES ($2) RETURNING 1';
+    CREATE AGGREGATE sum_up (int) (SFUNC = step, STYPE = int);
+    CREATE AGGREGATE sum_up_by_looking (int) (SFUNC = int4pl, STYPE = int, FINALFUNC = looks);
+    CREATE AGGREGATE plain_sum (int) (SFUNC = int4pl, STYPE = int);
     CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
     CREATE FUNCTION equals(int, int) RETURNS bool STABLE LANGUAGE sql AS 'SELECT $1 = $2 FROM log';
     CREATE OPERATOR ==== (LEFTARG = int, RIGHTARG = int, FUNCTION = equals);";
@@ -90,6 +94,10 @@ const VIEWS: &str = "
     CREATE VIEW over_calls AS SELECT * FROM calls;
     CREATE VIEW changes AS SELECT writes(id) FROM plain;
     CREATE VIEW over_changes AS SELECT * FROM changes;
+    CREATE VIEW computes AS SELECT knows(id) FROM plain;
+    CREATE VIEW sums_up AS SELECT sum_up(id) FROM plain;
+    CREATE VIEW sums_up_by_looking AS SELECT sum_up_by_looking(id) FROM plain;
+    CREATE VIEW numbers AS SELECT last_value FROM plain_id_seq;
     CREATE VIEW compares AS SELECT id FROM plain WHERE id === 1;
     CREATE VIEW compares_by_code AS SELECT id FROM plain WHERE id ==== 1;
     CREATE VIEW of_catalog AS SELECT c.relname FROM pg_class c, pg_tables;
@@ -121,7 +129,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("switched_off", "switched_off", "switched_off"),
     ("with_rule", "*", "with_rule"),
     ("with_default", "*", "with_default"),
-    ("stable_default", "stable_default", "stable_default"),
+    ("stable_default", "*", "stable_default"),
     ("with_check", "*", "with_check"),
     ("stable_check", "stable_check", "stable_check"),
     ("generated", "generated", "generated"),
@@ -145,24 +153,42 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("wide", "plain other.twice base", "plain other.twice base"),
     ("of_trigger", "*", "with_trigger"),
     ("instead", "*", "plain"),
-    ("calls", "plain", "*"),
-    ("over_calls", "plain", "*"),
+    ("calls", "*", "*"),
+    ("over_calls", "*", "*"),
+    ("computes", "plain", "*"),
     ("changes", "*", "*"),
     ("over_changes", "*", "*"),
     ("compares", "plain", "plain"),
-    ("compares_by_code", "plain", "*"),
+    ("compares_by_code", "*", "*"),
+    ("sums_up", "*", "*"),
+    ("sums_up_by_looking", "*", "*"),
+    ("numbers", "plain_id_seq", "plain_id_seq"),
     ("of_catalog", "", ""),
     ("stored", "stored", "stored"),
     ("of_stored", "stored", "stored"),
-    ("called_as_column", "called_as_column", "*"),
+    ("called_as_column", "*", "*"),
     ("guarded", "guarded", "guarded members"),
     ("of_guarded", "guarded", "guarded members"),
     ("guarded_by_code", "*", "*"),
-    ("guarded_by_looks", "guarded_by_looks", "*"),
+    ("guarded_by_looks", "*", "*"),
 ];
 
 /// Relations the reading of which may write.
-const VOLATILE: [&str; 3] = ["changes", "over_changes", "guarded_by_code"];
+const VOLATILE: [&str; 10] = [
+    "calls",
+    "over_calls",
+    "changes",
+    "over_changes",
+    "compares_by_code",
+    "sums_up",
+    "sums_up_by_looking",
+    "called_as_column",
+    "guarded_by_code",
+    "guarded_by_looks",
+];
+
+/// Sequences and views of them.
+const SEQUENCES: [&str; 2] = ["plain_id_seq", "numbers"];
 
 fn configuration(servers: &harness::Cluster) -> Config {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("relations");
@@ -249,6 +275,20 @@ async fn each_name_reaches_what_its_definition_says() -> Result<()> {
         assert_eq!(found(&known.written), expected(&servers, written), "{relation} written");
         assert_eq!(found(&known.read), expected(&servers, read), "{relation} read");
         assert_eq!(catalog.is_volatile(&name(relation)), VOLATILE.contains(relation), "{relation}");
+        assert_eq!(catalog.is_sequence(&name(relation)), SEQUENCES.contains(relation), "{relation}");
+    }
+    for (function, volatility) in [
+        ("lower", Volatility::ReadOnly),
+        ("array_agg", Volatility::ReadOnly),
+        ("nextval", Volatility::Volatile),
+        ("writes", Volatility::Volatile),
+        ("looks", Volatility::Declared),
+        ("knows", Volatility::Declared),
+        ("sum_up", Volatility::Volatile),
+        ("sum_up_by_looking", Volatility::Declared),
+        ("plain_sum", Volatility::ReadOnly),
+    ] {
+        assert_eq!(catalog.function(&name(function)), Some(volatility), "{function}");
     }
     for unknown in ["pg_class", "pg_catalog.pg_class", "quoted \"name", "other.plain", "events_id_idx"] {
         assert_eq!(catalog.relation(&name(unknown)), None, "{unknown}");

@@ -97,6 +97,12 @@ impl Backend {
         Poll::Ready(Ok(()))
     }
 
+    /// Tells the server that nothing more will come; what waits in the outbox is not sent.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.clear();
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
     /// Whether an idle connection can still be used: it is not closed, and the server has said nothing that matters.
     ///
     /// Costs no system call unless the reactor has seen something arrive. What may arrive on an idle connection is

@@ -1,5 +1,5 @@
-//! A snapshot of what the primary's catalog says about one database: which functions only read, and which relations
-//! replicas do not have.
+//! A snapshot of what the primary's catalog says about one database: which functions only read, which relations replicas
+//! do not have, and what a statement that names a relation may reach.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -8,11 +8,15 @@ use std::time::Instant;
 use crate::freshness::Slot;
 use crate::sql::Name;
 
-/// What the catalog says about the functions of one name (`pg_proc.provolatile`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the catalog says about the functions of one name (`pg_proc.provolatile`), the worst of them last. An aggregate is
+/// what the functions are that it runs: PostgreSQL calls every one IMMUTABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volatility {
-    /// Every function of that name is IMMUTABLE or STABLE.
+    /// Every function of that name is IMMUTABLE or STABLE, and PostgreSQL's own or in C.
     ReadOnly,
+    /// Every one is declared IMMUTABLE or STABLE, but some in a language that holds nobody to it: PostgreSQL refuses
+    /// their own writes, yet not those of a VOLATILE function that they call. A replica refuses those too.
+    Declared,
     /// At least one function of that name is VOLATILE, or is one of PostgreSQL's own whose name begins with `pg_`:
     /// many of those are STABLE and yet tell of the server that they run on.
     Volatile,
@@ -27,12 +31,18 @@ pub struct Catalog {
     /// Unlogged relations, by name alone and by schema and name. They are not replicated: reading one on a replica
     /// fails with 0A000.
     pub unlogged: HashSet<Name>,
+    /// Sequences and views of them, named in both ways. A replica has of a sequence what was reserved in advance, and
+    /// answers with that.
+    pub sequences: HashSet<Name>,
     /// Relations by name alone (all of that name together), and by schema and name. Empty while a change of the
     /// catalog is being read.
     pub relations: HashMap<Name, Relation>,
-    /// Relations, named in both ways, the reading of which calls volatile functions: in the query of a view, or in a
-    /// policy for rows.
+    /// Relations, named in both ways, the reading of which calls functions that may write: in the query of a view, or in
+    /// a policy for rows.
     pub volatile: HashSet<Name>,
+    /// Whether an operator, a cast, a comparison or a domain of users may write: then any statement may that uses one,
+    /// which its text does not tell.
+    pub operators_write: bool,
     /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
     pub since: Option<Instant>,
 }
@@ -91,9 +101,20 @@ impl Catalog {
         }
     }
 
+    /// Whether a function may write when the primary runs it. What is declared not to is not believed, unless it is in
+    /// C: see [`Volatility::Declared`].
+    pub fn may_write(&self, function: &Name) -> bool {
+        self.function(function) != Some(Volatility::ReadOnly)
+    }
+
     /// Whether a relation of that name is unlogged, in its schema or, unqualified, in any.
     pub fn is_unlogged(&self, name: &Name) -> bool {
         self.unlogged.contains(name)
+    }
+
+    /// Whether a relation of that name is a sequence, or a view of one.
+    pub fn is_sequence(&self, name: &Name) -> bool {
+        self.sequences.contains(name)
     }
 
     /// What a relation of that name reaches; `None` when the catalog does not hold it.
@@ -101,7 +122,7 @@ impl Catalog {
         self.relations.get(name)
     }
 
-    /// Whether reading a relation of that name may write, because it calls volatile functions.
+    /// Whether reading a relation of that name may write, because of the functions that it calls.
     pub fn is_volatile(&self, name: &Name) -> bool {
         self.volatile.contains(name)
     }
@@ -117,10 +138,10 @@ impl Catalog {
             Entry::Vacant(entry) => {
                 entry.insert(volatility);
             }
-            Entry::Occupied(mut entry) if volatility == Volatility::Volatile => {
-                entry.insert(volatility);
+            Entry::Occupied(mut entry) => {
+                let worst = volatility.max(*entry.get());
+                entry.insert(worst);
             }
-            Entry::Occupied(_) => {}
         }
         if schema != "pg_catalog" {
             self.functions.insert(qualified(schema, name), volatility);
@@ -131,6 +152,12 @@ impl Catalog {
     pub(crate) fn add_unlogged(&mut self, schema: &str, name: &str) {
         self.unlogged.insert(unqualified(name));
         self.unlogged.insert(qualified(schema, name));
+    }
+
+    /// Adds a sequence, or a view of one.
+    pub(crate) fn add_sequence(&mut self, schema: &str, name: &str) {
+        self.sequences.insert(unqualified(name));
+        self.sequences.insert(qualified(schema, name));
     }
 
     /// Adds a relation, and whether reading it is volatile.
@@ -155,9 +182,27 @@ impl Catalog {
     }
 
     /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
-    /// would not always say so; reading an unlogged relation there always fails and is run again.
+    /// would not always say so. A relation that only the primary can be asked for may be another one now: to ask the
+    /// primary is never wrong.
     pub(crate) fn after_change(&self) -> Self {
-        Self { unlogged: self.unlogged.clone(), ..Self::default() }
+        let (unlogged, sequences) = (self.unlogged.clone(), self.sequences.clone());
+        Self { unlogged, sequences, operators_write: true, ..Self::default() }
+    }
+
+    /// What may still be relied on after code of a user's ran, which may have changed definitions and mostly has not.
+    /// What relations reach must be right for no read to be stale. Functions are believed for the moment: a write that
+    /// reaches a replica by mistake is refused there.
+    pub(crate) fn doubted(&self) -> Self {
+        Self {
+            functions: self.functions.clone(),
+            operators_write: self.operators_write,
+            ..self.after_change()
+        }
+    }
+
+    /// Whether nothing is said of relations but which are the primary's alone.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.since.is_none() && self.relations.is_empty()
     }
 }
 
@@ -180,6 +225,7 @@ mod tests {
         catalog.add_function("audit", "total", Volatility::Volatile);
         catalog.add_function("public", "Total", Volatility::ReadOnly);
         catalog.add_unlogged("public", "scratch");
+        catalog.add_sequence("public", "numbers");
         let relation = Relation { written: Reach::Everything, read: Reach::Everything };
         catalog.add_relation("public", "v", &relation, Volatility::Volatile);
         catalog.since = Some(Instant::now());
@@ -244,12 +290,41 @@ mod tests {
     }
 
     #[test]
-    fn after_a_change_no_function_is_known_but_unlogged_relations_still_are() {
+    fn after_a_change_no_function_is_known_but_what_only_the_primary_has_still_is() {
         let changed = catalog().after_change();
         assert_eq!(changed.function(&unqualified("lower")), None);
         assert!(changed.is_unlogged(&unqualified("scratch")));
         assert!(changed.is_unlogged(&qualified("public", "scratch")));
         assert!(!changed.is_unlogged(&qualified("other", "scratch")));
-        assert!(changed.relations.is_empty() && changed.volatile.is_empty() && changed.since.is_none());
+        assert!(
+            changed.is_sequence(&unqualified("numbers"))
+                && changed.is_sequence(&qualified("public", "numbers"))
+        );
+        assert!(changed.is_doubted() && changed.volatile.is_empty() && changed.operators_write);
+    }
+
+    #[test]
+    fn in_doubt_functions_are_known_and_what_relations_reach_is_not() {
+        let catalog = catalog();
+        let doubted = catalog.doubted();
+        assert_eq!(doubted.functions, catalog.functions);
+        assert!(doubted.is_unlogged(&unqualified("scratch")) && doubted.is_sequence(&unqualified("numbers")));
+        assert!(!catalog.is_doubted() && doubted.is_doubted() && doubted.volatile.is_empty());
+        assert!(!doubted.operators_write);
+    }
+
+    #[test]
+    fn only_what_cannot_write_is_known_not_to() {
+        let mut catalog = catalog();
+        catalog.add_function("public", "trusted", Volatility::ReadOnly);
+        catalog.add_function("public", "declared", Volatility::ReadOnly);
+        catalog.add_function("audit", "declared", Volatility::Declared);
+        let may_write = |schema, name| match schema {
+            "" => catalog.may_write(&unqualified(name)),
+            schema => catalog.may_write(&qualified(schema, name)),
+        };
+        assert!(!may_write("", "lower") && !may_write("", "trusted") && !may_write("public", "declared"));
+        assert!(may_write("", "declared") && may_write("audit", "declared"));
+        assert!(may_write("audit", "total") && may_write("", "nobody"));
     }
 }

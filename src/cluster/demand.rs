@@ -203,6 +203,15 @@ pub struct Wanted<'a> {
     demand: &'a Demand,
 }
 
+impl Wanted<'_> {
+    /// It waits for this instant as well.
+    pub fn through(&self, through: Instant) {
+        self.demand.wanted.fetch_max(self.demand.nanos(through), Ordering::SeqCst);
+        self.demand.primary.notify_waiters();
+        self.demand.replicas.notify_waiters();
+    }
+}
+
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         self.demand.waiting.fetch_sub(1, Ordering::SeqCst);

@@ -103,6 +103,11 @@ impl Cluster {
         self.monitor.suspect(server);
     }
 
+    /// Since when there has been no primary that can be written to; `None` while there is one.
+    pub fn without_primary_since(&self) -> Option<std::time::Instant> {
+        self.monitor.without_primary_since()
+    }
+
     /// Waits for a primary that can be written to; `None` when there is none until `deadline`. Cancel safe.
     pub async fn wait_for_primary(&self, deadline: Instant) -> Option<ServerId> {
         let primary = self.monitor.wait(|topology| topology.writable().map(|server| server.id));

@@ -3,7 +3,7 @@
 //! A server that hangs holds up nobody but its own probe. What is known is published as an immutable snapshot, so
 //! readers never wait and never see half a change.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -32,6 +32,8 @@ const SUSPICION_GAP: Duration = Duration::from_millis(100);
 pub(crate) struct Monitor {
     current: ArcSwap<Topology>,
     changes: watch::Sender<()>,
+    /// Since when there has been no primary that can be written to; `None` while there is one.
+    orphaned: Mutex<Option<std::time::Instant>>,
     /// Indexed by [`ServerId`].
     suspicions: Box<[Notify]>,
 }
@@ -50,6 +52,7 @@ impl Monitor {
             suspicions: topology.servers.iter().map(|_| Notify::new()).collect(),
             current: ArcSwap::from_pointee(topology),
             changes: watch::Sender::new(()),
+            orphaned: Mutex::new(Some(std::time::Instant::now())),
         }
     }
 
@@ -103,7 +106,19 @@ impl Monitor {
         }
     }
 
+    /// Since when there has been no primary that can be written to; `None` while there is one.
+    pub(crate) fn without_primary_since(&self) -> Option<std::time::Instant> {
+        *self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn publish(&self, topology: Topology) {
+        {
+            let mut orphaned = self.orphaned.lock().unwrap_or_else(PoisonError::into_inner);
+            *orphaned = match topology.writable() {
+                Some(_) => None,
+                None => orphaned.or_else(|| Some(std::time::Instant::now())),
+            };
+        }
         if !topology.equals(&self.topology()) {
             self.current.store(Arc::new(topology));
             self.changes.send_replace(());

@@ -1,24 +1,45 @@
 //! What is asked of the primary about one database, and the catalog that is made of the answers.
 //!
 //! PostgreSQL 14 to 18. Every query is bounded, and all of them see one state of the catalog. Objects with OIDs below
-//! 16384 are PostgreSQL's own.
+//! 16384 are PostgreSQL's own; the languages 12 and 13 are `internal` and `c`, which only superusers can write.
 
 use tokio_postgres::{Client, Error, Row};
 
 use super::catalog::{Catalog, Volatility};
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
 
-/// Functions by schema and name. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here:
-/// those that are known to be harmless are known without the catalog.
-const FUNCTIONS: &str = "
+/// The functions that run when one is called: itself, or those that an aggregate is made of.
+macro_rules! runs {
+    () => {
+        "runs AS (
+        SELECT p.oid AS called, p.oid AS run FROM pg_catalog.pg_proc AS p WHERE p.prokind NOT IN ('a', 'p')
+        UNION ALL
+        SELECT a.aggfnoid, s.run
+          FROM pg_catalog.pg_aggregate AS a
+         CROSS JOIN LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
+                   (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
+    )"
+    };
+}
+
+/// Functions by schema and name, whether any is volatile, and whether any is not but in a language that does not hold
+/// it to that. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here: those that are known to
+/// be harmless are known without the catalog.
+const FUNCTIONS: &str = concat!(
+    "WITH ",
+    runs!(),
+    "
     SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
-           pg_catalog.bool_and(p.provolatile <> 'v'
-               AND (p.oid >= 16384 OR NOT pg_catalog.starts_with(p.proname::pg_catalog.text, 'pg_')))
-      FROM pg_catalog.pg_proc AS p
+           pg_catalog.bool_or(f.provolatile = 'v'
+               OR f.oid < 16384 AND pg_catalog.starts_with(f.proname::pg_catalog.text, 'pg_')),
+           pg_catalog.bool_or(f.oid >= 16384 AND f.prolang NOT IN (12, 13))
+      FROM runs AS r
+      JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
+      JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
       JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-     WHERE p.prokind <> 'p'
      GROUP BY n.nspname, p.proname
-     LIMIT 100000";
+     LIMIT 100000"
+);
 
 /// Unlogged tables, partitioned tables, materialised views and sequences; system catalogs are always logged.
 const UNLOGGED: &str = "
@@ -31,7 +52,7 @@ const UNLOGGED: &str = "
 /// The relations of users. Temporary ones are their sessions' own affair, unless writing to them runs code: an
 /// unqualified name may mean one of those.
 const RELATIONS: &str = "
-    SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind = 'v'
+    SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text
       FROM pg_catalog.pg_class AS c
       JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.oid >= 16384
@@ -69,30 +90,40 @@ const EDGES: &str = "
 
 /// Relations that run a user's code: triggers and rules when they are written, functions and operators when whatever
 /// calls them is used. Of a function in C that is declared IMMUTABLE it is believed that it reads no relation and
-/// writes none: extensions are full of them.
+/// writes none: extensions are full of them. Of one in C that is declared STABLE, and of any that is declared IMMUTABLE,
+/// it is believed that it writes none: PostgreSQL runs the latter when it likes, and indexes are full of them.
 ///
 /// A function that takes a row of a relation can be called as if it were a column of it, which no statement's text
 /// tells. A domain's constraints and default run wherever a column has it in its type; as such domains are rare, the
 /// columns, by far the largest catalog, are not looked at where there is none.
-const CODE: &str = "
-    WITH RECURSIVE code AS (
-        SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid, p.provolatile = 'v' AS volatile,
+///
+/// A row without a relation says that code which may write can run anywhere: it is behind an operator, a cast, the
+/// comparison of an operator class, a range or a domain.
+const CODE: &str = concat!(
+    "WITH RECURSIVE ",
+    runs!(),
+    ", code AS (
+        SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid,
+               pg_catalog.bool_or(f.provolatile = 'v' OR f.provolatile = 's' AND f.prolang NOT IN (12, 13)) AS writes,
                CASE WHEN p.pronargs - p.pronargdefaults <= 1 THEN p.proargtypes[0] END AS argument
-          FROM pg_catalog.pg_proc AS p
-          JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-         WHERE p.oid >= 16384 AND NOT (p.provolatile = 'i' AND l.lanname IN ('c', 'internal'))
+          FROM runs AS r
+          JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
+          JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
+         WHERE p.oid >= 16384
+           AND (f.provolatile = 'v' OR f.oid >= 16384 AND (f.provolatile = 's' OR f.prolang NOT IN (12, 13)))
+         GROUP BY p.oid
     ), called AS (
-        SELECT class, oid, volatile FROM code
+        SELECT class, oid, writes FROM code
         UNION ALL
-        SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, o.oid, c.volatile
+        SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, o.oid, c.writes
           FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode
     ), caller AS (
-        SELECT d.classid, d.objid, pg_catalog.bool_or(c.volatile) AS volatile
+        SELECT d.classid, d.objid, pg_catalog.bool_or(c.writes) AS writes
           FROM called AS c
           JOIN pg_catalog.pg_depend AS d ON d.refclassid = c.class AND d.refobjid = c.oid
          GROUP BY d.classid, d.objid
     ), changing AS (
-        SELECT classid, objid FROM caller WHERE volatile
+        SELECT classid, objid FROM caller WHERE writes
     ), checking AS (
         SELECT k.contypid AS type
           FROM pg_catalog.pg_constraint AS k JOIN changing AS c ON c.objid = k.oid
@@ -121,18 +152,18 @@ const CODE: &str = "
       FROM pg_catalog.pg_rewrite AS r
      WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D' AND r.oid >= 16384
     UNION
-    SELECT r.ev_class, CASE WHEN c.volatile THEN 'used' ELSE 'read' END
+    SELECT r.ev_class, CASE WHEN c.writes THEN 'used' ELSE 'read' END
       FROM pg_catalog.pg_rewrite AS r
       JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
       JOIN caller AS c ON c.objid = r.oid
      WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type = '1' AND v.relkind = 'v'
     UNION
-    SELECT p.polrelid, CASE WHEN c.volatile THEN 'used' ELSE 'read' END
+    SELECT p.polrelid, CASE WHEN c.writes THEN 'used' ELSE 'read' END
       FROM pg_catalog.pg_policy AS p
       JOIN caller AS c ON c.objid = p.oid
      WHERE c.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
     UNION
-    SELECT y.typrelid, 'read'
+    SELECT y.typrelid, CASE WHEN c.writes THEN 'used' ELSE 'read' END
       FROM code AS c
       JOIN pg_catalog.pg_type AS y ON y.oid = c.argument
      WHERE y.typrelid <> 0
@@ -153,7 +184,15 @@ const CODE: &str = "
       FROM pg_catalog.pg_attribute AS a
      WHERE EXISTS (SELECT FROM checking) AND NOT a.attisdropped
        AND a.atttypid = ANY (ARRAY(SELECT c.type FROM checking AS c))
-    LIMIT 100000";
+    UNION
+    SELECT NULL, 'used'
+     WHERE EXISTS (SELECT FROM checking)
+        OR EXISTS (SELECT FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode WHERE c.writes)
+        OR EXISTS (SELECT FROM pg_catalog.pg_cast AS k JOIN code AS c ON c.oid = k.castfunc WHERE c.writes)
+        OR EXISTS (SELECT FROM pg_catalog.pg_amproc AS a JOIN code AS c ON c.oid = a.amproc WHERE c.writes)
+        OR EXISTS (SELECT FROM pg_catalog.pg_range AS g JOIN code AS c ON c.oid = g.rngsubdiff WHERE c.writes)
+    LIMIT 100000"
+);
 
 /// Most rows of any query: the bound on what one database's catalog may cost. Where functions exceed it, none is known,
 /// and likewise relations: where some are missing, what is said of the others means nothing.
@@ -170,8 +209,9 @@ impl Answers {
     /// The catalog. Takes tens of milliseconds where there are tens of thousands of relations: not for a thread on
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
-        if let Some(facts) = self.relations {
-            facts.fill(&mut self.catalog);
+        match self.relations {
+            Some(facts) => facts.fill(&mut self.catalog),
+            None => self.catalog.operators_write = true,
         }
         self.catalog
     }
@@ -183,7 +223,11 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off").await?;
     let mut catalog = Catalog::default();
     for row in bounded(client, FUNCTIONS).await?.unwrap_or_default() {
-        let volatility = if row.try_get(2)? { Volatility::ReadOnly } else { Volatility::Volatile };
+        let volatility = match (row.try_get(2)?, row.try_get(3)?) {
+            (true, _) => Volatility::Volatile,
+            (false, true) => Volatility::Declared,
+            (false, false) => Volatility::ReadOnly,
+        };
         catalog.add_function(row.try_get(0)?, row.try_get(1)?, volatility);
     }
     for row in &client.query_typed(UNLOGGED, &[]).await? {
@@ -211,7 +255,11 @@ async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
 
 fn relation(row: &Row) -> Result<relations::Row, Error> {
     let (schema, name): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
-    let kind = if row.try_get(3)? { Kind::View } else { Kind::Stored };
+    let kind = match row.try_get(3)? {
+        "v" => Kind::View,
+        "S" => Kind::Sequence,
+        _ => Kind::Stored,
+    };
     Ok(relations::Row { oid: row.try_get(0)?, schema: schema.into(), name: name.into(), kind })
 }
 
@@ -225,7 +273,8 @@ fn edge(row: &Row) -> Result<Edge, Error> {
     Ok(Edge { tie, from: row.try_get(1)?, to: row.try_get(2)? })
 }
 
-fn runs(row: &Row) -> Result<(u32, Runs), Error> {
+/// A relation that runs code, or no relation in particular.
+fn runs(row: &Row) -> Result<(Option<u32>, Runs), Error> {
     let runs = match row.try_get(1)? {
         "written" => Runs::Written,
         "read" => Runs::Read,

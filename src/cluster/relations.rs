@@ -16,8 +16,8 @@ pub(super) struct Facts {
     pub(super) relations: Vec<Row>,
     /// How they hang together.
     pub(super) edges: Vec<Edge>,
-    /// The relations, by OID, that run a user's code.
-    pub(super) code: Vec<(u32, Runs)>,
+    /// The relations, by OID, that run a user's code; `None` is any statement that uses an operator, a cast or the like.
+    pub(super) code: Vec<(Option<u32>, Runs)>,
 }
 
 /// One relation (`pg_class`).
@@ -32,8 +32,10 @@ pub(super) struct Row {
 /// What a relation is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It has rows of its own: a table, a foreign table, a sequence, a materialised view.
+    /// It has rows of its own: a table, a foreign table, a materialised view.
     Stored,
+    /// It has one row, of which replicas tell something else.
+    Sequence,
     /// Its rows are those of other relations.
     View,
 }
@@ -59,14 +61,14 @@ pub(super) enum Tie {
     Policy,
 }
 
-/// When a relation runs a user's code, and what that may do.
+/// When a relation runs a user's code, and what that may do. Functions that are declared IMMUTABLE are believed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runs {
-    /// When it is written: triggers, rules, volatile functions in defaults and constraints.
+    /// When it is written: triggers, rules, functions that may write in defaults and constraints.
     Written,
     /// When it is read, functions that do not write.
     Read,
-    /// When it is read or written through, volatile functions.
+    /// When it is read or written through, functions that may write.
     Used,
 }
 
@@ -76,17 +78,21 @@ const REACH_MAX: usize = 128;
 impl Facts {
     /// Adds all relations to a catalog.
     pub(super) fn fill(&self, catalog: &mut Catalog) {
+        catalog.operators_write = self.code.iter().any(|(relation, _)| relation.is_none());
         let trees = Trees::grown(&self.relations, &self.edges);
         let graph = Graph::drawn(self, &trees);
-        let mut known: HashMap<usize, (Relation, Volatility)> = HashMap::new();
+        let mut known: HashMap<usize, (Relation, Reading)> = HashMap::new();
         for (at, row) in self.relations.iter().enumerate() {
             let root = trees.roots[at];
-            let (relation, volatility) = known.entry(root).or_insert_with(|| {
+            let (relation, reading) = known.entry(root).or_insert_with(|| {
                 let written = graph.reach(root, |node| &node.written);
                 let read = graph.reach(root, |node| &node.read);
-                (Relation { written, read }, graph.volatility(root))
+                (Relation { written, read }, graph.reading(root))
             });
-            catalog.add_relation(&row.schema, &row.name, relation, *volatility);
+            catalog.add_relation(&row.schema, &row.name, relation, reading.volatility);
+            if reading.numbers == Numbers::Drawn {
+                catalog.add_sequence(&row.schema, &row.name);
+            }
         }
     }
 }
@@ -153,9 +159,26 @@ enum Code {
     Write,
 }
 
+/// What reading a relation comes to, apart from how far it reaches.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Whether it may run code that writes.
+    volatility: Volatility,
+    numbers: Numbers,
+}
+
+/// Whether rows are, or may be, those of a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Numbers {
+    #[default]
+    None,
+    Drawn,
+}
+
 #[derive(Debug, Default)]
 struct Node {
     slot: Option<Slot>,
+    numbers: Numbers,
     written: Steps,
     read: Steps,
 }
@@ -169,9 +192,12 @@ impl Graph {
     fn drawn(facts: &Facts, trees: &Trees) -> Self {
         let mut nodes: Vec<Node> = facts.relations.iter().map(|_| Node::default()).collect();
         for (at, row) in facts.relations.iter().enumerate() {
-            if row.kind == Kind::Stored {
-                let root = trees.roots[at];
+            let root = trees.roots[at];
+            if row.kind != Kind::View {
                 nodes[root].slot = Some(Slot::of(facts.relations[root].oid));
+            }
+            if row.kind == Kind::Sequence {
+                nodes[root].numbers = Numbers::Drawn;
             }
         }
         let mut graph = Self { nodes };
@@ -179,7 +205,7 @@ impl Graph {
             graph.add(edge, trees);
         }
         for (oid, runs) in &facts.code {
-            graph.run(*runs, trees.place(*oid));
+            graph.run(*runs, oid.and_then(|oid| trees.place(oid)));
         }
         graph
     }
@@ -225,12 +251,16 @@ impl Graph {
         Reach::These(slots.into())
     }
 
-    /// Whether reading a node may run code that writes.
-    fn volatility(&self, from: usize) -> Volatility {
+    /// What reading a node comes to. Of what is too far to follow, the worst.
+    fn reading(&self, from: usize) -> Reading {
+        let Some(reached) = self.walk(from, |node| &node.read) else {
+            return Reading { volatility: Volatility::Volatile, numbers: Numbers::Drawn };
+        };
         let writes = |at: &usize| self.nodes[*at].read.code == Some(Code::Write);
-        match self.walk(from, |node| &node.read) {
-            Some(reached) if !reached.iter().any(writes) => Volatility::ReadOnly,
-            _ => Volatility::Volatile,
+        let drawn = |at: &usize| self.nodes[*at].numbers == Numbers::Drawn;
+        Reading {
+            volatility: if reached.iter().any(writes) { Volatility::Volatile } else { Volatility::ReadOnly },
+            numbers: if reached.iter().any(drawn) { Numbers::Drawn } else { Numbers::None },
         }
     }
 
@@ -269,12 +299,13 @@ mod tests {
     use super::*;
     use crate::sql::Name;
 
-    /// Facts in words: `t` and `v:` name tables and views by number (`"1 2 v3"`); edges and code as they are.
+    /// Facts in words: tables, views and sequences by number (`"1 2 v3 s4"`); edges and code as they are.
     fn catalog(relations: &str, edges: &[(Tie, u32, u32)], code: &[(u32, Runs)]) -> Catalog {
         let row = |word: &str| {
-            let (kind, number) = match word.strip_prefix('v') {
-                Some(number) => (Kind::View, number),
-                None => (Kind::Stored, word),
+            let (kind, number) = match (word.strip_prefix('v'), word.strip_prefix('s')) {
+                (Some(number), _) => (Kind::View, number),
+                (_, Some(number)) => (Kind::Sequence, number),
+                (None, None) => (Kind::Stored, word),
             };
             Row { oid: number.parse().unwrap(), schema: "s".into(), name: number.into(), kind }
         };
@@ -282,7 +313,7 @@ mod tests {
         let facts = Facts {
             relations: relations.split(' ').map(row).collect(),
             edges: edges.iter().map(edge).collect(),
-            code: code.to_vec(),
+            code: code.iter().map(|(oid, runs)| (Some(*oid), *runs)).collect(),
         };
         let mut catalog = Catalog::default();
         facts.fill(&mut catalog);
@@ -364,6 +395,17 @@ mod tests {
         }
         reaches(&catalog, 2, Reach::Everything, Reach::Everything);
         reaches(&catalog, 3, Reach::Everything, Reach::Everything);
+    }
+
+    #[test]
+    fn a_view_of_a_sequence_is_one() {
+        use Tie::{Policy, Selects};
+        let ties = [(Selects, 3, 2), (Selects, 4, 3), (Selects, 4, 1), (Selects, 5, 1), (Policy, 6, 2)];
+        let catalog = catalog("1 s2 v3 v4 v5 6", &ties, &[]);
+        for (number, is_sequence) in [(1, false), (2, true), (3, true), (4, true), (5, false), (6, true)] {
+            assert_eq!(catalog.is_sequence(&name(number)), is_sequence, "{number}");
+        }
+        reaches(&catalog, 4, reach(&[1, 2]), reach(&[1, 2]));
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Samplers {
         let topology = self.topology();
         let lag = Lag {
             answered: self.demand.answered(),
-            newest: self.demand.newest(),
+            // Without a primary nothing limits what a replica may be asked for: that it answers is what is waited for.
+            newest: if topology.writable().is_some() { self.demand.newest() } else { self.demand.wanted() },
             through: topology.server(server).and_then(|server| server.freshness.through()),
         };
         let wishes = Wishes { wanted: self.demand.wanted(), unheld: None };

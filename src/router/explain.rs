@@ -39,7 +39,7 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
         let known = match world.catalog.map(|c| c.function(function)) {
             None => "not asked: no catalog",
             Some(None) => "not in the catalog",
-            Some(Some(Volatility::ReadOnly)) => "immutable or stable",
+            Some(Some(Volatility::ReadOnly | Volatility::Declared)) => "immutable or stable",
             Some(Some(Volatility::Volatile)) => "volatile",
         };
         line(out, "  function", &format!("{} ({known})", written(function)));

@@ -137,12 +137,18 @@ impl FunctionLists {
         Self { read: names(read_functions), write: names(write_functions) }
     }
 
-    /// Whether a function is known not to write, by the configuration or by the catalog.
+    /// Whether a function is known not to write when the primary runs it, by the configuration or by the catalog:
+    /// see [`Catalog::may_write`].
     pub fn only_reads(&self, function: &Name, catalog: Option<&Catalog>) -> bool {
-        let listed = self.reads(function) && !self.writes(function);
-        listed
-            || (catalog.and_then(|c| c.function(function)) == Some(Volatility::ReadOnly)
-                && !self.writes(function))
+        let known = self.reads(function) || catalog.is_some_and(|catalog| !catalog.may_write(function));
+        known && !self.writes(function)
+    }
+
+    /// Whether a function may do anything, definitions included: it is not even declared to only read.
+    pub fn may_do_anything(&self, function: &Name, catalog: Option<&Catalog>) -> bool {
+        let known = || catalog.and_then(|catalog| catalog.function(function));
+        self.writes(function)
+            || !self.reads(function) && known().is_none_or(|known| known == Volatility::Volatile)
     }
 
     /// An entry without a schema stands for the function in any.
@@ -331,11 +337,16 @@ fn begin(modes: Modes, session: &SessionView<'_>) -> Need {
 }
 
 /// What a read needs. A name alone does not tell the schema, so that a relation may be taken for an unlogged one of
-/// the same name: a target of `replica` is heeded.
+/// the same name: a target of `replica` is heeded. Not so for a sequence, of which a replica would tell something wrong
+/// without saying so.
 fn read(statement: &Statement, world: &World<'_>) -> Need {
-    let unlogged = |catalog: &Catalog| statement.reads.iter().any(|relation| catalog.is_unlogged(relation));
+    let reads = |is: fn(&Catalog, &Name) -> bool| {
+        world.catalog.is_some_and(|catalog| statement.reads.iter().any(|relation| is(catalog, relation)))
+    };
     match functions(statement, world) {
-        Need::Anywhere(_) if world.catalog.is_some_and(unlogged) => Need::Doubtful(Reason::Unlogged),
+        need @ Need::Primary(_) => need,
+        _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
+        Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }
 }
@@ -351,7 +362,8 @@ fn functions(statement: &Statement, world: &World<'_>) -> Need {
             continue;
         }
         match world.catalog.and_then(|c| c.function(function)) {
-            Some(Volatility::ReadOnly) => {}
+            // A write that it does in spite of its declaration is refused by a replica, and runs again on the primary.
+            Some(Volatility::ReadOnly | Volatility::Declared) => {}
             Some(Volatility::Volatile) => need = Need::Doubtful(Reason::VolatileFunction),
             None if need == Need::Anywhere(Reason::Read) => need = Need::Doubtful(Reason::UnknownFunction),
             None => {}
@@ -511,6 +523,40 @@ mod tests {
         assert_eq!(scene.decide("SELECT id FROM archive.scratch"), replica(Reason::Read));
         assert_eq!(scene.decide("SELECT writes() FROM scratch"), primary(Reason::VolatileFunction));
         assert_eq!(scene.decide("/* weir: replica */ SELECT id FROM scratch"), replica(Reason::HintReplica));
+    }
+
+    #[test]
+    fn sequences_are_read_on_the_primary_whoever_asks() {
+        let mut scene = scene();
+        for sql in ["SELECT * FROM numbers", "TABLE numbers"] {
+            assert_eq!(scene.decide(sql), replica(Reason::Read));
+        }
+        scene.catalog.add_sequence("public", "numbers");
+        for sql in
+            ["SELECT * FROM numbers", "TABLE public.numbers", "/* weir: replica */ SELECT 1 FROM t, numbers"]
+        {
+            assert_eq!(scene.decide(sql), primary(Reason::Sequence), "{sql}");
+        }
+        assert_eq!(scene.decide("SELECT * FROM archive.numbers"), replica(Reason::Read));
+    }
+
+    #[test]
+    fn a_function_that_is_only_declared_to_read_runs_on_a_replica_and_may_write_on_the_primary() {
+        let mut scene = scene();
+        scene.catalog.functions.insert(qualified("declared"), Volatility::Declared);
+        assert_eq!(scene.decide("SELECT declared()"), replica(Reason::Read));
+        let only_reads =
+            |scene: &Scene, name| scene.functions.only_reads(&qualified(name), Some(&scene.catalog));
+        let may_do =
+            |scene: &Scene, name| scene.functions.may_do_anything(&qualified(name), Some(&scene.catalog));
+        assert!(only_reads(&scene, "reads") && !may_do(&scene, "reads"));
+        assert!(!only_reads(&scene, "declared") && !may_do(&scene, "declared"));
+        for name in ["writes", "nobody"] {
+            assert!(!only_reads(&scene, name) && may_do(&scene, name), "{name}");
+        }
+        scene.functions = FunctionLists::new(&["writes".to_owned()], &["reads".to_owned()]);
+        assert!(only_reads(&scene, "writes") && !may_do(&scene, "writes"), "listed");
+        assert!(!only_reads(&scene, "reads") && may_do(&scene, "reads"), "listed");
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::time::Instant;
 use crate::cluster::catalog::{Catalog, Reach};
 use crate::freshness::Marks;
 use crate::router::FunctionLists;
-use crate::sql::{Name, Statement, Touch, Verdict};
+use crate::sql::{Kind, Name, Statement, Touch, Verdict, Why};
 
 /// Most texts that are told apart; of more than this, anything may have been written.
 const TEXTS_MAX: usize = 64;
 
 /// Statements that may have written and are not marked for good. Marking too much costs a trip to the primary,
 /// marking too little shows somebody old data.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Dirt {
     texts: Vec<Arc<Verdict>>,
     extent: Extent,
@@ -21,13 +21,15 @@ pub(super) struct Dirt {
     commit: Commit,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Extent {
     /// What the texts name.
     #[default]
     Named,
     /// Anything.
     Anything,
+    /// Anything, and by more texts than are told apart.
+    Untold,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +42,7 @@ enum Commit {
 impl Dirt {
     /// A statement goes to the primary.
     pub(super) fn sent(&mut self, verdict: &Arc<Verdict>) {
-        if self.extent == Extent::Anything || !verdict.statements.iter().any(may_write) {
+        if self.extent == Extent::Untold || !verdict.statements.iter().any(may_write) {
             return;
         }
         // The statements of a loop are one text.
@@ -50,13 +52,13 @@ impl Dirt {
         if self.texts.len() < TEXTS_MAX {
             self.texts.push(verdict.clone());
         } else {
-            self.extent = Extent::Anything;
+            self.extent = Extent::Untold;
         }
     }
 
     /// What goes to the primary may write anything, whatever its text says.
     pub(super) fn sent_anything(&mut self) {
-        self.extent = Extent::Anything;
+        self.extent = self.extent.max(Extent::Anything);
     }
 
     /// Whether nothing waits to be marked.
@@ -80,14 +82,28 @@ impl Dirt {
     /// Marks what may have been written, acknowledged at `at`.
     pub(super) fn mark(&self, marks: &Marks, catalog: Option<&Catalog>, lists: &FunctionLists, at: Instant) {
         let all = self.extent == Extent::Named
-            && self
-                .texts
-                .iter()
-                .flat_map(|verdict| &verdict.statements)
-                .all(|statement| mark(statement, marks, catalog, lists, at).is_some());
+            && self.statements().all(|statement| mark(statement, marks, catalog, lists, at).is_some());
         if !all {
             marks.wrote_anything(at);
         }
+    }
+
+    fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.texts.iter().flat_map(|verdict| &verdict.statements)
+    }
+
+    /// Whether it calls functions of which `is_code` finds that they may do anything, or procedures.
+    pub(super) fn runs_code(&self, is_code: impl Fn(&Name) -> bool) -> bool {
+        self.extent == Extent::Untold
+            || self.statements().any(|statement| {
+                statement.kind == Kind::Primary(Why::Procedure) || statement.functions.iter().any(&is_code)
+            })
+    }
+
+    /// Whether something in it may have changed definitions, whatever is known of functions.
+    pub(super) fn may_define(&self) -> bool {
+        let anything = |statement: &Statement| statement.writes_what() == Touch::Everything;
+        self.extent > Extent::Named || self.runs_code(|_| true) || self.statements().any(anything)
     }
 
     /// All of it has been answered and marked.
@@ -97,11 +113,12 @@ impl Dirt {
     }
 }
 
-/// Whether a statement that reads may write by that: what a view or a row policy calls is not in its text.
+/// Whether a statement that reads may write by that: what a view, a row policy or an operator calls is not in its text.
 pub(super) fn may_write_by_reading(statement: &Statement, catalog: Option<&Catalog>) -> bool {
     let known = catalog.filter(|catalog| catalog.since.is_some());
-    !statement.reads.is_empty()
-        && known.is_none_or(|catalog| statement.reads.iter().any(|name| catalog.is_volatile(name)))
+    let by_relation = !statement.reads.is_empty()
+        && known.is_none_or(|catalog| statement.reads.iter().any(|name| catalog.is_volatile(name)));
+    by_relation || catalog.is_none_or(|catalog| catalog.operators_write)
 }
 
 /// Whether a statement may write at all. One that calls functions which the catalog knows may turn out not to.

@@ -96,7 +96,10 @@ impl Session {
                     }
                 }
                 Place::Here if self.verifies(&request) => self.answered().await?,
-                Place::Here => break,
+                Place::Here => {
+                    self.await_freshness(&demand).await;
+                    break;
+                }
                 Place::New => {
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
@@ -147,8 +150,8 @@ impl Session {
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let catalogs = shared.cluster.catalogs();
-        let some_unlogged = catalogs.know_unlogged();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_unlogged && item.reads()));
+        let some_confined = catalogs.know_confined();
+        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_confined && item.reads()));
         let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,
@@ -184,19 +187,22 @@ impl Session {
             return Place::Later;
         }
         let idle = leg.replies.ledger.is_empty();
-        if leg.batch == Batch::Open && (leg.route == decision.route || leg.route == Route::Primary) {
+        // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
+        let stays = leg.route == Route::Primary || self.expected != TxStatus::Idle;
+        let fresh = stays || self.is_fresh(&leg.lease, demand);
+        if leg.batch == Batch::Open && (leg.route == Route::Primary || (leg.route == decision.route && fresh))
+        {
             // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
             return Place::Here;
         }
-        if leg.route == decision.route {
+        if leg.route == decision.route && fresh {
             // What may have to be run again must all be kept.
             let kept = self.state.retained.bytes.len() + request.len;
             let keeps = !self.outflow.is_holding() || kept <= self.shared.config.routing.hold_back;
-            return if idle || (keeps && self.is_fresh_here(leg, demand)) {
-                Place::Here
-            } else {
-                Place::Later
-            };
+            return if idle || keeps { Place::Here } else { Place::Later };
+        }
+        if leg.route == decision.route && leg.batch == Batch::Closed {
+            return Place::Later;
         }
         match (idle, leg.route, leg.batch) {
             (false, ..) => Place::Later,
@@ -238,9 +244,11 @@ impl Session {
         for name in request.items.iter().filter_map(|item| item.bound.clone()) {
             let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
             let known = handle.result != KnownResult::Nothing;
+            // What was found in a transaction may have been undone with it.
+            let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
             if known
                 && handle.epoch < handle.statement.epoch(ddl)
-                && leg.lease.prepared.name(handle.preparation()).is_none()
+                && (was_outdated(handle.result) || leg.lease.prepared.name(handle.preparation()).is_none())
             {
                 outdated.push(name);
             }

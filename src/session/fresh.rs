@@ -1,19 +1,23 @@
-//! Reads that are fresh enough: what a request needs of a replica, waiting for one that has it, and what the
-//! session's own writes and reads mean for the next.
+//! Reads that are fresh enough: what a request needs of a replica, and whether one has it.
 
 use std::time::{Duration, Instant};
 
-use super::dirt::may_write_by_reading;
+use tokio::time::timeout_at;
+
 use super::request::Request;
 use super::sight::Touched;
-use super::{Leg, Look, Session};
+use super::{Leg, Session};
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Marks, Moment, Need, Primary, Seen};
+use crate::freshness::{Marks, Moment, Need, Primary};
 use crate::pool::Lease;
 use crate::router::{Decision, Route};
-use crate::sql::{Consistency, Hint, Kind, Statement};
+use crate::sql::{Chain, Consistency, Hint, Kind, Statement};
 use crate::telemetry::metrics::{ReadOutcome, observe};
 use crate::wire::TxStatus;
+
+/// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
+/// second apart.
+const HOPELESS: Duration = Duration::from_secs(2);
 
 /// What a read asks of a replica.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +50,7 @@ impl Session {
     /// What a request that goes to a replica needs of it. The floor is what was acknowledged when it arrived, and
     /// that is now.
     pub(super) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Demand {
-        if decision.route == Route::Primary
-            || self.expected != TxStatus::Idle
-            || !request.statements().any(looks)
-        {
+        if decision.route == Route::Primary || !request.statements().any(looks) {
             return Demand::NOTHING;
         }
         let levels = self.levels(&request.hint());
@@ -57,7 +58,7 @@ impl Session {
             Consistency::Eventual => None,
             Consistency::Strong => self.wrote,
             Consistency::Session | Consistency::Global => {
-                self.wrote.max(self.floor(request, levels.consistency))
+                self.wrote.max(self.moved).max(self.floor(request, levels.consistency))
             }
         };
         let seen = self.seen.filter(|_| levels.consistency != Consistency::Eventual);
@@ -78,6 +79,9 @@ impl Session {
         }
         let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
         let since = catalog.as_deref().and_then(|catalog| catalog.since);
+        if request.statements().any(begins) {
+            return highest;
+        }
         match (Touched::by(request.statements(), catalog.as_deref()), since) {
             (Touched::Anything, _) | (_, None) => highest,
             (touched @ Touched::These(_), Some(since)) => {
@@ -88,10 +92,18 @@ impl Session {
         }
     }
 
-    pub(super) fn moment(topology: &Topology, now: Instant) -> Moment {
-        let primary = match topology.writable() {
-            Some(_) => Primary::There,
-            None => Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max()),
+    pub(super) fn moment(&self, topology: &Topology, now: Instant) -> Moment {
+        let gone = || {
+            let since = self.shared.cluster.without_primary_since();
+            // Until then a read waits for one, as a write does.
+            since.is_some_and(|since| {
+                now.saturating_duration_since(since) >= self.shared.config.pool.primary_wait
+            })
+        };
+        let primary = if topology.writable().is_none() && gone() {
+            Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max())
+        } else {
+            Primary::There
         };
         Moment { now, primary }
     }
@@ -102,14 +114,54 @@ impl Session {
             return true;
         }
         let topology = self.shared.cluster.topology();
-        let moment = Self::moment(&topology, Instant::now());
+        let moment = self.moment(&topology, Instant::now());
         let server = topology.server(lease.server());
         server.is_some_and(|server| demand.is_met_by(lease, server, moment))
     }
 
-    /// Whether a request may join what is in flight on the session's connection, as far as freshness goes.
-    pub(super) fn is_fresh_here(&self, leg: &Leg, demand: &Demand) -> bool {
-        leg.route == Route::Primary || self.is_fresh(&leg.lease, demand)
+    /// The instant through which a replica must be fresh now that the session never looked at.
+    pub(super) fn through(&self, demand: &Demand) -> Instant {
+        let topology = self.shared.cluster.topology();
+        let moment = self.moment(&topology, Instant::now());
+        demand.through(moment).unwrap_or(moment.now)
+    }
+
+    /// Whether every replica was so far behind when it was last asked that to wait for one is to wait in vain.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let limit = HOPELESS.max(self.shared.config.routing.freshness_wait * 10);
+        let far = |server: &Server| match (server.freshness.sampled(), server.freshness.through()) {
+            (Some(sampled), Some(through)) => sampled.saturating_duration_since(through) > limit,
+            _ => false,
+        };
+        self.shared.cluster.topology().replicas().all(far)
+    }
+
+    /// Holds a statement of a transaction on a replica back until the replica is as fresh as it asks, but no longer
+    /// than `freshness_wait`: the transaction cannot move any more, and is as fresh as its beginning asked.
+    /// Cancel safe.
+    pub(super) async fn await_freshness(&mut self, demand: &Demand) {
+        let held = |leg: &&Box<Leg>| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
+        if demand.need.is_nothing() || self.leg.as_ref().filter(held).is_none() {
+            return;
+        }
+        let samplers = self.shared.cluster.demand().clone();
+        let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
+        let fresh =
+            |session: &Self| session.leg.as_ref().is_none_or(|leg| session.is_fresh(&leg.lease, demand));
+        if fresh(self) {
+            return;
+        }
+        let _wanted = samplers.want(self.through(demand));
+        loop {
+            let mut news = std::pin::pin!(samplers.news());
+            news.as_mut().enable();
+            if fresh(self) || self.is_hopeless() {
+                return;
+            }
+            if timeout_at(deadline, news).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Counts a read by what its freshness cost.
@@ -122,88 +174,25 @@ impl Session {
             observe(&self.shared.metrics.freshness_wait_seconds, waited);
         }
     }
-
-    /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
-    /// been answered.
-    pub(super) fn goes(&mut self, request: &Request) {
-        let Some(leg) = &mut self.leg else { return };
-        let at_data = request.statements().any(looks);
-        if at_data {
-            leg.look = Look::AtData;
-        }
-        if leg.route == Route::Replica {
-            return;
-        }
-        request.items.iter().for_each(|item| self.state.dirt.sent(&item.verdict));
-        if !at_data {
-            return;
-        }
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let catalog = catalog.as_deref();
-        let read = || request.statements().filter(|statement| reads(statement));
-        self.sight.look(read(), catalog);
-        // What a replica refused as a write is one.
-        let refused = self.detour.as_ref().is_some_and(|detour| detour.cause.as_deref() == Some("25006"));
-        if refused || read().any(|statement| may_write_by_reading(statement, catalog)) {
-            self.state.dirt.sent_anything();
-        }
-    }
-
-    /// The session has looked at data on a server.
-    pub(super) fn looked(&mut self, server: ServerId, route: Route, at: Instant) {
-        match route {
-            Route::Replica => self.seen = Some(Seen { server, at }),
-            Route::Primary => {
-                self.sight.saw(at);
-                // What was seen there must be on a replica before the session looks at one.
-                self.shared.cluster.demand().wrote(at);
-            }
-        }
-    }
-
-    /// Something was answered that may have been committed: marks it, before the client hears of it.
-    pub(super) fn mark(&mut self, now: Instant) {
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let marks = &self.state.database().marks;
-        self.state.dirt.mark(marks, catalog.as_deref(), &self.shared.functions, now);
-        self.wrote = Some(now);
-        self.shared.cluster.demand().wrote(now);
-    }
-
-    /// What was sent and will never be answered may have been committed all the same.
-    pub(super) fn mark_unanswered(&mut self) {
-        if !self.state.dirt.is_clean() {
-            self.mark(Instant::now());
-            self.state.dirt.clear();
-        }
-    }
-
-    /// Marks what the server's last words may have acknowledged. `before` is the transaction status that it had before
-    /// them.
-    pub(super) fn mark_answered(&mut self, before: TxStatus) {
-        let commit = self.state.dirt.take_commit();
-        if self.state.dirt.is_clean() {
-            return;
-        }
-        let Some(leg) = &self.leg else { return };
-        let now_idle = leg.replies.tx == TxStatus::Idle;
-        let over = now_idle && leg.replies.ledger.is_empty();
-        if commit || now_idle || before == TxStatus::Idle {
-            self.mark(Instant::now());
-        }
-        if over {
-            self.state.dirt.clear();
-        }
-    }
 }
 
 /// Whether a statement looks at data, or begins what will.
-fn looks(statement: &Statement) -> bool {
-    matches!(statement.kind, Kind::Begin(_)) || reads(statement)
+pub(super) fn looks(statement: &Statement) -> bool {
+    begins(statement) || reads(statement)
+}
+
+/// Whether a statement begins a transaction, of which it is not known what it will look at.
+fn begins(statement: &Statement) -> bool {
+    let chains = |chain| chain == Chain::Chain;
+    match statement.kind {
+        Kind::Begin(_) => true,
+        Kind::Commit { chain } | Kind::Rollback { chain } => chains(chain),
+        _ => false,
+    }
 }
 
 /// Whether a statement looks at data.
-fn reads(statement: &Statement) -> bool {
+pub(super) fn reads(statement: &Statement) -> bool {
     matches!(
         statement.kind,
         Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)

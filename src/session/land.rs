@@ -35,10 +35,12 @@ impl Session {
         }
         let now = Instant::now();
         let took = now.saturating_duration_since(leg.since);
-        let look = std::mem::replace(&mut leg.look, Look::Away);
-        let (server, route) = (leg.lease.server(), leg.route);
-        if look == Look::AtData {
-            self.looked(server, route, now);
+        if leg.look == Look::AtData && leg.batch == Batch::Closed {
+            leg.look = Look::Away;
+            if let Some(leg) = self.leg.take() {
+                self.looked(&leg, now);
+                self.leg = Some(leg);
+            }
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         if leg.flight.take().is_some() {

@@ -95,7 +95,7 @@ impl Session {
             match route {
                 Route::Primary => topology.writable()?.id,
                 Route::Replica => {
-                    let moment = Self::moment(&topology, now);
+                    let moment = self.moment(&topology, now);
                     let fresh = |server: &Server| demand.may_be_met(server, moment);
                     pick(&topology, self.replica, fresh, rand::random(), now)?
                 }
@@ -110,24 +110,36 @@ impl Session {
     }
 
     async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Demand) -> Result<Lease> {
-        if decision.route == Route::Replica {
-            let begun = Instant::now();
-            let (reason, outcome) = match self.lease_fresh(demand).await? {
-                Fresh::AtOnce(lease) => {
-                    self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
-                    return Ok(lease);
-                }
-                Fresh::Waited(lease) => {
-                    self.count_read(demand, ReadOutcome::Waited, begun.elapsed());
-                    return Ok(lease);
-                }
-                Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
-                Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
-            };
-            self.count_read(demand, outcome, begun.elapsed());
-            *decision = Decision { route: Route::Primary, reason };
+        if decision.route == Route::Primary {
+            return self.lease_primary().await;
         }
-        self.lease_primary().await
+        let begun = Instant::now();
+        let (reason, outcome) = match self.lease_fresh(demand).await? {
+            Fresh::AtOnce(lease) => {
+                self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
+                return Ok(lease);
+            }
+            Fresh::Waited(lease) => {
+                self.count_read(demand, ReadOutcome::Waited, begun.elapsed());
+                return Ok(lease);
+            }
+            Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
+            Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
+        };
+        self.count_read(demand, outcome, begun.elapsed());
+        match self.lease_primary().await {
+            // None for so long that the freshest replica is as good as it gets.
+            Err(error) if error.is_outage() || matches!(error, Error::NoPrimary) => {
+                match self.lease_fresh(demand).await? {
+                    Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
+                    Fresh::TooLate | Fresh::NoReplica => Err(error),
+                }
+            }
+            outcome => {
+                *decision = Decision { route: Route::Primary, reason };
+                outcome
+            }
+        }
     }
 
     /// A connection to a replica that is fresh enough, or is found to be within `freshness_wait`.
@@ -138,26 +150,24 @@ impl Session {
         let samplers = self.shared.cluster.demand().clone();
         let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
+        let wanted = samplers.want(self.through(demand));
         loop {
-            // Whatever is learned from here on is heard below.
+            // Whatever is learned from here on is heard below: somebody is known to wait, and the bell is taken in
+            // hand, before anything is looked at.
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
-            let opened = match self.lease_replica(demand).await? {
+            match self.lease_replica(demand).await? {
                 Replica::Lent(lease) if self.is_fresh(&lease, demand) => return Ok(fresh(lease)),
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
                 Replica::Lent(lease) => {
                     let opened = lease.opened;
                     lease.release(Instant::now());
-                    Some(opened)
+                    wanted.through(opened);
                 }
-                Replica::Stale => None,
+                Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
+                Replica::Stale => {}
                 Replica::None => return Ok(Fresh::NoReplica),
-            };
-            let moment = {
-                let topology = self.shared.cluster.topology();
-                Self::moment(&topology, Instant::now())
-            };
-            let _wanted = samplers.want(demand.through(moment).max(opened).unwrap_or(moment.now));
+            }
             let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
             if !self.entry.queue(learned).await? {
                 return Ok(Fresh::TooLate);
@@ -206,7 +216,7 @@ impl Session {
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
             let now = Instant::now();
-            let moment = Self::moment(&topology, now);
+            let moment = self.moment(&topology, now);
             let reachable = |server: &Server| !excluded.contains(&server.id);
             let will_do = |server: &Server| reachable(server) && demand.may_be_met(server, moment);
             let Some(picked) = pick(&topology, self.replica, will_do, rand::random(), now) else {

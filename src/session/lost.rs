@@ -27,7 +27,7 @@ impl Session {
         self.entry.leaves();
         if leg.look == Look::AtData {
             // Part of an answer may have been seen.
-            self.looked(leg.lease.server(), leg.route, Instant::now());
+            self.looked(&leg, Instant::now());
         }
         self.shared.cluster.suspect(leg.lease.server());
         leg.flight = None;

@@ -6,11 +6,15 @@
 //!
 //! [`pump`]: Session::pump
 
+mod aftermath;
+
 mod answers;
 
 mod carry;
 
 mod cutter;
+
+mod definitions;
 
 mod dirt;
 
@@ -55,6 +59,8 @@ mod state;
 mod view;
 
 mod welcome;
+
+mod witness;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -127,6 +133,8 @@ pub struct Session {
     wrote: Option<Instant>,
     /// On which replica and when it last looked at data.
     seen: Option<Seen<ServerId>>,
+    /// When it last looked at data on any replica but that one.
+    moved: Option<Instant>,
     /// What it has seen on the primary.
     sight: Sight,
     view: Box<View>,
@@ -151,13 +159,15 @@ enum Phase {
     Skipping(usize),
     /// None: it has left, or broken the protocol.
     Over,
+    /// None: it has left, and the last message to it will never have an end.
+    Torn,
 }
 
 impl Phase {
     /// Bytes of the current message that are still to come.
     fn owes(self) -> usize {
         match self {
-            Phase::Messages | Phase::Over => 0,
+            Phase::Messages | Phase::Over | Phase::Torn => 0,
             Phase::Streaming(left) | Phase::Dropping(left) | Phase::Skipping(left) => left,
         }
     }
@@ -341,18 +351,12 @@ impl Session {
             && self.phase == Phase::Messages
     }
 
-    /// The session is over for everybody else.
-    pub fn leave(&mut self) {
-        self.mark_unanswered();
-        self.shared.registry.leave(&self.entry);
-    }
-
     /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
     /// nothing can be told: the client does not take it, or the last message has no end.
     pub async fn into_stream(mut self) -> Option<Stream> {
         const PATIENCE: Duration = Duration::from_secs(5);
         let mut leg = self.leg.take();
-        if leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame()) {
+        if self.phase == Phase::Torn || leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame()) {
             return None;
         }
         if let Some(leg) = &mut leg {

@@ -133,6 +133,7 @@ impl Session {
 
     /// Takes what has arrived from the server.
     pub(super) fn hear(&mut self) {
+        self.suspect_functions();
         let Some(leg) = &mut self.leg else { return };
         let before = leg.replies.tx;
         let backend = &mut *leg.lease;
@@ -150,15 +151,12 @@ impl Session {
             return;
         }
         self.mark_answered(before);
+        // Before the client hears of its DDL: what it does next must not meet the old catalog.
+        self.tell_definitions();
         let Some(leg) = &mut self.leg else { return };
         if leg.replies.ledger.awaits_sync() {
             // A Sync that was sent into a copy did not end the batch.
             leg.batch = Batch::Open;
-        }
-        if self.state.definitions_changed() {
-            // Before the client hears of its DDL: what it does next must not meet the old catalog.
-            self.shared.cluster.catalogs().stale(&self.who.server_database);
-            self.state.database().learned.clear();
         }
         let limit = self.shared.config.routing.hold_back.min(INBOX_MAX / 2);
         if self.outflow.is_holding() && leg.replies.rerun == Rerun::No && self.outflow.held() > limit {

@@ -63,7 +63,7 @@ impl Session {
                     Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
                     _ => Some(unknown(Why::TooLong)),
                 };
-                items.extend(verdict.map(|verdict| Item::earlier(verdict, 0..0)));
+                items.push(Item::earlier(verdict.unwrap_or_else(|| unknown(Why::Unparsable)), 0..0));
                 len
             }
             _ => 0,

@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 
 use super::answers::Answers;
 use super::carry::Carry;
+use super::definitions::Definitions;
 use super::dirt::Dirt;
 use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
@@ -111,16 +112,6 @@ enum Outcome {
     Failed,
 }
 
-/// Whether definitions were changed in this transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Definitions {
-    Same,
-    /// Changed, and not committed yet.
-    Changed,
-    /// Changed and committed; those who keep the catalog have not been told.
-    Committed,
-}
-
 /// A session's own state.
 pub(super) struct State {
     /// Statements and portals.
@@ -143,8 +134,9 @@ pub(super) struct State {
     pub last_error: Option<String>,
     /// What may have been written and is not marked for good.
     pub dirt: Dirt,
+    /// What was done to definitions.
+    pub definitions: Definitions,
     outcome: Outcome,
-    definitions: Definitions,
     statements: Arc<Statements>,
     database: Arc<Database>,
 }
@@ -163,20 +155,11 @@ impl State {
             rerun_cause: None,
             last_error: None,
             dirt: Dirt::default(),
+            definitions: Definitions::default(),
             outcome: Outcome::Fine,
-            definitions: Definitions::Same,
             statements,
             database,
         }
-    }
-
-    /// Whether definitions were changed and committed; asked once.
-    pub(super) fn definitions_changed(&mut self) -> bool {
-        let changed = self.definitions == Definitions::Committed;
-        if changed {
-            self.definitions = Definitions::Same;
-        }
-        changed
     }
 
     /// All shared statements.
@@ -340,8 +323,7 @@ impl Ear<'_> {
 impl Watcher for Ear<'_> {
     fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
         self.state.dirt.completed(tag);
-        if changes_definitions(tag) {
-            self.state.definitions = Definitions::Changed;
+        if self.state.definitions.completed(tag).outdates_statements() {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
@@ -436,9 +418,8 @@ impl Watcher for Ear<'_> {
                 Outcome::Failed => self.state.carry.rollback(),
             }
             self.state.names.end_transaction();
-            if self.state.definitions == Definitions::Changed {
+            if self.state.definitions.commit().outdates_statements() {
                 // What was prepared between the change and its commit saw the old definitions.
-                self.state.definitions = Definitions::Committed;
                 let stamp = self.state.statements.stamp();
                 self.state.database.changed(stamp);
             }
@@ -452,12 +433,6 @@ impl Watcher for Ear<'_> {
     fn listens(&self) -> bool {
         self.state.pin == Some(Pin::Listen)
     }
-}
-
-/// Whether a command tag tells of a change that can make prepared statements stale.
-fn changes_definitions(tag: &[u8]) -> bool {
-    const TAGS: [&[u8]; 6] = [b"CREATE ", b"ALTER ", b"DROP ", b"DO", b"CALL", b"IMPORT "];
-    TAGS.iter().any(|prefix| tag.starts_with(prefix))
 }
 
 /// Errors after which the primary might answer differently than the replica that gave them: it only reads, it is

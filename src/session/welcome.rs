@@ -117,6 +117,7 @@ impl Session {
             replica: None,
             wrote: None,
             seen: None,
+            moved: None,
             sight: Sight::default(),
             view: Box::new(View::default()),
             ledger: Ledger::default(),

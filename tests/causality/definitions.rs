@@ -1,138 +1,180 @@
-//! Changes of definitions, by ways that are easily missed: a write reaches what the catalog says it reaches, so a
-//! catalog from before the change must not be used after it.
+//! Definitions that change in ways of which little is heard: whoever writes afterwards writes by the new ones.
 
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness::client::front;
-use harness::{Mark, Options, Result, wait_for, wait_until};
+use harness::client::{Client, front};
+use harness::{Failure, Options, Result, wait_for};
 
 use crate::stage::{Look, PATIENCE, PRIMARY, REPLICA, Stage};
 
-/// A table that is written, one that its trigger will write, and the trigger's function.
+/// Tables of which the second is to be written by a trigger upon the first, and a function by which weir can be seen to
+/// know the catalog.
 const TABLES: &str = "
-    CREATE TABLE t (v int); CREATE TABLE u AS SELECT 0 AS v;
-    CREATE FUNCTION writes_u() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN UPDATE u SET v = NEW.v; RETURN NEW; END';
-    CREATE FUNCTION audits() RETURNS int LANGUAGE plpgsql AS
-        $$BEGIN
-            EXECUTE 'CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION writes_u()';
-            RETURN 1;
-        END$$";
+    CREATE TABLE named (v int); CREATE TABLE reached AS SELECT 0 AS v; CREATE TABLE one AS SELECT 1 AS x;
+    CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE reached SET v = 1; RETURN NEW; END';
+    CREATE FUNCTION define() RETURNS int LANGUAGE plpgsql AS
+        'BEGIN CREATE TRIGGER t BEFORE INSERT ON named FOR EACH ROW EXECUTE FUNCTION act(); RETURN 1; END';
+    CREATE FUNCTION known() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'";
 
-const TRIGGER: &str = "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION writes_u()";
+const DEFINE: &str = "CREATE TRIGGER t BEFORE INSERT ON named FOR EACH ROW EXECUTE FUNCTION act()";
 
-const READ: &str = "SELECT v FROM u";
+const READ: &str = "SELECT v FROM reached";
 
-/// A stage on which a write to `t` concerns nothing else, as far as weir knows.
-fn stage() -> Result<Stage> {
-    let stage =
-        Stage::with(Options::new(1).setting("max_prepared_transactions", "2"), TABLES, |setup| setup)?;
-    let mut writer = stage.client("eventual")?;
-    wait_for("a write to concern its table only", PATIENCE, || {
-        stage.catch_up()?;
-        stage.wait_served_by_replica(&mut stage.client("global")?, READ)?;
-        stage.cluster.pause_replay(REPLICA)?;
-        writer.query("INSERT INTO t VALUES (0)")?;
-        Ok((stage.look(&mut stage.client("global")?, READ)?.on == [REPLICA]).then_some(()))
-    })?;
-    stage.catch_up()?;
-    Ok(stage)
+struct Scene {
+    stage: Stage,
+    definer: Client,
+    global: Client,
+    writer: Client,
 }
 
-/// Gives weir time to read the catalog, if it wants to.
-fn let_it_read(stage: &Stage, mark: &Mark) {
-    let reads = |entry: &String| entry.contains("pg_trigger");
-    wait_until(Duration::from_secs(2), || stage.cluster.entries(PRIMARY, mark).iter().any(reads));
-    // That was its question.
-    thread::sleep(Duration::from_millis(500));
+impl Scene {
+    fn set() -> Result<Self> {
+        let options = Options::new(1).setting("max_prepared_transactions", "5");
+        let stage = Stage::with(options, TABLES, |setup| setup)?;
+        let client = |level| stage.client(level);
+        let (definer, mut global, writer) = (client("session")?, client("global")?, client("session")?);
+        stage.wait_served_by_replica(&mut global, "SELECT known()")?;
+        Ok(Self { definer, global, writer, stage })
+    }
+
+    /// Waits until weir knows the catalog again, if it has forgotten it.
+    fn settle(&mut self) -> Result<()> {
+        self.stage.catch_up()?;
+        self.stage.wait_served_by_replica(&mut self.global, "SELECT known()")?;
+        // Longer than weir takes between two readings of the catalog.
+        std::thread::sleep(Duration::from_millis(1500));
+        Ok(())
+    }
+
+    /// Writes by the new definition and looks for it.
+    fn expect_reached(mut self, way: &str) -> Result<()> {
+        self.settle()?;
+        self.stage.wait_served_by_replica(&mut self.global, READ)?;
+        self.stage.cluster.pause_replay(REPLICA)?;
+        self.writer.query("INSERT INTO named VALUES (1)")?;
+        let fresh = Look { value: "1".to_owned(), on: vec![PRIMARY] };
+        assert_eq!(self.stage.look(&mut self.global, READ)?, fresh, "{way}");
+        assert_eq!(self.stage.look(&mut self.stage.client("eventual")?, READ)?.value, "0", "{way}");
+        self.stage.catch_up()
+    }
 }
 
-/// The trigger is there: who writes to `t` writes to `u`, and who reads that must see it.
-fn expect_known(stage: &Stage) -> Result<()> {
-    stage.cluster.wait_caught_up()?;
-    let mut global = stage.client("global")?;
-    stage.wait_served_by_replica(&mut global, READ)?;
-    stage.cluster.pause_replay(REPLICA)?;
-    stage.client("session")?.query("INSERT INTO t VALUES (1)")?;
-    assert_eq!(stage.cluster.sql(PRIMARY, READ)?.value(), "1", "there is no trigger");
-    let careless = stage.look(&mut stage.client("eventual")?, READ)?;
-    assert_eq!(careless, Look { value: "0".to_owned(), on: vec![REPLICA] });
-    assert_eq!(stage.look(&mut global, READ)?.value, "1");
+#[test]
+fn a_definition_that_another_statement_than_its_own_commits_counts() -> Result<()> {
+    let mut scene = Scene::set()?;
+    for sql in ["BEGIN", DEFINE, "PREPARE TRANSACTION 'p'"] {
+        scene.definer.query(sql)?;
+    }
+    scene.settle()?;
+    scene.definer.query("COMMIT PREPARED 'p'")?;
+    scene.expect_reached("COMMIT PREPARED")?;
+
+    let mut scene = Scene::set()?;
+    for sql in ["BEGIN", DEFINE, "COMMIT AND CHAIN"] {
+        scene.definer.query(sql)?;
+    }
+    scene.expect_reached("COMMIT AND CHAIN")
+}
+
+#[test]
+fn a_definition_that_code_makes_counts() -> Result<()> {
+    for says in [
+        &["SELECT define()"][..],
+        &["BEGIN", "SELECT define()", "COMMIT"],
+        &["BEGIN", "SELECT x FROM one", "SELECT define() FROM one", "COMMIT AND CHAIN"],
+        &["DO $$ BEGIN PERFORM define(); END $$"],
+    ] {
+        let mut scene = Scene::set()?;
+        for sql in says {
+            scene.definer.query(sql)?;
+        }
+        scene.expect_reached(&says.join("; "))?;
+    }
     Ok(())
 }
 
+/// The session that prepared it is gone when another commits it.
 #[test]
-fn a_definition_committed_in_two_phases_counts() -> Result<()> {
-    let stage = stage()?;
-    let mut client = stage.client("session")?;
-    client.query("BEGIN")?;
-    client.query(TRIGGER)?;
-    let mark = stage.cluster.mark();
-    client.query("PREPARE TRANSACTION 'definition'")?;
-    // What is read now does not know it yet.
-    let_it_read(&stage, &mark);
-    client.query("COMMIT PREPARED 'definition'")?;
-    expect_known(&stage)
-}
-
-#[test]
-fn a_definition_committed_by_another_session_counts() -> Result<()> {
-    let stage = stage()?;
-    let mut client = stage.client("session")?;
-    client.query("BEGIN")?;
-    client.query(TRIGGER)?;
-    let mark = stage.cluster.mark();
-    client.query("PREPARE TRANSACTION 'definition'")?;
-    drop(client);
-    let_it_read(&stage, &mark);
-    stage.client("session")?.query("COMMIT PREPARED 'definition'")?;
-    expect_known(&stage)
-}
-
-#[test]
-fn a_definition_committed_and_chained_counts() -> Result<()> {
-    let stage = stage()?;
-    let mut client = stage.client("session")?;
-    client.query("BEGIN")?;
-    client.query(TRIGGER)?;
-    client.query("COMMIT AND CHAIN")?;
-    expect_known(&stage)?;
-    client.query("COMMIT").map(drop)
-}
-
-#[test]
-fn a_definition_made_by_a_function_counts() -> Result<()> {
-    let stage = stage()?;
-    stage.client("session")?.query("SELECT audits()")?;
-    expect_known(&stage)
-}
-
-/// The client does not live to hear of it. The statement waits for a lock, so that the client is surely gone by then.
-#[test]
-fn a_definition_of_somebody_who_has_gone_counts() -> Result<()> {
-    let stage = stage()?;
-    let mut holder = stage.cluster.admin(PRIMARY)?;
-    holder.query("BEGIN; LOCK TABLE t IN SHARE MODE")?;
-    let mut client = stage.client("session")?;
-    client.send(&[front::query(TRIGGER)])?;
-    let count = |what: &str| -> Result<String> {
-        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND {what}");
-        Ok(stage.cluster.sql(PRIMARY, &sql)?.value().to_owned())
-    };
-    let waits = "query LIKE 'CREATE TRIGGER%' AND wait_event_type = 'Lock'";
-    wait_for("the statement to wait", PATIENCE, || Ok((count(waits)? == "1").then_some(())))?;
-    let mark = stage.cluster.mark();
-    drop(client);
-    // What is read now does not know it yet.
-    let_it_read(&stage, &mark);
-    holder.query("COMMIT")?;
-    let runs = "query LIKE 'CREATE TRIGGER%' AND state = 'active'";
-    wait_for("the statement's end", PATIENCE, || Ok((count(runs)? == "0").then_some(())))?;
-    let there = "SELECT count(*) FROM pg_trigger WHERE tgname = 'x'";
-    if stage.cluster.sql(PRIMARY, there)?.value() == "0" {
-        // It was cancelled, so nothing has changed.
-        return Ok(());
+fn a_definition_that_another_session_commits_counts() -> Result<()> {
+    let mut scene = Scene::set()?;
+    let mut gone = scene.stage.client("session")?;
+    for sql in ["BEGIN", DEFINE, "PREPARE TRANSACTION 'p'"] {
+        gone.query(sql)?;
     }
-    expect_known(&stage)
+    drop(gone);
+    scene.settle()?;
+    scene.definer.query("COMMIT PREPARED 'p'")?;
+    scene.expect_reached("COMMIT PREPARED by another session")
+}
+
+/// The statement waits for a lock, so that its client is surely gone when it is committed.
+#[test]
+fn a_definition_of_a_client_that_has_gone_counts() -> Result<()> {
+    let mut scene = Scene::set()?;
+    let mut holder = scene.stage.cluster.admin(PRIMARY)?;
+    holder.query("BEGIN; LOCK TABLE named IN SHARE MODE")?;
+    let mut gone = scene.stage.client("session")?;
+    gone.send(&[front::query(DEFINE)])?;
+    let primary = |sql: &str| Ok::<_, Failure>(scene.stage.cluster.sql(PRIMARY, sql)?.value().to_owned());
+    let count = |state: &str| {
+        primary(&format!("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE TRIG%' AND {state}"))
+    };
+    wait_for("the statement to wait", PATIENCE, || {
+        Ok((count("wait_event_type = 'Lock'")? == "1").then_some(()))
+    })?;
+    drop(gone);
+    // What is read of the catalog now does not have it yet.
+    std::thread::sleep(Duration::from_millis(1500));
+    holder.query("COMMIT")?;
+    wait_for("the statement's end", PATIENCE, || Ok((count("state = 'active'")? == "0").then_some(())))?;
+    if primary("SELECT count(*) FROM pg_trigger WHERE tgname = 't'")? == "0" {
+        // It was cancelled when its client had gone, so that nothing has changed.
+        return scene.settle();
+    }
+    scene.expect_reached("gone")
+}
+
+/// A procedure that is called all the time may change definitions all the time. Functions are believed to go on being
+/// what they were, and the primary is asked for its catalog now and then, not for each call.
+#[test]
+fn procedures_at_a_steady_rate_cost_neither_functions_nor_the_primary() -> Result<()> {
+    let stage = Stage::set(
+        "CREATE TABLE q AS SELECT 0 AS v; CREATE PROCEDURE p() LANGUAGE sql AS 'UPDATE q SET v = v + 1';
+         CREATE FUNCTION known() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'",
+    )?;
+    let mut client = stage.client("session")?;
+    stage.wait_served_by_replica(&mut client, "SELECT known()")?;
+    let mut caller = stage.client("session")?;
+    let sessions = || -> Result<u32> {
+        let sql = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()";
+        Ok(stage.cluster.sql(PRIMARY, sql)?.value().parse().unwrap())
+    };
+    let before = sessions()?;
+    let over = AtomicBool::new(false);
+    let (calls, on_replica) = std::thread::scope(|scope| -> Result<(u32, usize)> {
+        let calling = scope.spawn(|| -> Result<u32> {
+            let mut calls = 0;
+            while !over.load(Ordering::Relaxed) {
+                caller.query("CALL p()")?;
+                calls += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(calls)
+        });
+        let mut on_replica = 0;
+        for _ in 0..40 {
+            let look = stage.look(&mut client, "SELECT known()");
+            on_replica += usize::from(look.is_ok_and(|look| look.on == [REPLICA]));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        over.store(true, Ordering::Relaxed);
+        Ok((calling.join().unwrap()?, on_replica))
+    })?;
+    let loads = sessions()? - before;
+    assert!(calls > 100, "{calls} calls");
+    assert!(on_replica >= 30, "{on_replica} of 40 reads were served by the replica");
+    // Four seconds or five, and the connections of this test.
+    assert!(loads <= 12, "{loads} connections for {calls} calls");
+    Ok(())
 }

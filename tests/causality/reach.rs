@@ -1,9 +1,10 @@
 //! Writes that change something else than they name, and reads that depend on more than they name.
 
 use harness::Result;
-use harness::client::front;
+use harness::client::{Client, front};
 
 use crate::case::{Case, Say, play};
+use crate::stage::{Look, PRIMARY, REPLICA, Stage};
 
 #[test]
 fn code_in_the_database_that_writes() -> Result<()> {
@@ -29,6 +30,47 @@ fn code_in_the_database_that_writes() -> Result<()> {
             "SELECT v FROM by_function_3",
         )
         .queries(&["INSERT INTO innocent VALUES (writes_3())"]),
+        Case::new(
+            "stable function that calls a volatile one",
+            "CREATE TABLE by_nested AS SELECT 0 AS v;
+             CREATE FUNCTION nested() RETURNS int LANGUAGE sql AS 'UPDATE by_nested SET v = 1 RETURNING v';
+             CREATE FUNCTION claims() RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN nested(); END'",
+            "SELECT v FROM by_nested",
+        )
+        .queries(&["BEGIN", "SELECT claims()", "COMMIT"]),
+        Case::new(
+            "view of a stable function that calls a volatile one",
+            "CREATE TABLE by_view AS SELECT 0 AS v;
+             CREATE FUNCTION nested_2() RETURNS int LANGUAGE sql AS 'UPDATE by_view SET v = 1 RETURNING v';
+             CREATE FUNCTION claims_2() RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN nested_2(); END';
+             CREATE VIEW viewing AS SELECT claims_2()",
+            "SELECT v FROM by_view",
+        )
+        .queries(&["BEGIN", "TABLE viewing", "COMMIT"]),
+        Case::new(
+            "function called as a column",
+            "CREATE TABLE by_column AS SELECT 0 AS v; CREATE TABLE columned AS SELECT 1 AS x;
+             CREATE FUNCTION acts(columned) RETURNS int LANGUAGE sql AS 'UPDATE by_column SET v = 1 RETURNING v'",
+            "SELECT v FROM by_column",
+        )
+        .queries(&["BEGIN", "SELECT c.acts FROM columned c", "COMMIT"]),
+        Case::new(
+            "aggregate",
+            "CREATE TABLE by_aggregate AS SELECT 0 AS v; CREATE TABLE aggregated AS SELECT 1 AS x;
+             CREATE FUNCTION step(int, int) RETURNS int LANGUAGE sql AS 'UPDATE by_aggregate SET v = 1 RETURNING v';
+             CREATE AGGREGATE aggregate(int) (sfunc = step, stype = int, initcond = '0')",
+            "SELECT v FROM by_aggregate",
+        )
+        .queries(&["BEGIN", "SELECT aggregate(x) FROM aggregated", "COMMIT"]),
+        Case::new(
+            "view of an aggregate that reads",
+            "CREATE TABLE aggregate_reads AS SELECT 0 AS v; CREATE TABLE aggregated_2 AS SELECT 1 AS x;
+             CREATE FUNCTION look(int, int) RETURNS int STABLE LANGUAGE sql AS 'SELECT v FROM aggregate_reads';
+             CREATE AGGREGATE looking(int) (sfunc = look, stype = int, initcond = '0');
+             CREATE VIEW of_aggregate AS SELECT looking(x) AS v FROM aggregated_2",
+            "SELECT v FROM of_aggregate",
+        )
+        .queries(&["UPDATE aggregate_reads SET v = 1"]),
         Case::new("do", "CREATE TABLE by_do AS SELECT 0 AS v", "SELECT v FROM by_do")
             .queries(&["DO $$ BEGIN UPDATE by_do SET v = 1; END $$"]),
         Case::new(
@@ -127,6 +169,13 @@ fn writes_that_were_learned_write_each_time() -> Result<()> {
         )
         .earlier(&["SELECT 7 @###@ 0", "SELECT 7 @###@ 0"])
         .queries(&["BEGIN", "SELECT 7 @###@ 1", "COMMIT"]),
+    ])
+}
+
+/// In a database of its own: where operators write, every statement may.
+#[test]
+fn a_function_that_lies_about_itself_writes_each_time() -> Result<()> {
+    play(&[
         Case::new(
             "function that says it only reads",
             "CREATE TABLE by_liar AS SELECT 0 AS v;
@@ -140,18 +189,57 @@ fn writes_that_were_learned_write_each_time() -> Result<()> {
     ])
 }
 
-/// In a transaction on the primary nobody refuses them: nothing was learned.
+/// Each in a database of its own: where one such is, every statement may write.
 #[test]
-fn operators_that_write_in_a_transaction() -> Result<()> {
-    play(&[Case::new(
-        "operator in a transaction, for the first time",
-        "CREATE TABLE by_operator AS SELECT 0 AS v;
-         CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
-             'UPDATE by_operator SET v = $2 RETURNING v';
-         CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
-        "SELECT v FROM by_operator",
-    )
-    .queries(&["BEGIN", "SELECT 7 @#@ 1", "COMMIT"])])
+fn code_that_no_name_in_the_text_tells_of() -> Result<()> {
+    let operator = "CREATE TABLE one AS SELECT 1 AS x; CREATE TABLE by_operator AS SELECT 0 AS v;
+         CREATE FUNCTION act(int, int) RETURNS int LANGUAGE sql AS 'UPDATE by_operator SET v = 1 RETURNING v';
+         CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = act)";
+    let cast =
+        "CREATE TYPE source AS (x int); CREATE TYPE target AS (y int); CREATE TABLE by_cast AS SELECT 0 AS v;
+         CREATE FUNCTION act(source) RETURNS target LANGUAGE sql AS
+             'UPDATE by_cast SET v = 1; SELECT ROW(1)::target';
+         CREATE CAST (source AS target) WITH FUNCTION act(source)";
+    let domain = "CREATE TABLE by_domain AS SELECT 0 AS v;
+         CREATE FUNCTION act(int) RETURNS bool LANGUAGE sql AS 'UPDATE by_domain SET v = 1; SELECT true';
+         CREATE DOMAIN checked AS int CHECK (act(VALUE))";
+    for (name, tables, read, write) in [
+        ("operator", operator, "SELECT v FROM by_operator", "SELECT x @#@ 1 FROM one"),
+        ("operator without a relation", operator, "SELECT v FROM by_operator", "SELECT 1 @#@ 1"),
+        ("operator in a write", operator, "SELECT v FROM by_operator", "UPDATE one SET x = x @#@ 1"),
+        ("cast", cast, "SELECT v FROM by_cast", "SELECT ROW(1)::source::target"),
+        ("domain", domain, "SELECT v FROM by_domain", "SELECT 1::checked"),
+    ] {
+        play(&[Case::new(name, tables, read).queries(&["BEGIN", write, "COMMIT"])])?;
+    }
+    Ok(())
+}
+
+/// A replica has of a sequence what was reserved in advance, whatever has been replayed.
+#[test]
+fn sequences_are_read_where_they_are_drawn_from() -> Result<()> {
+    let stage = Stage::set(
+        "CREATE SEQUENCE s; CREATE VIEW of_s AS SELECT last_value + 0 AS v FROM s; CREATE VIEW over AS TABLE of_s;
+         CREATE FUNCTION known() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'",
+    )?;
+    let mut clients = [stage.client("session")?, stage.client("global")?, stage.client("strong")?];
+    stage.wait_served_by_replica(&mut clients[1], "SELECT known()")?;
+    clients[0].query("SELECT nextval('s')")?;
+    stage.catch_up()?;
+    let read = |client: &mut Client, sql| stage.look(client, sql);
+    let right = Look { value: "1".to_owned(), on: vec![PRIMARY] };
+    for sql in ["SELECT * FROM s", "TABLE public.s", "SELECT v FROM of_s", "SELECT v FROM over"] {
+        for client in &mut clients {
+            assert_eq!(read(client, sql)?, right, "{sql}");
+        }
+        assert_eq!(read(&mut stage.client("eventual")?, sql)?, right, "{sql}");
+    }
+    assert_ne!(
+        stage.cluster.sql(REPLICA, "SELECT last_value FROM s")?.value(),
+        "1",
+        "nothing to be wrong about"
+    );
+    Ok(())
 }
 
 #[test]
