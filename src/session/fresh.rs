@@ -141,11 +141,11 @@ impl Session {
     /// single snapshot will not see anything newer.
     /// Cancel safe.
     pub(super) async fn await_freshness(&mut self, request: &Request, demand: &Demand) {
-        let held = |leg: &&Box<Leg>| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
+        let held = |leg: &&Leg| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
         let keeps_snapshot =
             matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
                 && !request.statements().any(begins);
-        if demand.need.is_nothing() || keeps_snapshot || self.leg.as_ref().filter(held).is_none() {
+        if demand.need.is_nothing() || keeps_snapshot || self.leg.as_deref().filter(held).is_none() {
             return;
         }
         let samplers = self.shared.cluster.demand().clone();
