@@ -497,6 +497,23 @@ fn ten_thousand_idle_clients() -> Result<()> {
     Ok(())
 }
 
+/// A client can ask for any database: what it may not have leaves nothing behind.
+#[test]
+fn names_of_databases_that_do_not_exist_cost_no_memory() -> Result<()> {
+    let weir = primary_only().start(WEIR)?;
+    let refused = |name: String| {
+        let refused = Client::connect(&weir.address(), &Login::new("app", "app").database(&name)).err();
+        assert_eq!(refused.as_ref().and_then(Failure::sqlstate), Some("3D000"), "{name}: {refused:?}");
+    };
+    // What is there once, and what the allocator keeps.
+    (0..200).for_each(|n| refused(format!("warm_{n}")));
+    let before = weir.rss_kb();
+    (0..500).for_each(|n| refused(format!("no_such_{n}")));
+    let each = weir.rss_kb().saturating_sub(before);
+    assert!(each <= 4 << 10, "500 names cost {each} KiB");
+    Ok(())
+}
+
 /// The client goes on sending rows for a while before it hears of the error.
 #[test]
 fn a_copy_that_fails_early_is_told_once() -> Result<()> {

@@ -148,7 +148,7 @@ impl Session {
     /// The client cancelled.
     async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
         let samplers = self.shared.cluster.demand().clone();
-        let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
+        let mut deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
         let wanted = samplers.want(self.through(demand));
         loop {
@@ -156,7 +156,11 @@ impl Session {
             // hand, before anything is looked at.
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
-            match self.lease_replica(demand).await? {
+            let begun = tokio::time::Instant::now();
+            let lent = self.lease_replica(demand).await?;
+            // What a connection took to come free or to open is not waiting for freshness.
+            deadline += begun.elapsed();
+            match lent {
                 Replica::Lent(lease) if self.is_fresh(&lease, demand) => return Ok(fresh(lease)),
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
                 Replica::Lent(lease) => {

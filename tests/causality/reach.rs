@@ -130,6 +130,65 @@ fn code_in_the_database_that_writes() -> Result<()> {
     ])
 }
 
+/// What a replica has refused once is known to write, though nothing in its text says so.
+#[test]
+fn writes_that_were_learned_write_each_time() -> Result<()> {
+    play(&[
+        Case::new(
+            "operator",
+            "CREATE TABLE by_operator AS SELECT 0 AS v;
+             CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator SET v = $2 RETURNING v';
+             CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
+            "SELECT v FROM by_operator",
+        )
+        .earlier(&["SELECT 7 @#@ 0", "SELECT 7 @#@ 0"])
+        .queries(&["SELECT 7 @#@ 1"]),
+        Case::new(
+            "operator by the extended protocol",
+            "CREATE TABLE by_operator_2 AS SELECT 0 AS v;
+             CREATE FUNCTION sets_2(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator_2 SET v = $2 RETURNING v';
+             CREATE OPERATOR @##@ (leftarg = int, rightarg = int, function = sets_2)",
+            "SELECT v FROM by_operator_2",
+        )
+        .earlier(&["SELECT 7 @##@ 0", "SELECT 7 @##@ 0"])
+        .say(Say::Ask(vec![
+            front::parse("", "SELECT 7 @##@ 1", &[]),
+            front::bind("", "", &[]),
+            front::execute("", 0),
+            front::sync(),
+        ])),
+        Case::new(
+            "operator in a transaction",
+            "CREATE TABLE by_operator_3 AS SELECT 0 AS v;
+             CREATE FUNCTION sets_3(int, int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_operator_3 SET v = $2 RETURNING v';
+             CREATE OPERATOR @###@ (leftarg = int, rightarg = int, function = sets_3)",
+            "SELECT v FROM by_operator_3",
+        )
+        .earlier(&["SELECT 7 @###@ 0", "SELECT 7 @###@ 0"])
+        .queries(&["BEGIN", "SELECT 7 @###@ 1", "COMMIT"]),
+    ])
+}
+
+/// In a database of its own: where operators write, every statement may.
+#[test]
+fn a_function_that_lies_about_itself_writes_each_time() -> Result<()> {
+    play(&[
+        Case::new(
+            "function that says it only reads",
+            "CREATE TABLE by_liar AS SELECT 0 AS v;
+             CREATE FUNCTION writes_4(int) RETURNS int LANGUAGE sql VOLATILE AS
+                 'UPDATE by_liar SET v = $1 RETURNING v';
+             CREATE FUNCTION lies(n int) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN writes_4(n); END'",
+            "SELECT v FROM by_liar",
+        )
+        .earlier(&["SELECT lies(0)", "SELECT lies(0)"])
+        .queries(&["SELECT lies(1)"]),
+    ])
+}
+
 /// Each in a database of its own: where one such is, every statement may write.
 #[test]
 fn code_that_no_name_in_the_text_tells_of() -> Result<()> {
@@ -184,72 +243,6 @@ fn sequences_are_read_where_they_are_drawn_from() -> Result<()> {
         "nothing to be wrong about"
     );
     Ok(())
-}
-
-/// What a replica has refused once is known to write, though nothing in its text says so.
-#[test]
-fn writes_that_were_learned_write_each_time() -> Result<()> {
-    play(&[
-        Case::new(
-            "operator",
-            "CREATE TABLE by_operator AS SELECT 0 AS v;
-             CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
-                 'UPDATE by_operator SET v = $2 RETURNING v';
-             CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
-            "SELECT v FROM by_operator",
-        )
-        .earlier(&["SELECT 7 @#@ 0", "SELECT 7 @#@ 0"])
-        .queries(&["SELECT 7 @#@ 1"]),
-        Case::new(
-            "operator by the extended protocol",
-            "CREATE TABLE by_operator_2 AS SELECT 0 AS v;
-             CREATE FUNCTION sets_2(int, int) RETURNS int LANGUAGE sql VOLATILE AS
-                 'UPDATE by_operator_2 SET v = $2 RETURNING v';
-             CREATE OPERATOR @##@ (leftarg = int, rightarg = int, function = sets_2)",
-            "SELECT v FROM by_operator_2",
-        )
-        .earlier(&["SELECT 7 @##@ 0", "SELECT 7 @##@ 0"])
-        .say(Say::Ask(vec![
-            front::parse("", "SELECT 7 @##@ 1", &[]),
-            front::bind("", "", &[]),
-            front::execute("", 0),
-            front::sync(),
-        ])),
-        Case::new(
-            "operator in a transaction",
-            "CREATE TABLE by_operator_3 AS SELECT 0 AS v;
-             CREATE FUNCTION sets_3(int, int) RETURNS int LANGUAGE sql VOLATILE AS
-                 'UPDATE by_operator_3 SET v = $2 RETURNING v';
-             CREATE OPERATOR @###@ (leftarg = int, rightarg = int, function = sets_3)",
-            "SELECT v FROM by_operator_3",
-        )
-        .earlier(&["SELECT 7 @###@ 0", "SELECT 7 @###@ 0"])
-        .queries(&["BEGIN", "SELECT 7 @###@ 1", "COMMIT"]),
-        Case::new(
-            "function that says it only reads",
-            "CREATE TABLE by_liar AS SELECT 0 AS v;
-             CREATE FUNCTION writes_4(int) RETURNS int LANGUAGE sql VOLATILE AS
-                 'UPDATE by_liar SET v = $1 RETURNING v';
-             CREATE FUNCTION lies(n int) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN writes_4(n); END'",
-            "SELECT v FROM by_liar",
-        )
-        .earlier(&["SELECT lies(0)", "SELECT lies(0)"])
-        .queries(&["SELECT lies(1)"]),
-    ])
-}
-
-/// In a transaction on the primary nobody refuses them: nothing was learned.
-#[test]
-fn operators_that_write_in_a_transaction() -> Result<()> {
-    play(&[Case::new(
-        "operator in a transaction, for the first time",
-        "CREATE TABLE by_operator AS SELECT 0 AS v;
-         CREATE FUNCTION sets(int, int) RETURNS int LANGUAGE sql VOLATILE AS
-             'UPDATE by_operator SET v = $2 RETURNING v';
-         CREATE OPERATOR @#@ (leftarg = int, rightarg = int, function = sets)",
-        "SELECT v FROM by_operator",
-    )
-    .queries(&["BEGIN", "SELECT 7 @#@ 1", "COMMIT"])])
 }
 
 #[test]
