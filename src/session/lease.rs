@@ -148,7 +148,8 @@ impl Session {
     /// The client cancelled.
     async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
         let samplers = self.shared.cluster.demand().clone();
-        let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
+        let limit = self.shared.config.routing.freshness_wait;
+        let mut deadline = tokio::time::Instant::now() + limit;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
         let wanted = samplers.want(self.through(demand));
         loop {
@@ -163,6 +164,8 @@ impl Session {
                     let opened = lease.opened;
                     lease.release(Instant::now());
                     wanted.through(opened);
+                    // Opening it took its own time, which says nothing about how fresh the replica is.
+                    deadline = deadline.max(tokio::time::Instant::from_std(opened) + limit);
                 }
                 Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
                 Replica::Stale => {}
