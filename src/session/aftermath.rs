@@ -35,7 +35,7 @@ impl Session {
         }
         let dirt = self.state.dirt.clone();
         self.mark_unanswered();
-        let runs = |leg: &Box<super::Leg>| {
+        let runs = |leg: &super::Leg| {
             leg.route == Route::Primary && leg.link == Link::Up && !leg.replies.ledger.is_empty()
         };
         let Some(leg) = self.leg.take_if(|leg| runs(leg)) else { return };

@@ -97,7 +97,7 @@ impl Session {
                 }
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => {
-                    self.await_freshness(&demand).await;
+                    self.await_freshness(&request, &demand).await;
                     break;
                 }
                 Place::New => {

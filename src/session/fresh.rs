@@ -11,7 +11,7 @@ use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::freshness::{Marks, Moment, Need, Primary};
 use crate::pool::Lease;
 use crate::router::{Decision, Route};
-use crate::sql::{Chain, Consistency, Hint, Kind, Statement};
+use crate::sql::{Chain, Consistency, Hint, Isolation, Kind, Statement};
 use crate::telemetry::metrics::{ReadOutcome, observe};
 use crate::wire::TxStatus;
 
@@ -137,11 +137,15 @@ impl Session {
     }
 
     /// Holds a statement of a transaction on a replica back until the replica is as fresh as it asks, but no longer
-    /// than `freshness_wait`: the transaction cannot move any more, and is as fresh as its beginning asked.
+    /// than `freshness_wait`: the transaction cannot move any more, and is as fresh as its beginning asked. One with a
+    /// single snapshot will not see anything newer.
     /// Cancel safe.
-    pub(super) async fn await_freshness(&mut self, demand: &Demand) {
-        let held = |leg: &&Box<Leg>| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
-        if demand.need.is_nothing() || self.leg.as_ref().filter(held).is_none() {
+    pub(super) async fn await_freshness(&mut self, request: &Request, demand: &Demand) {
+        let held = |leg: &&Leg| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
+        let keeps_snapshot =
+            matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
+                && !request.statements().any(begins);
+        if demand.need.is_nothing() || keeps_snapshot || self.leg.as_deref().filter(held).is_none() {
             return;
         }
         let samplers = self.shared.cluster.demand().clone();

@@ -148,8 +148,7 @@ impl Session {
     /// The client cancelled.
     async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
         let samplers = self.shared.cluster.demand().clone();
-        let limit = self.shared.config.routing.freshness_wait;
-        let mut deadline = tokio::time::Instant::now() + limit;
+        let mut deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
         let wanted = samplers.want(self.through(demand));
         loop {
@@ -157,15 +156,17 @@ impl Session {
             // hand, before anything is looked at.
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
-            match self.lease_replica(demand).await? {
+            let begun = tokio::time::Instant::now();
+            let lent = self.lease_replica(demand).await?;
+            // What a connection took to come free or to open is not waiting for freshness.
+            deadline += begun.elapsed();
+            match lent {
                 Replica::Lent(lease) if self.is_fresh(&lease, demand) => return Ok(fresh(lease)),
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
                 Replica::Lent(lease) => {
                     let opened = lease.opened;
                     lease.release(Instant::now());
                     wanted.through(opened);
-                    // Opening it took its own time, which says nothing about how fresh the replica is.
-                    deadline = deadline.max(tokio::time::Instant::from_std(opened) + limit);
                 }
                 Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
                 Replica::Stale => {}

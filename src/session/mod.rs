@@ -77,7 +77,7 @@ use crate::freshness::Seen;
 use crate::net::Stream;
 use crate::pool::{Lease, Pool};
 use crate::router::Route;
-use crate::sql::Target;
+use crate::sql::{Isolation, Target};
 use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
 use crate::wire::request::put_bare;
@@ -140,6 +140,8 @@ pub struct Session {
     view: Box<View>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<Note>,
+    /// The isolation level of the transaction, where one was said.
+    isolation: Option<Isolation>,
     /// What a slow-query line would say of the flight.
     trail: Trail,
 }

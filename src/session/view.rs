@@ -25,6 +25,11 @@ pub(super) struct View {
 }
 
 impl View {
+    /// `default_transaction_isolation`, where it is not PostgreSQL's default.
+    pub(super) fn isolation(&self) -> Option<Isolation> {
+        self.defaults.isolation
+    }
+
     fn new(carry: &Carry) -> Self {
         let (settings, own) = (carry.wanted(), carry.own());
         let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());

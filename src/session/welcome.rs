@@ -118,6 +118,7 @@ impl Session {
             wrote: None,
             seen: None,
             moved: None,
+            isolation: None,
             sight: Sight::default(),
             view: Box::new(View::default()),
             ledger: Ledger::default(),

@@ -10,6 +10,7 @@ use super::{Batch, Leg, Look, Session};
 use crate::cluster::topology::ServerId;
 use crate::freshness::Seen;
 use crate::router::Route;
+use crate::sql::Kind;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -20,6 +21,13 @@ impl Session {
         let at_data = request.statements().any(looks);
         if at_data {
             leg.look = Look::AtData;
+        }
+        for statement in request.statements() {
+            match statement.kind {
+                Kind::Begin(modes) => self.isolation = modes.isolation.or(self.view.isolation()),
+                Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
+                _ => {}
+            }
         }
         // With one server there will never be a replica to be stale.
         if leg.route == Route::Replica || self.shared.config.servers.len() == 1 {
