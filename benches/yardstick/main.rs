@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "CASE,...")]
     cases: Vec<Case>,
     /// What to compare; everything when absent. `weir` has the primary only, as PgBouncer has; `weir-split` sends
-    /// reads to a replica.
+    /// reads to a replica; `weir-eventual` does so however old the replica is.
     #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
     targets: Vec<Kind>,
     /// Seconds of each pgbench run, at least 3: the first one warms up.

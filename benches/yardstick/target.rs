@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Weir,
     /// weir with primary and replica
     WeirSplit,
+    /// The same at consistency level eventual without a limit, where nothing is asked of a replica
+    WeirEventual,
 }
 
 /// A running target.
@@ -52,6 +54,7 @@ impl Kind {
             Self::Pgbouncer => "pgbouncer",
             Self::Weir => "weir",
             Self::WeirSplit => "weir-split",
+            Self::WeirEventual => "weir-eventual",
         }
     }
 }
@@ -114,12 +117,13 @@ impl Bench<'_> {
             Kind::Haproxy => self.haproxy(),
             Kind::Pgbouncer => self.pgbouncer(),
             Kind::Weir => self.weir(kind, 0..1),
-            Kind::WeirSplit => self.weir(kind, 0..2),
+            Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..2),
         }
     }
 
     fn weir(&self, kind: Kind, servers: std::ops::Range<usize>) -> Result<Target> {
         let setup = WeirSetup::in_front_of(self.cluster, servers).set("pool", "size", &self.pool.to_string());
+        let setup = if kind == Kind::WeirEventual { setup.at_any_age() } else { setup };
         let weir = setup.start(self.weir)?;
         let description = format!("{} at {}", version(self.weir)?, self.weir.display());
         Ok(Target { kind, port: weir.port(), description, process: Process::Weir(Box::new(weir)) })
