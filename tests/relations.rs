@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::{Options, Result};
+use harness::{Options, Result, Stop};
 use weir::cluster::Cluster;
 use weir::cluster::catalog::{Catalog, Reach, Volatility};
 use weir::config::{Config, load_with};
@@ -194,12 +194,10 @@ fn configuration(servers: &harness::Cluster) -> Config {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("relations");
     std::fs::create_dir_all(&directory).unwrap();
     let file = directory.join(format!("{}.toml", servers.port(0)));
-    let text = format!(
-        "[[servers]]\nhost = \"127.0.0.1\"\nport = {}\n[[users]]\nname = \"app\"\npassword = \"app\"\n\
-         [health]\ndatabase = \"app\"\ncatalog_interval = \"1h\"\n",
-        servers.port(0)
-    );
-    std::fs::write(&file, text).unwrap();
+    let server = |n| format!("[[servers]]\nhost = \"127.0.0.1\"\nport = {}\n", servers.port(n));
+    let text = "[[users]]\nname = \"app\"\npassword = \"app\"\n\
+                [health]\ndatabase = \"app\"\ninterval = \"200ms\"\ntimeout = \"1s\"\ncatalog_interval = \"1h\"\n";
+    std::fs::write(&file, (0..servers.size()).map(server).collect::<String>() + text).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
     let config = load_with(&file, &HashMap::new()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     std::fs::remove_file(file).unwrap();
@@ -336,6 +334,73 @@ async fn a_definition_empties_the_catalog_and_is_in_the_next_one() -> Result<()>
     };
     assert_eq!((again.since, &again.relations), (after.since, &after.relations));
     Ok(())
+}
+
+/// What no text tells of: each of these lets a statement write that names nothing which does. Functions in C and those
+/// that are declared IMMUTABLE are believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_behind_operators_casts_and_types_is_known_to_be_there() -> Result<()> {
+    let servers = harness::Cluster::with(Options::new(0))?;
+    servers.sql(
+        0,
+        "CREATE TABLE log (id int); CREATE TYPE one AS (a int); CREATE TYPE two AS (b int);
+         CREATE FUNCTION writes(int, int) RETURNS int LANGUAGE sql AS 'INSERT INTO log VALUES (1) RETURNING 1';
+         CREATE FUNCTION declared(int, int) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN writes(1, 2); END';
+         CREATE FUNCTION checks(int) RETURNS bool LANGUAGE sql AS 'SELECT writes($1, $1) = 1';
+         CREATE FUNCTION turns(one) RETURNS two LANGUAGE sql AS 'SELECT writes(1, 1); SELECT ROW(1)::two';
+         CREATE FUNCTION compares(one, one) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN writes(1, 1); END';
+         CREATE FUNCTION less(one, one) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1.a < $2.a';
+         CREATE OPERATOR <<< (LEFTARG = one, RIGHTARG = one, FUNCTION = less);
+         CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
+         CREATE DOMAIN positive AS int CHECK (VALUE > 0)",
+    )?;
+    let watch = Watch::start(&servers);
+    assert!(!watch.catalog().await.operators_write);
+    for (create, drop) in [
+        (
+            "CREATE OPERATOR @@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = writes)",
+            "DROP OPERATOR @@@ (int, int)",
+        ),
+        (
+            "CREATE OPERATOR @@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = declared)",
+            "DROP OPERATOR @@@ (int, int)",
+        ),
+        ("CREATE CAST (one AS two) WITH FUNCTION turns(one)", "DROP CAST (one AS two)"),
+        ("CREATE DOMAIN checked AS int CHECK (checks(VALUE))", "DROP DOMAIN checked"),
+        (
+            "CREATE OPERATOR CLASS c FOR TYPE one USING btree AS OPERATOR 1 <<<, FUNCTION 1 compares(one, one)",
+            "DROP OPERATOR FAMILY c USING btree",
+        ),
+    ] {
+        for (sql, there) in [(create, true), (drop, false)] {
+            servers.sql(0, sql)?;
+            watch.cluster.catalogs().stale("app");
+            assert!(watch.cluster.catalogs().of("app").unwrap().operators_write, "not known");
+            assert_eq!(watch.catalog().await.operators_write, there, "{sql}");
+        }
+    }
+    Ok(())
+}
+
+/// What a primary that was a replica a moment ago has is read from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_primary_has_another_catalog() -> Result<()> {
+    let servers = harness::Cluster::with(Options::new(1))?;
+    servers.sql(0, "CREATE TABLE made_here (id int)")?;
+    servers.wait_caught_up()?;
+    let watch = Watch::start(&servers);
+    let before = watch.catalog().await;
+    servers.stop(0, Stop::Immediate)?;
+    servers.promote(1)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let after = watch.catalog().await;
+        if after.since > before.since && after.relation(&name("made_here")).is_some() {
+            return Ok(());
+        }
+        assert!(Instant::now() < end, "the catalog is that of the old primary");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn slot(servers: &harness::Cluster, relation: &str) -> Slot {

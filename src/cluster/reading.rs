@@ -98,7 +98,7 @@ const EDGES: &str = "
 /// columns, by far the largest catalog, are not looked at where there is none.
 ///
 /// A row without a relation says that code which may write can run anywhere: it is behind an operator, a cast, the
-/// comparison of an operator class, a range or a domain.
+/// support function of an operator class, or a domain.
 const CODE: &str = concat!(
     "WITH RECURSIVE ",
     runs!(),
@@ -190,7 +190,6 @@ const CODE: &str = concat!(
         OR EXISTS (SELECT FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode WHERE c.writes)
         OR EXISTS (SELECT FROM pg_catalog.pg_cast AS k JOIN code AS c ON c.oid = k.castfunc WHERE c.writes)
         OR EXISTS (SELECT FROM pg_catalog.pg_amproc AS a JOIN code AS c ON c.oid = a.amproc WHERE c.writes)
-        OR EXISTS (SELECT FROM pg_catalog.pg_range AS g JOIN code AS c ON c.oid = g.rngsubdiff WHERE c.writes)
     LIMIT 100000"
 );
 

@@ -33,9 +33,11 @@ impl Scene {
         let options = Options::new(1).setting("max_prepared_transactions", "5");
         let stage = Stage::with(options, TABLES, |setup| setup)?;
         let client = |level| stage.client(level);
-        let (definer, mut global, writer) = (client("session")?, client("global")?, client("session")?);
-        stage.wait_served_by_replica(&mut global, "SELECT known()")?;
-        Ok(Self { definer, global, writer, stage })
+        let (definer, global, writer) = (client("session")?, client("global")?, client("session")?);
+        let mut scene = Self { definer, global, writer, stage };
+        // A load that is still under way would find what is to be defined by chance.
+        scene.settle()?;
+        Ok(scene)
     }
 
     /// Waits until weir knows the catalog again, if it has forgotten it.
