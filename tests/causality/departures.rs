@@ -30,7 +30,10 @@ fn a_write_that_is_committed_when_its_client_has_gone_counts() -> Result<()> {
     let on_primary =
         |sql: &str| -> Result<String> { Ok(stage.cluster.sql(PRIMARY, sql)?.value().to_owned()) };
     let count = |what: &str| {
-        on_primary(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND {what}"))
+        on_primary(&format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE usename = 'app' AND application_name NOT LIKE 'weir%' AND {what}"
+        ))
     };
     for farewell in [Some(front::terminate()), None] {
         for (what, frames) in ways() {
