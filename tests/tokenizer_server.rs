@@ -8,6 +8,7 @@ use harness::Cluster;
 use harness::client::{Client, Message, front};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use weir::sql::lexer::LexError;
 use weir::sql::{StandardConformingStrings, split_statements};
 
 /// Texts per setting of standard_conforming_strings.
@@ -99,6 +100,8 @@ fn check(client: &mut Client, sql: &str, strings: StandardConformingStrings) -> 
     let ours = split_statements(sql.as_bytes(), strings).map(|statements| statements.len());
     match (&error, &ours) {
         (None, Ok(count)) => prop_assert_eq!(*count, ran, "of {:?}", sql),
+        // In some encodings the second byte of a character looks like a backslash: the lexer does not guess.
+        (None, Err(LexError::Ambiguous)) if !sql.is_ascii() => {}
         (None, Err(lost)) => prop_assert!(false, "the server ran {:?}, the lexer says {:?}", sql, lost),
         (Some(message), Ok(_)) if message.starts_with("unterminated") => {
             prop_assert!(false, "the server says {} of {:?}, and the lexer nothing", message, sql);
