@@ -38,6 +38,9 @@ enum Replica {
 /// Time between two attempts to reach a primary that the probes take to be well.
 const RECONNECT: Duration = Duration::from_millis(200);
 
+/// How long a read without a primary waits for its replica before it looks whether there is one again.
+const ORPHANED: Duration = Duration::from_millis(100);
+
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
     /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
@@ -149,6 +152,7 @@ impl Session {
     async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
         let samplers = self.shared.cluster.demand().clone();
         let mut deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
+        let patience = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
         let wanted = samplers.want(self.through(demand));
         loop {
@@ -174,10 +178,19 @@ impl Session {
             }
             let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
             if !self.entry.queue(learned).await? {
-                return Ok(Fresh::TooLate);
+                let now = tokio::time::Instant::now();
+                // Without a primary there is nowhere else to go: the replica may still be found to do.
+                if demand.need.strictly.is_some() || now >= patience || self.has_primary() {
+                    return Ok(Fresh::TooLate);
+                }
+                deadline = patience.min(now + ORPHANED);
             }
             fresh = Fresh::Waited;
         }
+    }
+
+    fn has_primary(&self) -> bool {
+        self.shared.cluster.topology().writable().is_some()
     }
 
     /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
