@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::freshness::{Lsn, pace};
+use crate::freshness::{Epoch, Lsn, pace};
 
 /// Shared by all sessions and all samplers. Noting a write costs two atomics, one of them a load, and a bell only when
 /// the sampler sleeps for longer than a write may wait.
 #[derive(Debug)]
 pub struct Demand {
-    epoch: Instant,
+    epoch: Epoch,
     /// Readers that wait now.
     waiting: AtomicUsize,
-    /// The latest instant that any reader has waited for, in nanoseconds since one before the epoch.
+    /// The latest instant that any reader has waited for, as a number.
     wanted: AtomicU64,
     /// The latest acknowledged write.
     written: AtomicU64,
@@ -45,7 +45,7 @@ impl Demand {
     /// Nobody wants anything. No instant before `epoch` will be given.
     pub fn new(epoch: Instant) -> Self {
         Self {
-            epoch,
+            epoch: Epoch::new(epoch),
             waiting: AtomicUsize::new(0),
             wanted: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -65,14 +65,14 @@ impl Demand {
 
     /// A write was acknowledged at `at`: replicas are sampled often until they hold it.
     pub fn wrote(&self, at: Instant) {
-        self.written.fetch_max(self.nanos(at), Ordering::SeqCst);
+        self.written.fetch_max(self.epoch.number(at), Ordering::SeqCst);
         rouse(&self.primary_dozes, &self.primary);
     }
 
     /// Somebody waits for a replica that is fresh through `through`: the samplers ask at once, and again as soon as
     /// may be, until the guard is dropped.
     pub fn want(&self, through: Instant) -> Wanted<'_> {
-        self.wanted.fetch_max(self.nanos(through), Ordering::SeqCst);
+        self.wanted.fetch_max(self.epoch.number(through), Ordering::SeqCst);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         // What the caller looks at next is no older than this: see `learned`.
         fence(Ordering::SeqCst);
@@ -83,7 +83,7 @@ impl Demand {
 
     /// When the primary was last asked for a sample that it answered; `None` before the first of each primary.
     pub fn newest(&self) -> Option<Instant> {
-        self.instant(self.newest.load(Ordering::Acquire))
+        self.epoch.instant(self.newest.load(Ordering::Acquire))
     }
 
     /// Where the primary was when it was last asked, and when that was: what was acknowledged before that instant lies
@@ -106,18 +106,18 @@ impl Demand {
 
     /// The last acknowledged write.
     pub(crate) fn written(&self) -> Option<Instant> {
-        self.instant(self.written.load(Ordering::SeqCst))
+        self.epoch.instant(self.written.load(Ordering::SeqCst))
     }
 
     /// The latest instant that anybody waits for, if anybody does.
     pub(crate) fn wanted(&self) -> Option<Instant> {
         let waiting = self.waiting.load(Ordering::SeqCst) > 0;
-        self.instant(self.wanted.load(Ordering::SeqCst)).filter(|_| waiting)
+        self.epoch.instant(self.wanted.load(Ordering::SeqCst)).filter(|_| waiting)
     }
 
     /// When the last counted answer of the primary came.
     pub(crate) fn answered(&self) -> Option<Instant> {
-        self.instant(self.answered.load(Ordering::SeqCst))
+        self.epoch.instant(self.answered.load(Ordering::SeqCst))
     }
 
     /// The primary's sampler is about to sleep so long: rings when it should not go on. How long it may sleep is to be
@@ -147,8 +147,8 @@ impl Demand {
     /// The primary, asked at `asked`, was found to be at `position`; its answer came at `answered`.
     pub(crate) fn sampled(&self, asked: Instant, answered: Instant, position: Lsn) {
         *self.last_position() = Some((position, asked));
-        self.newest.store(self.nanos(asked), Ordering::SeqCst);
-        self.answered.store(self.nanos(answered), Ordering::SeqCst);
+        self.newest.store(self.epoch.number(asked), Ordering::SeqCst);
+        self.answered.store(self.epoch.number(answered), Ordering::SeqCst);
         rouse(&self.replicas_sleep, &self.replicas);
         self.learned();
     }
@@ -178,15 +178,6 @@ impl Demand {
     fn last_position(&self) -> MutexGuard<'_, Option<(Lsn, Instant)>> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn nanos(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
-    }
-
-    fn instant(&self, nanos: u64) -> Option<Instant> {
-        nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
-    }
 }
 
 /// Wakes who sleeps, and need not be woken again. What it is woken for has been stored before: so either this sees that
@@ -206,7 +197,7 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// It waits for this instant as well.
     pub fn through(&self, through: Instant) {
-        self.demand.wanted.fetch_max(self.demand.nanos(through), Ordering::SeqCst);
+        self.demand.wanted.fetch_max(self.demand.epoch.number(through), Ordering::SeqCst);
         self.demand.primary.notify_waiters();
         self.demand.replicas.notify_waiters();
     }

@@ -38,7 +38,7 @@ async fn sleep_between_writes(demand: Arc<Demand>, end: Instant, seen: watch::Se
             timeout(PATIENCE, bell).await.expect("a write was slept through");
         }
         last = demand.written();
-        seen.send_replace(last.map_or(0, |last| demand.nanos(last) - 1));
+        seen.send_replace(last.map_or(0, |last| demand.epoch.number(last) - 1));
     }
 }
 

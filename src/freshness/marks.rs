@@ -1,7 +1,9 @@
 //! When the relations of a database were last written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use super::Epoch;
 
 /// Places for relations. Several may share one: then a write to one counts as a write to the others.
 const SLOTS: usize = 4096;
@@ -26,8 +28,9 @@ impl Slot {
 /// trip to the primary; nothing may be marked too early or not at all.
 #[derive(Debug)]
 pub struct Marks {
-    epoch: Instant,
-    /// Nanoseconds since the epoch.
+    begun: Instant,
+    epoch: Epoch,
+    /// Instants as numbers; 0 is before the epoch.
     slots: Box<[AtomicU64]>,
     everything: AtomicU64,
     latest: AtomicU64,
@@ -37,7 +40,8 @@ impl Marks {
     /// Nothing was written since `epoch`, before which no instant will be given; anything before.
     pub fn new(epoch: Instant) -> Self {
         Self {
-            epoch,
+            begun: epoch,
+            epoch: Epoch::new(epoch),
             slots: std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect(),
             everything: AtomicU64::new(0),
             latest: AtomicU64::new(0),
@@ -46,7 +50,7 @@ impl Marks {
 
     /// These relations were written, acknowledged at `at`.
     pub fn wrote(&self, slots: &[Slot], at: Instant) {
-        let nanos = self.nanos(at);
+        let nanos = self.epoch.number(at);
         for slot in slots {
             self.slots[usize::from(slot.0)].fetch_max(nanos, Ordering::AcqRel);
         }
@@ -55,7 +59,7 @@ impl Marks {
 
     /// Any relation may have been written, acknowledged at `at`.
     pub fn wrote_anything(&self, at: Instant) {
-        let nanos = self.nanos(at);
+        let nanos = self.epoch.number(at);
         self.everything.fetch_max(nanos, Ordering::AcqRel);
         self.latest.fetch_max(nanos, Ordering::AcqRel);
     }
@@ -71,18 +75,15 @@ impl Marks {
         self.instant(self.latest.load(Ordering::Acquire))
     }
 
-    fn nanos(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX)
-    }
-
-    fn instant(&self, nanos: u64) -> Instant {
-        self.epoch + Duration::from_nanos(nanos)
+    fn instant(&self, number: u64) -> Instant {
+        self.epoch.instant(number).unwrap_or(self.begun)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

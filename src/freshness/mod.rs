@@ -7,6 +7,8 @@
 //!
 //! Pure: every instant is an argument, and all of them are monotonic, so that a step of the wall clock means nothing.
 
+mod epoch;
+
 mod lsn;
 
 mod marks;
@@ -19,6 +21,7 @@ mod replica;
 
 mod samples;
 
+pub use epoch::Epoch;
 pub use lsn::{Lsn, Xid};
 pub use marks::{Marks, Slot};
 pub use need::{Moment, Need, Primary, Seen};

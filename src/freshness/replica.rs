@@ -1,9 +1,9 @@
 //! How far one replica is known to have come.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Lsn;
+use super::{Epoch, Lsn};
 
 /// How far a replica is known to have come: written by its sampler, read by every read. Never locked.
 ///
@@ -13,8 +13,8 @@ use super::Lsn;
 /// answered that sample.
 #[derive(Debug)]
 pub struct Freshness {
-    epoch: Instant,
-    /// Instants are nanoseconds since one before the epoch; 0 is never.
+    epoch: Epoch,
+    /// Instants as numbers; 0 is never.
     through: AtomicU64,
     sampled: AtomicU64,
     replayed: AtomicU64,
@@ -25,7 +25,7 @@ impl Freshness {
     /// Of a replica of which nothing is known. No instant before `epoch` will ever be asked for.
     pub fn new(epoch: Instant) -> Self {
         Self {
-            epoch,
+            epoch: Epoch::new(epoch),
             through: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
@@ -36,12 +36,12 @@ impl Freshness {
     /// The instant such that the replica holds everything that was acknowledged before it; `None` when nothing is
     /// known.
     pub fn through(&self) -> Option<Instant> {
-        self.instant(self.through.load(Ordering::Acquire))
+        self.epoch.instant(self.through.load(Ordering::Acquire))
     }
 
     /// When the last sample that the replica answered was asked for, in the server's present life.
     pub fn sampled(&self) -> Option<Instant> {
-        self.instant(self.sampled.load(Ordering::Acquire))
+        self.epoch.instant(self.sampled.load(Ordering::Acquire))
     }
 
     /// The last WAL position that the replica said it has replayed; 0/0 when nothing is known.
@@ -61,8 +61,8 @@ impl Freshness {
         // The position first, the life's sign last: who sees `asked` sees what belongs to it.
         self.replayed.store(replayed.0, Ordering::Release);
         self.behind.store(behind, Ordering::Relaxed);
-        self.through.store(through.map_or(0, |through| self.nanos(through)), Ordering::Release);
-        self.sampled.store(self.nanos(asked), Ordering::Release);
+        self.through.store(through.map_or(0, |through| self.epoch.number(through)), Ordering::Release);
+        self.sampled.store(self.epoch.number(asked), Ordering::Release);
     }
 
     /// Nothing is known any more: the connection that was asked is gone, or another timeline has begun.
@@ -72,19 +72,12 @@ impl Freshness {
         self.replayed.store(0, Ordering::Release);
         self.behind.store(u64::MAX, Ordering::Relaxed);
     }
-
-    fn nanos(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
-    }
-
-    fn instant(&self, nanos: u64) -> Option<Instant> {
-        nanos.checked_sub(1).map(|nanos| self.epoch + Duration::from_nanos(nanos))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
