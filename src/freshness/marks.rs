@@ -24,8 +24,8 @@ impl Slot {
 /// When the relations of one database were last written through weir, by instants at which that was acknowledged.
 ///
 /// Bounded whatever clients do, and without a lock. What was written before the first session came, by way of an
-/// earlier weir perhaps, is not known, so that everything counts as written then. Everything may be marked too late or too widely, which costs a
-/// trip to the primary; nothing may be marked too early or not at all.
+/// earlier weir perhaps, is not known, so that everything counts as written then. Everything may be marked too late or
+/// too widely, which costs a trip to the primary; nothing may be marked too early or not at all.
 #[derive(Debug)]
 pub struct Marks {
     begun: Instant,

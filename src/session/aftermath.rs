@@ -71,10 +71,7 @@ impl Aftermath {
             }
         })
         .await;
-        let now = Instant::now();
-        let catalog = self.shared.cluster.catalogs().of(&self.name);
-        self.dirt.mark(&self.database.marks, catalog.as_deref(), &self.shared.functions, now);
-        self.shared.cluster.demand().wrote(now);
+        self.shared.mark(&self.database.marks, &self.name, &self.dirt, Instant::now());
         if self.dirt.may_define() {
             self.shared.cluster.catalogs().doubt(&self.name);
         }

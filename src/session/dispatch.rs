@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Buf;
 
 use super::cutter::{Cut, End};
-use super::fresh::Demand;
+use super::fresh::Asked;
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
 use super::replies::{Flow, Rerun, Watcher};
@@ -181,7 +181,7 @@ impl Session {
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 
-    fn place(&self, request: &Request, decision: Decision, demand: &Demand) -> Place {
+    fn place(&self, request: &Request, decision: Decision, demand: &Asked) -> Place {
         let Some(leg) = &self.leg else { return Place::New };
         if leg.link != Link::Up || leg.replies.rerun == Rerun::Wanted {
             return Place::Later;

@@ -21,12 +21,12 @@ const HOPELESS: Duration = Duration::from_secs(2);
 
 /// What a read asks of a replica.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Demand {
+pub(super) struct Asked {
     pub(super) need: Need<ServerId>,
     pub(super) level: Consistency,
 }
 
-impl Demand {
+impl Asked {
     /// Of a request that looks at no data.
     pub(super) const NOTHING: Self = Self { need: Need::NOTHING, level: Consistency::Eventual };
 
@@ -49,9 +49,9 @@ impl Demand {
 impl Session {
     /// What a request that goes to a replica needs of it. The floor is what was acknowledged when it arrived, and
     /// that is now.
-    pub(super) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Demand {
+    pub(super) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Asked {
         if decision.route == Route::Primary || !request.statements().any(looks) {
-            return Demand::NOTHING;
+            return Asked::NOTHING;
         }
         let levels = self.levels(&request.hint());
         let written = match levels.consistency {
@@ -65,7 +65,7 @@ impl Session {
         let strictly = (levels.consistency == Consistency::Strong).then_some(now);
         let need =
             Need { written, strictly, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
-        Demand { need, level: levels.consistency }
+        Asked { need, level: levels.consistency }
     }
 
     /// When what the request looks at was last seen on the primary and, at level `global`, last written by anybody.
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Whether a connection meets a demand.
-    pub(super) fn is_fresh(&self, lease: &Lease, demand: &Demand) -> bool {
+    pub(super) fn is_fresh(&self, lease: &Lease, demand: &Asked) -> bool {
         if demand.need.is_nothing() {
             return true;
         }
@@ -120,7 +120,7 @@ impl Session {
     }
 
     /// The instant through which a replica must be fresh now that the session never looked at.
-    pub(super) fn through(&self, demand: &Demand) -> Instant {
+    pub(super) fn through(&self, demand: &Asked) -> Instant {
         let topology = self.shared.cluster.topology();
         let moment = self.moment(&topology, Instant::now());
         demand.through(moment).unwrap_or(moment.now)
@@ -140,7 +140,7 @@ impl Session {
     /// than `freshness_wait`: the transaction cannot move any more, and is as fresh as its beginning asked. One with a
     /// single snapshot will not see anything newer.
     /// Cancel safe.
-    pub(super) async fn await_freshness(&mut self, request: &Request, demand: &Demand) {
+    pub(super) async fn await_freshness(&mut self, request: &Request, demand: &Asked) {
         let held = |leg: &&Leg| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
         let keeps_snapshot =
             matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Counts a read by what its freshness cost.
-    pub(super) fn count_read(&self, demand: &Demand, outcome: ReadOutcome, waited: Duration) {
+    pub(super) fn count_read(&self, demand: &Asked, outcome: ReadOutcome, waited: Duration) {
         if demand.need.is_nothing() {
             return;
         }

@@ -1,8 +1,11 @@
 //! Getting a connection: which server, and a place in its pool.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fresh::Demand;
+use tokio::time::timeout_at;
+
+use super::fresh::Asked;
 use super::replies::Replies;
 use super::state::Retry;
 use super::{Batch, Leg, Link, Look, Session};
@@ -11,8 +14,6 @@ use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::{ReadOutcome, observe};
-use std::sync::Arc;
-use tokio::time::timeout_at;
 
 /// What came of looking for a fresh replica.
 enum Fresh {
@@ -50,7 +51,7 @@ impl Session {
     pub(super) async fn lease(
         &mut self,
         decision: &mut Decision,
-        demand: &Demand,
+        demand: &Asked,
         now: Instant,
     ) -> Result<Duration> {
         let (lease, waited) = match self.lease_at_once(decision.route, demand, now) {
@@ -92,7 +93,7 @@ impl Session {
     }
 
     /// An idle connection to the server that is best for this route, if there is one.
-    fn lease_at_once(&mut self, route: Route, demand: &Demand, now: Instant) -> Option<Lease> {
+    fn lease_at_once(&mut self, route: Route, demand: &Asked, now: Instant) -> Option<Lease> {
         let server = {
             let topology = self.shared.cluster.topology();
             match route {
@@ -112,7 +113,7 @@ impl Session {
         Some(lease)
     }
 
-    async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Demand) -> Result<Lease> {
+    async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Asked) -> Result<Lease> {
         if decision.route == Route::Primary {
             return self.lease_primary().await;
         }
@@ -149,7 +150,7 @@ impl Session {
     ///
     /// # Errors
     /// The client cancelled.
-    async fn lease_fresh(&mut self, demand: &Demand) -> Result<Fresh> {
+    async fn lease_fresh(&mut self, demand: &Asked) -> Result<Fresh> {
         let samplers = self.shared.cluster.demand().clone();
         let mut deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
         let patience = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
@@ -228,7 +229,7 @@ impl Session {
     ///
     /// # Errors
     /// The client cancelled.
-    async fn lease_replica(&mut self, demand: &Demand) -> Result<Replica> {
+    async fn lease_replica(&mut self, demand: &Asked) -> Result<Replica> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
             let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::dirt::Dirt;
 use super::names::Statements;
 use super::registry::Registry;
 use super::state::Database;
 use super::welcome::Welcomes;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
 use crate::sql::Classifier;
@@ -103,6 +105,14 @@ impl Shared {
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.drain.notify_waiters();
+    }
+
+    /// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the
+    /// samplers see to it that replicas are soon known to hold it.
+    pub(super) fn mark(&self, marks: &Marks, database: &str, dirt: &Dirt, at: Instant) {
+        let catalog = self.cluster.catalogs().of(database);
+        dirt.mark(marks, catalog.as_deref(), &self.functions, at);
+        self.cluster.demand().wrote(at);
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -74,11 +74,9 @@ impl Session {
 
     /// Something was answered that may have been committed: marks it, before the client hears of it.
     pub(super) fn mark(&mut self, now: Instant) {
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
         let marks = &self.state.database().marks;
-        self.state.dirt.mark(marks, catalog.as_deref(), &self.shared.functions, now);
+        self.shared.mark(marks, &self.who.server_database, &self.state.dirt, now);
         self.wrote = Some(now);
-        self.shared.cluster.demand().wrote(now);
     }
 
     /// What was sent and will never be answered may have been committed all the same.
