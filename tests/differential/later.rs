@@ -6,43 +6,12 @@ use crate::talk::{Hear, Talk};
 
 /// What is put off, and why.
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
-    vec![
-        (
-            Talk::new("a reset goes back to what the client came with")
-                .startup("TimeZone", "Asia/Tokyo")
-                .startup("work_mem", "7MB")
-                .queries(&[
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "SELECT 1",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "SET work_mem = '8MB'",
-                    "SET TimeZone TO DEFAULT",
-                    "RESET ALL",
-                    "SHOW work_mem",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "BEGIN",
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "COMMIT",
-                    "SHOW TimeZone",
-                ])
-                .queries(&["SET TimeZone = 'UTC'", "DISCARD ALL", "SHOW work_mem", "SHOW TimeZone"]),
-            "the server goes back to its own value and reports that; it is given the client's with the next request",
-        ),
-        (
-            Talk::new("a statement prepared by protocol, executed by SQL")
-                .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
-                .queries(&["EXECUTE p"]),
-            "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
-        ),
-    ]
+    vec![(
+        Talk::new("a statement prepared by protocol, executed by SQL")
+            .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
+            .queries(&["EXECUTE p"]),
+        "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
+    )]
 }
 
 /// What weir does better, or cannot do otherwise, and why.
