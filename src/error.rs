@@ -104,6 +104,9 @@ pub enum Error {
     /// The connection broke while a COMMIT ran: it may or may not have happened.
     #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
     CommitUnknown,
+    /// What stands behind the statement that was told of its lost transaction, in PostgreSQL's words.
+    #[error("current transaction is aborted, commands ignored until end of transaction block")]
+    BlockAborted,
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
@@ -146,6 +149,7 @@ impl Error {
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
+            Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",
         }
     }

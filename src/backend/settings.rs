@@ -117,6 +117,12 @@ impl Settings {
         sql
     }
 
+    /// Whether a connection that carries `self` differs from one that carries `wanted` in nothing but its name.
+    pub fn differs_in_name_only(&self, wanted: &Settings) -> bool {
+        const NAME: &str = "application_name";
+        self.with(NAME, None) == wanted.with(NAME, None)
+    }
+
     /// Whether a connection that carries `self` acts as somebody else than one that carries `wanted`.
     pub fn acts_as(&self, wanted: &Settings) -> bool {
         IDENTITY.iter().any(|name| self.get(name) != wanted.get(name))
@@ -126,12 +132,16 @@ impl Settings {
 /// The settings that say whose rights a connection has, in the order in which they take effect.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
+/// Settings whose value is a list of names: one literal would be one name.
+const LISTS: [&str; 2] = ["search_path", "temp_tablespaces"];
+
 fn put_setting(sql: &mut String, name: &str, value: &Value) {
     let _ = match value {
         Value::Sql(text) => write!(sql, "SET {} TO {text};", identifier(name)),
-        Value::Raw(text) => {
+        Value::Raw(text) if LISTS.contains(&name) => {
             write!(sql, "SELECT pg_catalog.set_config({}, {}, false);", literal(name), literal(text))
         }
+        Value::Raw(text) => write!(sql, "SET {} TO {};", identifier(name), literal(text)),
     };
 }
 
@@ -174,7 +184,7 @@ mod tests {
         assert_eq!(
             a.difference(&b),
             "RESET \"timezone\";SET \"work_mem\" TO '9MB';\
-             SELECT pg_catalog.set_config('client_encoding', 'utf-8', false);"
+             SET \"client_encoding\" TO 'utf-8';"
         );
     }
 
@@ -193,11 +203,29 @@ mod tests {
     }
 
     #[test]
+    fn a_list_stays_a_list() {
+        let path = settings(&[("search_path", Value::Raw("a, b".into()))]);
+        assert_eq!(
+            Settings::default().difference(&path),
+            "SELECT pg_catalog.set_config('search_path', 'a, b', false);"
+        );
+    }
+
+    #[test]
+    fn a_name_is_told_from_what_matters() {
+        let raw = |text: &str| Value::Raw(text.into());
+        let a = settings(&[("application_name", raw("a")), ("timezone", raw("UTC"))]);
+        let b = settings(&[("application_name", raw("b")), ("timezone", raw("UTC"))]);
+        assert!(a.differs_in_name_only(&b) && b.differs_in_name_only(&b.with("application_name", None)));
+        assert!(!a.differs_in_name_only(&b.with("timezone", None)));
+    }
+
+    #[test]
     fn nothing_can_be_smuggled_into_a_name_or_a_value() {
         let evil = settings(&[("a\";drop table t;--", Value::Raw("\\'; drop table t; --".into()))]);
         assert_eq!(
             Settings::default().difference(&evil),
-            "SELECT pg_catalog.set_config('a\";drop table t;--', E'\\\\''; drop table t; --', false);"
+            "SET \"a\"\";drop table t;--\" TO E'\\\\''; drop table t; --';"
         );
         assert_eq!(evil.difference(&Settings::default()), "RESET \"a\"\";drop table t;--\";");
     }

@@ -38,6 +38,8 @@ pub(super) enum Note {
     Retires(ServerName),
     /// A change of settings that weir put in.
     Applies,
+    /// What weir put in to make a transaction that has failed.
+    Fails,
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
     Duplicate(Box<(Box<[u8]>, ServerName)>),
 }

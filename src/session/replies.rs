@@ -7,7 +7,6 @@ use bytes::BytesMut;
 use super::note::Note;
 use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
-use crate::error::Error;
 use crate::wire::scan::{self, Stop};
 use crate::wire::tag::server;
 use crate::wire::{Header, TxStatus};
@@ -43,6 +42,17 @@ pub(super) enum OnError {
     Rerun,
     /// The server is about to close the connection: the end of it will be told in weir's own words.
     Ending,
+    /// It refuses settings that weir put in: what was sent behind them runs without them, and is nobody's answer.
+    Refusing,
+}
+
+/// Why nothing more is taken of a connection's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// The server broke the protocol in this way.
+    Broken(&'static str),
+    /// It refused settings that weir put in.
+    Refused,
 }
 
 /// Which way data flows.
@@ -109,13 +119,13 @@ impl Replies {
     /// Takes what has arrived in `inbox`, from behind what `outflow` has passed already.
     ///
     /// # Errors
-    /// [`Error::ServerProtocol`] when the server says what nobody asked: the connection is of no use any more.
+    /// [`Halt`] when the server says what nobody asked: the connection is of no use any more.
     pub(super) fn absorb(
         &mut self,
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         loop {
             while self.missing == 0
                 && let Some((bytes, note)) = self.ledger.next_insert()
@@ -146,7 +156,7 @@ impl Replies {
                     return Ok(());
                 }
                 Stop::Partial => return Ok(()),
-                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::Bad(_) => return Err(Halt::Broken("impossible message length")),
                 Stop::Look(head) => self.look(head, inbox, outflow, watcher)?,
             }
         }
@@ -180,7 +190,7 @@ impl Replies {
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         let at = outflow.passed();
         let frame = &inbox[at..inbox.len().min(at + head.len)];
         let action = match head.tag {
@@ -217,7 +227,7 @@ impl Replies {
             }
             server::READY => {
                 let status = frame.get(5).copied().and_then(TxStatus::from_byte);
-                self.tx = status.ok_or(Error::ServerProtocol("unknown transaction status"))?;
+                self.tx = status.ok_or(Halt::Broken("unknown transaction status"))?;
                 self.flow = Flow::Query;
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
@@ -262,7 +272,7 @@ impl Replies {
     }
 
     /// A row limit was reached: what the statement left behind is there all the same.
-    fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Error> {
+    fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         if let Some(note) = self.ledger.head_note() {
             watcher.completed(b"", note, 0);
         }
@@ -277,7 +287,7 @@ impl Replies {
         }
     }
 
-    fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Error> {
+    fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         match self.ledger.take(tag) {
             Ok(Step::Within(action)) => Ok(action),
             Ok(Step::Done(action, reply, note)) => {
@@ -288,7 +298,7 @@ impl Replies {
                 watcher.done(note);
                 Ok(action)
             }
-            Err(Unexpected(_)) => Err(Error::ServerProtocol("a message that nothing was asked for")),
+            Err(Unexpected(_)) => Err(Halt::Broken("a message that nothing was asked for")),
         }
     }
 
@@ -298,7 +308,7 @@ impl Replies {
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         let at = outflow.passed();
         let frame = &inbox[at..inbox.len().min(at + head.len)];
         let whole = frame.len() == head.len;
@@ -306,12 +316,16 @@ impl Replies {
         let reply = self.ledger.head();
         let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.answer());
         self.flow = Flow::Query;
-        if decision == OnError::Ending {
-            self.cut(head, inbox, outflow);
-            return Ok(());
+        match decision {
+            OnError::Ending => {
+                self.cut(head, inbox, outflow);
+                return Ok(());
+            }
+            OnError::Refusing => return Err(Halt::Refused),
+            _ => {}
         }
         let (action, dropped) =
-            self.ledger.fail().map_err(|_| Error::ServerProtocol("an error that nothing was asked for"))?;
+            self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; a query of weir's own does not.
         let own = action == Action::Swallow && matches!(reply, Some(Reply::Query));

@@ -55,7 +55,17 @@ impl Sender<'_> {
         request::put_query(&mut self.backend.outbox, sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Query, Action::Swallow, Note::Applies);
+        self.state.unconfirmed += 1;
         self.state.carry.told(self.tx.unwrap_or_default());
+    }
+
+    /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
+    /// itself says what may follow. Its log tells why by the savepoint's name.
+    pub(super) fn failed_block(&mut self) {
+        const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT weir_lost_connection";
+        request::put_query(&mut self.backend.outbox, SQL);
+        self.backend.unnamed = None;
+        self.owe(Reply::Query, Action::Swallow, Note::Fails);
     }
 
     /// A simple query.

@@ -21,6 +21,7 @@ use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
+use crate::error::Error;
 use crate::freshness::Marks;
 use crate::router::Learned;
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
@@ -61,6 +62,12 @@ pub(super) struct ServerError {
     pub sqlstate: String,
     /// The primary message.
     pub message: String,
+}
+
+impl From<ServerError> for Error {
+    fn from(said: ServerError) -> Self {
+        Error::Refused { sqlstate: said.sqlstate, message: said.message }
+    }
 }
 
 impl ServerError {
@@ -128,6 +135,8 @@ pub(super) struct State {
     pub ending: Option<ServerError>,
     /// The server refused settings that weir put in front of a request.
     pub refused: Option<ServerError>,
+    /// Changes of settings that weir put in and no server has confirmed yet.
+    pub unconfirmed: usize,
     /// Which error made the session decide to run a request again.
     pub rerun_cause: Option<String>,
     /// SQLSTATE of the last error the client was sent, until it is counted.
@@ -152,6 +161,7 @@ impl State {
             retained: Retained::default(),
             ending: None,
             refused: None,
+            unconfirmed: 0,
             rerun_cause: None,
             last_error: None,
             dirt: Dirt::default(),
@@ -339,6 +349,7 @@ impl Watcher for Ear<'_> {
 
     fn done(&mut self, note: Note) {
         match note {
+            Note::Applies => self.state.unconfirmed -= 1,
             Note::Parsed(_) | Note::Closed(..) | Note::Frees(_) if self.retry != Retry::Never => {
                 self.state.retained.done.push(note)
             }
@@ -347,6 +358,7 @@ impl Watcher for Ear<'_> {
     }
 
     fn dropped(&mut self, notes: Vec<Note>) {
+        self.state.unconfirmed -= notes.iter().filter(|note| matches!(note, Note::Applies)).count();
         self.unprepare(&notes);
         self.state.undo(notes.into_iter());
     }
@@ -357,9 +369,13 @@ impl Watcher for Ear<'_> {
             self.state.ending = Some(ServerError::new(frame));
             return OnError::Ending;
         }
-        if action == Action::Swallow && matches!(note, Note::Applies) {
-            self.state.refused = Some(ServerError::new(frame));
-            return OnError::Pass;
+        match (action, note) {
+            (Action::Swallow, Note::Applies) => {
+                self.state.refused = Some(ServerError::new(frame));
+                return OnError::Refusing;
+            }
+            (Action::Swallow, Note::Fails) => return OnError::Pass,
+            _ => {}
         }
         self.state.outcome = Outcome::Failed;
         let stale = is_stale_plan(sqlstate, frame);

@@ -111,6 +111,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            untold: None,
             detour: None,
             entry,
             pools: Vec::new(),
