@@ -35,6 +35,10 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
     let expected = stage.directly(talk, Pieces::Whole)?;
     for pieces in [Pieces::Whole, Pieces::Tiny] {
         for pool in stage::pools() {
+            // The choice of connection has nothing to do with how the bytes are cut: one size for each is enough.
+            if pieces == Pieces::Tiny && pool != stage::pool_for(talk.name) {
+                continue;
+            }
             let heard = stage.through(pool, talk, pieces)?;
             let difference = compare::difference(talk, &expected, &heard.heard, stage.first_new);
             if let Some(what) = difference.or(heard.wrong) {

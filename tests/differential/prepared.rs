@@ -111,19 +111,6 @@ fn by_sql() -> Vec<Talk> {
 
 fn by_both() -> Vec<Talk> {
     vec![
-        Talk::new("a name given by the protocol is taken for SQL, and the other way round")
-            .batch(&[parse("s", "SELECT 'by protocol'", &[])])
-            .queries(&["PREPARE s AS SELECT 'by sql'", "PREPARE t AS SELECT 'by sql'"])
-            .batch(&[parse("t", "SELECT 'by protocol'", &[])])
-            .batch(&again("t", &[]))
-            .batch(&again("s", &[]))
-            .batch(&[describe_statement("t"), close_statement("t")])
-            .queries(&["EXECUTE t"]),
-        Talk::new("EXECUTE of a protocol's statement with parameters")
-            .batch(&[parse("s", "SELECT name FROM items WHERE id = $1", &[])])
-            .queries(&["EXECUTE s (2)", "EXECUTE s", "EXPLAIN (COSTS OFF) EXECUTE s (2)"])
-            .batch(&again("s", &[text("3")]))
-            .queries(&["BEGIN", "EXECUTE s (4)", "COMMIT", "DEALLOCATE s", "EXECUTE s (5)"]),
         Talk::new("EXECUTE by the protocol of what SQL prepared")
             .queries(&["PREPARE p (int) AS SELECT name FROM items WHERE id = $1"])
             .batch(&run("EXECUTE p (1)"))

@@ -188,7 +188,7 @@ fn batches() -> Vec<Talk> {
             .batch(&[parse("kept", "SELECT 'kept'", &[])])
             .batch(&[first, &tail].concat())
             .batch(&again("kept", &[]))
-            .ask(&[first, &tail, &[sync()], &again("kept", &[]), &[sync()]].concat())
+            .ask(&[first, &run("SELECT 'skipped'"), &[sync()], &again("kept", &[]), &[sync()]].concat())
     };
     vec![
         failing("an error in a parse", &[parse("p", "SELEC", &[])]),

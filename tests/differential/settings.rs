@@ -287,10 +287,14 @@ fn transactions() -> Vec<Talk> {
             "COMMIT",
             "SHOW TimeZone",
         ]),
-        Talk::new("settings through a prepared transaction's refusal").queries(&[
+        Talk::new("settings through a prepared transaction").queries(&[
             "BEGIN",
             "SET TimeZone = 'Asia/Tokyo'",
+            "SET LOCAL work_mem = '5MB'",
             "PREPARE TRANSACTION 'with a setting'",
+            "SHOW TimeZone",
+            "SHOW work_mem",
+            "ROLLBACK PREPARED 'with a setting'",
             "SHOW TimeZone",
         ]),
         Talk::new("several values in one transaction, the last one counts").queries(&[
@@ -457,7 +461,7 @@ fn set_configs() -> Vec<Talk> {
             "SELECT set_config('work_mem', '5MB', false), set_config('application_name', 'two', false)",
             "SHOW work_mem",
             "SELECT current_setting('TimeZone'), set_config('TimeZone', 'UTC', false), current_setting('TimeZone')",
-            "SELECT pg_catalog.set_config('search_path', '', false)",
+            "SELECT pg_catalog.set_config('search_path', 'play', false)",
             "SHOW search_path",
             "SELECT set_config('search_path', 'public', false), count(*) FROM public.items",
             "SELECT count(*) FROM items",
@@ -747,7 +751,6 @@ fn logins() -> Vec<Talk> {
         Talk::new("a login with an encoding that is none")
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
-        Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
         Talk::new("a login with a role").startup("role", "talk_reader").queries(&[
             "SELECT current_user, session_user",
             "RESET ROLE",

@@ -103,8 +103,8 @@ impl Stage {
         self.play(&self.cluster.address(0), talk, pieces, &mut || Ok(()))
     }
 
-    /// The conversation through the weir with this size of pool, with a neighbour between its requests. In whole
-    /// pieces it comes after a guest who left a mess.
+    /// The conversation through the weir with this size of pool, with a neighbour between its requests. On a pool
+    /// of one it comes after a guest who left a mess.
     pub(crate) fn through(&self, pool: usize, talk: &Talk, pieces: Pieces) -> Result<Through> {
         let weir = weirs().get(&pool).ok_or_else(|| Failure::new("no weir has a pool of this size"))?;
         let mut neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +114,7 @@ impl Stage {
                 new.insert(Neighbour::at(&weir.address(), &self.cluster.address(0), &self.database)?)
             }
         };
-        if pieces == Pieces::Whole {
+        if pieces == Pieces::Whole && pool == 1 {
             neighbour::guest(&weir.address(), &self.database)?;
         }
         let mut wrong = None;
@@ -206,6 +206,11 @@ fn cast() -> Result<&'static Cluster> {
     let cast = || cluster.sql(0, CAST).map(drop).map_err(|failure| failure.to_string());
     CAST_IN.get_or_init(cast).clone().map_err(Failure::new)?;
     Ok(cluster)
+}
+
+/// The size of pool that a conversation in tiny pieces uses, always the same one.
+pub(crate) fn pool_for(name: &str) -> usize {
+    POOLS[name.len() % POOLS.len()]
 }
 
 /// The sizes of pool that there are weirs for.

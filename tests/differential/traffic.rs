@@ -243,9 +243,6 @@ fn copies() -> Vec<Talk> {
             "COPY items TO '/tmp/file'",
             "COPY items FROM PROGRAM 'true'",
             "COPY items FROM STDIN WITH (FREEZE)",
-            "BEGIN READ ONLY",
-            "COPY items FROM STDIN",
-            "ROLLBACK",
         ]),
         Talk::new("in, with an error at the very end")
             .changes()
@@ -284,10 +281,6 @@ fn copies() -> Vec<Talk> {
             .say(&[copy_data("100\tone\n"), copy_fail("enough"), sync()], Hear::Ready(1))
             .batch(&run("SELECT 1"))
             .batch(&run("ROLLBACK")),
-        Talk::new("the end amid a copy")
-            .changes()
-            .say(&[query(IN)], Hear::UpTo(b'G'))
-            .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
     ]
 }
 
