@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Each socket is asked until it has nothing more, and no oftener: that last asking is what wakes the task again.
-    fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(super) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let full = self.is_full();
         loop {
             let blocked = self.is_unread();
