@@ -307,6 +307,10 @@ impl Session {
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
+        for database in request.statements().filter_map(|statement| statement.vacates.as_deref()) {
+            // The server gives them a few seconds to be gone.
+            self.shared.pools.vacate(database);
+        }
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

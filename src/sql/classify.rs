@@ -4,6 +4,7 @@
 //! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`survey`, `query`).
 
 use super::cursor::Cursor;
+use super::database;
 use super::functions::KnownFunctions;
 use super::lexer::{StandardConformingStrings, Token};
 use super::query;
@@ -71,7 +72,11 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
 
 /// Statements of which only the kind matters.
 fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
-    match &*first.text.to_ascii_lowercase() {
+    let first = first.text.to_ascii_lowercase();
+    if let vacates @ Some(_) = database::vacated(&first, cursor) {
+        return Statement { vacates, ..primary(Why::Ddl) };
+    }
+    match &*first {
         b"listen" => pinning(Why::Notification, Pin::Listen),
         b"unlisten" | b"notify" => primary(Why::Notification),
         // What a library does when it is loaded is its own affair.

@@ -7,6 +7,7 @@ mod cache;
 mod classify;
 mod control;
 mod cursor;
+mod database;
 mod functions;
 mod hint;
 mod level;

@@ -40,6 +40,8 @@ pub struct Statement {
     pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
     pub leaves: Leaves,
+    /// The database to which nobody else may be connected while it runs.
+    pub vacates: Option<Box<str>>,
 }
 
 /// A possibly qualified name. Unquoted parts are folded to lower case, quoted ones kept, as PostgreSQL does.
@@ -342,6 +344,7 @@ impl Statement {
             reads: Box::default(),
             writes: Box::default(),
             leaves: Leaves::default(),
+            vacates: None,
         }
     }
 }
