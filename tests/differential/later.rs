@@ -84,19 +84,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
             "a Close takes effect when it is sent, and the next batch is written before its fate is known",
         ),
         (
-            Talk::new("a parse behind an error, and what it did not define used by a batch sent ahead").ask(
-                &[
-                    vec![parse("p", "SELEC", &[]), parse("late", "SELECT 'late'", &[]), sync()],
-                    again("late", &[]),
-                    vec![sync(), parse("late", "SELECT 'in time'", &[]), sync()],
-                    again("late", &[]),
-                    vec![sync()],
-                ]
-                .concat(),
-            ),
-            "a Parse takes effect when it is sent, and the next batch is written before its fate is known",
-        ),
-        (
             Talk::new("what a read only transaction may do on the primary").queries(&[
                 "BEGIN READ ONLY",
                 "LISTEN here",

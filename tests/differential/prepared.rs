@@ -209,7 +209,7 @@ fn by_protocol() -> Vec<Talk> {
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))
             .batch(&again(&"n".repeat(70), &[]))
-            .queries(&[&format!("DEALLOCATE {}", "n".repeat(70))])
+            .queries(&[&format!("DEALLOCATE {}", "n".repeat(63))])
             .batch(&again(&"n".repeat(63), &[]))
             .batch(&again(&"n".repeat(70), &[])),
     ]
