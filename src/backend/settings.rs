@@ -58,6 +58,11 @@ impl Settings {
         self.0.as_ref().map_or(0, |map| map.id)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The value of one setting.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.as_ref()?.values.get(name)
@@ -136,13 +141,29 @@ const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 const LISTS: [&str; 2] = ["search_path", "temp_tablespaces"];
 
 fn put_setting(sql: &mut String, name: &str, value: &Value) {
-    let _ = match value {
-        Value::Sql(text) => write!(sql, "SET {} TO {text};", identifier(name)),
+    let _ = write!(sql, "{};", assignment(name, value, Span::Session));
+}
+
+/// How long a setting is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// As long as the session.
+    Session,
+    /// To the end of the transaction.
+    Transaction,
+}
+
+/// The statement that gives a setting this value. That of a list answers with a row: `SET` would spell it otherwise.
+pub fn assignment(name: &str, value: &Value, span: Span) -> String {
+    let local = span == Span::Transaction;
+    let set = if local { "SET LOCAL" } else { "SET" };
+    match value {
+        Value::Sql(text) => format!("{set} {} TO {text}", identifier(name)),
         Value::Raw(text) if LISTS.contains(&name) => {
-            write!(sql, "SELECT pg_catalog.set_config({}, {}, false);", literal(name), literal(text))
+            format!("SELECT pg_catalog.set_config({}, {}, {local})", literal(name), literal(text))
         }
-        Value::Raw(text) => write!(sql, "SET {} TO {};", identifier(name), literal(text)),
-    };
+        Value::Raw(text) => format!("{set} {} TO {}", identifier(name), literal(text)),
+    }
 }
 
 /// A quoted identifier.
@@ -204,10 +225,10 @@ mod tests {
 
     #[test]
     fn a_list_stays_a_list() {
-        let path = settings(&[("search_path", Value::Raw("a, b".into()))]);
+        let path = settings(&[("search_path", Value::Raw("a,b".into()))]);
         assert_eq!(
             Settings::default().difference(&path),
-            "SELECT pg_catalog.set_config('search_path', 'a, b', false);"
+            "SELECT pg_catalog.set_config('search_path', 'a,b', false);"
         );
     }
 

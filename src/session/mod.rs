@@ -48,6 +48,8 @@ mod replies;
 
 mod request;
 
+mod restore;
+
 mod send;
 
 mod shared;

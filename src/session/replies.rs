@@ -14,7 +14,7 @@ use crate::wire::{Header, TxStatus};
 /// What the session hears while a server's answer passes.
 pub(super) trait Watcher {
     /// A CommandComplete. `nth` counts those of one simple query from 0.
-    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize);
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) -> Completion;
     /// A reply ended well.
     fn done(&mut self, note: Note);
     /// These replies will never come, in the order in which they were owed.
@@ -29,6 +29,17 @@ pub(super) trait Watcher {
     fn parameter(&mut self, frame: &[u8]);
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
+    /// What the client gets in the place of a notification.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Whose statement has completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completion {
+    /// The client's.
+    Clients,
+    /// One that weir put into the client's own text.
+    Weirs,
 }
 
 /// What to do with an error.
@@ -164,9 +175,17 @@ impl Replies {
 
     /// Rows and copy data go where the reply at the head goes.
     fn rows(&mut self, inbox: &mut BytesMut, outflow: &mut Outflow, n: usize) {
-        match self.ledger.head_action() {
+        match self.action() {
             Action::Forward => outflow.pass(n),
             Action::Swallow => outflow.cut(inbox, n),
+        }
+    }
+
+    /// What happens to rows and their like: those of statements that weir put into the client's text are nobody's.
+    fn action(&self) -> Action {
+        match self.ledger.head_note() {
+            Some(note) if note.completes(self.completions).is_none() => Action::Swallow,
+            _ => self.ledger.head_action(),
         }
     }
 
@@ -215,15 +234,24 @@ impl Replies {
                 }
                 action
             }
-            server::NOTIFICATION if watcher.listens() => Action::Forward,
+            server::NOTIFICATION if watcher.listens() => {
+                if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
+                    self.cut(head, inbox, outflow);
+                    outflow.put(inbox, &notification);
+                    return Ok(());
+                }
+                Action::Forward
+            }
             server::NOTIFICATION => Action::Swallow,
             server::COMMAND_COMPLETE => {
+                let mut whose = Completion::Clients;
                 if let Some(note) = self.ledger.head_note() {
                     let tag = frame.get(5..head.len - 1).unwrap_or_default();
-                    watcher.completed(tag, note, self.completions);
+                    whose = watcher.completed(tag, note, self.completions);
                 }
                 self.completions += 1;
-                self.take(head.tag, watcher)?
+                let action = self.take(head.tag, watcher)?;
+                if whose == Completion::Weirs { Action::Swallow } else { action }
             }
             server::READY => {
                 let status = frame.get(5).copied().and_then(TxStatus::from_byte);
@@ -255,7 +283,8 @@ impl Replies {
                 {
                     watcher.described(frame, note);
                 }
-                self.take(tag, watcher)?
+                let shown = self.action();
+                self.take(tag, watcher)?.min(shown)
             }
         };
         match action {

@@ -16,7 +16,8 @@ use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
 use super::own;
-use super::replies::{OnError, Watcher};
+use super::replies::{Completion, OnError, Watcher};
+use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
@@ -119,8 +120,19 @@ enum Outcome {
     Failed,
 }
 
+/// Who the session is to its client, and who it is to the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pids {
+    /// As the client's key says.
+    pub client: i32,
+    /// As the leased connection's key says.
+    pub server: Option<i32>,
+}
+
 /// A session's own state.
 pub(super) struct State {
+    /// Process IDs.
+    pub pids: Pids,
     /// Statements and portals.
     pub names: Names,
     /// Settings.
@@ -154,6 +166,7 @@ impl State {
     /// A session that begins with these settings.
     pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
+            pids: Pids::default(),
             names: Names::default(),
             carry: Carry::new(&startup),
             answers: Answers::default(),
@@ -210,7 +223,7 @@ impl State {
         }
         match &statement.kind {
             Kind::Reset(Some(name)) => self.carry.reset(name),
-            Kind::Reset(None) => self.carry.reset_all(&["role", "session_authorization"]),
+            Kind::Reset(None) => self.carry.reset_all(&IDENTITY),
             Kind::Discard(Discard::All) => {
                 self.carry.reset_all(&[]);
                 self.pin = None;
@@ -228,11 +241,7 @@ impl State {
     /// A request failed. What no rollback takes back may be there all the same: a lock that was taken before the
     /// error came, a library that was loaded.
     fn survives(&mut self, note: &Note) {
-        let verdict = match note {
-            Note::Runs(verdict) => verdict,
-            Note::Frees(freed) => &freed.verdict,
-            _ => return,
-        };
+        let Some(verdict) = note.verdict() else { return };
         let pins = verdict.statements.iter().filter_map(|statement| statement.leaves.pin);
         let mut lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
         self.pin = self.pin.or(lasting.next_back());
@@ -331,20 +340,22 @@ impl Ear<'_> {
 }
 
 impl Watcher for Ear<'_> {
-    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) -> Completion {
         self.state.dirt.completed(tag);
         if self.state.definitions.completed(tag).outdates_statements() {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let verdict = match note {
-            Note::Runs(verdict) => verdict,
-            Note::Frees(freed) => &freed.verdict,
-            _ => return,
-        };
+        let Some(verdict) = note.verdict() else { return Completion::Clients };
+        let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
             self.state.apply(statement, tag);
+            if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
+                let restored = restores_of(statement, self.state.carry.startup());
+                self.state.carry.restored(restored.into_iter().map(|(name, _)| name));
+            }
         }
+        Completion::Clients
     }
 
     fn done(&mut self, note: Note) {
@@ -445,6 +456,13 @@ impl Watcher for Ear<'_> {
     }
 
     fn parameter(&mut self, _frame: &[u8]) {}
+
+    /// The client's own notifications bear the process ID that it was given: drivers tell them by it.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let pids = &self.state.pids;
+        let own = pids.server? == i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        own.then(|| [&frame[..HEADER], &pids.client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+    }
 
     fn listens(&self) -> bool {
         self.state.pin == Some(Pin::Listen)

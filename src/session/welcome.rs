@@ -97,8 +97,9 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
-        let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
+        state.pids.client = entry.key().pid();
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -164,13 +165,16 @@ impl Session {
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
-        let sql = lease.settings.difference(&wanted);
         let mut parameters = lease.parameters.clone();
-        // The connection may carry another session's settings: those it goes back from are reported as well.
-        for (name, value) in tell(&mut lease, &sql).await? {
-            match parameters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = value,
-                None => parameters.push((name, value)),
+        // The connection may carry another session's settings. What both have would not be reported: so back to the
+        // server's own first.
+        let (carried, none) = (lease.settings.clone(), Settings::default());
+        for sql in [carried.difference(&none), none.difference(&wanted)] {
+            for (name, value) in tell(&mut lease, &sql).await? {
+                match parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, old)) => *old = value,
+                    None => parameters.push((name, value)),
+                }
             }
         }
         lease.settings = wanted;

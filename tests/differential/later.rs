@@ -8,35 +8,6 @@ use crate::talk::{Hear, Talk, again, text};
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
     vec![
         (
-            Talk::new("a reset goes back to what the client came with")
-                .startup("TimeZone", "Asia/Tokyo")
-                .startup("work_mem", "7MB")
-                .queries(&[
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "SELECT 1",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "SET work_mem = '8MB'",
-                    "SET TimeZone TO DEFAULT",
-                    "RESET ALL",
-                    "SHOW work_mem",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "BEGIN",
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "COMMIT",
-                    "SHOW TimeZone",
-                ])
-                .queries(&["SET TimeZone = 'UTC'", "DISCARD ALL", "SHOW work_mem", "SHOW TimeZone"]),
-            "the server goes back to its own value and reports that; it is given the client's with the next request",
-        ),
-        (
             Talk::new("a statement prepared by protocol, executed by SQL")
                 .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
                 .queries(&["EXECUTE p"]),
@@ -67,23 +38,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
             "it is carried as SET search_path = '', which is a path of one empty name",
         ),
         (
-            Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
-            "the refusal's detail is not passed on",
-        ),
-        (
-            Talk::new("a close behind an error, and what it did not close used by a batch sent ahead")
-                .batch(&[parse("kept", "SELECT 'kept'", &[])])
-                .ask(
-                    &[
-                        vec![parse("p", "SELEC", &[]), close_statement("kept"), sync()],
-                        again("kept", &[]),
-                        vec![sync()],
-                    ]
-                    .concat(),
-                ),
-            "a Close takes effect when it is sent, and the next batch is written before its fate is known",
-        ),
-        (
             Talk::new("what a read only transaction may do on the primary").queries(&[
                 "BEGIN READ ONLY",
                 "LISTEN here",
@@ -94,21 +48,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
                 "COMMIT",
             ]),
             "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
-        ),
-        (
-            Talk::new("a copy into a table in a read only transaction").queries(&[
-                "BEGIN READ ONLY",
-                "COPY items FROM STDIN",
-                "ROLLBACK",
-            ]),
-            "it runs on a replica, which refuses it with the same code and other words",
-        ),
-        (
-            Talk::new("the end amid a copy")
-                .changes()
-                .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
-                .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
-            "PostgreSQL reports the broken copy to the client that has said farewell, and weir does not",
         ),
     ]
 }
@@ -145,6 +84,21 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
                 .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
                 .say(&[copy_data("100\tone\n"), query("SELECT 1")], Hear::Ready(1)),
             "PostgreSQL closes the connection, and weir only its own to the server",
+        ),
+        (
+            Talk::new("a copy into a table in a read only transaction").queries(&[
+                "BEGIN READ ONLY",
+                "COPY items FROM STDIN",
+                "ROLLBACK",
+            ]),
+            "it runs on a replica, which refuses it with the same code and other words",
+        ),
+        (
+            Talk::new("the end amid a copy")
+                .changes()
+                .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
+                .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
+            "PostgreSQL reports the broken copy to the client that has said farewell, and weir does not",
         ),
     ]
 }

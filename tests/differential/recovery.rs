@@ -230,6 +230,16 @@ fn batches() -> Vec<Talk> {
             ]
             .concat(),
         ),
+        Talk::new("a close behind an error, and what it did not close used by a batch sent ahead")
+            .batch(&[parse("kept", "SELECT 'kept'", &[])])
+            .ask(
+                &[
+                    vec![parse("p", "SELEC", &[]), close_statement("kept"), sync()],
+                    again("kept", &[]),
+                    vec![sync()],
+                ]
+                .concat(),
+            ),
         Talk::new("savepoints in a batch without a transaction")
             .batch(&run("SAVEPOINT a"))
             .batch(&[run("SELECT 1"), run("SAVEPOINT a")].concat())

@@ -751,6 +751,7 @@ fn logins() -> Vec<Talk> {
         Talk::new("a login with an encoding that is none")
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
+        Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
         Talk::new("a login with a role").startup("role", "talk_reader").queries(&[
             "SELECT current_user, session_user",
             "RESET ROLE",
