@@ -104,6 +104,11 @@ impl Session {
                         }
                     }
                 }
+                Place::Here if self.names_move(&request) => {
+                    self.answered().await?;
+                    self.state.names.settle();
+                    continue;
+                }
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => {
                     self.await_freshness(&request, &demand).await;
@@ -218,6 +223,17 @@ impl Session {
             (true, Route::Replica, Batch::Open) => Place::Elsewhere,
             (true, ..) => Place::Here,
         }
+    }
+
+    /// Whether the request names a statement that a batch in flight defines or closes, unless an error comes first.
+    fn names_move(&self, request: &Request) -> bool {
+        let names = &self.state.names;
+        let in_flight =
+            |leg: &Leg| leg.batch == Batch::Closed && leg.link == Link::Up && !leg.replies.ledger.is_empty();
+        names.are_moving()
+            && self.leg.as_ref().is_some_and(|leg| in_flight(leg))
+            && request
+                .names_any(&self.inbox[..request.len.min(self.inbox.len())], |name| names.is_moving(name))
     }
 
     /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier

@@ -44,6 +44,7 @@ impl Session {
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
+        self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
         if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {

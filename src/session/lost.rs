@@ -109,11 +109,11 @@ impl Session {
     fn cause_of(&mut self, leg: &Leg, doubt: Doubt) -> Error {
         let (ending, refused) = (self.state.ending.take(), self.state.refused.take());
         match (leg.link, ending, refused) {
-            (Link::Refused, _, Some(refused)) => refused.into(),
+            (Link::Refused, _, Some(refused)) => refused,
             // Whatever the server said before it went: whether it had committed by then is not known.
             _ if doubt == Doubt::Commit => Error::CommitUnknown,
             (Link::Broken(why), ..) => Error::ServerProtocol(why),
-            (_, Some(said), _) => said.into(),
+            (_, Some(said), _) => said,
             _ if doubt == Doubt::Write => Error::CommitUnknown,
             _ => Error::ServerLost,
         }
@@ -257,7 +257,11 @@ impl Session {
     pub(super) fn tell(&mut self, error: &Error) {
         self.shared.metrics.error(error.sqlstate());
         let message = error.to_string();
-        let report = Report::new(Severity::Error, error.sqlstate(), &message);
+        let report = Report {
+            detail: error.detail(),
+            hint: error.hint(),
+            ..Report::new(Severity::Error, error.sqlstate(), &message)
+        };
         self.outflow.write(|out: &mut BytesMut| reply::error(out, &report));
     }
 

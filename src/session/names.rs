@@ -150,12 +150,17 @@ pub(super) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
     /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
     closed: Vec<StatementId>,
+    /// Names given or taken away by messages in flight: an error in front of them undoes that.
+    moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
     pub unnamed: Option<Unnamed>,
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
     unnamed_portal: Option<Arc<Verdict>>,
 }
+
+/// Most names in flight that are told apart; with more, all of them are.
+const MOVING: usize = 64;
 
 /// What tells a name from others: the server keys statements and portals by as many bytes, and names that begin alike
 /// are one name to it.
@@ -181,7 +186,29 @@ impl Names {
 
     /// Gives a statement a name. The caller has made sure that the name is free.
     pub(super) fn insert(&mut self, name: &[u8], handle: Handle) {
+        self.moves(name);
         self.named.insert(significant(name).into(), handle);
+    }
+
+    fn moves(&mut self, name: &[u8]) {
+        if self.moving.len() < MOVING {
+            self.moving.push(significant(name).into());
+        }
+    }
+
+    /// All messages have been answered.
+    pub(super) fn settle(&mut self) {
+        self.moving.clear();
+    }
+
+    /// Whether it is not yet known what this name stands for.
+    pub(super) fn is_moving(&self, name: &[u8]) -> bool {
+        self.moving.len() == MOVING || self.moving.iter().any(|moving| **moving == *significant(name))
+    }
+
+    /// Whether there are such names.
+    pub(super) fn are_moving(&self) -> bool {
+        !self.moving.is_empty()
     }
 
     /// Takes a name away without remembering that it was closed.
@@ -192,6 +219,7 @@ impl Names {
     /// The client closed the statement.
     pub(super) fn close(&mut self, name: &[u8]) -> Option<Handle> {
         let handle = self.named.remove(significant(name))?;
+        self.moves(name);
         if self.closed.len() >= CLOSED {
             self.closed.remove(0);
         }
@@ -213,6 +241,7 @@ impl Names {
     /// The client closed all statements.
     pub(super) fn close_all(&mut self) -> Vec<(Box<[u8]>, Handle)> {
         let all: Vec<_> = self.named.drain().collect();
+        all.iter().for_each(|(name, _)| self.moves(name));
         self.closed.extend(all.iter().map(|(_, handle)| handle.statement.id));
         let excess = self.closed.len().saturating_sub(CLOSED);
         self.closed.drain(..excess);

@@ -68,7 +68,7 @@ impl Session {
         self.outflow.release();
         self.state.unconfirmed = 0;
         self.ledger = Default::default();
-        let error = self.state.refused.take().map_or(Error::ServerLost, Error::from);
+        let error = self.state.refused.take().unwrap_or(Error::ServerLost);
         tracing::warn!(server = leg.lease.server().0, %error, "settings refused");
         if leg.route == Route::Primary && self.state.pin.is_some() {
             return Err(error);

@@ -216,14 +216,10 @@ impl Replies {
             server::ERROR => return self.error(head, inbox, outflow, watcher),
             server::NOTICE => {
                 let action = self.ledger.head_action();
-                if action == Action::Forward {
-                    // Who raises notices wants them seen while the statement runs. But a server's last words before
-                    // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                    if self.rerun == Rerun::No && !scan::is_farewell(frame) {
-                        outflow.release();
-                    }
-                    self.pass(head, inbox, outflow);
-                    return Ok(());
+                // Who raises notices wants them seen while the statement runs. But a server's last words before
+                // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
+                if action == Action::Forward && self.rerun == Rerun::No && !scan::is_farewell(frame) {
+                    outflow.release();
                 }
                 action
             }
@@ -244,14 +240,8 @@ impl Replies {
             }
             server::NOTIFICATION => Action::Swallow,
             server::COMMAND_COMPLETE => {
-                let mut whose = Completion::Clients;
-                if let Some(note) = self.ledger.head_note() {
-                    let tag = frame.get(5..head.len - 1).unwrap_or_default();
-                    whose = watcher.completed(tag, note, self.completions);
-                }
-                self.completions += 1;
-                let action = self.take(head.tag, watcher)?;
-                if whose == Completion::Weirs { Action::Swallow } else { action }
+                let shown = self.completed(frame.get(5..head.len - 1).unwrap_or_default(), watcher);
+                self.take(head.tag, watcher)?.min(shown)
             }
             server::READY => {
                 let status = frame.get(5).copied().and_then(TxStatus::from_byte);
@@ -292,6 +282,16 @@ impl Replies {
             Action::Swallow => self.cut(head, inbox, outflow),
         }
         Ok(())
+    }
+
+    /// A statement has completed with this command tag: whether the client is to know.
+    fn completed(&mut self, tag: &[u8], watcher: &mut impl Watcher) -> Action {
+        let nth = self.completions;
+        self.completions += 1;
+        match self.ledger.head_note().map(|note| watcher.completed(tag, note, nth)) {
+            Some(Completion::Weirs) => Action::Swallow,
+            _ => Action::Forward,
+        }
     }
 
     fn begin_copy(&mut self) {

@@ -19,8 +19,10 @@ use super::own;
 use super::replies::{Completion, OnError, Watcher};
 use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
+use super::view::plain;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
+use crate::backend::refusal;
 use crate::backend::settings::{Settings, Value};
 use crate::error::Error;
 use crate::freshness::Marks;
@@ -53,28 +55,6 @@ impl Database {
     /// A definition changed, or a plan turned out to be stale.
     pub(super) fn changed(&self, stamp: Stamp) {
         self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-/// What the server said before it closed the connection, or when it refused a setting.
-#[derive(Clone, Debug)]
-pub(super) struct ServerError {
-    /// SQLSTATE.
-    pub sqlstate: String,
-    /// The primary message.
-    pub message: String,
-}
-
-impl From<ServerError> for Error {
-    fn from(said: ServerError) -> Self {
-        Error::Refused { sqlstate: said.sqlstate, message: said.message }
-    }
-}
-
-impl ServerError {
-    fn new(frame: &[u8]) -> Self {
-        let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-        Self { sqlstate: text(b'C'), message: text(b'M') }
     }
 }
 
@@ -144,9 +124,9 @@ pub(super) struct State {
     /// What is kept for running again.
     pub retained: Retained,
     /// What the server said before it went away.
-    pub ending: Option<ServerError>,
+    pub ending: Option<Error>,
     /// The server refused settings that weir put in front of a request.
-    pub refused: Option<ServerError>,
+    pub refused: Option<Error>,
     /// Changes of settings that weir put in and no server has confirmed yet.
     pub unconfirmed: usize,
     /// Which error made the session decide to run a request again.
@@ -214,7 +194,7 @@ impl State {
     fn apply(&mut self, statement: &Statement, tag: &[u8]) {
         for setting in &statement.leaves.settings {
             match setting.scope {
-                Scope::Session => self.set(&setting.name, &setting.value),
+                Scope::Session => self.set(&setting.name, &setting.value, &statement.kind),
                 Scope::Local => self.carry.set_local(&setting.name, own::value_of(setting)),
             }
         }
@@ -247,7 +227,7 @@ impl State {
         self.pin = self.pin.or(lasting.next_back());
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    fn set(&mut self, name: &str, value: &str, by: &Kind) {
         if name == "session_authorization" {
             // It undoes SET ROLE.
             self.carry.forget("role");
@@ -255,7 +235,10 @@ impl State {
         if value.eq_ignore_ascii_case("default") {
             self.carry.reset(name);
         } else {
-            self.carry.set(name, Value::Sql(value.into()));
+            let value = Value::Sql(value.into());
+            // set_config takes a value as it is, and SET may spell it otherwise.
+            let by_name = matches!(by, Kind::Set | Kind::SetWeir(..) | Kind::SetTransaction(..));
+            self.carry.set(name, if by_name { value } else { Value::Raw(plain(&value).into()) });
         }
     }
 
@@ -377,12 +360,12 @@ impl Watcher for Ear<'_> {
     fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
-            self.state.ending = Some(ServerError::new(frame));
+            self.state.ending = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
             return OnError::Ending;
         }
         match (action, note) {
             (Action::Swallow, Note::Applies) => {
-                self.state.refused = Some(ServerError::new(frame));
+                self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
                 return OnError::Refusing;
             }
             (Action::Swallow, Note::Fails) => return OnError::Pass,

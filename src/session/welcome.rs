@@ -19,9 +19,9 @@ use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
-use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
+use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
 use crate::config::User;
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::pool::Lease;
 use crate::sql::Target;
+use crate::wire::HEADER;
 use crate::wire::reply::{self, TransactionStatus};
 use crate::wire::scan::{self, Stop};
 use crate::wire::startup::Parameter;
@@ -239,7 +240,7 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
-                server::ERROR => refused = Some(refusal(&frame)),
+                server::ERROR => refused = Some(refusal(&frame[HEADER..])),
                 server::READY => return refused.map_or(Ok(parameters), Err),
                 _ => {}
             }
@@ -247,14 +248,9 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
     }
 }
 
-fn refusal(frame: &[u8]) -> Error {
-    let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-    Error::Refused { sqlstate: text(b'C'), message: text(b'M') }
-}
-
 /// The name and value of a ParameterStatus.
 fn parameter(frame: &Bytes) -> Option<Parameter> {
-    let (name, at) = crate::wire::frame::cstr(frame, crate::wire::HEADER)?;
+    let (name, at) = crate::wire::frame::cstr(frame, HEADER)?;
     let (value, _) = crate::wire::frame::cstr(frame, at)?;
     Some((frame.slice_ref(name), frame.slice_ref(value)))
 }
