@@ -33,11 +33,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
             "the server does not know the name that the protocol gave, and PREPARE takes it",
         ),
         (
-            Talk::new("an empty search path by set_config")
-                .queries(&["SELECT pg_catalog.set_config('search_path', '', false)", "SHOW search_path"]),
-            "it is carried as SET search_path = '', which is a path of one empty name",
-        ),
-        (
             Talk::new("what a read only transaction may do on the primary").queries(&[
                 "BEGIN READ ONLY",
                 "LISTEN here",

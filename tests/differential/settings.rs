@@ -466,6 +466,8 @@ fn set_configs() -> Vec<Talk> {
             "SELECT set_config('search_path', 'public', false), count(*) FROM public.items",
             "SELECT count(*) FROM items",
         ]),
+        Talk::new("an empty search path by set_config")
+            .queries(&["SELECT pg_catalog.set_config('search_path', '', false)", "SELECT 1", "SHOW search_path"]),
         Talk::new("set_config, local").queries(&[
             "SELECT set_config('TimeZone', 'Asia/Tokyo', true)",
             "SHOW TimeZone",
