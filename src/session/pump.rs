@@ -48,10 +48,15 @@ impl Session {
         let full = self.is_full();
         loop {
             let blocked = self.is_unread();
+            let unconfirmed = self.state.unconfirmed;
             let server = self.poll_server(cx);
             let waited = self.outflow.len();
             self.poll_to_client(cx)?;
-            let landed = self.has_landed();
+            // What was sent of an open batch may stay unanswered until the request that waits for the settings is
+            // written.
+            let open = self.leg.as_ref().is_some_and(|leg| leg.batch == Batch::Open);
+            let confirmed = open && self.state.unconfirmed < unconfirmed;
+            let landed = confirmed || self.has_landed();
             match server {
                 Server::Heard if landed => return Poll::Ready(Ok(())),
                 Server::Flushed if landed => return Poll::Ready(Ok(())),
