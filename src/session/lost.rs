@@ -63,13 +63,13 @@ impl Session {
         self.outflow.discard(&mut leg.lease.inbox);
         self.outflow.release();
         let open = leg.replies.tx != TxStatus::Idle || self.expected != TxStatus::Idle;
-        if within || open || self.state.pin.is_some() {
+        if within || open || self.pinned().is_some() {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);
         }
         self.expected = TxStatus::Idle;
-        self.state.carry.rollback();
+        self.state.rolled_back();
         if let Phase::Streaming(left) = self.phase {
             self.phase = Phase::Dropping(left);
         }

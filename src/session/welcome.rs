@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::outflow::Outflow;
 use super::own;
+use super::pinned::Pinned;
 use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
@@ -99,6 +100,7 @@ impl Session {
         let who = identify(&shared, user, &greeting.database, listener);
         let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
+        let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -123,6 +125,7 @@ impl Session {
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
+            pinned,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
