@@ -46,6 +46,9 @@ pub enum Error {
     /// A setting that weir only shows.
     #[error("parameter \"{0}\" cannot be changed")]
     SettingFixed(String),
+    /// The user's policy refuses a statement that would leave state in the session; the text says of which kind.
+    #[error("the statement would leave state in the session ({0}), which this user may not")]
+    WouldPin(&'static str),
     /// No sample of the primary's position came in time.
     #[error("the primary's position in the write-ahead log is not known")]
     NoPosition,
@@ -135,7 +138,7 @@ impl Error {
             | Error::Startup(_)
             | Error::EarlyData(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -183,6 +186,7 @@ impl Error {
         match self {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
+            Error::WouldPin(_) => Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user."),
             _ => None,
         }
     }

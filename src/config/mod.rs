@@ -162,6 +162,20 @@ pub struct User {
     pub max_staleness: Option<MaxStaleness>,
     /// Overrides `[pool] size`.
     pub pool_size: Option<usize>,
+    /// What becomes of a session that has state which cannot be moved.
+    pub pinning: Pinning,
+}
+
+/// `[[users]] pinning`: what becomes of a session with state that lives on its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pinning {
+    /// It keeps the connection until the state is known to be gone.
+    #[default]
+    Pin,
+    /// It keeps the connection until it ends.
+    PrimaryOnly,
+    /// The statement that would leave such state is refused.
+    Reject,
 }
 
 /// How a client proves who it is.
@@ -225,6 +239,8 @@ pub struct Routing {
     pub read_functions: Vec<String>,
     /// Functions that must run on the primary whatever the catalog says.
     pub write_functions: Vec<String>,
+    /// Functions that leave nothing in the session that calls them, whatever their bodies look like.
+    pub stateless_functions: Vec<String>,
     /// Shapes of statements whose verdict is kept.
     pub verdict_cache: usize,
     /// Shapes learned at run time to need the primary that are kept, per database.

@@ -9,7 +9,7 @@ use config::Value;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Secret, User, check};
+use super::{Credential, Pinning, Secret, User, check};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -45,6 +45,10 @@ enum Auth {
     Trust,
 }
 
+/// `pinning = "..."`.
+const PINNING: [(&str, Pinning); 3] =
+    [("pin", Pinning::Pin), ("primary-only", Pinning::PrimaryOnly), ("reject", Pinning::Reject)];
+
 /// One user. Names are unique, which `names` sees to.
 pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashSet<String>) -> User {
     let name = entry.require("name", text).unwrap_or_default();
@@ -73,6 +77,7 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashS
         consistency: entry.read("consistency", check::consistency),
         max_staleness: entry.read("max_staleness", check::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),
+        pinning: entry.read("pinning", word(&PINNING)).unwrap_or_default(),
     }
 }
 

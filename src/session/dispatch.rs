@@ -144,6 +144,7 @@ impl Session {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
         self.remember(&request, decision);
+        self.foresee(&request);
         self.write(&request, begun)
     }
 
@@ -164,8 +165,8 @@ impl Session {
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let catalogs = shared.cluster.catalogs();
-        let some_confined = catalogs.know_confined();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_confined && item.reads()));
+        let some_matter = catalogs.know_confined() || catalogs.know_traces();
+        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_matter && item.reads()));
         let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,

@@ -47,7 +47,11 @@ impl Session {
         self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
-        if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {
+        if leg.replies.tx == TxStatus::Idle {
+            self.tell_pins();
+        }
+        let Some(leg) = &self.leg else { return Ok(()) };
+        if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
             return Ok(());
         }
         self.give_back().await;
@@ -67,9 +71,10 @@ impl Session {
         }
         leg.lease.settings = self.state.carry.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
-        let foreign = self.state.pin.is_some() && leg.route == Route::Replica;
-        if leg.replies.tx != TxStatus::Idle || foreign {
+        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
+            self.state.pins.clear();
+            self.tell_pins();
             return;
         }
         leg.lease.release(Instant::now());

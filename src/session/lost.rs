@@ -96,7 +96,7 @@ impl Session {
             self.expected = TxStatus::Idle;
             return Ok(());
         }
-        if within || (self.state.pin.is_some() && leg.route == Route::Primary) {
+        if within || (self.pinned().is_some() && leg.route == Route::Primary) {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);
@@ -124,7 +124,7 @@ impl Session {
     fn tell_lost(&mut self, leg: &Leg, owed: Owed, error: Error) {
         let in_block = leg.replies.tx != TxStatus::Idle && self.expected != TxStatus::Idle;
         self.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
-        self.state.carry.rollback();
+        self.state.rolled_back();
         self.state.names.end_transaction();
         let left = match self.phase {
             Phase::Streaming(left) => left,

@@ -38,6 +38,10 @@ mod outflow;
 
 mod own;
 
+mod pinned;
+
+mod pins;
+
 mod pump;
 
 mod precede;
@@ -89,6 +93,7 @@ use crate::wire::tag::client;
 use cutter::{Cut, Cutter};
 use note::Note;
 use outflow::Outflow;
+use pinned::Pinned;
 pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::{Flow, Replies};
 pub use shared::Shared;
@@ -150,6 +155,8 @@ pub struct Session {
     isolation: Option<Isolation>,
     /// What a slow-query line would say of the flight.
     trail: Trail,
+    /// What has been told of its pins.
+    pinned: Pinned,
 }
 
 /// What the client's next bytes are.
@@ -276,7 +283,7 @@ impl Session {
                 continue;
             }
             match self.cut() {
-                Ok(Cut::More) => self.pump().await?,
+                Ok(Cut::More) => self.pump_or_resolve().await?,
                 Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),
                 Ok(Cut::Terminate) | Err(_) => self.settle().await?,

@@ -81,7 +81,7 @@ impl Session {
         self.ledger = Default::default();
         let error = self.state.refused.take().unwrap_or(Error::ServerLost);
         tracing::warn!(server = leg.lease.server().0, %error, "settings refused");
-        if leg.route == Route::Primary && self.state.pin.is_some() {
+        if leg.route == Route::Primary && self.pinned().is_some() {
             return Err(error);
         }
         Ok(match leg.route {

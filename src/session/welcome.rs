@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::outflow::Outflow;
 use super::own;
+use super::pinned::Pinned;
 use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
@@ -101,6 +102,7 @@ impl Session {
         let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
         state.pids.client = entry.key().pid();
+        let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -126,6 +128,7 @@ impl Session {
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
+            pinned,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;

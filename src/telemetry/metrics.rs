@@ -64,6 +64,9 @@ pub struct Metrics {
     pub logins_failed: IntCounter,
     /// Cancel requests, by what came of them.
     pub cancels: Cancels,
+    /// Sessions that keep their connection.
+    pub pinned_sessions: IntGauge,
+    pins: Pins,
 
     /// Statements parsed on a server, because the connection did not hold them.
     pub prepared_parsed: IntCounter,
@@ -258,6 +261,21 @@ impl Cancels {
     }
 }
 
+/// Sessions that keep their connection, by the kind of state that it holds.
+struct Pins {
+    begun: IntCounterVec,
+    now: IntGaugeVec,
+}
+
+impl Pins {
+    fn new(r: &mut Register) -> Self {
+        Self {
+            begun: r.counters("pins_total", "Times that a session came to have state of this kind on its connection.", &["reason"]),
+            now: r.gauges("pins", "Sessions that have state of this kind on their connection; one may have several.", &["reason"]),
+        }
+    }
+}
+
 impl Backend {
     fn new(r: &mut Register) -> Self {
         Self {
@@ -344,6 +362,8 @@ impl Metrics {
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
             logins_failed: r.counter("logins_failed_total", "Logins that weir refused."),
             cancels: Cancels::new(&mut r),
+            pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
+            pins: Pins::new(&mut r),
             verdict_cache_hits: r.counter("verdict_cache_hits_total", "Statements whose shape was in the cache."),
             verdict_cache_misses: r.counter("verdict_cache_misses_total", "Statements whose shape had to be parsed."),
             verdict_cache_entries: r.gauge("verdict_cache_entries", "Shapes of statements in the cache."),
@@ -365,6 +385,17 @@ impl Metrics {
     /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
     pub fn request(&self, route: usize, reason: usize) {
         self.requests.add(route, reason);
+    }
+
+    /// A session has come to keep its connection for this reason.
+    pub fn pinned(&self, reason: &str) {
+        self.pins.begun.with_label_values(&[reason]).inc();
+        self.pins.now.with_label_values(&[reason]).inc();
+    }
+
+    /// A session does not keep its connection for this reason any more.
+    pub fn unpinned(&self, reason: &str) {
+        self.pins.now.with_label_values(&[reason]).dec();
     }
 
     /// Counts a read that asked for a replica of some freshness.
