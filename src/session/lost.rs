@@ -48,6 +48,7 @@ impl Session {
             // Whatever the server said before it went: whether it had committed by then is not known.
             _ if commits => Error::CommitUnknown,
             (Link::Broken(why), _) => Error::ServerProtocol(why),
+            (Link::Deaf, _) => Error::QueryTimeout,
             (_, Some(said)) => Error::Refused { sqlstate: said.sqlstate, message: said.message },
             _ => Error::ServerLost,
         };
@@ -63,7 +64,8 @@ impl Session {
         self.outflow.discard(&mut leg.lease.inbox);
         self.outflow.release();
         let open = leg.replies.tx != TxStatus::Idle || self.expected != TxStatus::Idle;
-        if within || open || self.state.pin.is_some() {
+        let unseen = leg.route == Route::Primary && self.has_run_code();
+        if within || open || self.state.pin.is_some() || unseen {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);
