@@ -68,6 +68,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             prepared_statements: 1,
             primary_wait: PATIENCE,
         },
+        timeouts: config::Timeouts::default(),
         routing: config::Routing {
             transactions: config::Transactions::Primary,
             consistency: weir::sql::Consistency::Eventual,
@@ -104,6 +105,8 @@ fn user(name: &str) -> config::User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pool_mode: None,
+        timeouts: config::Timeouts::default(),
     }
 }
 

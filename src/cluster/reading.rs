@@ -453,7 +453,10 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
     }
     let mut rows = traces::Rows {
         functions: functions.iter().map(function).collect::<Result<_, _>>()?,
-        made_of: made_of.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
+        made_of: made_of
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, Error>>()?,
         run: run.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
         ..traces::Rows::default()
     };

@@ -118,6 +118,9 @@ impl Session {
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
+                        Err(error @ (Error::Lost(_) | Error::Shutdown | Error::ServerLost)) => {
+                            return Err(error);
+                        }
                         Err(error) => {
                             self.refuse(&request.cut, request.len, &error);
                             return Ok(());

@@ -77,7 +77,7 @@ impl Session {
             self.tell_pins();
             return;
         }
-        leg.lease.release(Instant::now());
+        self.put_aside(leg.route, leg.lease);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
@@ -128,7 +128,7 @@ impl Session {
 
 impl Leg {
     /// Whether the session needs the connection for what is under way.
-    fn is_held(&self, phase: Phase) -> bool {
+    pub(super) fn is_held(&self, phase: Phase) -> bool {
         self.replies.tx != TxStatus::Idle
             || self.batch == Batch::Open
             || self.replies.flow != Flow::Query

@@ -113,6 +113,7 @@ impl Session {
             // Whatever the server said before it went: whether it had committed by then is not known.
             _ if doubt == Doubt::Commit => Error::CommitUnknown,
             (Link::Broken(why), ..) => Error::ServerProtocol(why),
+            (Link::Deaf, ..) => Error::QueryTimeout,
             (_, Some(said), _) => said,
             _ if doubt == Doubt::Write => Error::CommitUnknown,
             _ => Error::ServerLost,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Session;
 use super::pins::{Finding, Reasons};
 use super::request::{Item, Parsed, Request};
-use super::Session;
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;

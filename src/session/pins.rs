@@ -155,6 +155,17 @@ impl Pins {
         self.reasons().is_empty()
     }
 
+    /// Whether there may be state that DISCARD ALL leaves.
+    pub(super) fn outlast_discard(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            let lasting = &held.lasting;
+            lasting.code == Traces::Lasting
+                || !lasting.doubts.is_empty()
+                || lasting.library == Known::Maybe
+                || lasting.unknown == Known::Maybe
+        })
+    }
+
     /// One of the reasons why the session needs its connection.
     pub(super) fn any(&self) -> Option<Pin> {
         self.reasons().iter().next()
@@ -289,8 +300,9 @@ impl Pins {
     }
 
     fn tidy(&mut self) {
-        let spent =
-            |held: &Held| held.reasons().is_empty() && held.path == Known::Absent && held.savepoints.is_empty();
+        let spent = |held: &Held| {
+            held.reasons().is_empty() && held.path == Known::Absent && held.savepoints.is_empty()
+        };
         self.held.take_if(|held| spent(held));
     }
 }
@@ -415,10 +427,7 @@ impl Held {
 impl Undone {
     fn reasons(&self, mut reasons: Reasons) -> Reasons {
         for (pin, there) in [
-            (
-                Pin::Temporary,
-                !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe,
-            ),
+            (Pin::Temporary, !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe),
             (Pin::Listen, !self.channels.is_empty()),
             (Pin::HoldCursor, !self.cursors.is_empty()),
             (Pin::DynamicSetting, !self.settings.is_empty() || self.any_setting == Known::Maybe),

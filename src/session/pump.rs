@@ -15,7 +15,7 @@ use crate::net::buffer::poll_fill;
 use crate::telemetry::metrics::count;
 
 /// Unread bytes of one side above which it is not read from.
-const INBOX_MAX: usize = 256 << 10;
+pub(super) const INBOX_MAX: usize = 256 << 10;
 
 /// What a turn with the server brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Session {
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_pump(cx) {
             Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending => self.poll_deadline(cx),
             turn => turn,
         })
         .await

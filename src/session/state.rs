@@ -33,6 +33,9 @@ use crate::wire::frame::cstr;
 use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
 
+/// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
+const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
+
 /// What all sessions of one database share.
 pub(super) struct Database {
     ddl: AtomicU64,
@@ -110,6 +113,16 @@ pub(super) struct Pids {
     pub server: Option<i32>,
 }
 
+/// Whether a request was cancelled because it took too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It was not.
+    #[default]
+    InTime,
+    /// It was.
+    Overdue,
+}
+
 /// A session's own state.
 pub(super) struct State {
     /// Process IDs.
@@ -140,6 +153,10 @@ pub(super) struct State {
     pub dirt: Dirt,
     /// What was done to definitions.
     pub definitions: Definitions,
+    /// Requests answered so far.
+    pub answered: u64,
+    /// Whether what runs was cancelled because it took too long.
+    pub due: Due,
     outcome: Outcome,
     statements: Arc<Statements>,
     database: Arc<Database>,
@@ -163,6 +180,8 @@ impl State {
             last_error: None,
             dirt: Dirt::default(),
             definitions: Definitions::default(),
+            answered: 0,
+            due: Due::default(),
             outcome: Outcome::Fine,
             statements,
             database,
@@ -418,6 +437,10 @@ impl Watcher for Ear<'_> {
                 self.state.last_error = Some(refusal.sqlstate().to_owned());
                 OnError::Replace(own::response(&refusal))
             }
+            _ if sqlstate == b"57014" && self.state.due == Due::Overdue => {
+                let said = scan::field(frame, b'M').unwrap_or_default();
+                OnError::Replace(renamed(frame, said, TIMED_OUT))
+            }
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
             Note::Foreign(given) if sqlstate == b"26000" => {
                 OnError::Replace(renamed(frame, NO_STATEMENT, given))
@@ -455,6 +478,7 @@ impl Watcher for Ear<'_> {
             }
         }
         self.state.outcome = Outcome::Fine;
+        self.state.answered += 1;
         self.state.retained.answered();
     }
 

@@ -96,9 +96,7 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
         },
         b"notify" => primary(Why::Notification),
         // What a library does when it is loaded is its own affair.
-        b"load" => {
-            Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) }
-        }
+        b"load" => Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) },
         b"lock" => primary(Why::TableLock),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
         | b"repack" => primary(Why::Maintenance),
