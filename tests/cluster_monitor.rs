@@ -104,6 +104,7 @@ fn user(name: &str) -> config::User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pinning: Default::default(),
     }
 }
 

@@ -64,6 +64,7 @@ fn user(name: &str, password: &str) -> User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pinning: Default::default(),
     }
 }
 

@@ -19,6 +19,7 @@ fn user(name: &str, credential: Credential) -> User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pinning: Default::default(),
     }
 }
 
