@@ -66,6 +66,7 @@ fn user(name: &str, password: &str) -> User {
         pool_size: None,
         pool_mode: None,
         timeouts: Default::default(),
+        pinning: Default::default(),
     }
 }
 

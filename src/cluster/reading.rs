@@ -3,6 +3,8 @@
 //! PostgreSQL 14 to 18. Every query is bounded, and all of them see one state of the catalog. Objects with OIDs below
 //! 16384 are PostgreSQL's own; the languages 12 and 13 are `internal` and `c`, which only superusers can write.
 
+use std::time::Instant;
+
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
@@ -359,6 +361,7 @@ pub(super) struct Answers {
     catalog: Catalog,
     relations: Option<Facts>,
     code: Option<traces::Rows>,
+    began: Instant,
 }
 
 impl Answers {
@@ -366,7 +369,7 @@ impl Answers {
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
         if let (Some(facts), Some(code)) = (&self.relations, &self.code) {
-            self.catalog.code = code.trace(facts.names(), facts.ties());
+            self.catalog.code = code.trace(facts.names(), facts.ties(), self.began);
         }
         match self.relations {
             Some(facts) => facts.fill(&mut self.catalog),
@@ -378,6 +381,7 @@ impl Answers {
 
 /// Reads what there is to know of a database. The transaction that it begins ends with the connection.
 pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
+    let began = Instant::now();
     // Compiling the queries takes longer than running them.
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off").await?;
     let mut catalog = Catalog::default();
@@ -392,7 +396,7 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    Ok(Answers { catalog, relations: facts(client).await?, code: code(client).await? })
+    Ok(Answers { catalog, relations: facts(client).await?, code: code(client).await?, began })
 }
 
 /// The rows of a query, or `None` when they are too many.

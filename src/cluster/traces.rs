@@ -5,6 +5,7 @@
 //! function of a name, so that all of them count.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use super::catalog::Catalog;
 use crate::sql::{Code, CodeReader, Kind, Name, Statement, Traces, Why};
@@ -14,7 +15,8 @@ use crate::sql::{Code, CodeReader, Kind, Name, Statement, Traces, Why};
 pub struct CodeMap {
     /// How often code had been changed through weir when it was read.
     pub version: u64,
-    state: State,
+    /// When the reading of it began; `None` while nothing is known.
+    pub(crate) began: Option<Instant>,
     /// Every function and procedure, by name alone and by schema and name.
     functions: HashMap<Name, Traces>,
     /// Relations, by name alone, that run code which leaves something.
@@ -23,13 +25,6 @@ pub struct CodeMap {
     anywhere: Traces,
     /// What any change of definitions may leave: an event trigger.
     definitions: Traces,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Unknown,
-    Known,
 }
 
 /// What was found about a statement.
@@ -76,7 +71,7 @@ enum Word {
 impl CodeMap {
     /// Whether it was read.
     pub fn is_known(&self) -> bool {
-        self.state == State::Known
+        self.began.is_some()
     }
 
     /// Whether some relation, operator or event trigger leaves something: then statements that call no functions must
@@ -93,6 +88,18 @@ impl CodeMap {
             }
             _ => self.functions.get(name).copied(),
         }
+    }
+
+    /// What is known of a function that was called at `since`, when so many changes had been seen and nothing was known
+    /// of it. `None` when there is nothing yet.
+    pub fn recall(&self, name: &Name, since: Instant, version: u64) -> Option<Traces> {
+        let began = self.began?;
+        if version != self.version {
+            // It may have been another function then, of which only this much is taken for granted.
+            return Some(self.function(name).unwrap_or_default().max(Traces::Discardable));
+        }
+        // If there was none afterwards, there was none.
+        self.function(name).or((began > since).then_some(Traces::None))
     }
 
     /// What is left after code was changed: nothing, until it has been read again.
@@ -173,11 +180,12 @@ pub(super) enum Body {
 pub(super) type Relation<'a> = (u32, &'a str);
 
 impl Rows {
-    /// Follows what calls what to its end. `ties` are relations, by OID, of which the first runs what the second does.
+    /// Follows what calls what to its end; the reading of it began at `began`. `ties` are relations, by OID, of which the first runs what the second does.
     pub(super) fn trace<'a>(
         &'a self,
         relations: impl Iterator<Item = Relation<'a>>,
         ties: impl Iterator<Item = (u32, u32)>,
+        began: Instant,
     ) -> CodeMap {
         let reader = CodeReader::default();
         let codes: Vec<Code> = self.functions.iter().map(|function| function.code(&reader)).collect();
@@ -202,11 +210,11 @@ impl Rows {
             web.mark(Some(at), code.traces);
         }
         web.spread();
-        self.tell(&web)
+        self.tell(&web, began)
     }
 
-    fn tell(&self, web: &Web<'_>) -> CodeMap {
-        let mut map = CodeMap { state: State::Known, ..CodeMap::default() };
+    fn tell(&self, web: &Web<'_>, began: Instant) -> CodeMap {
+        let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
         for (at, function) in self.functions.iter().enumerate() {
             let traces = web.traces[at];
             let alone = Name { schema: None, name: function.name.clone() };

@@ -21,6 +21,7 @@ fn user(name: &str, credential: Credential) -> User {
         pool_size: None,
         pool_mode: None,
         timeouts: Default::default(),
+        pinning: Default::default(),
     }
 }
 

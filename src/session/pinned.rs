@@ -1,14 +1,15 @@
 //! A session that keeps its connection: what is told of it, and what its user's policy makes of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Session;
-use super::pins::{Finding, Reasons};
+use super::pins::Reasons;
 use super::request::{Item, Parsed, Request};
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;
-use crate::sql::{Pin, Traces, Verdict};
+use crate::sql::{Pin, Verdict};
 use crate::telemetry::metrics::Metrics;
 
 /// What has been told of a session's pins. When it ends, they do.
@@ -86,7 +87,7 @@ impl Session {
             return self.refuse_pins(request);
         }
         let catalog = catalogs.of(&self.who.server_database);
-        let mut missing = false;
+        let (mut missing, now) = (false, Instant::now());
         for item in &request.items {
             let found = self.found(&item.verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
@@ -96,11 +97,11 @@ impl Session {
             }
             self.state.pins.ran(found.traces);
             for function in found.unknown {
-                self.state.pins.doubt(function, found.version);
+                self.state.pins.doubt(function, found.version, now);
             }
         }
         if missing {
-            catalogs.missed(&self.who.server_database, std::time::Instant::now());
+            catalogs.missed(&self.who.server_database, now);
         }
         self.refuse_pins(request);
     }
@@ -133,17 +134,9 @@ impl Session {
             return;
         }
         let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let Some(code) = catalog.as_deref().map(|catalog| &catalog.code) else { return };
-        self.state.pins.resolve(|doubt| {
-            if !code.is_known() {
-                return Finding::Nothing;
-            }
-            if code.version != doubt.version {
-                // It may have been another function then.
-                return Finding::Leaves(Traces::Lasting);
-            }
-            code.function(&doubt.function).map_or(Finding::Nothing, Finding::Leaves)
-        });
+        if let Some(catalog) = catalog {
+            self.state.pins.resolve(|doubt| catalog.code.recall(&doubt.function, doubt.since, doubt.version));
+        }
     }
 
     /// Waits for the client or its server, and for the catalog where that may set the connection free. Cancel safe.

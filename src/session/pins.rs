@@ -5,6 +5,7 @@
 //! never less than what is there. Where it is not known to be gone, it stays, and with it the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use crate::backend::settings::{Settings, Value};
 use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
@@ -89,6 +90,8 @@ struct Lasting {
 pub(super) struct Doubt {
     /// The function.
     pub function: Name,
+    /// When.
+    pub since: Instant,
     /// How often code had been changed by then: what is read after a further change may be another function.
     pub version: u64,
     discarded: Discarded,
@@ -99,15 +102,6 @@ enum Discarded {
     #[default]
     NotYet,
     Since,
-}
-
-/// What is found out about a function in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// Nothing yet.
-    Nothing,
-    /// It leaves this.
-    Leaves(Traces),
 }
 
 /// What a session has on its connection.
@@ -242,12 +236,16 @@ impl Pins {
         }
     }
 
-    /// A function was sent of which nothing is known.
-    pub(super) fn doubt(&mut self, function: Name, version: u64) {
-        let doubts = &mut self.held.get_or_insert_default().lasting.doubts;
-        let doubt = Doubt { function, version, discarded: Discarded::NotYet };
-        if !doubts.contains(&doubt) {
-            doubts.push(doubt);
+    /// A function was sent of which nothing is known. Where too many were, it may have been anything.
+    pub(super) fn doubt(&mut self, function: Name, version: u64, since: Instant) {
+        const DOUBTS_MAX: usize = 100;
+        let lasting = &mut self.held.get_or_insert_default().lasting;
+        lasting.doubts.retain(|doubt| doubt.function != function || doubt.version != version);
+        if lasting.doubts.len() == DOUBTS_MAX {
+            lasting.code = Traces::Lasting;
+        } else {
+            // The last call counts: what was read after it was read after all of them.
+            lasting.doubts.push(Doubt { function, since, version, discarded: Discarded::NotYet });
         }
     }
 
@@ -256,15 +254,15 @@ impl Pins {
         self.held.as_ref().is_some_and(|held| !held.lasting.doubts.is_empty())
     }
 
-    /// Looks again at the functions in doubt.
-    pub(super) fn resolve(&mut self, find: impl Fn(&Doubt) -> Finding) {
+    /// Looks again at the functions in doubt: what is known of them by now.
+    pub(super) fn resolve(&mut self, find: impl Fn(&Doubt) -> Option<Traces>) {
         let Some(held) = &mut self.held else { return };
         let lasting = &mut held.lasting;
         let mut code = lasting.code;
         lasting.doubts.retain(|doubt| match find(doubt) {
-            Finding::Nothing => true,
-            Finding::Leaves(Traces::Discardable) if doubt.discarded == Discarded::Since => false,
-            Finding::Leaves(traces) => {
+            None => true,
+            Some(Traces::Discardable) if doubt.discarded == Discarded::Since => false,
+            Some(traces) => {
                 code = code.max(traces);
                 false
             }

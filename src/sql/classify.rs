@@ -228,6 +228,7 @@ fn deallocate(mut cursor: Cursor<'_, '_>) -> Statement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::leaves::{Dropped, Pin};
     use super::super::verdict::{Access, Chain, Isolation, Modes};
     use super::*;
 
@@ -240,6 +241,14 @@ mod tests {
         let verdict = verdict(sql.as_bytes());
         assert_eq!(verdict.statements.len(), 1, "{sql}");
         verdict.statements[0].clone()
+    }
+
+    fn pins(sql: &str) -> Vec<Pin> {
+        statement_of(sql).leaves.pins().collect()
+    }
+
+    fn changes(sql: &str) -> Box<[Change]> {
+        statement_of(sql).leaves.changes
     }
 
     fn names(names: &[Name]) -> String {
@@ -317,14 +326,19 @@ mod tests {
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),
             ("SELECT setseed(0.1)", Pin::Unknown),
-            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Unknown),
-            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Unknown),
-            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Unknown),
+            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Function),
+            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Function),
+            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Function),
+            ("DO LANGUAGE plpython3u 'pass'", Pin::Function),
+            ("SELECT set_config('a.b', $1, false)", Pin::DynamicSetting),
+            ("EXECUTE p(pg_advisory_lock(1))", Pin::Function),
+            ("CREATE TABLE t AS SELECT pg_advisory_lock(1)", Pin::Function),
+            ("SELECT 'unterminated", Pin::Unknown),
             ("EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", Pin::Temporary),
             ("SELECT dblink_connect('x')", Pin::Unknown),
             ("UPDATE pg_catalog.pg_settings SET setting = 1", Pin::DynamicSetting),
         ] {
-            assert_eq!(statement_of(sql).leaves.pin, Some(pin), "{sql}");
+            assert_eq!(pins(sql), [pin], "{sql}");
         }
         for sql in [
             "SELECT pg_advisory_xact_lock(1)",
@@ -332,13 +346,80 @@ mod tests {
             "SELECT nextval('s')",
             "SELECT currval('s')",
             "UNLISTEN *",
+            "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1",
+            "SELECT set_config('a.b', $1, true)",
+            "CALL p(1)",
+            "EXECUTE p(1)",
+            "CLOSE ALL",
+            "SELECT pg_advisory_unlock_all()",
             "DO $$ BEGIN UPDATE t SET a = 1; PERFORM f(); END $$",
             "CREATE TABLE t (a int)",
             "DECLARE c CURSOR FOR SELECT 1",
             "DROP TABLE t",
         ] {
-            assert_eq!(statement_of(sql).leaves.pin, None, "{sql}");
+            assert_eq!(pins(sql), [], "{sql}");
         }
+    }
+
+    #[test]
+    fn what_a_statement_does_to_the_state_of_its_session() {
+        use Change::*;
+        let unqualified =
+            |names: &[&str]| Drops(names.iter().map(|name| Dropped::Unqualified((*name).into())).collect());
+        for (sql, expected) in [
+            ("CREATE TEMP TABLE IF NOT EXISTS T (a int)", Temporary(Some("t".into()))),
+            ("CREATE LOCAL TEMPORARY VIEW \"V\" AS SELECT 1", Temporary(Some("V".into()))),
+            ("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Temporary(Some("v".into()))),
+            ("CREATE SEQUENCE pg_temp.s", Temporary(Some("s".into()))),
+            ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", Temporary(None)),
+            ("CREATE TABLE t PARTITION OF pg_temp.u DEFAULT", Temporary(None)),
+            ("CREATE TABLE t (a int)", Creates),
+            ("SELECT * INTO t FROM u", Creates),
+            ("SELECT * INTO TEMP TABLE t FROM u", Temporary(Some("t".into()))),
+            ("CREATE TEMP TABLE t (a int) ON COMMIT DROP", TemporaryForNow),
+            ("DROP TABLE IF EXISTS a, s.b, C CASCADE", unqualified(&["a", "c"])),
+            ("DROP VIEW pg_temp.v", Drops(Box::new([Dropped::Temporary("v".into())]))),
+            ("ALTER TABLE t RENAME TO u", Renames),
+            ("LISTEN \"C\"", Listen("C".into())),
+            ("UNLISTEN c", Unlisten(Some("c".into()))),
+            ("UNLISTEN *", Unlisten(None)),
+            ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", HoldCursor("c".into())),
+            ("CLOSE c", Close(Some("c".into()))),
+            ("CLOSE ALL", Close(None)),
+            ("SELECT set_config('A.b', $1, false)", DynamicSetting(Some("a.b".into()))),
+            ("SELECT set_config($1, $2, false)", DynamicSetting(None)),
+            ("SELECT set_config('seed', $1, false)", DynamicSetting(None)),
+            ("SELECT pg_advisory_unlock_all()", UnlockAll),
+            ("SELECT pg_advisory_lock(1) FROM t", Lock(None)),
+            ("SET seed TO 0.5", Unknown),
+            ("SET TIME ZONE INTERVAL '1' HOUR", DynamicSetting(None)),
+        ] {
+            assert_eq!(&*changes(sql), &[expected], "{sql}");
+        }
+        for sql in [
+            "CREATE TABLE s.t (a int)",
+            "CREATE INDEX ON t (a)",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "DROP FUNCTION f",
+            "SELECT pg_advisory_unlock(1) FROM t",
+            "DECLARE c CURSOR FOR SELECT pg_advisory_unlock(1)",
+        ] {
+            assert_eq!(&*changes(sql), &[], "{sql}");
+        }
+    }
+
+    #[test]
+    fn code_in_statements_is_listed() {
+        let calls = |sql: &str| {
+            let code = statement_of(sql).leaves.code.unwrap_or_default();
+            code.calls.iter().map(|name| name.name.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(calls("CALL s.p(f(1))"), "f p");
+        assert_eq!(calls("DO $$ BEGIN PERFORM f(); CALL p(); END $$"), "f p");
+        assert_eq!(calls("PREPARE q (int) AS SELECT f($1)"), "f");
+        assert_eq!(calls("EXPLAIN SELECT f(1)"), "f");
+        assert_eq!(calls("CREATE TABLE t AS SELECT f(1)"), "f");
+        assert_eq!(calls("SELECT f(1)"), "", "a query has them among its functions");
     }
 
     #[test]
@@ -384,10 +465,7 @@ mod tests {
             let statement = statement_of(sql);
             assert_eq!((statement.kind, statement.leaves), (Kind::Read, Leaves::default()), "{sql}");
         }
-        assert_eq!(
-            statement_of("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)").leaves.pin,
-            Some(Pin::AdvisoryLock)
-        );
+        assert_eq!(pins("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)"), [Pin::AdvisoryLock]);
         // A quoted option may spell ANALYZE.
         assert_eq!(statement_of("EXPLAIN (\"analyze\") DELETE FROM t").kind, Kind::Primary(Why::Write));
         assert_eq!(

@@ -340,7 +340,7 @@ mod tests {
             "BEGIN EXECUTE format('INSERT INTO %I.%I (a) VALUES (%L)', s, t, v) USING x; END",
             "BEGIN EXECUTE 'UPDATE ' || quote_ident(t) || ' SET a = ' || quote_literal(v); END",
             "BEGIN FOR r IN EXECUTE 'SELECT * FROM t' LOOP x := r.a; END LOOP; END",
-            "DECLARE reset int; load int; BEGIN reset := load; END",
+            "DECLARE x int; BEGIN SELECT a.reset, load INTO x FROM a; END",
             "BEGIN RAISE NOTICE 'SET ROLE; set_config(a)'; END -- SET ROLE x",
         ] {
             assert_eq!(traces(body), Traces::None, "{body}");

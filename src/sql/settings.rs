@@ -417,8 +417,13 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
 mod tests {
     use super::super::classify::classify;
     use super::super::functions::KnownFunctions;
+    use super::super::leaves::Pin;
     use super::super::verdict::{Deferrable, SkeletonId};
     use super::*;
+
+    fn pins(sql: &str) -> Vec<Pin> {
+        statement(sql).leaves.pins().collect()
+    }
 
     fn statement(sql: &str) -> Statement {
         let known = KnownFunctions::load();
@@ -510,7 +515,7 @@ mod tests {
             settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
             "a.b = 'x,y'; local c.d = DEFAULT"
         );
-        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.pin, None);
+        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.changes.len(), 0);
     }
 
     #[test]
@@ -525,11 +530,11 @@ mod tests {
             "SELECT set_config('transaction_read_only', 'on', false)",
             "SELECT set_config(VARIADIC x)",
         ] {
-            assert_eq!(statement(sql).leaves.pin, Some(Pin::DynamicSetting), "{sql}");
+            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
             assert_eq!(settings(sql), "", "{sql}");
         }
         let local = statement("SELECT set_config('a.b', $1, true)");
-        assert_eq!((local.kind, local.leaves.pin), (Kind::Primary(Why::SessionState), None));
+        assert_eq!((local.kind, local.leaves.changes.len()), (Kind::Primary(Why::SessionState), 0));
     }
 
     #[test]
@@ -553,10 +558,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_pins() {
-        for sql in
-            ["SET TIME ZONE INTERVAL '1' HOUR", "SET a", "SET seed TO 0.5", "SET a TO b c", "SET a = X'1F'"]
-        {
-            assert_eq!(statement(sql).leaves.pin, Some(Pin::Unknown), "{sql}");
+        for sql in ["SET TIME ZONE INTERVAL '1' HOUR", "SET a", "SET a TO b c", "SET a = X'1F'"] {
+            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
         }
+        assert_eq!(pins("SET seed TO 0.5"), [Pin::Unknown]);
     }
 }
