@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weir::config::{Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with};
+use weir::config::{
+    Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with,
+};
 use weir::sql::{Consistency, MaxStaleness, Target};
 
 const MINIMAL: &str = r#"

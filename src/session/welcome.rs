@@ -283,7 +283,10 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))
             .unwrap_or(shared.config.pool.size),
-        mode: listed.and_then(|listed| listed.pool_mode).or(user.pool_mode).unwrap_or(shared.config.pool.mode),
+        mode: listed
+            .and_then(|listed| listed.pool_mode)
+            .or(user.pool_mode)
+            .unwrap_or(shared.config.pool.mode),
         user,
     }
 }
