@@ -46,6 +46,9 @@ pub enum Error {
     /// A setting that weir only shows.
     #[error("parameter \"{0}\" cannot be changed")]
     SettingFixed(String),
+    /// The user's policy refuses a statement that would leave state in the session; the text says of which kind.
+    #[error("the statement would leave state in the session ({0}), which this user may not")]
+    WouldPin(&'static str),
     /// No sample of the primary's position came in time.
     #[error("the primary's position in the write-ahead log is not known")]
     NoPosition,
@@ -87,13 +90,17 @@ pub enum Error {
     /// The server cannot be reached or refused the connection before it could say why.
     #[error("the server cannot be reached")]
     Unreachable(#[source] io::Error),
-    /// The server refused the login; its own words are passed on (SQLSTATE, message).
+    /// The server refused the login, or something else that weir asked of it; its own words are passed on.
     #[error("{message}")]
     Refused {
         /// The server's SQLSTATE.
         sqlstate: String,
         /// The server's message.
         message: String,
+        /// More that it said.
+        detail: Option<String>,
+        /// What it advised.
+        hint: Option<String>,
     },
     /// weir and the server found no way to authenticate that both can; the text says why.
     #[error("cannot authenticate to the server: {0}")]
@@ -104,6 +111,9 @@ pub enum Error {
     /// The connection broke while a COMMIT ran: it may or may not have happened.
     #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
     CommitUnknown,
+    /// What stands behind the statement that was told of its lost transaction, in PostgreSQL's words.
+    #[error("current transaction is aborted, commands ignored until end of transaction block")]
+    BlockAborted,
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
@@ -140,7 +150,7 @@ impl Error {
             | Error::Startup(_)
             | Error::EarlyData(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -161,6 +171,7 @@ impl Error {
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
+            Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",
         }
     }
@@ -175,18 +186,24 @@ impl Error {
     }
 
     /// What more there is to say, beside the message.
-    pub fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<&str> {
         match self {
+            Error::Refused { detail, .. } => detail.as_deref(),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
             _ => None,
         }
     }
+
     /// What to do about it, where that can be told.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
+            Error::WouldPin(_) => {
+                Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
+            }
             _ => None,
         }
     }

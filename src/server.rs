@@ -372,7 +372,8 @@ impl Condition for State {
 
     fn status(&self) -> String {
         let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
-        let mut out = format!("clients {}\n", self.shared.registry.len());
+        let pinned = self.shared.metrics.pinned_sessions.get();
+        let mut out = format!("clients {}, {pinned} pinned\n", self.shared.registry.len());
         for server in &topology.servers {
             let role = match server.role {
                 Role::Primary => "primary",

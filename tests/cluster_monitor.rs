@@ -76,6 +76,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             freshness_wait: PATIENCE,
             read_functions: vec![],
             write_functions: vec![],
+            stateless_functions: vec![],
             verdict_cache: 1,
             learned: 1,
             learned_ttl: PATIENCE,

@@ -256,6 +256,7 @@ fn routing(s: &mut Section) -> Routing {
         freshness_wait: s.read("freshness_wait", duration(Duration::ZERO..=SECOND)).unwrap_or(10 * MS),
         read_functions: s.read("read_functions", names).unwrap_or_default(),
         write_functions: s.read("write_functions", names).unwrap_or_default(),
+        stateless_functions: s.read("stateless_functions", names).unwrap_or_default(),
         verdict_cache: s.read("verdict_cache", count(1..=10_000_000)).unwrap_or(10_000),
         learned: s.read("learned", count(0..=1_000_000)).unwrap_or(1000),
         learned_ttl: s.read("learned_ttl", duration(SECOND..=30 * DAY)).unwrap_or(10 * MINUTE),

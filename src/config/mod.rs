@@ -166,10 +166,24 @@ pub struct User {
     pub max_staleness: Option<MaxStaleness>,
     /// Overrides `[pool] size`.
     pub pool_size: Option<usize>,
+    /// What becomes of a session that has state which cannot be moved.
+    pub pinning: Pinning,
     /// Overrides `[pool] mode`.
     pub pool_mode: Option<PoolMode>,
     /// What holds for this user: its own timeouts, and those of `[timeouts]` where it has none.
     pub timeouts: Timeouts,
+}
+
+/// `[[users]] pinning`: what becomes of a session with state that lives on its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pinning {
+    /// It keeps the connection until the state is known to be gone.
+    #[default]
+    Pin,
+    /// It keeps the connection until it ends.
+    PrimaryOnly,
+    /// The statement that would leave such state is refused.
+    Reject,
 }
 
 /// `[timeouts]`: how long a client may do what keeps a place occupied; `None` sets no limit.
@@ -246,6 +260,8 @@ pub struct Routing {
     pub read_functions: Vec<String>,
     /// Functions that must run on the primary whatever the catalog says.
     pub write_functions: Vec<String>,
+    /// Functions that leave nothing in the session that calls them, whatever their bodies look like.
+    pub stateless_functions: Vec<String>,
     /// Shapes of statements whose verdict is kept.
     pub verdict_cache: usize,
     /// Shapes learned at run time to need the primary that are kept, per database.

@@ -9,7 +9,7 @@ use config::Value;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Secret, Timeouts, User, check};
+use super::{Credential, Pinning, Secret, Timeouts, User, check};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -45,6 +45,10 @@ enum Auth {
     Trust,
 }
 
+/// `pinning = "..."`.
+const PINNING: [(&str, Pinning); 3] =
+    [("pin", Pinning::Pin), ("primary-only", Pinning::PrimaryOnly), ("reject", Pinning::Reject)];
+
 /// One user. Names are unique, which `names` sees to. `timeouts` hold where it has none of its own.
 pub(super) fn user(
     entry: &mut Section,
@@ -78,6 +82,7 @@ pub(super) fn user(
         consistency: entry.read("consistency", check::consistency),
         max_staleness: entry.read("max_staleness", check::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),
+        pinning: entry.read("pinning", word(&PINNING)).unwrap_or_default(),
         pool_mode: entry.read("pool_mode", check::pool_mode),
         timeouts: Timeouts {
             idle_client: entry.read("idle_client_timeout", check::timeout).unwrap_or(timeouts.idle_client),

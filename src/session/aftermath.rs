@@ -179,7 +179,7 @@ impl Aftermath {
             retry: Retry::Never,
         };
         let mut nobody = Outflow::default();
-        leg.replies.absorb(&mut backend.inbox, &mut nobody, &mut ear)?;
+        leg.replies.absorb(&mut backend.inbox, &mut nobody, &mut ear).map_err(|_| Error::ServerLost)?;
         nobody.settle(&mut backend.inbox);
         if leg.replies.ledger.awaits_sync() {
             leg.batch = Batch::Open;

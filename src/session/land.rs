@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Leg, Link, Look, Phase, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -24,11 +24,6 @@ impl Session {
         }
         if !leg.replies.ledger.is_empty() {
             return Ok(());
-        }
-        if let Some(refused) = self.state.refused.take() {
-            // The request behind the refused settings ran without them: its answer is not the client's.
-            self.outflow.discard(&mut leg.lease.inbox);
-            return Err(Error::Refused { sqlstate: refused.sqlstate, message: refused.message });
         }
         if leg.replies.rerun == Rerun::Wanted {
             return self.run_again().await;
@@ -49,9 +44,14 @@ impl Session {
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
+        self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
-        if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {
+        if leg.replies.tx == TxStatus::Idle {
+            self.tell_pins();
+        }
+        let Some(leg) = &self.leg else { return Ok(()) };
+        if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
             return Ok(());
         }
         self.give_back().await;
@@ -71,9 +71,10 @@ impl Session {
         }
         leg.lease.settings = self.state.carry.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
-        let foreign = self.state.pin.is_some() && leg.route == Route::Replica;
-        if leg.replies.tx != TxStatus::Idle || foreign {
+        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
+            self.state.pins.clear();
+            self.tell_pins();
             return;
         }
         self.put_aside(leg.route, leg.lease);

@@ -42,7 +42,13 @@ mod outflow;
 
 mod own;
 
+mod pinned;
+
+mod pins;
+
 mod pump;
+
+mod precede;
 
 mod registry;
 
@@ -53,6 +59,8 @@ mod queue;
 mod request;
 
 mod reset;
+
+mod restore;
 
 mod send;
 
@@ -95,6 +103,7 @@ use deadlines::Deadlines;
 use kept::Kept;
 use note::Note;
 use outflow::Outflow;
+use pinned::Pinned;
 pub use registry::{Aim, Cancel, Entry, Registry};
 use replies::{Flow, Replies};
 pub use shared::Shared;
@@ -134,6 +143,8 @@ pub struct Session {
     /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
     expected: TxStatus,
     phase: Phase,
+    /// Why the transaction's connection was lost, until the client is told.
+    untold: Option<Error>,
     detour: Option<Detour>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
@@ -155,6 +166,8 @@ pub struct Session {
     isolation: Option<Isolation>,
     /// What a slow-query line would say of the flight.
     trail: Trail,
+    /// What has been told of its pins.
+    pinned: Pinned,
     /// In session pooling: the connections that are its own.
     kept: Option<Box<Kept>>,
     /// How long it may go on, where that is limited.
@@ -249,6 +262,8 @@ enum Link {
     Lost,
     /// The server broke the protocol.
     Broken(&'static str),
+    /// The server refused settings that weir put in front of a request.
+    Refused,
     /// The server did not heed a cancel request.
     Deaf,
 }
@@ -285,7 +300,7 @@ impl Session {
                 continue;
             }
             match self.cut() {
-                Ok(Cut::More) => self.pump().await?,
+                Ok(Cut::More) => self.pump_or_resolve().await?,
                 Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),
                 Ok(Cut::Terminate) | Err(_) => self.settle().await?,

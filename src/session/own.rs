@@ -14,7 +14,7 @@ use super::view::plain;
 use crate::backend::settings::{Settings, Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::sql::{Consistency, Kind, MaxStaleness, Scope, Setting, Statement, Target, Verdict};
+use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Scope, Setting, Statement, Target, Verdict};
 use crate::wire::reply::{self, Report, Severity};
 use crate::wire::scan;
 
@@ -128,6 +128,15 @@ fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
 /// takes. The server's log says the rest.
 pub(super) const REFUSER: &str = "client_min_messages";
 
+/// What makes a server refuse a statement that must not run, in a Parse as well as in a query: a column that there is
+/// not. A transaction fails by it, and one that has failed already says so first.
+pub(super) fn refused_statement(pin: Pin) -> String {
+    format!("SELECT \"pinning refuses {}\"", pin.as_str())
+}
+
+/// What the server answers to that.
+pub(super) const REFUSED_BY_NAME: &str = "42703";
+
 /// What is wrong with a setting that is shown: nobody knows its value, or it could not cover what the transaction has
 /// written.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -192,11 +201,7 @@ pub(super) fn parsed_as(verdict: &Verdict) -> Option<String> {
 
 /// The error for the client in the place of a server's, where the server refused something in weir's stead.
 pub(super) fn refusal(note: &Note, frame: &[u8]) -> Option<Error> {
-    let verdict = match note {
-        Note::Runs(verdict) => verdict,
-        Note::Frees(freed) => &freed.verdict,
-        _ => return None,
-    };
+    let verdict = note.verdict()?;
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {

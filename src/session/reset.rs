@@ -5,7 +5,6 @@ use super::welcome::tell;
 use crate::backend::Backend;
 use crate::backend::settings::Settings;
 use crate::error::{Error, Result};
-use crate::sql::Pin;
 
 /// What is left on a connection, from the least to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,10 +22,10 @@ pub(super) enum Residue {
 impl Residue {
     /// What the session is known to leave on its connection to the primary.
     pub(super) fn of(state: &State) -> Self {
-        match state.pin {
-            None => Residue::Known,
-            Some(Pin::Load | Pin::Unknown) => Residue::Lasting,
-            Some(_) => Residue::State,
+        match (state.pins.is_empty(), state.pins.outlast_discard()) {
+            (true, _) => Residue::Known,
+            (false, false) => Residue::State,
+            (false, true) => Residue::Lasting,
         }
     }
 }

@@ -96,7 +96,8 @@ impl Shared {
         let routing = &config.routing;
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),
-            functions: FunctionLists::new(&routing.read_functions, &routing.write_functions),
+            functions: FunctionLists::new(&routing.read_functions, &routing.write_functions)
+                .stateless(&routing.stateless_functions),
             pools,
             cluster,
             metrics,

@@ -143,6 +143,7 @@ impl Session {
         let (carry, (wanted, own)) = (&self.state.carry, &self.view.of);
         if wanted != carry.wanted() || own != carry.own() {
             *self.view = View::new(carry);
+            self.state.answers.strings = self.view.strings;
         }
     }
 
@@ -176,7 +177,7 @@ impl Session {
         let who = &self.who;
         SessionView {
             transaction,
-            pin: self.state.pin,
+            pin: self.pinned(),
             target: self.target_for(&self.view.asked),
             user: &who.user.name,
             database: &who.database,

@@ -15,14 +15,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::deadlines::Deadlines;
 use super::outflow::Outflow;
 use super::own;
+use super::pinned::Pinned;
 use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
-use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
+use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
 use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::pool::Lease;
 use crate::sql::Target;
+use crate::wire::HEADER;
 use crate::wire::reply::{self, TransactionStatus};
 use crate::wire::scan::{self, Stop};
 use crate::wire::startup::Parameter;
@@ -100,8 +102,10 @@ impl Session {
         let who = identify(&shared, user, &greeting.database, listener);
         let kept = (who.mode == PoolMode::Session).then(Box::default);
         let deadlines = Deadlines::new(who.user.timeouts, Instant::now());
-        let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
+        state.pids.client = entry.key().pid();
+        let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -114,6 +118,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            untold: None,
             detour: None,
             entry,
             pools: Vec::new(),
@@ -126,6 +131,7 @@ impl Session {
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
+            pinned,
             kept,
             deadlines,
         };
@@ -168,13 +174,16 @@ impl Session {
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
-        let sql = lease.settings.difference(&wanted);
         let mut parameters = lease.parameters.clone();
-        // The connection may carry another session's settings: those it goes back from are reported as well.
-        for (name, value) in tell(&mut lease, &sql).await? {
-            match parameters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = value,
-                None => parameters.push((name, value)),
+        // The connection may carry another session's settings. What both have would not be reported: so back to the
+        // server's own first.
+        let (carried, none) = (lease.settings.clone(), Settings::default());
+        for sql in [carried.difference(&none), none.difference(&wanted)] {
+            for (name, value) in tell(&mut lease, &sql).await? {
+                match parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, old)) => *old = value,
+                    None => parameters.push((name, value)),
+                }
             }
         }
         lease.settings = wanted;
@@ -239,7 +248,7 @@ pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Paramet
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
-                server::ERROR => refused = Some(refusal(&frame)),
+                server::ERROR => refused = Some(refusal(&frame[HEADER..])),
                 server::READY => return refused.map_or(Ok(parameters), Err),
                 _ => {}
             }
@@ -247,14 +256,9 @@ pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Paramet
     }
 }
 
-fn refusal(frame: &[u8]) -> Error {
-    let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-    Error::Refused { sqlstate: text(b'C'), message: text(b'M') }
-}
-
 /// The name and value of a ParameterStatus.
 fn parameter(frame: &Bytes) -> Option<Parameter> {
-    let (name, at) = crate::wire::frame::cstr(frame, crate::wire::HEADER)?;
+    let (name, at) = crate::wire::frame::cstr(frame, HEADER)?;
     let (value, _) = crate::wire::frame::cstr(frame, at)?;
     Some((frame.slice_ref(name), frame.slice_ref(value)))
 }

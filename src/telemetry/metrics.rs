@@ -64,6 +64,9 @@ pub struct Metrics {
     pub logins_failed: IntCounter,
     /// Cancel requests, by what came of them.
     pub cancels: Cancels,
+    /// Sessions that keep their connection.
+    pub pinned_sessions: IntGauge,
+    pins: Pins,
     /// Connections whose session ended in the middle of something, or left state, by what was done about it.
     pub resets: Resets,
     /// Clients and requests that took too long, by limit.
@@ -282,6 +285,29 @@ impl Cancels {
     }
 }
 
+/// Sessions that keep their connection, by the kind of state that it holds.
+struct Pins {
+    begun: IntCounterVec,
+    now: IntGaugeVec,
+}
+
+impl Pins {
+    fn new(r: &mut Register) -> Self {
+        Self {
+            begun: r.counters(
+                "pins_total",
+                "Times that a session came to have state of this kind on its connection.",
+                &["reason"],
+            ),
+            now: r.gauges(
+                "pins",
+                "Sessions that have state of this kind on their connection; one may have several.",
+                &["reason"],
+            ),
+        }
+    }
+}
+
 impl Resets {
     fn new(r: &mut Register) -> Self {
         let help = "Connections whose session ended in the middle of something, or with state on them, by what was done about it: rolled_back, discarded (DISCARD ALL) or closed.";
@@ -390,6 +416,8 @@ impl Metrics {
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
             logins_failed: r.counter("logins_failed_total", "Logins that weir refused."),
             cancels: Cancels::new(&mut r),
+            pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
+            pins: Pins::new(&mut r),
             resets: Resets::new(&mut r),
             timeouts: TimedOut::new(&mut r),
             verdict_cache_hits: r.counter("verdict_cache_hits_total", "Statements whose shape was in the cache."),
@@ -413,6 +441,17 @@ impl Metrics {
     /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
     pub fn request(&self, route: usize, reason: usize) {
         self.requests.add(route, reason);
+    }
+
+    /// A session has come to keep its connection for this reason.
+    pub fn pinned(&self, reason: &str) {
+        self.pins.begun.with_label_values(&[reason]).inc();
+        self.pins.now.with_label_values(&[reason]).inc();
+    }
+
+    /// A session does not keep its connection for this reason any more.
+    pub fn unpinned(&self, reason: &str) {
+        self.pins.now.with_label_values(&[reason]).dec();
     }
 
     /// Counts a read that asked for a replica of some freshness.
