@@ -72,7 +72,9 @@ const SCENES: &[Scene] = &[
         name: "state in a transaction",
         fate: Fate::Reused,
         play: |_, client| {
-            client.query("BEGIN; INSERT INTO leaks VALUES ('state'); CREATE TEMP TABLE scratch (i int)")?;
+            client.query(
+                "BEGIN; INSERT INTO leaks VALUES ('state'); CREATE TEMP TABLE scratch AS SELECT 1 AS i",
+            )?;
             client.query("SELECT pg_advisory_lock(7); DECLARE c CURSOR FOR SELECT 1; LISTEN leaks")?;
             client.query("SET ROLE app; SET search_path = nowhere").map(drop)
         },
@@ -205,7 +207,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 const STATE: &[&str] = &[
-    "CREATE TEMP TABLE scratch (i int)",
+    "CREATE TEMP TABLE scratch AS SELECT 1 AS i",
     "LISTEN leaks",
     "SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8)",
     "DECLARE held CURSOR WITH HOLD FOR SELECT 1",
@@ -352,7 +354,7 @@ fn a_killed_process_leaves_nothing() -> Result<()> {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch (i int);\n\
+        let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch AS SELECT 1 AS i;\n\
             BEGIN; INSERT INTO scratch VALUES (1); LOCK TABLE leaks; SET ROLE app;\n";
         let _ = child.stdin.as_mut().unwrap().write_all(script.as_bytes());
         wait_for("the process to hold its lock", PATIENCE, || {
