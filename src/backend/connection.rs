@@ -46,6 +46,8 @@ pub struct Backend {
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.
     pub settings: Settings,
+    /// The session that last did something by which it may have drawn from sequences here; its values are there.
+    pub drawn_by: Option<u64>,
     /// Its number in its pool.
     pub serial: u32,
     /// When it was opened.
@@ -66,6 +68,7 @@ impl Backend {
             prepared: Prepared::new(statements),
             unnamed: None,
             settings: Settings::default(),
+            drawn_by: None,
             serial,
             opened: now,
             idle_since: now,

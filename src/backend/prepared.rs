@@ -109,6 +109,15 @@ impl Prepared {
         self.retired.push(name);
     }
 
+    /// Takes all names that the server holds out of use: they are to be closed.
+    pub fn take_all(&mut self) -> Vec<ServerName> {
+        let mut all = std::mem::take(&mut self.retired);
+        while let Some((old, stamp)) = self.known.pop_lru() {
+            all.push(ServerName::new(old.id, stamp));
+        }
+        all
+    }
+
     /// The server dropped all its prepared statements (DISCARD ALL, DEALLOCATE ALL).
     pub fn clear(&mut self) {
         self.known.clear();

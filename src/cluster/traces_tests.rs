@@ -158,7 +158,7 @@ fn what_was_called_in_doubt_is_known_once_it_was_read_afterwards() {
         ("sets", before, 3, Some(Traces::Discardable)),
         ("sets", after, 3, Some(Traces::Discardable)),
         ("harmless", after, 3, Some(Traces::None)),
-        ("harmless", before, 2, Some(Traces::Lasting)),
+        ("harmless", before, 2, Some(Traces::Discardable)),
         ("nobody", before, 3, Some(Traces::None)),
         ("nobody", after, 3, None),
     ] {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::slots::Slots;
 use super::{Account, Events, Lease, Limits, PoolKey};
 use crate::backend::settings::Settings;
-use crate::backend::{Backend, Credentials, log_in};
+use crate::backend::{Backend, Credentials, Key, log_in};
 use crate::error::{Error, Result};
 
 /// Time between two attempts to open a connection to a server that has no room for one (53300).
@@ -130,6 +130,20 @@ impl Pool {
             (0..dead).for_each(|_| self.closed());
         }
         Some(Lease::new(found?, self.me.upgrade()?))
+    }
+
+    /// This very connection, if it is idle.
+    pub fn try_checkout_key(&self, key: &Arc<Key>) -> Option<Lease> {
+        let mut state = self.lock();
+        let at = state.idle.iter().position(|backend| Arc::ptr_eq(&backend.key, key))?;
+        let mut backend = state.idle.remove(at);
+        drop(state);
+        if !backend.is_alive() {
+            drop(backend);
+            self.closed();
+            return None;
+        }
+        Some(Lease::new(backend, self.me.upgrade()?))
     }
 
     /// A connection: an idle one, or the first that comes back or is opened. Waits at most the checkout timeout.

@@ -8,7 +8,7 @@ use super::cutter::{Cut, End};
 use super::fresh::Asked;
 use super::hold::{Hold, Joins, hold};
 use super::lease::ends_session;
-use super::names::KnownResult;
+use super::names::{KnownResult, Naming};
 use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
 use super::request::{Item, Parsed, Request, foretell};
@@ -116,6 +116,10 @@ impl Session {
                     break;
                 }
                 Place::New => {
+                    if let Some(lease) = self.where_drawn(&request, decision.route) {
+                        self.take_over(lease, decision.route, begun)?;
+                        continue;
+                    }
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
@@ -248,7 +252,7 @@ impl Session {
         let mut outdated = Vec::new();
         for name in request.items.iter().filter_map(|item| item.bound.clone()) {
             let Some(handle) = self.state.names.get(&self.inbox[name.clone()]) else { continue };
-            let known = handle.result != KnownResult::Nothing;
+            let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
             // What was found in a transaction may have been undone with it.
             let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
             if known
@@ -353,6 +357,9 @@ impl Session {
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
             sender.settings();
+        }
+        if leg.route == Route::Primary {
+            request.statements().for_each(|statement| sender.prepare_for(statement, leg.batch));
         }
         send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;

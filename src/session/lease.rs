@@ -79,6 +79,15 @@ impl Session {
             }
         };
         observe(&self.shared.metrics.checkout_wait_seconds, waited);
+        self.take_over(lease, decision.route, now)?;
+        Ok(waited)
+    }
+
+    /// The session's requests run on this connection from now on.
+    ///
+    /// # Errors
+    /// [`Error::NoPrimary`] when its server is none of the cluster's.
+    pub(super) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) -> Result<()> {
         let load = match self.shared.cluster.topology().server(lease.server()) {
             Some(server) => server.load.clone(),
             None => return Err(Error::NoPrimary),
@@ -86,12 +95,12 @@ impl Session {
         self.entry.runs_on(lease.key.clone());
         self.state.pids.server = lease.key.cancel.as_ref().map(CancelKey::pid);
         self.state.carry.leased(lease.settings.clone());
-        if decision.route == Route::Replica {
+        if route == Route::Replica {
             self.replica = Some(lease.server());
         }
         self.leg = Some(Box::new(Leg {
             lease,
-            route: decision.route,
+            route,
             replies: Replies::with(std::mem::take(&mut self.ledger)),
             batch: Batch::Closed,
             retry: Retry::Never,
@@ -101,7 +110,7 @@ impl Session {
             flight: None,
             load,
         }));
-        Ok(waited)
+        Ok(())
     }
 
     /// An idle connection to the server that is best for this route, if there is one.

@@ -46,6 +46,8 @@ mod pinned;
 
 mod pins;
 
+mod publish;
+
 mod pump;
 
 mod precede;

@@ -52,6 +52,18 @@ pub(super) struct Handle {
     pub(super) epoch: Stamp,
     /// What the client knows of its result.
     pub(super) result: KnownResult,
+    /// Under which name the session's connection holds it.
+    pub(super) naming: Naming,
+}
+
+/// Whose name for a statement a server knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// weir's, so that any connection can hold it for anybody.
+    #[default]
+    Weirs,
+    /// The client's own, on the connection that the session keeps: SQL speaks of it by that name.
+    Clients,
 }
 
 /// What a client knows of a statement's result, and must be able to rely on: it decodes rows by it.
@@ -227,6 +239,11 @@ impl Names {
         Some(handle)
     }
 
+    /// All names, and what they name.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&[u8], &mut Handle)> {
+        self.named.iter_mut().map(|(name, handle)| (&**name, handle))
+    }
+
     /// Whether this client closed the statement before; asked once.
     pub(super) fn reopened(&mut self, id: StatementId) -> bool {
         match self.closed.iter().position(|closed| *closed == id) {
@@ -308,7 +325,12 @@ mod tests {
         let mut names = Names::default();
         names.insert(
             b"s",
-            Handle { statement: statement.clone(), epoch: Stamp(0), result: KnownResult::Nothing },
+            Handle {
+                statement: statement.clone(),
+                epoch: Stamp(0),
+                result: KnownResult::Nothing,
+                naming: Naming::Weirs,
+            },
         );
         assert!(!names.reopened(statement.id));
         assert!(names.close(b"s").is_some());
@@ -322,7 +344,10 @@ mod tests {
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
         let statement = statements.intern(b"select 1", b"\0\0", &verdict);
         let mut names = Names::default();
-        names.insert(&[b'n'; 70], Handle { statement, epoch: Stamp(0), result: KnownResult::Nothing });
+        names.insert(
+            &[b'n'; 70],
+            Handle { statement, epoch: Stamp(0), result: KnownResult::Nothing, naming: Naming::Weirs },
+        );
         assert!(names.get(&[b'n'; 63]).is_some());
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::names::Handle;
+use super::names::{Handle, Naming};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
@@ -38,6 +38,8 @@ pub(super) enum Note {
     Retires(ServerName),
     /// A change of settings that weir put in.
     Applies,
+    /// A Parse that weir put in under the client's own name of a statement.
+    Publishes(Box<[u8]>),
     /// What weir put in to make a transaction that has failed.
     Fails,
     /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
@@ -52,7 +54,8 @@ impl Note {
         let (Note::Frees(freed), Kind::Deallocate(Some(name))) = (self, &statement.kind) else {
             return false;
         };
-        freed.names.iter().any(|(freed, _)| **freed == *name.as_bytes())
+        let by_protocol = |handle: &Handle| handle.naming == Naming::Weirs;
+        freed.names.iter().any(|(freed, handle)| **freed == *name.as_bytes() && by_protocol(handle))
     }
 
     /// Whether it is of a query or an execution that commits.

@@ -77,6 +77,8 @@ struct Lasting {
     other_locks: Known,
     /// SQL-level prepared statements.
     prepared: BTreeSet<Box<str>>,
+    /// Values of sequences that were asked for.
+    drawn: Known,
     code: Traces,
     /// Functions that were called and of which nothing was known, with what was being read of the catalog then.
     doubts: Vec<Doubt>,
@@ -191,6 +193,7 @@ impl Pins {
         }
         match &statement.kind {
             Kind::Discard(Discard::All) => held.discard_all(),
+            Kind::Discard(Discard::Sequences) => held.lasting.drawn = Known::Absent,
             Kind::Discard(Discard::Temp) => held.now.temporary = Temporary::default(),
             Kind::Deallocate(None) => held.lasting.prepared.clear(),
             Kind::Deallocate(Some(name)) => _ = held.lasting.prepared.remove(name),
@@ -271,6 +274,23 @@ impl Pins {
         self.tidy();
     }
 
+    /// A statement that was prepared by protocol lives on the connection under the client's own name.
+    pub(super) fn prepare(&mut self, name: &[u8]) {
+        let name = String::from_utf8_lossy(name).into();
+        self.held.get_or_insert_default().lasting.prepared.insert(name);
+    }
+
+    /// It does no more.
+    pub(super) fn deallocate(&mut self, name: &[u8]) {
+        let Some(held) = &mut self.held else { return };
+        held.lasting.prepared.remove(&*String::from_utf8_lossy(name));
+    }
+
+    /// Whether statements live on the connection under the client's own names.
+    pub(super) fn prepares(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.lasting.prepared.is_empty())
+    }
+
     /// A statement lives on the connection under the client's own name.
     pub(super) fn long_statement(&mut self) {
         self.held.get_or_insert_default().lasting.long = Known::Maybe;
@@ -323,6 +343,7 @@ impl Held {
         for (pin, there) in [
             (Pin::AdvisoryLock, !lasting.locks.is_empty() || lasting.other_locks == Known::Maybe),
             (Pin::SqlPrepare, !lasting.prepared.is_empty()),
+            (Pin::Sequence, lasting.drawn == Known::Maybe),
             (Pin::Load, lasting.library == Known::Maybe),
             (Pin::Function, lasting.code > Traces::None || !lasting.doubts.is_empty()),
             (Pin::LongStatement, lasting.long == Known::Maybe),
@@ -361,6 +382,7 @@ impl Held {
             Change::Prepare(name) => _ = lasting.prepared.insert(name.clone()),
             Change::DynamicSetting(Some(name)) => _ = now.settings.insert(name.clone()),
             Change::DynamicSetting(None) => now.any_setting = Known::Maybe,
+            Change::Drawn => lasting.drawn = Known::Maybe,
             Change::Load => lasting.library = Known::Maybe,
             Change::Code(traces) => lasting.code = lasting.code.max(*traces),
             Change::LongStatement => lasting.long = Known::Maybe,

@@ -356,8 +356,9 @@ impl Replies {
         let (action, dropped) =
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
-        // What weir put into the client's own pipeline fails in the client's stead; a query of weir's own does not.
-        let own = action == Action::Swallow && matches!(reply, Some(Reply::Query));
+        // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
+        let alone = matches!(reply, Some(Reply::Query)) || matches!(note, Note::Publishes(_));
+        let own = action == Action::Swallow && alone;
         match decision {
             OnError::Rerun => {
                 self.rerun = Rerun::Wanted;

@@ -70,6 +70,7 @@ pub(super) async fn reset(backend: &mut Backend, standing: Standing, residue: Re
         backend.prepared.clear();
         backend.unnamed = None;
         backend.settings = Settings::default();
+        backend.drawn_by = None;
         reset = Reset::Discarded;
     }
     fit(backend, reset)

@@ -54,20 +54,25 @@ impl Carry {
 impl Sender<'_> {
     /// Restores what a statement has just reset, within the client's batch.
     pub(super) fn restore(&mut self, statement: &Statement) {
+        for (_, sql) in restores(statement, self.state.carry.startup()) {
+            self.run_within(sql.as_bytes());
+        }
+    }
+
+    /// Runs a statement of weir's own within the client's batch. It fails in the client's stead.
+    pub(super) fn run_within(&mut self, sql: &[u8]) {
         /// A statement and a portal that last no longer than this. The statement is closed first, in case it was left
         /// behind an error.
-        const NAME: &[u8] = b"weir_restore";
+        const NAME: &[u8] = b"weir_within";
         const NO_TYPES: &[u8] = &[0, 0];
-        for (_, sql) in restores(statement, self.state.carry.startup()) {
-            let outbox = &mut self.backend.outbox;
-            request::put_named_statement(outbox, client::CLOSE, NAME);
-            request::put_parse(outbox, NAME, sql.as_bytes(), NO_TYPES);
-            request::put_bind_plain(outbox, NAME, NAME);
-            request::put_execute(outbox, NAME);
-            request::put_close_portal(outbox, NAME);
-            for reply in [Reply::Close, Reply::Parse, Reply::Bind, Reply::Execute, Reply::Close] {
-                self.owe(reply, Action::Swallow, Note::None);
-            }
+        let outbox = &mut self.backend.outbox;
+        request::put_named_statement(outbox, client::CLOSE, NAME);
+        request::put_parse(outbox, NAME, sql, NO_TYPES);
+        request::put_bind_plain(outbox, NAME, NAME);
+        request::put_execute(outbox, NAME);
+        request::put_close_portal(outbox, NAME);
+        for reply in [Reply::Close, Reply::Parse, Reply::Bind, Reply::Execute, Reply::Close] {
+            self.owe(reply, Action::Swallow, Note::None);
         }
     }
 

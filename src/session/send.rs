@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::names::{Handle, KnownResult, Unnamed};
+use super::names::{Handle, KnownResult, Naming, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
 use super::own;
 use super::restore::restores as restores_of;
@@ -183,9 +183,18 @@ impl Sender<'_> {
             statement.renew(statements.stamp());
         }
         let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, result: KnownResult::Nothing };
+        let mut handle = Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs };
         if self.state.names.get(view.name).is_some() {
             return self.duplicate(view.name, &handle);
+        }
+        if self.state.pins.prepares() {
+            // SQL may have taken the name, or ask for it.
+            handle.naming = Naming::Clients;
+            self.state.names.insert(view.name, handle);
+            self.state.pins.prepare(view.name);
+            request::put_parse(&mut self.backend.outbox, view.name, sql, view.types);
+            let note = Note::Parsed(Box::new(ParsedNote { name: view.name.into(), sent: None }));
+            return self.owe(Reply::Parse, Action::Forward, note);
         }
         self.state.names.insert(view.name, handle.clone());
         let mut note = ParsedNote { name: view.name.into(), sent: None };
@@ -225,6 +234,11 @@ impl Sender<'_> {
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
     /// the state of the transaction afterwards, are its own.
     fn duplicate(&mut self, given: &[u8], handle: &Handle) {
+        if self.state.names.get(given).is_some_and(|known| known.naming == Naming::Clients) {
+            let statement = &handle.statement;
+            request::put_parse(&mut self.backend.outbox, given, &statement.sql, &statement.types);
+            return self.owe(Reply::Parse, Action::Forward, Note::None);
+        }
         let name = self.ensure(handle);
         let statement = &handle.statement;
         request::put_parse(&mut self.backend.outbox, name.as_bytes(), &statement.sql, &statement.types);
@@ -249,6 +263,10 @@ impl Sender<'_> {
             // Not known: the server says so in its own words.
             return self.raw(frame, Reply::Bind);
         };
+        if handle.naming == Naming::Clients {
+            self.state.names.bind(view.portal, handle.statement.verdict.clone());
+            return self.raw(frame, Reply::Bind);
+        }
         if let KnownResult::Outdated(_) = handle.result {
             request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
             return self.owe(Reply::Bind, Action::Forward, Note::Outdated);
@@ -281,6 +299,9 @@ impl Sender<'_> {
                     }
                     return self.raw(frame, Reply::DescribeStatement);
                 };
+                if handle.naming == Naming::Clients {
+                    return self.raw(frame, Reply::DescribeStatement);
+                }
                 let name = self.ensure_named(given, &handle);
                 request::put_named_statement(&mut self.backend.outbox, client::DESCRIBE, name.as_bytes());
                 self.owe(Reply::DescribeStatement, Action::Forward, Note::Describes(given.into()));
@@ -304,6 +325,12 @@ impl Sender<'_> {
                     }
                     return self.raw(frame, Reply::Close);
                 };
+                if handle.naming == Naming::Clients {
+                    self.state.pins.deallocate(given);
+                    self.backend.outbox.extend_from_slice(frame);
+                    let note = Note::Closed(given.into(), handle);
+                    return self.owe(Reply::Close, Action::Forward, note);
+                }
                 let note = self.ledger.insert(CLOSE_COMPLETE, Note::Closed(given.into(), handle));
                 self.dropped.extend(note);
             }
@@ -427,6 +454,9 @@ impl Sender<'_> {
         let [statement] = &*verdict.statements else { return None };
         let Kind::Deallocate(Some(name)) = &statement.kind else { return None };
         let handle = self.state.names.get(name.as_bytes())?.clone();
+        if handle.naming == Naming::Clients {
+            return None;
+        }
         let server = self.ensure_named(name.as_bytes(), &handle);
         Some([b"DEALLOCATE ", server.as_bytes()].concat())
     }

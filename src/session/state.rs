@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
@@ -12,7 +12,7 @@ use super::answers::Answers;
 use super::carry::Carry;
 use super::definitions::Definitions;
 use super::dirt::Dirt;
-use super::names::{KnownResult, Names, Statements};
+use super::names::{KnownResult, Names, Naming, Statements};
 use super::note::Note;
 use super::outflow::Answer;
 use super::own;
@@ -23,8 +23,8 @@ use super::send::NO_STATEMENT;
 use super::view::plain;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
-use crate::backend::refusal;
 use crate::backend::settings::{Settings, Value};
+use crate::backend::{Key, refusal};
 use crate::error::Error;
 use crate::freshness::Marks;
 use crate::router::Learned;
@@ -43,12 +43,14 @@ pub(super) struct Database {
     pub learned: Learned,
     /// When its relations were last written.
     pub marks: Marks,
+    /// Whether its sessions ask for values that they have drawn from sequences.
+    pub asks_drawn: AtomicBool,
 }
 
 impl Database {
     /// Nothing has changed since `epoch`.
     pub(super) fn new(learned: Learned, epoch: Instant) -> Self {
-        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch) }
+        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch), asks_drawn: AtomicBool::new(false) }
     }
 
     /// Preparations older than this may be stale.
@@ -127,6 +129,10 @@ pub(super) enum Due {
 pub(super) struct State {
     /// Process IDs.
     pub pids: Pids,
+    /// Tells this session's draws from sequences from all others'.
+    pub draws: u64,
+    /// The connection on which it may have drawn.
+    pub drew_on: Weak<Key>,
     /// Statements and portals.
     pub names: Names,
     /// Settings.
@@ -167,6 +173,8 @@ impl State {
     pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
             pids: Pids::default(),
+            draws: statements.stamp().0,
+            drew_on: Weak::new(),
             names: Names::default(),
             carry: Carry::new(&startup),
             answers: Answers::default(),
@@ -233,7 +241,11 @@ impl State {
         match &statement.kind {
             Kind::Reset(Some(name)) => self.carry.reset(name),
             Kind::Reset(None) => self.carry.reset_all(&IDENTITY),
-            Kind::Discard(Discard::All) => self.carry.reset_all(&[]),
+            Kind::Discard(Discard::All) => {
+                self.carry.reset_all(&[]);
+                self.draws = self.statements.stamp().0;
+            }
+            Kind::Discard(Discard::Sequences) => self.draws = self.statements.stamp().0,
             Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
             Kind::Commit { .. } => self.committed(),
             Kind::Rollback { .. } => self.rolled_back(),
@@ -283,7 +295,12 @@ impl State {
                 Note::Parsed(parsed) => {
                     self.names.remove(&parsed.name);
                 }
-                Note::Closed(name, handle) => self.names.insert(&name, handle),
+                Note::Closed(name, handle) => {
+                    if handle.naming == Naming::Clients {
+                        self.pins.prepare(&name);
+                    }
+                    self.names.insert(&name, handle);
+                }
                 Note::ParsedUnnamed => self.names.unnamed = None,
                 Note::Frees(freed) => {
                     freed.names.into_iter().for_each(|(name, handle)| self.names.take_back(name, handle))
@@ -403,6 +420,14 @@ impl Watcher for Ear<'_> {
                 return OnError::Refusing;
             }
             (Action::Swallow, Note::Fails) => return OnError::Pass,
+            (Action::Swallow, Note::Publishes(name)) => {
+                // The statement cannot be prepared any more, and whoever asks for it is told so.
+                self.state.pins.deallocate(name);
+                if let Some(handle) = self.state.names.get_mut(name) {
+                    handle.naming = Naming::Weirs;
+                }
+                return OnError::Pass;
+            }
             _ => {}
         }
         self.state.outcome = Outcome::Failed;

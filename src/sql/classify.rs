@@ -3,6 +3,7 @@
 //! The first words decide which kind of statement it is. Utility statements are read by their grammar (`control`,
 //! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`survey`, `query`).
 
+use super::asks::{Asks, asks};
 use super::cursor::Cursor;
 use super::database;
 use super::functions::KnownFunctions;
@@ -26,7 +27,10 @@ pub(super) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> 
     match split::tokens(sql, reader.strings) {
         Ok(statements) => Verdict {
             skeleton,
-            statements: statements.iter().map(|tokens| statement(tokens, reader)).collect(),
+            statements: statements
+                .iter()
+                .map(|tokens| asking(asks(tokens), statement(tokens, reader)))
+                .collect(),
             hint: hint::hint(sql),
         },
         // The hint holds even so: it stands in front of what could not be read.
@@ -36,6 +40,16 @@ pub(super) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> 
 
 /// The words that begin a query or a data-modifying statement.
 const QUERY_WORDS: [&str; 8] = ["select", "with", "values", "table", "insert", "update", "delete", "merge"];
+
+/// A statement that asks this of its session's past.
+fn asking(asks: Asks, mut statement: Statement) -> Statement {
+    if asks == Asks::Drawn {
+        // Where the value was found the next one will be asked for.
+        let changes = std::mem::take(&mut statement.leaves.changes);
+        statement.leaves.changes = changes.into_iter().chain([Change::Drawn]).collect();
+    }
+    Statement { asks, ..statement }
+}
 
 /// Classifies one statement.
 fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
@@ -325,6 +339,7 @@ mod tests {
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pin::HoldCursor),
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),
+            ("SELECT currval('s')", Pin::Sequence),
             ("SELECT setseed(0.1)", Pin::Unknown),
             ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Function),
             ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Function),
@@ -344,7 +359,6 @@ mod tests {
             "SELECT pg_advisory_xact_lock(1)",
             "SELECT pg_advisory_unlock(1)",
             "SELECT nextval('s')",
-            "SELECT currval('s')",
             "UNLISTEN *",
             "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1",
             "SELECT set_config('a.b', $1, true)",

@@ -78,6 +78,8 @@ pub enum Change {
     Prepare(Box<str>),
     /// A setting was given a value that the text does not tell; `None` when neither does it tell which one.
     DynamicSetting(Option<Box<str>>),
+    /// `currval` or `lastval` were answered: the values live on the connection that drew them.
+    Drawn,
     /// `LOAD`.
     Load,
     /// Code ran that may leave this much.
@@ -132,6 +134,8 @@ pub enum Pin {
     Load,
     /// set_config with a name or value that is not a literal.
     DynamicSetting,
+    /// Values of sequences that the session asks for again: they live in the connection that drew them.
+    Sequence,
     /// A function, a procedure or a block ran that may leave state behind.
     Function,
     /// A statement too long to be read, or to be carried to another connection.
@@ -142,7 +146,7 @@ pub enum Pin {
 
 impl Pin {
     /// Every one, in the order of the enum: `ALL[pin as usize]` is `pin`.
-    pub const ALL: [Pin; 10] = [
+    pub const ALL: [Pin; 11] = [
         Pin::Temporary,
         Pin::Listen,
         Pin::AdvisoryLock,
@@ -150,6 +154,7 @@ impl Pin {
         Pin::SqlPrepare,
         Pin::Load,
         Pin::DynamicSetting,
+        Pin::Sequence,
         Pin::Function,
         Pin::LongStatement,
         Pin::Unknown,
@@ -165,6 +170,7 @@ impl Pin {
             Pin::SqlPrepare => "sql_prepare",
             Pin::Load => "load",
             Pin::DynamicSetting => "dynamic_setting",
+            Pin::Sequence => "sequence",
             Pin::Function => "function",
             Pin::LongStatement => "long_statement",
             Pin::Unknown => "unknown",
@@ -182,6 +188,7 @@ impl Change {
             Change::Lock(_) => Some(Pin::AdvisoryLock),
             Change::Prepare(_) => Some(Pin::SqlPrepare),
             Change::DynamicSetting(_) => Some(Pin::DynamicSetting),
+            Change::Drawn => Some(Pin::Sequence),
             Change::Load => Some(Pin::Load),
             Change::Code(Traces::None) => None,
             Change::Code(_) => Some(Pin::Function),

@@ -3,6 +3,7 @@
 //! [`Classifier`] is the way in. Under it, in the order in which a text passes: `lexer` cuts it into tokens, `skeleton` makes it
 //! the key of the cache, and on a miss `split`, `classify` and the rules below reach the verdict.
 
+mod asks;
 mod cache;
 mod classify;
 mod code;
@@ -27,6 +28,7 @@ mod touch;
 mod utility;
 mod verdict;
 
+pub use asks::Asks;
 pub use cache::{CacheCounts, Classifier};
 pub use code::{Code, CodeReader, Traces};
 pub use leaves::*;

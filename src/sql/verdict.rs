@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::asks::Asks;
 use super::leaves::{Change, Leaves, Scope};
 use super::touch;
 
@@ -41,6 +42,8 @@ pub struct Statement {
     pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
     pub leaves: Leaves,
+    /// What it asks of what lives on one connection.
+    pub asks: Asks,
     /// The database to which nobody else may be connected while it runs.
     pub vacates: Option<Box<str>>,
 }
@@ -273,6 +276,7 @@ impl Statement {
             reads: Box::default(),
             writes: Box::default(),
             leaves: Leaves::default(),
+            asks: Asks::default(),
             vacates: None,
         }
     }

@@ -2,49 +2,22 @@
 
 use harness::client::front::*;
 
-use crate::talk::{Hear, Talk, again, text};
+use crate::talk::{Hear, Talk};
 
 /// What is put off, and why.
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
-    vec![
-        (
-            Talk::new("a statement prepared by protocol, executed by SQL")
-                .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
-                .queries(&["EXECUTE p"]),
-            "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
-        ),
-        (
-            Talk::new("EXECUTE of a protocol's statement with parameters")
-                .batch(&[parse("s", "SELECT name FROM items WHERE id = $1", &[])])
-                .queries(&["EXECUTE s (2)", "EXECUTE s", "EXPLAIN (COSTS OFF) EXECUTE s (2)"])
-                .batch(&again("s", &[text("3")]))
-                .queries(&["BEGIN", "EXECUTE s (4)", "COMMIT", "DEALLOCATE s", "EXECUTE s (5)"]),
-            "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
-        ),
-        (
-            Talk::new("a name given by the protocol is taken for SQL, and the other way round")
-                .batch(&[parse("s", "SELECT 'by protocol'", &[])])
-                .queries(&["PREPARE s AS SELECT 'by sql'", "PREPARE t AS SELECT 'by sql'"])
-                .batch(&[parse("t", "SELECT 'by protocol'", &[])])
-                .batch(&again("t", &[]))
-                .batch(&again("s", &[]))
-                .batch(&[describe_statement("t"), close_statement("t")])
-                .queries(&["EXECUTE t"]),
-            "the server does not know the name that the protocol gave, and PREPARE takes it",
-        ),
-        (
-            Talk::new("what a read only transaction may do on the primary").queries(&[
-                "BEGIN READ ONLY",
-                "LISTEN here",
-                "SELECT pg_advisory_xact_lock(5)",
-                "SELECT txid_current() > 0",
-                "SELECT pg_current_wal_lsn() IS NOT NULL, pg_is_in_recovery()",
-                "LOCK TABLE items IN EXCLUSIVE MODE",
-                "COMMIT",
-            ]),
-            "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
-        ),
-    ]
+    vec![(
+        Talk::new("what a read only transaction may do on the primary").queries(&[
+            "BEGIN READ ONLY",
+            "LISTEN here",
+            "SELECT pg_advisory_xact_lock(5)",
+            "SELECT txid_current() > 0",
+            "SELECT pg_current_wal_lsn() IS NOT NULL, pg_is_in_recovery()",
+            "LOCK TABLE items IN EXCLUSIVE MODE",
+            "COMMIT",
+        ]),
+        "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
+    )]
 }
 
 /// What weir does better, or cannot do otherwise, and why.

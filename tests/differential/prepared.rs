@@ -10,6 +10,44 @@ pub(crate) fn talks() -> Vec<Talk> {
 
 fn by_sql() -> Vec<Talk> {
     vec![
+        Talk::new("a statement prepared by protocol, executed by SQL")
+            .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
+            .queries(&["EXECUTE p"])
+            .ask(&[parse("p", "SELECT 'another'", &[]), sync()])
+            .queries(&["EXECUTE p", "DEALLOCATE p", "EXECUTE p"]),
+        Talk::new("EXECUTE of a protocol's statement with parameters")
+            .batch(&[parse("s", "SELECT name FROM items WHERE id = $1", &[])])
+            .queries(&["EXECUTE s (2)", "EXECUTE s", "EXPLAIN (COSTS OFF) EXECUTE s (2)"])
+            .batch(&again("s", &[text("3")]))
+            .queries(&["BEGIN", "EXECUTE s (4)", "COMMIT", "DEALLOCATE s", "EXECUTE s (5)"]),
+        Talk::new("EXECUTE of a protocol's statement by the protocol")
+            .ask(&[parse("foobar", "SELECT 1", &[]), describe_statement("foobar"), flush(), sync()])
+            .ask(&[parse("x", "EXECUTE foobar", &[]), describe_statement("x"), flush(), sync()])
+            .batch(&again("x", &[]))
+            .ask(&[parse("foobar", "SELECT 1", &[]), describe_statement("foobar"), sync()])
+            .ask(&[close_statement("foobar"), sync()])
+            .batch(&again("x", &[])),
+        Talk::new("a name given by the protocol is taken for SQL, and the other way round")
+            .batch(&[parse("s", "SELECT 'by protocol'", &[])])
+            .queries(&["PREPARE s AS SELECT 'by sql'", "PREPARE t AS SELECT 'by sql'"])
+            .batch(&[parse("t", "SELECT 'by protocol'", &[])])
+            .batch(&again("t", &[]))
+            .batch(&again("s", &[]))
+            .batch(&[describe_statement("t"), close_statement("t")])
+            .queries(&["EXECUTE t"]),
+        Talk::new("which prepared statements there are")
+            .queries(&["SELECT count(*) FROM pg_prepared_statements"])
+            .batch(&[parse("a", "SELECT 'a', $1::int", &[])])
+            .batch(&[parse("b", "SELECT 'b'", &[])])
+            .queries(&["SELECT name, statement, parameter_types, from_sql FROM pg_prepared_statements ORDER BY name"])
+            .batch(&[close_statement("a")])
+            .batch(&[parse("c", "SELECT 'c'", &[])])
+            .queries(&["SELECT name FROM pg_catalog.pg_prepared_statements ORDER BY name", "DEALLOCATE b"])
+            .queries(&["SELECT name FROM pg_prepared_statements ORDER BY name", "DEALLOCATE ALL"])
+            .queries(&["SELECT count(*) FROM pg_prepared_statements"])
+            .batch(&[parse("c", "SELECT 'c again'", &[])])
+            .batch(&again("c", &[]))
+            .queries(&["BEGIN", "SELECT 1/0", "SELECT name FROM pg_prepared_statements", "ROLLBACK"]),
         Talk::new("prepare with types, execute with wrong and right values").queries(&[
             "PREPARE p (int, text) AS SELECT name || $2 FROM items WHERE id = $1",
             "EXECUTE p (1, '!')",

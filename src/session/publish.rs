@@ -1,0 +1,139 @@
+//! What a statement asks of its session's past is made true on the connection before it runs: prepared statements under
+//! the client's own names, and no values of sequences but its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::names::Naming;
+use super::note::Note;
+use super::request::Request;
+use super::send::Sender;
+use super::{Batch, Session};
+use crate::backend::ledger::{Action, Reply};
+use crate::pool::Lease;
+use crate::router::Route;
+use crate::sql::{Asks, Kind, Statement, Why};
+use crate::wire::request;
+use crate::wire::tag::client;
+
+/// Names that weir uses for itself on any connection.
+const WEIRS: [&[u8]; 2] = [b"weir_own", b"weir_within"];
+
+impl Session {
+    /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
+    /// has it.
+    pub(super) fn where_drawn(&mut self, request: &Request, route: Route) -> Option<Lease> {
+        let asks = || request.statements().any(|statement| statement.asks == Asks::Drawn);
+        if route != Route::Primary || self.kept.is_some() || !asks() {
+            return None;
+        }
+        let key = self.state.drew_on.upgrade()?;
+        let primary = self.shared.cluster.topology().writable()?.id;
+        if key.server != primary {
+            return None;
+        }
+        self.pool(primary)?.try_checkout_key(&key)
+    }
+}
+
+impl Sender<'_> {
+    /// Puts in front of a statement what it asks for, on the primary.
+    pub(super) fn prepare_for(&mut self, statement: &Statement, batch: Batch) {
+        match &statement.asks {
+            Asks::Nothing => {}
+            Asks::Statement(name) => self.publish(name.as_bytes(), batch),
+            Asks::Statements => self.publish_all(batch),
+            Asks::Drawn => {
+                self.state.database().asks_drawn.store(true, Ordering::Relaxed);
+                self.discard_drawn(batch);
+            }
+        }
+        if may_draw(statement) {
+            self.draws(batch);
+        }
+    }
+
+    /// A statement that may draw from sequences is about to run.
+    fn draws(&mut self, batch: Batch) {
+        if self.state.database().asks_drawn.load(Ordering::Relaxed) {
+            self.discard_drawn(batch);
+        }
+        self.backend.drawn_by = Some(self.state.draws);
+        let key = &self.backend.key;
+        if !std::ptr::eq(self.state.drew_on.as_ptr(), Arc::as_ptr(key)) {
+            self.state.drew_on = Arc::downgrade(key);
+        }
+    }
+
+    /// Another session's values must not be taken for this one's.
+    fn discard_drawn(&mut self, batch: Batch) {
+        const SQL: &[u8] = b"DISCARD SEQUENCES";
+        if self.backend.drawn_by.is_none_or(|by| by == self.state.draws) {
+            return;
+        }
+        self.backend.drawn_by = None;
+        match batch {
+            Batch::Open => self.run_within(SQL),
+            Batch::Closed => {
+                request::put_query(&mut self.backend.outbox, SQL);
+                self.backend.unnamed = None;
+                self.owe(Reply::Query, Action::Swallow, Note::None);
+            }
+        }
+    }
+
+    /// The server gets to know all of the client's statements by their own names, and none besides.
+    fn publish_all(&mut self, batch: Batch) {
+        for name in self.backend.prepared.take_all() {
+            request::put_named_statement(&mut self.backend.outbox, client::CLOSE, name.as_bytes());
+            self.owe(Reply::Close, Action::Swallow, Note::Retires(name));
+        }
+        for name in WEIRS {
+            request::put_named_statement(&mut self.backend.outbox, client::CLOSE, name);
+            self.owe(Reply::Close, Action::Swallow, Note::None);
+        }
+        let names: Vec<Box<[u8]>> = self.state.names.iter_mut().map(|(name, _)| name.into()).collect();
+        names.iter().for_each(|name| self.publish(name, batch));
+        if names.is_empty() && batch == Batch::Closed {
+            self.end_own_batch();
+        }
+    }
+
+    /// The server gets to know the client's statement by its own name. From then on the session keeps its connection.
+    fn publish(&mut self, name: &[u8], batch: Batch) {
+        let Some(handle) = self.state.names.get_mut(name).filter(|handle| handle.naming == Naming::Weirs)
+        else {
+            return;
+        };
+        handle.naming = Naming::Clients;
+        let statement = handle.statement.clone();
+        self.state.pins.prepare(name);
+        request::put_parse(&mut self.backend.outbox, name, &statement.sql, &statement.types);
+        match batch {
+            // It is part of the client's batch, and fails in its stead.
+            Batch::Open => self.owe(Reply::Parse, Action::Swallow, Note::None),
+            Batch::Closed => {
+                self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into()));
+                self.end_own_batch();
+            }
+        }
+    }
+
+    fn end_own_batch(&mut self) {
+        request::put_bare(&mut self.backend.outbox, client::SYNC);
+        self.owe(Reply::Sync, Action::Swallow, Note::None);
+    }
+}
+
+/// Whether a statement may draw from a sequence: by its own words, by defaults, triggers and functions.
+fn may_draw(statement: &Statement) -> bool {
+    let may = |why| {
+        use Why::{Ddl, Maintenance, Procedure, Sequence, Temporary, TooLong, Unparsable, Write};
+        matches!(why, Ddl | Maintenance | Procedure | Sequence | Temporary | TooLong | Unparsable | Write)
+    };
+    match statement.kind {
+        Kind::Primary(why) if may(why) => true,
+        Kind::Execute(_) => true,
+        _ => !statement.functions.is_empty(),
+    }
+}

@@ -1,0 +1,78 @@
+//! What a statement asks of its session's past that lives on one connection: SQL-level prepared statements by name, and
+//! the values drawn from sequences.
+
+use super::cursor::Cursor;
+use super::lexer::Token;
+
+/// What is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What the prepared statement of this name is, or whether there is one.
+    Statement(Box<str>),
+    /// Which prepared statements there are.
+    Statements,
+    /// Which value the session has drawn (`currval`, `lastval`).
+    Drawn,
+}
+
+/// What a statement asks.
+pub(super) fn asks(tokens: &[Token<'_>]) -> Asks {
+    let called = |token: &Token<'_>, next: Option<&Token<'_>>| {
+        (token.is_word("currval") || token.is_word("lastval")) && next.is_some_and(|next| next.is_symbol("("))
+    };
+    let lists =
+        |token: &Token<'_>| token.is_word("pg_prepared_statements") || token.is_word("pg_prepared_statement");
+    for (at, token) in tokens.iter().enumerate() {
+        if lists(token) {
+            return Asks::Statements;
+        }
+        if called(token, tokens.get(at + 1)) {
+            return Asks::Drawn;
+        }
+    }
+    by_name(tokens).map_or(Asks::Nothing, Asks::Statement)
+}
+
+/// The name behind `PREPARE`, `EXECUTE`, `EXPLAIN ... EXECUTE` or `CREATE TABLE ... AS EXECUTE`.
+fn by_name(tokens: &[Token<'_>]) -> Option<Box<str>> {
+    let mut cursor = Cursor::new(tokens);
+    if cursor.take_any(&["prepare", "execute"]).is_some() {
+        return cursor.take_name();
+    }
+    cursor.take_any(&["explain", "create"])?;
+    let at = cursor.rest().iter().position(|token| token.is_word("execute"))?;
+    Cursor::new(&cursor.rest()[at + 1..]).take_name()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Classifier, StandardConformingStrings};
+    use super::*;
+
+    #[test]
+    fn what_lives_on_one_connection_is_asked_for() {
+        let asks = |sql: &str| {
+            let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
+            verdict.statements[0].asks.clone()
+        };
+        let p = || Asks::Statement("p".into());
+        for sql in [
+            "EXECUTE p (1)",
+            "PREPARE P AS SELECT 1",
+            "EXPLAIN (COSTS OFF) EXECUTE p",
+            "EXPLAIN ANALYZE EXECUTE p(2)",
+        ] {
+            assert_eq!(asks(sql), p(), "{sql}");
+        }
+        assert_eq!(asks("CREATE TEMP TABLE t AS EXECUTE p (2)"), p());
+        assert_eq!(asks("SELECT count(*) FROM pg_catalog.pg_prepared_statements"), Asks::Statements);
+        assert_eq!(asks("INSERT INTO t SELECT currval('s')"), Asks::Drawn);
+        assert_eq!(asks("SELECT pg_catalog.lastval()"), Asks::Drawn);
+        for sql in ["SELECT nextval('s')", "SELECT currval FROM t", "SELECT 'execute p'", "DEALLOCATE p"] {
+            assert_eq!(asks(sql), Asks::Nothing, "{sql}");
+        }
+    }
+}
