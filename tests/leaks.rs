@@ -134,6 +134,17 @@ const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "half of a long message behind a row that nobody reads",
+        fate: Fate::Closed,
+        play: |_, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('row')")?;
+            client.send(&[front::query("SELECT repeat('x', 50000000)")])?;
+            // All of it but the last bytes, which are not to be made up.
+            client.send_bytes(b"Q\0\x06\x1a\x90INSERT INTO leaks VALUES ('")?;
+            client.send_bytes(&vec![b'x'; 399_950])
+        },
+    },
+    Scene {
         name: "half of a batch",
         fate: Fate::Reused,
         play: |_, client| {
