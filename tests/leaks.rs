@@ -134,6 +134,17 @@ const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "half of a long message behind a row that nobody reads",
+        fate: Fate::Closed,
+        play: |_, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('row')")?;
+            client.send(&[front::query("SELECT repeat('x', 50000000)")])?;
+            // All of it but the last bytes, which are not to be made up.
+            client.send_bytes(b"Q\0\x06\x1a\x90INSERT INTO leaks VALUES ('")?;
+            client.send_bytes(&vec![b'x'; 399_950])
+        },
+    },
+    Scene {
         name: "half of a batch",
         fate: Fate::Reused,
         play: |_, client| {
@@ -357,12 +368,13 @@ fn a_killed_process_leaves_nothing() -> Result<()> {
         let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch AS SELECT 1 AS i;\n\
             BEGIN; INSERT INTO scratch VALUES (1); LOCK TABLE leaks; SET ROLE app;\n";
         let _ = child.stdin.as_mut().unwrap().write_all(script.as_bytes());
-        wait_for("the process to hold its lock", PATIENCE, || {
+        let held = wait_for("the process to hold its lock", PATIENCE, || {
             let held = "SELECT count(*) FROM pg_locks WHERE relation = 'leaks'::regclass AND granted";
             Ok((cluster.sql(0, held)?.value() == "1").then_some(()))
-        })?;
+        });
         child.kill().unwrap();
         child.wait().unwrap();
+        held?;
         let mut next = connect(&weir)?;
         let mut fresh = Client::connect(&cluster.address(0), &login())?;
         for sql in LOOKS {

@@ -97,6 +97,7 @@ fn what_no_text_tells_of_stays_and_leaves_with_its_client() -> Result<()> {
     client.close()?;
     let mut next = named(&weir, "c")?;
     assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
+    assert!(resets(&weir)? >= 1.0, "after a reset");
     assert_eq!(next.query("/* weir: primary */ SELECT current_setting('some.thing', true)")?.value(), "");
     assert_eq!(next.query("/* weir: primary */ SELECT to_regclass('pg_temp.left_behind')")?.value(), "");
     Ok(())

@@ -58,6 +58,8 @@ impl Session {
         self.let_go_kept(residue);
         // A connection that is lost stays: what has come over it is still to be told.
         let Some(mut leg) = self.leg.take_if(|leg| leg.link == Link::Up) else { return };
+        // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
+        let half_sent = matches!(self.phase, Phase::Streaming(left) if left > 0);
         if leg.replies.is_within_frame() {
             self.phase = Phase::Torn;
         }
@@ -73,11 +75,11 @@ impl Session {
             dirt,
             residue,
         };
-        match self.phase {
-            // The server waits for the rest of a message that nobody has.
-            Phase::Streaming(left) if left > 0 => tokio::spawn(aftermath.outlast()),
-            _ => tokio::spawn(aftermath.run()),
-        };
+        if half_sent {
+            tokio::spawn(aftermath.outlast());
+        } else {
+            tokio::spawn(aftermath.run());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Session pooling: the connections that a session keeps for its client's life while nothing runs on them, one to the
 //! primary and one to a replica.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pool::Lease;
 use crate::router::Route;
 use crate::sql::{Kind, Statement, Why};
+use crate::telemetry::metrics::Metrics;
 
 /// What a session keeps.
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl Session {
         };
         if let Some(other) = place.replace(lease) {
             let residue = self.residue();
-            let_go(other, residue);
+            let_go(other, residue, &self.shared.metrics);
         }
     }
 
@@ -106,7 +108,7 @@ impl Session {
             return Some(lease);
         }
         let residue = self.residue();
-        let_go(lease, residue);
+        let_go(lease, residue, &self.shared.metrics);
         None
     }
 
@@ -129,18 +131,24 @@ impl Session {
     /// The session is over: what it kept is made fit for others.
     pub(super) fn let_go_kept(&mut self, residue: Residue) {
         let Some(kept) = self.kept.take() else { return };
-        kept.primary.into_iter().chain(kept.replica).for_each(|lease| let_go(lease, residue));
+        let metrics = &self.shared.metrics;
+        kept.primary.into_iter().chain(kept.replica).for_each(|lease| let_go(lease, residue, metrics));
     }
 }
 
 /// Gives back an idle connection, once it is free of what the session may have left on it.
-fn let_go(mut lease: Lease, residue: Residue) {
+fn let_go(mut lease: Lease, residue: Residue, metrics: &Arc<Metrics>) {
     if residue == Residue::Known {
         return lease.release(Instant::now());
     }
+    let metrics = metrics.clone();
     tokio::spawn(async move {
-        if let Ok(Ok(_)) = timeout(PATIENCE, reset(&mut lease, Standing::Idle, residue)).await {
-            lease.release(Instant::now());
+        match timeout(PATIENCE, reset(&mut lease, Standing::Idle, residue)).await {
+            Ok(Ok(_)) => {
+                metrics.resets.discarded.inc();
+                lease.release(Instant::now());
+            }
+            Ok(Err(_)) | Err(_) => metrics.resets.closed.inc(),
         }
     });
 }

@@ -2,8 +2,8 @@
 //! byte for byte.
 //!
 //! Every conversation is held once with the primary, and then through weirs whose pools hold one, two and ten
-//! connections, with the client's bytes in one piece and in tiny ones. What cannot be the same on two connections
-//! (`compare.rs` says what that is) is left aside, and nothing else.
+//! connections, and one whose clients keep connections of their own, with the client's bytes in one piece and in tiny
+//! ones. What cannot be the same on two connections (`compare.rs` says what that is) is left aside, and nothing else.
 
 #![forbid(unsafe_code)]
 // The conversations are tables: cutting them into functions of a screen each would only hide that.

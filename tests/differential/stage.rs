@@ -16,6 +16,9 @@ use crate::talk::{Ground, Hear, Step, Talk};
 /// Sizes of the pools: no choice of connection, little, plenty.
 const POOLS: [usize; 3] = [1, 2, 10];
 
+/// The size of the pools of which each client keeps connections of its own.
+const BY_SESSION: usize = 11;
+
 /// What every database holds.
 const FURNITURE: &str = "
 CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, price numeric(10,2), note text,
@@ -222,12 +225,14 @@ fn weirs() -> &'static BTreeMap<usize, Weir> {
     static WEIRS: OnceLock<BTreeMap<usize, Weir>> = OnceLock::new();
     WEIRS.get_or_init(|| {
         let start = |size: usize| {
+            let mode = if size == BY_SESSION { "\"session\"" } else { "\"transaction\"" };
             WeirSetup::in_front_of(Cluster::shared(), 0..3)
                 .set("pool", "size", &size.to_string())
+                .set("pool", "mode", mode)
                 .start(env!("CARGO_BIN_EXE_weir"))
                 .unwrap_or_else(|failure| panic!("no weir: {failure}"))
         };
-        POOLS.map(|size| (size, start(size))).into()
+        POOLS.into_iter().chain([BY_SESSION]).map(|size| (size, start(size))).collect()
     })
 }
 
