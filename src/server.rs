@@ -16,7 +16,7 @@ use crate::frontend::{Arrival, admit, refuse};
 use crate::net::{Listener, Stream};
 use crate::pool::{Events, Pools};
 use crate::router::{Reason, Route};
-use crate::session::{Cancel, Newcomer, Session, Shared};
+use crate::session::{Aim, Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
 use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
 use crate::users::Users;
@@ -171,8 +171,12 @@ async fn log_in(
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
-            cancel(&door.shared, &key).await;
-            drop(stream);
+            // It needs no client's place while it is on its way.
+            let shared = door.shared.clone();
+            tokio::spawn(async move {
+                cancel(&shared, &key).await;
+                drop(stream);
+            });
             return None;
         }
         Err(error) => {
@@ -211,20 +215,32 @@ async fn turn_away(door: &Door, stream: Stream) {
     }
 }
 
-/// Passes a cancel request on to the connection that runs the session's request now.
+/// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
+/// delivered there: then its client may be told so, by the end of its connection.
 async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
     let cancels = &shared.metrics.cancels;
-    let aim = match shared.registry.cancel(key) {
-        Cancel::Aimed(aim) => aim,
+    let mut next = match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => Some(aim),
+        Cancel::Joined(entry) => {
+            cancels.joined.inc();
+            return entry.settled().await;
+        }
         Cancel::Waited => return cancels.waiting.inc(),
         Cancel::Idle => return cancels.idle.inc(),
         Cancel::Unknown => return cancels.unknown.inc(),
     };
+    while let Some(aim) = next {
+        deliver(shared, &aim).await;
+        next = aim.delivered();
+    }
+}
+
+async fn deliver(shared: &Shared, aim: &Aim) {
     let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
     let Some(server_key) = &aim.key.cancel else { return };
     let deadline = Instant::now() + CANCEL_TIMEOUT;
     match crate::backend::cancel(&host, port, server_key, deadline).await {
-        Ok(()) => cancels.forwarded.inc(),
+        Ok(()) => shared.metrics.cancels.forwarded.inc(),
         Err(error) => tracing::warn!(%error, "cancel request not delivered"),
     }
 }
