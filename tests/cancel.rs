@@ -37,6 +37,12 @@ fn first_error(heard: &[Message]) -> Option<String> {
     heard.iter().find_map(Message::error).map(|error| error.sqlstate().to_owned())
 }
 
+/// As lines. A temporary table has another OID each time, the error says after which row it came, and a statement's
+/// RowDescription may or may not be out when the cancel comes.
+fn transcript(heard: &[Message]) -> Vec<String> {
+    heard.iter().filter(|message| message.tag != b'T').map(Message::to_string).collect()
+}
+
 /// Waits until a statement with this text runs on some server.
 fn wait_running(what: &str) -> Result<()> {
     let sql = format!(
@@ -185,9 +191,7 @@ fn a_cancel_leaves_the_session_as_the_server_would() -> Result<()> {
         let expected = scene(&mut cluster.connect(0)?)?;
         assert!(expected.iter().any(|m| m.error().is_some_and(|e| e.sqlstate() == "57014")), "{expected:?}");
         let heard = scene(&mut weir.connect()?)?;
-        // As lines of a transcript: a temporary table has another OID each time.
-        let lines = |heard: &[Message]| heard.iter().map(Message::to_string).collect::<Vec<_>>();
-        assert_eq!(lines(&heard), lines(&expected), "{name}");
+        assert_eq!(transcript(&heard), transcript(&expected), "{name}");
     }
     Ok(())
 }
@@ -208,7 +212,7 @@ fn a_cancel_ends_a_copy_in() -> Result<()> {
         Ok(heard)
     };
     let expected = scene(&mut cluster.connect(0)?)?;
-    assert_eq!(scene(&mut weir.connect()?)?, expected);
+    assert_eq!(transcript(&scene(&mut weir.connect()?)?), transcript(&expected));
     Ok(())
 }
 
