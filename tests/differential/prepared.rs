@@ -2,6 +2,7 @@
 
 use harness::client::front::*;
 
+use crate::neighbour::CONSTANTS;
 use crate::talk::{Talk, again, run, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
@@ -205,6 +206,34 @@ fn by_protocol() -> Vec<Talk> {
             .batch(&again("show", &[]))
             .batch(&again("explain", &[text("1")]))
             .batch(&again("listen", &[])),
+        Talk::new("a text that others have prepared under other settings")
+            // The neighbour comes by at each of them.
+            .queries(&["SELECT 1"; 12])
+            .batch(&[parse("c", CONSTANTS, &[])])
+            .batch(&again("c", &[]))
+            .queries(&["SELECT 2"])
+            .batch(&again("c", &[]))
+            .batch(&[describe_statement("c")]),
+        Talk::new("a text prepared under settings that change then")
+            .batch(&[parse("c", CONSTANTS, &[])])
+            .batch(&again("c", &[]))
+            .queries(&["SET DateStyle = 'SQL, DMY'", "SET TimeZone = 'Asia/Tokyo'"])
+            .batch(&again("c", &[]))
+            .batch(&[parse("d", CONSTANTS, &[])])
+            .batch(&again("d", &[]))
+            .batch(&again("c", &[]))
+            .queries(&["RESET ALL"])
+            .batch(&again("c", &[]))
+            .batch(&again("d", &[])),
+        Talk::new("equal bytes in two encodings")
+            .batch(&[parse("u", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .batch(&again("u", &[]))
+            .queries(&["SET client_encoding = 'LATIN1'"])
+            .batch(&[parse("l", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .batch(&again("l", &[]))
+            .queries(&["RESET client_encoding"])
+            .batch(&again("u", &[]))
+            .batch(&again("l", &[])),
         Talk::new("a name of 63 letters, and a longer one")
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))
