@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::deadlines::Deadlines;
 use super::outflow::Outflow;
 use super::own;
+use super::pinned::Pinned;
 use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
@@ -23,7 +25,7 @@ use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
 use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
-use crate::config::User;
+use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
@@ -98,9 +100,12 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
+        let kept = (who.mode == PoolMode::Session).then(Box::default);
+        let deadlines = Deadlines::new(who.user.timeouts, Instant::now());
         let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
         state.pids.client = entry.key().pid();
+        let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -126,6 +131,9 @@ impl Session {
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
+            pinned,
+            kept,
+            deadlines,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
@@ -208,7 +216,7 @@ impl Session {
 }
 
 /// Runs SQL on an idle connection and returns the ParameterStatus that it brought about.
-async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
+pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
     let mut parameters = Vec::new();
     if sql.is_empty() {
         return Ok(parameters);
@@ -279,6 +287,10 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))
             .unwrap_or(shared.config.pool.size),
+        mode: listed
+            .and_then(|listed| listed.pool_mode)
+            .or(user.pool_mode)
+            .unwrap_or(shared.config.pool.mode),
         user,
     }
 }
