@@ -120,16 +120,15 @@ fn cancels_get_through_a_full_pool() -> Result<()> {
     Ok(())
 }
 
-/// In a transaction, with state on the connection, in every protocol: the statement ends and the session goes on.
-#[test]
-fn a_cancel_leaves_the_session_as_the_server_would() -> Result<()> {
-    let cluster = Cluster::shared();
-    let weir = WeirSetup::in_front_of(cluster, 0..3).start(WEIR)?;
+/// What is cancelled: its name, what comes before it, what is sent, and what comes after.
+type Scene = (&'static str, Vec<&'static str>, Vec<Vec<u8>>, Vec<&'static str>);
+
+fn scenes() -> Vec<Scene> {
     let sleep = |name: &str| format!("SELECT '{name}' FROM pg_sleep(60)");
     let batch = |sql: &str| {
         vec![front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()]
     };
-    for (name, before, frames, after) in [
+    vec![
         ("s_simple", vec![], vec![front::query(sleep("s_simple"))], vec!["SELECT 1"]),
         ("s_batch", vec![], batch(&sleep("s_batch")), vec!["SELECT 1"]),
         (
@@ -174,7 +173,15 @@ fn a_cancel_leaves_the_session_as_the_server_would() -> Result<()> {
             vec![front::query(sleep("s_settings"))],
             vec!["SHOW TimeZone"],
         ),
-    ] {
+    ]
+}
+
+/// In a transaction, with state on the connection, in every protocol: the statement ends and the session goes on.
+#[test]
+fn a_cancel_leaves_the_session_as_the_server_would() -> Result<()> {
+    let cluster = Cluster::shared();
+    let weir = WeirSetup::in_front_of(cluster, 0..3).start(WEIR)?;
+    for (name, before, frames, after) in scenes() {
         let scene = |client: &mut Client| -> Result<Vec<Message>> {
             for sql in &before {
                 client.query(sql)?;
