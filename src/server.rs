@@ -21,9 +21,6 @@ use crate::sql::Target;
 use crate::telemetry::metrics::{ConnectResult, Metrics, RequestLabels, raise_to};
 use crate::users::Users;
 
-/// How long a cancel request may take on its way to a server.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long a client that is closed because weir waits no longer may take to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -199,8 +196,12 @@ async fn log_in(
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
-            cancel(&door.shared, &key).await;
-            drop(stream);
+            // It needs no client's place while it is on its way.
+            let shared = door.shared.clone();
+            tokio::spawn(async move {
+                cancel(&shared, &key).await;
+                drop(stream);
+            });
             return None;
         }
         Err(error) => {
@@ -239,21 +240,19 @@ async fn turn_away(door: &Door, stream: Stream, why: &Error) {
     }
 }
 
-/// Passes a cancel request on to the connection that runs the session's request now.
+/// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
+/// delivered there: then its client may be told so, by the end of its connection.
 async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
     let cancels = &shared.metrics.cancels;
-    let aim = match shared.registry.cancel(key) {
-        Cancel::Aimed(aim) => aim,
-        Cancel::Waited => return cancels.waiting.inc(),
-        Cancel::Idle => return cancels.idle.inc(),
-        Cancel::Unknown => return cancels.unknown.inc(),
-    };
-    let Some((host, port)) = shared.pools.address(aim.key.server) else { return };
-    let Some(server_key) = &aim.key.cancel else { return };
-    let deadline = Instant::now() + CANCEL_TIMEOUT;
-    match crate::backend::cancel(&host, port, server_key, deadline).await {
-        Ok(()) => cancels.forwarded.inc(),
-        Err(error) => tracing::warn!(%error, "cancel request not delivered"),
+    match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => cancels.forwarded.inc_by(shared.deliver(aim).await),
+        Cancel::Joined(entry) => {
+            cancels.joined.inc();
+            entry.settled().await;
+        }
+        Cancel::Waited => cancels.waiting.inc(),
+        Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown => cancels.unknown.inc(),
     }
 }
 

@@ -58,7 +58,6 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "server",
         &[
             "admin",
-            "backend",
             "cluster",
             "config",
             "error",

@@ -5,11 +5,10 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::client::{Client, Key, Login, Message, front};
+use harness::client::{Client, Login, front};
 use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -26,10 +25,6 @@ fn narrow() -> Result<Weir> {
 fn door() -> &'static Weir {
     static DOOR: OnceLock<Weir> = OnceLock::new();
     DOOR.get_or_init(|| WeirSetup::in_front_of(Cluster::shared(), [0]).start(WEIR).unwrap())
-}
-
-fn first_error(heard: &[Message]) -> Option<String> {
-    heard.iter().find_map(Message::error).map(|error| error.sqlstate().to_owned())
 }
 
 /// Sends bytes to weir and reads until it closes: the SQLSTATE of the error, if it told one.
@@ -245,121 +240,6 @@ fn who_vanishes_leaves_nothing_behind() -> Result<()> {
     }
     // Nothing of it was committed. A batch without its Sync is rolled back, as PostgreSQL does it.
     assert_eq!(cluster.sql(0, "SELECT count(*) FROM vanished")?.value(), "0");
-    Ok(())
-}
-
-/// Waits until a statement runs on the primary.
-fn wait_running(what: &str) -> Result<()> {
-    let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{what}%' AND application_name <> 'harness'"
-    );
-    wait_for(&format!("{what} to run"), PATIENCE, || {
-        let running = (0..3)
-            .any(|server| Cluster::shared().sql(server, &sql).is_ok_and(|answer| answer.value() == "1"));
-        Ok(running.then_some(()))
-    })
-}
-
-#[test]
-fn a_cancel_ends_the_right_query_only() -> Result<()> {
-    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
-    for (version, sql) in [
-        ((3, 0), "SELECT 'cancel 1' FROM pg_sleep(60)"),
-        ((3, 2), "SELECT 'cancel 2' FROM pg_sleep(60)"),
-        ((3, 2), "/* weir: primary */ SELECT 'cancel 3' FROM pg_sleep(60)"),
-    ] {
-        let login = Login::new("app", "app").version(version.0, version.1);
-        let (mut a, mut b) =
-            (Client::connect(&weir.address(), &login)?, Client::connect(&weir.address(), &login)?);
-        let expected = if version.1 == 0 { 4 } else { 32 };
-        assert_eq!(a.key().unwrap().secret.len(), expected);
-        a.send(&[front::query(sql)])?;
-        wait_running(&sql[sql.find("cancel").unwrap()..][..8])?;
-        b.send(&[front::query("SELECT 'untouched' FROM pg_sleep(0.3)")])?;
-        // Wrong keys first: another secret, another process, a cut one, none.
-        let key = a.key().unwrap().clone();
-        for wrong in [
-            Key { secret: vec![7; key.secret.len()], ..key.clone() },
-            Key { pid: key.pid + 1000, ..key.clone() },
-            Key { secret: key.secret[..3].to_vec(), ..key.clone() },
-            Key { secret: Vec::new(), ..key.clone() },
-        ] {
-            let mut other = Client::open(&weir.address())?;
-            other.send(&[front::cancel_request(&wrong)])?;
-            assert!(other.is_closed_within(PATIENCE)?, "{wrong:?}");
-        }
-        assert!(a.read_within(Duration::from_millis(100))?.is_none(), "a wrong key cancelled");
-        a.cancel()?;
-        assert_eq!(first_error(&a.until_ready()?).as_deref(), Some("57014"));
-        assert_eq!(first_error(&b.until_ready()?), None);
-        a.query("SELECT 'the session lives on'")?;
-        // Nothing runs now: nothing happens, and the next request is not hit.
-        a.cancel()?;
-        a.query("SELECT pg_sleep(0.05)")?;
-    }
-    Ok(())
-}
-
-/// Ten queries, each cancelled at once; counts those that were hit.
-fn cancel_oneself(weir: &Weir, cancelled: &AtomicUsize) -> Result<()> {
-    let mut client = weir.connect()?;
-    for _ in 0..10 {
-        client.send(&[front::query("SELECT pg_sleep(0.01)")])?;
-        client.cancel()?;
-        match first_error(&client.until_ready()?).as_deref() {
-            None => {}
-            Some("57014") => _ = cancelled.fetch_add(1, Ordering::SeqCst),
-            Some(other) => panic!("{other}"),
-        }
-    }
-    Ok(())
-}
-
-/// One connection, a hundred cancel requests at once while it goes from hand to hand: only those who ask are hit.
-#[test]
-fn cancels_never_hit_the_next_one() -> Result<()> {
-    let weir = narrow()?;
-    let cancelled = AtomicUsize::new(0);
-    thread::scope(|scope| -> Result<()> {
-        let victims: Vec<_> = (0..10).map(|_| scope.spawn(|| cancel_oneself(&weir, &cancelled))).collect();
-        let bystanders: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    let mut client = weir.connect()?;
-                    (0..50).try_for_each(|_| client.query("SELECT pg_sleep(0.002)").map(drop))
-                })
-            })
-            .collect();
-        victims.into_iter().chain(bystanders).try_for_each(|client| client.join().unwrap())
-    })?;
-    let metrics = weir.metrics()?;
-    let forwarded = metrics.sum("weir_cancels_total", &[("result", "forwarded")]);
-    assert!(cancelled.load(Ordering::SeqCst) > 0, "none got through: {forwarded} forwarded");
-    Ok(())
-}
-
-/// While everybody waits for the one connection, its user can still be cancelled; so can one who waits.
-#[test]
-fn cancels_get_through_a_full_pool() -> Result<()> {
-    let weir = narrow()?;
-    let mut clients: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
-    clients[0].send(&[front::query("SELECT 'holds the pool' FROM pg_sleep(60)")])?;
-    wait_running("holds the pool")?;
-    let mark = Cluster::shared().mark();
-    clients[1].send(&[front::query("SELECT 'cancelled in the queue'")])?;
-    clients[2].send(&[front::query("SELECT 'waits'")])?;
-    wait_for("two to wait", PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_pool_waiting", &[]) == 2.0).then_some(()))
-    })?;
-    clients[1].cancel()?;
-    let begun = Instant::now();
-    assert_eq!(first_error(&clients[1].until_ready()?).as_deref(), Some("57014"));
-    assert!(begun.elapsed() < Duration::from_secs(5), "that was the checkout timeout");
-    clients[0].cancel()?;
-    assert_eq!(first_error(&clients[0].until_ready()?).as_deref(), Some("57014"));
-    assert_eq!(first_error(&clients[2].until_ready()?), None);
-    assert!(Cluster::shared().ran_on(&mark, "cancelled in the queue").is_empty());
-    clients[1].query("SELECT 'lives on'")?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 mod bulk;
 mod idle;
 mod pgbench;
+mod pipeline;
 mod report;
 mod syscalls;
 mod target;
@@ -21,6 +22,7 @@ use clap::{Parser, ValueEnum};
 use harness::{Cluster, Options, Result};
 
 use pgbench::Load;
+use pipeline::Syncs;
 use report::Row;
 use target::{Bench, Kind};
 
@@ -76,6 +78,10 @@ enum Case {
     Connect,
     /// A 100 MB result of 1 kB rows, ten times
     Bulk,
+    /// 1,000 one-row statements in a pipeline, with one Sync
+    Pipeline,
+    /// 1,000 one-row statements in a pipeline, each with a Sync of its own
+    PipelineSyncs,
     /// Memory of 1,000 idle clients
     Idle,
 }
@@ -97,7 +103,16 @@ impl Case {
                 clients: 8,
                 options: &["-S", "-C"],
             }),
-            Self::Bulk | Self::Idle => None,
+            Self::Bulk | Self::Pipeline | Self::PipelineSyncs | Self::Idle => None,
+        }
+    }
+
+    /// Where the Syncs are, when it is a pipeline.
+    fn syncs(self) -> Option<Syncs> {
+        match self {
+            Self::Pipeline => Some(Syncs::One),
+            Self::PipelineSyncs => Some(Syncs::Each),
+            _ => None,
         }
     }
 }
@@ -161,16 +176,18 @@ fn measure(case: Case, arguments: &Arguments, bench: &Bench, targets: &[target::
         // Another target goes first in every round.
         for turn in 0..targets.len() {
             let index = (round + turn) % targets.len();
-            let sample = match case.load() {
-                Some(load) => pgbench::run(bench.cluster, &load, &targets[index], time)?,
-                None => bulk::run(&targets[index])?,
+            let sample = match (case.load(), case.syncs()) {
+                (Some(load), _) => pgbench::run(bench.cluster, &load, &targets[index], time)?,
+                (None, Some(syncs)) => pipeline::run(&targets[index], syncs, time)?,
+                (None, None) => bulk::run(&targets[index])?,
             };
             rows[index].samples.push(sample);
         }
     }
-    match case.load() {
-        Some(load) => report::transactions(&load, &rows),
-        None => report::bulk(&rows),
+    match (case.load(), case.syncs()) {
+        (Some(load), _) => report::transactions(&load, &rows),
+        (None, Some(syncs)) => report::pipelines(syncs, &rows),
+        (None, None) => report::bulk(&rows),
     }
     if let Some(load) = case.load().filter(|_| arguments.syscalls) {
         for target in targets {

@@ -1,6 +1,7 @@
 //! Tables of medians.
 
 use crate::pgbench::{Load, Sample};
+use crate::pipeline::{STATEMENTS, Syncs};
 use crate::target::Kind;
 
 /// All samples of one target.
@@ -84,6 +85,29 @@ pub(crate) fn bulk(rows: &[Row]) {
             shown(cpu(|s| s.cpu.system)),
             shown(total),
             bouncer.map_or_else(|| "-".to_owned(), |bouncer| shown(total / (bouncer * 10.0))),
+        );
+    }
+}
+
+/// Prints the table of a pipeline.
+pub(crate) fn pipelines(syncs: Syncs, rows: &[Row]) {
+    let title = format!("{STATEMENTS} statements in a pipeline, {}", syncs.name());
+    println!("{title:<45} CPU us per statement");
+    println!("  target            ms   x direct              user  system   total");
+    let direct = find(rows, Kind::Direct).map(|row| row.median(|sample| sample.latency));
+    for row in rows {
+        let latency = row.median(|sample| sample.latency);
+        let times = direct.map_or_else(|| "-".to_owned(), |direct| format!("{:.2}", latency / direct));
+        let shown = |figure: fn(&Sample) -> f64| match row.kind {
+            Kind::Direct => "-".to_owned(),
+            _ => format!("{:.2}", row.median(figure) * 1e6),
+        };
+        println!(
+            "  {:<12}{latency:>8.2}{times:>11}{:>18}{:>8}{:>8}",
+            row.kind.name(),
+            shown(|s| s.cpu.user),
+            shown(|s| s.cpu.system),
+            shown(|s| s.cpu.total()),
         );
     }
 }

@@ -172,11 +172,7 @@ impl Session {
         self.state.due = Due::Overdue;
         let Some(aim) = self.entry.aim() else { return };
         let shared = self.shared.clone();
-        tokio::spawn(async move {
-            if let Err(error) = shared.cancel_on(&aim.key).await {
-                tracing::warn!(%error, "cancel request not delivered");
-            }
-        });
+        tokio::spawn(async move { shared.deliver(aim).await });
     }
 
     /// The server does not cancel: its connection is of no use.

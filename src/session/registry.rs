@@ -29,12 +29,25 @@ enum Place {
     On(Arc<Key>),
 }
 
+/// Whether the server is being asked to cancel a session's request. However many ask for it, one connection to the
+/// server is open at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asking {
+    /// It is not.
+    #[default]
+    Not,
+    /// A cancel request is on its way.
+    OnItsWay,
+    /// One is on its way, and another was asked for meanwhile. The first may have hit a request that was over by then,
+    /// so that one more must follow.
+    OnceMore,
+}
+
 /// A session's request.
 #[derive(Debug, Default)]
 struct Running {
     place: Place,
-    /// Cancel requests on their way to it.
-    cancels: usize,
+    asking: Asking,
     /// Wakes the session's task.
     waker: Option<Waker>,
 }
@@ -88,14 +101,14 @@ impl Entry {
     pub fn leaves(&self) -> bool {
         let mut running = self.lock();
         running.place = Place::Nowhere;
-        running.cancels == 0
+        running.asking == Asking::Not
     }
 
     /// Waits until no cancel request is on its way any more. Cancel safe.
     pub async fn settled(&self) {
         loop {
             let settled = self.settled.notified();
-            if self.lock().cancels == 0 {
+            if self.lock().asking == Asking::Not {
                 return;
             }
             settled.await;
@@ -119,11 +132,12 @@ impl Entry {
         outcome
     }
 
-    /// A cancel request of the session's own, where its request runs.
+    /// A cancel request of the session's own, where its request runs. None as well when one is on its way there: another
+    /// follows it.
     pub(super) fn aim(self: &Arc<Self>) -> Option<Aim> {
         match self.cancel() {
             Cancel::Aimed(aim) => Some(aim),
-            Cancel::Waited | Cancel::Idle | Cancel::Unknown => None,
+            Cancel::Joined(_) | Cancel::Waited | Cancel::Idle | Cancel::Unknown => None,
         }
     }
 
@@ -138,10 +152,26 @@ impl Entry {
             }
             Place::On(key) => {
                 let key = key.clone();
-                running.cancels += 1;
-                Cancel::Aimed(Aim { entry: self.clone(), key })
+                if running.asking == Asking::Not {
+                    running.asking = Asking::OnItsWay;
+                    return Cancel::Aimed(Aim { entry: Some(self.clone()), key });
+                }
+                running.asking = Asking::OnceMore;
+                Cancel::Joined(self.clone())
             }
         }
+    }
+
+    /// A cancel request has arrived at `key`. True when another must follow.
+    fn delivered(&self, key: &Arc<Key>) -> bool {
+        let mut running = self.lock();
+        let again = running.asking == Asking::OnceMore
+            && matches!(&running.place, Place::On(now) if Arc::ptr_eq(now, key));
+        running.asking = if again { Asking::OnItsWay } else { Asking::Not };
+        if !again {
+            self.settled.notify_waiters();
+        }
+        again
     }
 }
 
@@ -159,6 +189,8 @@ impl Drop for Queued<'_> {
 pub enum Cancel {
     /// The request runs: to be passed on there.
     Aimed(Aim),
+    /// The request runs, and another cancel request is on its way to it: to be waited for with [`Entry::settled`].
+    Joined(Arc<Entry>),
     /// The request waited for a connection, and waits no more.
     Waited,
     /// The session has no request.
@@ -167,18 +199,33 @@ pub enum Cancel {
     Unknown,
 }
 
-/// A cancel request on its way.
+/// A cancel request on its way. The session keeps the connection that it goes to until this is dropped.
 #[derive(Debug)]
 pub struct Aim {
-    entry: Arc<Entry>,
+    /// None once it has been delivered for the last time.
+    entry: Option<Arc<Entry>>,
     /// The connection it goes to.
     pub key: Arc<Key>,
 }
 
+impl Aim {
+    /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
+    /// meanwhile.
+    pub fn delivered(mut self) -> Option<Self> {
+        let entry = self.entry.take()?;
+        if !entry.delivered(&self.key) {
+            return None;
+        }
+        self.entry = Some(entry);
+        Some(self)
+    }
+}
+
 impl Drop for Aim {
     fn drop(&mut self) {
-        self.entry.lock().cancels -= 1;
-        self.entry.settled.notify_waiters();
+        let Some(entry) = self.entry.take() else { return };
+        entry.lock().asking = Asking::Not;
+        entry.settled.notify_waiters();
     }
 }
 
@@ -274,10 +321,37 @@ mod tests {
         assert!(matches!(registry.cancel(&wrong), Cancel::Unknown));
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
         assert!(!entry.leaves(), "one is on its way");
-        drop(aim);
+        assert!(aim.delivered().is_none());
         assert!(entry.leaves());
         registry.leave(&entry);
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn cancels_that_come_together_are_delivered_one_after_the_other() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let key = Arc::new(Key { server: ServerId(0), cancel: None });
+        entry.runs_on(key.clone());
+        let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
+        for _ in 0..100 {
+            assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
+        }
+        let second = first.delivered().expect("somebody asked while the first was on its way");
+        assert!(!entry.leaves(), "the second is on its way");
+        entry.runs_on(key.clone());
+        assert!(second.delivered().is_none(), "nobody asked since");
+        assert!(entry.leaves());
+
+        entry.runs_on(key);
+        let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
+        assert!(!entry.leaves());
+        assert!(first.delivered().is_none(), "the request is over: nothing there is the session's any more");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
+        drop(dropped);
+        assert!(entry.leaves(), "a delivery that was given up holds nothing");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::names::{Handle, KnownResult, Naming, Unnamed};
+use super::names::{self, Handle, KnownResult, Naming, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
 use super::own;
 use super::restore::restores as restores_of;
@@ -178,7 +178,8 @@ impl Sender<'_> {
         }
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
-        let statement = statements.intern(sql, view.types, verdict);
+        let reading = self.state.names.reading(self.state.carry.wanted(), || statements.stamp());
+        let statement = statements.intern(sql, view.types, verdict, reading);
         if self.state.names.reopened(statement.id) {
             statement.renew(statements.stamp());
         }
@@ -363,11 +364,24 @@ impl Sender<'_> {
             self.metrics.prepared_reused.inc();
             return name;
         }
-        let epoch = handle.statement.epoch(self.state.database().ddl());
-        if let Some(handle) = self.state.names.get_mut(given) {
-            handle.epoch = epoch;
+        let statement = self.as_read_now(&handle.statement);
+        let epoch = statement.epoch(self.state.database().ddl());
+        let handle = Handle { statement, epoch, ..handle.clone() };
+        if let Some(known) = self.state.names.get_mut(given) {
+            *known = handle.clone();
         }
-        self.ensure(&Handle { epoch, ..handle.clone() })
+        self.ensure(&handle)
+    }
+
+    /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
+    /// under them must not be taken for the one that was prepared under others.
+    fn as_read_now(&self, statement: &Arc<names::Statement>) -> Arc<names::Statement> {
+        let statements = self.state.statements();
+        let reading = self.state.names.reading(self.state.carry.wanted(), || statements.stamp());
+        if statement.reading == reading {
+            return statement.clone();
+        }
+        statements.intern(&statement.sql, &statement.types, &statement.verdict, reading)
     }
 
     /// The server's name for a statement, prepared in front of the next message if need be.
@@ -387,13 +401,15 @@ impl Sender<'_> {
     /// Prepares the client's statement as definitions are now and asks what its result is.
     pub(super) fn verify(&mut self, given: &[u8]) {
         let Some(handle) = self.state.names.get(given).cloned() else { return };
-        let epoch = handle.statement.epoch(self.state.database().ddl());
-        let name = self.ensure(&Handle { epoch, ..handle });
+        let statement = self.as_read_now(&handle.statement);
+        let epoch = statement.epoch(self.state.database().ddl());
+        let handle = Handle { statement, epoch, ..handle };
+        let name = self.ensure(&handle);
         request::put_named_statement(&mut self.backend.outbox, client::DESCRIBE, name.as_bytes());
         self.owe(Reply::DescribeStatement, Action::Swallow, Note::Verifies(given.into()));
         request::put_bare(&mut self.backend.outbox, client::FLUSH);
-        if let Some(handle) = self.state.names.get_mut(given) {
-            handle.epoch = epoch;
+        if let Some(known) = self.state.names.get_mut(given) {
+            *known = handle;
         }
     }
 
@@ -467,6 +483,9 @@ impl Sender<'_> {
         if !State::matters(verdict) {
             return Note::None;
         }
+        if verdict.statements.iter().any(changes_settings) {
+            self.state.names.unsure();
+        }
         let names = self.free(verdict);
         if names.is_empty() && restores.is_empty() {
             return Note::Runs(verdict.clone());
@@ -493,6 +512,12 @@ impl Sender<'_> {
         }
         freed
     }
+}
+
+/// Whether settings may be others behind the statement.
+fn changes_settings(statement: &Statement) -> bool {
+    !statement.leaves.settings.is_empty()
+        || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::dirt::Dirt;
 use super::names::Statements;
-use super::registry::Registry;
+use super::registry::{Aim, Registry};
 use super::state::Database;
 use super::welcome::Welcomes;
 use crate::backend::Key;
@@ -133,6 +133,20 @@ impl Shared {
             return Ok(());
         };
         crate::backend::cancel(&host, port, cancel, tokio::time::Instant::now() + CANCEL_TIMEOUT).await
+    }
+
+    /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
+    /// arrived.
+    pub async fn deliver(&self, aim: Aim) -> u64 {
+        let (mut next, mut arrived) = (Some(aim), 0);
+        while let Some(aim) = next {
+            match self.cancel_on(&aim.key).await {
+                Ok(()) => arrived += 1,
+                Err(error) => tracing::warn!(%error, "cancel request not delivered"),
+            }
+            next = aim.delivered();
+        }
+        arrived
     }
 
     /// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the

@@ -118,6 +118,8 @@ pub struct Bytes {
 pub struct Cancels {
     /// Passed on to the server that ran the session's request.
     pub forwarded: IntCounter,
+    /// Answered by another one on its way to the same session.
+    pub joined: IntCounter,
     /// The session waited for a connection, and waits no more.
     pub waiting: IntCounter,
     /// The session ran nothing.
@@ -278,10 +280,16 @@ impl Bytes {
 
 impl Cancels {
     fn new(r: &mut Register) -> Self {
-        let help = "Cancel requests: forwarded to a server, for a session waiting for a connection, for an idle one, or with an unknown key.";
+        let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, or with an unknown key.";
         let family = r.counters("cancels_total", help, &["result"]);
         let of = |result| family.with_label_values(&[result]);
-        Self { forwarded: of("forwarded"), waiting: of("waiting"), idle: of("idle"), unknown: of("unknown") }
+        Self {
+            forwarded: of("forwarded"),
+            joined: of("joined"),
+            waiting: of("waiting"),
+            idle: of("idle"),
+            unknown: of("unknown"),
+        }
     }
 }
 

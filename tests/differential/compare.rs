@@ -55,11 +55,13 @@ struct Canon<'a> {
     first_new: u32,
     /// OIDs of objects made in the conversation, in the order in which they came up: the n-th stands for the n-th.
     new: Vec<u32>,
+    /// The process that the login named as the client's own.
+    own: Vec<u8>,
 }
 
 impl<'a> Canon<'a> {
     fn new(talk: &'a Talk, first_new: u32) -> Self {
-        Self { talk, first_new, new: Vec::new() }
+        Self { talk, first_new, new: Vec::new(), own: Vec::new() }
     }
 
     fn all(mut self, heard: &Heard) -> Heard {
@@ -77,9 +79,15 @@ impl<'a> Canon<'a> {
         match message.tag {
             // What kind of authentication: salts and nonces are random.
             b'R' => message.body.truncate(4),
-            b'K' => message.body.clear(),
-            // The process that notified.
-            b'A' => message.body.iter_mut().take(4).for_each(|byte| *byte = 0),
+            b'K' => {
+                self.own = message.body.iter().take(4).copied().collect();
+                message.body.clear();
+            }
+            // The process that notified: the client's own, or another one.
+            b'A' => {
+                let by = u8::from(message.body.starts_with(&self.own));
+                message.body.iter_mut().take(4).for_each(|byte| *byte = by);
+            }
             b'E' | b'N' if self.talk.words == Words::Weirs => self.without_source(&mut message),
             b'T' => self.row_description(&mut message.body),
             b't' => {

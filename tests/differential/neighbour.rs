@@ -18,6 +18,10 @@ const TELL: &str = "SELECT current_setting('TimeZone'), current_setting('DateSty
                     current_setting('search_path'), current_setting('my.word', true), current_user, \
                     '2020-02-03 04:05+00'::timestamptz, '\\x00ff'::bytea";
 
+/// A text whose constants mean something else under other settings. They are read when a statement is prepared.
+pub(crate) const CONSTANTS: &str = "SELECT '01/02/2003'::date - '2003-01-01'::date, \
+                                    '2020-01-01'::timestamptz - '2020-01-01+00'::timestamptz";
+
 /// What is said at each visit, in turn.
 fn visits() -> Vec<Vec<Vec<u8>>> {
     let on_primary = format!("/* weir: primary */ {TELL}");
@@ -25,6 +29,7 @@ fn visits() -> Vec<Vec<Vec<u8>>> {
         vec![query(TELL)],
         vec![query(&on_primary)],
         [vec![parse("s", "SELECT 'the neighbour''s'", &[])], again("s", &[]), vec![flush(), sync()]].concat(),
+        [vec![parse("c", CONSTANTS, &[])], again("c", &[]), vec![close_statement("c"), sync()]].concat(),
         vec![parse("", "SELECT 'the neighbour''s unnamed one'", &[]), sync()],
         [again("", &[]), vec![sync()]].concat(),
         [again("s", &[]), vec![sync(), close_statement("s"), sync()]].concat(),
@@ -133,9 +138,9 @@ fn login(database: &str) -> Login {
         .parameter("search_path", "play, pg_temp")
         .parameter("work_mem", "33MB")
         .parameter("bytea_output", "escape")
-        .parameter("standard_conforming_strings", "off")
         .parameter("client_min_messages", "error")
         .parameter("extra_float_digits", "-3")
+        .parameter("my.word", "")
 }
 
 /// How many ReadyForQuery a visit will bring.

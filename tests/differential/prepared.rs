@@ -2,6 +2,7 @@
 
 use harness::client::front::*;
 
+use crate::neighbour::CONSTANTS;
 use crate::talk::{Talk, again, run, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
@@ -243,6 +244,38 @@ fn by_protocol() -> Vec<Talk> {
             .batch(&again("show", &[]))
             .batch(&again("explain", &[text("1")]))
             .batch(&again("listen", &[])),
+        Talk::new("a text that others have prepared under other settings")
+            // The neighbour comes by at each of them.
+            .queries(&["SELECT 1"; 12])
+            .batch(&[parse("c", CONSTANTS, &[])])
+            .batch(&again("c", &[]))
+            .queries(&["SELECT 2"])
+            .batch(&again("c", &[]))
+            .batch(&[describe_statement("c")]),
+        Talk::new("a text prepared under settings that change then")
+            .batch(&[parse("c", CONSTANTS, &[])])
+            .queries(&["SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Tokyo'"])
+            .batch(&[parse("d", CONSTANTS, &[])])
+            .batch(&again("d", &[]))
+            .queries(&["SET LOCAL DateStyle = 'ISO, YMD'", "BEGIN", "SET LOCAL DateStyle = 'ISO, MDY'"])
+            .batch(&[parse("e", CONSTANTS, &[])])
+            .batch(&again("e", &[]))
+            .queries(&["SET TimeZone = 'UTC'"])
+            .batch(&again("e", &[]))
+            .queries(&["ROLLBACK"])
+            .batch(&[parse("f", CONSTANTS, &[])])
+            .batch(&again("f", &[]))
+            .ask(&[query("RESET ALL"), parse("g", CONSTANTS, &[]), sync()])
+            .batch(&again("g", &[])),
+        Talk::new("equal bytes in two encodings")
+            .batch(&[parse("u", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .batch(&again("u", &[]))
+            .queries(&["SET client_encoding = 'LATIN1'"])
+            .batch(&[parse("l", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .batch(&again("l", &[]))
+            .queries(&["RESET client_encoding"])
+            .batch(&[close_statement("u"), parse("v", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .batch(&again("v", &[])),
         Talk::new("a name of 63 letters, and a longer one")
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))
