@@ -64,6 +64,29 @@ fn settings() -> Vec<Talk> {
             "SET standard_conforming_strings = on",
             "SET IntervalStyle = 'postgres_verbose'; SET TimeZone = 'Asia/Tokyo'",
         ]),
+        Talk::new("a date style of which each SET says a part")
+            .startup("DateStyle", "Postgres, MDY")
+            .queries(&[
+                "SET DateStyle TO ymd",
+                "SELECT '2020-02-03'::date",
+                "SHOW DateStyle",
+                "SET DateStyle TO german",
+                "SELECT '2020-02-03'::date",
+                "SET DateStyle TO iso",
+                "SHOW DateStyle",
+                "SELECT '2020-02-03'::date, date '3.2.2020'",
+                "BEGIN",
+                "SET DateStyle TO mdy",
+                "SET DateStyle TO sql",
+                "SELECT '2020-02-03'::date",
+                "ROLLBACK",
+                "SELECT '2020-02-03'::date, date '3.2.2020'",
+            ]),
+        Talk::new("a part of a date style on a connection where another one was").queries(&[
+            "SET DateStyle TO dmy",
+            "SELECT '2020-02-03'::date, date '3.2.2020'",
+            "SHOW DateStyle",
+        ]),
         Talk::new("settings that follow the session").queries(&[
             "SET work_mem = '9MB'",
             "SELECT 1",
