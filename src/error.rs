@@ -87,13 +87,17 @@ pub enum Error {
     /// The server cannot be reached or refused the connection before it could say why.
     #[error("the server cannot be reached")]
     Unreachable(#[source] io::Error),
-    /// The server refused the login; its own words are passed on (SQLSTATE, message).
+    /// The server refused the login, or something else that weir asked of it; its own words are passed on.
     #[error("{message}")]
     Refused {
         /// The server's SQLSTATE.
         sqlstate: String,
         /// The server's message.
         message: String,
+        /// More that it said.
+        detail: Option<String>,
+        /// What it advised.
+        hint: Option<String>,
     },
     /// weir and the server found no way to authenticate that both can; the text says why.
     #[error("cannot authenticate to the server: {0}")]
@@ -104,6 +108,9 @@ pub enum Error {
     /// The connection broke while a COMMIT ran: it may or may not have happened.
     #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
     CommitUnknown,
+    /// What stands behind the statement that was told of its lost transaction, in PostgreSQL's words.
+    #[error("current transaction is aborted, commands ignored until end of transaction block")]
+    BlockAborted,
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
@@ -146,6 +153,7 @@ impl Error {
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
+            Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",
         }
     }
@@ -160,17 +168,20 @@ impl Error {
     }
 
     /// What more there is to say, beside the message.
-    pub fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<&str> {
         match self {
+            Error::Refused { detail, .. } => detail.as_deref(),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
             _ => None,
         }
     }
+
     /// What to do about it, where that can be told.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             _ => None,
         }

@@ -35,12 +35,12 @@ pub enum Reply {
 }
 
 /// What becomes of a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// The client asked for it.
-    Forward,
     /// weir asked for it.
     Swallow,
+    /// The client asked for it.
+    Forward,
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Leg, Link, Look, Phase, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -24,11 +24,6 @@ impl Session {
         }
         if !leg.replies.ledger.is_empty() {
             return Ok(());
-        }
-        if let Some(refused) = self.state.refused.take() {
-            // The request behind the refused settings ran without them: its answer is not the client's.
-            self.outflow.discard(&mut leg.lease.inbox);
-            return Err(Error::Refused { sqlstate: refused.sqlstate, message: refused.message });
         }
         if leg.replies.rerun == Rerun::Wanted {
             return self.run_again().await;
@@ -49,6 +44,7 @@ impl Session {
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
+        self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
         if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::{ReadOutcome, observe};
+use crate::wire::startup::CancelKey;
 
 /// What came of looking for a fresh replica.
 enum Fresh {
@@ -73,6 +74,7 @@ impl Session {
             None => return Err(Error::NoPrimary),
         };
         self.entry.runs_on(lease.key.clone());
+        self.state.pids.server = lease.key.cancel.as_ref().map(CancelKey::pid);
         self.state.carry.leased(lease.settings.clone());
         if decision.route == Route::Replica {
             self.replica = Some(lease.server());

@@ -40,11 +40,15 @@ mod own;
 
 mod pump;
 
+mod precede;
+
 mod registry;
 
 mod replies;
 
 mod request;
+
+mod restore;
 
 mod send;
 
@@ -123,6 +127,8 @@ pub struct Session {
     /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
     expected: TxStatus,
     phase: Phase,
+    /// Why the transaction's connection was lost, until the client is told.
+    untold: Option<Error>,
     detour: Option<Detour>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
@@ -234,6 +240,8 @@ enum Link {
     Lost,
     /// The server broke the protocol.
     Broken(&'static str),
+    /// The server refused settings that weir put in front of a request.
+    Refused,
 }
 
 /// Bytes at the front of the client's buffer that were run before and go to the primary now.

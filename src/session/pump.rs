@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::replies::Rerun;
+use super::replies::{Halt, Rerun};
 use super::state::{Ear, Retry};
 use super::{Batch, Link, Phase, Session};
 use crate::error::{Error, Result};
@@ -143,11 +143,11 @@ impl Session {
             unnamed: &mut backend.unnamed,
             retry: leg.retry,
         };
-        if let Err(error) = leg.replies.absorb(&mut backend.inbox, &mut self.outflow, &mut ear) {
-            leg.link = Link::Broken(match error {
-                Error::ServerProtocol(why) => why,
-                _ => "unknown",
-            });
+        if let Err(halt) = leg.replies.absorb(&mut backend.inbox, &mut self.outflow, &mut ear) {
+            leg.link = match halt {
+                Halt::Broken(why) => Link::Broken(why),
+                Halt::Refused => Link::Refused,
+            };
             return;
         }
         self.mark_answered(before);

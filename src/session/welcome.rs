@@ -19,9 +19,9 @@ use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
-use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
+use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
 use crate::config::User;
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::pool::Lease;
 use crate::sql::Target;
+use crate::wire::HEADER;
 use crate::wire::reply::{self, TransactionStatus};
 use crate::wire::scan::{self, Stop};
 use crate::wire::startup::Parameter;
@@ -97,8 +98,9 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
-        let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
+        state.pids.client = entry.key().pid();
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -111,6 +113,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            untold: None,
             detour: None,
             entry,
             pools: Vec::new(),
@@ -163,13 +166,16 @@ impl Session {
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
-        let sql = lease.settings.difference(&wanted);
         let mut parameters = lease.parameters.clone();
-        // The connection may carry another session's settings: those it goes back from are reported as well.
-        for (name, value) in tell(&mut lease, &sql).await? {
-            match parameters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = value,
-                None => parameters.push((name, value)),
+        // The connection may carry another session's settings. What both have would not be reported: so back to the
+        // server's own first.
+        let (carried, none) = (lease.settings.clone(), Settings::default());
+        for sql in [carried.difference(&none), none.difference(&wanted)] {
+            for (name, value) in tell(&mut lease, &sql).await? {
+                match parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, old)) => *old = value,
+                    None => parameters.push((name, value)),
+                }
             }
         }
         lease.settings = wanted;
@@ -234,7 +240,7 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
-                server::ERROR => refused = Some(refusal(&frame)),
+                server::ERROR => refused = Some(refusal(&frame[HEADER..])),
                 server::READY => return refused.map_or(Ok(parameters), Err),
                 _ => {}
             }
@@ -242,14 +248,9 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
     }
 }
 
-fn refusal(frame: &[u8]) -> Error {
-    let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-    Error::Refused { sqlstate: text(b'C'), message: text(b'M') }
-}
-
 /// The name and value of a ParameterStatus.
 fn parameter(frame: &Bytes) -> Option<Parameter> {
-    let (name, at) = crate::wire::frame::cstr(frame, crate::wire::HEADER)?;
+    let (name, at) = crate::wire::frame::cstr(frame, HEADER)?;
     let (value, _) = crate::wire::frame::cstr(frame, at)?;
     Some((frame.slice_ref(name), frame.slice_ref(value)))
 }

@@ -150,9 +150,11 @@ pub struct Modes {
     pub deferrable: Option<Deferrable>,
 }
 
-/// Transaction isolation levels. PostgreSQL treats `READ UNCOMMITTED` as `READ COMMITTED`.
+/// Transaction isolation levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
+    /// PostgreSQL treats it as `READ COMMITTED`, but shows it as it was said.
+    ReadUncommitted,
     /// Each statement has its own snapshot.
     ReadCommitted,
     /// One snapshot for the transaction.
