@@ -90,6 +90,12 @@ fn logins() -> Vec<Talk> {
                 "SHOW application_name",
                 "SELECT '2020-02-03'::date, '1 day'::interval, 0.1::float8",
             ]),
+        Talk::new("a login with a name that is too long")
+            .startup(
+                "application_name",
+                "a_name_that_is_longer_than_the_63_bytes_that_PostgreSQL_keeps_of_it",
+            )
+            .queries(&["SHOW application_name"]),
         Talk::new("a login with options")
             .startup("options", "-c work_mem=7MB -c search_path=play,public --geqo=off")
             .queries(&["SHOW work_mem", "SHOW search_path", "SHOW geqo"]),
