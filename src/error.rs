@@ -46,6 +46,9 @@ pub enum Error {
     /// A setting that weir only shows.
     #[error("parameter \"{0}\" cannot be changed")]
     SettingFixed(String),
+    /// The user's policy refuses a statement that would leave state in the session; the text says of which kind.
+    #[error("the statement would leave state in the session ({0}), which this user may not")]
+    WouldPin(&'static str),
     /// No sample of the primary's position came in time.
     #[error("the primary's position in the write-ahead log is not known")]
     NoPosition,
@@ -117,6 +120,18 @@ pub enum Error {
     /// The client asked for it while the request waited for a connection.
     #[error("canceling statement due to user request")]
     Canceled,
+    /// A request took too long, and its server did not cancel it.
+    #[error("canceling statement due to statement timeout: the server did not answer")]
+    QueryTimeout,
+    /// A client said nothing for too long.
+    #[error("terminating connection due to idle-session timeout")]
+    IdleClient,
+    /// A client said nothing for too long within a transaction.
+    #[error("terminating connection due to idle-in-transaction timeout")]
+    IdleInTransaction,
+    /// weir is draining, and begins nothing new.
+    #[error("the database system is shutting down")]
+    Closing,
     /// weir is draining.
     #[error("terminating connection due to administrator command")]
     Shutdown,
@@ -135,7 +150,7 @@ impl Error {
             | Error::Startup(_)
             | Error::EarlyData(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -148,7 +163,10 @@ impl Error {
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
-            Error::CheckoutTimeout(_) | Error::Canceled => "57014",
+            Error::CheckoutTimeout(_) | Error::Canceled | Error::QueryTimeout => "57014",
+            Error::IdleClient => "57P05",
+            Error::IdleInTransaction => "25P03",
+            Error::Closing => "57P03",
             Error::NoPrimary | Error::Unreachable(_) => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
@@ -183,6 +201,9 @@ impl Error {
         match self {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
+            Error::WouldPin(_) => {
+                Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
+            }
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("pool", &["backend", "cluster::topology", "config", "error"], "pools know no SQL and no sessions"),
     (
         "router",
-        &["cluster::catalog", "cluster::topology", "config", "sql"],
+        &["cluster::catalog", "cluster::topology", "cluster::traces", "config", "sql"],
         "where a request goes is decided from values, without any I/O",
     ),
     (
@@ -116,11 +116,13 @@ const PURE: &[&str] = &[
     "cluster/roles.rs",
     "cluster/roster.rs",
     "cluster/topology.rs",
+    "cluster/traces.rs",
     "session/carry.rs",
     "session/cutter.rs",
     "session/dirt.rs",
     "session/names.rs",
     "session/note.rs",
+    "session/pins.rs",
     "session/replies.rs",
     "session/state.rs",
 ];

@@ -259,6 +259,14 @@ impl<N> Ledger<N> {
         Ok((action, dropped))
     }
 
+    /// The notes of all that is owed, in order.
+    pub fn notes(&self) -> impl Iterator<Item = &N> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Owed { note, .. } | Entry::Insert { note, .. } => Some(note),
+            Entry::CopyEnd => None,
+        })
+    }
+
     /// The connection is gone: the notes of all that was owed, in order.
     pub fn abandon(&mut self) -> Vec<N> {
         self.discarding = Discarding::Nothing;

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use super::traces::CodeMap;
 use crate::freshness::Slot;
 use crate::sql::Name;
 
@@ -43,6 +44,8 @@ pub struct Catalog {
     /// Whether an operator, a cast, a comparison or a domain of users may write: then any statement may that uses one,
     /// which its text does not tell.
     pub operators_write: bool,
+    /// What code leaves in the sessions that run it.
+    pub code: CodeMap,
     /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
     pub since: Option<Instant>,
 }
@@ -183,10 +186,11 @@ impl Catalog {
 
     /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
     /// would not always say so. A relation that only the primary can be asked for may be another one now: to ask the
-    /// primary is never wrong.
+    /// primary is never wrong. What code leaves is another matter: see [`CodeMap`].
     pub(crate) fn after_change(&self) -> Self {
         let (unlogged, sequences) = (self.unlogged.clone(), self.sequences.clone());
-        Self { unlogged, sequences, operators_write: true, ..Self::default() }
+        let code = self.code.clone();
+        Self { unlogged, sequences, operators_write: true, code, ..Self::default() }
     }
 
     /// What may still be relied on after code of a user's ran, which may have changed definitions and mostly has not.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use tokio_postgres::NoTls;
@@ -57,6 +58,10 @@ pub struct Catalogs {
     snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
     /// Set once any catalog has held a relation that only the primary can be asked for.
     confined: AtomicBool,
+    /// Set once any catalog has held a relation that runs code which leaves something in the session.
+    traces: AtomicBool,
+    /// Rung when anything is published.
+    news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
     servers: Box<[Server]>,
@@ -80,6 +85,17 @@ struct Seen {
     changes: u64,
     /// Definitions may have been changed.
     doubts: u64,
+    /// Code was changed: what it leaves in a session is another matter.
+    code: u64,
+}
+
+/// Which definitions were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// None that has code in it.
+    Data,
+    /// Perhaps what functions do, or which of them run when a relation is used.
+    Code,
 }
 
 /// Another load is asked for.
@@ -128,6 +144,8 @@ impl Catalogs {
         Self {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
+            traces: AtomicBool::new(false),
+            news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
             servers: servers.into(),
@@ -146,6 +164,17 @@ impl Catalogs {
         self.confined.load(Ordering::Relaxed)
     }
 
+    /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
+    /// none has, only statements that call functions need be looked at for that.
+    pub fn know_traces(&self) -> bool {
+        self.traces.load(Ordering::Relaxed)
+    }
+
+    /// Ready when any catalog is published from now on.
+    pub fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
     /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does. To be called when a
     /// session of that user begins on that database (its name on the servers); cheap when it is wanted already.
     pub fn want(self: &Arc<Self>, database: &str, user: &User) {
@@ -162,13 +191,20 @@ impl Catalogs {
 
     /// A database's catalog has changed: DDL was seen, and its transaction has ended. To be called before the
     /// client hears of it, so that whoever acts upon the change finds the old catalog gone.
-    pub fn stale(&self, database: &str) {
+    pub fn stale(&self, database: &str, what: Changed) {
         let mut wanted = self.lock();
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
+        if what == Changed::Code {
+            entry.seen.code += 1;
+        }
+        let version = entry.seen.code;
         entry.ask(Instant::now(), CHANGED_PAUSE);
         if let Some(catalog) = self.of(database) {
-            let changed = catalog.after_change();
+            let mut changed = catalog.after_change();
+            if what == Changed::Code {
+                changed.code = changed.code.after_change(version);
+            }
             if changed != *catalog {
                 self.replace(&Arc::from(database), Some(changed));
             }
@@ -226,7 +262,7 @@ impl Catalogs {
             };
             tokio::select! {
                 () = self.rest(&database, &bell, began, wait) => {}
-                () = self.moved(source) => self.stale(&database),
+                () = self.moved(source) => self.stale(&database, Changed::Code),
             }
         }
     }
@@ -276,6 +312,7 @@ impl Catalogs {
         if seen.changes != read_at.changes {
             return;
         }
+        catalog.code.version = read_at.code;
         if seen.doubts == read_at.doubts {
             catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
         } else {
@@ -297,6 +334,9 @@ impl Catalogs {
         if catalog.as_ref().is_some_and(confines) {
             self.confined.store(true, Ordering::Relaxed);
         }
+        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
+            self.traces.store(true, Ordering::Relaxed);
+        }
         let catalog = catalog.map(Arc::new);
         self.snapshots.rcu(|old| {
             let mut all = HashMap::clone(old);
@@ -306,6 +346,7 @@ impl Catalogs {
             };
             all
         });
+        self.news.notify_waiters();
     }
 
     /// Nothing that can panic runs under this lock, so a poisoned one is still sound.
@@ -379,12 +420,12 @@ mod tests {
     async fn what_was_read_before_a_change_is_not_published() {
         let (catalogs, database) = catalogs();
         let before = catalogs.begin("app").unwrap();
-        catalogs.stale("app");
+        catalogs.stale("app", Changed::Code);
         catalogs.publish(&database, before, catalog());
         assert_eq!(total(&catalogs), None);
         catalogs.publish(&database, catalogs.begin("app").unwrap(), catalog());
         assert_eq!(total(&catalogs), Some(Volatility::ReadOnly));
-        catalogs.stale("app");
+        catalogs.stale("app", Changed::Code);
         assert_eq!(total(&catalogs), None);
     }
 
@@ -427,7 +468,7 @@ mod tests {
         let start = Instant::now();
         catalogs.missed("app", start);
         assert_eq!(asked(), Some(Asked { at: start, pause: DOUBTED_PAUSE }));
-        catalogs.stale("app");
+        catalogs.stale("app", Changed::Code);
         catalogs.doubt("app");
         assert_eq!(asked(), Some(Asked { at: start, pause: CHANGED_PAUSE }));
         catalogs.begin("app").unwrap();
@@ -461,9 +502,13 @@ mod tests {
         catalogs.publish(&database, Seen::default(), with(Reach::These(Box::default())));
         let second = since().unwrap();
         assert!(second > first);
-        catalogs.stale("app");
+        catalogs.stale("app", Changed::Code);
         assert_eq!(since(), None);
-        catalogs.publish(&database, Seen { changes: 1, doubts: 0 }, with(Reach::These(Box::default())));
+        catalogs.publish(
+            &database,
+            Seen { changes: 1, doubts: 0, code: 1 },
+            with(Reach::These(Box::default())),
+        );
         assert!(since().unwrap() > second, "what was marked meanwhile was marked without a snapshot");
     }
 
@@ -472,7 +517,7 @@ mod tests {
         let (catalogs, database) = catalogs();
         catalogs.close();
         catalogs.publish(&database, Seen::default(), catalog());
-        catalogs.stale("app");
+        catalogs.stale("app", Changed::Code);
         assert!(catalogs.of("app").is_none());
     }
 }

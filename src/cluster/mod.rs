@@ -48,6 +48,8 @@ mod sampler;
 
 pub mod topology;
 
+pub mod traces;
+
 /// The servers, watched from the moment this is started until it is dropped.
 #[derive(Debug)]
 pub struct Cluster {

@@ -76,6 +76,18 @@ pub(super) enum Runs {
 const REACH_MAX: usize = 128;
 
 impl Facts {
+    /// The relations by OID and name.
+    pub(super) fn names(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.relations.iter().map(|row| (row.oid, &*row.name))
+    }
+
+    /// Relations, by OID, of which using the first means using the second.
+    pub(super) fn ties(&self) -> impl Iterator<Item = (u32, u32)> {
+        let back = self.edges.iter().filter(|edge| edge.tie == Tie::Inherits);
+        let there = self.edges.iter().map(|edge| (edge.from, edge.to));
+        there.chain(back.map(|edge| (edge.to, edge.from)))
+    }
+
     /// Adds all relations to a catalog.
     pub(super) fn fill(&self, catalog: &mut Catalog) {
         catalog.operators_write = self.code.iter().any(|(relation, _)| relation.is_none());

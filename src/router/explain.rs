@@ -49,7 +49,7 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
             if setting.scope == Scope::Local { "until the transaction ends" } else { "for the session" };
         line(out, "  sets", &format!("{} = {} ({scope})", setting.name, setting.value));
     }
-    if let Some(pin) = statement.leaves.pin {
+    for pin in statement.leaves.pins() {
         line(out, "  pins", pin.as_str());
     }
 }

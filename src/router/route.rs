@@ -7,8 +7,9 @@
 use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Volatility};
+use crate::cluster::traces::found;
 use crate::config::Rule;
-use crate::sql::{Access, Isolation, Kind, Modes, Name, Pin, Statement, Target, Verdict};
+use crate::sql::{Access, Isolation, Kind, Modes, Name, Pin, Statement, Target, Traces, Verdict};
 
 use super::{Learned, Reason, Route, rules};
 
@@ -128,13 +129,25 @@ pub enum Replicas {
 pub struct FunctionLists {
     read: Vec<Name>,
     write: Vec<Name>,
+    stateless: Vec<Name>,
 }
 
 impl FunctionLists {
     /// From `schema.name` or `name`, in lower case.
     pub fn new(read_functions: &[String], write_functions: &[String]) -> Self {
         let names = |list: &[String]| list.iter().map(|f| qualified(f)).collect();
-        Self { read: names(read_functions), write: names(write_functions) }
+        Self { read: names(read_functions), write: names(write_functions), stateless: Vec::new() }
+    }
+
+    /// With functions that leave nothing in the session that calls them; names as for [`FunctionLists::new`].
+    #[must_use]
+    pub fn stateless(self, functions: &[String]) -> Self {
+        Self { stateless: functions.iter().map(|function| qualified(function)).collect(), ..self }
+    }
+
+    /// Whether a function is said to leave nothing in the session: one that may run on any server must not.
+    pub fn is_stateless(&self, function: &Name) -> bool {
+        self.reads(function) || self.stateless.iter().any(|entry| vouches(entry, function))
     }
 
     /// Whether a function is known not to write when the primary runs it, by the configuration or by the catalog:
@@ -153,10 +166,7 @@ impl FunctionLists {
 
     /// An entry without a schema stands for the function in any.
     fn reads(&self, function: &Name) -> bool {
-        let listed = |entry: &Name| {
-            entry.name == function.name && (entry.schema.is_none() || entry.schema == function.schema)
-        };
-        self.read.iter().any(listed)
+        self.read.iter().any(|entry| vouches(entry, function))
     }
 
     /// An unqualified call may be the listed function, whatever its schema.
@@ -168,6 +178,10 @@ impl FunctionLists {
         };
         self.write.iter().any(listed)
     }
+}
+
+fn vouches(entry: &Name, function: &Name) -> bool {
+    entry.name == function.name && (entry.schema.is_none() || entry.schema == function.schema)
 }
 
 fn qualified(name: &str) -> Name {
@@ -345,10 +359,21 @@ fn read(statement: &Statement, world: &World<'_>) -> Need {
     };
     match functions(statement, world) {
         need @ Need::Primary(_) => need,
+        // Whatever it leaves must be found there again.
+        _ if leaves_traces(statement, world) => Need::Primary(Reason::SessionState),
         _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
         Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }
+}
+
+/// Whether code that a read runs is known to leave something in the session.
+fn leaves_traces(statement: &Statement, world: &World<'_>) -> bool {
+    let runs_code = !statement.functions.is_empty() || statement.leaves.code.is_some();
+    let concerned = |catalog: &Catalog| runs_code || catalog.code.concerns_relations();
+    world.catalog.is_some_and(concerned)
+        && found(world.catalog, statement, |function| world.functions.is_stateless(function)).traces
+            > Traces::None
 }
 
 /// What the functions that a read calls need.

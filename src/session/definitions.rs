@@ -5,6 +5,7 @@ use std::cell::LazyCell;
 use std::mem::take;
 
 use super::Session;
+use crate::cluster::catalogs::Changed;
 use crate::sql::Name;
 
 /// How sure it is that definitions were changed.
@@ -17,6 +18,8 @@ pub(super) enum Change {
     ByFunction,
     /// A procedure or a block ran, or a prepared transaction was committed of which nobody remembers what it did.
     ByCode,
+    /// They were, but none that has code in it.
+    Data,
     /// They were.
     Certain,
 }
@@ -25,7 +28,19 @@ impl Change {
     /// What the command tag of a completed statement tells.
     fn of(tag: &[u8]) -> Self {
         const CERTAIN: [&[u8]; 4] = [b"CREATE ", b"ALTER ", b"DROP ", b"IMPORT "];
+        // What is dropped runs no more. A default of a new table can have code in it, but only that of functions.
+        const DATA: [&[u8]; 8] = [
+            b"CREATE TABLE",
+            b"CREATE TABLE AS",
+            b"CREATE INDEX",
+            b"CREATE SEQUENCE",
+            b"CREATE STATISTICS",
+            b"CREATE SCHEMA",
+            b"ALTER SEQUENCE",
+            b"ALTER INDEX",
+        ];
         match tag {
+            _ if DATA.contains(&tag) || tag.starts_with(b"DROP ") => Change::Data,
             b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
             _ if CERTAIN.iter().any(|prefix| tag.starts_with(prefix)) => Change::Certain,
             _ => Change::None,
@@ -106,8 +121,9 @@ impl Session {
         match change {
             Change::None => {}
             Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
-            Change::Certain => {
-                catalogs.stale(&self.who.server_database);
+            Change::Data | Change::Certain => {
+                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
+                catalogs.stale(&self.who.server_database, what);
                 self.state.database().learned.clear();
             }
         }
@@ -139,7 +155,7 @@ mod tests {
             assert_eq!(told(&["BEGIN", "CREATE TRIGGER", "SELECT 1", commit]), Change::Certain, "{commit}");
             assert_eq!(told(&["BEGIN", "INSERT 0 1", commit]), Change::None, "{commit}");
         }
-        assert_eq!(told(&["BEGIN", "DROP TABLE", "COMMIT", "SELECT 1", "ready"]), Change::Certain);
+        assert_eq!(told(&["BEGIN", "DROP TABLE", "COMMIT", "SELECT 1", "ready"]), Change::Data);
     }
 
     #[test]
@@ -152,7 +168,7 @@ mod tests {
             assert_eq!(definitions.commit(), Change::ByCode, "{tag}");
             assert_eq!((definitions.committed, definitions.open), (Change::ByCode, Change::None));
         }
-        assert_eq!(told(&["CALL", "CREATE TABLE", "ready"]), Change::Certain);
+        assert_eq!(told(&["CALL", "CREATE TABLE", "ready"]), Change::Data);
         assert_eq!(
             (told(&["ROLLBACK PREPARED", "ready"]), told(&["DOUBLE", "ready"])),
             (Change::None, Change::None)

@@ -7,6 +7,7 @@ use bytes::Buf;
 use super::cutter::{Cut, End};
 use super::fresh::Asked;
 use super::hold::{Hold, Joins, hold};
+use super::lease::ends_session;
 use super::names::KnownResult;
 use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
@@ -118,6 +119,7 @@ impl Session {
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
+                        Err(error) if ends_session(&error) => return Err(error),
                         Err(error) => {
                             self.refuse(&request.cut, request.len, &error);
                             return Ok(());
@@ -144,6 +146,7 @@ impl Session {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
         self.remember(&request, decision);
+        self.foresee(&request);
         self.write(&request, begun)
     }
 
@@ -164,8 +167,8 @@ impl Session {
         let topology = shared.cluster.topology();
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let catalogs = shared.cluster.catalogs();
-        let some_confined = catalogs.know_confined();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_confined && item.reads()));
+        let some_matter = catalogs.know_confined() || catalogs.know_traces();
+        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_matter && item.reads()));
         let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,
@@ -307,6 +310,10 @@ impl Session {
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
+        for database in request.statements().filter_map(|statement| statement.vacates.as_deref()) {
+            // The server gives them a few seconds to be gone.
+            self.shared.pools.vacate(database);
+        }
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

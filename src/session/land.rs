@@ -47,7 +47,11 @@ impl Session {
         self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
-        if leg.is_held(self.phase) || (self.state.pin.is_some() && leg.route == Route::Primary) {
+        if leg.replies.tx == TxStatus::Idle {
+            self.tell_pins();
+        }
+        let Some(leg) = &self.leg else { return Ok(()) };
+        if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
             return Ok(());
         }
         self.give_back().await;
@@ -67,12 +71,13 @@ impl Session {
         }
         leg.lease.settings = self.state.carry.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
-        let foreign = self.state.pin.is_some() && leg.route == Route::Replica;
-        if leg.replies.tx != TxStatus::Idle || foreign {
+        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
+            self.state.pins.clear();
+            self.tell_pins();
             return;
         }
-        leg.lease.release(Instant::now());
+        self.put_aside(leg.route, leg.lease);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
@@ -123,7 +128,7 @@ impl Session {
 
 impl Leg {
     /// Whether the session needs the connection for what is under way.
-    fn is_held(&self, phase: Phase) -> bool {
+    pub(super) fn is_held(&self, phase: Phase) -> bool {
         self.replies.tx != TxStatus::Idle
             || self.batch == Batch::Open
             || self.replies.flow != Flow::Query

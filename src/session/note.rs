@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::Handle;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Kind, Verdict};
+use crate::sql::{Kind, Pin, Statement, Verdict};
 
 /// A note in the ledger.
 #[derive(Clone, Debug, Default)]
@@ -40,11 +40,21 @@ pub(super) enum Note {
     Applies,
     /// What weir put in to make a transaction that has failed.
     Fails,
+    /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
+    Refused(Pin),
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
     Duplicate(Box<(Box<[u8]>, ServerName)>),
 }
 
 impl Note {
+    /// Whether a statement frees the name of one that was prepared by protocol, and none that SQL knows.
+    pub(super) fn frees(&self, statement: &Statement) -> bool {
+        let (Note::Frees(freed), Kind::Deallocate(Some(name))) = (self, &statement.kind) else {
+            return false;
+        };
+        freed.names.iter().any(|(freed, _)| **freed == *name.as_bytes())
+    }
+
     /// Whether it is of a query or an execution that commits.
     pub(super) fn commits(&self) -> bool {
         let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);

@@ -14,7 +14,7 @@ use super::view::plain;
 use crate::backend::settings::{Settings, Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::sql::{Consistency, Kind, MaxStaleness, Scope, Setting, Statement, Target, Verdict};
+use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Scope, Setting, Statement, Target, Verdict};
 use crate::wire::reply::{self, Report, Severity};
 use crate::wire::scan;
 
@@ -127,6 +127,15 @@ fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
 /// What makes a server refuse something in weir's stead: a setting that every PostgreSQL has, and a value that none
 /// takes. The server's log says the rest.
 pub(super) const REFUSER: &str = "client_min_messages";
+
+/// What makes a server refuse a statement that must not run, in a Parse as well as in a query: a column that there is
+/// not. A transaction fails by it, and one that has failed already says so first.
+pub(super) fn refused_statement(pin: Pin) -> String {
+    format!("SELECT \"pinning refuses {}\"", pin.as_str())
+}
+
+/// What the server answers to that.
+pub(super) const REFUSED_BY_NAME: &str = "42703";
 
 /// What is wrong with a setting that is shown: nobody knows its value, or it could not cover what the transaction has
 /// written.

@@ -3,6 +3,9 @@
 //! Mostly they go in front of the request in the same write. What changes data must not run without them, or with
 //! other rights than its client has: then the server's word is waited for.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::request::Request;
 use super::send::Sender;
 use super::{Batch, Detour, Leg, Link, Session};
@@ -49,8 +52,16 @@ impl Session {
 
     /// Waits until no settings are on their way, or the connection is of no use.
     pub(super) async fn confirmed(&mut self) -> Result<()> {
-        while self.state.unconfirmed > 0 && self.leg.as_ref().is_some_and(|leg| leg.link == Link::Up) {
-            self.pump().await?;
+        let waits = |session: &Self| {
+            session.state.unconfirmed > 0 && session.leg.as_ref().is_some_and(|leg| leg.link == Link::Up)
+        };
+        while waits(self) {
+            // Not only when all has been answered, which an open batch may never be.
+            poll_fn(|cx| match self.poll_pump(cx) {
+                Poll::Pending if !waits(self) => Poll::Ready(Ok(())),
+                turn => turn,
+            })
+            .await?;
         }
         Ok(())
     }
@@ -70,7 +81,7 @@ impl Session {
         self.ledger = Default::default();
         let error = self.state.refused.take().unwrap_or(Error::ServerLost);
         tracing::warn!(server = leg.lease.server().0, %error, "settings refused");
-        if leg.route == Route::Primary && self.state.pin.is_some() {
+        if leg.route == Route::Primary && self.pinned().is_some() {
             return Err(error);
         }
         Ok(match leg.route {

@@ -219,9 +219,13 @@ impl Item {
         unnamed.sql.as_deref()
     }
 
-    /// Whether it calls functions.
+    /// Whether it calls functions, or runs code that may.
     pub(super) fn calls(&self) -> bool {
-        self.verdict.statements.iter().any(|statement| !statement.functions.is_empty())
+        let runs = |statement: &Statement| {
+            !statement.functions.is_empty()
+                || statement.leaves.code.as_ref().is_some_and(|code| !code.is_plain())
+        };
+        self.verdict.statements.iter().any(runs)
     }
 
     /// Whether it reads relations.

@@ -11,7 +11,7 @@ use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Discard, Kind, Pin, SkeletonId, Statement, Verdict, Why};
+use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
@@ -73,6 +73,10 @@ impl Sender<'_> {
     pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
         self.state.names.unnamed = None;
+        if let Some(pin) = self.state.refusal(verdict) {
+            request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
+            return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
+        }
         let restores = self.state.carry.restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
@@ -142,7 +146,7 @@ impl Sender<'_> {
     fn parse_unread(&mut self, frame: &[u8]) {
         let missing = header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len());
         if missing {
-            self.state.pin = Some(Pin::LongStatement);
+            self.state.pins.long_statement();
             if frame.get(HEADER) == Some(&0) {
                 let serial = self.state.statements().stamp().0;
                 self.backend.unnamed = Some(serial);
@@ -159,6 +163,14 @@ impl Sender<'_> {
 
     fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+        if let Some(pin) = self.state.refusal(verdict) {
+            if view.name.is_empty() {
+                self.state.names.unnamed = None;
+            }
+            let sql = own::refused_statement(pin);
+            request::put_parse(&mut self.backend.outbox, NO_STATEMENT, sql.as_bytes(), &[0, 0]);
+            return self.owe(Reply::Parse, Action::Forward, Note::Refused(pin));
+        }
         let own = own::parsed_as(verdict).map(String::into_bytes);
         let rewritten = own.or_else(|| self.deallocates(verdict));
         if view.name.is_empty() {

@@ -16,6 +16,7 @@ use super::names::{KnownResult, Names, Statements};
 use super::note::Note;
 use super::outflow::Answer;
 use super::own;
+use super::pins::{Part, Pins};
 use super::replies::{Completion, OnError, Watcher};
 use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
@@ -31,6 +32,9 @@ use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::frame::cstr;
 use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
+
+/// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
+const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
 
 /// What all sessions of one database share.
 pub(super) struct Database {
@@ -109,6 +113,16 @@ pub(super) struct Pids {
     pub server: Option<i32>,
 }
 
+/// Whether a request was cancelled because it took too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It was not.
+    #[default]
+    InTime,
+    /// It was.
+    Overdue,
+}
+
 /// A session's own state.
 pub(super) struct State {
     /// Process IDs.
@@ -119,8 +133,10 @@ pub(super) struct State {
     pub carry: Carry,
     /// What is said of weir's own.
     pub answers: Answers,
-    /// Why the session keeps its connection, if it does.
-    pub pin: Option<Pin>,
+    /// What keeps the session on its connection.
+    pub pins: Pins,
+    /// Statements of the request under way that the user's policy refuses, and why.
+    pub refusals: Vec<(Arc<Verdict>, Pin)>,
     /// What is kept for running again.
     pub retained: Retained,
     /// What the server said before it went away.
@@ -137,6 +153,10 @@ pub(super) struct State {
     pub dirt: Dirt,
     /// What was done to definitions.
     pub definitions: Definitions,
+    /// Requests answered so far.
+    pub answered: u64,
+    /// Whether what runs was cancelled because it took too long.
+    pub due: Due,
     outcome: Outcome,
     statements: Arc<Statements>,
     database: Arc<Database>,
@@ -150,7 +170,8 @@ impl State {
             names: Names::default(),
             carry: Carry::new(&startup),
             answers: Answers::default(),
-            pin: None,
+            pins: Pins::of(&startup),
+            refusals: Vec::new(),
             retained: Retained::default(),
             ending: None,
             refused: None,
@@ -159,6 +180,8 @@ impl State {
             last_error: None,
             dirt: Dirt::default(),
             definitions: Definitions::default(),
+            answered: 0,
+            due: Due::default(),
             outcome: Outcome::Fine,
             statements,
             database,
@@ -175,6 +198,11 @@ impl State {
         self.database = database;
     }
 
+    /// Why a statement is refused, if it is.
+    pub(super) fn refusal(&self, verdict: &Arc<Verdict>) -> Option<Pin> {
+        self.refusals.iter().find(|(refused, _)| Arc::ptr_eq(refused, verdict)).map(|(_, pin)| *pin)
+    }
+
     /// What the sessions of this database share.
     pub(super) fn database(&self) -> &Arc<Database> {
         &self.database
@@ -184,33 +212,31 @@ impl State {
     pub(super) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
             !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
-                || statement.leaves.pin.is_some()
+                || Pins::heed(statement)
                 || !statement.leaves.settings.is_empty()
                 || own::shown(statement).is_some()
         })
     }
 
     /// A statement completed with this command tag.
-    fn apply(&mut self, statement: &Statement, tag: &[u8]) {
+    fn apply(&mut self, statement: &Statement, tag: &[u8], note: &Note) {
         for setting in &statement.leaves.settings {
             match setting.scope {
                 Scope::Session => self.set(&setting.name, &setting.value, &statement.kind),
                 Scope::Local => self.carry.set_local(&setting.name, own::value_of(setting)),
             }
         }
-        if let Some(pin) = statement.leaves.pin {
-            self.pin = Some(pin);
+        if !note.frees(statement) {
+            // Of a row limit that was reached there is no command tag.
+            self.pins.apply(statement, if tag.is_empty() { Part::Begun } else { Part::Whole });
         }
         match &statement.kind {
             Kind::Reset(Some(name)) => self.carry.reset(name),
             Kind::Reset(None) => self.carry.reset_all(&IDENTITY),
-            Kind::Discard(Discard::All) => {
-                self.carry.reset_all(&[]);
-                self.pin = None;
-            }
-            Kind::Commit { .. } if tag == b"ROLLBACK" => self.carry.rollback(),
-            Kind::Commit { .. } => self.carry.commit(),
-            Kind::Rollback { .. } => self.carry.rollback(),
+            Kind::Discard(Discard::All) => self.carry.reset_all(&[]),
+            Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
+            Kind::Commit { .. } => self.committed(),
+            Kind::Rollback { .. } => self.rolled_back(),
             Kind::Savepoint(name) => self.carry.savepoint(name),
             Kind::Release(name) => self.carry.release(name),
             Kind::RollbackTo(name) => self.carry.rollback_to(name),
@@ -218,13 +244,21 @@ impl State {
         }
     }
 
-    /// A request failed. What no rollback takes back may be there all the same: a lock that was taken before the
-    /// error came, a library that was loaded.
+    fn committed(&mut self) {
+        self.carry.commit();
+        self.pins.commit();
+    }
+
+    /// The transaction rolled back.
+    pub(super) fn rolled_back(&mut self) {
+        self.carry.rollback();
+        self.pins.rollback();
+    }
+
+    /// A request failed: what no rollback takes back may be there all the same.
     fn survives(&mut self, note: &Note) {
         let Some(verdict) = note.verdict() else { return };
-        let pins = verdict.statements.iter().filter_map(|statement| statement.leaves.pin);
-        let mut lasting = pins.filter(|pin| matches!(pin, Pin::AdvisoryLock | Pin::Load | Pin::Unknown));
-        self.pin = self.pin.or(lasting.next_back());
+        verdict.statements.iter().for_each(|statement| self.pins.fail(statement));
     }
 
     fn set(&mut self, name: &str, value: &str, by: &Kind) {
@@ -332,7 +366,7 @@ impl Watcher for Ear<'_> {
         let Some(verdict) = note.verdict() else { return Completion::Clients };
         let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
-            self.state.apply(statement, tag);
+            self.state.apply(statement, tag, note);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
                 let restored = restores_of(statement, self.state.carry.startup());
                 self.state.carry.restored(restored.into_iter().map(|(name, _)| name));
@@ -398,6 +432,15 @@ impl Watcher for Ear<'_> {
             return OnError::Replace(own::response(&refusal));
         }
         match note {
+            Note::Refused(pin) if sqlstate == own::REFUSED_BY_NAME.as_bytes() => {
+                let refusal = Error::WouldPin(pin.as_str());
+                self.state.last_error = Some(refusal.sqlstate().to_owned());
+                OnError::Replace(own::response(&refusal))
+            }
+            _ if sqlstate == b"57014" && self.state.due == Due::Overdue => {
+                let said = scan::field(frame, b'M').unwrap_or_default();
+                OnError::Replace(renamed(frame, said, TIMED_OUT))
+            }
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
             Note::Foreign(given) if sqlstate == b"26000" => {
                 OnError::Replace(renamed(frame, NO_STATEMENT, given))
@@ -424,8 +467,8 @@ impl Watcher for Ear<'_> {
     fn ready(&mut self, status: TxStatus) {
         if status == TxStatus::Idle {
             match std::mem::replace(&mut self.state.outcome, Outcome::Fine) {
-                Outcome::Fine => self.state.carry.commit(),
-                Outcome::Failed => self.state.carry.rollback(),
+                Outcome::Fine => self.state.committed(),
+                Outcome::Failed => self.state.rolled_back(),
             }
             self.state.names.end_transaction();
             if self.state.definitions.commit().outdates_statements() {
@@ -435,6 +478,7 @@ impl Watcher for Ear<'_> {
             }
         }
         self.state.outcome = Outcome::Fine;
+        self.state.answered += 1;
         self.state.retained.answered();
     }
 
@@ -448,7 +492,7 @@ impl Watcher for Ear<'_> {
     }
 
     fn listens(&self) -> bool {
-        self.state.pin == Some(Pin::Listen)
+        self.state.pins.listens()
     }
 }
 

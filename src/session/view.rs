@@ -177,7 +177,7 @@ impl Session {
         let who = &self.who;
         SessionView {
             transaction,
-            pin: self.state.pin,
+            pin: self.pinned(),
             target: self.target_for(&self.view.asked),
             user: &who.user.name,
             database: &who.database,

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::deadlines::Deadlines;
 use super::outflow::Outflow;
 use super::own;
+use super::pinned::Pinned;
 use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
@@ -23,7 +25,7 @@ use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
 use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
-use crate::config::User;
+use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
@@ -47,7 +49,7 @@ type WelcomeKey = (Arc<str>, Arc<str>, Settings);
 
 /// What a server says to settings.
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Told {
     parameters: Vec<Parameter>,
     /// NoticeResponses, whole: of a value that was cut short, for one.
     notices: Vec<Bytes>,
@@ -103,9 +105,12 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
+        let kept = (who.mode == PoolMode::Session).then(Box::default);
+        let deadlines = Deadlines::new(who.user.timeouts, Instant::now());
         let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
         state.pids.client = entry.key().pid();
+        let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
             who: Box::new(who),
@@ -131,6 +136,9 @@ impl Session {
             view: Box::new(View::default()),
             ledger: Ledger::default(),
             trail: Trail::default(),
+            pinned,
+            kept,
+            deadlines,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let told = tokio::time::timeout_at(deadline, session.settle_in()).await;
@@ -216,7 +224,7 @@ impl Session {
 }
 
 /// Runs SQL on an idle connection and returns what it brought about.
-async fn tell(backend: &mut Backend, sql: &str) -> Result<Told> {
+pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Told> {
     let mut told = Told::default();
     if sql.is_empty() {
         return Ok(told);
@@ -288,6 +296,10 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))
             .unwrap_or(shared.config.pool.size),
+        mode: listed
+            .and_then(|listed| listed.pool_mode)
+            .or(user.pool_mode)
+            .unwrap_or(shared.config.pool.mode),
         user,
     }
 }

@@ -4,13 +4,15 @@
 //! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`survey`, `query`).
 
 use super::cursor::Cursor;
+use super::database;
 use super::functions::KnownFunctions;
+use super::leaves::{Change, Leaves};
 use super::lexer::{StandardConformingStrings, Token};
 use super::query;
 use super::split;
 use super::survey::{Survey, survey};
-use super::verdict::{Discard, Kind, Leaves, Listed, Name, Pin, SkeletonId, Statement, Verdict, Why};
-use super::{control, hint, settings, utility};
+use super::verdict::{Discard, Kind, Listed, Name, SkeletonId, Statement, Verdict, Why};
+use super::{code, control, hint, locks, settings, temporary, utility};
 
 /// What all rules look things up in.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +41,18 @@ const QUERY_WORDS: [&str; 8] = ["select", "with", "values", "table", "insert", "
 fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let mut cursor = Cursor::new(tokens);
     if begins_query(tokens) {
-        return query_statement(tokens, reader);
+        let mut query = query_statement(tokens, reader);
+        if let Some(changes) = locks::read(tokens, reader.strings) {
+            query.leaves.changes = changes;
+        }
+        return query;
     }
     let Some(first) = cursor.take() else { return primary(Why::Unparsable) };
-    match &*first.text.to_ascii_lowercase() {
+    let word = first.text.to_ascii_lowercase();
+    if let vacates @ Some(_) = database::vacated(&word, cursor) {
+        return Statement { vacates, ..primary(Why::Ddl) };
+    }
+    match &*word {
         _ if !first.is_name() || first.text[0] == b'"' => primary(Why::Unparsable),
         b"begin" => control::begin(cursor),
         b"start" => control::start(cursor),
@@ -54,37 +64,47 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"reset" => settings::reset(cursor),
         b"show" => settings::show(cursor),
         b"discard" => discard(cursor),
-        b"prepare" => prepare(cursor),
-        b"execute" => {
-            cursor.take_name().map_or(primary(Why::Unparsable), |n| Statement::of(Kind::Execute(n)))
-        }
+        b"prepare" => prepare(cursor, reader),
+        b"execute" => execute(cursor, reader),
         b"deallocate" => deallocate(cursor),
         b"declare" => utility::declare(cursor, reader),
-        b"fetch" | b"move" | b"close" => Statement::of(Kind::Cursor),
+        b"fetch" | b"move" => Statement::of(Kind::Cursor),
+        b"close" => close(cursor),
         b"explain" => utility::explain(cursor, reader),
         b"copy" => utility::copy(cursor, reader),
         b"truncate" => utility::truncate(cursor),
         b"do" => utility::anonymous_block(cursor, reader),
+        b"call" => utility::call(cursor, reader),
+        b"create" => utility::create(cursor, reader),
+        b"alter" => utility::alter(cursor, reader),
         _ => plain(first, cursor),
     }
 }
 
 /// Statements of which only the kind matters.
 fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
-    match &*first.text.to_ascii_lowercase() {
-        b"listen" => pinning(Why::Notification, Pin::Listen),
-        b"unlisten" | b"notify" => primary(Why::Notification),
+    let first = first.text.to_ascii_lowercase();
+    match &*first {
+        b"listen" => match cursor.take_name() {
+            Some(channel) => leaving(Why::Notification, Change::Listen(channel)),
+            None => primary(Why::Unparsable),
+        },
+        b"unlisten" if cursor.take_symbol("*") => leaving(Why::Notification, Change::Unlisten(None)),
+        b"unlisten" => match cursor.take_name() {
+            channel @ Some(_) => leaving(Why::Notification, Change::Unlisten(channel)),
+            None => primary(Why::Unparsable),
+        },
+        b"notify" => primary(Why::Notification),
         // What a library does when it is loaded is its own affair.
-        b"load" => Statement { writes_listed: Listed::Partly, ..pinning(Why::SessionState, Pin::Load) },
+        b"load" => Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) },
         b"lock" => primary(Why::TableLock),
-        b"call" => primary(Why::Procedure),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
         | b"repack" => primary(Why::Maintenance),
-        b"alter" if cursor.take_word("system") => primary(Why::Maintenance),
-        b"create" => utility::create(cursor),
-        b"alter" | b"drop" | b"grant" | b"revoke" | b"comment" | b"security" | b"reassign" | b"import" => {
-            primary(Why::Ddl)
-        }
+        b"drop" => match temporary::dropped(cursor) {
+            Some(names) => leaving(Why::Ddl, Change::Drops(names)),
+            None => primary(Why::Ddl),
+        },
+        b"grant" | b"revoke" | b"comment" | b"security" | b"reassign" | b"import" => primary(Why::Ddl),
         _ => primary(Why::Unparsable),
     }
 }
@@ -93,8 +113,8 @@ pub(super) fn primary(why: Why) -> Statement {
     Statement::of(Kind::Primary(why))
 }
 
-pub(super) fn pinning(why: Why, pin: Pin) -> Statement {
-    Statement { leaves: Leaves { pin: Some(pin), ..Leaves::default() }, ..primary(why) }
+pub(super) fn leaving(why: Why, change: Change) -> Statement {
+    Statement { leaves: Leaves::by(change), ..primary(why) }
 }
 
 /// Whether the first word behind any opening parentheses begins a query.
@@ -149,7 +169,7 @@ fn named(statement: Statement, survey: Survey, mut reads: Vec<Name>, mut functio
         functions: functions.into(),
         reads: reads.into(),
         writes: writes.into(),
-        leaves: Leaves { settings: survey.settings.into(), pin: survey.pin },
+        leaves: Leaves { settings: survey.settings.into(), changes: survey.changes.into(), code: None },
         ..statement
     }
 }
@@ -166,19 +186,30 @@ fn discard(mut cursor: Cursor<'_, '_>) -> Statement {
     Statement::of(Kind::Discard(what))
 }
 
-/// `PREPARE TRANSACTION ...` or `PREPARE name [(types)] AS ...`, with the cursor behind `PREPARE`.
-fn prepare(mut cursor: Cursor<'_, '_>) -> Statement {
+/// `PREPARE TRANSACTION ...` or `PREPARE name [(types)] AS ...`, with the cursor behind `PREPARE`. Whatever the query
+/// leaves when it is executed is noted here: nothing tells of it later.
+fn prepare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let mut ahead = cursor;
     if ahead.take_word("transaction") && ahead.take_string().is_some() {
         return primary(Why::TwoPhase);
     }
-    match cursor.take_name() {
-        Some(name) => {
-            let leaves = Leaves { pin: Some(Pin::SqlPrepare), ..Leaves::default() };
-            Statement { leaves, ..Statement::of(Kind::Prepare(name)) }
-        }
-        None => primary(Why::Unparsable),
-    }
+    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
+    let code = code::in_statement(cursor.rest(), reader);
+    let changes = [Change::Prepare(name.clone())].into_iter().chain(code.change()).collect();
+    let leaves = Leaves { changes, code: Some(Box::new(code)), ..Leaves::default() };
+    Statement { leaves, ..Statement::of(Kind::Prepare(name)) }
+}
+
+/// `EXECUTE name [(arguments)]`, with the cursor behind `EXECUTE`.
+fn execute(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
+    utility::running(code::in_statement(cursor.rest(), reader), Statement::of(Kind::Execute(name)))
+}
+
+/// `CLOSE name | ALL`, with the cursor behind `CLOSE`.
+fn close(mut cursor: Cursor<'_, '_>) -> Statement {
+    let closed = if cursor.take_word("all") { None } else { cursor.take_name() };
+    Statement { leaves: Leaves::by(Change::Close(closed)), ..Statement::of(Kind::Cursor) }
 }
 
 /// `DEALLOCATE [PREPARE] name | ALL`, with the cursor behind `DEALLOCATE`.
@@ -197,6 +228,7 @@ fn deallocate(mut cursor: Cursor<'_, '_>) -> Statement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::leaves::{Dropped, Pin};
     use super::super::verdict::{Access, Chain, Isolation, Modes};
     use super::*;
 
@@ -209,6 +241,14 @@ mod tests {
         let verdict = verdict(sql.as_bytes());
         assert_eq!(verdict.statements.len(), 1, "{sql}");
         verdict.statements[0].clone()
+    }
+
+    fn pins(sql: &str) -> Vec<Pin> {
+        statement_of(sql).leaves.pins().collect()
+    }
+
+    fn changes(sql: &str) -> Box<[Change]> {
+        statement_of(sql).leaves.changes
     }
 
     fn names(names: &[Name]) -> String {
@@ -286,14 +326,19 @@ mod tests {
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),
             ("SELECT setseed(0.1)", Pin::Unknown),
-            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Unknown),
-            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Unknown),
-            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Unknown),
+            ("DO $$ BEGIN SET work_mem = '1MB'; END $$", Pin::Function),
+            ("DO LANGUAGE plpgsql 'begin perform pg_advisory_lock(1); end'", Pin::Function),
+            ("DO $$ BEGIN EXECUTE format('listen %I', x); END $$ LANGUAGE plpgsql", Pin::Function),
+            ("DO LANGUAGE plpython3u 'pass'", Pin::Function),
+            ("SELECT set_config('a.b', $1, false)", Pin::DynamicSetting),
+            ("EXECUTE p(pg_advisory_lock(1))", Pin::Function),
+            ("CREATE TABLE t AS SELECT pg_advisory_lock(1)", Pin::Function),
+            ("SELECT 'unterminated", Pin::Unknown),
             ("EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", Pin::Temporary),
             ("SELECT dblink_connect('x')", Pin::Unknown),
             ("UPDATE pg_catalog.pg_settings SET setting = 1", Pin::DynamicSetting),
         ] {
-            assert_eq!(statement_of(sql).leaves.pin, Some(pin), "{sql}");
+            assert_eq!(pins(sql), [pin], "{sql}");
         }
         for sql in [
             "SELECT pg_advisory_xact_lock(1)",
@@ -301,13 +346,80 @@ mod tests {
             "SELECT nextval('s')",
             "SELECT currval('s')",
             "UNLISTEN *",
+            "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1",
+            "SELECT set_config('a.b', $1, true)",
+            "CALL p(1)",
+            "EXECUTE p(1)",
+            "CLOSE ALL",
+            "SELECT pg_advisory_unlock_all()",
             "DO $$ BEGIN UPDATE t SET a = 1; PERFORM f(); END $$",
             "CREATE TABLE t (a int)",
             "DECLARE c CURSOR FOR SELECT 1",
             "DROP TABLE t",
         ] {
-            assert_eq!(statement_of(sql).leaves.pin, None, "{sql}");
+            assert_eq!(pins(sql), [], "{sql}");
         }
+    }
+
+    #[test]
+    fn what_a_statement_does_to_the_state_of_its_session() {
+        use Change::*;
+        let unqualified =
+            |names: &[&str]| Drops(names.iter().map(|name| Dropped::Unqualified((*name).into())).collect());
+        for (sql, expected) in [
+            ("CREATE TEMP TABLE IF NOT EXISTS T (a int)", Temporary(Some("t".into()))),
+            ("CREATE LOCAL TEMPORARY VIEW \"V\" AS SELECT 1", Temporary(Some("V".into()))),
+            ("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Temporary(Some("v".into()))),
+            ("CREATE SEQUENCE pg_temp.s", Temporary(Some("s".into()))),
+            ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", Temporary(None)),
+            ("CREATE TABLE t PARTITION OF pg_temp.u DEFAULT", Temporary(None)),
+            ("CREATE TABLE t (a int)", Creates),
+            ("SELECT * INTO t FROM u", Creates),
+            ("SELECT * INTO TEMP TABLE t FROM u", Temporary(Some("t".into()))),
+            ("CREATE TEMP TABLE t (a int) ON COMMIT DROP", TemporaryForNow),
+            ("DROP TABLE IF EXISTS a, s.b, C CASCADE", unqualified(&["a", "c"])),
+            ("DROP VIEW pg_temp.v", Drops(Box::new([Dropped::Temporary("v".into())]))),
+            ("ALTER TABLE t RENAME TO u", Renames),
+            ("LISTEN \"C\"", Listen("C".into())),
+            ("UNLISTEN c", Unlisten(Some("c".into()))),
+            ("UNLISTEN *", Unlisten(None)),
+            ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", HoldCursor("c".into())),
+            ("CLOSE c", Close(Some("c".into()))),
+            ("CLOSE ALL", Close(None)),
+            ("SELECT set_config('A.b', $1, false)", DynamicSetting(Some("a.b".into()))),
+            ("SELECT set_config($1, $2, false)", DynamicSetting(None)),
+            ("SELECT set_config('seed', $1, false)", DynamicSetting(None)),
+            ("SELECT pg_advisory_unlock_all()", UnlockAll),
+            ("SELECT pg_advisory_lock(1) FROM t", Lock(None)),
+            ("SET seed TO 0.5", Unknown),
+            ("SET TIME ZONE INTERVAL '1' HOUR", DynamicSetting(None)),
+        ] {
+            assert_eq!(&*changes(sql), &[expected], "{sql}");
+        }
+        for sql in [
+            "CREATE TABLE s.t (a int)",
+            "CREATE INDEX ON t (a)",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "DROP FUNCTION f",
+            "SELECT pg_advisory_unlock(1) FROM t",
+            "DECLARE c CURSOR FOR SELECT pg_advisory_unlock(1)",
+        ] {
+            assert_eq!(&*changes(sql), &[], "{sql}");
+        }
+    }
+
+    #[test]
+    fn code_in_statements_is_listed() {
+        let calls = |sql: &str| {
+            let code = statement_of(sql).leaves.code.unwrap_or_default();
+            code.calls.iter().map(|name| name.name.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(calls("CALL s.p(f(1))"), "f p");
+        assert_eq!(calls("DO $$ BEGIN PERFORM f(); CALL p(); END $$"), "f p");
+        assert_eq!(calls("PREPARE q (int) AS SELECT f($1)"), "f");
+        assert_eq!(calls("EXPLAIN SELECT f(1)"), "f");
+        assert_eq!(calls("CREATE TABLE t AS SELECT f(1)"), "f");
+        assert_eq!(calls("SELECT f(1)"), "", "a query has them among its functions");
     }
 
     #[test]
@@ -353,10 +465,7 @@ mod tests {
             let statement = statement_of(sql);
             assert_eq!((statement.kind, statement.leaves), (Kind::Read, Leaves::default()), "{sql}");
         }
-        assert_eq!(
-            statement_of("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)").leaves.pin,
-            Some(Pin::AdvisoryLock)
-        );
+        assert_eq!(pins("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)"), [Pin::AdvisoryLock]);
         // A quoted option may spell ANALYZE.
         assert_eq!(statement_of("EXPLAIN (\"analyze\") DELETE FROM t").kind, Kind::Primary(Why::Write));
         assert_eq!(

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::verdict::{Name, Pin, Why};
+use super::code::Traces;
+use super::leaves::Pin;
+use super::verdict::{Name, Why};
 
 /// What a known function does when a replica runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,17 @@ pub(super) enum Class {
     Primary(Why, Option<Pin>),
     /// Its arguments decide (`set_config`, `current_setting`).
     ByArgument,
+}
+
+impl Class {
+    /// What a call leaves in the session, whatever its arguments.
+    pub(super) fn traces(self) -> Traces {
+        match self {
+            Class::ReadOnly | Class::Primary(_, None) => Traces::None,
+            Class::Primary(_, Some(Pin::AdvisoryLock)) | Class::ByArgument => Traces::Discardable,
+            Class::Primary(_, Some(_)) => Traces::Lasting,
+        }
+    }
 }
 
 /// The table of known functions. Built once per classifier from `functions.txt`.

@@ -5,24 +5,31 @@
 
 mod cache;
 mod classify;
+mod code;
 mod control;
 mod cursor;
+mod database;
 mod functions;
 mod hint;
+mod leaves;
 mod level;
 pub mod lexer;
+mod locks;
 mod query;
 mod settings;
 mod shape;
 mod skeleton;
 mod split;
 mod survey;
+mod temporary;
 mod text;
 mod touch;
 mod utility;
 mod verdict;
 
 pub use cache::{CacheCounts, Classifier};
+pub use code::{Code, CodeReader, Traces};
+pub use leaves::*;
 pub use level::NoSuchValue;
 pub use lexer::StandardConformingStrings;
 pub use shape::{SHAPE_MAX, shape};

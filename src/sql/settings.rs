@@ -3,9 +3,10 @@
 use super::control;
 use super::cursor::Cursor;
 use super::functions;
+use super::leaves::{Change, Leaves, Scope, Setting};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::text;
-use super::verdict::{Access, Isolation, Kind, Leaves, Modes, Pin, Scope, Setting, Statement, Why};
+use super::verdict::{Access, Isolation, Kind, Modes, Statement, Why};
 
 /// What a `set_config` call does.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Assignment {
     Known(Setting),
     /// It ends with the transaction, whatever it is.
     Local,
+    /// This setting stays with a value that the text does not tell.
+    Named(Box<str>),
     /// It stays, and the text does not tell what it is.
     Unknown,
 }
@@ -38,10 +41,15 @@ pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStr
     else {
         return Assignment::Unknown;
     };
+    let named = || {
+        let name = literal(name, strings)?.to_ascii_lowercase();
+        (!TRANSACTION.contains(&&*name) && name != "seed").then(|| name.into())
+    };
+    let unknown = || named().map_or(Assignment::Unknown, Assignment::Named);
     let scope = match local {
         [t] if boolean(t, strings) == Some(true) => Scope::Local,
         [t] if boolean(t, strings) == Some(false) => Scope::Session,
-        _ => return Assignment::Unknown,
+        _ => return unknown(),
     };
     let known = || {
         let name = literal(name, strings)?.to_ascii_lowercase();
@@ -57,7 +65,7 @@ pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStr
     match (known(), scope) {
         (Some(setting), _) => Assignment::Known(setting),
         (None, Scope::Local) => Assignment::Local,
-        (None, Scope::Session) => Assignment::Unknown,
+        (None, Scope::Session) => unknown(),
     }
 }
 
@@ -123,7 +131,7 @@ pub(super) fn set(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings
     if cursor.take_word("transaction") {
         return set_transaction(cursor);
     }
-    assignment(cursor, scope, strings).unwrap_or_else(unknown)
+    assignment(cursor, scope, strings).unwrap_or_else(|| unknown(cursor))
 }
 
 /// `SESSION` or `LOCAL`, where it is not the first word of a name or of `SESSION AUTHORIZATION`.
@@ -140,8 +148,10 @@ fn take_scope(cursor: &mut Cursor<'_, '_>) -> Scope {
 }
 
 /// A statement that changes something about the session, nobody knows what.
-fn unknown() -> Statement {
-    let leaves = Leaves { pin: Some(Pin::Unknown), ..Leaves::default() };
+fn unknown(cursor: Cursor<'_, '_>) -> Statement {
+    // No RESET undoes the state of random().
+    let change = if cursor.at_word("seed") { Change::Unknown } else { Change::DynamicSetting(None) };
+    let leaves = Leaves::by(change);
     Statement { leaves, ..Statement::of(Kind::Primary(Why::SessionState)) }
 }
 
@@ -183,7 +193,7 @@ fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
         let on = deferrable == super::verdict::Deferrable::Deferrable;
         settings.push(setting("deferrable", if on { "on" } else { "off" }));
     }
-    let leaves = Leaves { settings: settings.into(), pin: None };
+    let leaves = Leaves { settings: settings.into(), ..Leaves::default() };
     Statement { leaves, ..Statement::of(Kind::SetTransaction(modes, Scope::Session)) }
 }
 
@@ -223,7 +233,7 @@ fn assignment(
 
 fn with_setting(kind: Kind, name: String, value: String, scope: Scope) -> Statement {
     let setting = Setting { name: name.into(), value: value.into(), scope };
-    let leaves = Leaves { settings: Box::new([setting]), pin: None };
+    let leaves = Leaves { settings: Box::new([setting]), ..Leaves::default() };
     Statement { leaves, ..Statement::of(kind) }
 }
 
@@ -382,7 +392,7 @@ pub(super) fn reset(mut cursor: Cursor<'_, '_>) -> Statement {
     }
     let special = special_name(&mut cursor).map(str::to_owned);
     let Some(name) = special.or_else(|| setting_name(&mut cursor)).filter(|_| cursor.at_end()) else {
-        return unknown();
+        return unknown(cursor);
     };
     let kind = Kind::Reset(Some(name.clone().into()));
     with_setting(kind, name, "DEFAULT".to_owned(), Scope::Session)
@@ -407,8 +417,13 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
 mod tests {
     use super::super::classify::classify;
     use super::super::functions::KnownFunctions;
+    use super::super::leaves::Pin;
     use super::super::verdict::{Deferrable, SkeletonId};
     use super::*;
+
+    fn pins(sql: &str) -> Vec<Pin> {
+        statement(sql).leaves.pins().collect()
+    }
 
     fn statement(sql: &str) -> Statement {
         let known = KnownFunctions::load();
@@ -500,7 +515,7 @@ mod tests {
             settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
             "a.b = 'x,y'; local c.d = DEFAULT"
         );
-        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.pin, None);
+        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.changes.len(), 0);
     }
 
     #[test]
@@ -515,11 +530,11 @@ mod tests {
             "SELECT set_config('transaction_read_only', 'on', false)",
             "SELECT set_config(VARIADIC x)",
         ] {
-            assert_eq!(statement(sql).leaves.pin, Some(Pin::DynamicSetting), "{sql}");
+            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
             assert_eq!(settings(sql), "", "{sql}");
         }
         let local = statement("SELECT set_config('a.b', $1, true)");
-        assert_eq!((local.kind, local.leaves.pin), (Kind::Primary(Why::SessionState), None));
+        assert_eq!((local.kind, local.leaves.changes.len()), (Kind::Primary(Why::SessionState), 0));
     }
 
     #[test]
@@ -543,10 +558,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_pins() {
-        for sql in
-            ["SET TIME ZONE INTERVAL '1' HOUR", "SET a", "SET seed TO 0.5", "SET a TO b c", "SET a = X'1F'"]
-        {
-            assert_eq!(statement(sql).leaves.pin, Some(Pin::Unknown), "{sql}");
+        for sql in ["SET TIME ZONE INTERVAL '1' HOUR", "SET a", "SET a TO b c", "SET a = X'1F'"] {
+            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
         }
+        assert_eq!(pins("SET seed TO 0.5"), [Pin::Unknown]);
     }
 }

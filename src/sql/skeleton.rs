@@ -294,8 +294,23 @@ fn decides(text: &[u8]) -> bool {
     match text.len() {
         10 => text.eq_ignore_ascii_case(b"set_config"),
         15 => text.eq_ignore_ascii_case(b"current_setting"),
+        // What is locked must be known for it to be known that nothing is locked any more.
+        16 | 18 | 20 | 23 | 25 | 27 => is_lock(text),
         _ => false,
     }
+}
+
+/// Names of the functions that take and give back session-level advisory locks.
+fn is_lock(text: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] = [
+        b"pg_advisory_lock",
+        b"pg_advisory_unlock",
+        b"pg_try_advisory_lock",
+        b"pg_advisory_lock_shared",
+        b"pg_advisory_unlock_shared",
+        b"pg_try_advisory_lock_shared",
+    ];
+    NAMES.iter().any(|name| text.eq_ignore_ascii_case(name))
 }
 
 /// The forms of literal that the grammar tells apart.
@@ -364,6 +379,11 @@ mod tests {
             ("SELECT SET_CONFIG('a', 'b', true)", "SELECT SET_CONFIG('a', 'c', true)"),
             ("SELECT U&\"set\\005fconfig\"('a', 'b', 't')", "SELECT U&\"set\\005fconfig\"('a', 'b', 'f')"),
             ("SELECT current_setting('a')", "SELECT current_setting('b')"),
+            ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock(2)"),
+            (
+                "SELECT pg_catalog.pg_advisory_unlock_shared(1)",
+                "SELECT pg_catalog.pg_advisory_unlock_shared(2)",
+            ),
             ("EXPLAIN (ANALYZE 'off') SELECT 1", "EXPLAIN (ANALYZE 'on') SELECT 1"),
             ("SELECT 1; SET a = 1", "SELECT 1; SET a = 2"),
             ("COPY t TO '/a'", "COPY t TO '/b'"),

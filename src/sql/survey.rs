@@ -5,10 +5,12 @@
 
 use super::cursor::Cursor;
 use super::functions::{self, Class, KnownFunctions};
+use super::leaves::{Change, Pin, Scope, Setting};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::settings::{self, Assignment};
+use super::temporary;
 use super::text;
-use super::verdict::{Listed, Name, Pin, Setting, Why};
+use super::verdict::{Listed, Name, Why};
 
 /// What the tokens of a query show.
 #[derive(Debug, Default)]
@@ -16,7 +18,7 @@ pub(super) struct Survey {
     /// Why it must run on the primary, if it must.
     pub(super) why: Option<Why>,
     /// State that it leaves.
-    pub(super) pin: Option<Pin>,
+    pub(super) changes: Vec<Change>,
     /// Settings that it changes.
     pub(super) settings: Vec<Setting>,
     /// Relations that it writes.
@@ -203,7 +205,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         };
         if &*name.name == "pg_settings" {
             // A rule on this view turns UPDATE into set_config.
-            self.found.pin = Some(Pin::DynamicSetting);
+            self.leave(Change::DynamicSetting(None));
         }
         self.found.writes.push(name);
     }
@@ -219,12 +221,12 @@ impl<'t, 'a> Surveyor<'t, 'a> {
 
     fn select_into(&mut self, at: usize) {
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-        cursor.take_any(&["local", "global"]);
-        if cursor.take_any(&["temporary", "temp"]).is_some() {
-            self.found.pin = Some(Pin::Temporary);
-        }
+        let place = temporary::place(&mut cursor);
         cursor.take_word("unlogged");
         cursor.take_word("table");
+        if let Some(change) = temporary::created(place, cursor) {
+            self.leave(change);
+        }
         self.target(cursor);
     }
 
@@ -287,7 +289,11 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             Some(Class::ReadOnly) => {}
             Some(Class::Primary(why, pin)) => {
                 self.note(why);
-                self.found.pin = self.found.pin.or(pin);
+                match pin {
+                    Some(Pin::AdvisoryLock) => self.leave(Change::Lock(None)),
+                    Some(_) => self.leave(Change::Unknown),
+                    None => {}
+                }
             }
             Some(Class::ByArgument) => self.by_argument(at, &name.name),
             // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
@@ -330,11 +336,22 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         let unconditional = !self.tokens.iter().any(conditional);
         match settings::set_config(arguments, self.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
-            Assignment::Local => self.note(Why::SessionState),
-            Assignment::Known(_) | Assignment::Unknown => {
+            Assignment::Known(Setting { scope: Scope::Local, .. }) | Assignment::Local => {
                 self.note(Why::SessionState);
-                self.found.pin = Some(Pin::DynamicSetting);
             }
+            Assignment::Known(Setting { name, .. }) | Assignment::Named(name) => self.dynamic(Some(name)),
+            Assignment::Unknown => self.dynamic(None),
+        }
+    }
+
+    fn dynamic(&mut self, setting: Option<Box<str>>) {
+        self.note(Why::SessionState);
+        self.leave(Change::DynamicSetting(setting));
+    }
+
+    fn leave(&mut self, change: Change) {
+        if !self.found.changes.contains(&change) {
+            self.found.changes.push(change);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Utility statements that hold a query or name what they touch: `EXPLAIN`, `COPY`, `DECLARE`, `CREATE`, `TRUNCATE`.
 
-use super::classify::{Reader, begins_query, pinning, primary, query_statement};
+use super::classify::{Reader, begins_query, primary, query_statement};
+use super::code::{self, Code};
 use super::cursor::Cursor;
-use super::lexer::{Lexer, Token, TokenKind};
+use super::leaves::{Change, Leaves};
+use super::lexer::{Token, TokenKind};
 use super::survey::survey;
-use super::text;
-use super::verdict::{Kind, Leaves, Listed, Name, Pin, Statement, Why};
+use super::verdict::{Kind, Listed, Name, Statement, Why};
+use super::{temporary, text};
 
 /// Whether `EXPLAIN` runs the statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     };
     match analyze {
         Analyze::Runs if begins_query(cursor.rest()) => query_statement(cursor.rest(), reader),
-        Analyze::Runs if cursor.take_word("create") => create(cursor),
+        Analyze::Runs if cursor.take_word("create") => create(cursor, reader),
         Analyze::PlansOnly if begins_query(cursor.rest()) => planned(cursor.rest(), reader),
         Analyze::PlansOnly if explainable(cursor) => {
             Statement { reads_listed: Listed::Partly, ..Statement::of(Kind::Read) }
@@ -51,7 +53,12 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
 fn planned(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let query = query_statement(tokens, reader);
     let reads = query.reads.into_iter().chain(query.writes).collect();
-    Statement { reads, reads_listed: query.reads_listed, ..Statement::of(Kind::Read) }
+    let leaves = match &*query.functions {
+        [] => Leaves::default(),
+        // To estimate, the planner may run what is declared IMMUTABLE or STABLE.
+        calls => Leaves { code: Some(Box::new(Code::calling(calls))), ..Leaves::default() },
+    };
+    Statement { reads, reads_listed: query.reads_listed, leaves, ..Statement::of(Kind::Read) }
 }
 
 /// Statements other than queries that can be planned without being run.
@@ -82,9 +89,7 @@ fn is_false(token: &Token<'_>) -> bool {
 
 /// `DECLARE name ... CURSOR ... FOR query`, with the cursor behind `DECLARE`.
 pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    if cursor.take_name().is_none() {
-        return primary(Why::Unparsable);
-    }
+    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
     while cursor.take_any(&["binary", "asensitive", "insensitive", "no", "scroll"]).is_some() {}
     if !cursor.take_word("cursor") {
         return primary(Why::Unparsable);
@@ -98,7 +103,8 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     match query.kind {
         // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
         _ if hold => {
-            let leaves = Leaves { pin: Some(Pin::HoldCursor), ..query.leaves };
+            let changes = query.leaves.changes.into_iter().chain([Change::HoldCursor(name)]).collect();
+            let leaves = Leaves { changes, ..query.leaves };
             Statement { kind: Kind::Primary(Why::HoldCursor), leaves, ..query }
         }
         Kind::Read => Statement { kind: Kind::Cursor, ..query },
@@ -140,7 +146,7 @@ fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> S
         functions: survey.calls.into(),
         writes: Box::new([table]),
         writes_listed,
-        leaves: Leaves { settings: survey.settings.into(), pin: survey.pin },
+        leaves: Leaves { settings: survey.settings.into(), changes: survey.changes.into(), code: None },
         ..primary(why)
     }
 }
@@ -197,47 +203,71 @@ pub(super) fn truncate(mut cursor: Cursor<'_, '_>) -> Statement {
 }
 
 /// `CREATE ...`, with the cursor behind `CREATE`.
-pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Statement {
-    cursor.take_words(&["or", "replace"]);
-    cursor.take_any(&["local", "global"]);
-    let temporary = cursor.take_any(&["temporary", "temp"]).is_some() || in_temporary_schema(cursor.rest());
-    if temporary { pinning(Why::Temporary, Pin::Temporary) } else { primary(Why::Ddl) }
+pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    let changes = temporary::create(cursor);
+    let temporary = changes
+        .as_ref()
+        .is_some_and(|change| matches!(change, Change::Temporary(_) | Change::TemporaryForNow));
+    let why = if temporary { Why::Temporary } else { Why::Ddl };
+    // Functions in what a table is made of, and in the expressions of an index, run now; those in the defaults of a
+    // table that is empty do not.
+    let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized"];
+    let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
+    let runs = fills || cursor.at_word("index") || cursor.at_word("unique");
+    let code = runs.then(|| code::in_statement(cursor.rest(), reader));
+    let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
+    Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
 }
 
-/// `DO ...`, with the cursor behind `DO`. Its body can be read, and pins when it may leave state behind.
+/// Whether `AS` stands outside all parentheses.
+fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
+    let mut depth = 0_usize;
+    tokens.iter().any(|token| {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_word("as")
+    })
+}
+
+/// `ALTER ...`, with the cursor behind `ALTER`.
+pub(super) fn alter(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    if cursor.at_word("system") {
+        return primary(Why::Maintenance);
+    }
+    let renames = cursor.rest().iter().any(|t| t.is_word("rename")).then_some(Change::Renames);
+    let code = cursor.at_word("table").then(|| code::in_statement(cursor.rest(), reader));
+    let changes = renames.into_iter().chain(code.iter().filter_map(Code::change)).collect();
+    Statement {
+        leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() },
+        ..primary(Why::Ddl)
+    }
+}
+
+/// `CALL procedure(...)`, with the cursor behind `CALL`.
+pub(super) fn call(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    running(code::in_statement(cursor.rest(), reader), primary(Why::Procedure))
+}
+
+/// `DO ...`, with the cursor behind `DO`. Its body can be read where it is in PL/pgSQL.
 pub(super) fn anonymous_block(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
+    let mut language = None;
     if cursor.take_word("language") {
-        cursor.take();
+        language = cursor.take_name();
     }
     let body = cursor.take_string().and_then(|t| text::string_value(t, reader.strings));
-    let lexed = body
-        .as_deref()
-        .and_then(|b| Lexer::new(b.as_bytes(), reader.strings).collect::<Result<Vec<_>, _>>().ok());
-    match lexed {
-        Some(tokens) if !leaves_state(&tokens, reader) => primary(Why::Procedure),
-        _ => pinning(Why::Procedure, Pin::Unknown),
+    if cursor.take_word("language") {
+        language = cursor.take_name();
     }
+    let readable = language.is_none_or(|language| &*language == "plpgsql");
+    let code = body.filter(|_| readable).map_or_else(Code::unread, |body| code::in_body(&body, reader));
+    running(code, primary(Why::Procedure))
 }
 
-/// Whether a procedural body sets something, makes temporary objects, calls what pins, or runs SQL that is made up
-/// while it runs.
-fn leaves_state(tokens: &[Token<'_>], reader: Reader<'_>) -> bool {
-    const STARTS: [&str; 5] = ["begin", "then", "else", "loop", "declare"];
-    let at_start = |at: usize| {
-        at == 0 || tokens[at - 1].is_symbol(";") || STARTS.iter().any(|w| tokens[at - 1].is_word(w))
-    };
-    let is_any = |t: &Token<'_>, words: &[&str]| words.iter().any(|w| t.is_word(w));
-    let statement =
-        |at: usize, t: &Token<'_>| at_start(at) && is_any(t, &["set", "listen", "load", "prepare"]);
-    tokens.iter().enumerate().any(|(at, t)| {
-        statement(at, t) || is_any(t, &["temp", "temporary", "execute", "set_config", "pg_temp"])
-    }) || survey(tokens, reader.strings, reader.known).pin.is_some()
-}
-
-/// Whether a name in it is qualified with the session's temporary schema.
-fn in_temporary_schema(tokens: &[Token<'_>]) -> bool {
-    tokens.windows(2).any(|pair| {
-        let schema = text::name(pair[0]).is_some_and(|n| n.starts_with("pg_temp"));
-        schema && pair[1].is_symbol(".")
-    })
+/// A statement that runs this code.
+pub(super) fn running(code: Code, statement: Statement) -> Statement {
+    let changes = code.change().into_iter().collect();
+    Statement { leaves: Leaves { changes, code: Some(Box::new(code)), ..Leaves::default() }, ..statement }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::leaves::{Change, Leaves, Scope};
 use super::touch;
 
 /// Identifies a skeleton: the statement's text with every literal replaced by a placeholder.
@@ -40,6 +41,8 @@ pub struct Statement {
     pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
     pub leaves: Leaves,
+    /// The database to which nobody else may be connected while it runs.
+    pub vacates: Option<Box<str>>,
 }
 
 /// A possibly qualified name. Unquoted parts are folded to lower case, quoted ones kept, as PostgreSQL does.
@@ -115,15 +118,6 @@ pub enum Chain {
     Chain,
     /// The session is idle afterwards.
     NoChain,
-}
-
-/// How long a setting lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Until the session ends (or the transaction rolls back).
-    Session,
-    /// Until the transaction ends.
-    Local,
 }
 
 /// What `DISCARD` throws away.
@@ -222,69 +216,6 @@ pub enum Why {
     TooLong,
 }
 
-/// What a successful statement leaves in its session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leaves {
-    /// Settings it changed, in order.
-    pub settings: Box<[Setting]>,
-    /// State that cannot be moved to another connection.
-    pub pin: Option<Pin>,
-}
-
-/// One changed setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The setting's name in lower case; `role` and `session_authorization` included.
-    pub name: Box<str>,
-    /// The value as SQL text that may follow `SET name TO`: a quoted literal, a list of them, a number, `DEFAULT`.
-    pub value: Box<str>,
-    /// How long it lives.
-    pub scope: Scope,
-}
-
-/// Why a session keeps its backend connection: state lives there that cannot be moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Pin {
-    /// A temporary table or another temporary object.
-    Temporary,
-    /// LISTEN.
-    Listen,
-    /// A session-level advisory lock.
-    AdvisoryLock,
-    /// A cursor WITH HOLD.
-    HoldCursor,
-    /// SQL-level PREPARE.
-    SqlPrepare,
-    /// LOAD.
-    Load,
-    /// set_config with a name or value that is not a literal.
-    DynamicSetting,
-    /// currval or lastval: their values live in the connection that drew them.
-    Sequence,
-    /// A statement too long to be carried to another connection.
-    LongStatement,
-    /// Anything else that is known to leave state, or not known not to.
-    Unknown,
-}
-
-impl Pin {
-    /// The label, in snake case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Pin::Temporary => "temporary",
-            Pin::Listen => "listen",
-            Pin::AdvisoryLock => "advisory_lock",
-            Pin::HoldCursor => "hold_cursor",
-            Pin::SqlPrepare => "sql_prepare",
-            Pin::Load => "load",
-            Pin::DynamicSetting => "dynamic_setting",
-            Pin::Sequence => "sequence",
-            Pin::LongStatement => "long_statement",
-            Pin::Unknown => "unknown",
-        }
-    }
-}
-
 /// What a leading comment `/* weir: ... */` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
@@ -342,14 +273,17 @@ impl Statement {
             reads: Box::default(),
             writes: Box::default(),
             leaves: Leaves::default(),
+            vacates: None,
         }
     }
 }
 
 impl Verdict {
-    /// The verdict for what cannot be read: everything unknown, so the primary.
+    /// The verdict for what cannot be read: everything unknown, so the primary, and there may be anything left of it.
     pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
-        let statement = Statement::of(Kind::Primary(why));
+        let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };
+        let leaves = Leaves::by(change);
+        let statement = Statement { leaves, ..Statement::of(Kind::Primary(why)) };
         Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
     }
 }

@@ -33,41 +33,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
             "the server does not know the name that the protocol gave, and PREPARE takes it",
         ),
         (
-            Talk::new("an empty search path by set_config")
-                .queries(&["SELECT pg_catalog.set_config('search_path', '', false)", "SHOW search_path"]),
-            "it is carried as SET search_path = '', which is a path of one empty name",
-        ),
-        (
-            Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
-            "the refusal's detail is not passed on",
-        ),
-        (
-            Talk::new("a close behind an error, and what it did not close used by a batch sent ahead")
-                .batch(&[parse("kept", "SELECT 'kept'", &[])])
-                .ask(
-                    &[
-                        vec![parse("p", "SELEC", &[]), close_statement("kept"), sync()],
-                        again("kept", &[]),
-                        vec![sync()],
-                    ]
-                    .concat(),
-                ),
-            "a Close takes effect when it is sent, and the next batch is written before its fate is known",
-        ),
-        (
-            Talk::new("a parse behind an error, and what it did not define used by a batch sent ahead").ask(
-                &[
-                    vec![parse("p", "SELEC", &[]), parse("late", "SELECT 'late'", &[]), sync()],
-                    again("late", &[]),
-                    vec![sync(), parse("late", "SELECT 'in time'", &[]), sync()],
-                    again("late", &[]),
-                    vec![sync()],
-                ]
-                .concat(),
-            ),
-            "a Parse takes effect when it is sent, and the next batch is written before its fate is known",
-        ),
-        (
             Talk::new("what a read only transaction may do on the primary").queries(&[
                 "BEGIN READ ONLY",
                 "LISTEN here",
@@ -78,21 +43,6 @@ pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
                 "COMMIT",
             ]),
             "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
-        ),
-        (
-            Talk::new("a copy into a table in a read only transaction").queries(&[
-                "BEGIN READ ONLY",
-                "COPY items FROM STDIN",
-                "ROLLBACK",
-            ]),
-            "it runs on a replica, which refuses it with the same code and other words",
-        ),
-        (
-            Talk::new("the end amid a copy")
-                .changes()
-                .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
-                .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
-            "PostgreSQL reports the broken copy to the client that has said farewell, and weir does not",
         ),
     ]
 }
@@ -129,6 +79,21 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
                 .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
                 .say(&[copy_data("100\tone\n"), query("SELECT 1")], Hear::Ready(1)),
             "PostgreSQL closes the connection, and weir only its own to the server",
+        ),
+        (
+            Talk::new("a copy into a table in a read only transaction").queries(&[
+                "BEGIN READ ONLY",
+                "COPY items FROM STDIN",
+                "ROLLBACK",
+            ]),
+            "it runs on a replica, which refuses it with the same code and other words",
+        ),
+        (
+            Talk::new("the end amid a copy")
+                .changes()
+                .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
+                .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
+            "PostgreSQL reports the broken copy to the client that has said farewell, and weir does not",
         ),
     ]
 }

@@ -91,11 +91,11 @@ fn by_sql() -> Vec<Talk> {
         Talk::new("pg_prepared_statements of SQL's own").queries(&[
             "PREPARE p (int) AS SELECT $1",
             "PREPARE q AS SELECT $1::mood",
-            "SELECT name, statement, parameter_types, from_sql FROM pg_prepared_statements ORDER BY name",
+            "SELECT name, statement, parameter_types, from_sql FROM pg_prepared_statements WHERE from_sql ORDER BY name",
             "DEALLOCATE p",
-            "SELECT name FROM pg_prepared_statements ORDER BY name",
+            "SELECT name FROM pg_prepared_statements WHERE from_sql ORDER BY name",
             "DEALLOCATE ALL",
-            "SELECT count(*) FROM pg_prepared_statements",
+            "SELECT count(*) FROM pg_prepared_statements WHERE from_sql",
         ]),
         Talk::new("prepare under one search path, execute under another").changes().queries(&[
             "CREATE TABLE play.items (id int)",
@@ -209,7 +209,7 @@ fn by_protocol() -> Vec<Talk> {
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))
             .batch(&again(&"n".repeat(70), &[]))
-            .queries(&[&format!("DEALLOCATE {}", "n".repeat(70))])
+            .queries(&[&format!("DEALLOCATE {}", "n".repeat(63))])
             .batch(&again(&"n".repeat(63), &[]))
             .batch(&again(&"n".repeat(70), &[])),
     ]

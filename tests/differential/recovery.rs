@@ -220,6 +220,26 @@ fn batches() -> Vec<Talk> {
             .batch(&[run(INSERT), run("BEGIN"), run("ROLLBACK"), run(COUNT)].concat())
             .batch(&[run("SELECT 1"), run("COMMIT"), run(COUNT)].concat())
             .batch(&[run("ROLLBACK"), run(INSERT), run("ROLLBACK"), run(COUNT)].concat()),
+        Talk::new("a parse behind an error, and what it did not define used by a batch sent ahead").ask(
+            &[
+                vec![parse("p", "SELEC", &[]), parse("late", "SELECT 'late'", &[]), sync()],
+                again("late", &[]),
+                vec![sync(), parse("late", "SELECT 'in time'", &[]), sync()],
+                again("late", &[]),
+                vec![sync()],
+            ]
+            .concat(),
+        ),
+        Talk::new("a close behind an error, and what it did not close used by a batch sent ahead")
+            .batch(&[parse("kept", "SELECT 'kept'", &[])])
+            .ask(
+                &[
+                    vec![parse("p", "SELEC", &[]), close_statement("kept"), sync()],
+                    again("kept", &[]),
+                    vec![sync()],
+                ]
+                .concat(),
+            ),
         Talk::new("savepoints in a batch without a transaction")
             .batch(&run("SAVEPOINT a"))
             .batch(&[run("SELECT 1"), run("SAVEPOINT a")].concat())

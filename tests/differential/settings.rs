@@ -466,6 +466,8 @@ fn set_configs() -> Vec<Talk> {
             "SELECT set_config('search_path', 'public', false), count(*) FROM public.items",
             "SELECT count(*) FROM items",
         ]),
+        Talk::new("an empty search path by set_config")
+            .queries(&["SELECT pg_catalog.set_config('search_path', '', false)", "SELECT 1", "SHOW search_path"]),
         Talk::new("set_config, local").queries(&[
             "SELECT set_config('TimeZone', 'Asia/Tokyo', true)",
             "SHOW TimeZone",
@@ -751,6 +753,7 @@ fn logins() -> Vec<Talk> {
         Talk::new("a login with an encoding that is none")
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
+        Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
         Talk::new("a login with a role").startup("role", "talk_reader").queries(&[
             "SELECT current_user, session_user",
             "RESET ROLE",

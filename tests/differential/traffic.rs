@@ -133,17 +133,6 @@ fn remembered() -> Vec<Talk> {
             "SELECT setval('counter', 50)",
             "SELECT currval('counter'), lastval()",
         ]),
-        Talk::new("currval before any nextval").changes().queries(&[
-            "SELECT currval('counter')",
-            "SELECT lastval()",
-            "BEGIN",
-            "SELECT nextval('counter')",
-            "ROLLBACK",
-            "SELECT currval('counter')",
-            "DISCARD SEQUENCES",
-            "SELECT currval('counter')",
-            "SELECT lastval()",
-        ]),
         Talk::new("currval by the extended protocol and in transactions")
             .changes()
             .queries(&["CREATE TABLE play.s (id int GENERATED ALWAYS AS IDENTITY, word text)"])
