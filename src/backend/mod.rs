@@ -4,6 +4,8 @@ mod cancel;
 
 mod connection;
 
+pub mod datestyle;
+
 pub mod ledger;
 
 mod login;

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::datestyle;
+
 /// A setting's value, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
@@ -110,6 +112,10 @@ impl Settings {
         let changed = wanted.iter().filter(|(name, value)| plain(name) && self.get(name) != Some(value));
         let (encoding, others): (Vec<_>, Vec<_>) = changed.partition(|(name, _)| *name == "client_encoding");
         for (name, value) in others.into_iter().chain(encoding) {
+            if name == datestyle::NAME && self.get(name).is_some() {
+                // The part that is not said would stay as another session left it.
+                let _ = write!(sql, "RESET {};", identifier(name));
+            }
             put_setting(&mut sql, name, value);
         }
         if acts_as_another {
@@ -206,6 +212,16 @@ mod tests {
             a.difference(&b),
             "RESET \"timezone\";SET \"work_mem\" TO '9MB';\
              SET \"client_encoding\" TO 'utf-8';"
+        );
+    }
+
+    #[test]
+    fn no_half_of_a_date_style_is_left_behind() {
+        let style = |text: &str| settings(&[("datestyle", Value::Sql(text.into()))]);
+        assert_eq!(Settings::default().difference(&style("dmy")), "SET \"datestyle\" TO dmy;");
+        assert_eq!(
+            style("'German, YMD'").difference(&style("dmy")),
+            "RESET \"datestyle\";SET \"datestyle\" TO dmy;"
         );
     }
 

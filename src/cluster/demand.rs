@@ -20,6 +20,8 @@ pub struct Demand {
     wanted: AtomicU64,
     /// The latest acknowledged write.
     written: AtomicU64,
+    /// The latest of those that no transaction stands for.
+    untransacted: AtomicU64,
     /// When the primary was last asked for a sample that counts, and when its answer came.
     newest: AtomicU64,
     answered: AtomicU64,
@@ -49,6 +51,7 @@ impl Demand {
             waiting: AtomicUsize::new(0),
             wanted: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            untransacted: AtomicU64::new(0),
             newest: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             position: Mutex::new(None),
@@ -67,6 +70,14 @@ impl Demand {
     pub fn wrote(&self, at: Instant) {
         self.written.fetch_max(self.epoch.number(at), Ordering::SeqCst);
         rouse(&self.primary_dozes, &self.primary);
+    }
+
+    /// What was acknowledged at `at` may have been written without a transaction, as VACUUM writes: a replica that lacks
+    /// no transaction may lack it all the same. Returns an instant to which this write is to be put: what was found of
+    /// replicas without knowing of it was asked before that.
+    pub fn wrote_untransacted(&self, at: Instant) -> Instant {
+        self.untransacted.fetch_max(self.epoch.number(at), Ordering::SeqCst);
+        Instant::now()
     }
 
     /// Somebody waits for a replica that is fresh through `through`: the samplers ask at once, and again as soon as
@@ -107,6 +118,11 @@ impl Demand {
     /// The last acknowledged write.
     pub(crate) fn written(&self) -> Option<Instant> {
         self.epoch.instant(self.written.load(Ordering::SeqCst))
+    }
+
+    /// The last acknowledged write that no transaction may stand for.
+    pub(crate) fn untransacted(&self) -> Option<Instant> {
+        self.epoch.instant(self.untransacted.load(Ordering::SeqCst))
     }
 
     /// The latest instant that anybody waits for, if anybody does.

@@ -144,8 +144,7 @@ impl Positions {
         let mut reached =
             Reached { replayed: said.replayed, answered: said.answered, through: None, standing };
         if standing == Standing::Follows {
-            // Either measure suffices.
-            let found = self.samples.through(said.replayed).max(self.ended.through(said.ended));
+            let found = self.through(said, demand.untransacted());
             reached.through = found.max(before.and_then(|b| b.through));
             self.publish(replica, said.asked, reached);
         } else {
@@ -155,6 +154,18 @@ impl Positions {
         // Though it has not moved: that it answered is what a connection opened a moment ago waits for.
         demand.learned();
         standing
+    }
+
+    /// The instant such that the replica holds whatever was acknowledged before it. Either measure suffices, but what
+    /// was written without a transaction at `untransacted` only a position vouches for.
+    fn through(&self, said: ReplicaSaid, untransacted: Option<Instant>) -> Option<Instant> {
+        let by_position = self.samples.through(said.replayed);
+        let by_transactions = self.ended.through(said.ended);
+        let vouched = match untransacted {
+            Some(_) if by_position <= untransacted => by_transactions.min(untransacted),
+            _ => by_transactions,
+        };
+        by_position.max(vouched)
     }
 
     /// A server's control connection is gone, and with it the certainty that it is still the server that answered: it

@@ -265,3 +265,22 @@ fn a_replica_that_lacks_wal_but_no_transaction_is_fresh() {
     stage.replica(REPLICA, None, 60, 600);
     assert_eq!(stage.through(REPLICA), Some(40));
 }
+
+#[test]
+fn what_no_transaction_stands_for_needs_a_position() {
+    let mut stage = Stage::new();
+    stage.ended = (Xid(100), Xid(100));
+    stage.primary(PRIMARY, 1, 10, 100);
+    stage.replica(REPLICA, None, 12, 90);
+    assert_eq!(stage.through(REPLICA), Some(10), "it lacks no transaction");
+    // A VACUUM, whose write-ahead log nobody flushes at its end.
+    stage.demand.wrote_untransacted(stage.at(20));
+    stage.primary(PRIMARY, 1, 30, 200);
+    stage.replica(REPLICA, None, 32, 90);
+    assert_eq!(stage.through(REPLICA), Some(20), "no further than to the VACUUM");
+    stage.replica(REPLICA, None, 40, 200);
+    assert_eq!(stage.through(REPLICA), Some(30));
+    stage.primary(PRIMARY, 1, 50, 300);
+    stage.replica(REPLICA, None, 52, 200);
+    assert_eq!(stage.through(REPLICA), Some(50), "it is known to have replayed the VACUUM");
+}

@@ -1,5 +1,6 @@
 //! The session's settings through transactions: what the client wants, and what the leased connection carries.
 
+use crate::backend::datestyle;
 use crate::backend::settings::{Settings, Value};
 use crate::wire::TxStatus;
 
@@ -104,8 +105,8 @@ impl Carry {
             now.own_session = now.own_session.with(name, Some(value.clone()));
             now.own = now.own.with(name, Some(value));
         } else {
-            now.wanted = now.wanted.with(name, Some(value.clone()));
-            now.carried = now.carried.with(name, Some(value));
+            now.wanted = set_on_top_of(&now.wanted, name, value.clone());
+            now.carried = set_on_top_of(&now.carried, name, value);
         }
     }
 
@@ -187,6 +188,11 @@ impl Carry {
         self.now = self.start.clone();
         self.savepoints.clear();
     }
+}
+
+fn set_on_top_of(settings: &Settings, name: &str, value: Value) -> Settings {
+    let value = if name == datestyle::NAME { datestyle::on_top_of(settings.get(name), value) } else { value };
+    settings.with(name, Some(value))
 }
 
 #[cfg(test)]

@@ -106,6 +106,12 @@ impl Dirt {
         self.extent > Extent::Named || self.runs_code(|_| true) || self.statements().any(anything)
     }
 
+    /// Whether something in it may write without a transaction.
+    pub(super) fn is_untransacted(&self) -> bool {
+        let maintains = |statement: &Statement| statement.kind == Kind::Primary(Why::Maintenance);
+        self.extent == Extent::Untold || self.statements().any(maintains)
+    }
+
     /// All of it has been answered and marked.
     pub(super) fn clear(&mut self) {
         self.texts.clear();
@@ -201,6 +207,16 @@ mod tests {
         assert_eq!(marked(&["BEGIN", "DELETE FROM a", "INSERT INTO b VALUES (1)"]), [true, true, false]);
         assert_eq!(marked(&["SELECT * FROM a", "SELECT reads(1)", "COMMIT"]), [false; 3]);
         assert_eq!(marked(&["INSERT INTO a SELECT reads(x) FROM b"]), [true, false, false]);
+    }
+
+    #[test]
+    fn a_vacuum_writes_without_a_transaction() {
+        let classifier = Classifier::new(10);
+        for (text, expected) in [("VACUUM a", true), ("vacuum (analyze)", true), ("DELETE FROM a", false)] {
+            let mut dirt = Dirt::default();
+            dirt.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
+            assert_eq!(dirt.is_untransacted(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -150,11 +150,13 @@ impl Shared {
     }
 
     /// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the
-    /// samplers see to it that replicas are soon known to hold it.
-    pub(super) fn mark(&self, marks: &Marks, database: &str, dirt: &Dirt, at: Instant) {
+    /// samplers see to it that replicas are soon known to hold it. Returns the instant of it, which may be later.
+    pub(super) fn mark(&self, marks: &Marks, database: &str, dirt: &Dirt, at: Instant) -> Instant {
         let catalog = self.cluster.catalogs().of(database);
+        let at = if dirt.is_untransacted() { self.cluster.demand().wrote_untransacted(at) } else { at };
         dirt.mark(marks, catalog.as_deref(), &self.functions, at);
         self.cluster.demand().wrote(at);
+        at
     }
 
     /// Whether sessions end as soon as they can.

@@ -47,31 +47,36 @@ const MOST: usize = 1024;
 /// Database and user towards the servers, and startup settings.
 type WelcomeKey = (Arc<str>, Arc<str>, Settings);
 
-/// When it was found out, and what it is.
-type Told = (Instant, Arc<Vec<Parameter>>);
+/// What a server says to settings.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    parameters: Vec<Parameter>,
+    /// NoticeResponses, whole: of a value that was cut short, for one.
+    notices: Vec<Bytes>,
+}
 
-/// What clients with the same database, user and startup settings are told.
+/// What clients with the same database, user and startup settings are told, and when it was found out.
 #[derive(Debug, Default)]
 pub(super) struct Welcomes {
-    known: Mutex<HashMap<WelcomeKey, Told>>,
+    known: Mutex<HashMap<WelcomeKey, (Instant, Arc<Told>)>>,
 }
 
 impl Welcomes {
-    /// The parameters, and the settings as those who came before hold them: sharing them makes later comparisons one
+    /// What is told, and the settings as those who came before hold them: sharing them makes later comparisons one
     /// of pointers.
-    fn get(&self, key: &WelcomeKey, now: Instant) -> Option<(Settings, Arc<Vec<Parameter>>)> {
+    fn get(&self, key: &WelcomeKey, now: Instant) -> Option<(Settings, Arc<Told>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let ((_, _, settings), (since, parameters)) = known.get_key_value(key)?;
-        (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), parameters.clone()))
+        let ((_, _, settings), (since, told)) = known.get_key_value(key)?;
+        (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), told.clone()))
     }
 
-    fn put(&self, key: WelcomeKey, parameters: Arc<Vec<Parameter>>, now: Instant) {
+    fn put(&self, key: WelcomeKey, told: Arc<Told>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT);
         }
         if known.len() < MOST {
-            known.insert(key, (now, parameters));
+            known.insert(key, (now, told));
         }
     }
 }
@@ -136,11 +141,11 @@ impl Session {
             deadlines,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
-        let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
-        match parameters.unwrap_or(Err(Error::LoginTimeout)) {
-            Ok(parameters) => {
+        let told = tokio::time::timeout_at(deadline, session.settle_in()).await;
+        match told.unwrap_or(Err(Error::LoginTimeout)) {
+            Ok(told) => {
                 session.state.enters(session.shared.database(&session.who.server_database));
-                session.greet(&parameters);
+                session.greet(&told);
                 Ok(session)
             }
             Err(error) => {
@@ -152,10 +157,11 @@ impl Session {
         }
     }
 
-    fn greet(&mut self, parameters: &[Parameter]) {
+    fn greet(&mut self, told: &Told) {
         let key = self.entry.key().clone();
         self.outflow.write(|out| {
-            for (name, value) in parameters {
+            told.notices.iter().for_each(|notice| out.extend_from_slice(notice));
+            for (name, value) in &told.parameters {
                 reply::parameter_status(out, name, value);
             }
             reply::backend_key_data(out, &key);
@@ -164,8 +170,8 @@ impl Session {
         self.shared.cluster.catalogs().want(&self.who.server_database, &self.who.user);
     }
 
-    /// The ParameterStatus set for this client.
-    async fn parameters(&mut self) -> Result<Arc<Vec<Parameter>>> {
+    /// Has a server take the client's startup settings, and returns what it says to them: all of its ParameterStatus.
+    async fn settle_in(&mut self) -> Result<Arc<Told>> {
         own::admits_all(self.state.carry.own())?;
         let wanted = self.state.carry.wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
@@ -174,23 +180,25 @@ impl Session {
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
-        let mut parameters = lease.parameters.clone();
+        let mut all = Told { parameters: lease.parameters.clone(), notices: Vec::new() };
         // The connection may carry another session's settings. What both have would not be reported: so back to the
         // server's own first.
         let (carried, none) = (lease.settings.clone(), Settings::default());
         for sql in [carried.difference(&none), none.difference(&wanted)] {
-            for (name, value) in tell(&mut lease, &sql).await? {
-                match parameters.iter_mut().find(|(known, _)| *known == name) {
+            let told = tell(&mut lease, &sql).await?;
+            for (name, value) in told.parameters {
+                match all.parameters.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, old)) => *old = value,
-                    None => parameters.push((name, value)),
+                    None => all.parameters.push((name, value)),
                 }
             }
+            all.notices.extend(told.notices);
         }
         lease.settings = wanted;
         lease.release(Instant::now());
-        let parameters = Arc::new(parameters);
-        self.shared.welcomes.put(key, parameters.clone(), Instant::now());
-        Ok(parameters)
+        let told = Arc::new(all);
+        self.shared.welcomes.put(key, told.clone(), Instant::now());
+        Ok(told)
     }
 
     /// A connection to the primary or, without one, to any replica: sessions that only read can go on.
@@ -215,11 +223,11 @@ impl Session {
     }
 }
 
-/// Runs SQL on an idle connection and returns the ParameterStatus that it brought about.
-pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
-    let mut parameters = Vec::new();
+/// Runs SQL on an idle connection and returns what it brought about.
+pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Told> {
+    let mut told = Told::default();
     if sql.is_empty() {
-        return Ok(parameters);
+        return Ok(told);
     }
     request::put_query(&mut backend.outbox, sql.as_bytes());
     backend.unnamed = None;
@@ -247,9 +255,10 @@ pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Paramet
             }
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
-                server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
+                server::PARAMETER_STATUS => told.parameters.extend(parameter(&frame)),
+                server::NOTICE => told.notices.push(frame),
                 server::ERROR => refused = Some(refusal(&frame[HEADER..])),
-                server::READY => return refused.map_or(Ok(parameters), Err),
+                server::READY => return refused.map_or(Ok(told), Err),
                 _ => {}
             }
         }

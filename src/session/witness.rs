@@ -76,8 +76,8 @@ impl Session {
     /// Something was answered that may have been committed: marks it, before the client hears of it.
     pub(super) fn mark(&mut self, now: Instant) {
         let marks = &self.state.database().marks;
-        self.shared.mark(marks, &self.who.server_database, &self.state.dirt, now);
-        self.wrote = Some(now);
+        let at = self.shared.mark(marks, &self.who.server_database, &self.state.dirt, now);
+        self.wrote = Some(at);
     }
 
     /// What was sent and will never be answered may have been committed all the same.

@@ -90,6 +90,12 @@ fn logins() -> Vec<Talk> {
                 "SHOW application_name",
                 "SELECT '2020-02-03'::date, '1 day'::interval, 0.1::float8",
             ]),
+        Talk::new("a login with a name that is too long")
+            .startup(
+                "application_name",
+                "a_name_that_is_longer_than_the_63_bytes_that_PostgreSQL_keeps_of_it",
+            )
+            .queries(&["SHOW application_name"]),
         Talk::new("a login with options")
             .startup("options", "-c work_mem=7MB -c search_path=play,public --geqo=off")
             .queries(&["SHOW work_mem", "SHOW search_path", "SHOW geqo"]),
@@ -131,6 +137,29 @@ fn settings() -> Vec<Talk> {
             "SELECT 'a\\'b'",
             "SET standard_conforming_strings = on",
             "SET IntervalStyle = 'postgres_verbose'; SET TimeZone = 'Asia/Tokyo'",
+        ]),
+        Talk::new("a date style of which each SET says a part")
+            .startup("DateStyle", "Postgres, MDY")
+            .queries(&[
+                "SET DateStyle TO ymd",
+                "SELECT '2020-02-03'::date",
+                "SHOW DateStyle",
+                "SET DateStyle TO german",
+                "SELECT '2020-02-03'::date",
+                "SET DateStyle TO iso",
+                "SHOW DateStyle",
+                "SELECT '2020-02-03'::date, date '3.2.2020'",
+                "BEGIN",
+                "SET DateStyle TO mdy",
+                "SET DateStyle TO sql",
+                "SELECT '2020-02-03'::date",
+                "ROLLBACK",
+                "SELECT '2020-02-03'::date, date '3.2.2020'",
+            ]),
+        Talk::new("a part of a date style on a connection where another one was").queries(&[
+            "SET DateStyle TO dmy",
+            "SELECT '2020-02-03'::date, date '3.2.2020'",
+            "SHOW DateStyle",
         ]),
         Talk::new("settings that follow the session").queries(&[
             "SET work_mem = '9MB'",
