@@ -19,8 +19,8 @@ const SCHEMA: &str = "
     CREATE TABLE t (id int);
     CREATE FUNCTION harmless(int) RETURNS int LANGUAGE plpgsql AS
         'BEGIN UPDATE t SET id = $1; PERFORM set_config(''app.tenant'', ''local'', true); RETURN $1; END';
-    CREATE FUNCTION configured() RETURNS text LANGUAGE sql SET app.tenant = 'inner' AS
-        'SELECT current_setting(''app.tenant'')';
+    CREATE FUNCTION configured() RETURNS text LANGUAGE sql SET work_mem = '3MB' AS
+        'SELECT current_setting(''work_mem'')';
     CREATE FUNCTION becomes(who text) RETURNS void LANGUAGE plpgsql AS
         'BEGIN PERFORM set_config(''app.tenant'', who, false); END';
     CREATE FUNCTION calls_becomes() RETURNS void LANGUAGE sql AS 'SELECT becomes(''nested'')';

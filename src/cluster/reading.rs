@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::catalog::{Catalog, Volatility};
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
-use super::traces::{self, Body, Function};
+use super::traces::{self, Body, Function, Run, When};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
 macro_rules! runs {
@@ -293,31 +293,31 @@ const RUN: &str = "
                'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'])
     ), parts AS (
         SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass AS class, r.oid, r.ev_class AS relation,
-               r.ev_action::pg_catalog.text AS tree
+               r.ev_action::pg_catalog.text AS tree, r.ev_type <> '1' AS written
           FROM pg_catalog.pg_rewrite AS r WHERE r.oid >= 16384
         UNION ALL
         SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid,
-               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text)
+               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text), false
           FROM pg_catalog.pg_policy AS p
         UNION ALL
-        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text
+        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text, true
           FROM pg_catalog.pg_attrdef AS a
         UNION ALL
-        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text, true
           FROM pg_catalog.pg_constraint AS k WHERE k.conrelid <> 0 AND k.contype = 'c'
         UNION ALL
-        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text
+        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text, true
           FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
         UNION ALL
-        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL
+        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL, false
           FROM pg_catalog.pg_index AS i WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
     )
-    SELECT p.relation, d.refobjid
+    SELECT p.relation, d.refobjid, p.written
       FROM parts AS p
       JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
      WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384
     UNION
-    SELECT p.relation, NULL
+    SELECT p.relation, NULL, p.written
       FROM parts AS p, own AS o
      WHERE p.tree ~ o.pattern
     LIMIT 100000";
@@ -458,7 +458,7 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
     let mut rows = traces::Rows {
         functions: functions.iter().map(function).collect::<Result<_, _>>()?,
         made_of: made_of.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
-        run: run.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
+        run: run.iter().map(behind).collect::<Result<_, _>>()?,
         ..traces::Rows::default()
     };
     for row in &unnamed {
@@ -469,6 +469,11 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
         place.push(row.try_get(0)?);
     }
     Ok(Some(rows))
+}
+
+fn behind(row: &Row) -> Result<Run, Error> {
+    let when = if row.try_get(2)? { When::Written } else { When::Used };
+    Ok(Run { relation: row.try_get(0)?, function: row.try_get(1)?, when })
 }
 
 fn function(row: &Row) -> Result<Function, Error> {
