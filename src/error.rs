@@ -175,7 +175,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::SettingValue { hint, .. } => *hint,
-            Error::WouldPin(_) => Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user."),
+            Error::WouldPin(_) => {
+                Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
+            }
             _ => None,
         }
     }

@@ -77,9 +77,7 @@ fn pins(weir: &Weir) -> Result<Vec<String>> {
 
 /// Waits until these, and no others, are what sessions have.
 fn wait_pins(weir: &Weir, expected: &[&str], what: &str) -> Result<()> {
-    wait_for(&format!("{expected:?} after {what}"), PATIENCE, || {
-        Ok((pins(weir)? == expected).then_some(()))
-    })
+    wait_for(&format!("{expected:?} after {what}"), PATIENCE, || Ok((pins(weir)? == expected).then_some(())))
 }
 
 /// Waits until so many clients wait for a connection.
@@ -128,7 +126,11 @@ fn each_kind_of_state_keeps_the_connection_until_it_is_given_up() -> Result<()> 
         ("LISTEN here", "listen", "UNLISTEN *"),
         ("SELECT pg_advisory_lock(1)", "advisory_lock", "SELECT pg_advisory_unlock(1)"),
         ("SELECT pg_try_advisory_lock(1, 2)", "advisory_lock", "SELECT pg_advisory_unlock(1, 2)"),
-        ("SELECT pg_advisory_lock_shared(id) FROM generate_series(1, 3) id", "advisory_lock", "SELECT pg_advisory_unlock_all()"),
+        (
+            "SELECT pg_advisory_lock_shared(id) FROM generate_series(1, 3) id",
+            "advisory_lock",
+            "SELECT pg_advisory_unlock_all()",
+        ),
         ("DECLARE held CURSOR WITH HOLD FOR SELECT 1", "hold_cursor", "CLOSE held"),
         ("PREPARE p AS SELECT 1", "sql_prepare", "DEALLOCATE p"),
         ("PREPARE p AS SELECT 1", "sql_prepare", "DEALLOCATE ALL"),
@@ -311,7 +313,8 @@ fn a_function_that_is_not_known_yet_pins_until_it_is() -> Result<()> {
     wait_for_catalog(&weir)?;
     // Past weir, so that nothing told it.
     cluster().sql(0, "SET ROLE app; CREATE FUNCTION later.mild() RETURNS int LANGUAGE sql AS 'SELECT 1'")?;
-    cluster().sql(0, "SET ROLE app; CREATE FUNCTION later.bad() RETURNS text LANGUAGE sql AS 'SELECT quiet()'")?;
+    cluster()
+        .sql(0, "SET ROLE app; CREATE FUNCTION later.bad() RETURNS text LANGUAGE sql AS 'SELECT quiet()'")?;
     let (mut client, mut other) = (weir.connect()?, weir.connect()?);
     let pinned = |weir: &Weir| Ok::<_, harness::Failure>(weir.metrics()?.sum("weir_pins_total", &[]));
     let before = pinned(&weir)?;
@@ -366,7 +369,9 @@ fn a_session_with_state_stays_on_the_primary_and_returns_to_replicas_without() -
 }
 
 fn with_policy(policy: &str) -> WeirSetup {
-    let user = format!("[[users]]\nname = \"app_trust\"\npassword = \"app\"\nserver_user = \"app\"\npinning = \"{policy}\"");
+    let user = format!(
+        "[[users]]\nname = \"app_trust\"\npassword = \"app\"\nserver_user = \"app\"\npinning = \"{policy}\""
+    );
     WeirSetup::in_front_of(cluster(), 0..3).at_any_age().append(&user)
 }
 
@@ -402,7 +407,8 @@ fn a_user_may_be_kept_from_pinning() -> Result<()> {
     let refused = client.query("LISTEN here").unwrap_err().to_string();
     assert!(refused.contains("listen"), "{refused}");
     // With a parameter, and under a name that stays free.
-    let batch = [front::parse("s", "SELECT becomes($1)", &[]), front::bind("", "s", &[Some(b"x")]), front::sync()];
+    let batch =
+        [front::parse("s", "SELECT becomes($1)", &[]), front::bind("", "s", &[Some(b"x")]), front::sync()];
     assert_eq!(client.ask(&batch)?[0].error().unwrap().sqlstate(), "0A000");
     let again = client.ask(&[front::parse("s", "SELECT 1", &[]), front::sync()])?;
     assert!(again.iter().all(|message| message.error().is_none()), "{again:?}");

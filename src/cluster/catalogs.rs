@@ -504,7 +504,11 @@ mod tests {
         assert!(second > first);
         catalogs.stale("app", Changed::Code);
         assert_eq!(since(), None);
-        catalogs.publish(&database, Seen { changes: 1, doubts: 0, code: 1 }, with(Reach::These(Box::default())));
+        catalogs.publish(
+            &database,
+            Seen { changes: 1, doubts: 0, code: 1 },
+            with(Reach::These(Box::default())),
+        );
         assert!(since().unwrap() > second, "what was marked meanwhile was marked without a snapshot");
     }
 

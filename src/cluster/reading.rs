@@ -198,7 +198,8 @@ const CODE: &str = concat!(
 );
 
 /// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
-/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known.
+/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
+/// that they are given.
 const CODE_OF_FUNCTIONS: &str = "
     SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
            CASE WHEN k.kind = 'text'
@@ -215,6 +216,7 @@ const CODE_OF_FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 THEN 'built_in'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
                            WHEN p.prolang IN (12, 13) AND (p.provolatile <> 'v' OR p.prokind = 'a') THEN 'harmless'
                            WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
@@ -457,7 +459,10 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
     }
     let mut rows = traces::Rows {
         functions: functions.iter().map(function).collect::<Result<_, _>>()?,
-        made_of: made_of.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
+        made_of: made_of
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, Error>>()?,
         run: run.iter().map(behind).collect::<Result<_, _>>()?,
         ..traces::Rows::default()
     };

@@ -90,7 +90,9 @@ impl CodeMap {
     /// What the functions of a name may leave; `None` when there is none that is known.
     pub fn function(&self, name: &Name) -> Option<Traces> {
         match name.schema.as_deref() {
-            Some("pg_catalog") => self.functions.get(&Name { schema: None, name: name.name.clone() }).copied(),
+            Some("pg_catalog") => {
+                self.functions.get(&Name { schema: None, name: name.name.clone() }).copied()
+            }
             _ => self.functions.get(name).copied(),
         }
     }

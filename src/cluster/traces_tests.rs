@@ -44,9 +44,17 @@ fn database() -> CodeMap {
         anywhere: vec![1],
         definitions: vec![],
     };
-    let relations = [(101, "triggered"), (102, "parent"), (103, "plain"), (104, "view"), (105, "direct"), (106, "policed")];
+    let relations = [
+        (101, "triggered"),
+        (102, "parent"),
+        (103, "plain"),
+        (104, "view"),
+        (105, "direct"),
+        (106, "policed"),
+    ];
     let tied = |(from, to, when)| Tied { from, to, when };
-    let ties = [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
+    let ties =
+        [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
     rows.trace(relations.into_iter(), ties.into_iter().map(tied), Instant::now())
 }
 
@@ -142,12 +150,16 @@ fn code_behind_operators_is_behind_everything_and_event_triggers_behind_definiti
             definitions: definitions.into(),
             ..Rows::default()
         };
-        Catalog { code: rows.trace(std::iter::empty(), std::iter::empty(), Instant::now()), ..Catalog::default() }
+        Catalog {
+            code: rows.trace(std::iter::empty(), std::iter::empty(), Instant::now()),
+            ..Catalog::default()
+        }
     };
     let (anywhere, definitions) = (with(&[1], &[]), with(&[], &[1]));
-    for (sql, everywhere, defining) in
-        [("SELECT 1 + 1", Traces::Lasting, Traces::None), ("CREATE TABLE t ()", Traces::Lasting, Traces::Lasting)]
-    {
+    for (sql, everywhere, defining) in [
+        ("SELECT 1 + 1", Traces::Lasting, Traces::None),
+        ("CREATE TABLE t ()", Traces::Lasting, Traces::Lasting),
+    ] {
         assert_eq!(found_in(Some(&anywhere), sql).0, everywhere, "{sql}");
         assert_eq!(found_in(Some(&definitions), sql).0, defining, "{sql}");
     }

@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Volatility};
-use crate::config::Rule;
 use crate::cluster::traces::found;
+use crate::config::Rule;
 use crate::sql::{Access, Isolation, Kind, Modes, Name, Pin, Statement, Target, Traces, Verdict};
 
 use super::{Learned, Reason, Route, rules};

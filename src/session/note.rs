@@ -47,7 +47,9 @@ pub(super) enum Note {
 impl Note {
     /// Whether a statement frees the name of one that was prepared by protocol, and none that SQL knows.
     pub(super) fn frees(&self, statement: &Statement) -> bool {
-        let (Note::Frees(freed), Kind::Deallocate(Some(name))) = (self, &statement.kind) else { return false };
+        let (Note::Frees(freed), Kind::Deallocate(Some(name))) = (self, &statement.kind) else {
+            return false;
+        };
         freed.names.iter().any(|(freed, _)| **freed == *name.as_bytes())
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Session;
 use super::pins::Reasons;
 use super::request::{Item, Parsed, Request};
-use super::Session;
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;

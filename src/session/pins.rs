@@ -154,11 +154,10 @@ impl Pins {
         self.reasons().iter().next()
     }
 
-    /// Whether notifications are for the client.
+    /// Whether notifications are for the client: it listens, or code may have done so in its name.
     pub(super) fn listens(&self) -> bool {
-        self.held
-            .as_ref()
-            .is_some_and(|held| !held.now.channels.is_empty() || !held.start.channels.is_empty())
+        let asked = |held: &Held| !held.now.channels.is_empty() || !held.start.channels.is_empty();
+        self.held.as_ref().is_some_and(|held| asked(held) || held.lasting.may_be_anything())
     }
 
     /// Whether a statement's completion changes anything here.
@@ -225,6 +224,21 @@ impl Pins {
         }
     }
 
+    /// A function is called by its OID. Those of PostgreSQL's own that leave something, or run what they are given, are
+    /// in `pg_proc.dat`; of a user's one that number tells nothing.
+    pub(super) fn call(&mut self, function: Option<u32>) {
+        const FIRST_OF_USERS: u32 = 16_384;
+        let leaves = |oid| {
+            matches!(
+                oid,
+                1599 | 2078 | 2880..=2883 | 2886..=2889 | 2924 | 2927 | 2930 | 3685 | 3689 | 3690 | 6006 | 6007
+            ) || oid >= FIRST_OF_USERS
+        };
+        if function.is_none_or(leaves) {
+            self.ran(Traces::Lasting);
+        }
+    }
+
     /// A function was sent of which nothing is known. Where too many were, it may have been anything.
     pub(super) fn doubt(&mut self, function: Name, version: u64, since: Instant) {
         const DOUBTS_MAX: usize = 100;
@@ -287,8 +301,9 @@ impl Pins {
     }
 
     fn tidy(&mut self) {
-        let spent =
-            |held: &Held| held.reasons().is_empty() && held.path == Known::Absent && held.savepoints.is_empty();
+        let spent = |held: &Held| {
+            held.reasons().is_empty() && held.path == Known::Absent && held.savepoints.is_empty()
+        };
         self.held.take_if(|held| spent(held));
     }
 }
@@ -413,10 +428,7 @@ impl Held {
 impl Undone {
     fn reasons(&self, mut reasons: Reasons) -> Reasons {
         for (pin, there) in [
-            (
-                Pin::Temporary,
-                !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe,
-            ),
+            (Pin::Temporary, !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe),
             (Pin::Listen, !self.channels.is_empty()),
             (Pin::HoldCursor, !self.cursors.is_empty()),
             (Pin::DynamicSetting, !self.settings.is_empty() || self.any_setting == Known::Maybe),
@@ -430,6 +442,14 @@ impl Undone {
 }
 
 impl Lasting {
+    /// Whether there may be what nobody has told.
+    fn may_be_anything(&self) -> bool {
+        self.code > Traces::None
+            || !self.doubts.is_empty()
+            || self.long == Known::Maybe
+            || self.unknown == Known::Maybe
+    }
+
     /// What is kept is a bound on what is held: it holds whether the lock was held or not.
     fn unlock(&mut self, key: &LockKey) {
         if let Some(held) = self.locks.get_mut(key) {

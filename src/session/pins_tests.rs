@@ -77,11 +77,19 @@ fn what_is_created_alone_pins_until_it_is_given_up_alone() {
         ("PREPARE p AS SELECT 1", "sql_prepare", "DEALLOCATE p"),
         ("PREPARE p AS SELECT 1", "sql_prepare", "DEALLOCATE ALL"),
         ("SELECT pg_advisory_lock(1)", "advisory_lock", "SELECT pg_advisory_unlock(1)"),
-        ("SELECT pg_try_advisory_lock_shared(1, 2)", "advisory_lock", "SELECT pg_advisory_unlock_shared(1,2)"),
+        (
+            "SELECT pg_try_advisory_lock_shared(1, 2)",
+            "advisory_lock",
+            "SELECT pg_advisory_unlock_shared(1,2)",
+        ),
         ("SELECT pg_advisory_lock($1)", "advisory_lock", "SELECT pg_advisory_unlock_all()"),
         ("SELECT set_config('a.b', $1, false)", "dynamic_setting", "RESET a.b"),
         ("SELECT set_config('a.b', $1, false)", "dynamic_setting", "SET a.b = 'known'"),
-        ("SELECT set_config('a.b', $1, false)", "dynamic_setting", "SELECT set_config('a.b', 'known', false)"),
+        (
+            "SELECT set_config('a.b', $1, false)",
+            "dynamic_setting",
+            "SELECT set_config('a.b', 'known', false)",
+        ),
         ("SELECT set_config('a.b', $1, false)", "dynamic_setting", "RESET ALL"),
         ("SELECT set_config('role', $1, false)", "dynamic_setting", "RESET ROLE"),
         ("SELECT set_config($1, $2, false)", "dynamic_setting", "DISCARD ALL"),
@@ -103,9 +111,15 @@ fn what_may_still_be_there_pins() {
         (&["CREATE TEMP TABLE t ()", "SET search_path = public, pg_temp", "DROP TABLE t"], "temporary"),
         (&["SET search_path = pg_temp", "CREATE TABLE t ()"], "temporary"),
         (&["SET search_path = pg_temp", "CREATE TABLE public.t ()"], ""),
-        (&["CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP TABLE f"], "temporary"),
+        (
+            &["CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP TABLE f"],
+            "temporary",
+        ),
         (&["LISTEN a", "LISTEN b", "UNLISTEN a"], "listen"),
-        (&["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"], "advisory_lock"),
+        (
+            &["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"],
+            "advisory_lock",
+        ),
         (&["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock_shared(1)"], "advisory_lock"),
         (&["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1) FROM t"], "advisory_lock"),
         (&["SELECT pg_advisory_lock($1)", "SELECT pg_advisory_unlock($1)"], "advisory_lock"),
@@ -116,7 +130,10 @@ fn what_may_still_be_there_pins() {
         (&["SELECT setseed(0.5)", "DISCARD ALL"], "unknown"),
         (&["DO $$ BEGIN EXECUTE x; END $$", "DISCARD ALL"], "function"),
         (&["DO $$ BEGIN EXECUTE x; END $$", "RESET ALL"], "function"),
-        (&["SELECT pg_advisory_lock(1)", "DISCARD TEMP", "DISCARD SEQUENCES", "DISCARD PLANS"], "advisory_lock"),
+        (
+            &["SELECT pg_advisory_lock(1)", "DISCARD TEMP", "DISCARD SEQUENCES", "DISCARD PLANS"],
+            "advisory_lock",
+        ),
     ] {
         assert_eq!(after(texts), left, "{texts:?}");
     }
@@ -210,6 +227,7 @@ fn notifications_are_for_who_listens_or_did_when_the_transaction_began() {
     assert!(script.run("UNLISTEN *").pins.listens(), "it may be rolled back");
     script.pins.commit();
     assert!(!script.pins.listens());
+    assert!(script.alone("DO $$ BEGIN EXECUTE x; END $$").pins.listens());
 }
 
 fn name(name: &str) -> Name {
@@ -245,6 +263,21 @@ fn a_function_in_doubt_pins_until_it_is_known() {
     (0..200).for_each(|n| script.pins.doubt(name(&format!("f{n}")), 1, now));
     script.pins.resolve(|_| Some(Traces::None));
     assert_eq!(words(&script.pins), "function", "more than are remembered");
+}
+
+#[test]
+fn a_function_called_by_its_oid_is_known_if_it_is_postgresqls_own() {
+    for (oid, left) in [
+        (Some(952), ""),
+        (Some(2884), ""),
+        (Some(2078), "function"),
+        (Some(20_000), "function"),
+        (None, "function"),
+    ] {
+        let mut pins = Pins::default();
+        pins.call(oid);
+        assert_eq!(words(&pins), left, "{oid:?}");
+    }
 }
 
 #[test]

@@ -90,9 +90,7 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
         },
         b"notify" => primary(Why::Notification),
         // What a library does when it is loaded is its own affair.
-        b"load" => {
-            Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) }
-        }
+        b"load" => Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) },
         b"lock" => primary(Why::TableLock),
         b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
         | b"repack" => primary(Why::Maintenance),
@@ -360,9 +358,8 @@ mod tests {
     #[test]
     fn what_a_statement_does_to_the_state_of_its_session() {
         use Change::*;
-        let unqualified = |names: &[&str]| {
-            Drops(names.iter().map(|name| Dropped::Unqualified((*name).into())).collect())
-        };
+        let unqualified =
+            |names: &[&str]| Drops(names.iter().map(|name| Dropped::Unqualified((*name).into())).collect());
         for (sql, expected) in [
             ("CREATE TEMP TABLE IF NOT EXISTS T (a int)", Temporary(Some("t".into()))),
             ("CREATE LOCAL TEMPORARY VIEW \"V\" AS SELECT 1", Temporary(Some("V".into()))),
@@ -462,10 +459,7 @@ mod tests {
             let statement = statement_of(sql);
             assert_eq!((statement.kind, statement.leaves), (Kind::Read, Leaves::default()), "{sql}");
         }
-        assert_eq!(
-            pins("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)"),
-            [Pin::AdvisoryLock]
-        );
+        assert_eq!(pins("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)"), [Pin::AdvisoryLock]);
         // A quoted option may spell ANALYZE.
         assert_eq!(statement_of("EXPLAIN (\"analyze\") DELETE FROM t").kind, Kind::Primary(Why::Write));
         assert_eq!(

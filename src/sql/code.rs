@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn what_is_called_is_listed() {
-        let code = CodeReader::default().read("BEGIN PERFORM app.f(lower(x)); SELECT g(1) FROM \"T\"; CALL p(); END");
+        let code = CodeReader::default()
+            .read("BEGIN PERFORM app.f(lower(x)); SELECT g(1) FROM \"T\"; CALL p(); END");
         let calls: Vec<&str> = code.calls.iter().map(|name| &*name.name).collect();
         assert_eq!(calls, ["g", "p", "f"]);
         assert!(code.words.contains(&"T".into()) && code.words.contains(&"app".into()));

@@ -51,11 +51,7 @@ fn call(cursor: &mut Cursor<'_, '_>, strings: StandardConformingStrings) -> Opti
 }
 
 /// The key that these arguments always give: integers, and hashes of strings.
-fn key(
-    strength: Strength,
-    arguments: &[Token<'_>],
-    strings: StandardConformingStrings,
-) -> Option<LockKey> {
+fn key(strength: Strength, arguments: &[Token<'_>], strings: StandardConformingStrings) -> Option<LockKey> {
     const WORDS: [&str; 8] =
         ["hashtext", "hashtextextended", "bigint", "int", "integer", "int4", "int8", "pg_catalog"];
     const SYMBOLS: [&str; 6] = ["(", ")", ",", "-", "::", "."];
@@ -97,10 +93,16 @@ mod tests {
         use Strength::{Exclusive, Shared};
         for (sql, expected) in [
             ("SELECT pg_advisory_lock(1)", Change::Lock(Some(key(Exclusive, "1")))),
-            ("select PG_CATALOG.pg_try_advisory_lock( 1,-2 ) AS ok", Change::Lock(Some(key(Exclusive, "1 , - 2")))),
+            (
+                "select PG_CATALOG.pg_try_advisory_lock( 1,-2 ) AS ok",
+                Change::Lock(Some(key(Exclusive, "1 , - 2"))),
+            ),
             ("SELECT pg_advisory_lock_shared(1::bigint)", Change::Lock(Some(key(Shared, "1 :: bigint")))),
             ("SELECT pg_advisory_unlock(1) gone", Change::Unlock(key(Exclusive, "1"))),
-            ("SELECT pg_advisory_lock(hashtext($$a$$))", Change::Lock(Some(key(Exclusive, "hashtext ( 'a' )")))),
+            (
+                "SELECT pg_advisory_lock(hashtext($$a$$))",
+                Change::Lock(Some(key(Exclusive, "hashtext ( 'a' )"))),
+            ),
             ("SELECT pg_advisory_lock($1)", Change::Lock(None)),
             ("SELECT pg_advisory_lock(id)", Change::Lock(None)),
             ("SELECT pg_advisory_unlock_all()", Change::UnlockAll),

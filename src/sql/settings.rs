@@ -3,9 +3,9 @@
 use super::control;
 use super::cursor::Cursor;
 use super::functions;
+use super::leaves::{Change, Leaves, Scope, Setting};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::text;
-use super::leaves::{Change, Leaves, Scope, Setting};
 use super::verdict::{Access, Isolation, Kind, Modes, Statement, Why};
 
 /// What a `set_config` call does.

@@ -380,7 +380,10 @@ mod tests {
             ("SELECT U&\"set\\005fconfig\"('a', 'b', 't')", "SELECT U&\"set\\005fconfig\"('a', 'b', 'f')"),
             ("SELECT current_setting('a')", "SELECT current_setting('b')"),
             ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock(2)"),
-            ("SELECT pg_catalog.pg_advisory_unlock_shared(1)", "SELECT pg_catalog.pg_advisory_unlock_shared(2)"),
+            (
+                "SELECT pg_catalog.pg_advisory_unlock_shared(1)",
+                "SELECT pg_catalog.pg_advisory_unlock_shared(2)",
+            ),
             ("EXPLAIN (ANALYZE 'off') SELECT 1", "EXPLAIN (ANALYZE 'on') SELECT 1"),
             ("SELECT 1; SET a = 1", "SELECT 1; SET a = 2"),
             ("COPY t TO '/a'", "COPY t TO '/b'"),

@@ -5,11 +5,11 @@
 
 use super::cursor::Cursor;
 use super::functions::{self, Class, KnownFunctions};
+use super::leaves::{Change, Pin, Scope, Setting};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::settings::{self, Assignment};
 use super::temporary;
 use super::text;
-use super::leaves::{Change, Pin, Scope, Setting};
 use super::verdict::{Listed, Name, Why};
 
 /// What the tokens of a query show.

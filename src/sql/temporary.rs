@@ -70,7 +70,9 @@ pub(super) fn dropped(mut cursor: Cursor<'_, '_>) -> Option<Box<[Dropped]>> {
     loop {
         match cursor.take_qualified()? {
             Name { schema: None, name } => names.push(Dropped::Unqualified(name)),
-            Name { schema: Some(schema), name } if &*schema == "pg_temp" => names.push(Dropped::Temporary(name)),
+            Name { schema: Some(schema), name } if &*schema == "pg_temp" => {
+                names.push(Dropped::Temporary(name))
+            }
             Name { schema: Some(_), .. } => {}
         }
         if !cursor.take_symbol(",") {

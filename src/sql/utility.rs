@@ -211,7 +211,8 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let why = if temporary { Why::Temporary } else { Why::Ddl };
     // Functions in defaults, in what a table is made of, in what is rewritten, run now.
     let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized", "index"];
-    let code = tables.iter().any(|word| cursor.at_word(word)).then(|| code::in_statement(cursor.rest(), reader));
+    let code =
+        tables.iter().any(|word| cursor.at_word(word)).then(|| code::in_statement(cursor.rest(), reader));
     let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
     Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
 }
@@ -224,7 +225,10 @@ pub(super) fn alter(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let renames = cursor.rest().iter().any(|t| t.is_word("rename")).then_some(Change::Renames);
     let code = cursor.at_word("table").then(|| code::in_statement(cursor.rest(), reader));
     let changes = renames.into_iter().chain(code.iter().filter_map(Code::change)).collect();
-    Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(Why::Ddl) }
+    Statement {
+        leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() },
+        ..primary(Why::Ddl)
+    }
 }
 
 /// `CALL procedure(...)`, with the cursor behind `CALL`.

@@ -270,8 +270,16 @@ struct Pins {
 impl Pins {
     fn new(r: &mut Register) -> Self {
         Self {
-            begun: r.counters("pins_total", "Times that a session came to have state of this kind on its connection.", &["reason"]),
-            now: r.gauges("pins", "Sessions that have state of this kind on their connection; one may have several.", &["reason"]),
+            begun: r.counters(
+                "pins_total",
+                "Times that a session came to have state of this kind on its connection.",
+                &["reason"],
+            ),
+            now: r.gauges(
+                "pins",
+                "Sessions that have state of this kind on their connection; one may have several.",
+                &["reason"],
+            ),
         }
     }
 }

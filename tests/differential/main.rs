@@ -14,6 +14,7 @@ mod copy;
 mod errors;
 mod extended;
 mod later;
+mod pins;
 mod session;
 mod simple;
 mod stage;
@@ -75,6 +76,11 @@ fn copies() -> Result<()> {
 #[test]
 fn sessions() -> Result<()> {
     hold("sessions", &session::talks())
+}
+
+#[test]
+fn pins() -> Result<()> {
+    hold("pins", &pins::talks())
 }
 
 #[test]
