@@ -90,13 +90,17 @@ pub enum Error {
     /// The server cannot be reached or refused the connection before it could say why.
     #[error("the server cannot be reached")]
     Unreachable(#[source] io::Error),
-    /// The server refused the login; its own words are passed on (SQLSTATE, message).
+    /// The server refused the login, or something else that weir asked of it; its own words are passed on.
     #[error("{message}")]
     Refused {
         /// The server's SQLSTATE.
         sqlstate: String,
         /// The server's message.
         message: String,
+        /// More that it said.
+        detail: Option<String>,
+        /// What it advised.
+        hint: Option<String>,
     },
     /// weir and the server found no way to authenticate that both can; the text says why.
     #[error("cannot authenticate to the server: {0}")]
@@ -107,12 +111,27 @@ pub enum Error {
     /// The connection broke while a COMMIT ran: it may or may not have happened.
     #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
     CommitUnknown,
+    /// What stands behind the statement that was told of its lost transaction, in PostgreSQL's words.
+    #[error("current transaction is aborted, commands ignored until end of transaction block")]
+    BlockAborted,
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
     /// The client asked for it while the request waited for a connection.
     #[error("canceling statement due to user request")]
     Canceled,
+    /// A request took too long, and its server did not cancel it.
+    #[error("canceling statement due to statement timeout: the server did not answer")]
+    QueryTimeout,
+    /// A client said nothing for too long.
+    #[error("terminating connection due to idle-session timeout")]
+    IdleClient,
+    /// A client said nothing for too long within a transaction.
+    #[error("terminating connection due to idle-in-transaction timeout")]
+    IdleInTransaction,
+    /// weir is draining, and begins nothing new.
+    #[error("the database system is shutting down")]
+    Closing,
     /// weir is draining.
     #[error("terminating connection due to administrator command")]
     Shutdown,
@@ -144,11 +163,15 @@ impl Error {
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
-            Error::CheckoutTimeout(_) | Error::Canceled => "57014",
+            Error::CheckoutTimeout(_) | Error::Canceled | Error::QueryTimeout => "57014",
+            Error::IdleClient => "57P05",
+            Error::IdleInTransaction => "25P03",
+            Error::Closing => "57P03",
             Error::NoPrimary | Error::Unreachable(_) => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost => "08006",
             Error::CommitUnknown => "08007",
+            Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",
         }
     }
@@ -163,17 +186,20 @@ impl Error {
     }
 
     /// What more there is to say, beside the message.
-    pub fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<&str> {
         match self {
+            Error::Refused { detail, .. } => detail.as_deref(),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
             _ => None,
         }
     }
+
     /// What to do about it, where that can be told.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")

@@ -175,15 +175,22 @@ fn run(file: &Path) -> anyhow::Result<()> {
     runtime.block_on(serve(config))
 }
 
-/// Runs until told to stop.
+/// Runs until told to stop, and told twice does not wait.
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let (stop, at_once) = (told(1)?, told(2)?);
+    Ok(weir::server::run(config, stop, at_once).await?)
+}
+
+/// Ready when the process has been told to stop so many times.
+fn told(times: usize) -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    Ok(async move {
+        for _ in 0..times {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
-    };
-    Ok(weir::server::run(config, stop).await?)
+    })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::admin::http::{self, Condition};
 use crate::cluster::topology::{Health, Role, ServerId};
@@ -23,6 +23,9 @@ use crate::users::Users;
 
 /// How long a cancel request may take on its way to a server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client that is closed because weir waits no longer may take to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How often those who wait for a server that is down are told so.
 const ALARM_ROUND: Duration = Duration::from_millis(500);
@@ -51,11 +54,16 @@ struct Door {
     permits: Arc<Semaphore>,
 }
 
-/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout.
+/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
+/// no longer than until `at_once` is ready.
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result::Result<(), StartError> {
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    at_once: impl Future<Output = ()>,
+) -> std::result::Result<(), StartError> {
     let config = Arc::new(config);
     let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
     let listeners = bind(&config)?;
@@ -85,22 +93,39 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> std::result:
     }
     cluster.first_look().await;
     let permits = Arc::new(Semaphore::new(config.clients.limit));
-    let door = Arc::new(Door { shared, users, permits: permits.clone() });
+    let door = Arc::new(Door { shared, users, permits });
     let mut accepting = tokio::task::JoinSet::new();
     for (listener, target) in listeners {
         accepting.spawn(accept(door.clone(), listener, target));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
     stop.await;
-    tracing::info!(clients = door.shared.registry.len(), "draining");
-    accepting.abort_all();
-    door.shared.begin_drain();
-    let deadline = Instant::now() + config.clients.drain_timeout;
-    let all = u32::try_from(config.clients.limit).unwrap_or(u32::MAX);
-    if timeout_at(deadline, permits.acquire_many(all)).await.is_err() {
-        tracing::warn!(clients = door.shared.registry.len(), "drain timeout: closing what is left");
-    }
+    drain(&door, at_once).await;
     Ok(())
+}
+
+/// Lets running work come to its end, and closes what has none. Clients go on being accepted, to be told why they are
+/// refused, and because cancel requests come that way.
+async fn drain(door: &Door, at_once: impl Future<Output = ()>) {
+    let shared = &door.shared;
+    let clients = &shared.config.clients;
+    tracing::info!(clients = shared.registry.len(), "draining");
+    shared.begin_drain();
+    let all = u32::try_from(clients.limit).unwrap_or(u32::MAX);
+    // A client has its permit until it has heard why it is closed.
+    let gone = door.permits.acquire_many(all);
+    tokio::pin!(gone);
+    let finished = tokio::select! {
+        _ = &mut gone => true,
+        () = tokio::time::sleep(clients.drain_timeout) => false,
+        () = at_once => false,
+    };
+    if !finished {
+        tracing::warn!(clients = shared.registry.len(), "drain ended: closing what is left");
+        shared.end();
+        // Whoever does not listen is closed with the process.
+        let _ = timeout(FAREWELL, gone).await;
+    }
 }
 
 fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Target)>, StartError> {
@@ -117,12 +142,15 @@ async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
     loop {
         let (stream, peer) = listener.accept().await;
         let door = door.clone();
-        let permit = door.permits.clone().try_acquire_owned();
+        let permit = match door.shared.is_draining() {
+            true => Err(Error::Closing),
+            false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
+        };
         tokio::spawn(async move {
             match permit {
                 Ok(permit) => serve(door, stream, peer, target, permit).await,
                 // A cancel request must get through all the same.
-                Err(_) => Box::pin(turn_away(&door, stream)).await,
+                Err(why) => Box::pin(turn_away(&door, stream, &why)).await,
             }
         });
     }
@@ -144,7 +172,7 @@ async fn serve(
     metrics.clients.inc();
     let outcome = session.run().await;
     metrics.clients.dec();
-    session.leave();
+    session.leave(&outcome);
     if let Err(error) = outcome {
         Box::pin(farewell(session, &error)).await;
     }
@@ -198,11 +226,11 @@ async fn log_in(
     }
 }
 
-/// A connection beyond the limit: told so, unless it is a cancel request.
-async fn turn_away(door: &Door, stream: Stream) {
+/// A connection that cannot be served: told why, unless it is a cancel request.
+async fn turn_away(door: &Door, stream: Stream, why: &Error) {
     let deadline = Instant::now() + Duration::from_secs(5);
     match admit(stream, &door.users, deadline).await {
-        Ok(Arrival::Client(admission)) => refuse(admission.stream, &Error::TooManyClients).await,
+        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => {
             cancel(&door.shared, &key).await;
             drop(stream);

@@ -14,6 +14,7 @@ use harness::{Options, Result, Stop};
 use tokio::time::{Instant, sleep, timeout};
 use weir::cluster::Cluster;
 use weir::cluster::catalog::Volatility;
+use weir::cluster::catalogs::Changed;
 use weir::cluster::topology::{Health, Role, ServerId, Topology};
 use weir::config;
 use weir::sql::Name;
@@ -68,6 +69,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             prepared_statements: 1,
             primary_wait: PATIENCE,
         },
+        timeouts: config::Timeouts::default(),
         routing: config::Routing {
             transactions: config::Transactions::Primary,
             consistency: weir::sql::Consistency::Eventual,
@@ -104,6 +106,8 @@ fn user(name: &str) -> config::User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pool_mode: None,
+        timeouts: config::Timeouts::default(),
         pinning: Default::default(),
     }
 }
@@ -431,7 +435,7 @@ async fn functions_are_known_by_volatility_and_forgotten_when_the_catalog_change
     assert!(catalog.is_unlogged(&name("scratch")) && !catalog.is_unlogged(&name("kept")));
 
     servers.sql(0, &function("VOLATILE"))?;
-    catalogs.stale("app");
+    catalogs.stale("app", Changed::Code);
     let catalog = catalogs.of("app").unwrap();
     assert_eq!(catalog.function(&name("total")), None, "what may be wrong is gone at once");
     assert!(catalog.is_unlogged(&name("scratch")));
@@ -450,7 +454,7 @@ async fn a_database_in_use_can_be_dropped_and_made_again() -> Result<()> {
     eventually("the catalog", || catalogs.of("shop")).await;
     servers.sql(0, "CREATE DATABASE copy TEMPLATE shop")?;
     servers.sql(0, "DROP DATABASE shop")?;
-    catalogs.stale("shop");
+    catalogs.stale("shop", Changed::Code);
     eventually("the catalog to be forgotten", || catalogs.of("shop").is_none().then_some(())).await;
     Ok(())
 }

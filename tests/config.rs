@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weir::config::{Config, Credential, LogFormat, Mistakes, Place, RoleSetting, load_with};
+use weir::config::{
+    Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with,
+};
 use weir::sql::{Consistency, MaxStaleness, Target};
 
 const MINIMAL: &str = r#"
@@ -74,7 +76,7 @@ address = "localhost"
 client_limits = 5
 [pool]
 size = "20"
-mode = "session"
+mode = "statement"
 idle_timeout = 5
 min_idle = 30
 [[servers]]
@@ -102,7 +104,7 @@ size = 1
         "line 3: listen.address: expected an IP address and a port, such as",
         "line 4: listen.client_limits: unknown; did you mean client_limit?",
         "line 6: pool.size: expected a whole number from 1 to 10000, found \"20\"",
-        "line 7: pool.mode: \"session\" is not supported yet",
+        "line 7: pool.mode: expected \"transaction\" or \"session\", found \"statement\"",
         "line 8: pool.idle_timeout: expected a time from 1s to 30d with its unit",
         "line 9: pool.min_idle: is 30, more than size, which is 20",
         "line 10: servers[0].host: is missing",
@@ -271,6 +273,12 @@ target = "replica"
 consistency = "session"
 max_staleness = "2s"
 pool_size = 3
+pool_mode = "session"
+query_timeout = "off"
+idle_client_timeout = "1h"
+[timeouts]
+query = "30s"
+idle_in_transaction = "1min"
 "#
     );
     let config = load("secrets", &text, &[("B_PASSWORD", "from the environment")]).unwrap();
@@ -286,6 +294,11 @@ pool_size = 3
     assert_eq!(c.server_password.as_ref().unwrap().expose(), "from the environment");
     assert!(matches!(d.credential, Credential::Trust) && d.server_password.is_none(), "{d:?}");
     assert_eq!((d.target, d.pool_size), (Target::Replica, Some(3)));
+    assert_eq!(d.pool_mode, Some(PoolMode::Session));
+    let minute = Some(Duration::from_secs(60));
+    let own = Timeouts { idle_client: minute.map(|m| m * 60), idle_in_transaction: minute, query: None };
+    let all = Timeouts { idle_client: None, query: Some(Duration::from_secs(30)), ..own };
+    assert_eq!((d.timeouts, a.timeouts), (own, all), "its own, or those of all users");
     let age = MaxStaleness::AtMost(Duration::from_secs(2));
     assert_eq!((d.consistency, d.max_staleness), (Some(Consistency::Session), Some(age)));
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Message, front};
-use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for, wait_until};
+use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -308,76 +308,5 @@ fn connections_from_before_an_outage_are_closed() -> Result<()> {
     assert_eq!([connections("active")?, connections("idle")?], [0.0, 0.0]);
     holder.query("SELECT 'on a new one'")?;
     assert_eq!(connections("idle")?, 1.0);
-    Ok(())
-}
-
-/// A backend that dies under a transaction: one error, nothing of it stays, and others do not notice.
-#[test]
-fn a_backend_that_dies_takes_only_its_own_request_along() -> Result<()> {
-    let cluster = Cluster::with(Options::new(1))?;
-    cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
-    cluster.wait_caught_up()?;
-    let weir = quick(&cluster).at_any_age().start(WEIR)?;
-    let mut bystander = weir.connect()?;
-    // Not one of weir's own connections: it reads the catalog as this user, in a transaction.
-    let kill = |server, what: &str| {
-        let sql = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-             WHERE usename = 'app' AND application_name NOT LIKE 'weir%' AND {what}"
-        );
-        wait_for("the victim", PATIENCE, || Ok((cluster.sql(server, &sql)?.value() == "1").then_some(())))
-    };
-
-    // Between two statements of a transaction.
-    let mut client = weir.connect()?;
-    client.query("BEGIN")?;
-    client.query("INSERT INTO casualties VALUES (1)")?;
-    kill(0, "state = 'idle in transaction'")?;
-    let error = client.query("INSERT INTO casualties VALUES (2)").unwrap_err();
-    assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
-    bystander.query("INSERT INTO casualties VALUES (3)")?;
-
-    // Under a write outside a transaction: it is not known what became of it, so it is never run again.
-    let mut client = weir.connect()?;
-    client.send(&[front::query("INSERT INTO casualties SELECT 4 FROM pg_sleep(60)")])?;
-    kill(0, "query LIKE 'INSERT%60%' AND state = 'active'")?;
-    let heard = client.until_ready()?;
-    assert_eq!(heard.iter().find_map(Message::error).unwrap().sqlstate(), "57P01");
-    client.query("INSERT INTO casualties VALUES (5)")?;
-
-    // Under a commit: whatever the server said, it may have happened.
-    cluster.sql(
-        0,
-        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';
-         CREATE CONSTRAINT TRIGGER dawdles AFTER INSERT ON casualties DEFERRABLE INITIALLY DEFERRED
-             FOR EACH ROW WHEN (NEW.id = 6) EXECUTE FUNCTION dawdle()",
-    )?;
-    let mut client = weir.connect()?;
-    client.query("BEGIN")?;
-    client.query("INSERT INTO casualties VALUES (6)")?;
-    client.send(&[front::query("COMMIT")])?;
-    kill(0, "query = 'COMMIT' AND state = 'active'")?;
-    assert_eq!(client.read()?.error().unwrap().sqlstate(), "08007");
-    assert!(client.is_closed_within(PATIENCE)?);
-
-    // Under a read on a replica: it runs again elsewhere.
-    let mut client = weir.connect()?;
-    let mark = cluster.mark();
-    client.send(&[front::query("SELECT 'resurrected' FROM pg_sleep(2)")])?;
-    kill(1, "query LIKE '%resurrected%' AND state = 'active'")?;
-    let heard = client.until_ready()?;
-    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
-    assert_eq!(cluster.ran_on(&mark, "resurrected"), [0, 1]);
-
-    let left =
-        client.query("/* weir: primary */ SELECT string_agg(id::text, ' ' ORDER BY id) FROM casualties")?;
-    assert_eq!(left.value(), "3 5");
-    assert!(wait_until(PATIENCE, || {
-        cluster
-            .sql(0, "SELECT count(*) FROM pg_locks WHERE relation = 'casualties'::regclass")
-            .unwrap()
-            .value()
-            == "0"
-    }));
     Ok(())
 }

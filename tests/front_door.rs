@@ -64,6 +64,8 @@ fn user(name: &str, password: &str) -> User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pool_mode: None,
+        timeouts: Default::default(),
         pinning: Default::default(),
     }
 }

@@ -66,7 +66,7 @@ fn every_setting_is_named_in_its_section() {
     for header in
         ["[listen]", "[[listeners]]", "[metrics]", "[log]", "[[servers]]", "[[databases]]", "[[users]]"]
             .into_iter()
-            .chain(["[pool]", "[routing]", "[[routing.rules]]", "[health]", "[runtime]"])
+            .chain(["[pool]", "[timeouts]", "[routing]", "[[routing.rules]]", "[health]", "[runtime]"])
     {
         let from = text.find(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header} is not there"));
         // The section's own text, and that of other entries of the same list.

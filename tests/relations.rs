@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use harness::{Options, Result, Stop};
 use weir::cluster::Cluster;
 use weir::cluster::catalog::{Catalog, Reach, Volatility};
+use weir::cluster::catalogs::Changed;
 use weir::config::{Config, load_with};
 use weir::freshness::Slot;
 use weir::sql::Name;
@@ -309,7 +310,7 @@ async fn a_definition_empties_the_catalog_and_is_in_the_next_one() -> Result<()>
 
     servers.sql(0, "CREATE OR REPLACE VIEW v AS SELECT id FROM t; CREATE TABLE n (id int)")?;
     servers.sql(0, "CREATE TRIGGER act AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION act()")?;
-    catalogs.stale("app");
+    catalogs.stale("app", Changed::Code);
     let emptied = catalogs.of("app").unwrap();
     assert!(emptied.since.is_none() || emptied.since > Some(since), "what may be wrong is gone at once");
     assert_ne!(emptied.relation(&name("t")), before.relation(&name("t")));
@@ -374,7 +375,7 @@ async fn code_behind_operators_casts_and_types_is_known_to_be_there() -> Result<
     ] {
         for (sql, there) in [(create, true), (drop, false)] {
             servers.sql(0, sql)?;
-            watch.cluster.catalogs().stale("app");
+            watch.cluster.catalogs().stale("app", Changed::Code);
             assert!(watch.cluster.catalogs().of("app").unwrap().operators_write, "not known");
             assert_eq!(watch.catalog().await.operators_write, there, "{sql}");
         }

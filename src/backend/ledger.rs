@@ -35,12 +35,12 @@ pub enum Reply {
 }
 
 /// What becomes of a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// The client asked for it.
-    Forward,
     /// weir asked for it.
     Swallow,
+    /// The client asked for it.
+    Forward,
 }
 
 #[derive(Debug)]
@@ -257,6 +257,14 @@ impl<N> Ledger<N> {
             }
         }
         Ok((action, dropped))
+    }
+
+    /// The notes of all that is owed, in order.
+    pub fn notes(&self) -> impl Iterator<Item = &N> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Owed { note, .. } | Entry::Insert { note, .. } => Some(note),
+            Entry::CopyEnd => None,
+        })
     }
 
     /// The connection is gone: the notes of all that was owed, in order.

@@ -240,20 +240,24 @@ where
     }
 }
 
-/// The server's own words. What is missing from them is filled in: a broken server must not break weir.
-fn refusal(mut fields: &[u8]) -> Error {
+/// The server's own words, from the fields of an ErrorResponse. What is missing from them is filled in: a broken server
+/// must not break weir.
+pub fn refusal(mut fields: &[u8]) -> Error {
     let mut sqlstate = "08006".to_owned();
     let mut message = "the server refused the connection".to_owned();
+    let (mut detail, mut hint) = (None, None);
     while let Some((&field, rest)) = fields.split_first().filter(|&(&field, _)| field != 0) {
         let Some((value, rest)) = cstring(rest) else { break };
         match field {
             b'C' if value.len() == 5 && value.is_ascii() => sqlstate = lossy(value),
             b'M' => message = lossy(value),
+            b'D' => detail = Some(lossy(value)),
+            b'H' => hint = Some(lossy(value)),
             _ => {}
         }
         fields = rest;
     }
-    Error::Refused { sqlstate, message }
+    Error::Refused { sqlstate, message, detail, hint }
 }
 
 fn lossy(bytes: &[u8]) -> String {

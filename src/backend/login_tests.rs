@@ -122,7 +122,9 @@ const MD5_OF_SECRET: &[u8] = b"md5dffd2564502f75393b3854e1532b9fa6\0";
 async fn the_servers_own_words_are_passed_on() {
     let full = message(b'E', b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0");
     for script in [[full.as_slice()].as_slice(), &[OK, &full]] {
-        let Error::Refused { sqlstate, message } = trouble(None, script).await else { panic!("not refused") };
+        let Error::Refused { sqlstate, message, .. } = trouble(None, script).await else {
+            panic!("not refused")
+        };
         assert_eq!((sqlstate.as_str(), message.as_str()), ("53300", "sorry, too many clients already"));
     }
 }
@@ -130,7 +132,7 @@ async fn the_servers_own_words_are_passed_on() {
 #[tokio::test]
 async fn errors_with_missing_or_broken_fields() {
     for body in [b"".as_slice(), b"\0", b"C", b"C12\0\0", b"Cca\xff\xff\xff\0", b"SFATAL\0"] {
-        let Error::Refused { sqlstate, message } = trouble(None, &[&message(b'E', body)]).await else {
+        let Error::Refused { sqlstate, message, .. } = trouble(None, &[&message(b'E', body)]).await else {
             panic!("not refused: {body:?}")
         };
         assert_eq!((sqlstate.as_str(), message.as_str()), ("08006", "the server refused the connection"));

@@ -14,4 +14,4 @@ pub mod settings;
 
 pub use cancel::cancel;
 pub use connection::{Backend, Key};
-pub use login::{Credentials, Login, log_in, log_in_over};
+pub use login::{Credentials, Login, log_in, log_in_over, refusal};

@@ -58,6 +58,11 @@ impl Settings {
         self.0.as_ref().map_or(0, |map| map.id)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The value of one setting.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.as_ref()?.values.get(name)
@@ -117,6 +122,12 @@ impl Settings {
         sql
     }
 
+    /// Whether a connection that carries `self` differs from one that carries `wanted` in nothing but its name.
+    pub fn differs_in_name_only(&self, wanted: &Settings) -> bool {
+        const NAME: &str = "application_name";
+        self.with(NAME, None) == wanted.with(NAME, None)
+    }
+
     /// Whether a connection that carries `self` acts as somebody else than one that carries `wanted`.
     pub fn acts_as(&self, wanted: &Settings) -> bool {
         IDENTITY.iter().any(|name| self.get(name) != wanted.get(name))
@@ -126,13 +137,33 @@ impl Settings {
 /// The settings that say whose rights a connection has, in the order in which they take effect.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
+/// Settings whose value is a list of names: one literal would be one name.
+const LISTS: [&str; 2] = ["search_path", "temp_tablespaces"];
+
 fn put_setting(sql: &mut String, name: &str, value: &Value) {
-    let _ = match value {
-        Value::Sql(text) => write!(sql, "SET {} TO {text};", identifier(name)),
-        Value::Raw(text) => {
-            write!(sql, "SELECT pg_catalog.set_config({}, {}, false);", literal(name), literal(text))
+    let _ = write!(sql, "{};", assignment(name, value, Span::Session));
+}
+
+/// How long a setting is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// As long as the session.
+    Session,
+    /// To the end of the transaction.
+    Transaction,
+}
+
+/// The statement that gives a setting this value. That of a list answers with a row: `SET` would spell it otherwise.
+pub fn assignment(name: &str, value: &Value, span: Span) -> String {
+    let local = span == Span::Transaction;
+    let set = if local { "SET LOCAL" } else { "SET" };
+    match value {
+        Value::Sql(text) => format!("{set} {} TO {text}", identifier(name)),
+        Value::Raw(text) if LISTS.contains(&name) => {
+            format!("SELECT pg_catalog.set_config({}, {}, {local})", literal(name), literal(text))
         }
-    };
+        Value::Raw(text) => format!("{set} {} TO {}", identifier(name), literal(text)),
+    }
 }
 
 /// A quoted identifier.
@@ -174,7 +205,7 @@ mod tests {
         assert_eq!(
             a.difference(&b),
             "RESET \"timezone\";SET \"work_mem\" TO '9MB';\
-             SELECT pg_catalog.set_config('client_encoding', 'utf-8', false);"
+             SET \"client_encoding\" TO 'utf-8';"
         );
     }
 
@@ -193,11 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn a_list_stays_a_list() {
+        let path = settings(&[("search_path", Value::Raw("a,b".into()))]);
+        assert_eq!(
+            Settings::default().difference(&path),
+            "SELECT pg_catalog.set_config('search_path', 'a,b', false);"
+        );
+    }
+
+    #[test]
+    fn a_name_is_told_from_what_matters() {
+        let raw = |text: &str| Value::Raw(text.into());
+        let a = settings(&[("application_name", raw("a")), ("timezone", raw("UTC"))]);
+        let b = settings(&[("application_name", raw("b")), ("timezone", raw("UTC"))]);
+        assert!(a.differs_in_name_only(&b) && b.differs_in_name_only(&b.with("application_name", None)));
+        assert!(!a.differs_in_name_only(&b.with("timezone", None)));
+    }
+
+    #[test]
     fn nothing_can_be_smuggled_into_a_name_or_a_value() {
         let evil = settings(&[("a\";drop table t;--", Value::Raw("\\'; drop table t; --".into()))]);
         assert_eq!(
             Settings::default().difference(&evil),
-            "SELECT pg_catalog.set_config('a\";drop table t;--', E'\\\\''; drop table t; --', false);"
+            "SET \"a\"\";drop table t;--\" TO E'\\\\''; drop table t; --';"
         );
         assert_eq!(evil.difference(&Settings::default()), "RESET \"a\"\";drop table t;--\";");
     }

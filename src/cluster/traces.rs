@@ -102,8 +102,8 @@ impl CodeMap {
     pub fn recall(&self, name: &Name, since: Instant, version: u64) -> Option<Traces> {
         let began = self.began?;
         if version != self.version {
-            // It may have been another function then.
-            return Some(Traces::Lasting);
+            // It may have been another function then, of which only this much is taken for granted.
+            return Some(self.function(name).unwrap_or_default().max(Traces::Discardable));
         }
         // If there was none afterwards, there was none.
         self.function(name).or((began > since).then_some(Traces::None))

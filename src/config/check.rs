@@ -16,7 +16,7 @@ use super::section::{Report, Section};
 use super::users::{Surroundings, user};
 use super::{
     Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, PoolMode, RoleSetting,
-    Routing, Rule, Server, Transactions, source, warnings,
+    Routing, Rule, Server, Timeouts, Transactions, source, warnings,
 };
 use crate::sql::{Consistency, MaxStaleness, Target};
 
@@ -71,10 +71,11 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     let log = root.section("log", log);
     let servers = servers(root);
     let databases = databases(root);
+    let timeouts = root.section("timeouts", timeouts);
     let (mut names, mut passwords) = (HashSet::new(), 0);
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));
-        user(entry, around, &mut names)
+        user(entry, around, &timeouts, &mut names)
     });
     if users.is_empty() {
         root.note("users", "at least one [[users]] entry is needed: nobody could log in");
@@ -87,6 +88,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         servers,
         databases,
         pool: root.section("pool", pool),
+        timeouts,
         routing: root.section("routing", routing),
         health: root.section("health", |s| health(s, users.first().map(|user| &user.name), &names)),
         users,
@@ -200,6 +202,7 @@ fn databases(root: &mut Section) -> Vec<Database> {
             consistency: entry.read("consistency", consistency),
             max_staleness: entry.read("max_staleness", max_staleness),
             pool_size: entry.read("pool_size", count(1..=10_000)),
+            pool_mode: entry.read("pool_mode", pool_mode),
         }
     })
 }
@@ -227,11 +230,22 @@ fn pool(s: &mut Section) -> Pool {
     pool
 }
 
-fn pool_mode(value: &Value) -> Result<PoolMode, String> {
-    match word(&[("transaction", Some(PoolMode::Transaction)), ("session", None)])(value)? {
-        Some(mode) => Ok(mode),
-        None => Err("\"session\" is not supported yet; \"transaction\" is".to_owned()),
+/// `pool_mode = "transaction" | "session"`.
+pub(super) fn pool_mode(value: &Value) -> Result<PoolMode, String> {
+    word(&[("transaction", PoolMode::Transaction), ("session", PoolMode::Session)])(value)
+}
+
+fn timeouts(s: &mut Section) -> Timeouts {
+    Timeouts {
+        idle_client: s.read("idle_client", timeout).flatten(),
+        idle_in_transaction: s.read("idle_in_transaction", timeout).flatten(),
+        query: s.read("query", timeout).flatten(),
     }
+}
+
+/// A limit that may be off.
+pub(super) fn timeout(value: &Value) -> Result<Option<Duration>, String> {
+    duration_or_off(MS..=30 * DAY)(value)
 }
 
 fn routing(s: &mut Section) -> Routing {

@@ -46,6 +46,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// `[pool]`.
     pub pool: Pool,
+    /// `[timeouts]`: what holds for users that have none of their own. [`User::timeouts`] is what counts.
+    pub timeouts: Timeouts,
     /// `[routing]`.
     pub routing: Routing,
     /// `[health]`.
@@ -141,6 +143,8 @@ pub struct Database {
     pub max_staleness: Option<MaxStaleness>,
     /// Overrides `[pool] size`.
     pub pool_size: Option<usize>,
+    /// Overrides `[pool] mode` and what a user says.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// `[[users]]`: who may log in, and as whom towards the servers.
@@ -164,6 +168,10 @@ pub struct User {
     pub pool_size: Option<usize>,
     /// What becomes of a session that has state which cannot be moved.
     pub pinning: Pinning,
+    /// Overrides `[pool] mode`.
+    pub pool_mode: Option<PoolMode>,
+    /// What holds for this user: its own timeouts, and those of `[timeouts]` where it has none.
+    pub timeouts: Timeouts,
 }
 
 /// `[[users]] pinning`: what becomes of a session with state that lives on its connection.
@@ -176,6 +184,17 @@ pub enum Pinning {
     PrimaryOnly,
     /// The statement that would leave such state is refused.
     Reject,
+}
+
+/// `[timeouts]`: how long a client may do what keeps a place occupied; `None` sets no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Saying nothing outside a transaction. The client is closed.
+    pub idle_client: Option<Duration>,
+    /// Saying nothing within a transaction. The client is closed, and the transaction rolled back.
+    pub idle_in_transaction: Option<Duration>,
+    /// The running of one request on a server. It is cancelled.
+    pub query: Option<Duration>,
 }
 
 /// How a client proves who it is.
@@ -222,6 +241,8 @@ pub enum PoolMode {
     /// A backend connection per transaction.
     #[default]
     Transaction,
+    /// A connection to the primary for the client's life, and one to a replica for its reads.
+    Session,
 }
 
 /// `[routing]`.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Config, Credential, RoleSetting};
+use super::{Config, Credential, PoolMode, RoleSetting};
 use crate::sql::Target;
 
 /// Shows what a configuration comes down to. No secret is in it.
@@ -44,8 +44,12 @@ impl fmt::Display for Summary<'_> {
         let pool = &config.pool;
         writeln!(
             f,
-            "pools       {} connections per server, database and user; a client waits {} for one",
+            "pools       {} connections per server, database and user, {}; a client waits {} for one",
             pool.size,
+            match pool.mode {
+                PoolMode::Transaction => "lent by transaction",
+                PoolMode::Session => "lent by session",
+            },
             shown(pool.checkout_timeout)
         )?;
         let routing = &config.routing;

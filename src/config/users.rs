@@ -9,7 +9,7 @@ use config::Value;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Pinning, Secret, User, check};
+use super::{Credential, Pinning, Secret, Timeouts, User, check};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -49,8 +49,13 @@ enum Auth {
 const PINNING: [(&str, Pinning); 3] =
     [("pin", Pinning::Pin), ("primary-only", Pinning::PrimaryOnly), ("reject", Pinning::Reject)];
 
-/// One user. Names are unique, which `names` sees to.
-pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashSet<String>) -> User {
+/// One user. Names are unique, which `names` sees to. `timeouts` hold where it has none of its own.
+pub(super) fn user(
+    entry: &mut Section,
+    around: &Surroundings,
+    timeouts: &Timeouts,
+    names: &mut HashSet<String>,
+) -> User {
     let name = entry.require("name", text).unwrap_or_default();
     if !name.is_empty() && !names.insert(name.clone()) {
         entry.note("name", format!("another user is called {name:?} already"));
@@ -78,6 +83,14 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, names: &mut HashS
         max_staleness: entry.read("max_staleness", check::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),
         pinning: entry.read("pinning", word(&PINNING)).unwrap_or_default(),
+        pool_mode: entry.read("pool_mode", check::pool_mode),
+        timeouts: Timeouts {
+            idle_client: entry.read("idle_client_timeout", check::timeout).unwrap_or(timeouts.idle_client),
+            idle_in_transaction: entry
+                .read("idle_in_transaction_timeout", check::timeout)
+                .unwrap_or(timeouts.idle_in_transaction),
+            query: entry.read("query_timeout", check::timeout).unwrap_or(timeouts.query),
+        },
     }
 }
 

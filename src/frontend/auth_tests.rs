@@ -19,6 +19,8 @@ fn user(name: &str, credential: Credential) -> User {
         consistency: None,
         max_staleness: None,
         pool_size: None,
+        pool_mode: None,
+        timeouts: Default::default(),
         pinning: Default::default(),
     }
 }

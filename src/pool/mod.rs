@@ -136,6 +136,13 @@ impl Pools {
         }
     }
 
+    /// Nobody may be connected to a database for a moment: its idle connections are closed.
+    pub fn vacate(&self, database: &str) {
+        for pool in self.all().into_iter().filter(|pool| *pool.key().database == *database) {
+            pool.close_where(|_, _| true);
+        }
+    }
+
     /// A server is not what it was: its idle connections are closed, and those that sessions have when they come back.
     pub fn retire(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {

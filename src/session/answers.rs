@@ -12,7 +12,7 @@ use crate::cluster::topology::{Health, Role, Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::router::Decision;
-use crate::sql::{Hint, MaxStaleness, StandardConformingStrings, Verdict, split_statements};
+use crate::sql::{Hint, MaxStaleness, StandardConformingStrings, Statement, Verdict, split_statements};
 
 /// How long a look at all servers waits for news of the primary. Without any it tells what is known.
 const LOOK: Duration = Duration::from_millis(100);
@@ -27,20 +27,30 @@ pub(super) struct Answers {
     /// Where the last request went that did not only ask for this, and why.
     last: Option<(ServerId, Decision)>,
     /// How the lexer reads backslashes.
-    strings: StandardConformingStrings,
+    pub(super) strings: StandardConformingStrings,
 }
 
 impl Answers {
-    /// The text for the server in the place of a simple query.
-    pub(super) fn queried_as(&self, sql: &[u8], verdict: &Verdict) -> Option<Vec<u8>> {
-        let words = |statement| own::in_servers_words(statement, Some(self));
-        let others: Vec<_> = verdict.statements.iter().map(words).collect();
-        if others.iter().all(Option::is_none) {
+    /// The text for the server in the place of a simple query: statements about weir's own settings in the server's
+    /// words, and behind each one what `more` wants to follow it.
+    pub(super) fn queried_as(
+        &self,
+        sql: &[u8],
+        verdict: &Verdict,
+        more: impl Fn(&Statement) -> Vec<String>,
+    ) -> Option<Vec<u8>> {
+        let others = |statement| (own::in_servers_words(statement, Some(self)), more(statement));
+        let others: Vec<_> = verdict.statements.iter().map(others).collect();
+        if others.iter().all(|(other, more)| other.is_none() && more.is_empty()) {
             return None;
         }
         let texts = split_statements(sql, self.strings).ok().filter(|texts| texts.len() == others.len())?;
-        let text = |(other, text): (Option<String>, &[u8])| other.map_or(text.to_vec(), String::into_bytes);
-        Some(others.into_iter().zip(texts).map(text).collect::<Vec<_>>().join(&b"; "[..]))
+        let mut all = Vec::new();
+        for ((other, more), text) in others.into_iter().zip(texts) {
+            all.push(other.map_or(text.to_vec(), String::into_bytes));
+            all.extend(more.into_iter().map(String::into_bytes));
+        }
+        Some(all.join(&b"; "[..]))
     }
 
     /// A statement to be run right in front of the execution of one that shows a setting, in the same transaction.
@@ -100,7 +110,6 @@ impl Session {
             self.answered().await?;
         }
         self.refresh_view();
-        self.state.answers.strings = self.view.strings;
         let sample = if shows(Own::Lsn) {
             self.sampled_within(self.shared.config.pool.primary_wait.max(SAMPLE_WAIT)).await
         } else if shows(Own::Freshness) {
@@ -297,7 +306,9 @@ mod tests {
         answers.put(Own::Consistency, Some("global".to_owned()));
         let queried = |sql: &str| {
             let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
-            answers.queried_as(sql.as_bytes(), &verdict).map(|sql| String::from_utf8(sql).unwrap())
+            answers
+                .queried_as(sql.as_bytes(), &verdict, |_| Vec::new())
+                .map(|sql| String::from_utf8(sql).unwrap())
         };
         let lsn = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/1'::pg_catalog.text \
             WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \

@@ -68,6 +68,11 @@ impl Carry {
         &self.now.own
     }
 
+    /// What the client wanted of the servers when it came: what RESET returns to.
+    pub(super) fn startup(&self) -> &Settings {
+        &self.startup
+    }
+
     /// What the client wanted of weir when it came.
     pub(super) fn own_startup(&self) -> &Settings {
         &self.own_startup
@@ -121,6 +126,13 @@ impl Carry {
         } else {
             now.wanted = now.wanted.with(name, self.startup.get(name).cloned());
             now.carried = now.carried.with(name, None);
+        }
+    }
+
+    /// The connection has been told what the client came with, of these settings, behind their reset.
+    pub(super) fn restored(&mut self, names: impl Iterator<Item = Box<str>>) {
+        for name in names {
+            self.now.carried = self.now.carried.with(&name, self.startup.get(&name).cloned());
         }
     }
 

@@ -8,6 +8,7 @@ use super::cutter::{Cut, End};
 use super::fresh::Asked;
 use super::hold::{Hold, Joins, hold};
 use super::names::KnownResult;
+use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
 use super::request::{Item, Parsed, Request, foretell};
 use super::send::Sender;
@@ -82,18 +83,31 @@ impl Session {
     async fn request(&mut self, cut: Cut) -> Result<()> {
         let mut begun = Instant::now();
         let request = self.read(cut);
+        if self.is_block_lost() && !self.resume_block(&request).await? {
+            return Ok(());
+        }
         self.prepare_own(&request).await?;
         let mut decision = self.decide(&request, begun);
         let mut demand = self.demand_of(&request, decision, begun);
         let again = self.detour.is_some();
         loop {
             match self.place(&request, decision, &demand) {
-                Place::Here if self.assumes_rights() => {
-                    self.answered().await?;
-                    if self.state.refused.is_none() {
+                Place::Here if self.sets_first(&request) => {
+                    self.confirmed().await?;
+                    match self.refused_settings()? {
                         // Not by way of `land`, which would give the connection back.
-                        continue;
+                        Refused::Not => continue,
+                        Refused::OnReplica(sqlstate) => self.detour_of(request.len, sqlstate),
+                        Refused::Here(error) => {
+                            self.refuse(&request.cut, request.len, &error);
+                            return Ok(());
+                        }
                     }
+                }
+                Place::Here if self.names_move(&request) => {
+                    self.answered().await?;
+                    self.state.names.settle();
+                    continue;
                 }
                 Place::Here if self.verifies(&request) => self.answered().await?,
                 Place::Here => {
@@ -104,6 +118,9 @@ impl Session {
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
+                        Err(error @ (Error::Lost(_) | Error::Shutdown | Error::ServerLost)) => {
+                            return Err(error);
+                        }
                         Err(error) => {
                             self.refuse(&request.cut, request.len, &error);
                             return Ok(());
@@ -212,27 +229,15 @@ impl Session {
         }
     }
 
-    /// Whether the connection must act as somebody else first. Other settings go in front of the request in the same
-    /// write; this one is waited for, because the request must not run with other rights if it is refused.
-    fn assumes_rights(&mut self) -> bool {
-        let ready = |leg: &&mut Box<Leg>| {
-            leg.batch == Batch::Closed && leg.link == Link::Up && leg.replies.tx != TxStatus::Failed
-        };
-        let Some(leg) = self.leg.as_mut().filter(ready) else { return false };
-        let carry = &self.state.carry;
-        if !carry.carried().acts_as(carry.wanted()) {
-            return false;
-        }
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            metrics: &self.shared.metrics,
-            tx: Some(leg.replies.tx),
-            dropped: Vec::new(),
-        };
-        sender.settings();
-        true
+    /// Whether the request names a statement that a batch in flight defines or closes, unless an error comes first.
+    fn names_move(&self, request: &Request) -> bool {
+        let names = &self.state.names;
+        let in_flight =
+            |leg: &Leg| leg.batch == Batch::Closed && leg.link == Link::Up && !leg.replies.ledger.is_empty();
+        names.are_moving()
+            && self.leg.as_ref().is_some_and(|leg| in_flight(leg))
+            && request
+                .names_any(&self.inbox[..request.len.min(self.inbox.len())], |name| names.is_moving(name))
     }
 
     /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
@@ -306,6 +311,10 @@ impl Session {
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
+        for database in request.statements().filter_map(|statement| statement.vacates.as_deref()) {
+            // The server gives them a few seconds to be gone.
+            self.shared.pools.vacate(database);
+        }
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

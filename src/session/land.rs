@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::replies::{Flow, Rerun};
 use super::{Batch, Detour, Leg, Link, Look, Phase, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::router::Route;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -24,11 +24,6 @@ impl Session {
         }
         if !leg.replies.ledger.is_empty() {
             return Ok(());
-        }
-        if let Some(refused) = self.state.refused.take() {
-            // The request behind the refused settings ran without them: its answer is not the client's.
-            self.outflow.discard(&mut leg.lease.inbox);
-            return Err(Error::Refused { sqlstate: refused.sqlstate, message: refused.message });
         }
         if leg.replies.rerun == Rerun::Wanted {
             return self.run_again().await;
@@ -49,6 +44,7 @@ impl Session {
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
+        self.state.names.settle();
         self.outflow.release();
         self.state.retained.clear();
         if leg.replies.tx == TxStatus::Idle {
@@ -81,7 +77,7 @@ impl Session {
             self.tell_pins();
             return;
         }
-        leg.lease.release(Instant::now());
+        self.put_aside(leg.route, leg.lease);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
@@ -132,7 +128,7 @@ impl Session {
 
 impl Leg {
     /// Whether the session needs the connection for what is under way.
-    fn is_held(&self, phase: Phase) -> bool {
+    pub(super) fn is_held(&self, phase: Phase) -> bool {
         self.replies.tx != TxStatus::Idle
             || self.batch == Batch::Open
             || self.replies.flow != Flow::Query

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::{ReadOutcome, observe};
+use crate::wire::startup::CancelKey;
 
 /// What came of looking for a fresh replica.
 enum Fresh {
@@ -47,14 +48,19 @@ impl Session {
     /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
     ///
     /// # Errors
-    /// Why the primary gave none. Cancel safe.
+    /// Why the primary gave none; [`Error::Lost`], [`Error::Shutdown`] and [`Error::ServerLost`] end the session.
+    /// Cancel safe.
     pub(super) async fn lease(
         &mut self,
         decision: &mut Decision,
         demand: &Asked,
         now: Instant,
     ) -> Result<Duration> {
-        let (lease, waited) = match self.lease_at_once(decision.route, demand, now) {
+        let at_once = match self.kept {
+            None => self.lease_at_once(decision.route, demand, now),
+            Some(_) => self.own_at_once(decision.route, demand, now)?,
+        };
+        let (lease, waited) = match at_once {
             Some(lease) => {
                 if decision.route == Route::Replica {
                     self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
@@ -73,6 +79,7 @@ impl Session {
             None => return Err(Error::NoPrimary),
         };
         self.entry.runs_on(lease.key.clone());
+        self.state.pids.server = lease.key.cancel.as_ref().map(CancelKey::pid);
         self.state.carry.leased(lease.settings.clone());
         if decision.route == Route::Replica {
             self.replica = Some(lease.server());
@@ -113,6 +120,35 @@ impl Session {
         Some(lease)
     }
 
+    /// The same in session pooling: the session's own connection, if it can be used as it is. Where it has none yet,
+    /// one from the pool.
+    ///
+    /// # Errors
+    /// [`Error::ServerLost`] when its state is gone with its connection.
+    fn own_at_once(&mut self, route: Route, demand: &Asked, now: Instant) -> Result<Option<Lease>> {
+        if !self.has_aside(route) {
+            return Ok(self.lease_at_once(route, demand, now));
+        }
+        let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+        if route == Route::Primary {
+            return match topology.writable() {
+                Some(primary) => self.take_primary(primary.id),
+                None => Ok(None),
+            };
+        }
+        let moment = self.moment(&topology, now);
+        let will_do = |server: &Server| demand.may_be_met(server, moment);
+        if !self.serves_aside(&topology, will_do) {
+            return Ok(None);
+        }
+        let Some(lease) = self.take_replica(&topology, will_do) else { return Ok(None) };
+        if self.is_fresh(&lease, demand) {
+            return Ok(Some(lease));
+        }
+        self.put_aside(route, lease);
+        Ok(None)
+    }
+
     async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Asked) -> Result<Lease> {
         if decision.route == Route::Primary {
             return self.lease_primary().await;
@@ -133,6 +169,8 @@ impl Session {
         self.count_read(demand, outcome, begun.elapsed());
         match self.lease_primary().await {
             // None for so long that the freshest replica is as good as it gets.
+            // But the session's own connection was lost, and with it what the session relies upon.
+            Err(Error::ServerLost) => Err(Error::ServerLost),
             Err(error) if error.is_outage() || matches!(error, Error::NoPrimary) => {
                 match self.lease_fresh(demand).await? {
                     Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
@@ -170,7 +208,7 @@ impl Session {
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
                 Replica::Lent(lease) => {
                     let opened = lease.opened;
-                    lease.release(Instant::now());
+                    self.put_aside(Route::Replica, lease);
                     wanted.through(opened);
                 }
                 Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
@@ -178,7 +216,7 @@ impl Session {
                 Replica::None => return Ok(Fresh::NoReplica),
             }
             let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
-            if !self.entry.queue(learned).await? {
+            if !self.waiting().queue(learned).await? {
                 let now = tokio::time::Instant::now();
                 // Without a primary there is nowhere else to go: the replica may still be found to do.
                 if demand.need.strictly.is_some() || now >= patience || self.has_primary() {
@@ -207,14 +245,18 @@ impl Session {
                 None => {
                     let found =
                         async { shared.cluster.wait_for_primary(deadline).await.ok_or(Error::NoPrimary) };
-                    self.entry.queue(found).await?
+                    self.waiting().queue(found).await?
                 }
             };
+            if let Some(lease) = self.take_primary(server)? {
+                return Ok(lease);
+            }
             let pool = self.pool(server).ok_or(Error::NoPrimary)?;
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
                 return Ok(lease);
             }
-            let outcome = self.entry.queue(pool.checkout(self.state.carry.wanted())).await;
+            let wanted = self.state.carry.wanted().clone();
+            let outcome = self.waiting().queue(pool.checkout(&wanted)).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
@@ -241,6 +283,9 @@ impl Session {
                 let stale = topology.replicas().any(reachable);
                 return Ok(if stale { Replica::Stale } else { Replica::None });
             };
+            if let Some(lease) = self.take_replica(&topology, will_do) {
+                return Ok(Replica::Lent(lease));
+            }
             let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
             if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
                 return Ok(Replica::Lent(lease));
@@ -253,10 +298,15 @@ impl Session {
                 }
                 let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
                 pool = roomy.unwrap_or(pool);
+                if !pool.can_grow() && self.has_aside(Route::Primary) {
+                    // Connections that sessions keep for good are not worth waiting for.
+                    return Ok(Replica::None);
+                }
             }
-            match self.entry.queue(pool.checkout(self.state.carry.wanted())).await {
+            let wanted = self.state.carry.wanted().clone();
+            match self.waiting().queue(pool.checkout(&wanted)).await {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
-                Err(Error::Canceled) => return Err(Error::Canceled),
+                Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {
                     let server = pool.key().server;
                     tracing::debug!(server = server.0, %error, "no connection to a replica");

@@ -7,21 +7,49 @@ use bytes::{Buf, BytesMut};
 use super::cutter::{Cut, End};
 use super::note::Note;
 use super::replies::Watcher;
+use super::request::Request;
+use super::send::Sender;
 use super::state::{Ear, Retry};
 use super::{Batch, Leg, Link, Look, Phase, Session};
 use crate::error::{Error, Result};
-use crate::router::Route;
+use crate::router::{Decision, Reason, Route};
+use crate::sql::Kind;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
 use crate::wire::tag::client;
 
+/// What may have been committed though nobody said so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// A statement outside a transaction.
+    Write,
+    /// A transaction.
+    Commit,
+}
+
+/// What a client was still owed.
+struct Owed {
+    readies: usize,
+    errors: Errors,
+}
+
+/// Whether a batch that is not over has had its error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    Due,
+    Told,
+}
+
 impl Session {
     /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
-    /// elsewhere and the client notices nothing; else it is told, and keeps its session where that can be.
+    /// elsewhere and the client notices nothing; else it is told, and keeps its session: outside a transaction, or in
+    /// one that has failed.
     ///
     /// # Errors
-    /// When the client must be closed: it was within a transaction or a message, or its state went with the server.
+    /// When the client must be closed: it was sent part of a message, or its state went with the server.
     pub(super) fn lost(&mut self) -> Result<()> {
+        let wrote = !self.state.dirt.is_clean();
         self.mark_unanswered();
         let Some(mut leg) = self.leg.take() else { return Ok(()) };
         self.entry.leaves();
@@ -29,10 +57,14 @@ impl Session {
             // Part of an answer may have been seen.
             self.looked(&leg, Instant::now());
         }
-        self.shared.cluster.suspect(leg.lease.server());
+        if leg.link != Link::Refused {
+            self.shared.cluster.suspect(leg.lease.server());
+        }
         leg.flight = None;
-        let ending = self.state.ending.take();
-        let readies = leg.replies.ledger.readies();
+        let owed = Owed {
+            readies: leg.replies.ledger.readies(),
+            errors: if leg.replies.ledger.is_discarding() { Errors::Told } else { Errors::Due },
+        };
         let notes = leg.replies.ledger.abandon();
         let commits = leg.route == Route::Primary && notes.iter().any(Note::commits);
         let backend = &mut *leg.lease;
@@ -44,44 +76,128 @@ impl Session {
         };
         ear.dropped(notes);
         let within = leg.replies.is_within_frame() && self.outflow.held() == 0;
-        let error = match (leg.link, ending) {
-            // Whatever the server said before it went: whether it had committed by then is not known.
-            _ if commits => Error::CommitUnknown,
-            (Link::Broken(why), _) => Error::ServerProtocol(why),
-            (_, Some(said)) => Error::Refused { sqlstate: said.sqlstate, message: said.message },
-            _ => Error::ServerLost,
+        let doubt = match leg.replies.tx {
+            _ if commits => Doubt::Commit,
+            TxStatus::Idle if wrote => Doubt::Write,
+            _ => Doubt::None,
         };
+        let error = self.cause_of(&leg, doubt);
         tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
-        if self.can_run_again(&leg) {
-            self.outflow.discard(&mut leg.lease.inbox);
-            self.outflow.release();
-            self.shared.metrics.rerun("connection_lost");
-            self.unread(None);
+        let again = self.can_run_again(&leg);
+        self.outflow.discard(&mut leg.lease.inbox);
+        self.outflow.release();
+        if again {
+            let (why, cause) = match leg.link {
+                Link::Refused => ("settings_refused", Some(error.sqlstate().to_owned())),
+                _ => ("connection_lost", None),
+            };
+            self.shared.metrics.rerun(why);
+            self.unread(cause);
             self.expected = TxStatus::Idle;
             return Ok(());
         }
-        self.outflow.discard(&mut leg.lease.inbox);
-        self.outflow.release();
-        let open = leg.replies.tx != TxStatus::Idle || self.expected != TxStatus::Idle;
-        if within || open || self.pinned().is_some() {
+        if within || (self.pinned().is_some() && leg.route == Route::Primary) {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);
         }
-        self.expected = TxStatus::Idle;
+        self.tell_lost(&leg, owed, error);
+        Ok(())
+    }
+
+    /// What the client is told of it.
+    fn cause_of(&mut self, leg: &Leg, doubt: Doubt) -> Error {
+        let (ending, refused) = (self.state.ending.take(), self.state.refused.take());
+        match (leg.link, ending, refused) {
+            (Link::Refused, _, Some(refused)) => refused,
+            // Whatever the server said before it went: whether it had committed by then is not known.
+            _ if doubt == Doubt::Commit => Error::CommitUnknown,
+            (Link::Broken(why), ..) => Error::ServerProtocol(why),
+            (Link::Deaf, ..) => Error::QueryTimeout,
+            (_, Some(said), _) => said,
+            _ if doubt == Doubt::Write => Error::CommitUnknown,
+            _ => Error::ServerLost,
+        }
+    }
+
+    /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the
+    /// client will end it.
+    fn tell_lost(&mut self, leg: &Leg, owed: Owed, error: Error) {
+        let in_block = leg.replies.tx != TxStatus::Idle && self.expected != TxStatus::Idle;
+        self.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
         self.state.rolled_back();
-        if let Phase::Streaming(left) = self.phase {
+        self.state.names.end_transaction();
+        let left = match self.phase {
+            Phase::Streaming(left) => left,
+            _ => 0,
+        };
+        if left > 0 {
             self.phase = Phase::Dropping(left);
         }
-        for _ in 0..readies {
-            self.tell(&error);
-            self.outflow.write(|out| reply::ready_for_query(out, TransactionStatus::Idle));
+        let mut untold = (owed.errors == Errors::Due).then_some(error);
+        for _ in 0..owed.readies {
+            match &untold {
+                Some(error) => self.tell(error),
+                // What came after it in the pipeline.
+                None if owed.errors == Errors::Due => self.tell(&Error::BlockAborted),
+                None => {}
+            }
+            if in_block {
+                untold = None;
+            }
+            self.tell_ready();
         }
         if leg.batch == Batch::Open {
-            self.tell(&error);
-            self.phase = Phase::Skipping(0);
+            if let Some(error) = untold.take() {
+                self.tell(&error);
+            }
+            self.phase = Phase::Skipping(left);
         }
-        Ok(())
+        // Between two requests PostgreSQL would close the connection. Here the next one hears of it.
+        self.untold = untold.filter(|_| in_block);
+    }
+
+    /// Whether the session is in a transaction block that has failed because its connection was lost.
+    pub(super) fn is_block_lost(&self) -> bool {
+        self.leg.is_none() && self.expected == TxStatus::Failed
+    }
+
+    /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
+    /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
+    pub(super) async fn resume_block(&mut self, request: &Request) -> Result<bool> {
+        if let Some(error) = self.untold.take() {
+            let end = request.statements().next().map(|statement| &statement.kind);
+            match end {
+                Some(Kind::Rollback { .. }) => {}
+                other => {
+                    if let Some(Kind::Commit { .. }) = other {
+                        self.expected = TxStatus::Idle;
+                    }
+                    self.refuse(&request.cut, request.len, &error);
+                    return Ok(false);
+                }
+            }
+        }
+        let mut decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
+        let demand = self.demand_of(request, decision, Instant::now());
+        if let Err(error) = self.lease(&mut decision, &demand, Instant::now()).await {
+            self.refuse(&request.cut, request.len, &error);
+            return Ok(false);
+        }
+        let Some(leg) = &mut self.leg else { return Ok(false) };
+        let mut sender = Sender {
+            backend: &mut leg.lease,
+            ledger: &mut leg.replies.ledger,
+            state: &mut self.state,
+            metrics: &self.shared.metrics,
+            tx: Some(TxStatus::Idle),
+            dropped: Vec::new(),
+        };
+        sender.settings();
+        sender.failed_block();
+        self.answered().await?;
+        // Should this connection be lost as well, the request is told so, as any other.
+        Ok(true)
     }
 
     /// Whether what is in flight can be taken back and run elsewhere without the client noticing.
@@ -120,7 +236,7 @@ impl Session {
                 self.phase = Phase::Skipping(len - available);
             }
             _ => {
-                self.outflow.write(|out| reply::ready_for_query(out, TransactionStatus::Idle));
+                self.tell_ready();
                 if len > available {
                     self.phase = Phase::Dropping(len - available);
                 }
@@ -128,11 +244,25 @@ impl Session {
         }
     }
 
+    /// Queues a ReadyForQuery.
+    fn tell_ready(&mut self) {
+        let status = match self.expected {
+            TxStatus::Idle => TransactionStatus::Idle,
+            TxStatus::Open => TransactionStatus::Transaction,
+            TxStatus::Failed => TransactionStatus::Error,
+        };
+        self.outflow.write(|out| reply::ready_for_query(out, status));
+    }
+
     /// Queues an ErrorResponse.
     pub(super) fn tell(&mut self, error: &Error) {
         self.shared.metrics.error(error.sqlstate());
         let message = error.to_string();
-        let report = Report::new(Severity::Error, error.sqlstate(), &message);
+        let report = Report {
+            detail: error.detail(),
+            hint: error.hint(),
+            ..Report::new(Severity::Error, error.sqlstate(), &message)
+        };
         self.outflow.write(|out: &mut BytesMut| reply::error(out, &report));
     }
 
@@ -143,7 +273,7 @@ impl Session {
                 self.inbox.advance(len);
                 if end == End::Sync {
                     self.phase = Phase::Messages;
-                    self.outflow.write(|out| reply::ready_for_query(out, TransactionStatus::Idle));
+                    self.tell_ready();
                 }
             }
             Cut::Single { len } | Cut::CopyEnd { len } | Cut::Ignored { len } => self.inbox.advance(len),

@@ -18,11 +18,15 @@ mod definitions;
 
 mod dirt;
 
+mod deadlines;
+
 mod dispatch;
 
 mod fresh;
 
 mod hold;
+
+mod kept;
 
 mod land;
 
@@ -44,11 +48,19 @@ mod pins;
 
 mod pump;
 
+mod precede;
+
 mod registry;
 
 mod replies;
 
+mod queue;
+
 mod request;
+
+mod reset;
+
+mod restore;
 
 mod send;
 
@@ -75,7 +87,7 @@ use bytes::BytesMut;
 
 use crate::backend::ledger::Ledger;
 use crate::cluster::topology::{Load, ServerId};
-use crate::config::User;
+use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
 use crate::freshness::Seen;
 use crate::net::Stream;
@@ -87,6 +99,8 @@ use crate::wire::frame::BadHeader;
 use crate::wire::request::put_bare;
 use crate::wire::tag::client;
 use cutter::{Cut, Cutter};
+use deadlines::Deadlines;
+use kept::Kept;
 use note::Note;
 use outflow::Outflow;
 use pinned::Pinned;
@@ -112,6 +126,7 @@ struct Who {
     /// What the configuration asks of the reads.
     levels: Configured,
     pool_size: usize,
+    mode: PoolMode,
 }
 
 /// A client and all that is known of it.
@@ -128,6 +143,8 @@ pub struct Session {
     /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
     expected: TxStatus,
     phase: Phase,
+    /// Why the transaction's connection was lost, until the client is told.
+    untold: Option<Error>,
     detour: Option<Detour>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
@@ -151,6 +168,10 @@ pub struct Session {
     trail: Trail,
     /// What has been told of its pins.
     pinned: Pinned,
+    /// In session pooling: the connections that are its own.
+    kept: Option<Box<Kept>>,
+    /// How long it may go on, where that is limited.
+    deadlines: Option<Box<Deadlines>>,
 }
 
 /// What the client's next bytes are.
@@ -241,6 +262,10 @@ enum Link {
     Lost,
     /// The server broke the protocol.
     Broken(&'static str),
+    /// The server refused settings that weir put in front of a request.
+    Refused,
+    /// The server did not heed a cancel request.
+    Deaf,
 }
 
 /// Bytes at the front of the client's buffer that were run before and go to the primary now.
@@ -252,7 +277,7 @@ struct Detour {
 }
 
 impl Session {
-    /// Serves the client until it leaves, or until a drain finds the session between two requests.
+    /// Serves the client until it leaves, takes too long, or until a drain finds the session between two requests.
     ///
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
@@ -279,14 +304,17 @@ impl Session {
                 Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),
                 Ok(Cut::Terminate) | Err(_) => self.settle().await?,
-                Ok(cut) => self.take(cut).await?,
+                Ok(cut) => {
+                    self.out_of_range().await;
+                    self.take(cut).await?;
+                }
             }
         }
     }
 
-    /// Whether weir is draining and the session is between two requests.
+    /// Whether the session must end: weir is draining and it is between two requests, or weir waits no longer.
     fn is_drained(&self) -> bool {
-        self.shared.is_draining() && self.is_idle()
+        self.shared.is_draining() && (self.is_idle() || self.shared.is_ending())
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
@@ -352,9 +380,10 @@ impl Session {
         })
     }
 
-    /// Between two requests: nothing leased, nothing to take, nothing to send.
+    /// Between two requests: nothing under way on a connection, nothing to take, nothing to send.
     fn is_idle(&self) -> bool {
-        self.leg.is_none()
+        let at_rest = |leg: &Leg| leg.replies.ledger.is_empty() && !leg.is_held(self.phase);
+        self.leg.as_ref().is_none_or(|leg| at_rest(leg))
             && self.inbox.is_empty()
             && self.outflow.is_empty()
             && self.phase == Phase::Messages

@@ -150,11 +150,24 @@ pub(super) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
     /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
     closed: Vec<StatementId>,
+    /// Names given or taken away by messages in flight: an error in front of them undoes that.
+    moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
     pub unnamed: Option<Unnamed>,
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
     unnamed_portal: Option<Arc<Verdict>>,
+}
+
+/// Most names in flight that are told apart; with more, all of them are.
+const MOVING: usize = 64;
+
+/// What tells a name from others: the server keys statements and portals by as many bytes, and names that begin alike
+/// are one name to it.
+fn significant(name: &[u8]) -> &[u8] {
+    /// NAMEDATALEN, less its terminator.
+    const LENGTH: usize = 63;
+    &name[..name.len().min(LENGTH)]
 }
 
 /// Most closed statements remembered per client.
@@ -163,27 +176,50 @@ const CLOSED: usize = 256;
 impl Names {
     /// The statement of this name.
     pub(super) fn get(&self, name: &[u8]) -> Option<&Handle> {
-        self.named.get(name)
+        self.named.get(significant(name))
     }
 
     /// The statement of this name, to be changed.
     pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut Handle> {
-        self.named.get_mut(name)
+        self.named.get_mut(significant(name))
     }
 
     /// Gives a statement a name. The caller has made sure that the name is free.
     pub(super) fn insert(&mut self, name: &[u8], handle: Handle) {
-        self.named.insert(name.into(), handle);
+        self.moves(name);
+        self.named.insert(significant(name).into(), handle);
+    }
+
+    fn moves(&mut self, name: &[u8]) {
+        if self.moving.len() < MOVING {
+            self.moving.push(significant(name).into());
+        }
+    }
+
+    /// All messages have been answered.
+    pub(super) fn settle(&mut self) {
+        self.moving.clear();
+    }
+
+    /// Whether it is not yet known what this name stands for.
+    pub(super) fn is_moving(&self, name: &[u8]) -> bool {
+        self.moving.len() == MOVING || self.moving.iter().any(|moving| **moving == *significant(name))
+    }
+
+    /// Whether there are such names.
+    pub(super) fn are_moving(&self) -> bool {
+        !self.moving.is_empty()
     }
 
     /// Takes a name away without remembering that it was closed.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Handle> {
-        self.named.remove(name)
+        self.named.remove(significant(name))
     }
 
     /// The client closed the statement.
     pub(super) fn close(&mut self, name: &[u8]) -> Option<Handle> {
-        let handle = self.named.remove(name)?;
+        let handle = self.named.remove(significant(name))?;
+        self.moves(name);
         if self.closed.len() >= CLOSED {
             self.closed.remove(0);
         }
@@ -205,6 +241,7 @@ impl Names {
     /// The client closed all statements.
     pub(super) fn close_all(&mut self) -> Vec<(Box<[u8]>, Handle)> {
         let all: Vec<_> = self.named.drain().collect();
+        all.iter().for_each(|(name, _)| self.moves(name));
         self.closed.extend(all.iter().map(|(_, handle)| handle.statement.id));
         let excess = self.closed.len().saturating_sub(CLOSED);
         self.closed.drain(..excess);
@@ -213,7 +250,7 @@ impl Names {
 
     /// A name that was to be freed still names what it did, unless it has been given anew.
     pub(super) fn take_back(&mut self, name: Box<[u8]>, handle: Handle) {
-        self.named.entry(name).or_insert(handle);
+        self.named.entry(significant(&name).into()).or_insert(handle);
     }
 
     /// A name that the client gave to this statement.
@@ -226,13 +263,13 @@ impl Names {
         if portal.is_empty() {
             self.unnamed_portal = Some(verdict);
         } else {
-            self.portals.insert(portal.into(), verdict);
+            self.portals.insert(significant(portal).into(), verdict);
         }
     }
 
     /// The verdict of a portal's statement.
     pub(super) fn portal(&self, portal: &[u8]) -> Option<&Arc<Verdict>> {
-        if portal.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(portal) }
+        if portal.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(significant(portal)) }
     }
 
     /// The transaction is over, and its portals with it.
@@ -277,6 +314,21 @@ mod tests {
         assert!(names.close(b"s").is_some());
         assert!(names.reopened(statement.id));
         assert!(!names.reopened(statement.id));
+    }
+
+    #[test]
+    fn names_that_begin_alike_are_one() {
+        let statements = Statements::default();
+        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict);
+        let mut names = Names::default();
+        names.insert(&[b'n'; 70], Handle { statement, epoch: Stamp(0), result: KnownResult::Nothing });
+        assert!(names.get(&[b'n'; 63]).is_some());
+        assert!(names.get(&[b'n'; 62]).is_none());
+        assert!(names.close(&[b'n'; 64]).is_some());
+        assert!(names.get(&[b'n'; 70]).is_none());
+        names.bind(&[b'p'; 64], verdict);
+        assert!(names.portal(&[b'p'; 65]).is_some());
     }
 
     #[test]

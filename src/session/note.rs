@@ -14,7 +14,7 @@ pub(super) enum Note {
     None,
     /// A query or an execution that changes the session when it completes.
     Runs(Arc<Verdict>),
-    /// One that frees names of statements, which are taken back should it fail.
+    /// One that also frees names of statements, which are taken back should it fail, or is followed by others.
     Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
     Parsed(Box<ParsedNote>),
@@ -38,6 +38,8 @@ pub(super) enum Note {
     Retires(ServerName),
     /// A change of settings that weir put in.
     Applies,
+    /// What weir put in to make a transaction that has failed.
+    Fails,
     /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
     Refused(Pin),
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
@@ -55,22 +57,46 @@ impl Note {
 
     /// Whether it is of a query or an execution that commits.
     pub(super) fn commits(&self) -> bool {
-        let verdict = match self {
-            Note::Runs(verdict) => verdict,
-            Note::Frees(freed) => &freed.verdict,
-            _ => return false,
-        };
-        verdict.statements.iter().any(|statement| matches!(statement.kind, Kind::Commit { .. }))
+        let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
+        statements.any(|statement| matches!(statement.kind, Kind::Commit { .. }))
+    }
+
+    /// What runs.
+    pub(super) fn verdict(&self) -> Option<&Arc<Verdict>> {
+        match self {
+            Note::Runs(verdict) => Some(verdict),
+            Note::Frees(freed) => Some(&freed.verdict),
+            _ => None,
+        }
+    }
+
+    /// Which statement of the client's has completed when the server says so for the `nth` time, counted from 0, and
+    /// how many follow that restore what it has reset; none when it was one of those.
+    pub(super) fn completes(&self, nth: usize) -> Option<(usize, usize)> {
+        let Note::Frees(freed) = self else { return Some((nth, 0)) };
+        let mut before = 0;
+        for (at, restores) in freed.restores.iter().enumerate() {
+            if nth == before {
+                return Some((at, *restores));
+            }
+            before += 1 + restores;
+            if nth < before {
+                return None;
+            }
+        }
+        Some((nth - before + freed.restores.len(), 0))
     }
 }
 
-/// A query or an execution with DEALLOCATE or DISCARD ALL in it.
+/// A query or an execution with DEALLOCATE, DISCARD or RESET in it.
 #[derive(Clone, Debug)]
 pub(super) struct Freed {
     /// What runs.
     pub verdict: Arc<Verdict>,
     /// The names, and what they named.
     pub names: Vec<(Box<[u8]>, Handle)>,
+    /// How many statements of weir's follow each of the client's, to restore what it resets.
+    pub restores: Box<[usize]>,
 }
 
 /// A client's Parse of a named statement.

@@ -201,11 +201,7 @@ pub(super) fn parsed_as(verdict: &Verdict) -> Option<String> {
 
 /// The error for the client in the place of a server's, where the server refused something in weir's stead.
 pub(super) fn refusal(note: &Note, frame: &[u8]) -> Option<Error> {
-    let verdict = match note {
-        Note::Runs(verdict) => verdict,
-        Note::Frees(freed) => &freed.verdict,
-        _ => return None,
-    };
+    let verdict = note.verdict()?;
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {

@@ -149,6 +149,17 @@ impl Pins {
         self.reasons().is_empty()
     }
 
+    /// Whether there may be state that DISCARD ALL leaves.
+    pub(super) fn outlast_discard(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            let lasting = &held.lasting;
+            lasting.code == Traces::Lasting
+                || !lasting.doubts.is_empty()
+                || lasting.library == Known::Maybe
+                || lasting.unknown == Known::Maybe
+        })
+    }
+
     /// One of the reasons why the session needs its connection.
     pub(super) fn any(&self) -> Option<Pin> {
         self.reasons().iter().next()

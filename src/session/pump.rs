@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::replies::Rerun;
+use super::replies::{Halt, Rerun};
 use super::state::{Ear, Retry};
 use super::{Batch, Link, Phase, Session};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::net::buffer::poll_fill;
 use crate::telemetry::metrics::count;
 
 /// Unread bytes of one side above which it is not read from.
-const INBOX_MAX: usize = 256 << 10;
+pub(super) const INBOX_MAX: usize = 256 << 10;
 
 /// What a turn with the server brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +38,26 @@ impl Session {
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_pump(cx) {
             Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending => self.poll_deadline(cx),
             turn => turn,
         })
         .await
     }
 
     /// Each socket is asked until it has nothing more, and no oftener: that last asking is what wakes the task again.
-    fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(super) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let full = self.is_full();
         loop {
             let blocked = self.is_unread();
+            let unconfirmed = self.state.unconfirmed;
             let server = self.poll_server(cx);
             let waited = self.outflow.len();
             self.poll_to_client(cx)?;
-            let landed = self.has_landed();
+            // What was sent of an open batch may stay unanswered until the request that waits for the settings is
+            // written.
+            let open = self.leg.as_ref().is_some_and(|leg| leg.batch == Batch::Open);
+            let confirmed = open && self.state.unconfirmed < unconfirmed;
+            let landed = confirmed || self.has_landed();
             match server {
                 Server::Heard if landed => return Poll::Ready(Ok(())),
                 Server::Flushed if landed => return Poll::Ready(Ok(())),
@@ -143,11 +149,11 @@ impl Session {
             unnamed: &mut backend.unnamed,
             retry: leg.retry,
         };
-        if let Err(error) = leg.replies.absorb(&mut backend.inbox, &mut self.outflow, &mut ear) {
-            leg.link = Link::Broken(match error {
-                Error::ServerProtocol(why) => why,
-                _ => "unknown",
-            });
+        if let Err(halt) = leg.replies.absorb(&mut backend.inbox, &mut self.outflow, &mut ear) {
+            leg.link = match halt {
+                Halt::Broken(why) => Link::Broken(why),
+                Halt::Refused => Link::Refused,
+            };
             return;
         }
         self.mark_answered(before);

@@ -119,6 +119,14 @@ impl Entry {
         outcome
     }
 
+    /// A cancel request of the session's own, where its request runs.
+    pub(super) fn aim(self: &Arc<Self>) -> Option<Aim> {
+        match self.cancel() {
+            Cancel::Aimed(aim) => Some(aim),
+            Cancel::Waited | Cancel::Idle | Cancel::Unknown => None,
+        }
+    }
+
     /// Ends the waiting, or says where the request runs: the session stays there until the aim is dropped.
     fn cancel(self: &Arc<Self>) -> Cancel {
         let mut running = self.lock();
@@ -219,6 +227,12 @@ impl Registry {
     /// A server is down: sessions whose request runs there see whether it can run elsewhere.
     pub fn alarm(&self, server: ServerId) {
         self.lock().values().for_each(|entry| entry.alarm(server));
+    }
+
+    /// Wakes all sessions, to see what has become of weir.
+    pub(super) fn wake(&self) {
+        let wake = |entry: &Arc<Entry>| entry.lock().waker.iter().for_each(Waker::wake_by_ref);
+        self.lock().values().for_each(wake);
     }
 
     /// The session is over.

@@ -7,7 +7,6 @@ use bytes::BytesMut;
 use super::note::Note;
 use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
-use crate::error::Error;
 use crate::wire::scan::{self, Stop};
 use crate::wire::tag::server;
 use crate::wire::{Header, TxStatus};
@@ -15,7 +14,7 @@ use crate::wire::{Header, TxStatus};
 /// What the session hears while a server's answer passes.
 pub(super) trait Watcher {
     /// A CommandComplete. `nth` counts those of one simple query from 0.
-    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize);
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) -> Completion;
     /// A reply ended well.
     fn done(&mut self, note: Note);
     /// These replies will never come, in the order in which they were owed.
@@ -30,6 +29,17 @@ pub(super) trait Watcher {
     fn parameter(&mut self, frame: &[u8]);
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
+    /// What the client gets in the place of a notification.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Whose statement has completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completion {
+    /// The client's.
+    Clients,
+    /// One that weir put into the client's own text.
+    Weirs,
 }
 
 /// What to do with an error.
@@ -43,6 +53,17 @@ pub(super) enum OnError {
     Rerun,
     /// The server is about to close the connection: the end of it will be told in weir's own words.
     Ending,
+    /// It refuses settings that weir put in: what was sent behind them runs without them, and is nobody's answer.
+    Refusing,
+}
+
+/// Why nothing more is taken of a connection's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// The server broke the protocol in this way.
+    Broken(&'static str),
+    /// It refused settings that weir put in.
+    Refused,
 }
 
 /// Which way data flows.
@@ -109,13 +130,13 @@ impl Replies {
     /// Takes what has arrived in `inbox`, from behind what `outflow` has passed already.
     ///
     /// # Errors
-    /// [`Error::ServerProtocol`] when the server says what nobody asked: the connection is of no use any more.
+    /// [`Halt`] when the server says what nobody asked: the connection is of no use any more.
     pub(super) fn absorb(
         &mut self,
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         loop {
             while self.missing == 0
                 && let Some((bytes, note)) = self.ledger.next_insert()
@@ -146,7 +167,7 @@ impl Replies {
                     return Ok(());
                 }
                 Stop::Partial => return Ok(()),
-                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::Bad(_) => return Err(Halt::Broken("impossible message length")),
                 Stop::Look(head) => self.look(head, inbox, outflow, watcher)?,
             }
         }
@@ -154,9 +175,17 @@ impl Replies {
 
     /// Rows and copy data go where the reply at the head goes.
     fn rows(&mut self, inbox: &mut BytesMut, outflow: &mut Outflow, n: usize) {
-        match self.ledger.head_action() {
+        match self.action() {
             Action::Forward => outflow.pass(n),
             Action::Swallow => outflow.cut(inbox, n),
+        }
+    }
+
+    /// What happens to rows and their like: those of statements that weir put into the client's text are nobody's.
+    fn action(&self) -> Action {
+        match self.ledger.head_note() {
+            Some(note) if note.completes(self.completions).is_none() => Action::Swallow,
+            _ => self.ledger.head_action(),
         }
     }
 
@@ -180,21 +209,17 @@ impl Replies {
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         let at = outflow.passed();
         let frame = &inbox[at..inbox.len().min(at + head.len)];
         let action = match head.tag {
             server::ERROR => return self.error(head, inbox, outflow, watcher),
             server::NOTICE => {
                 let action = self.ledger.head_action();
-                if action == Action::Forward {
-                    // Who raises notices wants them seen while the statement runs. But a server's last words before
-                    // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                    if self.rerun == Rerun::No && !scan::is_farewell(frame) {
-                        outflow.release();
-                    }
-                    self.pass(head, inbox, outflow);
-                    return Ok(());
+                // Who raises notices wants them seen while the statement runs. But a server's last words before
+                // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
+                if action == Action::Forward && self.rerun == Rerun::No && !scan::is_farewell(frame) {
+                    outflow.release();
                 }
                 action
             }
@@ -205,19 +230,22 @@ impl Replies {
                 }
                 action
             }
-            server::NOTIFICATION if watcher.listens() => Action::Forward,
+            server::NOTIFICATION if watcher.listens() => {
+                if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
+                    self.cut(head, inbox, outflow);
+                    outflow.put(inbox, &notification);
+                    return Ok(());
+                }
+                Action::Forward
+            }
             server::NOTIFICATION => Action::Swallow,
             server::COMMAND_COMPLETE => {
-                if let Some(note) = self.ledger.head_note() {
-                    let tag = frame.get(5..head.len - 1).unwrap_or_default();
-                    watcher.completed(tag, note, self.completions);
-                }
-                self.completions += 1;
-                self.take(head.tag, watcher)?
+                let shown = self.completed(frame.get(5..head.len - 1).unwrap_or_default(), watcher);
+                self.take(head.tag, watcher)?.min(shown)
             }
             server::READY => {
                 let status = frame.get(5).copied().and_then(TxStatus::from_byte);
-                self.tx = status.ok_or(Error::ServerProtocol("unknown transaction status"))?;
+                self.tx = status.ok_or(Halt::Broken("unknown transaction status"))?;
                 self.flow = Flow::Query;
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
@@ -245,7 +273,8 @@ impl Replies {
                 {
                     watcher.described(frame, note);
                 }
-                self.take(tag, watcher)?
+                let shown = self.action();
+                self.take(tag, watcher)?.min(shown)
             }
         };
         match action {
@@ -255,6 +284,16 @@ impl Replies {
         Ok(())
     }
 
+    /// A statement has completed with this command tag: whether the client is to know.
+    fn completed(&mut self, tag: &[u8], watcher: &mut impl Watcher) -> Action {
+        let nth = self.completions;
+        self.completions += 1;
+        match self.ledger.head_note().map(|note| watcher.completed(tag, note, nth)) {
+            Some(Completion::Weirs) => Action::Swallow,
+            _ => Action::Forward,
+        }
+    }
+
     fn begin_copy(&mut self) {
         if self.ledger.copy_in() == CopyIn::Open {
             self.flow = Flow::CopyIn;
@@ -262,7 +301,7 @@ impl Replies {
     }
 
     /// A row limit was reached: what the statement left behind is there all the same.
-    fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Error> {
+    fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         if let Some(note) = self.ledger.head_note() {
             watcher.completed(b"", note, 0);
         }
@@ -277,7 +316,7 @@ impl Replies {
         }
     }
 
-    fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Error> {
+    fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         match self.ledger.take(tag) {
             Ok(Step::Within(action)) => Ok(action),
             Ok(Step::Done(action, reply, note)) => {
@@ -288,7 +327,7 @@ impl Replies {
                 watcher.done(note);
                 Ok(action)
             }
-            Err(Unexpected(_)) => Err(Error::ServerProtocol("a message that nothing was asked for")),
+            Err(Unexpected(_)) => Err(Halt::Broken("a message that nothing was asked for")),
         }
     }
 
@@ -298,7 +337,7 @@ impl Replies {
         inbox: &mut BytesMut,
         outflow: &mut Outflow,
         watcher: &mut impl Watcher,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         let at = outflow.passed();
         let frame = &inbox[at..inbox.len().min(at + head.len)];
         let whole = frame.len() == head.len;
@@ -306,12 +345,16 @@ impl Replies {
         let reply = self.ledger.head();
         let decision = watcher.failed(frame, self.ledger.head_action(), &note, outflow.answer());
         self.flow = Flow::Query;
-        if decision == OnError::Ending {
-            self.cut(head, inbox, outflow);
-            return Ok(());
+        match decision {
+            OnError::Ending => {
+                self.cut(head, inbox, outflow);
+                return Ok(());
+            }
+            OnError::Refusing => return Err(Halt::Refused),
+            _ => {}
         }
         let (action, dropped) =
-            self.ledger.fail().map_err(|_| Error::ServerProtocol("an error that nothing was asked for"))?;
+            self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; a query of weir's own does not.
         let own = action == Action::Swallow && matches!(reply, Some(Reply::Query));

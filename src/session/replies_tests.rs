@@ -14,8 +14,9 @@ struct Events {
 }
 
 impl Watcher for Events {
-    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) -> Completion {
         self.seen.push(format!("completed {tag:?} {note:?} {nth}"));
+        Completion::Clients
     }
 
     fn done(&mut self, note: Note) {
@@ -44,6 +45,10 @@ impl Watcher for Events {
 
     fn parameter(&mut self, frame: &[u8]) {
         self.seen.push(format!("parameter {frame:?}"));
+    }
+
+    fn notified(&self, _frame: &[u8]) -> Option<Vec<u8>> {
+        None
     }
 
     fn listens(&self) -> bool {

@@ -148,6 +148,35 @@ impl Request {
         self.items.first()?.text(inbox, names)
     }
 
+    /// Whether it speaks of a prepared statement of which `is_moving` says that nobody knows yet what it is.
+    pub(super) fn names_any(&self, bytes: &[u8], is_moving: impl Fn(&[u8]) -> bool) -> bool {
+        let by_sql = |statement: &Statement| match &statement.kind {
+            Kind::Prepare(name) | Kind::Execute(name) | Kind::Deallocate(Some(name)) => {
+                is_moving(name.as_bytes())
+            }
+            _ => false,
+        };
+        let mut at = 0;
+        while let Some(Ok(head)) = header(&bytes[at..]) {
+            let end = bytes.len().min(at + head.len);
+            let frame = &bytes[at..end];
+            let name = match head.tag {
+                client::PARSE => request::parse(frame).map(|view| view.name),
+                client::BIND => request::bind(frame).map(|view| view.statement),
+                client::DESCRIBE | client::CLOSE => match request::named(frame) {
+                    Some(Named::Statement(name)) => Some(name),
+                    _ => None,
+                },
+                _ => None,
+            };
+            if name.is_some_and(&is_moving) {
+                return true;
+            }
+            at = end;
+        }
+        self.statements().any(by_sql)
+    }
+
     /// Whether it binds a statement that was parsed earlier and asks for the columns of what it bound.
     pub(super) fn describes_portal(&self, bytes: &[u8]) -> bool {
         let mut at = 0;

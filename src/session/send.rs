@@ -6,11 +6,12 @@ use bytes::Bytes;
 use super::names::{Handle, KnownResult, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
 use super::own;
+use super::restore::restores as restores_of;
 use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::sql::{Discard, Kind, SkeletonId, Verdict, Why};
+use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
@@ -41,7 +42,7 @@ pub(super) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn owe(&mut self, reply: Reply, action: Action, note: Note) {
+    pub(super) fn owe(&mut self, reply: Reply, action: Action, note: Note) {
         let note = self.ledger.push(reply, action, note);
         self.dropped.extend(note);
     }
@@ -55,7 +56,17 @@ impl Sender<'_> {
         request::put_query(&mut self.backend.outbox, sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Query, Action::Swallow, Note::Applies);
+        self.state.unconfirmed += 1;
         self.state.carry.told(self.tx.unwrap_or_default());
+    }
+
+    /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
+    /// itself says what may follow. Its log tells why by the savepoint's name.
+    pub(super) fn failed_block(&mut self) {
+        const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT weir_lost_connection";
+        request::put_query(&mut self.backend.outbox, SQL);
+        self.backend.unnamed = None;
+        self.owe(Reply::Query, Action::Swallow, Note::Fails);
     }
 
     /// A simple query.
@@ -66,11 +77,16 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
         }
+        let restores = self.state.carry.restored_by(verdict);
+        let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
+        if alone && !restores.is_empty() {
+            return self.discard_all(frame, verdict);
+        }
         let owed = self.ledger.len();
-        let own = verdict.statements.iter().any(own::is_about_own);
-        let sql = if own { request::query(frame) } else { None };
-        let own = sql.and_then(|sql| self.state.answers.queried_as(sql, verdict));
-        match own.or_else(|| self.deallocates(verdict)) {
+        let worded = self.worded(frame, verdict, &restores);
+        // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
+        let restores = if worded.is_some() { restores } else { Box::default() };
+        match worded.or_else(|| self.deallocates(verdict)) {
             Some(sql) => {
                 if self.ledger.len() > owed {
                     // A Parse went in front: should it fail, the server reads on only after a Sync.
@@ -81,8 +97,20 @@ impl Sender<'_> {
             }
             None => self.backend.outbox.extend_from_slice(frame),
         }
-        let note = self.runs(verdict);
+        let note = self.runs(verdict, restores);
         self.owe(Reply::Query, Action::Forward, note);
+    }
+
+    /// The text for the server in the place of a simple query.
+    fn worded(&self, frame: &[u8], verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
+        if restores.is_empty() && !verdict.statements.iter().any(own::is_about_own) {
+            return None;
+        }
+        let startup = self.state.carry.startup();
+        let more = |statement: &Statement| -> Vec<String> {
+            restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
+        };
+        self.state.answers.queried_as(request::query(frame)?, verdict, more)
     }
 
     /// A function call.
@@ -291,9 +319,16 @@ impl Sender<'_> {
         if let Some(verdict) = &verdict {
             self.tell_own(verdict);
         }
-        let note = verdict.map_or(Note::None, |verdict| self.runs(&verdict));
+        let restores = verdict.as_ref().map(|verdict| self.state.carry.restored_by(verdict));
+        let note = match (&verdict, restores.clone()) {
+            (Some(verdict), Some(restores)) => self.runs(verdict, restores),
+            _ => Note::None,
+        };
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Execute, Action::Forward, note);
+        if let (Some(verdict), Some([_])) = (&verdict, restores.as_deref()) {
+            verdict.statements.iter().for_each(|statement| self.restore(statement));
+        }
     }
 
     /// The server's name for the client's statement. Where the server lacks the preparation that the client knows, a
@@ -400,15 +435,15 @@ impl Sender<'_> {
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
     /// sends behind it, so they are taken now.
-    fn runs(&mut self, verdict: &Arc<Verdict>) -> Note {
+    pub(super) fn runs(&mut self, verdict: &Arc<Verdict>, restores: Box<[usize]>) -> Note {
         if !State::matters(verdict) {
             return Note::None;
         }
         let names = self.free(verdict);
-        if names.is_empty() {
+        if names.is_empty() && restores.is_empty() {
             return Note::Runs(verdict.clone());
         }
-        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names }))
+        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names, restores }))
     }
 
     fn free(&mut self, verdict: &Verdict) -> Vec<(Box<[u8]>, Handle)> {

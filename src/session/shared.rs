@@ -1,7 +1,7 @@
 //! What all sessions share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,10 @@ use super::names::Statements;
 use super::registry::Registry;
 use super::state::Database;
 use super::welcome::Welcomes;
+use crate::backend::Key;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::error::Result;
 use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
@@ -39,12 +41,20 @@ pub struct Shared {
     pub(super) statements: Arc<Statements>,
     /// Wakes every session when the drain begins.
     pub(super) drain: Notify,
-    draining: AtomicBool,
+    stage: AtomicU8,
     pub(super) welcomes: Welcomes,
     databases: Databases,
     /// Stands for the database of a session that no server has accepted yet.
     pub(super) nowhere: Arc<Database>,
 }
+
+/// Stages of weir's life, one after the other: serving, ending what is between two requests, ending everything.
+const RUNNING: u8 = 0;
+const DRAINING: u8 = 1;
+const ENDING: u8 = 2;
+
+/// How long a cancel request of weir's own may take on its way to a server.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most databases without a session that are remembered, so that whoever connects for each request alone finds what was
 /// learned before. An entry takes some 40 kB.
@@ -94,7 +104,7 @@ impl Shared {
             registry: Registry::default(),
             statements: Arc::default(),
             drain: Notify::new(),
-            draining: AtomicBool::new(false),
+            stage: AtomicU8::new(RUNNING),
             welcomes: Welcomes::default(),
             databases: Databases::default(),
             nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
@@ -104,8 +114,25 @@ impl Shared {
 
     /// From now on sessions end as soon as they are between two requests.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.stage.fetch_max(DRAINING, Ordering::AcqRel);
         self.drain.notify_waiters();
+    }
+
+    /// From now on sessions end wherever they are.
+    pub fn end(&self) {
+        self.stage.fetch_max(ENDING, Ordering::AcqRel);
+        self.registry.wake();
+    }
+
+    /// Asks a server to cancel what runs on a connection.
+    ///
+    /// # Errors
+    /// When the request did not arrive.
+    pub(super) async fn cancel_on(&self, key: &Key) -> Result<()> {
+        let (Some((host, port)), Some(cancel)) = (self.pools.address(key.server), &key.cancel) else {
+            return Ok(());
+        };
+        crate::backend::cancel(&host, port, cancel, tokio::time::Instant::now() + CANCEL_TIMEOUT).await
     }
 
     /// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the
@@ -116,8 +143,14 @@ impl Shared {
         self.cluster.demand().wrote(at);
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+    /// Whether sessions end as soon as they can.
+    pub fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::Acquire) >= DRAINING
+    }
+
+    /// Whether sessions end at once.
+    pub(super) fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == ENDING
     }
 
     /// What the sessions of one database on the servers share. To be asked for once a server has accepted a session on

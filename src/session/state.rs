@@ -17,10 +17,13 @@ use super::note::Note;
 use super::outflow::Answer;
 use super::own;
 use super::pins::{Part, Pins};
-use super::replies::{OnError, Watcher};
+use super::replies::{Completion, OnError, Watcher};
+use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
+use super::view::plain;
 use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
+use crate::backend::refusal;
 use crate::backend::settings::{Settings, Value};
 use crate::error::Error;
 use crate::freshness::Marks;
@@ -29,6 +32,9 @@ use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::frame::cstr;
 use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
+
+/// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
+const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
 
 /// What all sessions of one database share.
 pub(super) struct Database {
@@ -53,22 +59,6 @@ impl Database {
     /// A definition changed, or a plan turned out to be stale.
     pub(super) fn changed(&self, stamp: Stamp) {
         self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-/// What the server said before it closed the connection, or when it refused a setting.
-#[derive(Clone, Debug)]
-pub(super) struct ServerError {
-    /// SQLSTATE.
-    pub sqlstate: String,
-    /// The primary message.
-    pub message: String,
-}
-
-impl ServerError {
-    fn new(frame: &[u8]) -> Self {
-        let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-        Self { sqlstate: text(b'C'), message: text(b'M') }
     }
 }
 
@@ -114,8 +104,29 @@ enum Outcome {
     Failed,
 }
 
+/// Who the session is to its client, and who it is to the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pids {
+    /// As the client's key says.
+    pub client: i32,
+    /// As the leased connection's key says.
+    pub server: Option<i32>,
+}
+
+/// Whether a request was cancelled because it took too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It was not.
+    #[default]
+    InTime,
+    /// It was.
+    Overdue,
+}
+
 /// A session's own state.
 pub(super) struct State {
+    /// Process IDs.
+    pub pids: Pids,
     /// Statements and portals.
     pub names: Names,
     /// Settings.
@@ -129,9 +140,11 @@ pub(super) struct State {
     /// What is kept for running again.
     pub retained: Retained,
     /// What the server said before it went away.
-    pub ending: Option<ServerError>,
+    pub ending: Option<Error>,
     /// The server refused settings that weir put in front of a request.
-    pub refused: Option<ServerError>,
+    pub refused: Option<Error>,
+    /// Changes of settings that weir put in and no server has confirmed yet.
+    pub unconfirmed: usize,
     /// Which error made the session decide to run a request again.
     pub rerun_cause: Option<String>,
     /// SQLSTATE of the last error the client was sent, until it is counted.
@@ -140,6 +153,10 @@ pub(super) struct State {
     pub dirt: Dirt,
     /// What was done to definitions.
     pub definitions: Definitions,
+    /// Requests answered so far.
+    pub answered: u64,
+    /// Whether what runs was cancelled because it took too long.
+    pub due: Due,
     outcome: Outcome,
     statements: Arc<Statements>,
     database: Arc<Database>,
@@ -149,6 +166,7 @@ impl State {
     /// A session that begins with these settings.
     pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
         Self {
+            pids: Pids::default(),
             names: Names::default(),
             carry: Carry::new(&startup),
             answers: Answers::default(),
@@ -157,10 +175,13 @@ impl State {
             retained: Retained::default(),
             ending: None,
             refused: None,
+            unconfirmed: 0,
             rerun_cause: None,
             last_error: None,
             dirt: Dirt::default(),
             definitions: Definitions::default(),
+            answered: 0,
+            due: Due::default(),
             outcome: Outcome::Fine,
             statements,
             database,
@@ -201,7 +222,7 @@ impl State {
     fn apply(&mut self, statement: &Statement, tag: &[u8], note: &Note) {
         for setting in &statement.leaves.settings {
             match setting.scope {
-                Scope::Session => self.set(&setting.name, &setting.value),
+                Scope::Session => self.set(&setting.name, &setting.value, &statement.kind),
                 Scope::Local => self.carry.set_local(&setting.name, own::value_of(setting)),
             }
         }
@@ -211,7 +232,7 @@ impl State {
         }
         match &statement.kind {
             Kind::Reset(Some(name)) => self.carry.reset(name),
-            Kind::Reset(None) => self.carry.reset_all(&["role", "session_authorization"]),
+            Kind::Reset(None) => self.carry.reset_all(&IDENTITY),
             Kind::Discard(Discard::All) => self.carry.reset_all(&[]),
             Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
             Kind::Commit { .. } => self.committed(),
@@ -236,15 +257,11 @@ impl State {
 
     /// A request failed: what no rollback takes back may be there all the same.
     fn survives(&mut self, note: &Note) {
-        let verdict = match note {
-            Note::Runs(verdict) => verdict,
-            Note::Frees(freed) => &freed.verdict,
-            _ => return,
-        };
+        let Some(verdict) = note.verdict() else { return };
         verdict.statements.iter().for_each(|statement| self.pins.fail(statement));
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    fn set(&mut self, name: &str, value: &str, by: &Kind) {
         if name == "session_authorization" {
             // It undoes SET ROLE.
             self.carry.forget("role");
@@ -252,7 +269,10 @@ impl State {
         if value.eq_ignore_ascii_case("default") {
             self.carry.reset(name);
         } else {
-            self.carry.set(name, Value::Sql(value.into()));
+            let value = Value::Sql(value.into());
+            // set_config takes a value as it is, and SET may spell it otherwise.
+            let by_name = matches!(by, Kind::Set | Kind::SetWeir(..) | Kind::SetTransaction(..));
+            self.carry.set(name, if by_name { value } else { Value::Raw(plain(&value).into()) });
         }
     }
 
@@ -337,24 +357,27 @@ impl Ear<'_> {
 }
 
 impl Watcher for Ear<'_> {
-    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) {
+    fn completed(&mut self, tag: &[u8], note: &Note, nth: usize) -> Completion {
         self.state.dirt.completed(tag);
         if self.state.definitions.completed(tag).outdates_statements() {
             let stamp = self.state.statements.stamp();
             self.state.database.changed(stamp);
         }
-        let verdict = match note {
-            Note::Runs(verdict) => verdict,
-            Note::Frees(freed) => &freed.verdict,
-            _ => return,
-        };
+        let Some(verdict) = note.verdict() else { return Completion::Clients };
+        let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
             self.state.apply(statement, tag, note);
+            if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
+                let restored = restores_of(statement, self.state.carry.startup());
+                self.state.carry.restored(restored.into_iter().map(|(name, _)| name));
+            }
         }
+        Completion::Clients
     }
 
     fn done(&mut self, note: Note) {
         match note {
+            Note::Applies => self.state.unconfirmed -= 1,
             Note::Parsed(_) | Note::Closed(..) | Note::Frees(_) if self.retry != Retry::Never => {
                 self.state.retained.done.push(note)
             }
@@ -363,6 +386,7 @@ impl Watcher for Ear<'_> {
     }
 
     fn dropped(&mut self, notes: Vec<Note>) {
+        self.state.unconfirmed -= notes.iter().filter(|note| matches!(note, Note::Applies)).count();
         self.unprepare(&notes);
         self.state.undo(notes.into_iter());
     }
@@ -370,12 +394,16 @@ impl Watcher for Ear<'_> {
     fn failed(&mut self, frame: &[u8], action: Action, note: &Note, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
-            self.state.ending = Some(ServerError::new(frame));
+            self.state.ending = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
             return OnError::Ending;
         }
-        if action == Action::Swallow && matches!(note, Note::Applies) {
-            self.state.refused = Some(ServerError::new(frame));
-            return OnError::Pass;
+        match (action, note) {
+            (Action::Swallow, Note::Applies) => {
+                self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
+                return OnError::Refusing;
+            }
+            (Action::Swallow, Note::Fails) => return OnError::Pass,
+            _ => {}
         }
         self.state.outcome = Outcome::Failed;
         let stale = is_stale_plan(sqlstate, frame);
@@ -408,6 +436,10 @@ impl Watcher for Ear<'_> {
                 let refusal = Error::WouldPin(pin.as_str());
                 self.state.last_error = Some(refusal.sqlstate().to_owned());
                 OnError::Replace(own::response(&refusal))
+            }
+            _ if sqlstate == b"57014" && self.state.due == Due::Overdue => {
+                let said = scan::field(frame, b'M').unwrap_or_default();
+                OnError::Replace(renamed(frame, said, TIMED_OUT))
             }
             Note::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
             Note::Foreign(given) if sqlstate == b"26000" => {
@@ -446,10 +478,18 @@ impl Watcher for Ear<'_> {
             }
         }
         self.state.outcome = Outcome::Fine;
+        self.state.answered += 1;
         self.state.retained.answered();
     }
 
     fn parameter(&mut self, _frame: &[u8]) {}
+
+    /// The client's own notifications bear the process ID that it was given: drivers tell them by it.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let pids = &self.state.pids;
+        let own = pids.server? == i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        own.then(|| [&frame[..HEADER], &pids.client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+    }
 
     fn listens(&self) -> bool {
         self.state.pins.listens()

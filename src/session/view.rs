@@ -143,6 +143,7 @@ impl Session {
         let (carry, (wanted, own)) = (&self.state.carry, &self.view.of);
         if wanted != carry.wanted() || own != carry.own() {
             *self.view = View::new(carry);
+            self.state.answers.strings = self.view.strings;
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::deadlines::Deadlines;
 use super::outflow::Outflow;
 use super::own;
 use super::pinned::Pinned;
@@ -20,16 +21,17 @@ use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
 use super::{Phase, Session, Shared, Who};
-use crate::backend::Backend;
 use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
+use crate::backend::{Backend, refusal};
 use crate::cluster::topology::ServerId;
-use crate::config::User;
+use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::pool::Lease;
 use crate::sql::Target;
+use crate::wire::HEADER;
 use crate::wire::reply::{self, TransactionStatus};
 use crate::wire::scan::{self, Stop};
 use crate::wire::startup::Parameter;
@@ -98,8 +100,11 @@ impl Session {
         let Admission { stream, received, greeting, user, welcome } = admission;
         let startup = startup_settings(&greeting.parameters);
         let who = identify(&shared, user, &greeting.database, listener);
-        let state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
+        let kept = (who.mode == PoolMode::Session).then(Box::default);
+        let deadlines = Deadlines::new(who.user.timeouts, Instant::now());
+        let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
         let entry = shared.registry.enter(greeting.minor);
+        state.pids.client = entry.key().pid();
         let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
@@ -113,6 +118,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            untold: None,
             detour: None,
             entry,
             pools: Vec::new(),
@@ -126,6 +132,8 @@ impl Session {
             ledger: Ledger::default(),
             trail: Trail::default(),
             pinned,
+            kept,
+            deadlines,
         };
         session.outflow.write(|out| out.extend_from_slice(&welcome));
         let parameters = tokio::time::timeout_at(deadline, session.parameters()).await;
@@ -136,7 +144,7 @@ impl Session {
                 Ok(session)
             }
             Err(error) => {
-                session.leave();
+                session.leave(&Ok(()));
                 // The login itself went well, and the client is told so first. Should that fail, the error will too.
                 let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
                 Err((session.stream, error))
@@ -166,13 +174,16 @@ impl Session {
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
-        let sql = lease.settings.difference(&wanted);
         let mut parameters = lease.parameters.clone();
-        // The connection may carry another session's settings: those it goes back from are reported as well.
-        for (name, value) in tell(&mut lease, &sql).await? {
-            match parameters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = value,
-                None => parameters.push((name, value)),
+        // The connection may carry another session's settings. What both have would not be reported: so back to the
+        // server's own first.
+        let (carried, none) = (lease.settings.clone(), Settings::default());
+        for sql in [carried.difference(&none), none.difference(&wanted)] {
+            for (name, value) in tell(&mut lease, &sql).await? {
+                match parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, old)) => *old = value,
+                    None => parameters.push((name, value)),
+                }
             }
         }
         lease.settings = wanted;
@@ -205,7 +216,7 @@ impl Session {
 }
 
 /// Runs SQL on an idle connection and returns the ParameterStatus that it brought about.
-async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
+pub(super) async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
     let mut parameters = Vec::new();
     if sql.is_empty() {
         return Ok(parameters);
@@ -237,7 +248,7 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
             let frame = backend.inbox.split_to(head.len).freeze();
             match head.tag {
                 server::PARAMETER_STATUS => parameters.extend(parameter(&frame)),
-                server::ERROR => refused = Some(refusal(&frame)),
+                server::ERROR => refused = Some(refusal(&frame[HEADER..])),
                 server::READY => return refused.map_or(Ok(parameters), Err),
                 _ => {}
             }
@@ -245,14 +256,9 @@ async fn tell(backend: &mut Backend, sql: &str) -> Result<Vec<Parameter>> {
     }
 }
 
-fn refusal(frame: &[u8]) -> Error {
-    let text = |code| String::from_utf8_lossy(scan::field(frame, code).unwrap_or_default()).into_owned();
-    Error::Refused { sqlstate: text(b'C'), message: text(b'M') }
-}
-
 /// The name and value of a ParameterStatus.
 fn parameter(frame: &Bytes) -> Option<Parameter> {
-    let (name, at) = crate::wire::frame::cstr(frame, crate::wire::HEADER)?;
+    let (name, at) = crate::wire::frame::cstr(frame, HEADER)?;
     let (value, _) = crate::wire::frame::cstr(frame, at)?;
     Some((frame.slice_ref(name), frame.slice_ref(value)))
 }
@@ -281,6 +287,10 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
             .pool_size
             .or(listed.and_then(|listed| listed.pool_size))
             .unwrap_or(shared.config.pool.size),
+        mode: listed
+            .and_then(|listed| listed.pool_mode)
+            .or(user.pool_mode)
+            .unwrap_or(shared.config.pool.mode),
         user,
     }
 }

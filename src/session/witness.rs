@@ -17,6 +17,7 @@ impl Session {
     /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
     /// been answered.
     pub(super) fn goes(&mut self, request: &Request) {
+        self.keeps_in_mind(request.statements());
         let Some(leg) = &mut self.leg else { return };
         let at_data = request.statements().any(looks);
         if at_data {

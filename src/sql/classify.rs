@@ -4,6 +4,7 @@
 //! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`survey`, `query`).
 
 use super::cursor::Cursor;
+use super::database;
 use super::functions::KnownFunctions;
 use super::leaves::{Change, Leaves};
 use super::lexer::{StandardConformingStrings, Token};
@@ -47,7 +48,11 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         return query;
     }
     let Some(first) = cursor.take() else { return primary(Why::Unparsable) };
-    match &*first.text.to_ascii_lowercase() {
+    let word = first.text.to_ascii_lowercase();
+    if let vacates @ Some(_) = database::vacated(&word, cursor) {
+        return Statement { vacates, ..primary(Why::Ddl) };
+    }
+    match &*word {
         _ if !first.is_name() || first.text[0] == b'"' => primary(Why::Unparsable),
         b"begin" => control::begin(cursor),
         b"start" => control::start(cursor),
@@ -78,7 +83,8 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
 
 /// Statements of which only the kind matters.
 fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
-    match &*first.text.to_ascii_lowercase() {
+    let first = first.text.to_ascii_lowercase();
+    match &*first {
         b"listen" => match cursor.take_name() {
             Some(channel) => leaving(Why::Notification, Change::Listen(channel)),
             None => primary(Why::Unparsable),

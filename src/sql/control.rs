@@ -34,8 +34,10 @@ fn isolation(cursor: &mut Cursor<'_, '_>) -> Option<Isolation> {
         Some(Isolation::Serializable)
     } else if cursor.take_words(&["repeatable", "read"]) {
         Some(Isolation::RepeatableRead)
-    } else if cursor.take_words(&["read", "committed"]) || cursor.take_words(&["read", "uncommitted"]) {
+    } else if cursor.take_words(&["read", "committed"]) {
         Some(Isolation::ReadCommitted)
+    } else if cursor.take_words(&["read", "uncommitted"]) {
+        Some(Isolation::ReadUncommitted)
     } else {
         None
     }

@@ -8,6 +8,7 @@ mod classify;
 mod code;
 mod control;
 mod cursor;
+mod database;
 mod functions;
 mod hint;
 mod leaves;

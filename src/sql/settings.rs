@@ -179,6 +179,7 @@ fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
     let mut settings = Vec::new();
     if let Some(isolation) = modes.isolation {
         let value = match isolation {
+            Isolation::ReadUncommitted => "read uncommitted",
             Isolation::ReadCommitted => "read committed",
             Isolation::RepeatableRead => "repeatable read",
             Isolation::Serializable => "serializable",
@@ -375,7 +376,8 @@ fn isolation(value: &str) -> Option<Isolation> {
     match &*value.to_ascii_lowercase() {
         "serializable" => Some(Isolation::Serializable),
         "repeatable read" => Some(Isolation::RepeatableRead),
-        "read committed" | "read uncommitted" => Some(Isolation::ReadCommitted),
+        "read committed" => Some(Isolation::ReadCommitted),
+        "read uncommitted" => Some(Isolation::ReadUncommitted),
         _ => None,
     }
 }

@@ -209,12 +209,27 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
         .as_ref()
         .is_some_and(|change| matches!(change, Change::Temporary(_) | Change::TemporaryForNow));
     let why = if temporary { Why::Temporary } else { Why::Ddl };
-    // Functions in defaults, in what a table is made of, in what is rewritten, run now.
-    let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized", "index"];
-    let code =
-        tables.iter().any(|word| cursor.at_word(word)).then(|| code::in_statement(cursor.rest(), reader));
+    // Functions in what a table is made of, and in the expressions of an index, run now; those in the defaults of a
+    // table that is empty do not.
+    let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized"];
+    let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
+    let runs = fills || cursor.at_word("index") || cursor.at_word("unique");
+    let code = runs.then(|| code::in_statement(cursor.rest(), reader));
     let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
     Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
+}
+
+/// Whether `AS` stands outside all parentheses.
+fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
+    let mut depth = 0_usize;
+    tokens.iter().any(|token| {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_word("as")
+    })
 }
 
 /// `ALTER ...`, with the cursor behind `ALTER`.

@@ -41,6 +41,8 @@ pub struct Statement {
     pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
     pub leaves: Leaves,
+    /// The database to which nobody else may be connected while it runs.
+    pub vacates: Option<Box<str>>,
 }
 
 /// A possibly qualified name. Unquoted parts are folded to lower case, quoted ones kept, as PostgreSQL does.
@@ -142,9 +144,11 @@ pub struct Modes {
     pub deferrable: Option<Deferrable>,
 }
 
-/// Transaction isolation levels. PostgreSQL treats `READ UNCOMMITTED` as `READ COMMITTED`.
+/// Transaction isolation levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
+    /// PostgreSQL treats it as `READ COMMITTED`, but shows it as it was said.
+    ReadUncommitted,
     /// Each statement has its own snapshot.
     ReadCommitted,
     /// One snapshot for the transaction.
@@ -269,6 +273,7 @@ impl Statement {
             reads: Box::default(),
             writes: Box::default(),
             leaves: Leaves::default(),
+            vacates: None,
         }
     }
 }

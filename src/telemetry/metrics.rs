@@ -67,6 +67,10 @@ pub struct Metrics {
     /// Sessions that keep their connection.
     pub pinned_sessions: IntGauge,
     pins: Pins,
+    /// Connections whose session ended in the middle of something, or left state, by what was done about it.
+    pub resets: Resets,
+    /// Clients and requests that took too long, by limit.
+    pub timeouts: TimedOut,
 
     /// Statements parsed on a server, because the connection did not hold them.
     pub prepared_parsed: IntCounter,
@@ -120,6 +124,26 @@ pub struct Cancels {
     pub idle: IntCounter,
     /// No session has this key.
     pub unknown: IntCounter,
+}
+
+/// Connections whose session ended in the middle of something, or left state.
+pub struct Resets {
+    /// A transaction was rolled back.
+    pub rolled_back: IntCounter,
+    /// DISCARD ALL removed what was left.
+    pub discarded: IntCounter,
+    /// The connection was closed.
+    pub closed: IntCounter,
+}
+
+/// What took longer than it may.
+pub struct TimedOut {
+    /// A client that said nothing.
+    pub idle_client: IntCounter,
+    /// A client that said nothing within a transaction.
+    pub idle_in_transaction: IntCounter,
+    /// A request on a server.
+    pub query: IntCounter,
 }
 
 /// What is known by server. Looked up by label: none of it is on the way of a request.
@@ -284,6 +308,28 @@ impl Pins {
     }
 }
 
+impl Resets {
+    fn new(r: &mut Register) -> Self {
+        let help = "Connections whose session ended in the middle of something, or with state on them, by what was done about it: rolled_back, discarded (DISCARD ALL) or closed.";
+        let family = r.counters("connection_resets_total", help, &["how"]);
+        let of = |how| family.with_label_values(&[how]);
+        Self { rolled_back: of("rolled_back"), discarded: of("discarded"), closed: of("closed") }
+    }
+}
+
+impl TimedOut {
+    fn new(r: &mut Register) -> Self {
+        let help = "What took longer than [timeouts] allow: idle_client, idle_in_transaction or query.";
+        let family = r.counters("timeouts_total", help, &["limit"]);
+        let of = |limit| family.with_label_values(&[limit]);
+        Self {
+            idle_client: of("idle_client"),
+            idle_in_transaction: of("idle_in_transaction"),
+            query: of("query"),
+        }
+    }
+}
+
 impl Backend {
     fn new(r: &mut Register) -> Self {
         Self {
@@ -372,6 +418,8 @@ impl Metrics {
             cancels: Cancels::new(&mut r),
             pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
             pins: Pins::new(&mut r),
+            resets: Resets::new(&mut r),
+            timeouts: TimedOut::new(&mut r),
             verdict_cache_hits: r.counter("verdict_cache_hits_total", "Statements whose shape was in the cache."),
             verdict_cache_misses: r.counter("verdict_cache_misses_total", "Statements whose shape had to be parsed."),
             verdict_cache_entries: r.gauge("verdict_cache_entries", "Shapes of statements in the cache."),

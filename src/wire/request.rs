@@ -132,6 +132,13 @@ pub fn put_query(out: &mut BytesMut, sql: &[u8]) {
     put_cstr(out, sql);
 }
 
+/// Writes a `CopyFail`.
+pub fn put_copy_fail(out: &mut BytesMut, reason: &[u8]) {
+    out.put_u8(client::COPY_FAIL);
+    put_len(out, reason.len() + 1);
+    put_cstr(out, reason);
+}
+
 /// Writes a message without a body, such as `Sync`.
 pub fn put_bare(out: &mut BytesMut, tag: u8) {
     out.put_u8(tag);

@@ -2,15 +2,10 @@
 
 use harness::client::front::*;
 
-use crate::talk::{Hear, Talk};
+use crate::talk::{Hear, Talk, run};
 
 const IN: &str = "COPY items (id, name) FROM STDIN";
 const COUNT: &str = "SELECT count(*) FROM items";
-
-/// Parse, Bind and Execute.
-fn run(sql: &str) -> Vec<Vec<u8>> {
-    vec![parse("", sql, &[]), bind("", "", &[]), execute("", 0)]
-}
 
 pub(crate) fn talks() -> Vec<Talk> {
     [out(), simple(), extended(), late()].concat()

@@ -2,17 +2,7 @@
 
 use harness::client::front::*;
 
-use crate::talk::{Hear, Talk, text};
-
-/// Parse, Bind, Execute of an unnamed statement without parameters.
-fn run(sql: &str) -> Vec<Vec<u8>> {
-    vec![parse("", sql, &[]), bind("", "", &[]), execute("", 0)]
-}
-
-/// Bind and Execute of a named statement.
-fn again(name: &str, values: &[Option<&[u8]>]) -> Vec<Vec<u8>> {
-    vec![bind("", name, values), execute("", 0)]
-}
+use crate::talk::{Hear, Talk, again, run, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
     [shapes(), statements(), portals(), parameters(), pipelines(), mixed()].concat()

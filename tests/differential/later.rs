@@ -2,45 +2,47 @@
 
 use harness::client::front::*;
 
-use crate::talk::{Hear, Talk};
+use crate::talk::{Hear, Talk, again, text};
 
 /// What is put off, and why.
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
     vec![
         (
-            Talk::new("a reset goes back to what the client came with")
-                .startup("TimeZone", "Asia/Tokyo")
-                .startup("work_mem", "7MB")
-                .queries(&[
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "SELECT 1",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "SET work_mem = '8MB'",
-                    "SET TimeZone TO DEFAULT",
-                    "RESET ALL",
-                    "SHOW work_mem",
-                    "SHOW TimeZone",
-                ])
-                .queries(&[
-                    "BEGIN",
-                    "SET TimeZone = 'UTC'",
-                    "RESET TimeZone",
-                    "SHOW TimeZone",
-                    "COMMIT",
-                    "SHOW TimeZone",
-                ])
-                .queries(&["SET TimeZone = 'UTC'", "DISCARD ALL", "SHOW work_mem", "SHOW TimeZone"]),
-            "the server goes back to its own value and reports that; it is given the client's with the next request",
-        ),
-        (
             Talk::new("a statement prepared by protocol, executed by SQL")
                 .ask(&[parse("p", "SELECT 'p'", &[]), sync()])
                 .queries(&["EXECUTE p"]),
             "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
+        ),
+        (
+            Talk::new("EXECUTE of a protocol's statement with parameters")
+                .batch(&[parse("s", "SELECT name FROM items WHERE id = $1", &[])])
+                .queries(&["EXECUTE s (2)", "EXECUTE s", "EXPLAIN (COSTS OFF) EXECUTE s (2)"])
+                .batch(&again("s", &[text("3")]))
+                .queries(&["BEGIN", "EXECUTE s (4)", "COMMIT", "DEALLOCATE s", "EXECUTE s (5)"]),
+            "the server knows the statement by weir's name for it, and EXECUTE is not rewritten",
+        ),
+        (
+            Talk::new("a name given by the protocol is taken for SQL, and the other way round")
+                .batch(&[parse("s", "SELECT 'by protocol'", &[])])
+                .queries(&["PREPARE s AS SELECT 'by sql'", "PREPARE t AS SELECT 'by sql'"])
+                .batch(&[parse("t", "SELECT 'by protocol'", &[])])
+                .batch(&again("t", &[]))
+                .batch(&again("s", &[]))
+                .batch(&[describe_statement("t"), close_statement("t")])
+                .queries(&["EXECUTE t"]),
+            "the server does not know the name that the protocol gave, and PREPARE takes it",
+        ),
+        (
+            Talk::new("what a read only transaction may do on the primary").queries(&[
+                "BEGIN READ ONLY",
+                "LISTEN here",
+                "SELECT pg_advisory_xact_lock(5)",
+                "SELECT txid_current() > 0",
+                "SELECT pg_current_wal_lsn() IS NOT NULL, pg_is_in_recovery()",
+                "LOCK TABLE items IN EXCLUSIVE MODE",
+                "COMMIT",
+            ]),
+            "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
         ),
     ]
 }
@@ -77,6 +79,21 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
                 .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
                 .say(&[copy_data("100\tone\n"), query("SELECT 1")], Hear::Ready(1)),
             "PostgreSQL closes the connection, and weir only its own to the server",
+        ),
+        (
+            Talk::new("a copy into a table in a read only transaction").queries(&[
+                "BEGIN READ ONLY",
+                "COPY items FROM STDIN",
+                "ROLLBACK",
+            ]),
+            "it runs on a replica, which refuses it with the same code and other words",
+        ),
+        (
+            Talk::new("the end amid a copy")
+                .changes()
+                .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
+                .say(&[copy_data("100\tone\n"), terminate()], Hear::Close),
+            "PostgreSQL reports the broken copy to the client that has said farewell, and weir does not",
         ),
     ]
 }

@@ -10,6 +10,74 @@ pub(crate) fn talks() -> Vec<Talk> {
 
 fn logins() -> Vec<Talk> {
     vec![
+        Talk::new("a reset goes back to what the client came with")
+            .startup("TimeZone", "Asia/Tokyo")
+            .startup("work_mem", "7MB")
+            .queries(&[
+                "SET TimeZone = 'UTC'",
+                "RESET TimeZone",
+                "SHOW TimeZone",
+                "SELECT 1",
+                "SHOW TimeZone",
+            ])
+            .queries(&[
+                "SET work_mem = '8MB'",
+                "SET TimeZone TO DEFAULT",
+                "RESET ALL",
+                "SHOW work_mem",
+                "SHOW TimeZone",
+            ])
+            .queries(&[
+                "BEGIN",
+                "SET TimeZone = 'UTC'",
+                "RESET TimeZone",
+                "SHOW TimeZone",
+                "COMMIT",
+                "SHOW TimeZone",
+            ])
+            .queries(&["SET TimeZone = 'UTC'", "DISCARD ALL", "SHOW work_mem", "SHOW TimeZone"]),
+        Talk::new("a reset in one string with others")
+            .startup("TimeZone", "Asia/Tokyo")
+            .startup("application_name", "differential")
+            .startup("search_path", "play, \"Odd, name\"")
+            .queries(&[
+                "SET TimeZone = 'UTC'; SELECT 1; RESET ALL; SHOW TimeZone; SELECT 2;",
+                "SHOW search_path",
+                "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+                "SET application_name = 'x'; RESET application_name; SELECT 1/0; SELECT 3",
+                "SHOW application_name",
+                "BEGIN; SET TimeZone = 'UTC'; RESET TimeZone; SET LOCAL TimeZone TO DEFAULT",
+                "SHOW TimeZone",
+                "ROLLBACK",
+                "BEGIN; SET TimeZone = 'UTC'",
+                "SET LOCAL TimeZone TO DEFAULT; SHOW TimeZone",
+                "COMMIT",
+                "SHOW TimeZone",
+                "SELECT 1; DISCARD ALL",
+            ])
+            .queries(&["BEGIN", "DISCARD ALL", "RESET ALL", "ROLLBACK", "DISCARD ALL", "SHOW TimeZone"]),
+        Talk::new("a reset by the extended protocol")
+            .startup("TimeZone", "Asia/Tokyo")
+            .startup("work_mem", "7MB")
+            .queries(&["SET TimeZone = 'UTC'", "SET work_mem = '8MB'"])
+            .ask(&[parse("r", "RESET ALL", &[]), describe_statement("r"), sync()])
+            .ask(&[bind("", "r", &[]), describe_portal(""), execute("", 0), sync()])
+            .queries(&["SHOW work_mem", "SHOW TimeZone", "SET TimeZone = 'UTC'"])
+            .ask(&[
+                parse("", "RESET TimeZone", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                parse("", "SHOW TimeZone", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                parse("", "SELECT 1/0", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+            ])
+            .queries(&["SHOW TimeZone"])
+            .ask(&[parse("", "DISCARD ALL", &[]), bind("", "", &[]), execute("", 0), sync()])
+            .queries(&["SHOW work_mem", "SHOW TimeZone"]),
         Talk::new("a plain login"),
         Talk::new("a login with settings")
             .startup("application_name", "talk")

@@ -1,6 +1,7 @@
 //! Where the conversations take place: a cluster, weirs with pools of different sizes, and a database for each group.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use harness::client::front::query;
 use harness::client::{Address, Answer, Client, Login, Message};
 use harness::{Cluster, Failure, Result, Weir, WeirSetup, wait_for};
 
+use crate::neighbour::{self, Neighbour};
 use crate::talk::{Ground, Hear, Step, Talk};
 
 /// Sizes of the pools: no choice of connection, little, plenty.
@@ -28,6 +30,9 @@ BEGIN
 END $$;
 CREATE SCHEMA play;
 ";
+
+/// Roles of all databases.
+const CAST: &str = "CREATE ROLE talk_reader; GRANT talk_reader TO app";
 
 /// Makes the database as new.
 const TIDY: &str = "
@@ -51,12 +56,21 @@ pub(crate) enum Pieces {
 /// What was heard: the login, then step by step, then the farewell.
 pub(crate) type Heard = Vec<Vec<Message>>;
 
+/// What was heard through weir.
+pub(crate) struct Through {
+    pub(crate) heard: Heard,
+    /// What the neighbour heard wrongly meanwhile.
+    pub(crate) wrong: Option<String>,
+}
+
 /// One group's stage.
 pub(crate) struct Stage {
     cluster: &'static Cluster,
     database: String,
     /// A superuser's connection to each server, the primary first.
     admins: Mutex<Vec<Client>>,
+    /// Who else uses the pools of the database, by their size.
+    neighbours: Mutex<BTreeMap<usize, Neighbour>>,
     /// Objects with this OID and above were made in a conversation.
     pub(crate) first_new: u32,
 }
@@ -64,14 +78,14 @@ pub(crate) struct Stage {
 impl Stage {
     /// A stage with a database of this name.
     pub(crate) fn set(database: &str) -> Result<Self> {
-        let cluster = Cluster::shared();
+        let cluster = cast()?;
         cluster.sql(0, &format!("CREATE DATABASE {database} OWNER app"))?;
         let login = Login::new("app", "app").database(database);
         Client::connect(&cluster.address(0), &login)?.query(FURNITURE)?;
         let login = Login::new("postgres", "postgres").database(database);
         let primary = Client::connect(&cluster.address(0), &login)?;
-        let mut stage =
-            Self { cluster, database: database.to_owned(), admins: Mutex::new(vec![primary]), first_new: 0 };
+        let (admins, neighbours) = (Mutex::new(vec![primary]), Mutex::default());
+        let mut stage = Self { cluster, database: database.to_owned(), admins, neighbours, first_new: 0 };
         stage.admin("SET client_min_messages = warning")?;
         stage.admin(TIDY)?;
         let newest = stage.admin("SELECT max(oid::int8) FROM pg_class")?;
@@ -86,20 +100,44 @@ impl Stage {
 
     /// The conversation with the primary itself.
     pub(crate) fn directly(&self, talk: &Talk, pieces: Pieces) -> Result<Heard> {
-        self.play(&self.cluster.address(0), talk, pieces)
+        self.play(&self.cluster.address(0), talk, pieces, &mut || Ok(()))
     }
 
-    /// The conversation through the weir with this size of pool.
-    pub(crate) fn through(&self, pool: usize, talk: &Talk, pieces: Pieces) -> Result<Heard> {
+    /// The conversation through the weir with this size of pool, with a neighbour between its requests. On a pool
+    /// of one it comes after a guest who left a mess.
+    pub(crate) fn through(&self, pool: usize, talk: &Talk, pieces: Pieces) -> Result<Through> {
         let weir = weirs().get(&pool).ok_or_else(|| Failure::new("no weir has a pool of this size"))?;
-        self.play(&weir.address(), talk, pieces)
+        let mut neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+        let neighbour = match neighbours.entry(pool) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Neighbour::at(&weir.address(), &self.cluster.address(0), &self.database)?)
+            }
+        };
+        if pieces == Pieces::Whole && pool == 1 {
+            neighbour::guest(&weir.address(), &self.database)?;
+        }
+        let mut wrong = None;
+        let heard = self.play(&weir.address(), talk, pieces, &mut || {
+            wrong = wrong.take().or(neighbour.visit()?);
+            Ok(())
+        })?;
+        wrong = wrong.or(neighbour.finish()?);
+        Ok(Through { heard, wrong })
     }
 
-    fn play(&self, address: &Address, talk: &Talk, pieces: Pieces) -> Result<Heard> {
+    /// Holds the conversation; `between` is called where the session has no request and no transaction.
+    fn play(
+        &self,
+        address: &Address,
+        talk: &Talk,
+        pieces: Pieces,
+        between: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Heard> {
         if talk.ground == Ground::Fresh {
             self.admin(TIDY)?;
         }
-        let mut login = Login::new("app", "app").database(&self.database);
+        let mut login = Login::new(talk.by.name(), talk.by.name()).database(&self.database);
         for (name, value) in &talk.startup {
             login = login.parameter(name, value);
         }
@@ -126,8 +164,12 @@ impl Stage {
                 }
             };
             heard.push(listen(&mut client, hear)?);
-            if heard.last().and_then(|step| step.last()).is_some_and(|last| last.tag == END) {
+            let last = heard.last().and_then(|step| step.last());
+            if last.is_some_and(|last| last.tag == END) {
                 break;
+            }
+            if last.is_some_and(|last| last.status() == Some('I')) {
+                between()?;
             }
         }
         Ok(heard)
@@ -155,6 +197,20 @@ impl Stage {
     fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
         self.admins.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The cluster with the roles that all conversations need.
+fn cast() -> Result<&'static Cluster> {
+    static CAST_IN: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    let cluster = Cluster::shared();
+    let cast = || cluster.sql(0, CAST).map(drop).map_err(|failure| failure.to_string());
+    CAST_IN.get_or_init(cast).clone().map_err(Failure::new)?;
+    Ok(cluster)
+}
+
+/// The size of pool that a conversation in tiny pieces uses, always the same one.
+pub(crate) fn pool_for(name: &str) -> usize {
+    POOLS[name.len() % POOLS.len()]
 }
 
 /// The sizes of pool that there are weirs for.

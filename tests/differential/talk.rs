@@ -1,6 +1,6 @@
 //! A conversation with a server: what the client says, and after what it waits for which answer.
 
-use harness::client::front::{query, sync};
+use harness::client::front::{bind, execute, parse, query, sync};
 
 /// One conversation. It begins with a login of its own and ends with a farewell query, so that whatever comes too
 /// much is seen.
@@ -13,6 +13,7 @@ pub(crate) struct Talk {
     pub(crate) steps: Vec<Step>,
     pub(crate) ground: Ground,
     pub(crate) words: Words,
+    pub(crate) by: By,
 }
 
 /// What the client does next.
@@ -55,9 +56,35 @@ pub(crate) enum Words {
     Weirs,
 }
 
+/// Who talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The owner of the database.
+    Owner,
+    /// A superuser.
+    Superuser,
+}
+
+impl By {
+    /// The name to log in with, which is the password too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "app",
+            Self::Superuser => "postgres",
+        }
+    }
+}
+
 impl Talk {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, startup: Vec::new(), steps: Vec::new(), ground: Ground::Shared, words: Words::Servers }
+        let (ground, words, by) = (Ground::Shared, Words::Servers, By::Owner);
+        Self { name, startup: Vec::new(), steps: Vec::new(), ground, words, by }
+    }
+
+    /// Has a superuser talk.
+    pub(crate) fn by_superuser(mut self) -> Self {
+        self.by = By::Superuser;
+        self
     }
 
     /// Comes with this startup parameter.
@@ -107,6 +134,16 @@ impl Talk {
         self.steps.push(Step::Aside(sql, hear));
         self
     }
+}
+
+/// Parse, Bind and Execute of an unnamed statement without parameters.
+pub(crate) fn run(sql: &str) -> Vec<Vec<u8>> {
+    vec![parse("", sql, &[]), bind("", "", &[]), execute("", 0)]
+}
+
+/// Bind and Execute of a prepared statement.
+pub(crate) fn again(name: &str, values: &[Option<&[u8]>]) -> Vec<Vec<u8>> {
+    vec![bind("", name, values), execute("", 0)]
 }
 
 /// A parameter in text.

@@ -1,0 +1,216 @@
+//! Prepared statements of both kinds: SQL's PREPARE and the protocol's Parse share one space of names.
+
+use harness::client::front::*;
+
+use crate::talk::{Talk, again, run, text};
+
+pub(crate) fn talks() -> Vec<Talk> {
+    [by_sql(), by_both(), by_protocol()].concat()
+}
+
+fn by_sql() -> Vec<Talk> {
+    vec![
+        Talk::new("prepare with types, execute with wrong and right values").queries(&[
+            "PREPARE p (int, text) AS SELECT name || $2 FROM items WHERE id = $1",
+            "EXECUTE p (1, '!')",
+            "EXECUTE p (1)",
+            "EXECUTE p ('one', '!')",
+            "EXECUTE p (1 + 1, 'a' || 'b')",
+            "EXECUTE P (3, '')",
+            "EXECUTE \"P\" (3, '')",
+            "PREPARE q AS SELECT $1::int + $2",
+            "EXECUTE q (1, 2)",
+            "EXECUTE no_such",
+            "PREPARE r AS SELEC 1",
+            "PREPARE r AS SELECT nope",
+            "EXECUTE r",
+            "PREPARE s (no_such_type) AS SELECT $1",
+        ]),
+        Talk::new("prepare of writes").changes().queries(&[
+            "PREPARE i (int) AS INSERT INTO items VALUES ($1, 'prepared') RETURNING id",
+            "EXECUTE i (100)",
+            "EXECUTE i (100)",
+            "SELECT count(*) FROM items WHERE name = 'prepared'",
+            "PREPARE u AS UPDATE items SET note = $2 WHERE id = $1",
+            "EXECUTE u (100, 'n')",
+            "SELECT note FROM items WHERE id = 100",
+            "PREPARE v AS VALUES (1), ($1::int)",
+            "EXECUTE v (2)",
+        ]),
+        Talk::new("prepare in a transaction that is rolled back").queries(&[
+            "BEGIN",
+            "PREPARE p AS SELECT 'from a transaction'",
+            "ROLLBACK",
+            "EXECUTE p",
+            "BEGIN",
+            "EXECUTE p",
+            "DEALLOCATE p",
+            "ROLLBACK",
+            "EXECUTE p",
+            "BEGIN",
+            "SELECT 1/0",
+            "PREPARE q AS SELECT 1",
+            "COMMIT",
+            "EXECUTE q",
+        ]),
+        Talk::new("deallocate, discard").queries(&[
+            "PREPARE a AS SELECT 'a'",
+            "PREPARE \"B c\" AS SELECT 'b'",
+            "DEALLOCATE PREPARE a",
+            "DEALLOCATE a",
+            "DEALLOCATE \"B c\"",
+            "PREPARE a AS SELECT 'a again'",
+            "DISCARD PLANS",
+            "EXECUTE a",
+            "DISCARD SEQUENCES",
+            "DISCARD TEMPORARY",
+            "EXECUTE a",
+            "DEALLOCATE PREPARE ALL",
+            "EXECUTE a",
+            "PREPARE a AS SELECT 'third'",
+            "DISCARD ALL",
+            "EXECUTE a",
+        ]),
+        Talk::new("what can be done with an EXECUTE").changes().queries(&[
+            "PREPARE p (int) AS SELECT id, name FROM items WHERE id < $1 ORDER BY id",
+            "EXPLAIN (COSTS OFF) EXECUTE p (3)",
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE p (3)",
+            "CREATE TABLE play.made AS EXECUTE p (3)",
+            "SELECT * FROM play.made ORDER BY id",
+            "EXPLAIN (COSTS OFF) EXECUTE no_such",
+            "DEALLOCATE p; SELECT 1",
+            "EXPLAIN (COSTS OFF) EXECUTE p (3)",
+        ]),
+        Talk::new("several in one string").queries(&[
+            "PREPARE a AS SELECT 1; EXECUTE a; PREPARE b AS SELECT 2; EXECUTE b; DEALLOCATE a",
+            "EXECUTE b; EXECUTE a",
+            "PREPARE c AS SELECT 3; SELECT 1/0",
+            "EXECUTE c",
+            "DEALLOCATE ALL; PREPARE b AS SELECT 'b again'; EXECUTE b",
+        ]),
+        Talk::new("pg_prepared_statements of SQL's own").queries(&[
+            "PREPARE p (int) AS SELECT $1",
+            "PREPARE q AS SELECT $1::mood",
+            "SELECT name, statement, parameter_types, from_sql FROM pg_prepared_statements WHERE from_sql ORDER BY name",
+            "DEALLOCATE p",
+            "SELECT name FROM pg_prepared_statements WHERE from_sql ORDER BY name",
+            "DEALLOCATE ALL",
+            "SELECT count(*) FROM pg_prepared_statements WHERE from_sql",
+        ]),
+        Talk::new("prepare under one search path, execute under another").changes().queries(&[
+            "CREATE TABLE play.items (id int)",
+            "PREPARE p AS SELECT count(*) FROM items",
+            "EXECUTE p",
+            "SET search_path = play",
+            "EXECUTE p",
+            "SET search_path = public",
+            "EXECUTE p",
+        ]),
+    ]
+}
+
+fn by_both() -> Vec<Talk> {
+    vec![
+        Talk::new("EXECUTE by the protocol of what SQL prepared")
+            .queries(&["PREPARE p (int) AS SELECT name FROM items WHERE id = $1"])
+            .batch(&run("EXECUTE p (1)"))
+            .batch(&[
+                parse("e", "EXECUTE p (2)", &[]),
+                describe_statement("e"),
+                bind("", "e", &[]),
+                execute("", 0),
+            ])
+            .batch(&[run("DEALLOCATE p"), vec![bind("", "e", &[]), execute("", 0)]].concat()),
+        Talk::new("EXECUTE and PREPARE by the extended protocol")
+            .batch(&run("PREPARE p AS SELECT 'p'"))
+            .batch(&run("EXECUTE p"))
+            .batch(&[run("PREPARE q AS SELECT 'q'"), run("EXECUTE q"), run("SELECT 1/0")].concat())
+            .batch(&run("EXECUTE q"))
+            .batch(&[run("DEALLOCATE ALL"), run("EXECUTE p")].concat()),
+        Talk::new("DISCARD ALL between protocol's statements and SQL's")
+            .queries(&["PREPARE p AS SELECT 1"])
+            .batch(&[parse("s", "SELECT 's'", &[])])
+            .batch(&run("DISCARD ALL"))
+            .batch(&again("s", &[]))
+            .queries(&["EXECUTE p"])
+            .batch(&[parse("s", "SELECT 's again'", &[])])
+            .batch(&again("s", &[])),
+    ]
+}
+
+fn by_protocol() -> Vec<Talk> {
+    vec![
+        Talk::new("equal texts with different types")
+            .batch(&[
+                parse("i", "SELECT $1", &[23]),
+                parse("t", "SELECT $1", &[25]),
+                parse("n", "SELECT $1", &[1700]),
+                parse("u", "SELECT $1", &[]),
+                describe_statement("i"),
+                describe_statement("t"),
+                describe_statement("n"),
+                describe_statement("u"),
+            ])
+            .batch(&[again("i", &[text("1")]), again("t", &[text("x")]), again("n", &[text("1.5")])].concat())
+            .batch(&again("i", &[text("x")])),
+        Talk::new("statements that were neither described nor run for a while")
+            .changes()
+            .batch(
+                &(0..20)
+                    .map(|n| parse(format!("s{n}"), format!("SELECT {n}, $1::text"), &[]))
+                    .collect::<Vec<_>>(),
+            )
+            .queries(&["INSERT INTO items VALUES (100, 'x')", "SELECT count(*) FROM items"])
+            .batch(&(0..20).rev().flat_map(|n| again(&format!("s{n}"), &[text("v")])).collect::<Vec<_>>())
+            .queries(&["BEGIN"])
+            .batch(&(0..20).map(|n| describe_statement(format!("s{n}"))).collect::<Vec<_>>())
+            .queries(&["ROLLBACK"]),
+        Talk::new("the unnamed statement between named ones, in and out of transactions")
+            .batch(&[parse("", "SELECT 'unnamed', $1::int", &[]), parse("s", "SELECT 'named'", &[])])
+            .batch(&again("s", &[]))
+            .batch(&again("", &[text("1")]))
+            .batch(&run("BEGIN"))
+            .batch(&again("", &[text("2")]))
+            .batch(&[parse("", "SELECT 'in the transaction'", &[])])
+            .batch(&again("", &[]))
+            .batch(&[parse("c", "COMMIT", &[]), bind("", "c", &[]), execute("", 0)])
+            .batch(&again("", &[])),
+        Talk::new("the unnamed statement after an error elsewhere")
+            .batch(&[parse("", "SELECT 'stays'", &[])])
+            .batch(&again("nope", &[]))
+            .batch(&again("", &[]))
+            .batch(&[parse("x", "no sql", &[])])
+            .batch(&again("", &[])),
+        Talk::new("close of what a batch just made, and made again")
+            .batch(&[
+                parse("s", "SELECT 1", &[]),
+                close_statement("s"),
+                parse("s", "SELECT 2", &[]),
+                bind("", "s", &[]),
+                close_statement("s"),
+                execute("", 0),
+                parse("s", "SELECT 3", &[]),
+            ])
+            .batch(&again("s", &[]))
+            .batch(&[close_statement("s"), close_statement("s"), close_portal(""), describe_statement("s")]),
+        Talk::new("utility statements as prepared statements, again and again")
+            .batch(&[
+                parse("show", "SHOW TimeZone", &[]),
+                parse("explain", "EXPLAIN (COSTS OFF) SELECT * FROM items WHERE id = $1", &[]),
+                parse("listen", "UNLISTEN here", &[]),
+            ])
+            .batch(&[describe_statement("show"), describe_statement("explain"), describe_statement("listen")])
+            .batch(&again("show", &[]))
+            .queries(&["SET TimeZone = 'Asia/Tokyo'"])
+            .batch(&again("show", &[]))
+            .batch(&again("explain", &[text("1")]))
+            .batch(&again("listen", &[])),
+        Talk::new("a name of 63 letters, and a longer one")
+            .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
+            .batch(&again(&"n".repeat(63), &[]))
+            .batch(&again(&"n".repeat(70), &[]))
+            .queries(&[&format!("DEALLOCATE {}", "n".repeat(63))])
+            .batch(&again(&"n".repeat(63), &[]))
+            .batch(&again(&"n".repeat(70), &[])),
+    ]
+}

@@ -1,0 +1,401 @@
+//! Nothing of a session reaches the next one on its connection, however it ends and whatever it was in the middle of.
+//!
+//! The pool has one connection, so that whoever comes next gets the one that was left behind, and each test says
+//! whether it must be the same one (by its process id) or must have been closed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use harness::client::{Client, Login, Message, Stream, front};
+use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// With a Terminate.
+    Terminate,
+    /// The socket is closed, as the kernel does for a process that is killed.
+    Close,
+    /// The connection is reset.
+    Reset,
+}
+
+const ENDS: [End; 3] = [End::Terminate, End::Close, End::Reset];
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The next client gets it.
+    Reused,
+    /// It is closed.
+    Closed,
+}
+
+/// What a session is in the middle of when it ends.
+struct Scene {
+    name: &'static str,
+    fate: Fate,
+    play: fn(&Cluster, &mut Client) -> Result<()>,
+}
+
+const SCENES: &[Scene] = &[
+    Scene {
+        name: "settings",
+        fate: Fate::Reused,
+        play: |_, client| {
+            for sql in SETTINGS {
+                client.query(sql)?;
+            }
+            Ok(())
+        },
+    },
+    Scene {
+        name: "state",
+        fate: Fate::Reused,
+        play: |_, client| {
+            for sql in SETTINGS.iter().filter(|sql| !sql.contains("read_only")).chain(STATE) {
+                client.query(sql)?;
+            }
+            Ok(())
+        },
+    },
+    Scene {
+        name: "state in a transaction",
+        fate: Fate::Reused,
+        play: |_, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('state'); CREATE TEMP TABLE scratch (i int)")?;
+            client.query("SELECT pg_advisory_lock(7); DECLARE c CURSOR FOR SELECT 1; LISTEN leaks")?;
+            client.query("SET ROLE app; SET search_path = nowhere").map(drop)
+        },
+    },
+    Scene {
+        name: "a failed transaction",
+        fate: Fate::Reused,
+        play: |_, client| {
+            client.query("BEGIN; SET ROLE app; INSERT INTO public.leaks VALUES ('failed')")?;
+            client.query("SELECT 1/0").unwrap_err();
+            Ok(())
+        },
+    },
+    Scene {
+        name: "a copy",
+        fate: Fate::Reused,
+        play: |_, client| {
+            client.send(&[front::query("COPY leaks FROM STDIN"), front::copy_data("a copied row\n")])?;
+            assert_eq!(client.read()?.name(), "CopyInResponse");
+            client.send(&[front::copy_data("another\n")])
+        },
+    },
+    Scene {
+        name: "a copy by the extended protocol",
+        fate: Fate::Reused,
+        play: |_, client| {
+            let copy = front::parse("", "COPY leaks FROM STDIN", &[]);
+            client.send(&[copy, front::bind("", "", &[]), front::execute("", 0), front::sync()])?;
+            while client.read()?.name() != "CopyInResponse" {}
+            client.send(&[front::copy_data("a copied row\n")])
+        },
+    },
+    Scene {
+        name: "half of copied data",
+        fate: Fate::Closed,
+        play: |_, client| {
+            client.send(&[front::query("COPY leaks FROM STDIN")])?;
+            assert_eq!(client.read()?.name(), "CopyInResponse");
+            client.send_bytes(b"d\0\0\x10\0half of a message")
+        },
+    },
+    Scene {
+        name: "half of a short message",
+        fate: Fate::Reused,
+        play: |_, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('short')")?;
+            client.send_bytes(b"Q\0\0\x10\0INSERT INTO leaks VALUES ('half of a message")
+        },
+    },
+    Scene {
+        name: "half of a long message",
+        fate: Fate::Closed,
+        play: |_, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('long')")?;
+            client.send_bytes(b"Q\0\x10\0\0SELECT '")?;
+            client.send_bytes(&vec![b'x'; 400_000])
+        },
+    },
+    Scene {
+        name: "half of a batch",
+        fate: Fate::Reused,
+        play: |_, client| {
+            let insert = front::parse("mine", "INSERT INTO leaks VALUES ('batch')", &[]);
+            let run = [front::bind("portal", "mine", &[]), front::execute("portal", 0), front::flush()];
+            client.send(&[insert, run.concat()])?;
+            while client.read()?.name() != "CommandComplete" {}
+            Ok(())
+        },
+    },
+    Scene {
+        name: "half of a batch that has failed",
+        fate: Fate::Reused,
+        play: |_, client| {
+            let fails = front::parse("", "SELECT 1/0", &[]);
+            client.send(&[fails, front::bind("", "", &[]), front::execute("", 0), front::flush()])?;
+            while client.read()?.name() != "ErrorResponse" {}
+            Ok(())
+        },
+    },
+    Scene {
+        name: "an open portal",
+        fate: Fate::Reused,
+        play: |_, client| {
+            client.query("BEGIN")?;
+            let rows = front::parse("rows", "SELECT generate_series(1, 1000)", &[]);
+            let some = [front::bind("portal", "rows", &[]), front::execute("portal", 10), front::sync()];
+            let heard = client.ask(&[rows, some.concat()])?;
+            assert!(heard.iter().any(|message| message.name() == "PortalSuspended"), "{heard:?}");
+            Ok(())
+        },
+    },
+    Scene {
+        name: "a result that nobody reads",
+        fate: Fate::Reused,
+        play: |_, client| {
+            let rows = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
+            client.send(&[front::query(rows)])?;
+            client.read().map(drop)
+        },
+    },
+    Scene {
+        name: "a wait for a lock",
+        fate: Fate::Reused,
+        play: |cluster, client| {
+            client.query("BEGIN; INSERT INTO leaks VALUES ('waited')")?;
+            client.send(&[front::query("SELECT FROM locked FOR UPDATE")])?;
+            wait_for("the client to wait for the lock", PATIENCE, || {
+                let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                    AND query LIKE '%locked FOR UPDATE'";
+                Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+            })
+        },
+    },
+    Scene {
+        name: "a library",
+        fate: Fate::Closed,
+        play: |_, client| client.query("LOAD 'plpgsql'").map(drop),
+    },
+];
+
+const SETTINGS: &[&str] = &[
+    "SET search_path = nowhere",
+    "SET application_name = 'leaky'",
+    "SET client_encoding = 'LATIN1'",
+    "SET default_transaction_read_only = on",
+    "SELECT set_config('some.thing', 'left behind', false)",
+    "SET work_mem = '7MB'",
+    "SET SESSION AUTHORIZATION app",
+    "SET ROLE app",
+];
+
+const STATE: &[&str] = &[
+    "CREATE TEMP TABLE scratch (i int)",
+    "LISTEN leaks",
+    "SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8)",
+    "DECLARE held CURSOR WITH HOLD FOR SELECT 1",
+    "PREPARE mine AS SELECT 1",
+];
+
+/// What the next client looks at. All of it must be as on a new connection to the server.
+const LOOKS: &[&str] = &[
+    "SELECT current_user, session_user",
+    "SHOW search_path",
+    "SHOW application_name",
+    "SHOW client_encoding",
+    "SHOW default_transaction_read_only",
+    "SHOW work_mem",
+    "SELECT coalesce(current_setting('some.thing', true), '')",
+    "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'",
+    "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()",
+    "SELECT count(*) FROM pg_listening_channels()",
+    "SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'weir%'",
+    "SELECT count(*) FROM pg_cursors",
+    "SELECT pg_current_xact_id_if_assigned() IS NULL",
+    "SELECT count(*) FROM leaks",
+];
+
+fn login() -> Login {
+    Login::new("postgres", "postgres").database("app")
+}
+
+/// Two servers, so that weir knows what may write; all of it on the primary, over one connection.
+fn one_connection(cluster: &Cluster, mode: &str) -> Result<Weir> {
+    WeirSetup::in_front_of(cluster, [0, 1])
+        .set("pool", "size", "1")
+        .set("pool", "mode", &format!("\"{mode}\""))
+        .set("pool", "checkout_timeout", "\"1min\"")
+        .start(WEIR)
+}
+
+fn connect(weir: &Weir) -> Result<Client> {
+    let mut client =
+        Client::connect(&weir.address(), &login().parameter("options", "-c weir.target=primary"))?;
+    client.set_patience(PATIENCE);
+    Ok(client)
+}
+
+/// Asks, and takes nothing but the answer: whatever else arrives was meant for somebody else.
+fn look(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let heard = client.ask(&[front::query(sql)])?;
+    let names: Vec<_> = heard.iter().map(Message::name).collect();
+    assert_eq!(names, ["RowDescription", "DataRow", "CommandComplete", "ReadyForQuery"], "{sql}: {heard:?}");
+    assert_eq!(heard[3].status(), Some('I'), "{sql}");
+    Ok(heard.iter().filter(|message| message.name() == "DataRow").map(Message::text_row).collect())
+}
+
+fn pid(client: &mut Client) -> Result<String> {
+    Ok(look(client, "SELECT pg_backend_pid()")?[0][0].clone().unwrap())
+}
+
+fn end(mut client: Client, how: End) -> Result<()> {
+    match how {
+        End::Terminate => client.send(&[front::terminate()]),
+        End::Close => Ok(client.stream().shutdown(Shutdown::Both)?),
+        End::Reset => {
+            let Stream::Tcp(stream) = client.stream() else { panic!("no TCP") };
+            Ok(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?)
+        }
+    }
+}
+
+/// Plays a scene, ends the session, and looks at what the next client finds.
+fn plays(cluster: &Cluster, weir: &Weir, scene: &Scene, how: End) -> Result<()> {
+    let what = format!("{}, {how:?}", scene.name);
+    let mut first = connect(weir)?;
+    let before = pid(&mut first)?;
+    (scene.play)(cluster, &mut first)?;
+    end(first, how)?;
+    cluster.sql(0, "NOTIFY leaks, 'for nobody'")?;
+    let mut next = connect(weir)?;
+    let mut fresh = Client::connect(&cluster.address(0), &login())?;
+    for sql in LOOKS {
+        let (found, expected) = (look(&mut next, sql)?, look(&mut fresh, sql)?);
+        assert_eq!(found, expected, "{what}: {sql}");
+    }
+    assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0].as_deref(), Some("0"), "{what}");
+    let fate = if pid(&mut next)? == before { Fate::Reused } else { Fate::Closed };
+    assert_eq!(fate, scene.fate, "{what}");
+    // What the connection is thought to hold, it holds.
+    let named = [front::parse("mine", "SELECT 1", &[]), front::bind("", "mine", &[]), front::execute("", 0)];
+    let heard = next.ask(&[named.concat(), front::sync()])?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{what}: {heard:?}");
+    next.close()
+}
+
+fn all_scenes(mode: &str) -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); GRANT ALL ON leaks TO app")?;
+    cluster.sql(0, "CREATE TABLE locked (); INSERT INTO locked DEFAULT VALUES")?;
+    let mut holder = cluster.admin(0)?;
+    holder.query("BEGIN; LOCK TABLE locked")?;
+    let weir = one_connection(&cluster, mode)?;
+    for scene in SCENES {
+        for how in ENDS {
+            // PostgreSQL takes a Terminate within a message for part of it.
+            let within = scene.name.starts_with("half of a") || scene.name.starts_with("half of copied");
+            if !(within && matches!(how, End::Terminate)) {
+                plays(&cluster, &weir, scene, how)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_by_transaction() -> Result<()> {
+    all_scenes("transaction")
+}
+
+#[test]
+fn nothing_is_left_by_session() -> Result<()> {
+    all_scenes("session")
+}
+
+/// A real process, killed in the middle of a transaction that holds locks.
+#[test]
+fn a_killed_process_leaves_nothing() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text)")?;
+    let psql = cluster.postgres().program("psql")?;
+    for mode in ["transaction", "session"] {
+        let weir = one_connection(&cluster, mode)?;
+        let before = {
+            let mut first = connect(&weir)?;
+            let before = pid(&mut first)?;
+            first.close()?;
+            before
+        };
+        let target = format!(
+            "host=127.0.0.1 port={} user=postgres dbname=app options='-c weir.target=primary'",
+            weir.port()
+        );
+        let mut child = Command::new(&psql)
+            .args(["-X", "-q", &target])
+            .env("PGPASSWORD", "postgres")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch (i int);\n\
+            BEGIN; SET ROLE app; INSERT INTO scratch VALUES (1); LOCK TABLE leaks;\n";
+        let _ = child.stdin.as_mut().unwrap().write_all(script.as_bytes());
+        wait_for("the process to hold its lock", PATIENCE, || {
+            let held = "SELECT count(*) FROM pg_locks WHERE relation = 'leaks'::regclass AND granted";
+            Ok((cluster.sql(0, held)?.value() == "1").then_some(()))
+        })?;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut next = connect(&weir)?;
+        let mut fresh = Client::connect(&cluster.address(0), &login())?;
+        for sql in LOOKS {
+            assert_eq!(look(&mut next, sql)?, look(&mut fresh, sql)?, "{mode}: {sql}");
+        }
+        assert_eq!(pid(&mut next)?, before, "{mode}");
+        assert_eq!(weir.metrics()?.sum("weir_connection_resets_total", &[("how", "discarded")]), 1.0);
+    }
+    Ok(())
+}
+
+/// What a server may commit is neither cancelled nor cut off, and the next client waits for its end.
+#[test]
+fn a_write_whose_client_has_gone_runs_to_its_end() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); CREATE TABLE locked ()")?;
+    for (n, mode) in ["transaction", "session"].into_iter().enumerate() {
+        let weir = one_connection(&cluster, mode)?;
+        let mut holder = cluster.admin(0)?;
+        holder.query("BEGIN; LOCK TABLE locked")?;
+        let mut first = connect(&weir)?;
+        let before = pid(&mut first)?;
+        first
+            .send(&[front::query("INSERT INTO leaks SELECT 'late' FROM (SELECT count(*) FROM locked) l")])?;
+        wait_for("the write to wait for the lock", PATIENCE, || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+        })?;
+        end(first, End::Close)?;
+        wait_for("the client to be gone", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_clients", &[]) == 0.0).then_some(()))
+        })?;
+        holder.query("COMMIT")?;
+        let mut next = connect(&weir)?;
+        assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0], Some((n + 1).to_string()), "{mode}");
+        assert_eq!(pid(&mut next)?, before, "{mode}");
+    }
+    Ok(())
+}

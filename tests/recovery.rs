@@ -1,0 +1,238 @@
+//! A server's process dies, or refuses what weir asks of it: what the client hears, and that its session lives on.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use harness::client::{Client, Message, front};
+use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for, wait_until};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A primary, a replica, a table, and weir in front of them.
+struct Stage {
+    cluster: Cluster,
+    weir: Weir,
+}
+
+impl Stage {
+    fn new() -> Result<Self> {
+        let cluster = Cluster::with(Options::new(1))?;
+        cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
+        cluster.wait_caught_up()?;
+        let weir =
+            WeirSetup::in_front_of(&cluster, 0..2).at_any_age().set("pool", "size", "2").start(WEIR)?;
+        Ok(Self { cluster, weir })
+    }
+
+    /// Ends the one process that does this, and waits until it is gone. Not one of weir's own connections: it reads
+    /// the catalog as this user, in a transaction.
+    fn kill(&self, server: usize, what: &str) -> Result<()> {
+        let victims = format!("usename = 'app' AND application_name NOT LIKE 'weir%' AND {what}");
+        let sql = format!(
+            "SELECT coalesce(string_agg(pid::text, ''), '') FROM
+             (SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE {victims}) killed"
+        );
+        let pid = wait_for("the victim", PATIENCE, || {
+            let pid = self.cluster.sql(server, &sql)?.value().to_owned();
+            Ok((!pid.is_empty()).then_some(pid))
+        })?;
+        wait_for("its end", PATIENCE, || {
+            let left = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+            Ok((self.cluster.sql(server, &left)?.value() == "0").then_some(()))
+        })
+    }
+
+    /// A client in a transaction that has written, whose process has been killed since.
+    fn bereaved(&self) -> Result<Client> {
+        let mut client = self.weir.connect()?;
+        client.query("BEGIN")?;
+        client.query("INSERT INTO casualties VALUES (1)")?;
+        self.kill(0, "state = 'idle in transaction'")?;
+        Ok(client)
+    }
+
+    fn kept(&self) -> Result<String> {
+        let sql = "SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM casualties";
+        Ok(self.cluster.sql(0, sql)?.value().to_owned())
+    }
+}
+
+/// The SQLSTATEs, command tags and transaction states in an answer.
+fn gist(heard: &[Message]) -> Vec<String> {
+    heard
+        .iter()
+        .filter_map(|message| match message.tag {
+            b'E' => message.error().map(|error| error.sqlstate().to_owned()),
+            b'C' => Some(message.text()),
+            b'Z' => message.status().map(String::from),
+            _ => None,
+        })
+        .collect()
+}
+
+fn says(client: &mut Client, sql: &str) -> Result<Vec<String>> {
+    Ok(gist(&client.ask(&[front::query(sql)])?))
+}
+
+#[test]
+fn a_transaction_whose_server_process_dies_has_failed_until_its_end() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut bystander = stage.weir.connect()?;
+    bystander.query("INSERT INTO casualties VALUES (100)")?;
+
+    let mut client = stage.bereaved()?;
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (2)")?, ["57P01", "E"]);
+    assert_eq!(says(&mut client, "SELECT 1")?, ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK TO SAVEPOINT before")?, ["3B001", "E"]);
+    let extended = [front::parse("", "SELECT 1", &[]), front::describe_statement(""), front::sync()];
+    assert_eq!(gist(&client.ask(&extended)?), ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (3)")?, ["INSERT 0 1", "I"]);
+
+    // Who takes everything back need not hear of it.
+    let mut client = stage.bereaved()?;
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (4)")?, ["INSERT 0 1", "I"]);
+
+    // Who commits must: hardly a driver looks at what the server says it did.
+    let mut client = stage.bereaved()?;
+    assert_eq!(says(&mut client, "COMMIT")?, ["57P01", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (5)")?, ["INSERT 0 1", "I"]);
+
+    // By the extended protocol, with a Flush, and with a pipeline behind it.
+    let mut client = stage.bereaved()?;
+    let whole = |sql: &str| [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)];
+    client.send(&[front::parse("s", "SELECT 1", &[]), front::describe_statement("s"), front::flush()])?;
+    assert_eq!(client.read()?.error().unwrap().sqlstate(), "57P01");
+    client.send(&[&[front::sync()], &whole("SELECT 2")[..], &[front::sync()]].concat())?;
+    assert_eq!(gist(&client.until_ready()?), ["E"]);
+    assert_eq!(gist(&client.until_ready()?), ["25P02", "E"]);
+    assert_eq!(gist(&client.ask(&[&whole("COMMIT")[..], &[front::sync()]].concat())?), ["ROLLBACK", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (6)")?, ["INSERT 0 1", "I"]);
+
+    assert_eq!(says(&mut bystander, "INSERT INTO casualties VALUES (101)")?, ["INSERT 0 1", "I"]);
+    assert_eq!(stage.kept()?, "3 4 5 6 100 101");
+    Ok(())
+}
+
+#[test]
+fn a_statement_under_which_the_server_process_dies_is_told() -> Result<()> {
+    let stage = Stage::new()?;
+    // In a transaction, with more behind it.
+    let mut client = stage.weir.connect()?;
+    client.query("SET work_mem = '7MB'")?;
+    client.query("BEGIN")?;
+    client.query("SET LOCAL work_mem = '8MB'")?;
+    client.query("SET TimeZone = 'Asia/Tokyo'")?;
+    client.send(&[
+        front::query("INSERT INTO casualties SELECT 1 FROM pg_sleep(60)"),
+        front::query("SELECT 2"),
+    ])?;
+    stage.kill(0, "query LIKE 'INSERT%60%' AND state = 'active'")?;
+    assert_eq!(gist(&client.until_ready()?), ["57P01", "E"]);
+    assert_eq!(gist(&client.until_ready()?), ["25P02", "E"]);
+    assert_eq!(says(&mut client, "COMMIT AND CHAIN")?, ["ROLLBACK", "T"]);
+    assert_eq!(client.query("SHOW work_mem")?.value(), "7MB");
+    assert_ne!(client.query("SHOW TimeZone")?.value(), "Asia/Tokyo");
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (3)")?, ["INSERT 0 1", "T"]);
+    assert_eq!(says(&mut client, "COMMIT")?, ["COMMIT", "I"]);
+
+    // A write outside a transaction: it is never run again.
+    client.send(&[front::query("INSERT INTO casualties SELECT 4 FROM pg_sleep(60)")])?;
+    stage.kill(0, "query LIKE 'INSERT%60%' AND state = 'active'")?;
+    assert_eq!(gist(&client.until_ready()?), ["57P01", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (5)")?, ["INSERT 0 1", "I"]);
+
+    // A commit: whatever the server said, it may have happened.
+    stage.cluster.sql(
+        0,
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';
+         CREATE CONSTRAINT TRIGGER dawdles AFTER INSERT ON casualties DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.id = 6) EXECUTE FUNCTION dawdle()",
+    )?;
+    client.query("BEGIN")?;
+    client.query("INSERT INTO casualties VALUES (6)")?;
+    client.send(&[front::query("COMMIT")])?;
+    stage.kill(0, "query = 'COMMIT' AND state = 'active'")?;
+    assert_eq!(gist(&client.until_ready()?), ["08007", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (7)")?, ["INSERT 0 1", "I"]);
+
+    // A read on a replica: it runs again elsewhere.
+    let mark = stage.cluster.mark();
+    client.send(&[front::query("SELECT 'resurrected' FROM pg_sleep(2)")])?;
+    stage.kill(1, "query LIKE '%resurrected%' AND state = 'active'")?;
+    let heard = client.until_ready()?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    assert_eq!(stage.cluster.ran_on(&mark, "resurrected"), [0, 1]);
+
+    assert_eq!(stage.kept()?, "3 5 7");
+    let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'casualties'::regclass";
+    assert!(wait_until(PATIENCE, || stage.cluster.sql(0, locks).unwrap().value() == "0"));
+    Ok(())
+}
+
+#[test]
+fn state_that_went_with_its_server_process_ends_the_session() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut client = stage.weir.connect()?;
+    client.query("CREATE TEMP TABLE mine (id int)")?;
+    stage.kill(0, "query LIKE 'CREATE TEMP%' AND state = 'idle'")?;
+    assert_eq!(client.read()?.error().unwrap().sqlstate(), "57P01");
+    assert!(client.is_closed_within(PATIENCE)?);
+    Ok(())
+}
+
+/// What a client set is valid no longer: nothing runs without it, and nobody else hears of it.
+#[test]
+fn settings_that_a_server_refuses_are_their_clients_affair() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.cluster.sql(0, "CREATE ROLE clerk; GRANT clerk TO app; CREATE SCHEMA clerks")?;
+    stage.cluster.wait_caught_up()?;
+    let mut client = stage.weir.connect()?;
+    let mut other = stage.weir.connect()?;
+    client.query("SET ROLE clerk")?;
+    other.query("SET application_name = 'other'")?;
+    stage.cluster.sql(0, "REVOKE clerk FROM app")?;
+    stage.cluster.wait_caught_up()?;
+    for _ in 0..3 {
+        // The connection that carried it goes to somebody else first.
+        other.query("INSERT INTO casualties VALUES (1)")?;
+        other.query("SELECT 1")?;
+        assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (2)")?, ["42501", "I"]);
+        assert_eq!(says(&mut client, "SELECT 1")?, ["42501", "I"]);
+        let begins = [front::query("BEGIN"), front::query("INSERT INTO casualties VALUES (2)")];
+        client.send(&begins)?;
+        assert_eq!(gist(&client.until_ready()?), ["42501", "I"]);
+        assert_eq!(gist(&client.until_ready()?), ["42501", "I"]);
+    }
+    stage.cluster.sql(0, "GRANT clerk TO app")?;
+    stage.cluster.wait_caught_up()?;
+    assert_eq!(client.query("SELECT current_user")?.value(), "clerk");
+    assert_eq!(other.query("SELECT current_user")?.value(), "app");
+    assert_eq!(stage.kept()?, "1 1 1");
+    Ok(())
+}
+
+/// A replica has not heard of a role yet: the primary answers.
+#[test]
+fn settings_that_a_replica_refuses_send_the_request_to_the_primary() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.cluster.pause_replay(1)?;
+    stage.cluster.sql(0, "CREATE ROLE newcomer; GRANT newcomer TO app")?;
+    let mut client = stage.weir.connect()?;
+    client.query("SET ROLE newcomer")?;
+    let mark = stage.cluster.mark();
+    assert_eq!(client.query("SELECT current_user || '!'")?.value(), "newcomer!");
+    assert_eq!(stage.cluster.ran_on(&mark, "'!'"), [0]);
+    stage.cluster.resume_replay(1)?;
+    stage.cluster.wait_caught_up()?;
+    wait_for("the replica to read", PATIENCE, || {
+        let mark = stage.cluster.mark();
+        assert_eq!(client.query("SELECT current_user || '!'")?.value(), "newcomer!");
+        Ok((stage.cluster.ran_on(&mark, "'!'") == [1]).then_some(()))
+    })
+}
