@@ -122,6 +122,11 @@ fn each_kind_of_state_keeps_the_connection_until_it_is_given_up() -> Result<()> 
         ("CREATE TEMP TABLE mine (id serial)", "temporary", "DISCARD TEMP"),
         ("SELECT 1 AS id INTO TEMP mine", "temporary", "DROP TABLE pg_temp.mine"),
         ("CREATE TEMP VIEW mine AS SELECT 1", "temporary", "DROP VIEW mine"),
+        (
+            "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT 1 INTO TEMP mine",
+            "temporary",
+            "DISCARD ALL",
+        ),
         ("LISTEN here", "listen", "UNLISTEN here"),
         ("LISTEN here", "listen", "UNLISTEN *"),
         ("SELECT pg_advisory_lock(1)", "advisory_lock", "SELECT pg_advisory_unlock(1)"),
@@ -161,18 +166,14 @@ fn each_kind_of_state_keeps_the_connection_until_it_is_given_up() -> Result<()> 
 fn what_nothing_removes_keeps_the_connection_and_it_is_closed_with_the_session() -> Result<()> {
     let weir = single().start(WEIR)?;
     wait_for_catalog(&weir)?;
-    for (adds, reason) in [
-        ("SELECT setseed(0.5)", "unknown"),
-        ("SELECT dynamic('SET app.tenant = ''anybody''')", "function"),
-        ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "temporary"),
-    ] {
+    for (adds, reason) in
+        [("SELECT setseed(0.5)", "unknown"), ("SELECT dynamic('SET app.tenant = ''anybody''')", "function")]
+    {
         let mut client = weir.connect()?;
         client.query(adds)?;
         wait_pins(&weir, &[reason], adds)?;
         let used = pid(&mut client)?;
-        if reason != "temporary" {
-            client.query("DISCARD ALL")?;
-        }
+        client.query("DISCARD ALL")?;
         let mut other = weir.connect()?;
         has_to_wait(&weir, &mut other)?;
         assert_eq!(pins(&weir)?, [reason], "{adds}");

@@ -175,7 +175,8 @@ fn what_was_called_in_doubt_is_known_once_it_was_read_afterwards() {
         ("sets", before, 3, Some(Traces::Discardable)),
         ("sets", after, 3, Some(Traces::Discardable)),
         ("harmless", after, 3, Some(Traces::None)),
-        ("harmless", before, 2, Some(Traces::Lasting)),
+        ("harmless", before, 2, Some(Traces::Discardable)),
+        ("dynamic", before, 2, Some(Traces::Lasting)),
         ("nobody", before, 3, Some(Traces::None)),
         ("nobody", after, 3, None),
     ] {
