@@ -281,7 +281,7 @@ const HARMLESS: &[&str] = &[
 const MADE_OF: &str = concat!(
     "WITH ",
     runs!(),
-    "SELECT r.called, r.run FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
+    "SELECT r.called::pg_catalog.oid, r.run::pg_catalog.oid FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
 );
 
 /// Relations and the functions that run when they are used; none where it is one of PostgreSQL's own that leaves
@@ -327,7 +327,7 @@ const RUN: &str = "
 /// Functions, not in C, that run where no name shows it: behind operators, casts, comparisons and domains, and on changes
 /// of definitions.
 const UNNAMED: &str = "
-    SELECT u.oid, u.place
+    SELECT u.oid::pg_catalog.oid, u.place
       FROM (
                SELECT o.oprcode, 'anywhere' FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384
                UNION
