@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::catalog::{Catalog, Volatility};
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
-use super::traces::{self, Body, Function};
+use super::traces::{self, Body, Function, Run, When};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
 macro_rules! runs {
@@ -198,7 +198,8 @@ const CODE: &str = concat!(
 );
 
 /// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
-/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known.
+/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
+/// that they are given.
 const CODE_OF_FUNCTIONS: &str = "
     SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
            CASE WHEN k.kind = 'text'
@@ -215,6 +216,7 @@ const CODE_OF_FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 THEN 'built_in'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
                            WHEN p.prolang IN (12, 13) AND (p.provolatile <> 'v' OR p.prokind = 'a') THEN 'harmless'
                            WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
@@ -279,7 +281,7 @@ const HARMLESS: &[&str] = &[
 const MADE_OF: &str = concat!(
     "WITH ",
     runs!(),
-    "SELECT r.called, r.run FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
+    "SELECT r.called::pg_catalog.oid, r.run::pg_catalog.oid FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
 );
 
 /// Relations and the functions that run when they are used; none where it is one of PostgreSQL's own that leaves
@@ -293,31 +295,31 @@ const RUN: &str = "
                'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'])
     ), parts AS (
         SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass AS class, r.oid, r.ev_class AS relation,
-               r.ev_action::pg_catalog.text AS tree
+               r.ev_action::pg_catalog.text AS tree, r.ev_type <> '1' AS written
           FROM pg_catalog.pg_rewrite AS r WHERE r.oid >= 16384
         UNION ALL
         SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid,
-               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text)
+               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text), false
           FROM pg_catalog.pg_policy AS p
         UNION ALL
-        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text
+        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text, true
           FROM pg_catalog.pg_attrdef AS a
         UNION ALL
-        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text, true
           FROM pg_catalog.pg_constraint AS k WHERE k.conrelid <> 0 AND k.contype = 'c'
         UNION ALL
-        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text
+        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text, true
           FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
         UNION ALL
-        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL
+        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL, false
           FROM pg_catalog.pg_index AS i WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
     )
-    SELECT p.relation, d.refobjid
+    SELECT p.relation, d.refobjid, p.written
       FROM parts AS p
       JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
      WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384
     UNION
-    SELECT p.relation, NULL
+    SELECT p.relation, NULL, p.written
       FROM parts AS p, own AS o
      WHERE p.tree ~ o.pattern
     LIMIT 100000";
@@ -325,7 +327,7 @@ const RUN: &str = "
 /// Functions, not in C, that run where no name shows it: behind operators, casts, comparisons and domains, and on changes
 /// of definitions.
 const UNNAMED: &str = "
-    SELECT u.oid, u.place
+    SELECT u.oid::pg_catalog.oid, u.place
       FROM (
                SELECT o.oprcode, 'anywhere' FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384
                UNION
@@ -461,7 +463,7 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
             .iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect::<Result<_, Error>>()?,
-        run: run.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?,
+        run: run.iter().map(behind).collect::<Result<_, _>>()?,
         ..traces::Rows::default()
     };
     for row in &unnamed {
@@ -472,6 +474,11 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
         place.push(row.try_get(0)?);
     }
     Ok(Some(rows))
+}
+
+fn behind(row: &Row) -> Result<Run, Error> {
+    let when = if row.try_get(2)? { When::Written } else { When::Used };
+    Ok(Run { relation: row.try_get(0)?, function: row.try_get(1)?, when })
 }
 
 fn function(row: &Row) -> Result<Function, Error> {

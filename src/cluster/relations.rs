@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::catalog::{Catalog, Reach, Relation, Volatility};
+use super::traces::{Tied, When};
 use crate::freshness::Slot;
 
 /// What was read of one database's relations.
@@ -81,11 +82,15 @@ impl Facts {
         self.relations.iter().map(|row| (row.oid, &*row.name))
     }
 
-    /// Relations, by OID, of which using the first means using the second.
-    pub(super) fn ties(&self) -> impl Iterator<Item = (u32, u32)> {
+    /// Which relations are used when others are.
+    pub(super) fn ties(&self) -> impl Iterator<Item = Tied> {
         let back = self.edges.iter().filter(|edge| edge.tie == Tie::Inherits);
-        let there = self.edges.iter().map(|edge| (edge.from, edge.to));
-        there.chain(back.map(|edge| (edge.to, edge.from)))
+        let there = self.edges.iter().map(|edge| Tied {
+            from: edge.from,
+            to: edge.to,
+            when: if edge.tie == Tie::Cascades { When::Written } else { When::Used },
+        });
+        there.chain(back.map(|edge| Tied { from: edge.to, to: edge.from, when: When::Used }))
     }
 
     /// Adds all relations to a catalog.

@@ -19,12 +19,19 @@ pub struct CodeMap {
     pub(crate) began: Option<Instant>,
     /// Every function and procedure, by name alone and by schema and name.
     functions: HashMap<Name, Traces>,
-    /// Relations, by name alone, that run code which leaves something.
-    relations: HashMap<Box<str>, Traces>,
+    /// Relations, by name alone, that run code which leaves something: when they are read, and when they are written.
+    relations: HashMap<Box<str>, Behind>,
     /// What any statement may leave: such code is behind an operator, a cast or a comparison.
     anywhere: Traces,
     /// What any change of definitions may leave: an event trigger.
     definitions: Traces,
+}
+
+/// What the code behind a relation may leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Behind {
+    read: Traces,
+    written: Traces,
 }
 
 /// What was found about a statement.
@@ -130,12 +137,14 @@ pub fn found(catalog: Option<&Catalog>, statement: &Statement, is_harmless: impl
 
 impl CodeMap {
     fn behind(&self, statement: &Statement) -> Traces {
-        let relations = statement.reads.iter().chain(&statement.writes).map(|name| &name.name);
+        let read = statement.reads.iter().filter_map(|name| self.relations.get(&name.name));
+        let written = statement.writes.iter().map(|name| &name.name);
         let words = statement.leaves.code.iter().flat_map(|code| &code.words);
-        let behind = relations.chain(words).filter_map(|name| self.relations.get(name)).max();
+        let written = written.chain(words).filter_map(|name| self.relations.get(name));
+        let behind = read.map(|behind| behind.read).chain(written.map(|behind| behind.written)).max();
         let defines = matches!(statement.kind, Kind::Primary(Why::Ddl | Why::Temporary));
         let definitions = if defines { self.definitions } else { Traces::None };
-        behind.copied().unwrap_or_default().max(self.anywhere).max(definitions)
+        behind.unwrap_or_default().max(self.anywhere).max(definitions)
     }
 }
 
@@ -145,9 +154,8 @@ pub(super) struct Rows {
     pub(super) functions: Vec<Function>,
     /// Functions, by OID, that are made of others: aggregates.
     pub(super) made_of: Vec<(u32, u32)>,
-    /// Relations, by OID, and the functions that run when they are read or written; `None` is one of PostgreSQL's own
-    /// that leaves something.
-    pub(super) run: Vec<(u32, Option<u32>)>,
+    /// What runs behind relations.
+    pub(super) run: Vec<Run>,
     /// Functions behind operators, casts, comparisons and domains.
     pub(super) anywhere: Vec<u32>,
     /// Functions of event triggers.
@@ -161,6 +169,32 @@ pub(super) struct Function {
     pub(super) schema: Box<str>,
     pub(super) name: Box<str>,
     pub(super) body: Body,
+}
+
+/// A function that runs when a relation, by OID, is used.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) relation: u32,
+    /// `None` is one of PostgreSQL's own that leaves something.
+    pub(super) function: Option<u32>,
+    pub(super) when: When,
+}
+
+/// Relations, by OID, of which using the first means using the second.
+#[derive(Debug)]
+pub(super) struct Tied {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) when: When,
+}
+
+/// How a relation is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// It is written.
+    Written,
+    /// It is read or written.
+    Used,
 }
 
 /// What there is to read of a function.
@@ -180,11 +214,11 @@ pub(super) enum Body {
 pub(super) type Relation<'a> = (u32, &'a str);
 
 impl Rows {
-    /// Follows what calls what to its end; the reading of it began at `began`. `ties` are relations, by OID, of which the first runs what the second does.
+    /// Follows what calls what to its end; the reading of it began at `began`.
     pub(super) fn trace<'a>(
         &'a self,
         relations: impl Iterator<Item = Relation<'a>>,
-        ties: impl Iterator<Item = (u32, u32)>,
+        ties: impl Iterator<Item = Tied>,
         began: Instant,
     ) -> CodeMap {
         let reader = CodeReader::default();
@@ -196,15 +230,18 @@ impl Rows {
         for (whole, part) in &self.made_of {
             web.lead(web.functions.get(part).copied(), web.functions.get(whole).copied());
         }
-        for (relation, function) in &self.run {
-            let relation = web.relations.get(relation).copied();
-            match function {
-                Some(function) => web.lead(web.functions.get(function).copied(), relation),
+        for run in &self.run {
+            let relation = web.place(run.relation, run.when);
+            match run.function {
+                Some(function) => web.lead(web.functions.get(&function).copied(), relation),
                 None => web.mark(relation, Traces::Lasting),
             }
         }
-        for (from, to) in ties {
-            web.lead(web.relations.get(&to).copied(), web.relations.get(&from).copied());
+        for tied in ties {
+            web.lead(web.place(tied.to, When::Written), web.place(tied.from, When::Written));
+            if tied.when == When::Used {
+                web.lead(web.place(tied.to, When::Used), web.place(tied.from, When::Used));
+            }
         }
         for (at, code) in codes.iter().enumerate() {
             web.mark(Some(at), code.traces);
@@ -227,9 +264,10 @@ impl Rows {
             }
         }
         for (at, name) in &web.names {
-            if web.traces[*at] > Traces::None {
+            let (read, written) = (web.traces[*at], web.traces[*at + 1]);
+            if written > Traces::None {
                 let worst = map.relations.entry((*name).into()).or_default();
-                *worst = web.traces[*at].max(*worst);
+                *worst = Behind { read: read.max(worst.read), written: written.max(worst.written) };
             }
         }
         let worst = |functions: &[u32]| {
@@ -258,6 +296,7 @@ impl Function {
 struct Web<'a> {
     /// Nodes by OID.
     functions: HashMap<u32, usize>,
+    /// Reading a relation is a node, and writing it the next one.
     relations: HashMap<u32, usize>,
     functions_named: HashMap<&'a str, Vec<usize>>,
     relations_named: HashMap<&'a str, Vec<usize>>,
@@ -284,15 +323,25 @@ impl<'a> Web<'a> {
         for (at, function) in functions.iter().enumerate() {
             web.functions_named.entry(&function.name).or_default().push(at);
         }
-        for (at, (oid, name)) in (functions.len()..).zip(relations) {
+        for (at, (oid, name)) in (functions.len()..).step_by(2).zip(relations) {
             web.relations.insert(oid, at);
-            web.relations_named.entry(name).or_default().push(at);
+            web.relations_named.entry(name).or_default().push(at + 1);
             web.names.push((at, name));
         }
-        let nodes = functions.len() + web.names.len();
+        let nodes = functions.len() + web.names.len() * 2;
         web.users.resize_with(nodes, Vec::new);
         web.traces.resize(nodes, Traces::None);
+        for (read, _) in &web.names {
+            // Whatever is written may be read by that.
+            web.users[*read].push(*read + 1);
+        }
         web
+    }
+
+    /// The node that stands for a relation's use.
+    fn place(&self, relation: u32, when: When) -> Option<usize> {
+        let read = *self.relations.get(&relation)?;
+        Some(if when == When::Written { read + 1 } else { read })
     }
 
     /// A function calls what its code names.

@@ -35,12 +35,27 @@ fn database() -> CodeMap {
     let rows = Rows {
         functions: (1..).zip(bodies).map(|(oid, (name, body))| function(oid, name, body)).collect(),
         made_of: vec![(14, 2)],
-        run: vec![(101, Some(2)), (103, Some(1)), (105, None)],
+        run: vec![
+            Run { relation: 101, function: Some(2), when: When::Written },
+            Run { relation: 103, function: Some(1), when: When::Used },
+            Run { relation: 105, function: None, when: When::Used },
+            Run { relation: 106, function: Some(2), when: When::Used },
+        ],
         anywhere: vec![1],
         definitions: vec![],
     };
-    let relations = [(101, "triggered"), (102, "parent"), (103, "plain"), (104, "view"), (105, "direct")];
-    rows.trace(relations.into_iter(), [(102, 101), (104, 102)].into_iter(), Instant::now())
+    let relations = [
+        (101, "triggered"),
+        (102, "parent"),
+        (103, "plain"),
+        (104, "view"),
+        (105, "direct"),
+        (106, "policed"),
+    ];
+    let tied = |(from, to, when)| Tied { from, to, when };
+    let ties =
+        [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
+    rows.trace(relations.into_iter(), ties.into_iter().map(tied), Instant::now())
 }
 
 fn name(name: &str) -> Name {
@@ -99,7 +114,9 @@ fn statements_are_what_they_call_and_touch() {
         ("SELECT nobody()", (Traces::None, 1)),
         ("SELECT vouched_for()", (Traces::None, 0)),
         ("INSERT INTO triggered VALUES (1)", (Traces::Discardable, 0)),
+        ("SELECT * FROM triggered, parent", (Traces::None, 0)),
         ("DELETE FROM s.parent", (Traces::Discardable, 0)),
+        ("DELETE FROM policed", (Traces::Discardable, 0)),
         ("SELECT * FROM view", (Traces::Discardable, 0)),
         ("SELECT * FROM direct", (Traces::Lasting, 0)),
         ("CALL sets()", (Traces::Discardable, 0)),
@@ -159,6 +176,7 @@ fn what_was_called_in_doubt_is_known_once_it_was_read_afterwards() {
         ("sets", after, 3, Some(Traces::Discardable)),
         ("harmless", after, 3, Some(Traces::None)),
         ("harmless", before, 2, Some(Traces::Discardable)),
+        ("dynamic", before, 2, Some(Traces::Lasting)),
         ("nobody", before, 3, Some(Traces::None)),
         ("nobody", after, 3, None),
     ] {

@@ -167,11 +167,10 @@ impl Pins {
         self.reasons().iter().next()
     }
 
-    /// Whether notifications are for the client.
+    /// Whether notifications are for the client: it listens, or code may have done so in its name.
     pub(super) fn listens(&self) -> bool {
-        self.held
-            .as_ref()
-            .is_some_and(|held| !held.now.channels.is_empty() || !held.start.channels.is_empty())
+        let asked = |held: &Held| !held.now.channels.is_empty() || !held.start.channels.is_empty();
+        self.held.as_ref().is_some_and(|held| asked(held) || held.lasting.may_be_anything())
     }
 
     /// Whether a statement's completion changes anything here.
@@ -236,6 +235,21 @@ impl Pins {
     pub(super) fn ran(&mut self, traces: Traces) {
         if traces > Traces::None {
             self.held.get_or_insert_default().change(&Change::Code(traces));
+        }
+    }
+
+    /// A function is called by its OID. Those of PostgreSQL's own that leave something, or run what they are given, are
+    /// in `pg_proc.dat`; of a user's one that number tells nothing.
+    pub(super) fn call(&mut self, function: Option<u32>) {
+        const FIRST_OF_USERS: u32 = 16_384;
+        let leaves = |oid| {
+            matches!(
+                oid,
+                1599 | 2078 | 2880..=2883 | 2886..=2889 | 2924 | 2927 | 2930 | 3685 | 3689 | 3690 | 6006 | 6007
+            ) || oid >= FIRST_OF_USERS
+        };
+        if function.is_none_or(leaves) {
+            self.ran(Traces::Lasting);
         }
     }
 
@@ -461,6 +475,14 @@ impl Undone {
 }
 
 impl Lasting {
+    /// Whether there may be what nobody has told.
+    fn may_be_anything(&self) -> bool {
+        self.code > Traces::None
+            || !self.doubts.is_empty()
+            || self.long == Known::Maybe
+            || self.unknown == Known::Maybe
+    }
+
     /// What is kept is a bound on what is held: it holds whether the lock was held or not.
     fn unlock(&mut self, key: &LockKey) {
         if let Some(held) = self.locks.get_mut(key) {

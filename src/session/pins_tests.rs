@@ -227,6 +227,7 @@ fn notifications_are_for_who_listens_or_did_when_the_transaction_began() {
     assert!(script.run("UNLISTEN *").pins.listens(), "it may be rolled back");
     script.pins.commit();
     assert!(!script.pins.listens());
+    assert!(script.alone("DO $$ BEGIN EXECUTE x; END $$").pins.listens());
 }
 
 fn name(name: &str) -> Name {
@@ -262,6 +263,21 @@ fn a_function_in_doubt_pins_until_it_is_known() {
     (0..200).for_each(|n| script.pins.doubt(name(&format!("f{n}")), 1, now));
     script.pins.resolve(|_| Some(Traces::None));
     assert_eq!(words(&script.pins), "function", "more than are remembered");
+}
+
+#[test]
+fn a_function_called_by_its_oid_is_known_if_it_is_postgresqls_own() {
+    for (oid, left) in [
+        (Some(952), ""),
+        (Some(2884), ""),
+        (Some(2078), "function"),
+        (Some(20_000), "function"),
+        (None, "function"),
+    ] {
+        let mut pins = Pins::default();
+        pins.call(oid);
+        assert_eq!(words(&pins), left, "{oid:?}");
+    }
 }
 
 #[test]

@@ -115,6 +115,8 @@ impl Sender<'_> {
 
     /// A function call.
     pub(super) fn call(&mut self, frame: &[u8]) {
+        let function = frame.get(HEADER..HEADER + 4).and_then(|oid| oid.try_into().ok());
+        self.state.pins.call(function.map(u32::from_be_bytes));
         self.backend.outbox.extend_from_slice(frame);
         self.owe(Reply::Call, Action::Forward, Note::None);
     }

@@ -6,12 +6,13 @@
 //! are put into a text that stands there (`EXECUTE format('... %I ... %L', ...)`); anything else may be anything.
 
 use super::classify::Reader;
+use super::cursor::Cursor;
 use super::functions::KnownFunctions;
 use super::leaves::{Change, Scope};
 use super::lexer::{Lexer, StandardConformingStrings, Token, TokenKind};
 use super::survey::survey;
-use super::text;
 use super::verdict::Name;
+use super::{temporary, text};
 
 /// What may be left in a session, the worst last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,30 +161,26 @@ impl<'k> Search<'k> {
 
     /// Words that leave state, or begin a statement that does.
     fn word(&mut self, tokens: &[Token<'_>], at: usize) {
-        let token = &tokens[at];
-        let is = |words: &[&str]| words.iter().any(|word| token.is_word(word));
-        let next_is = |words: &[&str]| {
-            tokens.get(at + 1).is_some_and(|next| words.iter().any(|word| next.is_word(word)))
+        let next = tokens.get(at + 1);
+        let next_is = |words: &[&str]| next.is_some_and(|next| words.iter().any(|word| next.is_word(word)));
+        let lower = tokens[at].text.to_ascii_lowercase();
+        let traces = match &*lower {
+            b"temp" | b"temporary" | b"rename" => Traces::Discardable,
+            b"hold" if at > 0 && tokens[at - 1].is_word("with") => Traces::Discardable,
+            b"set" if next_is(&["local", "constraints", "transaction"]) => Traces::None,
+            b"set" if is_statement(tokens, at) => Traces::Discardable,
+            b"reset" | b"listen" | b"prepare" if begins(tokens, at) => Traces::Discardable,
+            b"load" if begins(tokens, at) => Traces::Lasting,
+            b"do" if next.is_some_and(|next| matches!(next.kind, TokenKind::String(_))) => {
+                return self.dynamic(&tokens[at + 1..at + 2]);
+            }
+            b"execute" if !next_is(&["function", "procedure", "on"]) => {
+                return self.dynamic(&tokens[at + 1..]);
+            }
+            name if temporary::is_temporary(&String::from_utf8_lossy(name)) => Traces::Discardable,
+            _ => Traces::None,
         };
-        if is(&["temp", "temporary", "rename"]) || token.text.to_ascii_lowercase().starts_with(b"pg_temp") {
-            self.leaves(Traces::Discardable);
-        } else if is(&["hold"]) && at > 0 && tokens[at - 1].is_word("with") {
-            self.leaves(Traces::Discardable);
-        } else if is(&["set"]) {
-            if !next_is(&["local", "constraints", "transaction"]) && is_statement(tokens, at) {
-                self.leaves(Traces::Discardable);
-            }
-        } else if is(&["reset", "listen", "prepare"]) && begins(tokens, at) {
-            self.leaves(Traces::Discardable);
-        } else if is(&["load"]) && begins(tokens, at) {
-            self.leaves(Traces::Lasting);
-        } else if let (true, Some(body)) = (is(&["do"]), tokens.get(at + 1)) {
-            if let TokenKind::String(_) = body.kind {
-                self.dynamic(&tokens[at + 1..at + 2]);
-            }
-        } else if is(&["execute"]) && !next_is(&["function", "procedure", "on"]) {
-            self.dynamic(&tokens[at + 1..]);
-        }
+        self.leaves(traces);
     }
 
     /// SQL that is put together while it runs, and whatever follows it.
@@ -272,18 +269,18 @@ fn part<'t, 'a>(
     if let TokenKind::String(_) = first.kind {
         return Some((text::string_value(*first, strings)?, rest));
     }
-    let mut cursor = super::cursor::Cursor::new(rest);
+    let mut cursor = Cursor::new(rest);
     let arguments = cursor.take_parenthesised()?;
     let text = match &*first.text.to_ascii_lowercase() {
-        b"format" => filled(&text::string_value(*arguments.first()?, strings)?)?,
+        // Of a template that is itself put together, the first part is not the whole.
+        b"format" if arguments.get(1).is_none_or(|token| token.is_symbol(",")) => {
+            filled(&text::string_value(*arguments.first()?, strings)?)?
+        }
         b"quote_ident" => A_NAME.to_owned(),
         b"quote_literal" | b"quote_nullable" => A_LITERAL.to_owned(),
         _ => return None,
     };
-    // Of a template that is itself put together, the first part is not the whole.
-    let whole = first.text.to_ascii_lowercase() != b"format"
-        || arguments.get(1).is_none_or(|token| token.is_symbol(","));
-    whole.then_some((text, cursor.rest()))
+    Some((text, cursor.rest()))
 }
 
 /// What stands for a name that is put in.

@@ -16,6 +16,7 @@ mod errors;
 mod extended;
 mod later;
 mod neighbour;
+mod pins;
 mod prepared;
 mod recovery;
 mod session;
@@ -86,6 +87,11 @@ fn copies() -> Result<()> {
 #[test]
 fn sessions() -> Result<()> {
     hold("sessions", &session::talks())
+}
+
+#[test]
+fn pins() -> Result<()> {
+    hold("pins", &pins::talks())
 }
 
 #[test]
