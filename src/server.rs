@@ -172,7 +172,7 @@ async fn serve(
     metrics.clients.inc();
     let outcome = session.run().await;
     metrics.clients.dec();
-    session.leave(&outcome);
+    session.leave();
     if let Err(error) = outcome {
         Box::pin(farewell(session, &error)).await;
     }

@@ -72,7 +72,9 @@ const SCENES: &[Scene] = &[
         name: "state in a transaction",
         fate: Fate::Reused,
         play: |_, client| {
-            client.query("BEGIN; INSERT INTO leaks VALUES ('state'); CREATE TEMP TABLE scratch (i int)")?;
+            client.query(
+                "BEGIN; INSERT INTO leaks VALUES ('state'); CREATE TEMP TABLE scratch AS SELECT 1 AS i",
+            )?;
             client.query("SELECT pg_advisory_lock(7); DECLARE c CURSOR FOR SELECT 1; LISTEN leaks")?;
             client.query("SET ROLE app; SET search_path = nowhere").map(drop)
         },
@@ -205,7 +207,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 const STATE: &[&str] = &[
-    "CREATE TEMP TABLE scratch (i int)",
+    "CREATE TEMP TABLE scratch AS SELECT 1 AS i",
     "LISTEN leaks",
     "SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8)",
     "DECLARE held CURSOR WITH HOLD FOR SELECT 1",
@@ -307,9 +309,9 @@ fn all_scenes(mode: &str) -> Result<()> {
     let weir = one_connection(&cluster, mode)?;
     for scene in SCENES {
         for how in ENDS {
-            // PostgreSQL takes a Terminate within a message for part of it.
-            let within = scene.name.starts_with("half of a") || scene.name.starts_with("half of copied");
-            if !(within && matches!(how, End::Terminate)) {
+            // Within a message a Terminate is part of it, and behind one that runs it is read when that is over.
+            let unheard = ["message", "copied data", "a wait"].iter().any(|part| scene.name.contains(part));
+            if !(unheard && matches!(how, End::Terminate)) {
                 plays(&cluster, &weir, scene, how)?;
             }
         }
@@ -349,10 +351,11 @@ fn a_killed_process_leaves_nothing() -> Result<()> {
             .args(["-X", "-q", &target])
             .env("PGPASSWORD", "postgres")
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch (i int);\n\
-            BEGIN; SET ROLE app; INSERT INTO scratch VALUES (1); LOCK TABLE leaks;\n";
+        let script = "SELECT pg_advisory_lock(9); CREATE TEMP TABLE scratch AS SELECT 1 AS i;\n\
+            BEGIN; INSERT INTO scratch VALUES (1); LOCK TABLE leaks; SET ROLE app;\n";
         let _ = child.stdin.as_mut().unwrap().write_all(script.as_bytes());
         wait_for("the process to hold its lock", PATIENCE, || {
             let held = "SELECT count(*) FROM pg_locks WHERE relation = 'leaks'::regclass AND granted";

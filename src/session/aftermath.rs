@@ -50,15 +50,11 @@ struct Aftermath {
 impl Session {
     /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
     /// been committed yet, once more when it must have been. Its connections are made fit for others.
-    pub fn leave(&mut self, outcome: &Result<()>) {
+    pub fn leave(&mut self) {
         self.shared.registry.leave(&self.entry);
         let dirt = self.state.dirt.clone();
         self.mark_unanswered();
-        let residue = match outcome {
-            // Settings that were refused are not those that the connection is thought to carry.
-            Err(Error::Refused { .. }) => Residue::State,
-            _ => self.residue(),
-        };
+        let residue = self.residue();
         self.let_go_kept(residue);
         // A connection that is lost stays: what has come over it is still to be told.
         let Some(mut leg) = self.leg.take_if(|leg| leg.link == Link::Up) else { return };
@@ -203,7 +199,7 @@ impl Aftermath {
         let mut standing = Standing::Idle;
         if self.leg.replies.tx != TxStatus::Idle || self.leg.batch == Batch::Open {
             standing = Standing::Open;
-            self.state.carry.rollback();
+            self.state.rolled_back();
         }
         self.leg.lease.settings = self.state.carry.carried().clone();
         reset(&mut self.leg.lease, standing, residue).await

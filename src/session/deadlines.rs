@@ -116,6 +116,8 @@ impl Deadlines {
 impl Session {
     fn doing(&self) -> Doing {
         match &self.leg {
+            // In a transaction that has failed because its connection was lost.
+            None if self.expected != TxStatus::Idle => Doing::Pausing,
             None => Doing::Nothing,
             Some(leg) if !leg.replies.ledger.is_empty() => Doing::Running,
             Some(leg) if leg.replies.tx != TxStatus::Idle || leg.batch == Batch::Open => Doing::Pausing,

@@ -7,6 +7,7 @@ use bytes::Buf;
 use super::cutter::{Cut, End};
 use super::fresh::Asked;
 use super::hold::{Hold, Joins, hold};
+use super::lease::ends_session;
 use super::names::KnownResult;
 use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
@@ -118,9 +119,7 @@ impl Session {
                     match self.lease(&mut decision, &demand, begun).await {
                         // weir's own time goes on without the time spent waiting for others.
                         Ok(waited) => begun += waited,
-                        Err(error @ (Error::Lost(_) | Error::Shutdown | Error::ServerLost)) => {
-                            return Err(error);
-                        }
+                        Err(error) if ends_session(&error) => return Err(error),
                         Err(error) => {
                             self.refuse(&request.cut, request.len, &error);
                             return Ok(());

@@ -43,6 +43,11 @@ const RECONNECT: Duration = Duration::from_millis(200);
 /// How long a read without a primary waits for its replica before it looks whether there is one again.
 const ORPHANED: Duration = Duration::from_millis(100);
 
+/// Whether a session ends with this failure to get a connection.
+pub(super) fn ends_session(error: &Error) -> bool {
+    matches!(error, Error::Lost(_) | Error::Shutdown | Error::ServerLost)
+}
+
 impl Session {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
     /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.

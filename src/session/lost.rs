@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
+use super::lease::ends_session;
 use super::note::Note;
 use super::replies::Watcher;
 use super::request::Request;
@@ -96,7 +97,7 @@ impl Session {
             self.expected = TxStatus::Idle;
             return Ok(());
         }
-        if within || (self.pinned().is_some() && leg.route == Route::Primary) {
+        if within || ((self.pinned().is_some() || self.has_run_code()) && leg.route == Route::Primary) {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);
@@ -180,9 +181,13 @@ impl Session {
         }
         let mut decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
         let demand = self.demand_of(request, decision, Instant::now());
-        if let Err(error) = self.lease(&mut decision, &demand, Instant::now()).await {
-            self.refuse(&request.cut, request.len, &error);
-            return Ok(false);
+        match self.lease(&mut decision, &demand, Instant::now()).await {
+            Ok(_) => {}
+            Err(error) if ends_session(&error) => return Err(error),
+            Err(error) => {
+                self.refuse(&request.cut, request.len, &error);
+                return Ok(false);
+            }
         }
         let Some(leg) = &mut self.leg else { return Ok(false) };
         let mut sender = Sender {

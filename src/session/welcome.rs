@@ -144,7 +144,7 @@ impl Session {
                 Ok(session)
             }
             Err(error) => {
-                session.leave(&Ok(()));
+                session.leave();
                 // The login itself went well, and the client is told so first. Should that fail, the error will too.
                 let _ = poll_fn(|cx| session.outflow.poll_flush(&mut session.stream, cx, None)).await;
                 Err((session.stream, error))

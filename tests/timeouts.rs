@@ -1,0 +1,357 @@
+//! Limits of time: idle clients, idle transactions, long requests, full pools, and the drain.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::client::{Client, Login, Message, ServerError, front};
+use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn primary_only() -> WeirSetup {
+    WeirSetup::in_front_of(Cluster::shared(), [0])
+}
+
+/// The error with which a client is closed while it says nothing.
+fn farewell(client: &mut Client) -> Result<ServerError> {
+    client.set_patience(PATIENCE);
+    let error = client.read()?.error().unwrap();
+    assert_eq!(error.severity(), "FATAL");
+    assert!(client.is_closed_within(PATIENCE)?);
+    Ok(error)
+}
+
+fn first_error(heard: &[Message]) -> ServerError {
+    heard.iter().find_map(Message::error).unwrap_or_else(|| panic!("{heard:?}"))
+}
+
+fn wait_metric(weir: &Weir, name: &str, labels: &[(&str, &str)], value: f64) -> Result<()> {
+    wait_for(&format!("{name} to be {value}"), PATIENCE, || {
+        Ok((weir.metrics()?.sum(name, labels) == value).then_some(()))
+    })
+}
+
+#[test]
+fn an_idle_client_is_closed() -> Result<()> {
+    for mode in ["\"transaction\"", "\"session\""] {
+        let weir = primary_only()
+            .set("pool", "size", "1")
+            .set("pool", "mode", mode)
+            .set("timeouts", "idle_client", "\"1s\"")
+            .start(WEIR)?;
+        // One that never asked anything, one that has, and one that has state on its connection.
+        let mut silent = weir.connect()?;
+        assert_eq!(farewell(&mut silent)?.sqlstate(), "57P05");
+        let mut client = weir.connect()?;
+        let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        let error = farewell(&mut client)?;
+        assert_eq!(
+            (error.sqlstate(), error.message()),
+            ("57P05", "terminating connection due to idle-session timeout")
+        );
+        let mut pinned = weir.connect()?;
+        pinned.query("CREATE TEMP TABLE idle (i int)")?;
+        assert_eq!(farewell(&mut pinned)?.sqlstate(), "57P05");
+        let mut next = weir.connect()?;
+        assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid);
+        assert_eq!(next.query("SELECT to_regclass('pg_temp.idle')")?.value(), "");
+        // What runs, or what comes often enough, is not idle.
+        let begun = Instant::now();
+        next.query("SELECT pg_sleep(1.5)")?;
+        while begun.elapsed() < Duration::from_secs(2) {
+            next.query("SELECT 1")?;
+        }
+        // Nor is a transaction, of which another limit speaks.
+        next.query("BEGIN")?;
+        assert!(next.read_within(Duration::from_millis(1500))?.is_none());
+        next.query("ROLLBACK")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster
+        .sql(0, "DROP TABLE IF EXISTS idle_tx; CREATE TABLE idle_tx (i int); GRANT ALL ON idle_tx TO app")?;
+    let weir = primary_only()
+        .set("pool", "size", "1")
+        .set("timeouts", "idle_in_transaction", "\"1s\"")
+        .start(WEIR)?;
+    let insert = |client: &mut Client| client.query("INSERT INTO idle_tx VALUES (1)").map(drop);
+    let scenes: [fn(&mut Client) -> Result<()>; 3] = [
+        |_| Ok(()),
+        |client| client.query("SELECT 1/0").map_or_else(|_| Ok(()), |_| panic!("it succeeded")),
+        |client| {
+            let batch = [front::parse("", "SELECT 1", &[]), front::bind("", "", &[]), front::execute("", 0)];
+            client.send(&[batch.concat(), front::flush()])?;
+            while client.read()?.name() != "CommandComplete" {}
+            Ok(())
+        },
+    ];
+    for scene in scenes {
+        let mut client = weir.connect()?;
+        let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        client.query("BEGIN")?;
+        insert(&mut client)?;
+        scene(&mut client)?;
+        let error = farewell(&mut client)?;
+        assert_eq!(
+            (error.sqlstate(), error.message()),
+            ("25P03", "terminating connection due to idle-in-transaction timeout")
+        );
+        let mut next = weir.connect()?;
+        assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
+        assert_eq!(next.query("SELECT count(*) FROM idle_tx")?.value(), "0");
+    }
+    let mut client = weir.connect()?;
+    // One that goes on is not idle, and outside a transaction nothing is limited.
+    client.query("BEGIN")?;
+    let begun = Instant::now();
+    client.query("SELECT pg_sleep(1.5)")?;
+    while begun.elapsed() < Duration::from_secs(2) {
+        insert(&mut client)?;
+    }
+    client.query("COMMIT")?;
+    assert!(client.read_within(Duration::from_millis(1500))?.is_none());
+    client.query("SELECT 1").map(drop)
+}
+
+#[test]
+fn a_long_request_is_cancelled_and_the_session_goes_on() -> Result<()> {
+    let cluster = Cluster::shared();
+    let weir = WeirSetup::in_front_of(cluster, 0..3)
+        .at_any_age()
+        .set("pool", "size", "1")
+        .set("timeouts", "query", "\"1s\"")
+        .start(WEIR)?;
+    let mut client = weir.connect()?;
+    let sleep = "SELECT 'slept' FROM pg_sleep(60)";
+    let expected = ("57014".to_owned(), "canceling statement due to statement timeout".to_owned());
+    let told = |heard: &[Message]| {
+        let error = first_error(heard);
+        assert_eq!(error.severity(), "ERROR");
+        (error.sqlstate().to_owned(), error.message().to_owned())
+    };
+    for target in ["replica", "primary"] {
+        let heard = client.ask(&[front::query(format!("/* weir: {target} */ {sleep}"))])?;
+        assert_eq!(told(&heard), expected, "{target}");
+        let batch = [
+            front::parse("", format!("/* weir: {target} */ {sleep}"), &[]),
+            front::bind("", "", &[]),
+            front::execute("", 0),
+            front::sync(),
+        ];
+        let heard = client.ask(&batch)?;
+        assert_eq!(told(&heard), expected, "{target}, extended");
+        assert_eq!(client.query(&format!("/* weir: {target} */ SELECT 1"))?.value(), "1");
+    }
+    // In a transaction it fails, as any error makes it fail.
+    client.query("BEGIN")?;
+    assert_eq!(told(&client.ask(&[front::query(sleep)])?), expected);
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+    client.query("ROLLBACK")?;
+    // In a pipeline the others are not touched.
+    client.send(&[
+        front::query("SELECT 'before' FROM pg_sleep(0.1)"),
+        front::query(sleep),
+        front::query("SELECT 'after' FROM pg_sleep(0.1)"),
+    ])?;
+    assert!(client.until_ready()?.iter().all(|message| message.error().is_none()));
+    assert_eq!(told(&client.until_ready()?), expected);
+    assert!(client.until_ready()?.iter().all(|message| message.error().is_none()));
+    // Many short ones take longer than the limit together.
+    let many: Vec<_> = (0..40).map(|_| front::query("BEGIN; SELECT pg_sleep(0.05); COMMIT")).collect();
+    client.send(&many)?;
+    for _ in 0..40 {
+        let heard = client.until_ready()?;
+        assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    }
+    assert_eq!(weir.metrics()?.sum("weir_timeouts_total", &[("limit", "query")]), 6.0);
+    Ok(())
+}
+
+#[test]
+fn users_have_timeouts_of_their_own() -> Result<()> {
+    let patient = "[[users]]\nname = \"patient\"\nauth = \"trust\"\nserver_user = \"app\"\n\
+        server_password = \"app\"\nquery_timeout = \"off\"\nidle_client_timeout = \"200ms\"";
+    let weir = primary_only().append(patient).set("timeouts", "query", "\"2s\"").start(WEIR)?;
+    let mut app = weir.connect()?;
+    let overdue = first_error(&app.ask(&[front::query("SELECT pg_sleep(60)")])?);
+    assert_eq!(overdue.message(), "canceling statement due to statement timeout");
+    // The client's own cancel is told as such.
+    app.send(&[front::query("SELECT pg_sleep(60)")])?;
+    assert!(app.read_within(Duration::from_millis(50))?.is_none());
+    app.cancel()?;
+    let cancelled = first_error(&app.until_ready()?);
+    assert_eq!(cancelled.message(), "canceling statement due to user request");
+    let mut patient = Client::connect(&weir.address(), &Login::new("patient", "").database("app"))?;
+    patient.query("SELECT pg_sleep(3)")?;
+    assert_eq!(farewell(&mut patient)?.sqlstate(), "57P05");
+    app.query("SELECT 1").map(drop)
+}
+
+/// A server process that is stopped hears no signal.
+#[test]
+fn a_server_that_does_not_cancel_loses_its_connection() -> Result<()> {
+    let weir = primary_only().set("pool", "size", "1").set("timeouts", "query", "\"300ms\"").start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.set_patience(PATIENCE);
+    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-STOP");
+    let heard = client.ask(&[front::query("SELECT 'unheard'")]);
+    signal("-CONT");
+    assert_eq!(first_error(&heard?).sqlstate(), "57014");
+    // With another connection, as the pool has one again.
+    assert_ne!(client.query("SELECT pg_backend_pid()")?.value(), pid);
+    Ok(())
+}
+
+/// Its place in the queue is free at once, and what it has sent is never run.
+#[test]
+fn a_client_that_leaves_the_queue_is_noticed() -> Result<()> {
+    let weir = primary_only().set("pool", "size", "1").set("pool", "queue_limit", "1").start(WEIR)?;
+    let mut holder = weir.connect()?;
+    holder.query("BEGIN")?;
+    let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
+    for n in 0..2 {
+        let mut leaver = others.remove(0);
+        leaver.send(&[front::query("CREATE TABLE never_made ()")])?;
+        wait_metric(&weir, "weir_clients", &[], f64::from(4 - n))?;
+        wait_metric(&weir, "weir_bytes_total", &[("direction", "from_client")], {
+            let sent = front::query("BEGIN").len()
+                + front::query("CREATE TABLE never_made ()").len() * (n as usize + 1);
+            sent as f64
+        })?;
+        drop(leaver);
+        wait_metric(&weir, "weir_clients", &[], f64::from(3 - n))?;
+    }
+    // Who waits and sends more meanwhile loses none of it, and its leave-taking is heard in its turn.
+    let mut waiting = others.remove(0);
+    let sent: Vec<_> = (0..5000).map(|n| front::query(format!("SELECT {n}"))).collect();
+    waiting.send(&sent[..1])?;
+    wait_for("the client to wait", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_checkout_wait_seconds_count", &[]) >= 1.0).then_some(()))
+    })?;
+    waiting.send(&sent[1..])?;
+    holder.query("COMMIT")?;
+    waiting.set_patience(PATIENCE);
+    for n in 0..5000 {
+        let heard = waiting.until_ready()?;
+        let rows: Vec<_> = heard.iter().filter(|m| m.tag == b'D').flat_map(Message::text_row).collect();
+        assert_eq!(rows, [Some(n.to_string())]);
+    }
+    assert_eq!(waiting.query("SELECT to_regclass('never_made')")?.value(), "");
+    Ok(())
+}
+
+/// A write with a Terminate behind it is run although its client has gone.
+#[test]
+fn who_takes_leave_in_the_queue_is_served() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster
+        .sql(0, "DROP TABLE IF EXISTS parting; CREATE TABLE parting (i int); GRANT ALL ON parting TO app")?;
+    let weir = primary_only().set("pool", "size", "1").start(WEIR)?;
+    let mut holder = weir.connect()?;
+    holder.query("BEGIN")?;
+    let mut leaver = weir.connect()?;
+    leaver.send(&[front::query("INSERT INTO parting VALUES (1)"), front::terminate()])?;
+    drop(leaver);
+    wait_metric(&weir, "weir_pool_waiting", &[], 1.0)?;
+    holder.query("COMMIT")?;
+    wait_metric(&weir, "weir_clients", &[], 1.0)?;
+    assert_eq!(holder.query("SELECT count(*) FROM parting")?.value(), "1");
+    Ok(())
+}
+
+/// Clients in every state when weir is told to stop.
+#[test]
+fn a_drain_ends_what_is_idle_and_waits_for_what_runs() -> Result<()> {
+    for mode in ["\"transaction\"", "\"session\""] {
+        let mut weir = primary_only()
+            .set("pool", "size", "3")
+            .set("pool", "mode", mode)
+            .set("listen", "drain_timeout", "\"1min\"")
+            .start(WEIR)?;
+        let mut idle = weir.connect()?;
+        let mut pinned = weir.connect()?;
+        pinned.query("CREATE TEMP TABLE drained (i int); SELECT pg_advisory_lock(77)")?;
+        let mut working = weir.connect()?;
+        working.query("BEGIN; SELECT 1")?;
+        let mut running = weir.connect()?;
+        running.send(&[front::query("SELECT pg_sleep(1), 'done'")])?;
+        wait_metric(&weir, "weir_backend_connections", &[("state", "active")], 3.0)?;
+        let mut queued = weir.connect()?;
+        queued.send(&[front::query("SELECT 'served'")])?;
+        wait_metric(&weir, "weir_pool_waiting", &[], 1.0)?;
+
+        weir.ask_to_stop()?;
+        assert_eq!(farewell(&mut idle)?.sqlstate(), "57P01");
+        assert_eq!(farewell(&mut pinned)?.sqlstate(), "57P01");
+        // What is new is refused, and cancel requests are not.
+        assert_eq!(weir.connect().unwrap_err().sqlstate(), Some("57P03"));
+        let served = queued.until_ready()?;
+        assert!(served.iter().all(|message| message.error().is_none()), "{served:?}");
+        let done = running.until_ready()?;
+        assert!(done.iter().all(|message| message.error().is_none()), "{done:?}");
+        assert_eq!(farewell(&mut running)?.sqlstate(), "57P01");
+        assert_eq!(farewell(&mut queued)?.sqlstate(), "57P01");
+        // A transaction may end, and its requests be cancelled.
+        working.send(&[front::query("SELECT pg_sleep(60)")])?;
+        assert!(working.read_within(Duration::from_millis(300))?.is_none());
+        working.cancel()?;
+        assert_eq!(first_error(&working.until_ready()?).sqlstate(), "57014");
+        assert!(weir.exit_status().is_none(), "it waits for the transaction");
+        working.query("ROLLBACK")?;
+        assert_eq!(farewell(&mut working)?.sqlstate(), "57P01");
+        wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
+    }
+    Ok(())
+}
+
+/// At the drain's end, or at the second signal, whoever is left is told and closed.
+#[test]
+fn a_drain_has_an_end() -> Result<()> {
+    for signals in [1, 2] {
+        let limit = if signals == 1 { "\"500ms\"" } else { "\"10min\"" };
+        let mut weir =
+            primary_only().set("pool", "size", "2").set("listen", "drain_timeout", limit).start(WEIR)?;
+        let mut working = weir.connect()?;
+        working.query("BEGIN")?;
+        let mut running = weir.connect()?;
+        running.send(&[front::query("SELECT pg_sleep(60)")])?;
+        let mut queued = weir.connect()?;
+        wait_metric(&weir, "weir_backend_connections", &[("state", "active")], 2.0)?;
+        queued.send(&[front::query("SELECT 1")])?;
+        wait_metric(&weir, "weir_pool_waiting", &[], 1.0)?;
+        let begun = Instant::now();
+        weir.ask_to_stop()?;
+        if signals == 2 {
+            // It has heard of the first when it refuses clients.
+            wait_for("the drain to begin", PATIENCE, || {
+                Ok((weir.connect().err().as_ref().and_then(|e| e.sqlstate().map(str::to_owned))
+                    == Some("57P03".to_owned()))
+                .then_some(()))
+            })?;
+            weir.ask_to_stop()?;
+        }
+        thread::scope(|scope| -> Result<()> {
+            let told = [&mut working, &mut running, &mut queued]
+                .map(|client| scope.spawn(move || farewell(client).map(|error| error.sqlstate().to_owned())));
+            told.into_iter().try_for_each(|told| {
+                assert_eq!(told.join().unwrap()?, "57P01");
+                Ok(())
+            })
+        })?;
+        wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
+        assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    }
+    Ok(())
+}
