@@ -45,7 +45,20 @@ fn cluster() -> &'static Cluster {
 }
 
 fn start() -> Result<Weir> {
-    WeirSetup::in_front_of(cluster(), 0..3).at_any_age().start(WEIR)
+    let weir = WeirSetup::in_front_of(cluster(), 0..3).at_any_age().start(WEIR)?;
+    knows_functions(&weir)?;
+    Ok(weir)
+}
+
+/// Waits until it is known what functions leave: until then who calls one stays on the primary.
+fn knows_functions(weir: &Weir) -> Result<()> {
+    weir.connect()?.query("SELECT honest(0)")?;
+    wait_for("the catalog", PATIENCE, || {
+        let mut client = weir.connect()?;
+        client.query("SELECT honest(0)")?;
+        let known = weir.metrics()?.sum("weir_pinned_sessions", &[]) == 0.0;
+        Ok(known.then_some(()))
+    })
 }
 
 /// Where something ran.
@@ -344,6 +357,7 @@ fn clients_may_say_where() -> Result<()> {
         .append("[[databases]]\nname = \"app_replica\"\nserver_database = \"app\"\ntarget = \"replica\"")
         .append("[[users]]\nname = \"reader\"\npassword = \"reader\"\nserver_user = \"app\"\nserver_password = \"app\"\ntarget = \"replica\"")
         .start(WEIR)?;
+    knows_functions(&weir)?;
     let connect = |login: Login| Client::connect(&weir.address(), &login);
     let app = || Login::new("app", "app");
     let volatile = "SELECT 1 + hidden.writes() WHERE false";
@@ -414,6 +428,7 @@ fn rules_decide() -> Result<()> {
         .append(&rule("table = \"public.log\"", "primary"))
         .append(&rule("statement = '(?i)urgent\\s+read'", "primary"))
         .start(WEIR)?;
+    knows_functions(&weir)?;
     let mut client = weir.connect()?;
     assert_eq!(query(&mut client, "SELECT max(id) FROM t")?, [Replica]);
     assert_eq!(query(&mut client, "SELECT max(id) FROM log")?, [Primary]);

@@ -53,7 +53,7 @@ fn a_write_that_failed_in_the_end_counts() -> Result<()> {
         interrupted(&stage.cluster, &mut writer, &frames)?;
         // The server says nothing any more once it has warned that the commit has happened.
         let error = writer.until_ready()?.iter().find_map(harness::client::Message::error);
-        assert_eq!(error.map(|error| error.sqlstate().to_owned()).as_deref(), Some("08006"));
+        assert_eq!(error.map(|error| error.sqlstate().to_owned()).as_deref(), Some("08007"));
         assert_eq!(stage.look(&mut writer, READ)?, fresh());
         assert_eq!(stage.look(&mut global, READ)?, fresh());
         assert_eq!(stage.look(&mut stage.client("eventual")?, READ)?.value, "0");
