@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::names::Naming;
 use super::note::Note;
+use super::precede::acts;
 use super::request::Request;
 use super::send::Sender;
 use super::{Batch, Session};
@@ -47,6 +48,9 @@ impl Sender<'_> {
                 self.state.database().asks_drawn.store(true, Ordering::Relaxed);
                 self.discard_drawn(batch);
             }
+        }
+        if acts(statement) {
+            self.backend.key.notifier.is(self.state.pid);
         }
         if may_draw(statement) {
             self.draws(batch);

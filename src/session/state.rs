@@ -22,9 +22,11 @@ use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
 use super::view::plain;
 use crate::backend::ledger::Action;
+use crate::backend::notifiers::Notifiers;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
 use crate::backend::settings::{Settings, Value};
 use crate::backend::{Key, refusal};
+use crate::cluster::topology::ServerId;
 use crate::error::Error;
 use crate::freshness::Marks;
 use crate::router::Learned;
@@ -106,15 +108,6 @@ enum Outcome {
     Failed,
 }
 
-/// Who the session is to its client, and who it is to the server.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pids {
-    /// As the client's key says.
-    pub client: i32,
-    /// As the leased connection's key says.
-    pub server: Option<i32>,
-}
-
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Due {
@@ -127,8 +120,12 @@ pub(super) enum Due {
 
 /// A session's own state.
 pub(super) struct State {
-    /// Process IDs.
-    pub pids: Pids,
+    /// The process ID that its client was given.
+    pub pid: i32,
+    /// The server of its connection, now or last.
+    pub server: Option<ServerId>,
+    /// Who may have sent a notification.
+    pub notifiers: Arc<Notifiers>,
     /// Tells this session's draws from sequences from all others'.
     pub draws: u64,
     /// The connection on which it may have drawn.
@@ -170,9 +167,16 @@ pub(super) struct State {
 
 impl State {
     /// A session that begins with these settings.
-    pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
+    pub(super) fn new(
+        startup: Settings,
+        statements: Arc<Statements>,
+        database: Arc<Database>,
+        notifiers: Arc<Notifiers>,
+    ) -> Self {
         Self {
-            pids: Pids::default(),
+            pid: 0,
+            server: None,
+            notifiers,
             draws: statements.stamp().0,
             drew_on: Weak::new(),
             names: Names::default(),
@@ -509,11 +513,11 @@ impl Watcher for Ear<'_> {
 
     fn parameter(&mut self, _frame: &[u8]) {}
 
-    /// The client's own notifications bear the process ID that it was given: drivers tell them by it.
+    /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        let pids = &self.state.pids;
-        let own = pids.server? == i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
-        own.then(|| [&frame[..HEADER], &pids.client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+        let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        let client = self.state.notifiers.client(self.state.server?, pid)?;
+        Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
     }
 
     fn listens(&self) -> bool {
