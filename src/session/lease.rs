@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::fresh::Asked;
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Leg, Link, Look, Session};
+use super::{Batch, Leg, Link, Look, Session, Wished};
 use crate::backend::Key;
 use crate::cluster::topology::{Server, ServerId};
 use crate::error::{Error, Result};
@@ -114,6 +114,7 @@ impl Session {
             link: Link::Up,
             since: now,
             look: Look::Away,
+            end: Wished::No,
             flight: None,
             load,
         }));

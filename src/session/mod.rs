@@ -228,6 +228,8 @@ struct Leg {
     since: Instant,
     /// Whether anything in flight looks at data.
     look: Look,
+    /// Whether anything that was sent asks for the end of a server process.
+    end: Wished,
     /// The requests in flight, as one, for the server's load figures.
     flight: Option<Flight>,
     /// The server's load figures.
@@ -258,6 +260,13 @@ impl Drop for Flight {
 enum Batch {
     Closed,
     Open,
+}
+
+/// Whether a client has asked for the end of what may be its own server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wished {
+    No,
+    Yes,
 }
 
 /// Whether a flight looks at data.

@@ -24,7 +24,7 @@ use super::view::plain;
 use crate::backend::ledger::Action;
 use crate::backend::notifiers::Notifiers;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::{NAME, Settings, Value};
 use crate::backend::{Key, refusal};
 use crate::cluster::topology::ServerId;
 use crate::error::Error;
@@ -118,6 +118,15 @@ pub(super) enum Due {
     Overdue,
 }
 
+/// Whose statement a change of `application_name` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// The client's, if anybody's.
+    Client,
+    /// One that weir put into the client's batch.
+    Weir,
+}
+
 /// A session's own state.
 pub(super) struct State {
     /// The process ID that its client was given.
@@ -146,6 +155,8 @@ pub(super) struct State {
     pub ending: Option<Error>,
     /// The server refused settings that weir put in front of a request.
     pub refused: Option<Error>,
+    /// Who changes the connection's name in what is in flight.
+    pub naming: NamedBy,
     /// Changes of settings that weir put in and no server has confirmed yet.
     pub unconfirmed: usize,
     /// Which error made the session decide to run a request again.
@@ -187,6 +198,7 @@ impl State {
             retained: Retained::default(),
             ending: None,
             refused: None,
+            naming: NamedBy::Client,
             unconfirmed: 0,
             rerun_cause: None,
             last_error: None,
@@ -419,7 +431,7 @@ impl Watcher for Ear<'_> {
             return OnError::Ending;
         }
         match (action, note) {
-            (Action::Swallow, Note::Applies) => {
+            (Action::Swallow, Note::Applies | Note::Applying) => {
                 self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
                 return OnError::Refusing;
             }
@@ -507,11 +519,16 @@ impl Watcher for Ear<'_> {
             }
         }
         self.state.outcome = Outcome::Fine;
+        self.state.naming = NamedBy::Client;
         self.state.answered += 1;
         self.state.retained.answered();
     }
 
-    fn parameter(&mut self, _frame: &[u8]) {}
+    /// The client knows its own name.
+    fn parameter(&mut self, frame: &[u8]) -> Completion {
+        let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
+        if named && self.state.naming == NamedBy::Weir { Completion::Weirs } else { Completion::Clients }
+    }
 
     /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
