@@ -333,12 +333,16 @@ impl Names {
         self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name)
     }
 
-    /// A portal was bound to a statement with this verdict.
-    pub(super) fn bind(&mut self, portal: &[u8], verdict: Arc<Verdict>) {
+    /// A portal is being bound to a statement with this verdict, or one of which nothing is known. Gives back that of
+    /// the portal that had the name: where the Bind fails, it may be there still.
+    pub(super) fn bind(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> Option<Arc<Verdict>> {
         if portal.is_empty() {
-            self.unnamed_portal = Some(verdict);
-        } else {
-            self.portals.insert(significant(portal).into(), verdict);
+            return std::mem::replace(&mut self.unnamed_portal, verdict);
+        }
+        let portal = significant(portal);
+        match verdict {
+            Some(verdict) => self.portals.insert(portal.into(), verdict),
+            None => self.portals.remove(portal),
         }
     }
 
@@ -453,7 +457,7 @@ mod tests {
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());
         assert!(names.get(&[b'n'; 70]).is_none());
-        names.bind(&[b'p'; 64], verdict);
+        names.bind(&[b'p'; 64], Some(verdict));
         assert!(names.portal(&[b'p'; 65]).is_some());
     }
 

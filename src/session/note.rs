@@ -20,6 +20,8 @@ pub(super) enum Note {
     Parsed(Box<ParsedNote>),
     /// The client's Parse of the unnamed statement.
     ParsedUnnamed,
+    /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
+    Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.
     Closed(Box<[u8]>, Handle),
     /// A Parse that weir put in.

@@ -146,8 +146,7 @@ impl Sender<'_> {
     /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
     /// client's own name, so the session stays there and nobody else gets the connection.
     fn parse_unread(&mut self, frame: &[u8]) {
-        let missing = header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len());
-        if missing {
+        if is_cut(frame) {
             self.state.pins.long_statement();
             if frame.get(HEADER) == Some(&0) {
                 let serial = self.state.statements().stamp().0;
@@ -249,26 +248,29 @@ impl Sender<'_> {
     }
 
     fn bind(&mut self, frame: &[u8]) {
-        let Some(view) = request::bind(frame) else { return self.raw(frame, Reply::Bind) };
-        if view.statement.is_empty() {
-            self.restore_unnamed();
-            if let Some(unnamed) = &self.state.names.unnamed {
-                let verdict = unnamed.verdict.clone();
-                self.state.names.bind(view.portal, verdict);
+        let Some(view) = request::bind(frame) else {
+            if is_cut(frame) {
+                // Its names are longer than what is read of it: what it binds is not known.
+                self.state.pins.long_statement();
             }
             return self.raw(frame, Reply::Bind);
+        };
+        if view.statement.is_empty() {
+            self.restore_unnamed();
+            let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+            return self.bind_as_is(frame, view.portal, verdict);
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
             if is_weirs(view.statement) {
                 request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
                 return self.owe(Reply::Bind, Action::Forward, Note::Foreign(view.statement.into()));
             }
-            // Not known: the server says so in its own words.
-            return self.raw(frame, Reply::Bind);
+            // SQL may have prepared it; otherwise the server says in its own words that it is not known.
+            return self.bind_as_is(frame, view.portal, None);
         };
+        let verdict = Some(handle.statement.verdict.clone());
         if handle.naming == Naming::Clients {
-            self.state.names.bind(view.portal, handle.statement.verdict.clone());
-            return self.raw(frame, Reply::Bind);
+            return self.bind_as_is(frame, view.portal, verdict);
         }
         if let KnownResult::Outdated(_) = handle.result {
             request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
@@ -276,8 +278,20 @@ impl Sender<'_> {
         }
         let name = self.ensure_named(view.statement, &handle);
         request::put_bind(&mut self.backend.outbox, frame, &view, name.as_bytes());
-        self.state.names.bind(view.portal, handle.statement.verdict.clone());
-        self.owe(Reply::Bind, Action::Forward, Note::None);
+        let note = self.bound(view.portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, note);
+    }
+
+    /// A Bind under the name that the client gives.
+    fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
+        self.backend.outbox.extend_from_slice(frame);
+        let note = self.bound(portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, note);
+    }
+
+    fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> Note {
+        let before = self.state.names.bind(portal, verdict);
+        Note::Bound(portal.into(), before)
     }
 
     fn describe(&mut self, frame: &[u8]) {
@@ -520,6 +534,11 @@ impl Sender<'_> {
 fn changes_settings(statement: &Statement) -> bool {
     !statement.leaves.settings.is_empty()
         || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
+}
+
+/// Whether the rest of the message has not arrived.
+fn is_cut(frame: &[u8]) -> bool {
+    header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len())
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

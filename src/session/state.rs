@@ -302,6 +302,9 @@ impl State {
                     self.names.insert(&name, handle);
                 }
                 Note::ParsedUnnamed => self.names.unnamed = None,
+                Note::Bound(portal, before) => {
+                    self.names.bind(&portal, before);
+                }
                 Note::Frees(freed) => {
                     freed.names.into_iter().for_each(|(name, handle)| self.names.take_back(name, handle))
                 }
@@ -495,7 +498,6 @@ impl Watcher for Ear<'_> {
                 Outcome::Fine => self.state.committed(),
                 Outcome::Failed => self.state.rolled_back(),
             }
-            self.state.names.end_transaction();
             if self.state.definitions.commit().outdates_statements() {
                 // What was prepared between the change and its commit saw the old definitions.
                 let stamp = self.state.statements.stamp();
