@@ -175,6 +175,27 @@ fn a_statement_under_which_the_server_process_dies_is_told() -> Result<()> {
     Ok(())
 }
 
+/// The connection that replaces one does not hold what the client prepared.
+#[test]
+fn a_statement_that_the_connection_does_not_hold_is_deallocated_as_any_other() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut client = stage.weir.connect()?;
+    let prepares = [front::parse("s", "INSERT INTO casualties VALUES (1)", &[]), front::sync()];
+    let runs = [front::bind("", "s", &[]), front::execute("", 0), front::sync()];
+    client.ask(&prepares)?;
+    stage.kill(0, "state = 'idle'")?;
+    assert_eq!(says(&mut client, "BEGIN")?, ["BEGIN", "T"]);
+    assert_eq!(says(&mut client, "SELECT 1/0")?, ["22012", "E"]);
+    assert_eq!(says(&mut client, "DEALLOCATE s")?, ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+    assert_eq!(gist(&client.ask(&runs)?), ["INSERT 0 1", "I"]);
+    stage.kill(0, "state = 'idle'")?;
+    stage.cluster.sql(0, "ALTER TABLE casualties RENAME TO survivors")?;
+    assert_eq!(says(&mut client, "DEALLOCATE s")?, ["DEALLOCATE", "I"]);
+    assert_eq!(gist(&client.ask(&runs)?), ["26000", "I"]);
+    Ok(())
+}
+
 #[test]
 fn state_that_went_with_its_server_process_ends_the_session() -> Result<()> {
     let stage = Stage::new()?;

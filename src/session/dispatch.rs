@@ -271,6 +271,7 @@ impl Session {
             state: &mut self.state,
             tx: None,
             dropped: Vec::new(),
+            naming: Naming::Weirs,
             metrics: &self.shared.metrics,
         };
         for name in outdated {
@@ -353,6 +354,7 @@ impl Session {
             state: &mut self.state,
             tx,
             dropped: Vec::new(),
+            naming: request.names_prepared(),
             metrics: &self.shared.metrics,
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {

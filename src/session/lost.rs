@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
 use super::lease::ends_session;
+use super::names::Naming;
 use super::note::Note;
 use super::replies::Watcher;
 use super::request::Request;
@@ -194,6 +195,7 @@ impl Session {
             backend: &mut leg.lease,
             ledger: &mut leg.replies.ledger,
             state: &mut self.state,
+            naming: Naming::Weirs,
             metrics: &self.shared.metrics,
             tx: Some(TxStatus::Idle),
             dropped: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Batch;
 use super::names::{Handle, Naming};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Kind, Pin, Statement, Verdict};
@@ -40,8 +41,8 @@ pub(super) enum Note {
     Retires(ServerName),
     /// A change of settings that weir put in.
     Applies,
-    /// A Parse that weir put in under the client's own name of a statement.
-    Publishes(Box<[u8]>),
+    /// A Parse that weir put in under the client's own name of a statement: in a batch of its own, or in the client's.
+    Publishes(Box<[u8]>, Batch),
     /// What weir put in to make a transaction that has failed.
     Fails,
     /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.

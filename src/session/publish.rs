@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::names::Naming;
 use super::note::Note;
 use super::request::Request;
-use super::send::Sender;
+use super::send::{STAND_IN, Sender};
 use super::{Batch, Session};
 use crate::backend::ledger::{Action, Reply};
 use crate::pool::Lease;
@@ -17,7 +17,7 @@ use crate::wire::request;
 use crate::wire::tag::client;
 
 /// Names that weir uses for itself on any connection.
-const WEIRS: [&[u8]; 2] = [b"weir_own", b"weir_within"];
+const WEIRS: [&[u8]; 3] = [b"weir_own", b"weir_within", STAND_IN];
 
 impl Session {
     /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
@@ -109,13 +109,9 @@ impl Sender<'_> {
         let statement = handle.statement.clone();
         self.state.pins.prepare(name);
         request::put_parse(&mut self.backend.outbox, name, &statement.sql, &statement.types);
-        match batch {
-            // It is part of the client's batch, and fails in its stead.
-            Batch::Open => self.owe(Reply::Parse, Action::Swallow, Note::None),
-            Batch::Closed => {
-                self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into()));
-                self.end_own_batch();
-            }
+        self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into(), batch));
+        if batch == Batch::Closed {
+            self.end_own_batch();
         }
     }
 

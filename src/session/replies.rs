@@ -4,6 +4,7 @@
 
 use bytes::BytesMut;
 
+use super::Batch;
 use super::note::Note;
 use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
@@ -357,7 +358,7 @@ impl Replies {
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
-        let alone = matches!(reply, Some(Reply::Query)) || matches!(note, Note::Publishes(_));
+        let alone = matches!(reply, Some(Reply::Query)) || matches!(note, Note::Publishes(_, Batch::Closed));
         let own = action == Action::Swallow && alone;
         match decision {
             OnError::Rerun => {

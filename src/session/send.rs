@@ -22,6 +22,8 @@ use std::sync::Arc;
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
 pub(super) const NO_STATEMENT: &[u8] = b"weir_none";
+/// A statement that is deallocated in the place of one that the connection does not hold.
+pub(super) const STAND_IN: &[u8] = b"weir_gone";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -37,6 +39,8 @@ pub(super) struct Sender<'a> {
     pub tx: Option<TxStatus>,
     /// Notes of messages that the server will throw away unread.
     pub dropped: Vec<Note>,
+    /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
+    pub naming: Naming,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
 }
@@ -189,7 +193,7 @@ impl Sender<'_> {
         if self.state.names.get(view.name).is_some() {
             return self.duplicate(view.name, &handle);
         }
-        if self.state.pins.prepares() {
+        if self.naming == Naming::Clients || self.state.pins.prepares() {
             // SQL may have taken the name, or ask for it.
             handle.naming = Naming::Clients;
             self.state.names.insert(view.name, handle);
@@ -489,8 +493,15 @@ impl Sender<'_> {
         if handle.naming == Naming::Clients {
             return None;
         }
-        let server = self.ensure_named(name.as_bytes(), &handle);
-        Some([b"DEALLOCATE ", server.as_bytes()].concat())
+        if let Some(server) = self.backend.prepared.name(handle.preparation()) {
+            return Some([b"DEALLOCATE ", server.as_bytes()].concat());
+        }
+        // Not there. An empty statement is prepared in its stead, which always can be, in a failed transaction too.
+        request::put_named_statement(&mut self.backend.outbox, client::CLOSE, STAND_IN);
+        request::put_parse(&mut self.backend.outbox, STAND_IN, b"", &[0, 0]);
+        self.owe(Reply::Close, Action::Swallow, Note::None);
+        self.owe(Reply::Parse, Action::Swallow, Note::None);
+        Some([b"DEALLOCATE ", STAND_IN].concat())
     }
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client

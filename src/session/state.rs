@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
+use super::Batch;
 use super::answers::Answers;
 use super::carry::Carry;
 use super::definitions::Definitions;
@@ -302,6 +303,12 @@ impl State {
                     self.names.insert(&name, handle);
                 }
                 Note::ParsedUnnamed => self.names.unnamed = None,
+                Note::Publishes(name, _) => {
+                    self.pins.deallocate(&name);
+                    if let Some(handle) = self.names.get_mut(&name) {
+                        handle.naming = Naming::Weirs;
+                    }
+                }
                 Note::Bound(portal, before) => {
                     self.names.bind(&portal, before);
                 }
@@ -422,15 +429,8 @@ impl Watcher for Ear<'_> {
                 self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
                 return OnError::Refusing;
             }
-            (Action::Swallow, Note::Fails) => return OnError::Pass,
-            (Action::Swallow, Note::Publishes(name)) => {
-                // The statement cannot be prepared any more, and whoever asks for it is told so.
-                self.state.pins.deallocate(name);
-                if let Some(handle) = self.state.names.get_mut(name) {
-                    handle.naming = Naming::Weirs;
-                }
-                return OnError::Pass;
-            }
+            // A statement that cannot be prepared any more: whoever asks for it is told so.
+            (Action::Swallow, Note::Fails | Note::Publishes(_, Batch::Closed)) => return OnError::Pass,
             _ => {}
         }
         self.state.outcome = Outcome::Failed;
