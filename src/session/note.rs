@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Batch;
-use super::names::{Handle, Naming};
+use super::names::{Handle, Naming, Unnamed};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
@@ -19,8 +19,8 @@ pub(super) enum Note {
     Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
     Parsed(Box<ParsedNote>),
-    /// The client's Parse of the unnamed statement.
-    ParsedUnnamed,
+    /// The client's Parse of the unnamed statement, and the one before.
+    ParsedUnnamed(Option<Box<Unnamed>>),
     /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
     Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.

@@ -225,7 +225,9 @@ impl Replies {
                 action
             }
             server::PARAMETER_STATUS => {
-                let action = self.ledger.head_action();
+                // Settings that return as a transaction fails were told to the client while it stood.
+                let returns = matches!(self.ledger.head_note(), Some(Note::Fails));
+                let action = if returns { Action::Forward } else { self.ledger.head_action() };
                 if action == Action::Forward {
                     watcher.parameter(frame);
                 }

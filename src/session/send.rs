@@ -11,6 +11,7 @@ use super::state::State;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::backend::settings::{Span, Value, assignment};
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
@@ -65,18 +66,28 @@ impl Sender<'_> {
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
-    /// itself says what may follow. Its log tells why by the savepoint's name.
+    /// itself says what may follow. Its log tells why by the savepoint's name. What the client was told of its settings
+    /// in the lost one is set first, so that the server tells it of their return.
     pub(super) fn failed_block(&mut self) {
-        const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT weir_lost_connection";
-        request::put_query(&mut self.backend.outbox, SQL);
+        const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
+        let mut sql = String::from("BEGIN");
+        for (name, value) in &self.state.reported {
+            sql.push(';');
+            sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
+        }
         self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, Note::Fails);
+        for (sql, note) in [(sql.as_str(), Note::None), (FAILS, Note::Fails)] {
+            request::put_query(&mut self.backend.outbox, sql.as_bytes());
+            self.owe(Reply::Query, Action::Swallow, note);
+        }
     }
 
     /// A simple query.
     pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
-        self.state.names.unnamed = None;
+        if !self.ledger.is_discarding() {
+            self.state.names.unnamed = None;
+        }
         if let Some(pin) = self.state.refusal(verdict) {
             request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
@@ -233,8 +244,8 @@ impl Sender<'_> {
             Some(sql) => request::put_parse(&mut self.backend.outbox, b"", &sql, view.types),
             None => self.backend.outbox.extend_from_slice(frame),
         }
-        self.state.names.unnamed = Some(unnamed);
-        self.owe(Reply::Parse, Action::Forward, Note::ParsedUnnamed);
+        let before = self.state.names.unnamed.replace(unnamed);
+        self.owe(Reply::Parse, Action::Forward, Note::ParsedUnnamed(before.map(Box::new)));
     }
 
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and

@@ -37,6 +37,18 @@ use crate::wire::{HEADER, TxStatus, scan};
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
 const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
 
+/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
+const REPORTED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "search_path",
+    "standard_conforming_strings",
+    "timezone",
+];
+
 /// What all sessions of one database share.
 pub(super) struct Database {
     ddl: AtomicU64,
@@ -160,6 +172,8 @@ pub(super) struct State {
     pub dirt: Dirt,
     /// What was done to definitions.
     pub definitions: Definitions,
+    /// What the client was told of its settings in the transaction under way.
+    pub reported: Vec<(&'static str, Box<str>)>,
     /// Requests answered so far.
     pub answered: u64,
     /// Whether what runs was cancelled because it took too long.
@@ -189,6 +203,7 @@ impl State {
             last_error: None,
             dirt: Dirt::default(),
             definitions: Definitions::default(),
+            reported: Vec::new(),
             answered: 0,
             due: Due::default(),
             outcome: Outcome::Fine,
@@ -302,7 +317,10 @@ impl State {
                     }
                     self.names.insert(&name, handle);
                 }
-                Note::ParsedUnnamed => self.names.unnamed = None,
+                // One that was refused has taken the one before with it; one that was skipped has not.
+                Note::ParsedUnnamed(before) if self.names.unnamed.is_some() => {
+                    self.names.unnamed = before.map(|before| *before)
+                }
                 Note::Publishes(name, _) => {
                     self.pins.deallocate(&name);
                     if let Some(handle) = self.names.get_mut(&name) {
@@ -376,7 +394,7 @@ impl Ear<'_> {
                     }
                 }
                 Note::Retires(name) => self.prepared.retire(*name),
-                Note::ParsedUnnamed | Note::RestoresUnnamed => *self.unnamed = None,
+                Note::ParsedUnnamed(_) | Note::RestoresUnnamed => *self.unnamed = None,
                 _ => {}
             }
         }
@@ -434,6 +452,9 @@ impl Watcher for Ear<'_> {
             _ => {}
         }
         self.state.outcome = Outcome::Failed;
+        if let Note::ParsedUnnamed(_) = note {
+            self.state.names.unnamed = None;
+        }
         let stale = is_stale_plan(sqlstate, frame);
         if stale {
             let stamp = self.state.statements.stamp();
@@ -498,6 +519,7 @@ impl Watcher for Ear<'_> {
                 Outcome::Fine => self.state.committed(),
                 Outcome::Failed => self.state.rolled_back(),
             }
+            self.state.reported.clear();
             if self.state.definitions.commit().outdates_statements() {
                 // What was prepared between the change and its commit saw the old definitions.
                 let stamp = self.state.statements.stamp();
@@ -509,7 +531,18 @@ impl Watcher for Ear<'_> {
         self.state.retained.answered();
     }
 
-    fn parameter(&mut self, _frame: &[u8]) {}
+    fn parameter(&mut self, frame: &[u8]) {
+        let told = || {
+            let (name, end) = cstr(frame, HEADER)?;
+            let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+            let value = std::str::from_utf8(cstr(frame, end)?.0).ok()?;
+            Some((REPORTED.into_iter().find(|reported| **reported == *name)?, value.into()))
+        };
+        if let Some((name, value)) = told() {
+            self.state.reported.retain(|(known, _)| *known != name);
+            self.state.reported.push((name, value));
+        }
+    }
 
     /// The client's own notifications bear the process ID that it was given: drivers tell them by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
