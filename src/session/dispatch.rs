@@ -361,7 +361,7 @@ impl Session {
             sender.settings();
         }
         if leg.route == Route::Primary {
-            request.statements().for_each(|statement| sender.prepare_for(statement, leg.batch));
+            request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
         }
         send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;

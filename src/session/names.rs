@@ -221,6 +221,8 @@ pub(super) struct Names {
     moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
     pub unnamed: Option<Unnamed>,
+    /// Serials of unnamed statements that the server never got, with others sent behind them.
+    skipped: Vec<u64>,
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
     unnamed_portal: Option<Arc<Verdict>>,
@@ -269,6 +271,18 @@ impl Names {
     /// All messages have been answered.
     pub(super) fn settle(&mut self) {
         self.moving.clear();
+        self.skipped.clear();
+    }
+
+    /// The server did not get the unnamed statement with this serial: `before` is what it has instead.
+    pub(super) fn skipped(&mut self, serial: u64, before: Option<Unnamed>) {
+        match &self.unnamed {
+            Some(unnamed) if unnamed.serial == serial => {
+                self.unnamed = before.filter(|before| !self.skipped.contains(&before.serial));
+            }
+            Some(_) => self.skipped.push(serial),
+            None => {}
+        }
     }
 
     /// Whether it is not yet known what this name stands for.

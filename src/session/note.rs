@@ -19,8 +19,8 @@ pub(super) enum Note {
     Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
     Parsed(Box<ParsedNote>),
-    /// The client's Parse of the unnamed statement, and the one before.
-    ParsedUnnamed(Option<Box<Unnamed>>),
+    /// The client's Parse of the unnamed statement, by its serial, and the one before.
+    ParsedUnnamed(u64, Option<Box<Unnamed>>),
     /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
     Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.
@@ -101,6 +101,8 @@ pub(super) struct Freed {
     pub verdict: Arc<Verdict>,
     /// The names, and what they named.
     pub names: Vec<(Box<[u8]>, Handle)>,
+    /// Under which names the server held them: to be closed, should it fail.
+    pub held: Vec<ServerName>,
     /// How many statements of weir's follow each of the client's, to restore what it resets.
     pub restores: Box<[usize]>,
 }

@@ -12,7 +12,7 @@ use super::{Batch, Session};
 use crate::backend::ledger::{Action, Reply};
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::sql::{Asks, Kind, Statement, Why};
+use crate::sql::{Asks, Kind, Statement, Verdict, Why};
 use crate::wire::request;
 use crate::wire::tag::client;
 
@@ -37,8 +37,18 @@ impl Session {
 }
 
 impl Sender<'_> {
-    /// Puts in front of a statement what it asks for, on the primary.
-    pub(super) fn prepare_for(&mut self, statement: &Statement, batch: Batch) {
+    /// Puts in front of statements what they ask for, on the primary.
+    pub(super) fn prepare_for(&mut self, verdict: &Verdict, batch: Batch) {
+        for statement in &verdict.statements {
+            if let (Kind::Deallocate(Some(name)), 2..) = (&statement.kind, verdict.statements.len()) {
+                // Alone it is given the server's name instead.
+                self.publish(name.as_bytes(), batch);
+            }
+            self.prepare_one(statement, batch);
+        }
+    }
+
+    fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.asks {
             Asks::Nothing => {}
             Asks::Statement(name) => self.publish(name.as_bytes(), batch),

@@ -245,7 +245,8 @@ impl Sender<'_> {
             None => self.backend.outbox.extend_from_slice(frame),
         }
         let before = self.state.names.unnamed.replace(unnamed);
-        self.owe(Reply::Parse, Action::Forward, Note::ParsedUnnamed(before.map(Box::new)));
+        let note = Note::ParsedUnnamed(stamp.0, before.map(Box::new));
+        self.owe(Reply::Parse, Action::Forward, note);
     }
 
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
@@ -524,24 +525,25 @@ impl Sender<'_> {
         if verdict.statements.iter().any(changes_settings) {
             self.state.names.unsure();
         }
-        let names = self.free(verdict);
-        if names.is_empty() && restores.is_empty() {
+        let mut held = Vec::new();
+        let names = self.free(verdict, &mut held);
+        if names.is_empty() && held.is_empty() && restores.is_empty() {
             return Note::Runs(verdict.clone());
         }
-        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names, restores }))
+        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores }))
     }
 
-    fn free(&mut self, verdict: &Verdict) -> Vec<(Box<[u8]>, Handle)> {
+    fn free(&mut self, verdict: &Verdict, held: &mut Vec<ServerName>) -> Vec<(Box<[u8]>, Handle)> {
         let mut freed = Vec::new();
         for statement in &verdict.statements {
             match &statement.kind {
                 Kind::Deallocate(None) | Kind::Discard(Discard::All) => {
-                    self.backend.prepared.clear();
+                    held.extend(self.backend.prepared.take_all());
                     freed.extend(self.state.names.close_all());
                 }
                 Kind::Deallocate(Some(name)) => {
                     if let Some(handle) = self.state.names.close(name.as_bytes()) {
-                        self.backend.prepared.gone(handle.preparation());
+                        held.extend(self.backend.prepared.gone(handle.preparation()));
                         freed.push((name.as_bytes().into(), handle));
                     }
                 }

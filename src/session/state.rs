@@ -260,6 +260,8 @@ impl State {
             Kind::Discard(Discard::All) => {
                 self.carry.reset_all(&[]);
                 self.draws = self.statements.stamp().0;
+                // It runs in no transaction, so that nothing behind it in a batch takes it back.
+                self.committed();
             }
             Kind::Discard(Discard::Sequences) => self.draws = self.statements.stamp().0,
             Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
@@ -317,9 +319,8 @@ impl State {
                     }
                     self.names.insert(&name, handle);
                 }
-                // One that was refused has taken the one before with it; one that was skipped has not.
-                Note::ParsedUnnamed(before) if self.names.unnamed.is_some() => {
-                    self.names.unnamed = before.map(|before| *before)
+                Note::ParsedUnnamed(serial, before) => {
+                    self.names.skipped(serial, before.map(|before| *before))
                 }
                 Note::Publishes(name, _) => {
                     self.pins.deallocate(&name);
@@ -394,7 +395,8 @@ impl Ear<'_> {
                     }
                 }
                 Note::Retires(name) => self.prepared.retire(*name),
-                Note::ParsedUnnamed(_) | Note::RestoresUnnamed => *self.unnamed = None,
+                Note::Frees(freed) => freed.held.iter().for_each(|name| self.prepared.retire(*name)),
+                Note::ParsedUnnamed(..) | Note::RestoresUnnamed => *self.unnamed = None,
                 _ => {}
             }
         }
@@ -452,8 +454,9 @@ impl Watcher for Ear<'_> {
             _ => {}
         }
         self.state.outcome = Outcome::Failed;
-        if let Note::ParsedUnnamed(_) = note {
-            self.state.names.unnamed = None;
+        if let Note::ParsedUnnamed(serial, _) = note {
+            // It has taken the one before with it.
+            self.state.names.skipped(*serial, None);
         }
         let stale = is_stale_plan(sqlstate, frame);
         if stale {
@@ -475,6 +478,7 @@ impl Watcher for Ear<'_> {
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(note);
         if let Note::Frees(_) = note {
+            self.unprepare(std::slice::from_ref(note));
             self.state.undo(std::iter::once(note.clone()));
         }
         if let Some(refusal) = refusal {
