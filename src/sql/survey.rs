@@ -333,14 +333,20 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             }
             return;
         }
-        let unconditional = !self.tokens.iter().any(conditional);
+        let unconditional = runs_once(self.tokens);
         match settings::set_config(arguments, self.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
-            Assignment::Known(Setting { scope: Scope::Local, .. }) | Assignment::Local => {
-                self.note(Why::SessionState);
-            }
+            Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),
+            Assignment::Local(name) => self.local(name),
             Assignment::Known(Setting { name, .. }) | Assignment::Named(name) => self.dynamic(Some(name)),
             Assignment::Unknown => self.dynamic(None),
+        }
+    }
+
+    fn local(&mut self, setting: Option<Box<str>>) {
+        self.note(Why::SessionState);
+        if setting.is_none_or(|name| &*name == "search_path") {
+            self.leave(Change::Searches);
         }
     }
 
@@ -356,8 +362,30 @@ impl<'t, 'a> Surveyor<'t, 'a> {
     }
 }
 
-/// Words after which a call in the select list may run never, or more than once.
+/// Whether what stands in the select list runs once, whatever the data.
+fn runs_once(tokens: &[Token<'_>]) -> bool {
+    let Some((first, rest)) = tokens.split_first() else { return false };
+    first.is_word("select") && !rest.iter().any(conditional)
+}
+
+/// Words behind or in front of which a call may run never, or more than once.
 fn conditional(token: &Token<'_>) -> bool {
-    const WORDS: [&str; 9] = ["from", "where", "case", "coalesce", "and", "or", "limit", "union", "having"];
+    const WORDS: [&str; 15] = [
+        "from",
+        "where",
+        "case",
+        "coalesce",
+        "and",
+        "or",
+        "limit",
+        "offset",
+        "fetch",
+        "union",
+        "intersect",
+        "except",
+        "having",
+        "select",
+        "values",
+    ];
     WORDS.iter().any(|w| token.is_word(w))
 }
