@@ -617,3 +617,24 @@ fn code_behind_relations_is_never_overlooked() -> Result<()> {
     }
     Ok(())
 }
+
+/// A helper that is made, called and dropped before anybody has read what it does.
+#[test]
+fn a_function_that_was_dropped_before_it_was_read_keeps_the_connection() -> Result<()> {
+    let weir = single().set("pool", "size", "2").start(WEIR)?;
+    wait_for_catalog(&weir)?;
+    let (mut client, mut other) = (weir.connect()?, weir.connect()?);
+    client.query("CREATE FUNCTION later.helper() RETURNS void LANGUAGE sql AS 'SELECT becomes(''helper'')'")?;
+    client.query("SELECT later.helper()")?;
+    client.query("DROP FUNCTION later.helper()")?;
+    other.query("SELECT harmless(0)")?;
+    wait_for("the catalog", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pinned_sessions", &[]) < 2.0).then_some(()))
+    })?;
+    other.query("SELECT 1")?;
+    client.query("SELECT 1")?;
+    assert_eq!(pins(&weir)?, ["function"]);
+    client.close()?;
+    assert_eq!(weir.connect()?.query(LEFTOVERS)?.value(), "");
+    Ok(())
+}
