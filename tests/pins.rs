@@ -624,7 +624,8 @@ fn a_function_that_was_dropped_before_it_was_read_keeps_the_connection() -> Resu
     let weir = single().set("pool", "size", "2").start(WEIR)?;
     wait_for_catalog(&weir)?;
     let (mut client, mut other) = (weir.connect()?, weir.connect()?);
-    client.query("CREATE FUNCTION later.helper() RETURNS void LANGUAGE sql AS 'SELECT becomes(''helper'')'")?;
+    client
+        .query("CREATE FUNCTION later.helper() RETURNS void LANGUAGE sql AS 'SELECT becomes(''helper'')'")?;
     client.query("SELECT later.helper()")?;
     client.query("DROP FUNCTION later.helper()")?;
     other.query("SELECT harmless(0)")?;

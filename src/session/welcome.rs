@@ -123,6 +123,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            long: None,
             untold: None,
             detour: None,
             entry,
