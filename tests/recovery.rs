@@ -175,6 +175,21 @@ fn a_statement_under_which_the_server_process_dies_is_told() -> Result<()> {
     Ok(())
 }
 
+/// Who ends its own process wants to be gone.
+#[test]
+fn a_session_that_ends_its_own_process_is_over() -> Result<()> {
+    let stage = Stage::new()?;
+    for begin in ["BEGIN", "SELECT 1"] {
+        let mut client = stage.weir.connect()?;
+        client.query(begin)?;
+        client.send(&[front::query("SELECT pg_terminate_backend(pg_backend_pid())")])?;
+        let error = wait_for("the error", PATIENCE, || Ok(client.read()?.error()))?;
+        assert_eq!((error.severity(), error.sqlstate()), ("FATAL", "57P01"));
+        assert!(client.is_closed_within(PATIENCE)?);
+    }
+    Ok(())
+}
+
 #[test]
 fn state_that_went_with_its_server_process_ends_the_session() -> Result<()> {
     let stage = Stage::new()?;

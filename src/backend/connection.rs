@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
 use super::login::Login;
+use super::notifiers::Notifier;
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::cluster::topology::ServerId;
@@ -26,6 +27,8 @@ pub struct Key {
     pub server: ServerId,
     /// What cancels what runs on it; some servers (poolers in front of them) give none.
     pub cancel: Option<CancelKey>,
+    /// Whose its notifications are.
+    pub notifier: Notifier,
 }
 
 /// A backend connection that has logged in.
@@ -63,7 +66,7 @@ impl Backend {
             stream: login.stream,
             inbox: login.received,
             outbox: BytesMut::new(),
-            key: Arc::new(Key { server, cancel: login.key }),
+            key: Arc::new(Key { server, cancel: login.key, notifier: Notifier::default() }),
             parameters: login.parameters,
             prepared: Prepared::new(statements),
             unnamed: None,

@@ -10,6 +10,8 @@ pub mod ledger;
 
 mod login;
 
+pub mod notifiers;
+
 pub mod prepared;
 
 pub mod settings;

@@ -130,8 +130,13 @@ impl Settings {
 
     /// Whether a connection that carries `self` differs from one that carries `wanted` in nothing but its name.
     pub fn differs_in_name_only(&self, wanted: &Settings) -> bool {
-        const NAME: &str = "application_name";
-        self.with(NAME, None) == wanted.with(NAME, None)
+        let others = |settings| Self::iter(settings).filter(|(name, _)| *name != NAME);
+        others(self).eq(others(wanted))
+    }
+
+    /// The statement that gives a connection the name that these settings have.
+    pub fn name_statement(&self) -> String {
+        self.get(NAME).map_or_else(|| format!("RESET {NAME}"), |name| assignment(NAME, name, Span::Session))
     }
 
     /// Whether a connection that carries `self` acts as somebody else than one that carries `wanted`.
@@ -142,6 +147,9 @@ impl Settings {
 
 /// The settings that say whose rights a connection has, in the order in which they take effect.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
+
+/// What a connection is called: the one setting that changes nothing but what people read.
+pub const NAME: &str = "application_name";
 
 /// Settings whose value is a list of names: one literal would be one name.
 const LISTS: [&str; 2] = ["search_path", "temp_tablespaces"];

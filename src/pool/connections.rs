@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::slots::Slots;
 use super::{Account, Events, Lease, Limits, PoolKey};
+use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Credentials, Key, log_in};
 use crate::error::{Error, Result};
@@ -27,6 +28,7 @@ pub(super) struct Setup {
     /// The server's and the total limit, taken in this order.
     pub(super) slots: [Arc<Slots>; 2],
     pub(super) events: Arc<dyn Events>,
+    pub(super) notifiers: Arc<Notifiers>,
 }
 
 /// Backend connections to one server, for one database and user.
@@ -51,6 +53,18 @@ struct State {
     opening: usize,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
+}
+
+impl State {
+    /// The idle connection that is best for a session that wants these settings and had `last` before.
+    fn preferred(&self, wanted: &Settings, last: &Weak<Key>) -> Option<usize> {
+        let youngest = self.idle.len().checked_sub(1)?;
+        let fits = |at: &usize| self.idle[*at].settings == *wanted;
+        let was_its = |at: &usize| std::ptr::eq(Arc::as_ptr(&self.idle[*at].key), last.as_ptr());
+        let its = (0..=youngest).rev().find(was_its);
+        // Where none fits, its own needs least to be changed.
+        Some(its.filter(fits).or_else(|| (0..=youngest).rev().find(fits)).or(its).unwrap_or(youngest))
+    }
 }
 
 /// How a pool stands, for metrics.
@@ -107,14 +121,13 @@ impl Pool {
         }
     }
 
-    /// An idle connection, if there is one: preferably one that carries these settings. Never waits.
-    pub fn try_checkout(&self, wanted: &Settings) -> Option<Lease> {
+    /// An idle connection, if there is one: preferably one that carries these settings, and of those the one that the
+    /// session had last, whose process has seen what it did. Never waits.
+    pub fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
         let mut dead = 0;
         let mut state = self.lock();
         let found = loop {
-            let last = state.idle.len().checked_sub(1)?;
-            // The youngest one that fits; mostly the very last.
-            let at = (0..=last).rev().find(|&i| state.idle[i].settings == *wanted).unwrap_or(last);
+            let at = state.preferred(wanted, last)?;
             let mut backend = state.idle.remove(at);
             if backend.is_alive() {
                 break Some(backend);
@@ -152,7 +165,7 @@ impl Pool {
     /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
     pub async fn checkout(&self, wanted: &Settings) -> Result<Lease> {
-        if let Some(lease) = self.try_checkout(wanted) {
+        if let Some(lease) = self.try_checkout(wanted, &Weak::new()) {
             return Ok(lease);
         }
         let limits = self.limits();
@@ -273,6 +286,7 @@ impl Pool {
                     let statements = setup.limits.statements;
                     let serial = pool.opened.fetch_add(1, Ordering::Relaxed);
                     let backend = Backend::new(login, setup.key.server, serial, statements, Instant::now());
+                    setup.notifiers.enter(&backend.key);
                     (Ok(()), Some(Box::new(backend)))
                 }
                 Err(error) => (Err(error), None),

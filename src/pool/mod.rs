@@ -20,6 +20,7 @@ pub use connections::{Counts, Pool};
 pub use lease::Lease;
 use slots::Slots;
 
+use crate::backend::notifiers::Notifiers;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Secret};
 
@@ -69,6 +70,7 @@ pub struct Pools {
     servers: Vec<Arc<Slots>>,
     total: Arc<Slots>,
     events: Arc<dyn Events>,
+    notifiers: Arc<Notifiers>,
 }
 
 impl Pools {
@@ -90,6 +92,7 @@ impl Pools {
             servers: config.servers.iter().map(|s| Arc::new(Slots::new(s.connections))).collect(),
             total: Arc::new(Slots::new(pool.total)),
             events,
+            notifiers: Arc::default(),
         })
     }
 
@@ -112,11 +115,17 @@ impl Pools {
             limits: self.limits.clone(),
             slots: [server_slots.clone(), self.total.clone()],
             events: self.events.clone(),
+            notifiers: self.notifiers.clone(),
         });
         server_slots.join(&pool);
         self.total.join(&pool);
         pools.insert(key.clone(), pool.clone());
         Some(pool)
+    }
+
+    /// Who may have sent a notification.
+    pub fn notifiers(&self) -> &Arc<Notifiers> {
+        &self.notifiers
     }
 
     /// Every pool there is, for upkeep and for metrics.

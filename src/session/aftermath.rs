@@ -64,8 +64,12 @@ impl Session {
             self.phase = Phase::Torn;
         }
         self.outflow.settle(&mut leg.lease.inbox);
-        let nothing =
-            State::new(Default::default(), self.state.statements().clone(), self.state.database().clone());
+        let nothing = State::new(
+            Default::default(),
+            self.state.statements().clone(),
+            self.state.database().clone(),
+            self.state.notifiers.clone(),
+        );
         let aftermath = Aftermath {
             shared: self.shared.clone(),
             entry: self.entry.clone(),

@@ -84,6 +84,12 @@ impl Carry {
         &self.now.carried
     }
 
+    /// Whether the connection lacks nothing but the client's name.
+    pub(super) fn lacks_name_only(&self) -> bool {
+        let Now { carried, wanted, .. } = &self.now;
+        carried != wanted && carried.differs_in_name_only(wanted)
+    }
+
     /// A connection that carries these settings was leased, outside a transaction.
     pub(super) fn leased(&mut self, carried: Settings) {
         self.start.carried = carried.clone();

@@ -314,10 +314,7 @@ impl Session {
     /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
-        for database in request.statements().filter_map(|statement| statement.vacates.as_deref()) {
-            // The server gives them a few seconds to be gone.
-            self.shared.pools.vacate(database);
-        }
+        self.makes_way(request);
         let len = request.len.min(self.inbox.len());
         if let Cut::Long { tag: client::QUERY, .. } = request.cut {
             self.begin_long(len, request.len - len);
@@ -359,7 +356,12 @@ impl Session {
             metrics: &self.shared.metrics,
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
-            sender.settings();
+            match sender.state.carry.lacks_name_only() {
+                true if idle && leg.replies.tx == TxStatus::Idle && request.only_reads() => {
+                    sender.name_within()
+                }
+                _ => sender.settings(),
+            }
         }
         if leg.route == Route::Primary {
             request.statements().for_each(|statement| sender.prepare_for(statement, leg.batch));

@@ -93,6 +93,8 @@ impl Session {
         self.outflow.release();
         leg.replies.rerun = Rerun::No;
         leg.flight = None;
+        // What weir put into the batch was taken back with it.
+        self.state.carry.rollback();
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.unread(cause);

@@ -1,6 +1,6 @@
 //! Getting a connection: which server, and a place in its pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
@@ -8,13 +8,13 @@ use tokio::time::timeout_at;
 use super::fresh::Asked;
 use super::replies::Replies;
 use super::state::Retry;
-use super::{Batch, Leg, Link, Look, Session};
+use super::{Batch, Leg, Link, Look, Session, Wished};
+use crate::backend::Key;
 use crate::cluster::topology::{Server, ServerId};
 use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::telemetry::metrics::{ReadOutcome, observe};
-use crate::wire::startup::CancelKey;
 
 /// What came of looking for a fresh replica.
 enum Fresh {
@@ -93,10 +93,17 @@ impl Session {
             None => return Err(Error::NoPrimary),
         };
         self.entry.runs_on(lease.key.clone());
-        self.state.pids.server = lease.key.cancel.as_ref().map(CancelKey::pid);
+        self.state.server = Some(lease.server());
         self.state.carry.leased(lease.settings.clone());
-        if route == Route::Replica {
-            self.replica = Some(lease.server());
+        let last = match route {
+            Route::Replica => {
+                self.replica = Some(lease.server());
+                &mut self.last.replica
+            }
+            Route::Primary => &mut self.last.primary,
+        };
+        if !std::ptr::eq(last.as_ptr(), Arc::as_ptr(&lease.key)) {
+            *last = Arc::downgrade(&lease.key);
         }
         self.leg = Some(Box::new(Leg {
             lease,
@@ -107,10 +114,19 @@ impl Session {
             link: Link::Up,
             since: now,
             look: Look::Away,
+            end: Wished::No,
             flight: None,
             load,
         }));
         Ok(())
+    }
+
+    /// The connection that the session had last.
+    fn last(&self, route: Route) -> &Weak<Key> {
+        match route {
+            Route::Primary => &self.last.primary,
+            Route::Replica => &self.last.replica,
+        }
     }
 
     /// An idle connection to the server that is best for this route, if there is one.
@@ -126,7 +142,7 @@ impl Session {
                 }
             }
         };
-        let lease = self.pool(server)?.try_checkout(self.state.carry.wanted())?;
+        let lease = self.pool(server)?.try_checkout(self.state.carry.wanted(), self.last(route))?;
         if route == Route::Replica && !self.is_fresh(&lease, demand) {
             lease.release(now);
             return None;
@@ -266,7 +282,7 @@ impl Session {
                 return Ok(lease);
             }
             let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted(), &Weak::new()) {
                 return Ok(lease);
             }
             let wanted = self.state.carry.wanted().clone();
@@ -302,7 +318,7 @@ impl Session {
                 return Ok(Replica::Lent(lease));
             }
             let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
-            if let Some(lease) = pool.try_checkout(self.state.carry.wanted()) {
+            if let Some(lease) = pool.try_checkout(self.state.carry.wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
             if !pool.can_grow() {
@@ -333,7 +349,9 @@ impl Session {
 
     /// An idle connection to any of these servers.
     fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
-        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(self.state.carry.wanted()))
+        servers
+            .iter()
+            .find_map(|server| self.pool(*server)?.try_checkout(self.state.carry.wanted(), &Weak::new()))
     }
 
     /// The session's pool on a server.

@@ -11,7 +11,7 @@ use super::replies::Watcher;
 use super::request::Request;
 use super::send::Sender;
 use super::state::{Ear, Retry};
-use super::{Batch, Leg, Link, Look, Phase, Session};
+use super::{Batch, Leg, Link, Look, Phase, Session, Wished};
 use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Route};
 use crate::sql::Kind;
@@ -97,7 +97,8 @@ impl Session {
             self.expected = TxStatus::Idle;
             return Ok(());
         }
-        if within || ((self.pinned().is_some() || self.has_run_code()) && leg.route == Route::Primary) {
+        let state = self.pinned().is_some() || self.has_run_code();
+        if within || leg.end == Wished::Yes || (state && leg.route == Route::Primary) {
             // It still knows whether anything can be told behind what has been sent.
             self.leg = within.then_some(leg);
             return Err(error);

@@ -81,12 +81,13 @@ mod welcome;
 mod witness;
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use crate::backend::Key;
 use crate::backend::ledger::Ledger;
 use crate::cluster::topology::{Load, ServerId};
 use crate::config::{PoolMode, User};
@@ -155,6 +156,8 @@ pub struct Session {
     pools: Vec<Option<Arc<Pool>>>,
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
+    /// The connections that it had last.
+    last: Last,
     /// When the last write of the session was acknowledged.
     wrote: Option<Instant>,
     /// On which replica and when it last looked at data.
@@ -176,6 +179,14 @@ pub struct Session {
     kept: Option<Box<Kept>>,
     /// How long it may go on, where that is limited.
     deadlines: Option<Box<Deadlines>>,
+}
+
+/// The connections that a session had last: it is given them again if they are idle, because a server process
+/// remembers more of its past than any bookkeeping can.
+#[derive(Debug, Default)]
+struct Last {
+    primary: Weak<Key>,
+    replica: Weak<Key>,
 }
 
 /// What the client's next bytes are.
@@ -219,6 +230,8 @@ struct Leg {
     since: Instant,
     /// Whether anything in flight looks at data.
     look: Look,
+    /// Whether anything that was sent asks for the end of a server process.
+    end: Wished,
     /// The requests in flight, as one, for the server's load figures.
     flight: Option<Flight>,
     /// The server's load figures.
@@ -249,6 +262,13 @@ impl Drop for Flight {
 enum Batch {
     Closed,
     Open,
+}
+
+/// Whether a client has asked for the end of what may be its own server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wished {
+    No,
+    Yes,
 }
 
 /// Whether a flight looks at data.

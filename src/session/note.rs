@@ -38,6 +38,8 @@ pub(super) enum Note {
     Retires(ServerName),
     /// A change of settings that weir put in.
     Applies,
+    /// The Parse of one.
+    Applying,
     /// A Parse that weir put in under the client's own name of a statement.
     Publishes(Box<[u8]>),
     /// What weir put in to make a transaction that has failed.

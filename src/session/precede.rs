@@ -97,6 +97,6 @@ impl Session {
 }
 
 /// Whether a statement may change data, or anything else that others see.
-fn acts(statement: &Statement) -> bool {
+pub(super) fn acts(statement: &Statement) -> bool {
     matches!(statement.kind, Kind::Primary(_) | Kind::Execute(_)) || !statement.functions.is_empty()
 }

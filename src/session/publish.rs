@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use super::names::Naming;
 use super::note::Note;
+use super::precede::acts;
 use super::request::Request;
 use super::send::Sender;
-use super::{Batch, Session};
+use super::{Batch, Session, Wished};
 use crate::backend::ledger::{Action, Reply};
 use crate::pool::Lease;
 use crate::router::Route;
@@ -20,6 +21,19 @@ use crate::wire::tag::client;
 const WEIRS: [&[u8]; 2] = [b"weir_own", b"weir_within"];
 
 impl Session {
+    /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
+    pub(super) fn makes_way(&mut self, request: &Request) {
+        for statement in request.statements() {
+            if let Some(database) = &statement.vacates {
+                // The server gives them a few seconds to be gone.
+                self.shared.pools.vacate(database);
+            }
+            if let (Asks::Termination, Some(leg)) = (&statement.asks, &mut self.leg) {
+                leg.end = Wished::Yes;
+            }
+        }
+    }
+
     /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
     /// has it.
     pub(super) fn where_drawn(&mut self, request: &Request, route: Route) -> Option<Lease> {
@@ -40,7 +54,7 @@ impl Sender<'_> {
     /// Puts in front of a statement what it asks for, on the primary.
     pub(super) fn prepare_for(&mut self, statement: &Statement, batch: Batch) {
         match &statement.asks {
-            Asks::Nothing => {}
+            Asks::Nothing | Asks::Termination => {}
             Asks::Statement(name) => {
                 self.publish(name.as_bytes(), batch);
                 self.executes(statement, name.as_bytes());
@@ -50,6 +64,9 @@ impl Sender<'_> {
                 self.state.database().asks_drawn.store(true, Ordering::Relaxed);
                 self.discard_drawn(batch);
             }
+        }
+        if acts(statement) {
+            self.backend.key.notifier.is(self.state.pid);
         }
         if may_draw(statement) {
             self.draws(batch);

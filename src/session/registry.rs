@@ -316,7 +316,7 @@ mod tests {
         let registry = Registry::default();
         let entry = registry.enter(0);
         assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "nothing runs");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
         let wrong = CancelKey::new(entry.key().pid(), vec![0; 4]).unwrap();
         assert!(matches!(registry.cancel(&wrong), Cancel::Unknown));
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
@@ -331,7 +331,7 @@ mod tests {
     fn cancels_that_come_together_are_delivered_one_after_the_other() {
         let registry = Registry::default();
         let entry = registry.enter(0);
-        let key = Arc::new(Key { server: ServerId(0), cancel: None });
+        let key = Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
         entry.runs_on(key.clone());
         let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
         for _ in 0..100 {
@@ -348,7 +348,7 @@ mod tests {
         assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
         assert!(!entry.leaves());
         assert!(first.delivered().is_none(), "the request is over: nothing there is the session's any more");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
         let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
         drop(dropped);
         assert!(entry.leaves(), "a delivery that was given up holds nothing");
@@ -378,7 +378,7 @@ mod tests {
         let entry = registry.enter(0);
         registry.alarm(ServerId(0));
         assert!(!entry.take_alarm(), "nothing runs");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None }));
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
         registry.alarm(ServerId(1));
         assert!(!entry.take_alarm());
         registry.alarm(ServerId(0));

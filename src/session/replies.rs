@@ -25,8 +25,8 @@ pub(super) trait Watcher {
     fn described(&mut self, frame: &[u8], note: &Note);
     /// A ReadyForQuery for the client.
     fn ready(&mut self, status: TxStatus);
-    /// A ParameterStatus that the client's own request brought about.
-    fn parameter(&mut self, frame: &[u8]);
+    /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
+    fn parameter(&mut self, frame: &[u8]) -> Completion;
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
     /// What the client gets in the place of a notification.
@@ -223,13 +223,10 @@ impl Replies {
                 }
                 action
             }
-            server::PARAMETER_STATUS => {
-                let action = self.ledger.head_action();
-                if action == Action::Forward {
-                    watcher.parameter(frame);
-                }
-                action
-            }
+            server::PARAMETER_STATUS => match self.ledger.head_action() {
+                Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
+                action => action,
+            },
             server::NOTIFICATION if watcher.listens() => {
                 if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
                     self.cut(head, inbox, outflow);

@@ -43,8 +43,9 @@ impl Watcher for Events {
         self.seen.push(format!("ready {status:?}"));
     }
 
-    fn parameter(&mut self, frame: &[u8]) {
+    fn parameter(&mut self, frame: &[u8]) -> Completion {
         self.seen.push(format!("parameter {frame:?}"));
+        Completion::Clients
     }
 
     fn notified(&self, _frame: &[u8]) -> Option<Vec<u8>> {

@@ -167,6 +167,15 @@ impl Request {
         strictest(self.items.iter().map(|item| item.verdict.hint))
     }
 
+    /// Whether it is whole and does nothing but read, by functions that weir knows: then it can share its transaction with
+    /// a statement of weir's.
+    pub(super) fn only_reads(&self) -> bool {
+        let plain = |statement: &Statement| {
+            statement.kind == Kind::Read && statement.functions.is_empty() && statement.leaves.is_empty()
+        };
+        self.ends() == 1 && self.statements().all(plain)
+    }
+
     /// The text of its first statement, where weir has it.
     pub(super) fn text<'a>(&self, inbox: &'a [u8], names: &'a Names) -> Option<&'a [u8]> {
         self.items.first()?.text(inbox, names)

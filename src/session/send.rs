@@ -7,7 +7,7 @@ use super::names::{self, Handle, KnownResult, Naming, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
 use super::own;
 use super::restore::restores as restores_of;
-use super::state::State;
+use super::state::{NamedBy, State};
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
@@ -58,6 +58,24 @@ impl Sender<'_> {
         self.owe(Reply::Query, Action::Swallow, Note::Applies);
         self.state.unconfirmed += 1;
         self.state.carry.told(self.tx.unwrap_or_default());
+    }
+
+    /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
+    /// at once. It is taken back should that fail.
+    pub(super) fn name_within(&mut self) {
+        const NO_TYPES: &[u8] = &[0, 0];
+        let sql = self.state.carry.wanted().name_statement();
+        let outbox = &mut self.backend.outbox;
+        request::put_parse(outbox, b"", sql.as_bytes(), NO_TYPES);
+        request::put_bind_plain(outbox, b"", b"");
+        request::put_execute(outbox, b"");
+        self.backend.unnamed = None;
+        self.owe(Reply::Parse, Action::Swallow, Note::Applying);
+        self.owe(Reply::Bind, Action::Swallow, Note::Applying);
+        self.owe(Reply::Execute, Action::Swallow, Note::Applies);
+        self.state.unconfirmed += 1;
+        self.state.naming = NamedBy::Weir;
+        self.state.carry.told(TxStatus::Open);
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server

@@ -22,9 +22,11 @@ use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
 use super::view::plain;
 use crate::backend::ledger::Action;
+use crate::backend::notifiers::Notifiers;
 use crate::backend::prepared::{Prepared, ServerName, Stamp};
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::{NAME, Settings, Value};
 use crate::backend::{Key, refusal};
+use crate::cluster::topology::ServerId;
 use crate::error::Error;
 use crate::freshness::Marks;
 use crate::router::Learned;
@@ -106,15 +108,6 @@ enum Outcome {
     Failed,
 }
 
-/// Who the session is to its client, and who it is to the server.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pids {
-    /// As the client's key says.
-    pub client: i32,
-    /// As the leased connection's key says.
-    pub server: Option<i32>,
-}
-
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Due {
@@ -125,10 +118,23 @@ pub(super) enum Due {
     Overdue,
 }
 
+/// Whose statement a change of `application_name` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// The client's, if anybody's.
+    Client,
+    /// One that weir put into the client's batch.
+    Weir,
+}
+
 /// A session's own state.
 pub(super) struct State {
-    /// Process IDs.
-    pub pids: Pids,
+    /// The process ID that its client was given.
+    pub pid: i32,
+    /// The server of its connection, now or last.
+    pub server: Option<ServerId>,
+    /// Who may have sent a notification.
+    pub notifiers: Arc<Notifiers>,
     /// Tells this session's draws from sequences from all others'.
     pub draws: u64,
     /// The connection on which it may have drawn.
@@ -149,6 +155,8 @@ pub(super) struct State {
     pub ending: Option<Error>,
     /// The server refused settings that weir put in front of a request.
     pub refused: Option<Error>,
+    /// Who changes the connection's name in what is in flight.
+    pub naming: NamedBy,
     /// Changes of settings that weir put in and no server has confirmed yet.
     pub unconfirmed: usize,
     /// Which error made the session decide to run a request again.
@@ -170,9 +178,16 @@ pub(super) struct State {
 
 impl State {
     /// A session that begins with these settings.
-    pub(super) fn new(startup: Settings, statements: Arc<Statements>, database: Arc<Database>) -> Self {
+    pub(super) fn new(
+        startup: Settings,
+        statements: Arc<Statements>,
+        database: Arc<Database>,
+        notifiers: Arc<Notifiers>,
+    ) -> Self {
         Self {
-            pids: Pids::default(),
+            pid: 0,
+            server: None,
+            notifiers,
             draws: statements.stamp().0,
             drew_on: Weak::new(),
             names: Names::default(),
@@ -183,6 +198,7 @@ impl State {
             retained: Retained::default(),
             ending: None,
             refused: None,
+            naming: NamedBy::Client,
             unconfirmed: 0,
             rerun_cause: None,
             last_error: None,
@@ -415,7 +431,7 @@ impl Watcher for Ear<'_> {
             return OnError::Ending;
         }
         match (action, note) {
-            (Action::Swallow, Note::Applies) => {
+            (Action::Swallow, Note::Applies | Note::Applying) => {
                 self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
                 return OnError::Refusing;
             }
@@ -503,17 +519,22 @@ impl Watcher for Ear<'_> {
             }
         }
         self.state.outcome = Outcome::Fine;
+        self.state.naming = NamedBy::Client;
         self.state.answered += 1;
         self.state.retained.answered();
     }
 
-    fn parameter(&mut self, _frame: &[u8]) {}
+    /// The client knows its own name.
+    fn parameter(&mut self, frame: &[u8]) -> Completion {
+        let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
+        if named && self.state.naming == NamedBy::Weir { Completion::Weirs } else { Completion::Clients }
+    }
 
-    /// The client's own notifications bear the process ID that it was given: drivers tell them by it.
+    /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        let pids = &self.state.pids;
-        let own = pids.server? == i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
-        own.then(|| [&frame[..HEADER], &pids.client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+        let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        let client = self.state.notifiers.client(self.state.server?, pid)?;
+        Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
     }
 
     fn listens(&self) -> bool {

@@ -20,7 +20,7 @@ use super::sight::Sight;
 use super::slow::Trail;
 use super::state::State;
 use super::view::{Configured, View};
-use super::{Phase, Session, Shared, Who};
+use super::{Last, Phase, Session, Shared, Who};
 use crate::backend::ledger::Ledger;
 use crate::backend::settings::{Settings, Value};
 use crate::backend::{Backend, refusal};
@@ -107,9 +107,14 @@ impl Session {
         let who = identify(&shared, user, &greeting.database, listener);
         let kept = (who.mode == PoolMode::Session).then(Box::default);
         let deadlines = Deadlines::new(who.user.timeouts, Instant::now());
-        let mut state = State::new(startup, shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(
+            startup,
+            shared.statements.clone(),
+            shared.nowhere.clone(),
+            shared.pools.notifiers().clone(),
+        );
         let entry = shared.registry.enter(greeting.minor);
-        state.pids.client = entry.key().pid();
+        state.pid = entry.key().pid();
         let pinned = Pinned::new(shared.metrics.clone());
         let mut session = Session {
             shared,
@@ -129,6 +134,7 @@ impl Session {
             entry,
             pools: Vec::new(),
             replica: None,
+            last: Last::default(),
             wrote: None,
             seen: None,
             moved: None,

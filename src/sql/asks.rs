@@ -16,12 +16,17 @@ pub enum Asks {
     Statements,
     /// Which value the session has drawn (`currval`, `lastval`).
     Drawn,
+    /// The end of a server process, its own perhaps (`pg_terminate_backend`).
+    Termination,
 }
 
 /// What a statement asks.
 pub(super) fn asks(tokens: &[Token<'_>]) -> Asks {
+    const CALLS: [(&str, Asks); 3] =
+        [("currval", Asks::Drawn), ("lastval", Asks::Drawn), ("pg_terminate_backend", Asks::Termination)];
     let called = |token: &Token<'_>, next: Option<&Token<'_>>| {
-        (token.is_word("currval") || token.is_word("lastval")) && next.is_some_and(|next| next.is_symbol("("))
+        let call = CALLS.iter().find(|(name, _)| token.is_word(name))?;
+        next.filter(|next| next.is_symbol("(")).map(|_| call.1.clone())
     };
     let lists =
         |token: &Token<'_>| token.is_word("pg_prepared_statements") || token.is_word("pg_prepared_statement");
@@ -29,8 +34,8 @@ pub(super) fn asks(tokens: &[Token<'_>]) -> Asks {
         if lists(token) {
             return Asks::Statements;
         }
-        if called(token, tokens.get(at + 1)) {
-            return Asks::Drawn;
+        if let Some(asks) = called(token, tokens.get(at + 1)) {
+            return asks;
         }
     }
     by_name(tokens).map_or(Asks::Nothing, Asks::Statement)
@@ -71,6 +76,7 @@ mod tests {
         assert_eq!(asks("SELECT count(*) FROM pg_catalog.pg_prepared_statements"), Asks::Statements);
         assert_eq!(asks("INSERT INTO t SELECT currval('s')"), Asks::Drawn);
         assert_eq!(asks("SELECT pg_catalog.lastval()"), Asks::Drawn);
+        assert_eq!(asks("SELECT pg_terminate_backend(pg_backend_pid())"), Asks::Termination);
         for sql in ["SELECT nextval('s')", "SELECT currval FROM t", "SELECT 'execute p'", "DEALLOCATE p"] {
             assert_eq!(asks(sql), Asks::Nothing, "{sql}");
         }

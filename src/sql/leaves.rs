@@ -26,6 +26,11 @@ impl Leaves {
         self.changes.iter().map(Change::traces).max().unwrap_or_default().max(settings)
     }
 
+    /// Whether it leaves and takes away nothing, as far as its text tells.
+    pub fn is_empty(&self) -> bool {
+        self.settings.is_empty() && self.changes.is_empty() && self.code.is_none()
+    }
+
     /// The kinds of state that it adds to, as far as its text tells.
     pub fn pins(&self) -> impl Iterator<Item = Pin> {
         self.changes.iter().filter_map(Change::pin)

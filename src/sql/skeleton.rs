@@ -310,7 +310,7 @@ fn is_lock(text: &[u8]) -> bool {
         b"pg_advisory_unlock_shared",
         b"pg_try_advisory_lock_shared",
     ];
-    NAMES.iter().any(|name| text.eq_ignore_ascii_case(name))
+    text[2] == b'_' && NAMES.iter().any(|name| text.eq_ignore_ascii_case(name))
 }
 
 /// The forms of literal that the grammar tells apart.

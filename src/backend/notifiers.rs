@@ -1,0 +1,78 @@
+//! Who notifies: a notification bears the process ID of the server process that sent it, and clients know each other by
+//! those that weir gave them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::Key;
+use crate::cluster::topology::ServerId;
+
+/// The session that last did something on a connection by which it may have notified, by the process ID that its
+/// client was given; 0 when there is none.
+#[derive(Debug, Default)]
+pub struct Notifier(AtomicI32);
+
+impl Notifier {
+    /// This session does something that may notify.
+    pub fn is(&self, client: i32) {
+        if self.0.load(Ordering::Relaxed) != client {
+            self.0.store(client, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All connections by their servers and process IDs.
+#[derive(Debug, Default)]
+pub struct Notifiers {
+    keys: Mutex<HashMap<(ServerId, i32), Weak<Key>>>,
+}
+
+impl Notifiers {
+    /// A connection was opened.
+    pub fn enter(&self, key: &Arc<Key>) {
+        let Some(cancel) = &key.cancel else { return };
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() == keys.capacity() {
+            keys.retain(|_, key| key.strong_count() > 0);
+        }
+        keys.insert((key.server, cancel.pid()), Arc::downgrade(key));
+    }
+
+    /// Whose notification it is that came from this process, if a client's.
+    pub fn client(&self, server: ServerId, pid: i32) -> Option<i32> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = keys.get(&(server, pid))?.upgrade()?.notifier.0.load(Ordering::Relaxed);
+        (client != 0).then_some(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::startup::CancelKey;
+
+    fn key(pid: i32) -> Arc<Key> {
+        let cancel = CancelKey::new(pid, Bytes::from_static(b"1234"));
+        Arc::new(Key { server: ServerId(0), cancel, notifier: Notifier::default() })
+    }
+
+    #[test]
+    fn a_process_is_known_by_the_client_that_it_served_last() {
+        let notifiers = Notifiers::default();
+        let first = key(7);
+        notifiers.enter(&first);
+        assert_eq!(notifiers.client(ServerId(0), 7), None, "it has served nobody");
+        first.notifier.is(42);
+        assert_eq!(notifiers.client(ServerId(0), 7), Some(42));
+        assert_eq!(notifiers.client(ServerId(1), 7), None, "another server's");
+        drop(first);
+        assert_eq!(notifiers.client(ServerId(0), 7), None, "it is gone");
+        for pid in 0..1000 {
+            notifiers.enter(&key(pid));
+        }
+        assert!(notifiers.keys.lock().unwrap().len() < 100, "those that are gone are swept out");
+    }
+}
