@@ -56,18 +56,20 @@ const CHAINING: [&str; 16] = [
 ];
 
 /// Reserved words that stand in front of parentheses, and which no function can be called by without quotes.
-const RESERVED: [&str; 33] = [
+const RESERVED: [&str; 38] = [
     "all",
     "and",
     "any",
     "array",
     "as",
     "case",
+    "check",
     "distinct",
     "else",
     "except",
     "fetch",
     "for",
+    "foreign",
     "from",
     "having",
     "in",
@@ -79,11 +81,14 @@ const RESERVED: [&str; 33] = [
     "on",
     "only",
     "or",
+    "primary",
+    "references",
     "returning",
     "select",
     "some",
     "then",
     "union",
+    "unique",
     "using",
     "when",
     "where",
@@ -297,7 +302,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             }
             Some(Class::ByArgument) => self.by_argument(at, &name.name),
             // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
-            None if self.previous_is(beginning, &["as", "into", "with", "recursive"]) => {}
+            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
             None if self.is_grammar(at) => {}
             None => self.found.calls.push(name),
         }
@@ -310,7 +315,8 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         let closes = self.before(at).is_some_and(|t| t.is_symbol(")"));
         RESERVED.iter().any(|w| token.is_word(w))
             || token.is_word("by") && behind(&["group", "order", "partition"])
-            || (token.is_word("over") || token.is_word("filter") || token.is_word("within")) && closes
+            || ["over", "filter", "within", "include"].iter().any(|w| token.is_word(w)) && closes
+            || token.is_word("key") && behind(&["primary", "foreign"])
             || token.is_word("conflict") && behind(&["on"]) && self.arguments_then(at, "do")
             || token.is_word("set") && (behind(&["update"]) || self.arguments_then(at, "="))
             || token.is_word("insert") && behind(&["then"]) && self.arguments_then(at, "values")

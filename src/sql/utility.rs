@@ -223,10 +223,28 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     // table that is empty do not.
     let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized"];
     let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
-    let runs = fills || cursor.at_word("index") || cursor.at_word("unique");
-    let code = runs.then(|| code::in_statement(cursor.rest(), reader));
+    let index = cursor.at_word("index") || cursor.at_word("unique");
+    let runs = if index { indexed(cursor) } else { cursor.rest() };
+    let code = (fills || index).then(|| code::in_statement(runs, reader));
     let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
     Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
+}
+
+/// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
+fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
+    let all = cursor.rest();
+    while !cursor.at_end() && !cursor.at_word("on") {
+        cursor.take();
+    }
+    cursor.take_word("on");
+    cursor.take_word("only");
+    if cursor.take_qualified().is_none() {
+        return all;
+    }
+    if cursor.take_word("using") {
+        cursor.take_name();
+    }
+    cursor.rest()
 }
 
 /// Whether `AS` stands outside all parentheses.
