@@ -6,22 +6,31 @@
 
 use super::lexer::StandardConformingStrings;
 
-/// What may stand in front of a parenthesis: words of the grammar, and functions of PostgreSQL's own that leave nothing.
-const HARMLESS: [&[u8]; 14] = [
+/// What may stand in front of a parenthesis: words of the grammar, types, and functions of PostgreSQL's own that leave
+/// nothing.
+const HARMLESS: [&[u8]; 22] = [
     b"and",
     b"any",
+    b"bit",
     b"by",
     b"cast",
+    b"char",
     b"coalesce",
     b"conflict",
+    b"decimal",
     b"gen_random_uuid",
     b"in",
+    b"interval",
     b"nextval",
     b"not",
     b"now",
+    b"numeric",
     b"or",
     b"row",
+    b"timestamp",
+    b"unnest",
     b"values",
+    b"varchar",
 ];
 
 /// Most bytes of a word that are kept; none that matters is longer.
@@ -282,6 +291,7 @@ mod tests {
             "INSERT INTO t (a) VALUES ('x'::text) ON CONFLICT (a) DO UPDATE SET a = EXCLUDED.a RETURNING t.a",
             "INSERT INTO t SELECT a - b / c FROM u WHERE a IN (1, 2) AND (b OR (c))",
             "INSERT INTO t VALUES (e, 'x') /* app */",
+            "INSERT INTO t (a) SELECT * FROM UNNEST(('{1,2}'::varchar(9)[])::numeric(3, 1)[]) RETURNING t.a",
             "INSERT INTO t VALUES (U&'d\\0061t', B'1', '\\', 'f(')",
         ] {
             assert!(leaves_nothing(sql), "{sql}");
