@@ -1,12 +1,12 @@
 //! One pool: idle connections, those who wait for one, and the opening of new ones.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::queue::Queue;
 use super::slots::Slots;
 use super::{Account, Events, Lease, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
@@ -45,8 +45,7 @@ struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
-    /// First come, first served.
-    waiters: VecDeque<oneshot::Sender<Result<Lease>>>,
+    waiters: Queue,
     /// Connections that exist: idle, checked out, or being opened.
     open: usize,
     /// Those of `open` that are being opened.
@@ -173,12 +172,12 @@ impl Pool {
         {
             let mut state = self.lock();
             if state.waiters.len() >= limits.queue {
-                state.waiters.retain(|waiter| !waiter.is_closed());
+                state.waiters.sweep();
                 if state.waiters.len() >= limits.queue {
                     return Err(Error::QueueFull);
                 }
             }
-            state.waiters.push_back(sender);
+            state.waiters.push(sender, wanted.clone());
         }
         self.grow();
         match tokio::time::timeout(limits.checkout_timeout, receiver).await {
@@ -311,7 +310,7 @@ impl Pool {
         let told = {
             let mut state = self.lock();
             let others = state.open > state.opening + 1;
-            if refused_for_now && others { None } else { next_waiter(&mut state) }
+            if refused_for_now && others { None } else { state.waiters.first() }
         };
         if let Some(waiter) = told {
             // The waiter may have gone in this very moment; then the error has no reader.
@@ -344,7 +343,7 @@ impl Pool {
                 if backend.serial < state.retired {
                     break;
                 }
-                match next_waiter(&mut state) {
+                match state.waiters.next(&backend.settings) {
                     Some(waiter) => waiter,
                     None if self.setup.slots.iter().any(|slots| slots.wanted()) => break,
                     None => {
@@ -385,7 +384,7 @@ impl Pool {
 
     /// Tells all who wait that the server cannot be reached.
     pub(super) fn turn_away(&self) {
-        let waiters = std::mem::take(&mut self.lock().waiters);
+        let waiters = self.lock().waiters.take_all();
         for waiter in waiters {
             // One that has gone has no use for the error.
             let _ = waiter.send(Err(Error::Unreachable(std::io::ErrorKind::NotConnected.into())));
@@ -426,15 +425,6 @@ impl Pool {
             self.closed();
         }
         count
-    }
-}
-
-fn next_waiter(state: &mut State) -> Option<oneshot::Sender<Result<Lease>>> {
-    loop {
-        let waiter = state.waiters.pop_front()?;
-        if !waiter.is_closed() {
-            return Some(waiter);
-        }
     }
 }
 

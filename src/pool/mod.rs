@@ -8,6 +8,7 @@ mod connections;
 
 mod lease;
 
+mod queue;
 mod slots;
 
 mod upkeep;

@@ -13,6 +13,9 @@ use tokio::io::AsyncWrite;
 
 use crate::net::Stream;
 
+/// Most bytes that are copied to go out with those before them: copying that much costs less than a system call.
+const TAIL_MAX: usize = 4 << 10;
+
 /// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's inbox.
 #[derive(Debug, Default)]
 pub(super) struct Outflow {
@@ -145,8 +148,15 @@ impl Outflow {
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
-        inbox: Option<&mut BytesMut>,
+        mut inbox: Option<&mut BytesMut>,
     ) -> Poll<io::Result<()>> {
+        if let Some(inbox) = &mut inbox
+            && (1..=TAIL_MAX).contains(&self.passed)
+            && !self.queue.is_empty()
+        {
+            // What little stands behind something that was cut out is copied rather than sent by itself.
+            self.settle(inbox);
+        }
         while self.queue_free > 0 {
             let n = std::task::ready!(poll_some(stream, cx, &self.queue[..self.queue_free]))?;
             self.queue.advance(n);

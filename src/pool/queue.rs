@@ -1,0 +1,111 @@
+//! Those who wait for a connection of one pool.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use super::Lease;
+use crate::backend::settings::Settings;
+use crate::error::Result;
+
+/// How often the first may be passed over for one to whom the connection is better suited.
+const PATIENCE: u8 = 4;
+
+/// One that waits.
+#[derive(Debug)]
+struct Waiter {
+    sender: oneshot::Sender<Result<Lease>>,
+    /// The settings that its session wants.
+    wanted: Settings,
+    /// How often another one was served first although it came later.
+    passed_over: u8,
+}
+
+/// First come, first served; but a connection goes to one that wants the settings that it carries, if the first has not
+/// been passed over too often.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiters: VecDeque<Waiter>,
+}
+
+impl Queue {
+    /// How many wait. Some may have gone without a word.
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Forgets those that have gone.
+    pub(super) fn sweep(&mut self) {
+        self.waiters.retain(|waiter| !waiter.sender.is_closed());
+    }
+
+    /// Somebody waits who wants these settings.
+    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<Lease>>, wanted: Settings) {
+        self.waiters.push_back(Waiter { sender, wanted, passed_over: 0 });
+    }
+
+    /// The first that is still there.
+    pub(super) fn first(&mut self) -> Option<oneshot::Sender<Result<Lease>>> {
+        loop {
+            let waiter = self.waiters.pop_front()?;
+            if !waiter.sender.is_closed() {
+                return Some(waiter.sender);
+            }
+        }
+    }
+
+    /// The one who gets a connection that carries these settings.
+    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<Lease>>> {
+        let suited = |waiter: &Waiter| waiter.wanted == *carried && !waiter.sender.is_closed();
+        let at = self.waiters.iter().position(suited).unwrap_or(0);
+        let first = self.waiters.front_mut()?;
+        if at == 0 || first.passed_over == PATIENCE {
+            return self.first();
+        }
+        first.passed_over += 1;
+        self.waiters.remove(at).map(|waiter| waiter.sender)
+    }
+
+    /// All who wait.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<Lease>>> + use<> {
+        std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.sender)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::settings::Value;
+    use crate::error::Error;
+
+    fn named(name: &str) -> Settings {
+        Settings::default().with("application_name", Some(Value::Raw(name.into())))
+    }
+
+    #[test]
+    fn who_wants_what_a_connection_carries_goes_first_but_nobody_waits_for_ever() {
+        let mut queue = Queue::default();
+        let mut receivers = Vec::new();
+        for name in ["a", "b", "b", "b", "b", "b", "c"] {
+            let (sender, receiver) = oneshot::channel();
+            queue.push(sender, named(name));
+            receivers.push((receivers.len(), receiver));
+        }
+        drop(receivers.remove(6));
+        let mut served = Vec::new();
+        for carried in ["b", "b", "c", "b", "b", "b", "b"] {
+            let Some(sender) = queue.next(&named(carried)) else { break };
+            sender.send(Err(Error::QueueFull)).unwrap();
+            let at = receivers.iter_mut().position(|(_, receiver)| receiver.try_recv().is_ok()).unwrap();
+            served.push(receivers.remove(at).0);
+        }
+        assert_eq!(served, [1, 2, 0, 3, 4, 5], "the first when none is suited; one that has gone never");
+        let (sender, _gone) = oneshot::channel();
+        queue.push(sender, named("a"));
+        let (sender, _there) = oneshot::channel();
+        queue.push(sender, named("b"));
+        queue.waiters[0].passed_over = PATIENCE;
+        assert!(queue.next(&named("b")).is_some());
+        assert_eq!(queue.waiters[0].wanted, named("b"), "the first was served");
+    }
+}
