@@ -532,3 +532,32 @@ fn a_copy_that_fails_early_is_told_once() -> Result<()> {
     assert_eq!(client.query("SELECT count(*) FROM narrow")?.value(), "0");
     Ok(())
 }
+
+/// Bulk inserts are long, and leave nothing. What else is long keeps its connection, as nobody has read it.
+#[test]
+fn a_long_insert_does_not_keep_the_connection() -> Result<()> {
+    let weir = primary_only().set("pool", "size", "1").start(WEIR)?;
+    let (mut client, mut other) = (weir.connect()?, weir.connect()?);
+    client.query("CREATE TABLE bulk (a text)")?;
+    let rows = vec![format!("('{}')", "it''s (a) row; ".repeat(20)); 3000].join(", ");
+    let insert = format!("INSERT INTO bulk (a) VALUES {rows}");
+    for sql in [insert.clone(), format!("{insert};"), format!("{insert} RETURNING a")] {
+        client.query(&sql)?;
+        other.query("SELECT 1")?;
+    }
+    assert_eq!(other.query("SELECT count(*) FROM bulk")?.value(), "9000");
+    assert_eq!(weir.metrics()?.sum("weir_pins_total", &[]), 0.0);
+    client.query(&format!("{insert}; SET app.tenant = 'x'"))?;
+    assert_eq!(weir.metrics()?.sum("weir_pins", &[("reason", "long_statement")]), 1.0);
+    client.query("DISCARD ALL")?;
+    assert_eq!(
+        other
+            .query(
+                "SELECT current_setting('app.tenant', true) IS NULL OR current_setting('app.tenant') = ''"
+            )?
+            .value(),
+        "t"
+    );
+    client.query("DROP TABLE bulk")?;
+    Ok(())
+}

@@ -478,3 +478,164 @@ fn functions_can_be_vouched_for() -> Result<()> {
     assert_eq!(weir.metrics()?.sum("weir_pins_total", &[]), 0.0);
     Ok(())
 }
+
+/// Sends messages in one write, and hears all answers to them.
+fn play(client: &mut Client, frames: &[Vec<u8>]) -> Result<()> {
+    client.send(frames)?;
+    for _ in frames.iter().filter(|frame| matches!(frame[0], b'Q' | b'S')) {
+        client.until_ready()?;
+    }
+    Ok(())
+}
+
+/// One write for each text: `text|value` is prepared and executed with that value, `text|value|limit ...` executed as
+/// often with these row limits, `name: text` prepared by that name, and `text; & text` are two requests in one write.
+fn step(text: &str) -> Vec<Vec<u8>> {
+    let request = |text: &str| match text.split_once(": ") {
+        Some((name, sql)) => vec![front::parse(name, sql, &[]), front::sync()],
+        None => match &*text.split('|').collect::<Vec<_>>() {
+            [sql] => vec![front::query(sql)],
+            [sql, value, limits @ ..] => {
+                let values: &[Option<&[u8]>] = &[Some(value.as_bytes())];
+                let values = if value.is_empty() { &[] } else { values };
+                let mut frames = vec![front::parse("", sql, &[]), front::bind("", "", values)];
+                let limits: Vec<u32> = limits
+                    .first()
+                    .map_or(vec![0], |all| all.split(' ').map(|n| n.parse().unwrap()).collect());
+                frames.extend(limits.into_iter().map(|limit| front::execute("", limit)));
+                frames.push(front::sync());
+                frames
+            }
+            [] => Vec::new(),
+        },
+    };
+    text.split(" & ").flat_map(request).collect()
+}
+
+/// State that the text of the statement that leaves it does not show, and state that only seems to be taken away.
+#[test]
+fn state_that_does_not_show_keeps_the_connection() -> Result<()> {
+    let weir = single().start(WEIR)?;
+    wait_for_catalog(&weir)?;
+    let lock = "SELECT pg_advisory_lock(1)";
+    let unlock = "SELECT pg_advisory_unlock(1)";
+    let (create, dynamic) =
+        ("CREATE TABLE hidden (a int)", "SELECT set_config('search_path', $1, false)|pg_temp");
+    let scripts: [(&[&str], &str); 16] = [
+        (&[dynamic, create, "RESET search_path"], "temporary"),
+        (&["BEGIN", "SELECT set_config('search_path', $1, true)|pg_temp", create, "COMMIT"], "temporary"),
+        (&["BEGIN", "SELECT set_config('search_path', 'pg_temp', true)", create, "COMMIT"], "temporary"),
+        // A portal that has come to its end is not run again.
+        (&[lock, lock, "SELECT pg_advisory_unlock(1)||0 0"], "advisory_lock"),
+        (&[lock, lock, "BEGIN", "SELECT pg_advisory_unlock(1)||1 1 1", "COMMIT"], "advisory_lock"),
+        (&["p: SELECT pg_advisory_lock(1)", "EXECUTE p", "DEALLOCATE p"], "function"),
+        (&["p: SELECT set_config('app.tenant', 'x', false)", "EXECUTE p", "DEALLOCATE p"], "function"),
+        (&["p: SET app.tenant = 'x'", "EXECUTE p", "DEALLOCATE p"], "function"),
+        (
+            &["PREPARE q AS SELECT 1", "p: SELECT pg_advisory_lock(1)", "EXECUTE p", "DEALLOCATE ALL"],
+            "function",
+        ),
+        // What is sent before the answer to what takes everything away is not taken away by that.
+        (&["DISCARD ALL & SELECT becomes('x')"], "function"),
+        (&["DISCARD ALL| & SELECT becomes($1)|x"], "function"),
+        (&["PREPARE q AS SELECT 1", "DEALLOCATE ALL & p: SELECT 2"], "sql_prepare"),
+        (&["PREPARE q AS SELECT 1", "DEALLOCATE q & q: SELECT 2"], "sql_prepare"),
+        (&["BEGIN", "DECLARE c CURSOR FOR SELECT pg_advisory_lock(1)", "FETCH c", "COMMIT"], "advisory_lock"),
+        (&["PREPARE p AS SELECT pg_advisory_lock(1)", "EXECUTE p", "DEALLOCATE p"], "function"),
+        (&["CREATE TEMP TABLE hidden ()", "ALTER TABLE hidden RENAME TO other", create, unlock], "temporary"),
+    ];
+    for (texts, pin) in scripts {
+        let mut client = weir.connect()?;
+        for text in texts {
+            play(&mut client, &step(text)).unwrap();
+        }
+        wait_pins(&weir, &[pin], &format!("{texts:?}"))?;
+        assert_ne!(client.query("SELECT 'there'")?.value(), "", "{texts:?}");
+        client.close()?;
+        assert_eq!(weir.connect()?.query(LEFTOVERS)?.value(), "", "{texts:?}");
+        wait_pins(&weir, &[], "the session has ended")?;
+        weir.connect()?.query("DROP TABLE IF EXISTS hidden")?;
+    }
+    // In one batch, where PostgreSQL commits DISCARD ALL at once.
+    let mut client = weir.connect()?;
+    let run = |sql: &str| [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)];
+    let batch =
+        [run("DISCARD ALL").to_vec(), run("SELECT becomes('x')").to_vec(), vec![front::sync()]].concat();
+    client.ask(&batch)?;
+    wait_pins(&weir, &["function"], "one batch")
+}
+
+/// A setting that is noted and was never made would have another session run with the wrong one.
+#[test]
+fn a_setting_that_may_not_have_been_made_is_not_believed() -> Result<()> {
+    let weir = single().start(WEIR)?;
+    let (mut client, mut other) = (weir.connect()?, weir.connect()?);
+    other.query("SET app.tenant = 'other'")?;
+    let set = "SELECT set_config('app.tenant', 'other', false)";
+    for sql in [
+        format!("DECLARE c CURSOR FOR {set}"),
+        format!("WITH w AS ({set}) SELECT 1"),
+        format!("SELECT EXISTS ({set})"),
+        format!("{set} FETCH FIRST 0 ROWS ONLY"),
+        "UPDATE t SET id = length(set_config('app.tenant', 'other', false)) WHERE false".to_owned(),
+    ] {
+        client.query("SET app.tenant = 'client'")?;
+        client.query("BEGIN")?;
+        client.query(&sql)?;
+        client.query("COMMIT")?;
+        other.send(&[front::query("SHOW app.tenant")])?;
+        client.query("RESET app.tenant")?;
+        let heard = other.until_ready()?;
+        let row = heard.iter().find(|message| message.tag == b'D').unwrap();
+        assert_eq!(row.text_row(), [Some("other".to_owned())], "{sql}");
+    }
+    // A portal that has come to its end sets nothing either.
+    client.ask(&[front::parse("s", set, &[]), front::sync()])?;
+    client.query("BEGIN")?;
+    client.ask(&[front::bind("c", "s", &[]), front::execute("c", 0), front::sync()])?;
+    client.query("SET app.tenant = 'client'")?;
+    client.ask(&[front::execute("c", 0), front::sync()])?;
+    client.query("COMMIT")?;
+    assert_eq!(other.query("SHOW app.tenant")?.value(), "other");
+    assert_eq!(client.query("SHOW app.tenant")?.value(), "client");
+    Ok(())
+}
+
+/// What is behind relations counts from the first statement on, and while the catalog is read again.
+#[test]
+fn code_behind_relations_is_never_overlooked() -> Result<()> {
+    let weir = single().start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.query("INSERT INTO audited VALUES (1)")?;
+    wait_pins(&weir, &["function"], "the first statement of all")?;
+    client.query("DISCARD ALL")?;
+    for round in 0..3 {
+        client.query("ALTER TABLE t ADD COLUMN b int; ALTER TABLE t DROP COLUMN b")?;
+        client.query("INSERT INTO audited VALUES (1)")?;
+        assert_eq!(pins(&weir)?, ["function"], "{round}");
+        client.query("DISCARD ALL")?;
+    }
+    Ok(())
+}
+
+/// A helper that is made, called and dropped before anybody has read what it does.
+#[test]
+fn a_function_that_was_dropped_before_it_was_read_keeps_the_connection() -> Result<()> {
+    let weir = single().set("pool", "size", "2").start(WEIR)?;
+    wait_for_catalog(&weir)?;
+    let (mut client, mut other) = (weir.connect()?, weir.connect()?);
+    client
+        .query("CREATE FUNCTION later.helper() RETURNS void LANGUAGE sql AS 'SELECT becomes(''helper'')'")?;
+    client.query("SELECT later.helper()")?;
+    client.query("DROP FUNCTION later.helper()")?;
+    other.query("SELECT harmless(0)")?;
+    wait_for("the catalog", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pinned_sessions", &[]) < 2.0).then_some(()))
+    })?;
+    other.query("SELECT 1")?;
+    client.query("SELECT 1")?;
+    assert_eq!(pins(&weir)?, ["function"]);
+    client.close()?;
+    assert_eq!(weir.connect()?.query(LEFTOVERS)?.value(), "");
+    Ok(())
+}

@@ -41,6 +41,10 @@ const CHANGED_PAUSE: Duration = Duration::from_millis(500);
 /// one that does not exist.
 const DOUBTED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long the first clients of a database wait for its catalog. What they did before it was read could leave
+/// something that nobody would know of.
+const FIRST_LOAD: Duration = Duration::from_secs(1);
+
 /// Time between attempts to load after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -73,6 +77,8 @@ pub struct Catalogs {
 struct Wanted {
     seen: Seen,
     asked: Option<Asked>,
+    /// Until when its first clients wait for it; `None` once a load has ended.
+    first: Option<Instant>,
     /// Rung when another load is asked for.
     bell: Arc<Notify>,
     task: AbortHandle,
@@ -116,7 +122,7 @@ impl Asked {
 
 impl Wanted {
     fn new(bell: Arc<Notify>, task: AbortHandle) -> Self {
-        Self { seen: Seen::default(), asked: None, bell, task }
+        Self { seen: Seen::default(), asked: None, first: Some(Instant::now() + FIRST_LOAD), bell, task }
     }
 
     /// Asks for another load. Who is in more of a hurry hurries the others.
@@ -189,6 +195,30 @@ impl Catalogs {
         wanted.insert(database, Wanted::new(bell, task));
     }
 
+    /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Cancel safe.
+    pub async fn first_load(&self, database: &str) {
+        loop {
+            let mut news = pin!(self.news());
+            news.as_mut().enable();
+            if self.of(database).is_some() {
+                return;
+            }
+            let first = self.lock().get(database).and_then(|entry| entry.first);
+            let Some(until) = first else { return };
+            if timeout_at(until.into(), news).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A load has ended, whatever came of it.
+    fn loaded(&self, database: &str) {
+        if let Some(entry) = self.lock().get_mut(database) {
+            entry.first = None;
+        }
+        self.news.notify_waiters();
+    }
+
     /// A database's catalog has changed: DDL was seen, and its transaction has ended. To be called before the
     /// client hears of it, so that whoever acts upon the change finds the old catalog gone.
     pub fn stale(&self, database: &str, what: Changed) {
@@ -250,10 +280,12 @@ impl Catalogs {
                 }
                 Err(Failure::Failed(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded; will try again");
+                    self.loaded(&database);
                     (RETRY, None)
                 }
                 Err(Failure::Refused(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded");
+                    self.loaded(&database);
                     self.replace(&database, None);
                     tokio::time::sleep(REFUSED_PAUSE).await;
                     self.lock().remove(&database);

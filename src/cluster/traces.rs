@@ -109,9 +109,10 @@ impl CodeMap {
         self.function(name).or((began > since).then_some(Traces::None))
     }
 
-    /// What is left after code was changed: nothing, until it has been read again.
+    /// What is left after code was changed: nothing of functions, until they have been read again. What was behind
+    /// relations goes on counting, as most of it is there still.
     pub(crate) fn after_change(&self, version: u64) -> Self {
-        Self { version, ..Self::default() }
+        Self { version, began: None, functions: HashMap::new(), ..self.clone() }
     }
 }
 

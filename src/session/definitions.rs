@@ -28,7 +28,17 @@ impl Change {
     /// What the command tag of a completed statement tells.
     fn of(tag: &[u8]) -> Self {
         const CERTAIN: [&[u8]; 4] = [b"CREATE ", b"ALTER ", b"DROP ", b"IMPORT "];
-        // What is dropped runs no more. A default of a new table can have code in it, but only that of functions.
+        // What held functions: one that was called and never read, as it was dropped before, may have left anything.
+        const CODE: [&[u8]; 7] = [
+            b"DROP FUNCTION",
+            b"DROP PROCEDURE",
+            b"DROP ROUTINE",
+            b"DROP AGGREGATE",
+            b"DROP SCHEMA",
+            b"DROP EXTENSION",
+            b"DROP OWNED",
+        ];
+        // What else is dropped runs no more. A default of a new table can have code in it, but only that of functions.
         const DATA: [&[u8]; 8] = [
             b"CREATE TABLE",
             b"CREATE TABLE AS",
@@ -40,6 +50,7 @@ impl Change {
             b"ALTER INDEX",
         ];
         match tag {
+            _ if CODE.contains(&tag) => Change::Certain,
             _ if DATA.contains(&tag) || tag.starts_with(b"DROP ") => Change::Data,
             b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
             _ if CERTAIN.iter().any(|prefix| tag.starts_with(prefix)) => Change::Certain,
@@ -156,6 +167,7 @@ mod tests {
             assert_eq!(told(&["BEGIN", "INSERT 0 1", commit]), Change::None, "{commit}");
         }
         assert_eq!(told(&["BEGIN", "DROP TABLE", "COMMIT", "SELECT 1", "ready"]), Change::Data);
+        assert_eq!(told(&["DROP FUNCTION", "ready"]), Change::Certain);
     }
 
     #[test]

@@ -316,6 +316,10 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
         self.makes_way(request);
+        let len = request.len.min(self.inbox.len());
+        if let Cut::Long { tag: client::QUERY, .. } = request.cut {
+            self.begin_long(len, request.len - len);
+        }
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();
@@ -327,7 +331,6 @@ impl Session {
         if leg.flight.is_none() {
             leg.flight = Some(Flight::begin(&leg.load, leg.since));
         }
-        let len = request.len.min(self.inbox.len());
         let bytes = &self.inbox[..len];
         let plan = Hold {
             joins: match (idle, &self.detour) {

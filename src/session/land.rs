@@ -45,6 +45,7 @@ impl Session {
         let Some(leg) = &mut self.leg else { return Ok(()) };
         self.expected = leg.replies.tx;
         self.state.names.settle();
+        self.state.pins.settle();
         self.outflow.release();
         self.state.retained.clear();
         if leg.replies.tx == TxStatus::Idle {

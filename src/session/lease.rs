@@ -292,7 +292,8 @@ impl Session {
                 _ => return outcome,
             }
             // Whether there is a change or not, there is another attempt.
-            let _ = tokio::time::timeout(RECONNECT, changes.changed()).await;
+            let pause = async { Ok(tokio::time::timeout(RECONNECT, changes.changed()).await.is_ok()) };
+            self.waiting().queue(pause).await?;
         }
     }
 

@@ -96,7 +96,7 @@ use crate::freshness::Seen;
 use crate::net::Stream;
 use crate::pool::{Lease, Pool};
 use crate::router::Route;
-use crate::sql::{Isolation, Target};
+use crate::sql::{Isolation, LongText, Target};
 use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
 use crate::wire::request::put_bare;
@@ -146,6 +146,8 @@ pub struct Session {
     /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
     expected: TxStatus,
     phase: Phase,
+    /// The long query string that is being passed on.
+    long: Option<Box<LongText>>,
     /// Why the transaction's connection was lost, until the client is told.
     untold: Option<Error>,
     detour: Option<Detour>,
@@ -380,6 +382,11 @@ impl Session {
         }
         let n = left.min(self.inbox.len());
         let bytes = self.inbox.split_to(n);
+        match self.phase {
+            Phase::Streaming(_) => self.read_long(&bytes, left - n),
+            // It went no further.
+            _ => self.long = None,
+        }
         if let (Phase::Streaming(_), Some(leg)) = (self.phase, &mut self.leg) {
             leg.lease.outbox.unsplit(bytes);
         }

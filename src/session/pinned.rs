@@ -9,7 +9,7 @@ use super::request::{Item, Parsed, Request};
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;
-use crate::sql::{Pin, Verdict};
+use crate::sql::{Discard, Kind, Pin, Statement, Verdict};
 use crate::telemetry::metrics::Metrics;
 
 /// What has been told of a session's pins. When it ends, they do.
@@ -81,6 +81,12 @@ impl Session {
     /// makes no difference. What would pin and must not is refused instead.
     pub(super) fn foresee(&mut self, request: &Request) {
         self.state.refusals.clear();
+        let takes_away = |statement: &Statement| {
+            matches!(statement.kind, Kind::Discard(Discard::All) | Kind::Deallocate(_))
+        };
+        if request.statements().any(takes_away) {
+            self.state.pins.is_taken_away();
+        }
         let catalogs = self.shared.cluster.catalogs();
         let asks = |item: &Item| item.calls() || catalogs.know_traces();
         if !request.items.iter().any(asks) {

@@ -103,7 +103,17 @@ pub(super) struct Doubt {
 enum Discarded {
     #[default]
     NotYet,
+    /// What is being discarded was there before it was called.
+    Before,
     Since,
+}
+
+/// What was sent while something that takes state away was in flight: it comes behind that, and stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Behind {
+    prepared: BTreeSet<Box<str>>,
+    code: Traces,
+    long: Known,
 }
 
 /// What a session has on its connection.
@@ -122,6 +132,8 @@ struct Held {
     lasting: Lasting,
     /// Whether relations without a schema may be temporary ones: the search path named `pg_temp` once.
     path: Known,
+    /// There while `DISCARD ALL` or `DEALLOCATE` is in flight.
+    behind: Option<Behind>,
 }
 
 impl Pins {
@@ -136,7 +148,7 @@ impl Pins {
 
     /// A search path was set.
     fn search(&mut self, path: &str) {
-        if path.contains("pg_temp") {
+        if path.to_ascii_lowercase().contains("pg_temp") {
             self.held.get_or_insert_default().path = Known::Maybe;
         }
     }
@@ -180,22 +192,23 @@ impl Pins {
 
     /// A statement completed.
     pub(super) fn apply(&mut self, statement: &Statement, part: Part) {
-        self.settings(statement);
+        if part != Part::Rowless {
+            self.settings(statement);
+        }
         let changes = &statement.leaves.changes;
-        let adds = changes.iter().any(|change| change.pin().is_some());
+        let adds = changes.iter().any(|change| change.pin().is_some() || *change == Change::Searches);
         if self.held.is_none() && !adds && !matches!(statement.kind, Kind::Savepoint(_)) {
             return;
         }
         let held = self.held.get_or_insert_default();
-        for change in changes.iter().filter(|change| part == Part::Whole || change.pin().is_some()) {
+        for change in changes.iter().filter(|change| part == Part::Whole || !change.frees()) {
             held.change(change);
         }
         match &statement.kind {
             Kind::Discard(Discard::All) => held.discard_all(),
             Kind::Discard(Discard::Sequences) => held.lasting.drawn = Known::Absent,
             Kind::Discard(Discard::Temp) => held.now.temporary = Temporary::default(),
-            Kind::Deallocate(None) => held.lasting.prepared.clear(),
-            Kind::Deallocate(Some(name)) => _ = held.lasting.prepared.remove(name),
+            Kind::Deallocate(name) => held.deallocate(name.as_deref()),
             Kind::Reset(None) => {
                 held.now.settings.retain(|name| matches!(&**name, "role" | "session_authorization"));
             }
@@ -231,10 +244,31 @@ impl Pins {
         }
     }
 
+    /// `DISCARD ALL` or `DEALLOCATE` is about to be sent. What is noted from now on as sent is not what it takes away.
+    pub(super) fn is_taken_away(&mut self) {
+        self.held.get_or_insert_default().behind.get_or_insert_default();
+    }
+
+    /// All that was sent has been answered.
+    pub(super) fn settle(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        if held.behind.take().is_none() {
+            return;
+        }
+        for doubt in &mut held.lasting.doubts {
+            if doubt.discarded == Discarded::Before {
+                doubt.discarded = Discarded::NotYet;
+            }
+        }
+        self.tidy();
+    }
+
     /// Code was sent that may leave this.
     pub(super) fn ran(&mut self, traces: Traces) {
         if traces > Traces::None {
-            self.held.get_or_insert_default().change(&Change::Code(traces));
+            let held = self.held.get_or_insert_default();
+            held.change(&Change::Code(traces));
+            held.behind.iter_mut().for_each(|behind| behind.code = behind.code.max(traces));
         }
     }
 
@@ -256,13 +290,15 @@ impl Pins {
     /// A function was sent of which nothing is known. Where too many were, it may have been anything.
     pub(super) fn doubt(&mut self, function: Name, version: u64, since: Instant) {
         const DOUBTS_MAX: usize = 100;
-        let lasting = &mut self.held.get_or_insert_default().lasting;
+        let held = self.held.get_or_insert_default();
+        let discarded = if held.behind.is_some() { Discarded::Before } else { Discarded::NotYet };
+        let lasting = &mut held.lasting;
         lasting.doubts.retain(|doubt| doubt.function != function || doubt.version != version);
         if lasting.doubts.len() == DOUBTS_MAX {
             lasting.code = Traces::Lasting;
         } else {
             // The last call counts: what was read after it was read after all of them.
-            lasting.doubts.push(Doubt { function, since, version, discarded: Discarded::NotYet });
+            lasting.doubts.push(Doubt { function, since, version, discarded });
         }
     }
 
@@ -290,14 +326,18 @@ impl Pins {
 
     /// A statement that was prepared by protocol lives on the connection under the client's own name.
     pub(super) fn prepare(&mut self, name: &[u8]) {
-        let name = String::from_utf8_lossy(name).into();
-        self.held.get_or_insert_default().lasting.prepared.insert(name);
+        let name: Box<str> = String::from_utf8_lossy(name).into();
+        let held = self.held.get_or_insert_default();
+        held.behind.iter_mut().for_each(|behind| _ = behind.prepared.insert(name.clone()));
+        held.lasting.prepared.insert(name);
     }
 
     /// It does no more.
     pub(super) fn deallocate(&mut self, name: &[u8]) {
         let Some(held) = &mut self.held else { return };
-        held.lasting.prepared.remove(&*String::from_utf8_lossy(name));
+        let name = String::from_utf8_lossy(name);
+        held.behind.iter_mut().for_each(|behind| _ = behind.prepared.remove(&*name));
+        held.lasting.prepared.remove(&*name);
     }
 
     /// Whether statements live on the connection under the client's own names.
@@ -307,7 +347,9 @@ impl Pins {
 
     /// A statement lives on the connection under the client's own name.
     pub(super) fn long_statement(&mut self) {
-        self.held.get_or_insert_default().lasting.long = Known::Maybe;
+        let held = self.held.get_or_insert_default();
+        held.behind.iter_mut().for_each(|behind| behind.long = Known::Maybe);
+        held.lasting.long = Known::Maybe;
     }
 
     /// The transaction committed.
@@ -328,12 +370,19 @@ impl Pins {
 
     /// The connection is gone, and all that was on it.
     pub(super) fn clear(&mut self) {
-        self.held = None;
+        // The search path goes along to the next one.
+        let path = self.held.take().map_or(Known::Absent, |held| held.path);
+        if path == Known::Maybe {
+            self.held = Some(Box::new(Held { path, ..Held::default() }));
+        }
     }
 
     fn tidy(&mut self) {
         let spent = |held: &Held| {
-            held.reasons().is_empty() && held.path == Known::Absent && held.savepoints.is_empty()
+            held.reasons().is_empty()
+                && held.path == Known::Absent
+                && held.savepoints.is_empty()
+                && held.behind.is_none()
         };
         self.held.take_if(|held| spent(held));
     }
@@ -346,6 +395,19 @@ pub(super) enum Part {
     Whole,
     /// Up to a row limit: the rest may follow, or not.
     Begun,
+    /// No row came of it. A portal that had come to its end is not run again, and says the same.
+    Rowless,
+}
+
+impl Part {
+    /// What the command tag tells. Of a row limit that was reached there is none.
+    pub(super) fn of(tag: &[u8]) -> Self {
+        match tag {
+            b"" => Part::Begun,
+            b"SELECT 0" => Part::Rowless,
+            _ => Part::Whole,
+        }
+    }
 }
 
 impl Held {
@@ -377,6 +439,7 @@ impl Held {
             Change::Temporary(None) => now.temporary.others = Known::Maybe,
             Change::Creates if self.path == Known::Maybe => now.temporary.others = Known::Maybe,
             Change::Creates | Change::TemporaryForNow => {}
+            Change::Searches => self.path = Known::Maybe,
             Change::Drops(names) => names.iter().for_each(|name| self.drop_temporary(name)),
             // What has which name is not known any more.
             Change::Renames if !now.temporary.named.is_empty() => now.temporary.others = Known::Maybe,
@@ -394,8 +457,16 @@ impl Held {
                 lasting.other_locks = Known::Absent;
             }
             Change::Prepare(name) => _ = lasting.prepared.insert(name.clone()),
-            Change::DynamicSetting(Some(name)) => _ = now.settings.insert(name.clone()),
-            Change::DynamicSetting(None) => now.any_setting = Known::Maybe,
+            Change::DynamicSetting(Some(name)) => {
+                if &**name == "search_path" {
+                    self.path = Known::Maybe;
+                }
+                now.settings.insert(name.clone());
+            }
+            Change::DynamicSetting(None) => {
+                self.path = Known::Maybe;
+                now.any_setting = Known::Maybe;
+            }
             Change::Drawn => lasting.drawn = Known::Maybe,
             Change::Load => lasting.library = Known::Maybe,
             Change::Code(traces) => lasting.code = lasting.code.max(*traces),
@@ -433,15 +504,26 @@ impl Held {
         self.savepoints.clear();
         let lasting = &mut self.lasting;
         for doubt in &mut lasting.doubts {
-            doubt.discarded = Discarded::Since;
+            if doubt.discarded != Discarded::Before {
+                doubt.discarded = Discarded::Since;
+            }
         }
+        let Behind { prepared, code, long } = self.behind.clone().unwrap_or_default();
         self.lasting = Lasting {
-            code: if lasting.code == Traces::Lasting { Traces::Lasting } else { Traces::None },
+            code: if lasting.code == Traces::Lasting { Traces::Lasting } else { code },
             doubts: std::mem::take(&mut lasting.doubts),
             library: lasting.library,
             unknown: lasting.unknown,
+            prepared,
+            long,
             ..Lasting::default()
         };
+    }
+
+    /// `DEALLOCATE` of one statement, or of all.
+    fn deallocate(&mut self, name: Option<&str>) {
+        let behind = |name: &str| self.behind.as_ref().is_some_and(|behind| behind.prepared.contains(name));
+        self.lasting.prepared.retain(|known| name.is_some_and(|name| name != &**known) || behind(known));
     }
 
     fn release(&mut self, name: &str) {

@@ -13,7 +13,7 @@ use super::{Batch, Session, Wished};
 use crate::backend::ledger::{Action, Reply};
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::sql::{Asks, Kind, Statement, Verdict, Why};
+use crate::sql::{Asks, Kind, Statement, Traces, Verdict, Why};
 use crate::wire::request;
 use crate::wire::tag::client;
 
@@ -65,7 +65,10 @@ impl Sender<'_> {
     fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.asks {
             Asks::Nothing | Asks::Termination => {}
-            Asks::Statement(name) => self.publish(name.as_bytes(), batch),
+            Asks::Statement(name) => {
+                self.publish(name.as_bytes(), batch);
+                self.executes(statement, name.as_bytes());
+            }
             Asks::Statements => self.publish_all(batch),
             Asks::Drawn => {
                 self.state.database().asks_drawn.store(true, Ordering::Relaxed);
@@ -140,6 +143,22 @@ impl Sender<'_> {
         if batch == Batch::Closed {
             self.end_own_batch();
         }
+    }
+
+    /// What a statement that was prepared by protocol leaves when SQL executes it: nothing tells of that later.
+    fn executes(&mut self, statement: &Statement, name: &[u8]) {
+        let Some(handle) = self.state.names.get(name) else { return };
+        if matches!(statement.kind, Kind::Prepare(_)) {
+            return;
+        }
+        let verdict = handle.statement.verdict.clone();
+        let leaves = verdict.statements.iter().map(|statement| statement.leaves.traces()).max();
+        let resets = verdict.statements.iter().any(|s| matches!(s.kind, Kind::Reset(_) | Kind::Discard(_)));
+        self.state.pins.ran(leaves.unwrap_or_default().max(if resets {
+            Traces::Discardable
+        } else {
+            Traces::None
+        }));
     }
 
     fn end_own_batch(&mut self) {

@@ -7,7 +7,7 @@ use super::cutter::{Cut, End};
 use super::fresh::strictest;
 use super::names::{Names, Naming};
 use super::{Batch, Session};
-use crate::sql::{Asks, Chain, Hint, Kind, SkeletonId, Statement, Verdict, Why};
+use crate::sql::{Asks, Chain, Hint, Kind, Leaves, LongText, SkeletonId, Statement, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -61,6 +61,8 @@ impl Session {
             Cut::Long { tag, len } => {
                 let verdict = match request::bind(&self.inbox) {
                     Some(view) if tag == client::BIND => self.statement_verdict(view.statement),
+                    // What it leaves is seen as it passes.
+                    _ if tag == client::QUERY => Some(passing()),
                     _ => Some(unknown(Why::TooLong)),
                 };
                 items.push(Item::earlier(verdict.unwrap_or_else(|| unknown(Why::Unparsable)), 0..0));
@@ -69,6 +71,28 @@ impl Session {
             _ => 0,
         };
         Request { cut, len, items }
+    }
+
+    /// A long query string begins: this much of it is there, and so much is still to come.
+    pub(super) fn begin_long(&mut self, len: usize, missing: usize) {
+        let mut text = LongText::new(self.view.strings);
+        text.read(self.inbox.get(HEADER..len).unwrap_or_default());
+        self.long = Some(Box::new(text));
+        self.read_long(&[], missing);
+    }
+
+    /// More of a long query string. Before the server can run it, it is known whether it leaves nothing.
+    pub(super) fn read_long(&mut self, bytes: &[u8], missing: usize) {
+        let Some(text) = &mut self.long else { return };
+        text.read(bytes);
+        if missing > 0 {
+            return;
+        }
+        // Behind a relation there may be code, and which relation it is nobody has looked.
+        if !text.leaves_nothing() || self.shared.cluster.catalogs().know_traces() {
+            self.state.pins.long_statement();
+        }
+        self.long = None;
     }
 
     pub(super) fn read_batch(&self, len: usize, items: &mut Vec<Item>) {
@@ -247,6 +271,13 @@ impl Item {
     pub(super) fn reads(&self) -> bool {
         self.verdict.statements.iter().any(|statement| !statement.reads.is_empty())
     }
+}
+
+/// Of a long query string: all that its verdict does not tell is what it leaves.
+fn passing() -> Arc<Verdict> {
+    let mut verdict = Verdict::opaque(SkeletonId(0), Why::TooLong);
+    verdict.statements.iter_mut().for_each(|statement| statement.leaves = Leaves::default());
+    Arc::new(verdict)
 }
 
 /// Of what is not known, for the reason that is given.

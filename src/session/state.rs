@@ -260,15 +260,15 @@ impl State {
 
     /// A statement completed with this command tag.
     fn apply(&mut self, statement: &Statement, tag: &[u8], note: &Note) {
-        for setting in &statement.leaves.settings {
+        let part = Part::of(tag);
+        for setting in statement.leaves.settings.iter().filter(|_| part != Part::Rowless) {
             match setting.scope {
                 Scope::Session => self.set(&setting.name, &setting.value, &statement.kind),
                 Scope::Local => self.carry.set_local(&setting.name, own::value_of(setting)),
             }
         }
         if !note.frees(statement) {
-            // Of a row limit that was reached there is no command tag.
-            self.pins.apply(statement, if tag.is_empty() { Part::Begun } else { Part::Whole });
+            self.pins.apply(statement, part);
         }
         match &statement.kind {
             Kind::Reset(Some(name)) => self.carry.reset(name),

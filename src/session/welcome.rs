@@ -128,6 +128,7 @@ impl Session {
             leg: None,
             expected: TxStatus::Idle,
             phase: Phase::Messages,
+            long: None,
             untold: None,
             detour: None,
             entry,
@@ -151,6 +152,7 @@ impl Session {
         match told.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(told) => {
                 session.state.enters(session.shared.database(&session.who.server_database));
+                session.want_catalog().await;
                 session.greet(&told);
                 Ok(session)
             }
@@ -173,7 +175,13 @@ impl Session {
             reply::backend_key_data(out, &key);
             reply::ready_for_query(out, TransactionStatus::Idle);
         });
-        self.shared.cluster.catalogs().want(&self.who.server_database, &self.who.user);
+    }
+
+    /// Has the catalog of the session's database read, if nobody has yet.
+    async fn want_catalog(&self) {
+        let catalogs = self.shared.cluster.catalogs();
+        catalogs.want(&self.who.server_database, &self.who.user);
+        catalogs.first_load(&self.who.server_database).await;
     }
 
     /// Has a server take the client's startup settings, and returns what it says to them: all of its ParameterStatus.

@@ -376,6 +376,24 @@ mod tests {
     }
 
     #[test]
+    fn definitions_without_functions_call_none() {
+        for sql in [
+            "CREATE INDEX i ON t (a, b DESC)",
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON ONLY s.t USING btree (a varchar_pattern_ops) INCLUDE (b)",
+            "ALTER TABLE t ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES s.u (id) DEFERRABLE INITIALLY DEFERRED",
+            "ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY (a), ADD UNIQUE (b), ADD CHECK (b > 0)",
+            "ALTER TABLE t ADD COLUMN c varchar(10) DEFAULT 'x' NOT NULL, ALTER COLUMN d TYPE numeric(10, 2)",
+        ] {
+            let code = statement_of(sql).leaves.code.unwrap();
+            assert_eq!((code.traces, names(&code.calls)), (Default::default(), String::new()), "{sql}");
+        }
+        let index = "CREATE INDEX i ON t (lower(a), f(b)) WHERE s.g(c)";
+        assert_eq!(names(&statement_of(index).leaves.code.unwrap().calls), "f s.g");
+        let column = "ALTER TABLE t ADD COLUMN c int DEFAULT f(1)";
+        assert_eq!(names(&statement_of(column).leaves.code.unwrap().calls), "f");
+    }
+
+    #[test]
     fn what_a_statement_does_to_the_state_of_its_session() {
         use Change::*;
         let unqualified =

@@ -199,10 +199,13 @@ impl<'k> Search<'k> {
     /// Functions that are called, known and unknown.
     fn calls(&mut self, tokens: &[Token<'_>]) {
         let survey = survey(tokens, self.reader.strings, self.reader.known);
+        let creates =
+            survey.changes.contains(&Change::Creates) || tokens.iter().any(|token| token.is_word("create"));
         for change in &survey.changes {
             self.leaves(match change {
                 // Of what a body creates, only what says so is temporary: search paths are looked at above.
                 Change::Creates => Traces::None,
+                Change::Searches if !creates => Traces::None,
                 Change::Unknown => Traces::Lasting,
                 _ => Traces::Discardable,
             });

@@ -20,6 +20,12 @@ impl Leaves {
         Self { changes: Box::new([change]), ..Self::default() }
     }
 
+    /// What is left where nobody follows what becomes of it, as far as the text tells.
+    pub fn traces(&self) -> Traces {
+        let settings = if self.settings.is_empty() { Traces::None } else { Traces::Discardable };
+        self.changes.iter().map(Change::traces).max().unwrap_or_default().max(settings)
+    }
+
     /// Whether it leaves and takes away nothing, as far as its text tells.
     pub fn is_empty(&self) -> bool {
         self.settings.is_empty() && self.changes.is_empty() && self.code.is_none()
@@ -60,6 +66,9 @@ pub enum Change {
     TemporaryForNow,
     /// A relation was created without a schema: a temporary one, where the search path begins with `pg_temp`.
     Creates,
+    /// The search path was given a value that the text does not tell, for the transaction at least: it may begin with
+    /// `pg_temp`.
+    Searches,
     /// Relations were dropped.
     Drops(Box<[Dropped]>),
     /// A relation got another name.
@@ -184,6 +193,22 @@ impl Pin {
 }
 
 impl Change {
+    fn traces(&self) -> Traces {
+        match self {
+            Change::Code(traces) => *traces,
+            Change::Load | Change::LongStatement | Change::Unknown => Traces::Lasting,
+            _ => Traces::Discardable,
+        }
+    }
+
+    /// Whether it takes state away.
+    pub fn frees(&self) -> bool {
+        matches!(
+            self,
+            Change::Drops(_) | Change::Unlisten(_) | Change::Close(_) | Change::Unlock(_) | Change::UnlockAll
+        )
+    }
+
     /// The kind of state that it adds to; `None` when it adds none that outlives the transaction for sure.
     pub fn pin(&self) -> Option<Pin> {
         match self {
@@ -201,6 +226,7 @@ impl Change {
             Change::Unknown => Some(Pin::Unknown),
             Change::TemporaryForNow
             | Change::Creates
+            | Change::Searches
             | Change::Drops(_)
             | Change::Renames
             | Change::Unlisten(_)

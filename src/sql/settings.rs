@@ -13,8 +13,8 @@ use super::verdict::{Access, Isolation, Kind, Modes, Statement, Why};
 pub(super) enum Assignment {
     /// All three arguments are literals.
     Known(Setting),
-    /// It ends with the transaction, whatever it is.
-    Local,
+    /// It ends with the transaction; the name, where the text tells it.
+    Local(Option<Box<str>>),
     /// This setting stays with a value that the text does not tell.
     Named(Box<str>),
     /// It stays, and the text does not tell what it is.
@@ -64,7 +64,9 @@ pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStr
     };
     match (known(), scope) {
         (Some(setting), _) => Assignment::Known(setting),
-        (None, Scope::Local) => Assignment::Local,
+        (None, Scope::Local) => {
+            Assignment::Local(literal(name, strings).map(|name| name.to_ascii_lowercase().into()))
+        }
         (None, Scope::Session) => unknown(),
     }
 }
@@ -527,6 +529,12 @@ mod tests {
             "SELECT set_config('a.b', 'x' || 'y', false)",
             "SELECT set_config('a.b', 'x', false) FROM t",
             "SELECT set_config('a.b', 'x', false) WHERE false",
+            "SELECT set_config('a.b', 'x', false) FETCH FIRST 0 ROWS ONLY",
+            "SELECT EXISTS (SELECT set_config('a.b', 'x', false))",
+            "WITH w AS (SELECT set_config('a.b', 'x', false)) TABLE t",
+            "UPDATE t SET a = set_config('a.b', 'x', false)",
+            "INSERT INTO t TABLE u RETURNING set_config('a.b', 'x', false)",
+            "DECLARE c CURSOR FOR SELECT set_config('a.b', 'x', false)",
             "SELECT set_config('transaction_read_only', 'on', false)",
             "SELECT set_config(VARIADIC x)",
         ] {
@@ -535,6 +543,14 @@ mod tests {
         }
         let local = statement("SELECT set_config('a.b', $1, true)");
         assert_eq!((local.kind, local.leaves.changes.len()), (Kind::Primary(Why::SessionState), 0));
+        for sql in [
+            "SELECT set_config('search_path', $1, true)",
+            "SELECT set_config($1, 'x', true)",
+            "SELECT set_config('search_path', 'a', true) FROM t",
+            "DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)",
+        ] {
+            assert_eq!(&*statement(sql).leaves.changes, [Change::Searches], "{sql}");
+        }
     }
 
     #[test]

@@ -56,18 +56,20 @@ const CHAINING: [&str; 16] = [
 ];
 
 /// Reserved words that stand in front of parentheses, and which no function can be called by without quotes.
-const RESERVED: [&str; 33] = [
+const RESERVED: [&str; 38] = [
     "all",
     "and",
     "any",
     "array",
     "as",
     "case",
+    "check",
     "distinct",
     "else",
     "except",
     "fetch",
     "for",
+    "foreign",
     "from",
     "having",
     "in",
@@ -79,11 +81,14 @@ const RESERVED: [&str; 33] = [
     "on",
     "only",
     "or",
+    "primary",
+    "references",
     "returning",
     "select",
     "some",
     "then",
     "union",
+    "unique",
     "using",
     "when",
     "where",
@@ -297,7 +302,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             }
             Some(Class::ByArgument) => self.by_argument(at, &name.name),
             // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
-            None if self.previous_is(beginning, &["as", "into", "with", "recursive"]) => {}
+            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
             None if self.is_grammar(at) => {}
             None => self.found.calls.push(name),
         }
@@ -310,7 +315,8 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         let closes = self.before(at).is_some_and(|t| t.is_symbol(")"));
         RESERVED.iter().any(|w| token.is_word(w))
             || token.is_word("by") && behind(&["group", "order", "partition"])
-            || (token.is_word("over") || token.is_word("filter") || token.is_word("within")) && closes
+            || ["over", "filter", "within", "include"].iter().any(|w| token.is_word(w)) && closes
+            || token.is_word("key") && behind(&["primary", "foreign"])
             || token.is_word("conflict") && behind(&["on"]) && self.arguments_then(at, "do")
             || token.is_word("set") && (behind(&["update"]) || self.arguments_then(at, "="))
             || token.is_word("insert") && behind(&["then"]) && self.arguments_then(at, "values")
@@ -333,14 +339,20 @@ impl<'t, 'a> Surveyor<'t, 'a> {
             }
             return;
         }
-        let unconditional = !self.tokens.iter().any(conditional);
+        let unconditional = runs_once(self.tokens);
         match settings::set_config(arguments, self.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
-            Assignment::Known(Setting { scope: Scope::Local, .. }) | Assignment::Local => {
-                self.note(Why::SessionState);
-            }
+            Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),
+            Assignment::Local(name) => self.local(name),
             Assignment::Known(Setting { name, .. }) | Assignment::Named(name) => self.dynamic(Some(name)),
             Assignment::Unknown => self.dynamic(None),
+        }
+    }
+
+    fn local(&mut self, setting: Option<Box<str>>) {
+        self.note(Why::SessionState);
+        if setting.is_none_or(|name| &*name == "search_path") {
+            self.leave(Change::Searches);
         }
     }
 
@@ -356,8 +368,30 @@ impl<'t, 'a> Surveyor<'t, 'a> {
     }
 }
 
-/// Words after which a call in the select list may run never, or more than once.
+/// Whether what stands in the select list runs once, whatever the data.
+fn runs_once(tokens: &[Token<'_>]) -> bool {
+    let Some((first, rest)) = tokens.split_first() else { return false };
+    first.is_word("select") && !rest.iter().any(conditional)
+}
+
+/// Words behind or in front of which a call may run never, or more than once.
 fn conditional(token: &Token<'_>) -> bool {
-    const WORDS: [&str; 9] = ["from", "where", "case", "coalesce", "and", "or", "limit", "union", "having"];
+    const WORDS: [&str; 15] = [
+        "from",
+        "where",
+        "case",
+        "coalesce",
+        "and",
+        "or",
+        "limit",
+        "offset",
+        "fetch",
+        "union",
+        "intersect",
+        "except",
+        "having",
+        "select",
+        "values",
+    ];
     WORDS.iter().any(|w| token.is_word(w))
 }

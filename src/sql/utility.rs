@@ -3,7 +3,7 @@
 use super::classify::{Reader, begins_query, primary, query_statement};
 use super::code::{self, Code};
 use super::cursor::Cursor;
-use super::leaves::{Change, Leaves};
+use super::leaves::{Change, Leaves, Scope};
 use super::lexer::{Token, TokenKind};
 use super::survey::survey;
 use super::verdict::{Kind, Listed, Name, Statement, Why};
@@ -99,7 +99,7 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     if !cursor.take_word("for") || !begins_query(cursor.rest()) {
         return primary(Why::Unparsable);
     }
-    let query = query_statement(cursor.rest(), reader);
+    let query = fetched(query_statement(cursor.rest(), reader));
     match query.kind {
         // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
         _ if hold => {
@@ -110,6 +110,16 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
         Kind::Read => Statement { kind: Kind::Cursor, ..query },
         _ => query,
     }
+}
+
+/// A query of which nobody knows how much will run, nor when.
+fn fetched(query: Statement) -> Statement {
+    let settings = query.leaves.settings.iter().filter_map(|setting| match setting.scope {
+        Scope::Session => Some(Change::DynamicSetting(Some(setting.name.clone()))),
+        Scope::Local => (&*setting.name == "search_path").then_some(Change::Searches),
+    });
+    let changes = query.leaves.changes.iter().cloned().chain(settings).collect();
+    Statement { leaves: Leaves { changes, settings: Box::default(), ..query.leaves }, ..query }
 }
 
 /// `COPY ...`, with the cursor behind `COPY`.
@@ -213,10 +223,28 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     // table that is empty do not.
     let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized"];
     let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
-    let runs = fills || cursor.at_word("index") || cursor.at_word("unique");
-    let code = runs.then(|| code::in_statement(cursor.rest(), reader));
+    let index = cursor.at_word("index") || cursor.at_word("unique");
+    let runs = if index { indexed(cursor) } else { cursor.rest() };
+    let code = (fills || index).then(|| code::in_statement(runs, reader));
     let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
     Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
+}
+
+/// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
+fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
+    let all = cursor.rest();
+    while !cursor.at_end() && !cursor.at_word("on") {
+        cursor.take();
+    }
+    cursor.take_word("on");
+    cursor.take_word("only");
+    if cursor.take_qualified().is_none() {
+        return all;
+    }
+    if cursor.take_word("using") {
+        cursor.take_name();
+    }
+    cursor.rest()
 }
 
 /// Whether `AS` stands outside all parentheses.
