@@ -316,9 +316,7 @@ impl Session {
         self.goes(request);
         self.makes_way(request);
         let len = request.len.min(self.inbox.len());
-        if let Cut::Long { tag: client::QUERY, .. } = request.cut {
-            self.begin_long(len, request.len - len);
-        }
+        self.begin_long(request, len);
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

@@ -73,12 +73,13 @@ impl Session {
         Request { cut, len, items }
     }
 
-    /// A long query string begins: this much of it is there, and so much is still to come.
-    pub(super) fn begin_long(&mut self, len: usize, missing: usize) {
+    /// If the request is a long query string, it begins to be read: this much of it is there.
+    pub(super) fn begin_long(&mut self, request: &Request, len: usize) {
+        let Cut::Long { tag: client::QUERY, .. } = request.cut else { return };
         let mut text = LongText::new(self.view.strings);
         text.read(self.inbox.get(HEADER..len).unwrap_or_default());
         self.long = Some(Box::new(text));
-        self.read_long(&[], missing);
+        self.read_long(&[], request.len - len);
     }
 
     /// More of a long query string. Before the server can run it, it is known whether it leaves nothing.
