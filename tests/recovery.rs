@@ -190,6 +190,71 @@ fn a_session_that_ends_its_own_process_is_over() -> Result<()> {
     Ok(())
 }
 
+/// The connection that replaces one does not hold what the client prepared.
+#[test]
+fn a_statement_that_the_connection_does_not_hold_is_deallocated_as_any_other() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut client = stage.weir.connect()?;
+    let prepares = [front::parse("s", "INSERT INTO casualties VALUES (1)", &[]), front::sync()];
+    let runs = [front::bind("", "s", &[]), front::execute("", 0), front::sync()];
+    client.ask(&prepares)?;
+    stage.kill(0, "state = 'idle'")?;
+    assert_eq!(says(&mut client, "BEGIN")?, ["BEGIN", "T"]);
+    assert_eq!(says(&mut client, "SELECT 1/0")?, ["22012", "E"]);
+    assert_eq!(says(&mut client, "DEALLOCATE s")?, ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+    assert_eq!(gist(&client.ask(&runs)?), ["INSERT 0 1", "I"]);
+    stage.kill(0, "state = 'idle'")?;
+    stage.cluster.sql(0, "ALTER TABLE casualties RENAME TO survivors")?;
+    assert_eq!(says(&mut client, "DEALLOCATE s")?, ["DEALLOCATE", "I"]);
+    assert_eq!(gist(&client.ask(&runs)?), ["26000", "I"]);
+    Ok(())
+}
+
+/// What was to stand in the place of a lost transaction is refused as well: the client's is still one that has failed,
+/// and nothing runs outside of it.
+#[test]
+fn a_lost_transaction_ends_where_its_settings_are_refused() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.cluster.sql(0, "CREATE ROLE clerk; GRANT clerk TO app; GRANT ALL ON casualties TO clerk")?;
+    stage.cluster.wait_caught_up()?;
+    let mut client = stage.weir.connect()?;
+    client.query("SET ROLE clerk")?;
+    client.query("BEGIN")?;
+    client.query("INSERT INTO casualties VALUES (1)")?;
+    stage.kill(0, "state = 'idle in transaction'")?;
+    stage.cluster.sql(0, "REVOKE clerk FROM app")?;
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (2)")?, ["57P01", "E"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (3)")?, ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+    assert_eq!(says(&mut client, "INSERT INTO casualties VALUES (4)")?, ["42501", "I"]);
+    assert_eq!(stage.kept()?, "");
+    Ok(())
+}
+
+/// A driver goes by what it was told of its settings, also when the transaction that changed them is lost.
+#[test]
+fn the_end_of_a_lost_transaction_tells_which_settings_return() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut client = stage.weir.connect()?;
+    client.query("SET TimeZone = 'Europe/Rome'")?;
+    client.query("BEGIN")?;
+    client.query("SET TimeZone = 'Asia/Tokyo'")?;
+    client.query("SET LOCAL DateStyle = 'German'")?;
+    stage.kill(0, "state = 'idle in transaction'")?;
+    let told = |heard: &[Message]| -> Vec<String> {
+        let settings = heard.iter().filter(|message| message.tag == b'S');
+        settings.map(|message| String::from_utf8_lossy(&message.body).replace('\0', " ")).collect()
+    };
+    let failed = client.ask(&[front::query("SELECT 1")])?;
+    assert_eq!((gist(&failed), told(&failed)), (vec!["57P01".to_owned(), "E".to_owned()], Vec::new()));
+    let mut ended = told(&client.ask(&[front::query("ROLLBACK")])?);
+    ended.sort();
+    assert_eq!(ended, ["DateStyle ISO, MDY ", "TimeZone Europe/Rome "]);
+    assert_eq!(client.query("SHOW TimeZone")?.value(), "Europe/Rome");
+    Ok(())
+}
+
 #[test]
 fn state_that_went_with_its_server_process_ends_the_session() -> Result<()> {
     let stage = Stage::new()?;

@@ -94,9 +94,10 @@ impl Prepared {
         }
     }
 
-    /// The server is told to drop it.
-    pub fn gone(&mut self, preparation: Preparation) {
-        self.known.pop(&preparation);
+    /// The server is told to drop it: gives the name under which it held it.
+    pub fn gone(&mut self, preparation: Preparation) -> Option<ServerName> {
+        let stamp = self.known.pop(&preparation)?;
+        Some(ServerName::new(preparation.id, stamp))
     }
 
     /// The next name to close on the server.

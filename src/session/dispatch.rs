@@ -271,6 +271,7 @@ impl Session {
             state: &mut self.state,
             tx: None,
             dropped: Vec::new(),
+            naming: Naming::Weirs,
             metrics: &self.shared.metrics,
         };
         for name in outdated {
@@ -351,6 +352,7 @@ impl Session {
             state: &mut self.state,
             tx,
             dropped: Vec::new(),
+            naming: request.names_prepared(),
             metrics: &self.shared.metrics,
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
@@ -362,7 +364,7 @@ impl Session {
             }
         }
         if leg.route == Route::Primary {
-            request.statements().for_each(|statement| sender.prepare_for(statement, leg.batch));
+            request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
         }
         send_frames(&mut sender, bytes, request);
         let dropped = sender.dropped;

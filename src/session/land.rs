@@ -49,6 +49,10 @@ impl Session {
         self.outflow.release();
         self.state.retained.clear();
         if leg.replies.tx == TxStatus::Idle {
+            if leg.batch == Batch::Closed {
+                // Not when a transaction ends: the next one may have begun in what was in flight behind it.
+                self.state.names.end_transaction();
+            }
             self.tell_pins();
         }
         let Some(leg) = &self.leg else { return Ok(()) };

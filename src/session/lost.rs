@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
 use super::lease::ends_session;
+use super::names::Naming;
 use super::note::Note;
 use super::replies::Watcher;
 use super::request::Request;
@@ -42,6 +43,13 @@ enum Errors {
     Told,
 }
 
+/// What goes in front of a transaction that is made to fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precede {
+    WithSettings,
+    WithNothing,
+}
+
 impl Session {
     /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
     /// elsewhere and the client notices nothing; else it is told, and keeps its session: outside a transaction, or in
@@ -66,16 +74,8 @@ impl Session {
             readies: leg.replies.ledger.readies(),
             errors: if leg.replies.ledger.is_discarding() { Errors::Told } else { Errors::Due },
         };
-        let notes = leg.replies.ledger.abandon();
+        let notes = self.forgets(&mut leg);
         let commits = leg.route == Route::Primary && notes.iter().any(Note::commits);
-        let backend = &mut *leg.lease;
-        let mut ear = Ear {
-            state: &mut self.state,
-            prepared: &mut backend.prepared,
-            unnamed: &mut backend.unnamed,
-            retry: Retry::Never,
-        };
-        ear.dropped(notes);
         let within = leg.replies.is_within_frame() && self.outflow.held() == 0;
         let doubt = match leg.replies.tx {
             _ if commits => Doubt::Commit,
@@ -128,6 +128,9 @@ impl Session {
         let in_block = leg.replies.tx != TxStatus::Idle && self.expected != TxStatus::Idle;
         self.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
         self.state.rolled_back();
+        if !in_block {
+            self.state.reported.clear();
+        }
         self.state.names.end_transaction();
         let left = match self.phase {
             Phase::Streaming(left) => left,
@@ -180,30 +183,70 @@ impl Session {
                 }
             }
         }
+        let mut resumed = self.fail_anew(request, Precede::WithSettings).await;
+        if matches!(resumed, Err((Link::Refused, _))) {
+            // Even then the client must be able to end its transaction.
+            resumed = self.fail_anew(request, Precede::WithNothing).await;
+        }
+        match resumed {
+            Ok(()) => return Ok(true),
+            Err((_, error)) if ends_session(&error) => return Err(error),
+            // The block is still lost: nothing runs outside of it.
+            Err((_, error)) => self.refuse(&request.cut, request.len, &error),
+        }
+        Ok(false)
+    }
+
+    /// Leases a connection and makes a transaction there that has failed.
+    ///
+    /// # Errors
+    /// Why there is none, and what became of the connection.
+    async fn fail_anew(
+        &mut self,
+        request: &Request,
+        precede: Precede,
+    ) -> std::result::Result<(), (Link, Error)> {
+        let up = |error| (Link::Up, error);
         let mut decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
         let demand = self.demand_of(request, decision, Instant::now());
-        match self.lease(&mut decision, &demand, Instant::now()).await {
-            Ok(_) => {}
-            Err(error) if ends_session(&error) => return Err(error),
-            Err(error) => {
-                self.refuse(&request.cut, request.len, &error);
-                return Ok(false);
-            }
-        }
-        let Some(leg) = &mut self.leg else { return Ok(false) };
+        self.lease(&mut decision, &demand, Instant::now()).await.map_err(up)?;
+        let Some(leg) = &mut self.leg else { return Err(up(Error::ServerLost)) };
         let mut sender = Sender {
             backend: &mut leg.lease,
             ledger: &mut leg.replies.ledger,
             state: &mut self.state,
+            naming: Naming::Weirs,
             metrics: &self.shared.metrics,
             tx: Some(TxStatus::Idle),
             dropped: Vec::new(),
         };
-        sender.settings();
+        if precede == Precede::WithSettings {
+            sender.settings();
+        }
         sender.failed_block();
-        self.answered().await?;
-        // Should this connection be lost as well, the request is told so, as any other.
-        Ok(true)
+        self.answered().await.map_err(up)?;
+        let Some(mut leg) = self.leg.take_if(|leg| leg.link != Link::Up) else { return Ok(()) };
+        self.entry.leaves();
+        if leg.link != Link::Refused {
+            self.shared.cluster.suspect(leg.lease.server());
+        }
+        self.forgets(&mut leg);
+        self.outflow.settle(&mut leg.lease.inbox);
+        Err((leg.link, self.cause_of(&leg, Doubt::None)))
+    }
+
+    /// What was sent on a lost connection and not answered has not happened. Gives the notes of it.
+    fn forgets(&mut self, leg: &mut Leg) -> Vec<Note> {
+        let notes = leg.replies.ledger.abandon();
+        let backend = &mut *leg.lease;
+        let mut ear = Ear {
+            state: &mut self.state,
+            prepared: &mut backend.prepared,
+            unnamed: &mut backend.unnamed,
+            retry: Retry::Never,
+        };
+        ear.dropped(notes.clone());
+        notes
     }
 
     /// Whether what is in flight can be taken back and run elsewhere without the client noticing.

@@ -221,6 +221,8 @@ pub(super) struct Names {
     moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
     pub unnamed: Option<Unnamed>,
+    /// Serials of unnamed statements that the server never got, with others sent behind them.
+    skipped: Vec<u64>,
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
     unnamed_portal: Option<Arc<Verdict>>,
@@ -269,6 +271,18 @@ impl Names {
     /// All messages have been answered.
     pub(super) fn settle(&mut self) {
         self.moving.clear();
+        self.skipped.clear();
+    }
+
+    /// The server did not get the unnamed statement with this serial: `before` is what it has instead.
+    pub(super) fn skipped(&mut self, serial: u64, before: Option<Unnamed>) {
+        match &self.unnamed {
+            Some(unnamed) if unnamed.serial == serial => {
+                self.unnamed = before.filter(|before| !self.skipped.contains(&before.serial));
+            }
+            Some(_) => self.skipped.push(serial),
+            None => {}
+        }
     }
 
     /// Whether it is not yet known what this name stands for.
@@ -333,12 +347,16 @@ impl Names {
         self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name)
     }
 
-    /// A portal was bound to a statement with this verdict.
-    pub(super) fn bind(&mut self, portal: &[u8], verdict: Arc<Verdict>) {
+    /// A portal is being bound to a statement with this verdict, or one of which nothing is known. Gives back that of
+    /// the portal that had the name: where the Bind fails, it may be there still.
+    pub(super) fn bind(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> Option<Arc<Verdict>> {
         if portal.is_empty() {
-            self.unnamed_portal = Some(verdict);
-        } else {
-            self.portals.insert(significant(portal).into(), verdict);
+            return std::mem::replace(&mut self.unnamed_portal, verdict);
+        }
+        let portal = significant(portal);
+        match verdict {
+            Some(verdict) => self.portals.insert(portal.into(), verdict),
+            None => self.portals.remove(portal),
         }
     }
 
@@ -453,7 +471,7 @@ mod tests {
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());
         assert!(names.get(&[b'n'; 70]).is_none());
-        names.bind(&[b'p'; 64], verdict);
+        names.bind(&[b'p'; 64], Some(verdict));
         assert!(names.portal(&[b'p'; 65]).is_some());
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::names::{Handle, Naming};
+use super::Batch;
+use super::names::{Handle, Naming, Unnamed};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
@@ -18,8 +19,10 @@ pub(super) enum Note {
     Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
     Parsed(Box<ParsedNote>),
-    /// The client's Parse of the unnamed statement.
-    ParsedUnnamed,
+    /// The client's Parse of the unnamed statement, by its serial, and the one before.
+    ParsedUnnamed(u64, Option<Box<Unnamed>>),
+    /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
+    Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.
     Closed(Box<[u8]>, Handle),
     /// A Parse that weir put in.
@@ -40,8 +43,8 @@ pub(super) enum Note {
     Applies,
     /// The Parse of one.
     Applying,
-    /// A Parse that weir put in under the client's own name of a statement.
-    Publishes(Box<[u8]>),
+    /// A Parse that weir put in under the client's own name of a statement: in a batch of its own, or in the client's.
+    Publishes(Box<[u8]>, Batch),
     /// What weir put in to make a transaction that has failed.
     Fails,
     /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
@@ -100,6 +103,8 @@ pub(super) struct Freed {
     pub verdict: Arc<Verdict>,
     /// The names, and what they named.
     pub names: Vec<(Box<[u8]>, Handle)>,
+    /// Under which names the server held them: to be closed, should it fail.
+    pub held: Vec<ServerName>,
     /// How many statements of weir's follow each of the client's, to restore what it resets.
     pub restores: Box<[usize]>,
 }

@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::names::Naming;
 use super::request::Request;
 use super::send::Sender;
 use super::{Batch, Detour, Leg, Link, Session};
@@ -42,6 +43,7 @@ impl Session {
             backend: &mut leg.lease,
             ledger: &mut leg.replies.ledger,
             state: &mut self.state,
+            naming: Naming::Weirs,
             metrics: &self.shared.metrics,
             tx: Some(leg.replies.tx),
             dropped: Vec::new(),

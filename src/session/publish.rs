@@ -8,17 +8,17 @@ use super::names::Naming;
 use super::note::Note;
 use super::precede::acts;
 use super::request::Request;
-use super::send::Sender;
+use super::send::{STAND_IN, Sender};
 use super::{Batch, Session, Wished};
 use crate::backend::ledger::{Action, Reply};
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::sql::{Asks, Kind, Statement, Traces, Why};
+use crate::sql::{Asks, Kind, Statement, Traces, Verdict, Why};
 use crate::wire::request;
 use crate::wire::tag::client;
 
 /// Names that weir uses for itself on any connection.
-const WEIRS: [&[u8]; 2] = [b"weir_own", b"weir_within"];
+const WEIRS: [&[u8]; 3] = [b"weir_own", b"weir_within", STAND_IN];
 
 impl Session {
     /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
@@ -51,8 +51,18 @@ impl Session {
 }
 
 impl Sender<'_> {
-    /// Puts in front of a statement what it asks for, on the primary.
-    pub(super) fn prepare_for(&mut self, statement: &Statement, batch: Batch) {
+    /// Puts in front of statements what they ask for, on the primary.
+    pub(super) fn prepare_for(&mut self, verdict: &Verdict, batch: Batch) {
+        for statement in &verdict.statements {
+            if let (Kind::Deallocate(Some(name)), 2..) = (&statement.kind, verdict.statements.len()) {
+                // Alone it is given the server's name instead.
+                self.publish(name.as_bytes(), batch);
+            }
+            self.prepare_one(statement, batch);
+        }
+    }
+
+    fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.asks {
             Asks::Nothing | Asks::Termination => {}
             Asks::Statement(name) => {
@@ -129,13 +139,9 @@ impl Sender<'_> {
         let statement = handle.statement.clone();
         self.state.pins.prepare(name);
         request::put_parse(&mut self.backend.outbox, name, &statement.sql, &statement.types);
-        match batch {
-            // It is part of the client's batch, and fails in its stead.
-            Batch::Open => self.owe(Reply::Parse, Action::Swallow, Note::None),
-            Batch::Closed => {
-                self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into()));
-                self.end_own_batch();
-            }
+        self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into(), batch));
+        if batch == Batch::Closed {
+            self.end_own_batch();
         }
     }
 

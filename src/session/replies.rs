@@ -4,6 +4,7 @@
 
 use bytes::BytesMut;
 
+use super::Batch;
 use super::note::Note;
 use super::outflow::{Answer, Outflow};
 use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
@@ -223,10 +224,15 @@ impl Replies {
                 }
                 action
             }
-            server::PARAMETER_STATUS => match self.ledger.head_action() {
-                Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
-                action => action,
-            },
+            server::PARAMETER_STATUS => {
+                // Settings that return as a transaction fails were told to the client while it stood.
+                let returns = matches!(self.ledger.head_note(), Some(Note::Fails));
+                let action = if returns { Action::Forward } else { self.ledger.head_action() };
+                match action {
+                    Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
+                    action => action,
+                }
+            }
             server::NOTIFICATION if watcher.listens() => {
                 if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
                     self.cut(head, inbox, outflow);
@@ -354,7 +360,7 @@ impl Replies {
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
-        let alone = matches!(reply, Some(Reply::Query)) || matches!(note, Note::Publishes(_));
+        let alone = matches!(reply, Some(Reply::Query)) || matches!(note, Note::Publishes(_, Batch::Closed));
         let own = action == Action::Swallow && alone;
         match decision {
             OnError::Rerun => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::cutter::{Cut, End};
 use super::fresh::strictest;
-use super::names::Names;
+use super::names::{Names, Naming};
 use super::{Batch, Session};
-use crate::sql::{Chain, Hint, Kind, Leaves, LongText, SkeletonId, Statement, Verdict, Why};
+use crate::sql::{Asks, Chain, Hint, Kind, Leaves, LongText, SkeletonId, Statement, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus, header};
@@ -161,6 +161,12 @@ impl Request {
     /// All statements in it.
     pub(super) fn statements(&self) -> impl Iterator<Item = &Statement> {
         self.items.iter().flat_map(|item| &item.verdict.statements)
+    }
+
+    /// Whose names the server gets for what the request itself prepares.
+    pub(super) fn names_prepared(&self) -> Naming {
+        let asks = |statement: &Statement| matches!(statement.asks, Asks::Statement(_) | Asks::Statements);
+        if self.statements().any(asks) { Naming::Clients } else { Naming::Weirs }
     }
 
     /// What the comments in front of its texts ask for.

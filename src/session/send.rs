@@ -11,6 +11,7 @@ use super::state::{NamedBy, State};
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::backend::settings::{Span, Value, assignment};
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
 pub(super) const NO_STATEMENT: &[u8] = b"weir_none";
+/// A statement that is deallocated in the place of one that the connection does not hold.
+pub(super) const STAND_IN: &[u8] = b"weir_gone";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -37,6 +40,8 @@ pub(super) struct Sender<'a> {
     pub tx: Option<TxStatus>,
     /// Notes of messages that the server will throw away unread.
     pub dropped: Vec<Note>,
+    /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
+    pub naming: Naming,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
 }
@@ -79,18 +84,28 @@ impl Sender<'_> {
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
-    /// itself says what may follow. Its log tells why by the savepoint's name.
+    /// itself says what may follow. Its log tells why by the savepoint's name. What the client was told of its settings
+    /// in the lost one is set first, so that the server tells it of their return.
     pub(super) fn failed_block(&mut self) {
-        const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT weir_lost_connection";
-        request::put_query(&mut self.backend.outbox, SQL);
+        const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
+        let mut sql = String::from("BEGIN");
+        for (name, value) in &self.state.reported {
+            sql.push(';');
+            sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
+        }
         self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, Note::Fails);
+        for (sql, note) in [(sql.as_str(), Note::None), (FAILS, Note::Fails)] {
+            request::put_query(&mut self.backend.outbox, sql.as_bytes());
+            self.owe(Reply::Query, Action::Swallow, note);
+        }
     }
 
     /// A simple query.
     pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
-        self.state.names.unnamed = None;
+        if !self.ledger.is_discarding() {
+            self.state.names.unnamed = None;
+        }
         if let Some(pin) = self.state.refusal(verdict) {
             request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
@@ -164,8 +179,7 @@ impl Sender<'_> {
     /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
     /// client's own name, so the session stays there and nobody else gets the connection.
     fn parse_unread(&mut self, frame: &[u8]) {
-        let missing = header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len());
-        if missing {
+        if is_cut(frame) {
             self.state.pins.long_statement();
             if frame.get(HEADER) == Some(&0) {
                 let serial = self.state.statements().stamp().0;
@@ -208,7 +222,7 @@ impl Sender<'_> {
         if self.state.names.get(view.name).is_some() {
             return self.duplicate(view.name, &handle);
         }
-        if self.state.pins.prepares() {
+        if self.naming == Naming::Clients || self.state.pins.prepares() {
             // SQL may have taken the name, or ask for it.
             handle.naming = Naming::Clients;
             self.state.names.insert(view.name, handle);
@@ -248,8 +262,9 @@ impl Sender<'_> {
             Some(sql) => request::put_parse(&mut self.backend.outbox, b"", &sql, view.types),
             None => self.backend.outbox.extend_from_slice(frame),
         }
-        self.state.names.unnamed = Some(unnamed);
-        self.owe(Reply::Parse, Action::Forward, Note::ParsedUnnamed);
+        let before = self.state.names.unnamed.replace(unnamed);
+        let note = Note::ParsedUnnamed(stamp.0, before.map(Box::new));
+        self.owe(Reply::Parse, Action::Forward, note);
     }
 
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
@@ -267,26 +282,29 @@ impl Sender<'_> {
     }
 
     fn bind(&mut self, frame: &[u8]) {
-        let Some(view) = request::bind(frame) else { return self.raw(frame, Reply::Bind) };
-        if view.statement.is_empty() {
-            self.restore_unnamed();
-            if let Some(unnamed) = &self.state.names.unnamed {
-                let verdict = unnamed.verdict.clone();
-                self.state.names.bind(view.portal, verdict);
+        let Some(view) = request::bind(frame) else {
+            if is_cut(frame) {
+                // Its names are longer than what is read of it: what it binds is not known.
+                self.state.pins.long_statement();
             }
             return self.raw(frame, Reply::Bind);
+        };
+        if view.statement.is_empty() {
+            self.restore_unnamed();
+            let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+            return self.bind_as_is(frame, view.portal, verdict);
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
             if is_weirs(view.statement) {
                 request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
                 return self.owe(Reply::Bind, Action::Forward, Note::Foreign(view.statement.into()));
             }
-            // Not known: the server says so in its own words.
-            return self.raw(frame, Reply::Bind);
+            // SQL may have prepared it; otherwise the server says in its own words that it is not known.
+            return self.bind_as_is(frame, view.portal, None);
         };
+        let verdict = Some(handle.statement.verdict.clone());
         if handle.naming == Naming::Clients {
-            self.state.names.bind(view.portal, handle.statement.verdict.clone());
-            return self.raw(frame, Reply::Bind);
+            return self.bind_as_is(frame, view.portal, verdict);
         }
         if let KnownResult::Outdated(_) = handle.result {
             request::put_bind(&mut self.backend.outbox, frame, &view, NO_STATEMENT);
@@ -294,8 +312,20 @@ impl Sender<'_> {
         }
         let name = self.ensure_named(view.statement, &handle);
         request::put_bind(&mut self.backend.outbox, frame, &view, name.as_bytes());
-        self.state.names.bind(view.portal, handle.statement.verdict.clone());
-        self.owe(Reply::Bind, Action::Forward, Note::None);
+        let note = self.bound(view.portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, note);
+    }
+
+    /// A Bind under the name that the client gives.
+    fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
+        self.backend.outbox.extend_from_slice(frame);
+        let note = self.bound(portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, note);
+    }
+
+    fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> Note {
+        let before = self.state.names.bind(portal, verdict);
+        Note::Bound(portal.into(), before)
     }
 
     fn describe(&mut self, frame: &[u8]) {
@@ -493,8 +523,15 @@ impl Sender<'_> {
         if handle.naming == Naming::Clients {
             return None;
         }
-        let server = self.ensure_named(name.as_bytes(), &handle);
-        Some([b"DEALLOCATE ", server.as_bytes()].concat())
+        if let Some(server) = self.backend.prepared.name(handle.preparation()) {
+            return Some([b"DEALLOCATE ", server.as_bytes()].concat());
+        }
+        // Not there. An empty statement is prepared in its stead, which always can be, in a failed transaction too.
+        request::put_named_statement(&mut self.backend.outbox, client::CLOSE, STAND_IN);
+        request::put_parse(&mut self.backend.outbox, STAND_IN, b"", &[0, 0]);
+        self.owe(Reply::Close, Action::Swallow, Note::None);
+        self.owe(Reply::Parse, Action::Swallow, Note::None);
+        Some([b"DEALLOCATE ", STAND_IN].concat())
     }
 
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
@@ -506,24 +543,25 @@ impl Sender<'_> {
         if verdict.statements.iter().any(changes_settings) {
             self.state.names.unsure();
         }
-        let names = self.free(verdict);
-        if names.is_empty() && restores.is_empty() {
+        let mut held = Vec::new();
+        let names = self.free(verdict, &mut held);
+        if names.is_empty() && held.is_empty() && restores.is_empty() {
             return Note::Runs(verdict.clone());
         }
-        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names, restores }))
+        Note::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores }))
     }
 
-    fn free(&mut self, verdict: &Verdict) -> Vec<(Box<[u8]>, Handle)> {
+    fn free(&mut self, verdict: &Verdict, held: &mut Vec<ServerName>) -> Vec<(Box<[u8]>, Handle)> {
         let mut freed = Vec::new();
         for statement in &verdict.statements {
             match &statement.kind {
                 Kind::Deallocate(None) | Kind::Discard(Discard::All) => {
-                    self.backend.prepared.clear();
+                    held.extend(self.backend.prepared.take_all());
                     freed.extend(self.state.names.close_all());
                 }
                 Kind::Deallocate(Some(name)) => {
                     if let Some(handle) = self.state.names.close(name.as_bytes()) {
-                        self.backend.prepared.gone(handle.preparation());
+                        held.extend(self.backend.prepared.gone(handle.preparation()));
                         freed.push((name.as_bytes().into(), handle));
                     }
                 }
@@ -538,6 +576,11 @@ impl Sender<'_> {
 fn changes_settings(statement: &Statement) -> bool {
     !statement.leaves.settings.is_empty()
         || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
+}
+
+/// Whether the rest of the message has not arrived.
+fn is_cut(frame: &[u8]) -> bool {
+    header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len())
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

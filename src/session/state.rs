@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
+use super::Batch;
 use super::answers::Answers;
 use super::carry::Carry;
 use super::definitions::Definitions;
@@ -37,6 +38,18 @@ use crate::wire::{HEADER, TxStatus, scan};
 
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
 const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
+
+/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
+const REPORTED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "search_path",
+    "standard_conforming_strings",
+    "timezone",
+];
 
 /// What all sessions of one database share.
 pub(super) struct Database {
@@ -167,6 +180,8 @@ pub(super) struct State {
     pub dirt: Dirt,
     /// What was done to definitions.
     pub definitions: Definitions,
+    /// What the client was told of its settings in the transaction under way.
+    pub reported: Vec<(&'static str, Box<str>)>,
     /// Requests answered so far.
     pub answered: u64,
     /// Whether what runs was cancelled because it took too long.
@@ -204,6 +219,7 @@ impl State {
             last_error: None,
             dirt: Dirt::default(),
             definitions: Definitions::default(),
+            reported: Vec::new(),
             answered: 0,
             due: Due::default(),
             outcome: Outcome::Fine,
@@ -260,6 +276,8 @@ impl State {
             Kind::Discard(Discard::All) => {
                 self.carry.reset_all(&[]);
                 self.draws = self.statements.stamp().0;
+                // It runs in no transaction, so that nothing behind it in a batch takes it back.
+                self.committed();
             }
             Kind::Discard(Discard::Sequences) => self.draws = self.statements.stamp().0,
             Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
@@ -317,7 +335,18 @@ impl State {
                     }
                     self.names.insert(&name, handle);
                 }
-                Note::ParsedUnnamed => self.names.unnamed = None,
+                Note::ParsedUnnamed(serial, before) => {
+                    self.names.skipped(serial, before.map(|before| *before))
+                }
+                Note::Publishes(name, _) => {
+                    self.pins.deallocate(&name);
+                    if let Some(handle) = self.names.get_mut(&name) {
+                        handle.naming = Naming::Weirs;
+                    }
+                }
+                Note::Bound(portal, before) => {
+                    self.names.bind(&portal, before);
+                }
                 Note::Frees(freed) => {
                     freed.names.into_iter().for_each(|(name, handle)| self.names.take_back(name, handle))
                 }
@@ -382,7 +411,8 @@ impl Ear<'_> {
                     }
                 }
                 Note::Retires(name) => self.prepared.retire(*name),
-                Note::ParsedUnnamed | Note::RestoresUnnamed => *self.unnamed = None,
+                Note::Frees(freed) => freed.held.iter().for_each(|name| self.prepared.retire(*name)),
+                Note::ParsedUnnamed(..) | Note::RestoresUnnamed => *self.unnamed = None,
                 _ => {}
             }
         }
@@ -435,18 +465,15 @@ impl Watcher for Ear<'_> {
                 self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
                 return OnError::Refusing;
             }
-            (Action::Swallow, Note::Fails) => return OnError::Pass,
-            (Action::Swallow, Note::Publishes(name)) => {
-                // The statement cannot be prepared any more, and whoever asks for it is told so.
-                self.state.pins.deallocate(name);
-                if let Some(handle) = self.state.names.get_mut(name) {
-                    handle.naming = Naming::Weirs;
-                }
-                return OnError::Pass;
-            }
+            // A statement that cannot be prepared any more: whoever asks for it is told so.
+            (Action::Swallow, Note::Fails | Note::Publishes(_, Batch::Closed)) => return OnError::Pass,
             _ => {}
         }
         self.state.outcome = Outcome::Failed;
+        if let Note::ParsedUnnamed(serial, _) = note {
+            // It has taken the one before with it.
+            self.state.names.skipped(*serial, None);
+        }
         let stale = is_stale_plan(sqlstate, frame);
         if stale {
             let stamp = self.state.statements.stamp();
@@ -467,6 +494,7 @@ impl Watcher for Ear<'_> {
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(note);
         if let Note::Frees(_) = note {
+            self.unprepare(std::slice::from_ref(note));
             self.state.undo(std::iter::once(note.clone()));
         }
         if let Some(refusal) = refusal {
@@ -511,7 +539,7 @@ impl Watcher for Ear<'_> {
                 Outcome::Fine => self.state.committed(),
                 Outcome::Failed => self.state.rolled_back(),
             }
-            self.state.names.end_transaction();
+            self.state.reported.clear();
             if self.state.definitions.commit().outdates_statements() {
                 // What was prepared between the change and its commit saw the old definitions.
                 let stamp = self.state.statements.stamp();
@@ -524,10 +552,23 @@ impl Watcher for Ear<'_> {
         self.state.retained.answered();
     }
 
-    /// The client knows its own name.
     fn parameter(&mut self, frame: &[u8]) -> Completion {
+        let told = || {
+            let (name, end) = cstr(frame, HEADER)?;
+            let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+            let value = std::str::from_utf8(cstr(frame, end)?.0).ok()?;
+            Some((REPORTED.into_iter().find(|reported| **reported == *name)?, value.into()))
+        };
+        // The client knows its own name.
         let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
-        if named && self.state.naming == NamedBy::Weir { Completion::Weirs } else { Completion::Clients }
+        if named && self.state.naming == NamedBy::Weir {
+            return Completion::Weirs;
+        }
+        if let Some((name, value)) = told() {
+            self.state.reported.retain(|(known, _)| *known != name);
+            self.state.reported.push((name, value));
+        }
+        Completion::Clients
     }
 
     /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.

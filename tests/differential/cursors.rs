@@ -308,6 +308,59 @@ fn portals() -> Vec<Talk> {
             .queries(&["CLOSE p"])
             .batch(&[execute("p", 2)])
             .queries(&["COMMIT"]),
+        Talk::new("a portal that stays when its name is bound in vain")
+            .queries(&["BEGIN"])
+            .batch(&[parse("set", "SET TimeZone = 'Asia/Tokyo'", &[]), parse("read", "SELECT 1", &[])])
+            .batch(&[bind("p", "set", &[])])
+            .queries(&["SAVEPOINT a"])
+            .batch(&[bind("p", "read", &[])])
+            .queries(&["ROLLBACK TO a"])
+            .batch(&[execute("p", 0)])
+            .queries(&["COMMIT", "SHOW TimeZone"]),
+        Talk::new("the unnamed portal, bound in vain to what there is not")
+            .batch(&[
+                parse("begin", "BEGIN", &[]),
+                parse("set", "SET TimeZone = 'Asia/Tokyo'", &[]),
+                parse("save", "SAVEPOINT a", &[]),
+                parse("back", "ROLLBACK TO a", &[]),
+                parse("commit", "COMMIT", &[]),
+            ])
+            .batch(&[
+                bind("x", "begin", &[]),
+                execute("x", 0),
+                bind("", "set", &[]),
+                bind("y", "save", &[]),
+                execute("y", 0),
+            ])
+            .batch(&[bind("", "nowhere", &[])])
+            .batch(&[
+                bind("z", "back", &[]),
+                execute("z", 0),
+                execute("", 0),
+                bind("c", "commit", &[]),
+                execute("c", 0),
+            ])
+            .queries(&["SHOW TimeZone"]),
+        Talk::new("a portal bound while what came before is still running")
+            .say(
+                &[
+                    query("SELECT nextval('counter') > 0, pg_sleep(0.3)"),
+                    parse("", "SET TimeZone = 'Asia/Tokyo'", &[]),
+                    bind("", "", &[]),
+                    flush(),
+                ],
+                Hear::UpTo(b'2'),
+            )
+            .batch(&[execute("", 0)])
+            .queries(&["SHOW TimeZone"]),
+        Talk::new("a portal with a name longer than anybody reads")
+            .queries(&["BEGIN"])
+            .batch(&[
+                parse("", "SET TimeZone = 'Asia/Tokyo'", &[]),
+                bind([b'p'; 300_000], "", &[]),
+                execute([b'p'; 63], 0),
+            ])
+            .queries(&["COMMIT", "SHOW TimeZone"]),
     ]
 }
 

@@ -209,7 +209,7 @@ fn code() -> Vec<Talk> {
                 execute("", 0),
             ])
             .queries(&["SELECT 1", "SELECT current_setting('app.who')", "SET app.who = 'known'", "SELECT 1"])
-            .queries(&["SELECT current_setting('app.who')", "RESET app.who", "SELECT current_setting('app.who', true)"]),
+            .queries(&["SELECT current_setting('app.who')", "RESET app.who", "SELECT coalesce(current_setting('app.who', true), '')"]),
     ]
 }
 

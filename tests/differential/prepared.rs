@@ -3,7 +3,7 @@
 use harness::client::front::*;
 
 use crate::neighbour::CONSTANTS;
-use crate::talk::{Talk, again, run, text};
+use crate::talk::{Hear, Talk, again, run, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
     [by_sql(), by_both(), by_protocol()].concat()
@@ -174,6 +174,26 @@ fn by_both() -> Vec<Talk> {
             .queries(&["EXECUTE p"])
             .batch(&[parse("s", "SELECT 's again'", &[])])
             .batch(&again("s", &[])),
+        Talk::new("prepared by protocol, asked for in SQL by the same batch")
+            .batch(&[&[parse("s", "SELECT 's'", &[])], &run("EXECUTE s")[..]].concat())
+            .queries(&["EXECUTE s"])
+            .batch(&again("s", &[]))
+            .queries(&["DEALLOCATE s", "EXECUTE s"]),
+        Talk::new("prepared by protocol, listed by the same batch")
+            .batch(
+                &[
+                    &[parse("s", "SELECT 's'", &[])],
+                    &run("SELECT name, statement FROM pg_prepared_statements")[..],
+                ]
+                .concat(),
+            )
+            .batch(&again("s", &[])),
+        Talk::new("asked for in SQL behind an error of the same batch")
+            .batch(&[parse("s", "SELECT 's'", &[])])
+            .say(&[parse("", "SELEC", &[]), flush()], Hear::UpTo(b'E'))
+            .batch(&run("EXECUTE s"))
+            .batch(&again("s", &[]))
+            .queries(&["EXECUTE s"]),
     ]
 }
 

@@ -245,6 +245,15 @@ fn batches() -> Vec<Talk> {
             .batch(&[run("SELECT 1"), run("SAVEPOINT a")].concat())
             .batch(&run("ROLLBACK TO a"))
             .batch(&run("RELEASE a")),
+        Talk::new("the unnamed statement, behind errors that keep it and behind its own")
+            .batch(&[parse("", "SELECT 'kept'", &[])])
+            .batch(&[parse("p", "SELEC", &[]), parse("", "SELECT 'skipped'", &[])])
+            .batch(&again("", &[]))
+            .say(&[parse("p", "SELEC", &[]), flush()], Hear::UpTo(b'E'))
+            .say(&[query("SELECT 'skipped'"), sync()], Hear::Ready(1))
+            .batch(&again("", &[]))
+            .batch(&[parse("", "SELEC", &[]), parse("", "SELECT 'skipped'", &[])])
+            .batch(&again("", &[])),
     ]
 }
 
