@@ -316,8 +316,7 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
         self.makes_way(request);
-        let len = request.len.min(self.inbox.len());
-        self.begin_long(request, len);
+        let len = self.is_there(request);
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

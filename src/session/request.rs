@@ -73,13 +73,15 @@ impl Session {
         Request { cut, len, items }
     }
 
-    /// If the request is a long query string, it begins to be read: this much of it is there.
-    pub(super) fn begin_long(&mut self, request: &Request, len: usize) {
-        let Cut::Long { tag: client::QUERY, .. } = request.cut else { return };
+    /// How much of the request is there. If it is a long query string, that much is read now.
+    pub(super) fn is_there(&mut self, request: &Request) -> usize {
+        let len = request.len.min(self.inbox.len());
+        let Cut::Long { tag: client::QUERY, .. } = request.cut else { return len };
         let mut text = LongText::new(self.view.strings);
         text.read(self.inbox.get(HEADER..len).unwrap_or_default());
         self.long = Some(Box::new(text));
         self.read_long(&[], request.len - len);
+        len
     }
 
     /// More of a long query string. Before the server can run it, it is known whether it leaves nothing.
