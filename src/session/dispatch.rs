@@ -316,10 +316,7 @@ impl Session {
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
         self.goes(request);
         self.makes_way(request);
-        let len = request.len.min(self.inbox.len());
-        if let Cut::Long { tag: client::QUERY, .. } = request.cut {
-            self.begin_long(len, request.len - len);
-        }
+        let len = self.is_there(request);
         let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
         let idle = leg.replies.ledger.is_empty();
         let now = Instant::now();

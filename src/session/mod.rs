@@ -22,6 +22,8 @@ mod deadlines;
 
 mod dispatch;
 
+mod errors;
+
 mod fresh;
 
 mod hold;

@@ -73,12 +73,15 @@ impl Session {
         Request { cut, len, items }
     }
 
-    /// A long query string begins: this much of it is there, and so much is still to come.
-    pub(super) fn begin_long(&mut self, len: usize, missing: usize) {
+    /// How much of the request is there. If it is a long query string, that much is read now.
+    pub(super) fn is_there(&mut self, request: &Request) -> usize {
+        let len = request.len.min(self.inbox.len());
+        let Cut::Long { tag: client::QUERY, .. } = request.cut else { return len };
         let mut text = LongText::new(self.view.strings);
         text.read(self.inbox.get(HEADER..len).unwrap_or_default());
         self.long = Some(Box::new(text));
-        self.read_long(&[], missing);
+        self.read_long(&[], request.len - len);
+        len
     }
 
     /// More of a long query string. Before the server can run it, it is known whether it leaves nothing.
