@@ -85,9 +85,11 @@ impl Sender<'_> {
     /// A simple query.
     pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
-        if !self.ledger.is_discarding() {
-            self.state.names.unnamed = None;
+        if self.ledger.is_discarding() {
+            // The server throws it away.
+            return self.raw(frame, Reply::Query);
         }
+        self.state.names.unnamed = None;
         if let Some(pin) = self.state.refusal(verdict) {
             request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
