@@ -11,7 +11,7 @@ use super::lease::ends_session;
 use super::names::{KnownResult, Naming};
 use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
-use super::request::{Item, Parsed, Request, foretell};
+use super::request::{self, Item, Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::Ear;
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -199,7 +199,12 @@ impl Session {
             return decision;
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
+        let whole = match request.cut {
+            Cut::Batch { end: End::Open, .. } | Cut::Long { .. } => false,
+            // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
+            Cut::Batch { len, end: End::Flush } => !request::binds(&self.inbox[..len]),
+            _ => true,
+        };
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 

@@ -74,6 +74,8 @@ mod slow;
 
 mod state;
 
+mod tidings;
+
 mod view;
 
 mod welcome;
