@@ -11,7 +11,7 @@ use super::lease::ends_session;
 use super::names::{KnownResult, Naming};
 use super::precede::Refused;
 use super::replies::{Flow, Rerun, Watcher};
-use super::request::{Item, Parsed, Request, foretell};
+use super::request::{self, Item, Parsed, Request, foretell};
 use super::send::Sender;
 use super::state::Ear;
 use super::{Batch, Flight, Leg, Link, Phase, Session};
@@ -105,6 +105,7 @@ impl Session {
                         }
                     }
                 }
+                Place::Here if self.breaks_in(&request) => self.batch_answered().await?,
                 Place::Here if self.names_move(&request) => {
                     self.answered().await?;
                     self.state.names.settle();
@@ -198,7 +199,12 @@ impl Session {
             return decision;
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = !matches!(request.cut, Cut::Batch { end: End::Open, .. } | Cut::Long { .. });
+        let whole = match request.cut {
+            Cut::Batch { end: End::Open, .. } | Cut::Long { .. } => false,
+            // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
+            Cut::Batch { len, end: End::Flush } => !request::binds(&self.inbox[..len]),
+            _ => true,
+        };
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
     }
 
@@ -206,6 +212,10 @@ impl Session {
         let Some(leg) = &self.leg else { return Place::New };
         if leg.link != Link::Up || leg.replies.rerun == Rerun::Wanted {
             return Place::Later;
+        }
+        if leg.replies.ledger.is_discarding() {
+            // Only here it is thrown away, as it must be.
+            return Place::Here;
         }
         let idle = leg.replies.ledger.is_empty();
         // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
@@ -280,6 +290,29 @@ impl Session {
         // A batch is open now: the client's own Sync will end it.
         leg.batch = Batch::Open;
         true
+    }
+
+    /// Whether a simple query comes in the middle of a batch. An error in front makes the server throw it away up to the
+    /// client's Sync, so that nothing with a Sync of weir's own may be written in its place before that is known.
+    fn breaks_in(&self, request: &Request) -> bool {
+        let owes = |leg: &Leg| {
+            leg.batch == Batch::Open && leg.replies.flow == Flow::Query && !leg.replies.ledger.is_empty()
+        };
+        matches!(request.cut, Cut::Single { .. }) && self.leg.as_ref().is_some_and(|leg| owes(leg))
+    }
+
+    /// Waits until what was sent of the open batch is answered, or a copy has begun.
+    async fn batch_answered(&mut self) -> Result<()> {
+        if let Some(leg) = &mut self.leg {
+            put_bare(&mut leg.lease.outbox, client::FLUSH);
+        }
+        let owes = |leg: &Leg| {
+            !leg.replies.ledger.is_empty() && leg.link == Link::Up && leg.replies.flow == Flow::Query
+        };
+        while self.leg.as_ref().is_some_and(|leg| owes(leg)) {
+            self.pump().await?;
+        }
+        Ok(())
     }
 
     /// Waits until the server has answered all it was sent, or is gone.
@@ -362,7 +395,7 @@ impl Session {
                 _ => sender.settings(),
             }
         }
-        if leg.route == Route::Primary {
+        if leg.route == Route::Primary && leg.replies.tx != TxStatus::Failed {
             request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
         }
         send_frames(&mut sender, bytes, request);

@@ -22,8 +22,6 @@ mod deadlines;
 
 mod dispatch;
 
-mod errors;
-
 mod fresh;
 
 mod hold;
@@ -75,6 +73,8 @@ mod sight;
 mod slow;
 
 mod state;
+
+mod tidings;
 
 mod view;
 

@@ -283,6 +283,18 @@ fn passing() -> Arc<Verdict> {
     Arc::new(verdict)
 }
 
+/// Whether any of these messages binds a portal or executes one.
+pub(super) fn binds(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(Ok(head)) = header(&bytes[at..]) {
+        if matches!(head.tag, client::BIND | client::EXECUTE) {
+            return true;
+        }
+        at = bytes.len().min(at + head.len);
+    }
+    false
+}
+
 /// Of what is not known, for the reason that is given.
 fn unknown(why: Why) -> Arc<Verdict> {
     Arc::new(Verdict::opaque(SkeletonId(0), why))

@@ -103,9 +103,11 @@ impl Sender<'_> {
     /// A simple query.
     pub(super) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
-        if !self.ledger.is_discarding() {
-            self.state.names.unnamed = None;
+        if self.ledger.is_discarding() {
+            // The server throws it away.
+            return self.raw(frame, Reply::Query);
         }
+        self.state.names.unnamed = None;
         if let Some(pin) = self.state.refusal(verdict) {
             request::put_query(&mut self.backend.outbox, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, Note::Refused(pin));
@@ -226,7 +228,7 @@ impl Sender<'_> {
             // SQL may have taken the name, or ask for it.
             handle.naming = Naming::Clients;
             self.state.names.insert(view.name, handle);
-            self.state.pins.prepare(view.name);
+            self.state.prepares_by_name(view.name, verdict);
             request::put_parse(&mut self.backend.outbox, view.name, sql, view.types);
             let note = Note::Parsed(Box::new(ParsedNote { name: view.name.into(), sent: None }));
             return self.owe(Reply::Parse, Action::Forward, note);

@@ -1,7 +1,6 @@
 //! What a session is, apart from its sockets: names, settings, pins, and what completed statements did to them.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -13,7 +12,6 @@ use super::answers::Answers;
 use super::carry::Carry;
 use super::definitions::Definitions;
 use super::dirt::Dirt;
-use super::errors::{is_stale_plan, outdated, primary_may_differ, renamed};
 use super::names::{KnownResult, Names, Naming, Statements};
 use super::note::Note;
 use super::outflow::Answer;
@@ -22,6 +20,7 @@ use super::pins::{Part, Pins};
 use super::replies::{Completion, OnError, Watcher};
 use super::restore::{IDENTITY, restores as restores_of};
 use super::send::NO_STATEMENT;
+use super::tidings::{fingerprint, is_stale_plan, outdated, primary_may_differ, renamed};
 use super::view::plain;
 use crate::backend::ledger::Action;
 use crate::backend::notifiers::Notifiers;
@@ -256,6 +255,15 @@ impl State {
                 || !statement.leaves.settings.is_empty()
                 || own::shown(statement).is_some()
         })
+    }
+
+    /// The connection holds a statement under the client's own name, by which SQL may execute it.
+    pub(super) fn prepares_by_name(&mut self, name: &[u8], verdict: &Verdict) {
+        self.pins.prepare(name);
+        if Self::matters(verdict) {
+            // Nobody will see from the text of an EXECUTE that it sets something, say.
+            self.pins.long_statement();
+        }
     }
 
     /// A statement completed with this command tag.
@@ -581,18 +589,4 @@ impl Watcher for Ear<'_> {
     fn listens(&self) -> bool {
         self.state.pins.listens()
     }
-}
-
-/// A number for the columns in a RowDescription: names, types and modifiers, but not the tables that they come from,
-/// which PostgreSQL does not compare either (`RevalidateCachedQuery`). NoData has one too.
-fn fingerprint(frame: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut at = HEADER + 2;
-    while let Some((name, end)) = cstr(frame, at) {
-        let Some(rest) = frame.get(end..end + 18) else { break };
-        (name, &rest[6..16]).hash(&mut hasher);
-        at = end + 18;
-    }
-    at.hash(&mut hasher);
-    hasher.finish()
 }

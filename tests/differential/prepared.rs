@@ -194,6 +194,28 @@ fn by_both() -> Vec<Talk> {
             .batch(&run("EXECUTE s"))
             .batch(&again("s", &[]))
             .queries(&["EXECUTE s"]),
+        Talk::new("a setting prepared by protocol and made by SQL")
+            .batch(&[parse("s", "SET TimeZone = 'Asia/Tokyo'", &[])])
+            .queries(&["EXECUTE s", "DEALLOCATE s", "SELECT 1", "SHOW TimeZone"]),
+        Talk::new("a portal that is bound in one piece of a batch and executed in the next")
+            .say(
+                &[
+                    &[parse("", "SELECT set_config('work_mem', '6MB', true)", &[])],
+                    &[bind("p", "", &[]), execute("p", 0)][..],
+                    &[flush()],
+                ]
+                .concat(),
+                Hear::UpTo(b'C'),
+            )
+            .batch(
+                &[
+                    vec![execute("p", 1)],
+                    run("SHOW work_mem"),
+                    run("INSERT INTO items SELECT 1, 'x' WHERE false"),
+                ]
+                .concat(),
+            )
+            .queries(&["SHOW work_mem"]),
     ]
 }
 

@@ -254,6 +254,36 @@ fn batches() -> Vec<Talk> {
             .batch(&again("", &[]))
             .batch(&[parse("", "SELEC", &[]), parse("", "SELECT 'skipped'", &[])])
             .batch(&again("", &[])),
+        Talk::new("a query that is skipped because of an error in front")
+            .changes()
+            .queries(&["INSERT INTO items VALUES (100, 'x')", "NOTIFY here"])
+            .say(&[execute("nope", 2), flush()], Hear::UpTo(b'E'))
+            .say(&[query("BEGIN"), sync()], Hear::Ready(1))
+            .say(&[execute("nope", 2), flush()], Hear::UpTo(b'E'))
+            .say(&[query("SELECT 'skipped'"), sync()], Hear::Ready(1))
+            .queries(&["SELECT 1"]),
+        Talk::new("a query that weir words otherwise, skipped because of an error in front")
+            .startup("TimeZone", "Asia/Tokyo")
+            .say(&[parse("p", "SELEC", &[]), flush()], Hear::UpTo(b'E'))
+            .say(&[query("DISCARD ALL"), sync()], Hear::Ready(1))
+            .queries(&["SHOW TimeZone"])
+            .say(&[parse("p", "SELEC", &[]), query("DISCARD ALL"), sync()], Hear::Ready(1))
+            .queries(&["SHOW TimeZone"])
+            .batch(&[parse("s", "SELECT 's'", &[])])
+            .say(&[parse("p", "SELEC", &[]), query("DEALLOCATE s"), sync()], Hear::Ready(1))
+            .batch(&again("s", &[])),
+        Talk::new("a batch that discards all and fails then")
+            .startup("TimeZone", "Asia/Tokyo")
+            .queries(&["SET TimeZone = 'UTC'"])
+            .batch(&[run("DISCARD ALL"), run("SHOW TimeZone")].concat())
+            .batch(&run("SHOW TimeZone")),
+        Talk::new("statements of the protocol, deallocated among others and in vain")
+            .batch(&[parse("s", "SELECT 's'", &[]), parse("t", "SELECT 't'", &[])])
+            .queries(&["SELECT 1; DEALLOCATE s; SELECT 2"])
+            .batch(&again("s", &[]))
+            .queries(&["BEGIN", "SELECT 1/0", "DEALLOCATE ALL", "ROLLBACK"])
+            .batch(&again("t", &[]))
+            .queries(&["SELECT name FROM pg_prepared_statements ORDER BY name"]),
     ]
 }
 

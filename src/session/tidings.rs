@@ -1,7 +1,10 @@
-//! What a server's errors tell, and how they are put into the client's words.
+//! What a server's errors and descriptions say about statements, and the words in which the client hears of it.
 
-use crate::wire::scan;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::wire::frame::cstr;
 use crate::wire::tag::server;
+use crate::wire::{HEADER, scan};
 
 /// Errors after which the primary might answer differently than the replica that gave them: it only reads, it is
 /// behind, it gives way to replay, or it is going away.
@@ -37,6 +40,20 @@ pub(super) fn is_stale_plan(sqlstate: &[u8], frame: &[u8]) -> bool {
         b"26000" => has(b"\"weir_"),
         _ => false,
     }
+}
+
+/// A number for the columns in a RowDescription: names, types and modifiers, but not the tables that they come from,
+/// which PostgreSQL does not compare either (`RevalidateCachedQuery`). NoData has one too.
+pub(super) fn fingerprint(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut at = HEADER + 2;
+    while let Some((name, end)) = cstr(frame, at) {
+        let Some(rest) = frame.get(end..end + 18) else { break };
+        (name, &rest[6..16]).hash(&mut hasher);
+        at = end + 18;
+    }
+    at.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What PostgreSQL says when a prepared statement's result has changed; drivers know it by the routine as well.
