@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use harness::client::{Client, Message, front};
-use harness::{Cluster, Result, Weir, WeirSetup};
+use harness::{Cluster, Options, Result, Weir, WeirSetup};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -62,4 +64,67 @@ fn a_session_comes_back_to_its_process_while_nobody_needs_that() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Who has drawn from a sequence and asks for it is told its own number or none, however many others draw meanwhile;
+/// its own, if it asks at once.
+#[test]
+fn what_was_drawn_is_known_to_who_drew_it() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(
+        0,
+        "SET ROLE app; CREATE TABLE drawn (id serial, by int); CREATE SEQUENCE never; CREATE TABLE plain (id int)",
+    )?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).at_any_age().set("pool", "size", "4").start(WEIR)?;
+    let undefined = |client: &mut Client, sql: &str| -> Result<()> {
+        let error = client.query(sql).unwrap_err();
+        assert_eq!(error.sqlstate(), Some("55000"), "{sql}: {error}");
+        Ok(())
+    };
+    undefined(&mut weir.connect()?, "SELECT lastval()")?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..3)
+            .map(|n| {
+                let (weir, over) = (&weir, &over);
+                scope.spawn(move || -> Result<()> {
+                    let mut client = weir.connect()?;
+                    while !over.load(Ordering::SeqCst) {
+                        client.query(&format!("INSERT INTO drawn (by) VALUES ({n})"))?;
+                        client.query("INSERT INTO plain VALUES (1)")?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let own = || -> Result<()> {
+            let mut told_right = 0;
+            for by in 10..60 {
+                let mut client = weir.connect()?;
+                undefined(&mut client, "SELECT currval('drawn_id_seq')")?;
+                client.query(&format!("INSERT INTO drawn (by) VALUES ({by})"))?;
+                match client.query("SELECT currval('drawn_id_seq')") {
+                    Ok(told) => {
+                        let last = client.query("SELECT lastval()")?;
+                        let sql = format!("/* weir: primary */ SELECT id FROM drawn WHERE by = {by}");
+                        let drawn = client.query(&sql)?;
+                        assert_eq!([told.value(), last.value()], [drawn.value(); 2]);
+                        told_right += 1;
+                    }
+                    // This process was not served for so long that others got its connection.
+                    Err(error) => assert_eq!(error.sqlstate(), Some("55000"), "{error}"),
+                }
+                undefined(&mut client, "SELECT currval('never')")?;
+                client.close()?;
+            }
+            assert!(told_right > 0);
+            println!("{told_right} of 50 were told what they drew");
+            Ok(())
+        };
+        let outcome = own();
+        over.store(true, Ordering::SeqCst);
+        others.into_iter().try_for_each(|other| other.join().unwrap())?;
+        outcome
+    })
 }

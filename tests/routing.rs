@@ -460,7 +460,7 @@ fn state_keeps_a_session_on_its_connection() -> Result<()> {
     let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
     for (make, read, value, undo) in [
         ("CREATE TEMP TABLE mine AS SELECT 7 AS id", "SELECT id FROM mine", "7", "DISCARD ALL"),
-        ("SELECT setval('s', 77)", "SELECT currval('s')", "77", "DISCARD ALL"),
+        ("SELECT setval('s', 77), currval('s')", "SELECT currval('s')", "77", "DISCARD ALL"),
         ("PREPARE p AS SELECT 8", "EXECUTE p", "8", "DEALLOCATE p"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 9", "FETCH c", "9", "CLOSE c"),
         (

@@ -87,6 +87,7 @@ impl Session {
         if self.is_block_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
+        self.linger_no_more(&request).await?;
         self.prepare_own(&request).await?;
         let mut decision = self.decide(&request, begun);
         let mut demand = self.demand_of(&request, decision, begun);
@@ -202,7 +203,7 @@ impl Session {
         let whole = match request.cut {
             Cut::Batch { end: End::Open, .. } | Cut::Long { .. } => false,
             // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
-            Cut::Batch { len, end: End::Flush } => !request::binds(&self.inbox[..len]),
+            Cut::Batch { len, end: End::Flush } => !request::leaves_portal(&self.inbox[..len]),
             _ => true,
         };
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }

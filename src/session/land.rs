@@ -59,6 +59,9 @@ impl Session {
         if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
             return Ok(());
         }
+        if self.lingers() {
+            return Ok(());
+        }
         self.give_back().await;
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio::time::timeout_at;
 
 use super::fresh::Asked;
 use super::replies::Replies;
-use super::state::Retry;
+use super::state::{Drew, Retry};
 use super::{Batch, Leg, Link, Look, Session, Wished};
 use crate::backend::Key;
 use crate::cluster::topology::{Server, ServerId};
@@ -94,6 +94,7 @@ impl Session {
         };
         self.entry.runs_on(lease.key.clone());
         self.state.server = Some(lease.server());
+        self.state.drew = Drew::Not;
         self.state.carry.leased(lease.settings.clone());
         let last = match route {
             Route::Replica => {

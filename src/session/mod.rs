@@ -326,6 +326,7 @@ impl Session {
                 continue;
             }
             match self.cut() {
+                Ok(Cut::More) if self.lingers() => self.linger().await?,
                 Ok(Cut::More) => self.pump_or_resolve().await?,
                 Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),

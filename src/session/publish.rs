@@ -3,19 +3,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::names::Naming;
 use super::note::Note;
 use super::precede::acts;
 use super::request::Request;
 use super::send::{STAND_IN, Sender};
+use super::state::Drew;
 use super::{Batch, Session, Wished};
 use crate::backend::ledger::{Action, Reply};
+use crate::error::Result;
 use crate::pool::Lease;
 use crate::router::Route;
 use crate::sql::{Asks, Kind, Statement, Traces, Verdict, Why};
+use crate::wire::TxStatus;
 use crate::wire::request;
 use crate::wire::tag::client;
+
+/// How long a connection is kept for a client that has drawn and may ask for it: a client's own time and a round trip.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How often it is seen meanwhile whether somebody waits for it.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// Names that weir uses for itself on any connection.
 const WEIRS: [&[u8]; 3] = [b"weir_own", b"weir_within", STAND_IN];
@@ -32,6 +42,47 @@ impl Session {
                 leg.end = Wished::Yes;
             }
         }
+    }
+
+    /// Whether the session keeps its connection for a moment because it may be about to ask what it has drawn: where it
+    /// drew by name or sessions do ask, and only while nobody waits for a connection.
+    pub(super) fn lingers(&self) -> bool {
+        let Some(leg) = &self.leg else { return false };
+        let may_ask = match self.state.drew {
+            Drew::Not => false,
+            Drew::Perhaps => self.state.database().asks_drawn.load(Ordering::Relaxed),
+            Drew::Surely => true,
+        };
+        may_ask
+            && leg.route == Route::Primary
+            && leg.replies.ledger.is_empty()
+            && leg.replies.tx == TxStatus::Idle
+            && leg.lease.pool().counts().waiting == 0
+    }
+
+    /// Waits for the client as long as the connection is kept for it. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    pub(super) async fn linger(&mut self) -> Result<()> {
+        let end = Instant::now() + LINGER;
+        while self.lingers() && Instant::now() < end {
+            if let Ok(pumped) = tokio::time::timeout(GLANCE, self.pump()).await {
+                return pumped;
+            }
+        }
+        self.state.drew = Drew::Not;
+        Ok(())
+    }
+
+    /// Lets the connection go if this request is not what it was kept for.
+    pub(super) async fn linger_no_more(&mut self, request: &Request) -> Result<()> {
+        let asks = || request.statements().any(|statement| statement.asks == Asks::Drawn);
+        if self.lingers() && !asks() {
+            self.state.drew = Drew::Not;
+            self.land().await?;
+        }
+        Ok(())
     }
 
     /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
@@ -80,6 +131,8 @@ impl Sender<'_> {
         }
         if may_draw(statement) {
             self.draws(batch);
+            let surely = statement.kind == Kind::Primary(Why::Sequence);
+            self.state.drew = if surely { Drew::Surely } else { Drew::Perhaps };
         }
     }
 

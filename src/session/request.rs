@@ -283,16 +283,24 @@ fn passing() -> Arc<Verdict> {
     Arc::new(verdict)
 }
 
-/// Whether any of these messages binds a portal or executes one.
-pub(super) fn binds(bytes: &[u8]) -> bool {
+/// Whether these messages leave a portal of which more may be wanted: one with a name, one that was bound and not
+/// executed, or one that was executed up to a limit.
+pub(super) fn leaves_portal(bytes: &[u8]) -> bool {
     let mut at = 0;
+    let mut bound = false;
     while let Some(Ok(head)) = header(&bytes[at..]) {
-        if matches!(head.tag, client::BIND | client::EXECUTE) {
-            return true;
+        let end = bytes.len().min(at + head.len);
+        let frame = &bytes[at..end];
+        match head.tag {
+            client::BIND if request::bind(frame).is_none_or(|view| !view.portal.is_empty()) => return true,
+            client::BIND => bound = true,
+            client::EXECUTE if frame.get(HEADER..) == Some(&[0; 5]) => bound = false,
+            client::EXECUTE => return true,
+            _ => {}
         }
-        at = bytes.len().min(at + head.len);
+        at = end;
     }
-    false
+    bound
 }
 
 /// Of what is not known, for the reason that is given.

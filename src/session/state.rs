@@ -130,6 +130,15 @@ pub(super) enum Due {
     Overdue,
 }
 
+/// Whether something that was sent may have drawn from a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drew {
+    Not,
+    Perhaps,
+    /// By its own words.
+    Surely,
+}
+
 /// Whose statement a change of `application_name` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NamedBy {
@@ -149,6 +158,8 @@ pub(super) struct State {
     pub notifiers: Arc<Notifiers>,
     /// Tells this session's draws from sequences from all others'.
     pub draws: u64,
+    /// Whether it may have drawn since it got its connection.
+    pub drew: Drew,
     /// The connection on which it may have drawn.
     pub drew_on: Weak<Key>,
     /// Statements and portals.
@@ -203,6 +214,7 @@ impl State {
             server: None,
             notifiers,
             draws: statements.stamp().0,
+            drew: Drew::Not,
             drew_on: Weak::new(),
             names: Names::default(),
             carry: Carry::new(&startup),
