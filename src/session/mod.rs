@@ -62,6 +62,8 @@ mod request;
 
 mod reset;
 
+mod retained;
+
 mod restore;
 
 mod send;

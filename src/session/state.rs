@@ -1,11 +1,10 @@
 //! What a session is, apart from its sockets: names, settings, pins, and what completed statements did to them.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use super::Batch;
 use super::answers::Answers;
@@ -19,6 +18,7 @@ use super::own;
 use super::pins::{Part, Pins};
 use super::replies::{Completion, OnError, Watcher};
 use super::restore::{IDENTITY, restores as restores_of};
+use super::retained::Retained;
 use super::send::NO_STATEMENT;
 use super::tidings::{fingerprint, is_stale_plan, outdated, primary_may_differ, renamed};
 use super::view::plain;
@@ -75,41 +75,6 @@ impl Database {
     /// A definition changed, or a plan turned out to be stale.
     pub(super) fn changed(&self, stamp: Stamp) {
         self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-/// Copies of the requests whose answers are held back.
-#[derive(Debug, Default)]
-pub(super) struct Retained {
-    /// The client's own bytes, request after request.
-    pub bytes: BytesMut,
-    lens: VecDeque<usize>,
-    /// Statements parsed and closed since, to be undone before they are run again.
-    done: Vec<Note>,
-}
-
-impl Retained {
-    /// Keeps part of a request; `End::Sync` and simple queries end one.
-    pub(super) fn keep(&mut self, bytes: &[u8], ends: usize) {
-        self.bytes.extend_from_slice(bytes);
-        for _ in 0..ends {
-            let before: usize = self.lens.iter().sum();
-            self.lens.push_back(self.bytes.len() - before);
-        }
-    }
-
-    /// The first request has been answered for good.
-    fn answered(&mut self) {
-        let len = self.lens.pop_front().unwrap_or(self.bytes.len());
-        self.bytes.advance(len.min(self.bytes.len()));
-        self.done.clear();
-    }
-
-    /// Nothing needs to be kept any more.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.lens.clear();
-        self.done.clear();
     }
 }
 
