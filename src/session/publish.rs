@@ -190,7 +190,7 @@ impl Sender<'_> {
         };
         handle.naming = Naming::Clients;
         let statement = handle.statement.clone();
-        self.state.prepares_by_name(name, &statement.verdict);
+        self.state.pins.prepare(name);
         request::put_parse(&mut self.backend.outbox, name, &statement.sql, &statement.types);
         self.owe(Reply::Parse, Action::Swallow, Note::Publishes(name.into(), batch));
         if batch == Batch::Closed {

@@ -228,7 +228,7 @@ impl Sender<'_> {
             // SQL may have taken the name, or ask for it.
             handle.naming = Naming::Clients;
             self.state.names.insert(view.name, handle);
-            self.state.prepares_by_name(view.name, verdict);
+            self.state.pins.prepare(view.name);
             request::put_parse(&mut self.backend.outbox, view.name, sql, view.types);
             let note = Note::Parsed(Box::new(ParsedNote { name: view.name.into(), sent: None }));
             return self.owe(Reply::Parse, Action::Forward, note);

@@ -234,15 +234,6 @@ impl State {
         })
     }
 
-    /// The connection holds a statement under the client's own name, by which SQL may execute it.
-    pub(super) fn prepares_by_name(&mut self, name: &[u8], verdict: &Verdict) {
-        self.pins.prepare(name);
-        if Self::matters(verdict) {
-            // Nobody will see from the text of an EXECUTE that it sets something, say.
-            self.pins.long_statement();
-        }
-    }
-
     /// A statement completed with this command tag.
     fn apply(&mut self, statement: &Statement, tag: &[u8], note: &Note) {
         let part = Part::of(tag);
