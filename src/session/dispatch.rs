@@ -276,15 +276,7 @@ impl Session {
         if outdated.is_empty() {
             return false;
         }
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            tx: None,
-            dropped: Vec::new(),
-            naming: Naming::Weirs,
-            metrics: &self.shared.metrics,
-        };
+        let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, None);
         for name in outdated {
             sender.verify(&self.inbox[name]);
         }
@@ -389,11 +381,11 @@ impl Session {
             metrics: &self.shared.metrics,
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
-            match sender.state.carry.lacks_name_only() {
-                true if idle && leg.replies.tx == TxStatus::Idle && request.only_reads() => {
-                    sender.name_within()
-                }
-                _ => sender.settings(),
+            let shares = idle && leg.replies.tx == TxStatus::Idle;
+            if sender.state.carry.lacks_name_only() && shares && request.only_reads() {
+                sender.name_within();
+            } else {
+                sender.settings();
             }
         }
         if leg.route == Route::Primary && leg.replies.tx != TxStatus::Failed {

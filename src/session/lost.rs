@@ -6,7 +6,6 @@ use bytes::{Buf, BytesMut};
 
 use super::cutter::{Cut, End};
 use super::lease::ends_session;
-use super::names::Naming;
 use super::note::Note;
 use super::replies::Watcher;
 use super::request::Request;
@@ -74,8 +73,7 @@ impl Session {
             readies: leg.replies.ledger.readies(),
             errors: if leg.replies.ledger.is_discarding() { Errors::Told } else { Errors::Due },
         };
-        let notes = self.forgets(&mut leg);
-        let commits = leg.route == Route::Primary && notes.iter().any(Note::commits);
+        let commits = self.forgets(&mut leg) && leg.route == Route::Primary;
         let within = leg.replies.is_within_frame() && self.outflow.held() == 0;
         let doubt = match leg.replies.tx {
             _ if commits => Doubt::Commit,
@@ -211,15 +209,8 @@ impl Session {
         let demand = self.demand_of(request, decision, Instant::now());
         self.lease(&mut decision, &demand, Instant::now()).await.map_err(up)?;
         let Some(leg) = &mut self.leg else { return Err(up(Error::ServerLost)) };
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            naming: Naming::Weirs,
-            metrics: &self.shared.metrics,
-            tx: Some(TxStatus::Idle),
-            dropped: Vec::new(),
-        };
+        let tx = Some(TxStatus::Idle);
+        let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, tx);
         if precede == Precede::WithSettings {
             sender.settings();
         }
@@ -235,9 +226,10 @@ impl Session {
         Err((leg.link, self.cause_of(&leg, Doubt::None)))
     }
 
-    /// What was sent on a lost connection and not answered has not happened. Gives the notes of it.
-    fn forgets(&mut self, leg: &mut Leg) -> Vec<Note> {
+    /// What was sent on a lost connection and not answered has not happened. Whether there was a commit in it.
+    fn forgets(&mut self, leg: &mut Leg) -> bool {
         let notes = leg.replies.ledger.abandon();
+        let commits = notes.iter().any(Note::commits);
         let backend = &mut *leg.lease;
         let mut ear = Ear {
             state: &mut self.state,
@@ -245,8 +237,8 @@ impl Session {
             unnamed: &mut backend.unnamed,
             retry: Retry::Never,
         };
-        ear.dropped(notes.clone());
-        notes
+        ear.dropped(notes);
+        commits
     }
 
     /// Whether what is in flight can be taken back and run elsewhere without the client noticing.

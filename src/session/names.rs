@@ -311,9 +311,9 @@ impl Names {
         Some(handle)
     }
 
-    /// All names, and what they name.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&[u8], &mut Handle)> {
-        self.named.iter_mut().map(|(name, handle)| (&**name, handle))
+    /// All names.
+    pub(super) fn given(&self) -> impl Iterator<Item = &[u8]> {
+        self.named.keys().map(|name| &**name)
     }
 
     /// Whether this client closed the statement before; asked once.

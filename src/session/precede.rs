@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::names::Naming;
 use super::request::Request;
 use super::send::Sender;
 use super::{Batch, Detour, Leg, Link, Session};
@@ -39,15 +38,8 @@ impl Session {
         if !carried.acts_as(wanted) && (carried.differs_in_name_only(wanted) || !acts()) {
             return false;
         }
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            naming: Naming::Weirs,
-            metrics: &self.shared.metrics,
-            tx: Some(leg.replies.tx),
-            dropped: Vec::new(),
-        };
+        let tx = Some(leg.replies.tx);
+        let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, tx);
         sender.settings();
         true
     }

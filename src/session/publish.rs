@@ -9,7 +9,7 @@ use super::names::Naming;
 use super::note::Note;
 use super::precede::acts;
 use super::request::Request;
-use super::send::{STAND_IN, Sender};
+use super::send::{STAND_IN, Sender, WITHIN};
 use super::state::Drew;
 use super::{Batch, Session, Wished};
 use crate::backend::ledger::{Action, Reply};
@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_millis(100);
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// Names that weir uses for itself on any connection.
-const WEIRS: [&[u8]; 3] = [b"weir_own", b"weir_within", STAND_IN];
+const WEIRS: [&[u8]; 2] = [WITHIN, STAND_IN];
 
 impl Session {
     /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
@@ -77,8 +77,7 @@ impl Session {
 
     /// Lets the connection go if this request is not what it was kept for.
     pub(super) async fn linger_no_more(&mut self, request: &Request) -> Result<()> {
-        let asks = || request.statements().any(|statement| statement.asks == Asks::Drawn);
-        if self.lingers() && !asks() {
+        if self.lingers() && !asks_drawn(request) {
             self.state.drew = Drew::Not;
             self.land().await?;
         }
@@ -88,8 +87,7 @@ impl Session {
     /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
     /// has it.
     pub(super) fn where_drawn(&mut self, request: &Request, route: Route) -> Option<Lease> {
-        let asks = || request.statements().any(|statement| statement.asks == Asks::Drawn);
-        if route != Route::Primary || self.kept.is_some() || !asks() {
+        if route != Route::Primary || self.kept.is_some() || !asks_drawn(request) {
             return None;
         }
         let key = self.state.drew_on.upgrade()?;
@@ -156,7 +154,7 @@ impl Sender<'_> {
         }
         self.backend.drawn_by = None;
         match batch {
-            Batch::Open => self.run_within(SQL),
+            Batch::Open => self.run_within(SQL, Note::None),
             Batch::Closed => {
                 request::put_query(&mut self.backend.outbox, SQL);
                 self.backend.unnamed = None;
@@ -175,7 +173,7 @@ impl Sender<'_> {
             request::put_named_statement(&mut self.backend.outbox, client::CLOSE, name);
             self.owe(Reply::Close, Action::Swallow, Note::None);
         }
-        let names: Vec<Box<[u8]>> = self.state.names.iter_mut().map(|(name, _)| name.into()).collect();
+        let names: Vec<Box<[u8]>> = self.state.names.given().map(Into::into).collect();
         names.iter().for_each(|name| self.publish(name, batch));
         if names.is_empty() && batch == Batch::Closed {
             self.end_own_batch();
@@ -218,6 +216,11 @@ impl Sender<'_> {
         request::put_bare(&mut self.backend.outbox, client::SYNC);
         self.owe(Reply::Sync, Action::Swallow, Note::None);
     }
+}
+
+/// Whether a request asks which values its session has drawn.
+fn asks_drawn(request: &Request) -> bool {
+    request.statements().any(|statement| statement.asks == Asks::Drawn)
 }
 
 /// Whether a statement may draw from a sequence: by its own words, by defaults, triggers and functions.

@@ -3,7 +3,7 @@
 //! So wherever a client resets a setting that it came with, the connection is told the client's value right behind,
 //! in the same transaction and before the server reports its parameters: the client sees one step, the right one.
 
-use bytes::BytesMut;
+use std::sync::Arc;
 
 use super::carry::Carry;
 use super::note::Note;
@@ -55,38 +55,16 @@ impl Sender<'_> {
     /// Restores what a statement has just reset, within the client's batch.
     pub(super) fn restore(&mut self, statement: &Statement) {
         for (_, sql) in restores(statement, self.state.carry.startup()) {
-            self.run_within(sql.as_bytes());
-        }
-    }
-
-    /// Runs a statement of weir's own within the client's batch. It fails in the client's stead.
-    pub(super) fn run_within(&mut self, sql: &[u8]) {
-        /// A statement and a portal that last no longer than this. The statement is closed first, in case it was left
-        /// behind an error.
-        const NAME: &[u8] = b"weir_within";
-        const NO_TYPES: &[u8] = &[0, 0];
-        let outbox = &mut self.backend.outbox;
-        request::put_named_statement(outbox, client::CLOSE, NAME);
-        request::put_parse(outbox, NAME, sql, NO_TYPES);
-        request::put_bind_plain(outbox, NAME, NAME);
-        request::put_execute(outbox, NAME);
-        request::put_close_portal(outbox, NAME);
-        for reply in [Reply::Close, Reply::Parse, Reply::Bind, Reply::Execute, Reply::Close] {
-            self.owe(reply, Action::Swallow, Note::None);
+            self.run_within(sql.as_bytes(), Note::None);
         }
     }
 
     /// `DISCARD ALL` as a simple query, which cannot share its string with others: as a batch that looks the same.
-    pub(super) fn discard_all(&mut self, frame: &[u8], verdict: &std::sync::Arc<Verdict>) {
-        const NO_TYPES: &[u8] = &[0, 0];
+    pub(super) fn discard_all(&mut self, frame: &[u8], verdict: &Arc<Verdict>, restores: Box<[usize]>) {
         let sql = request::query(frame).unwrap_or_default();
-        let outbox: &mut BytesMut = &mut self.backend.outbox;
-        request::put_parse(outbox, b"", sql, NO_TYPES);
-        request::put_bind_plain(outbox, b"", b"");
-        request::put_execute(outbox, b"");
+        request::put_run(&mut self.backend.outbox, b"", sql);
         self.owe(Reply::Parse, Action::Swallow, Note::None);
         self.owe(Reply::Bind, Action::Swallow, Note::None);
-        let restores = self.state.carry.restored_by(verdict);
         let note = self.runs(verdict, restores);
         self.owe(Reply::Execute, Action::Forward, note);
         verdict.statements.iter().for_each(|statement| self.restore(statement));

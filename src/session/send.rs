@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::Leg;
 use super::names::{self, Handle, KnownResult, Naming, Unnamed};
 use super::note::{Freed, Note, ParsedNote};
 use super::own;
@@ -25,6 +26,8 @@ const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 pub(super) const NO_STATEMENT: &[u8] = b"weir_none";
 /// A statement that is deallocated in the place of one that the connection does not hold.
 pub(super) const STAND_IN: &[u8] = b"weir_gone";
+/// A statement and a portal of weir's own that last no longer than the client's batch.
+pub(super) const WITHIN: &[u8] = b"weir_within";
 /// CloseComplete, whole.
 const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
@@ -44,6 +47,19 @@ pub(super) struct Sender<'a> {
     pub naming: Naming,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
+}
+
+impl<'a> Sender<'a> {
+    /// Writes to a leased connection on which this is the transaction status, as far as it is known.
+    pub(super) fn on(
+        leg: &'a mut Leg,
+        state: &'a mut State,
+        metrics: &'a Metrics,
+        tx: Option<TxStatus>,
+    ) -> Self {
+        let (backend, ledger) = (&mut *leg.lease, &mut leg.replies.ledger);
+        Self { backend, ledger, state, tx, dropped: Vec::new(), naming: Naming::Weirs, metrics }
+    }
 }
 
 impl Sender<'_> {
@@ -68,12 +84,8 @@ impl Sender<'_> {
     /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
     /// at once. It is taken back should that fail.
     pub(super) fn name_within(&mut self) {
-        const NO_TYPES: &[u8] = &[0, 0];
         let sql = self.state.carry.wanted().name_statement();
-        let outbox = &mut self.backend.outbox;
-        request::put_parse(outbox, b"", sql.as_bytes(), NO_TYPES);
-        request::put_bind_plain(outbox, b"", b"");
-        request::put_execute(outbox, b"");
+        request::put_run(&mut self.backend.outbox, b"", sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Parse, Action::Swallow, Note::Applying);
         self.owe(Reply::Bind, Action::Swallow, Note::Applying);
@@ -115,7 +127,7 @@ impl Sender<'_> {
         let restores = self.state.carry.restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
-            return self.discard_all(frame, verdict);
+            return self.discard_all(frame, verdict, restores);
         }
         let owed = self.ledger.len();
         let worded = self.worded(frame, verdict, &restores);
@@ -498,22 +510,23 @@ impl Sender<'_> {
     /// Tells the server the value that it is about to show of one of weir's own settings, up to the end of the
     /// transaction. Within the client's batch, so that it is right at each execution, whatever came before.
     fn tell_own(&mut self, verdict: &Arc<Verdict>) {
-        /// A statement and a portal that last no longer than this. The statement is closed first, in case it was left
-        /// behind an error.
-        const NAME: &[u8] = b"weir_own";
-        const NO_TYPES: &[u8] = &[0, 0];
         let Some(sql) = self.state.answers.in_front_of(verdict) else { return };
-        let outbox = &mut self.backend.outbox;
-        request::put_named_statement(outbox, client::CLOSE, NAME);
-        request::put_parse(outbox, NAME, sql.as_bytes(), NO_TYPES);
-        request::put_bind_plain(outbox, NAME, NAME);
-        request::put_execute(outbox, NAME);
-        request::put_close_portal(outbox, NAME);
-        self.owe(Reply::Close, Action::Swallow, Note::None);
-        self.owe(Reply::Parse, Action::Swallow, Note::None);
-        self.owe(Reply::Bind, Action::Swallow, Note::None);
         // By this an error is known to be in the place of a value that is not known.
-        self.owe(Reply::Execute, Action::Swallow, Note::Runs(verdict.clone()));
+        self.run_within(sql.as_bytes(), Note::Runs(verdict.clone()));
+    }
+
+    /// Runs a statement of weir's own within the client's batch, with this note for its execution. It fails in the
+    /// client's stead.
+    pub(super) fn run_within(&mut self, sql: &[u8], note: Note) {
+        // Closed first, in case it was left behind an error.
+        let outbox = &mut self.backend.outbox;
+        request::put_named_statement(outbox, client::CLOSE, WITHIN);
+        request::put_run(outbox, WITHIN, sql);
+        request::put_close_portal(outbox, WITHIN);
+        for reply in [Reply::Close, Reply::Parse, Reply::Bind] {
+            self.owe(reply, Action::Swallow, Note::None);
+        }
+        self.owe(Reply::Execute, Action::Swallow, note);
         self.owe(Reply::Close, Action::Swallow, Note::None);
     }
 

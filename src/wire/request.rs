@@ -107,8 +107,15 @@ pub fn put_close_portal(out: &mut BytesMut, name: &[u8]) {
     put_cstr(out, name);
 }
 
+/// Writes the `Parse`, `Bind` and `Execute` of a statement without parameters, which and whose portal have this name.
+pub fn put_run(out: &mut BytesMut, name: &[u8], sql: &[u8]) {
+    put_parse(out, name, sql, &[0, 0]);
+    put_bind_plain(out, name, name);
+    put_execute(out, name);
+}
+
 /// Writes a `Bind` without parameters, all results as text.
-pub fn put_bind_plain(out: &mut BytesMut, portal: &[u8], statement: &[u8]) {
+fn put_bind_plain(out: &mut BytesMut, portal: &[u8], statement: &[u8]) {
     out.put_u8(client::BIND);
     put_len(out, portal.len() + statement.len() + 2 + 6);
     put_cstr(out, portal);
@@ -118,7 +125,7 @@ pub fn put_bind_plain(out: &mut BytesMut, portal: &[u8], statement: &[u8]) {
 }
 
 /// Writes an `Execute` without a limit.
-pub fn put_execute(out: &mut BytesMut, portal: &[u8]) {
+fn put_execute(out: &mut BytesMut, portal: &[u8]) {
     out.put_u8(client::EXECUTE);
     put_len(out, portal.len() + 1 + 4);
     put_cstr(out, portal);
