@@ -116,14 +116,14 @@ const PURE: &[&str] = &[
     "cluster/roster.rs",
     "cluster/topology.rs",
     "cluster/traces.rs",
-    "session/carry.rs",
-    "session/cutter.rs",
-    "session/dirt.rs",
-    "session/names.rs",
-    "session/note.rs",
-    "session/pins.rs",
-    "session/replies.rs",
-    "session/state.rs",
+    "session/model/settings.rs",
+    "session/relay/framer.rs",
+    "session/consistency/pending_writes.rs",
+    "session/model/statements.rs",
+    "session/relay/pending_reply.rs",
+    "session/model/pins.rs",
+    "session/relay/responses.rs",
+    "session/model/state.rs",
 ];
 
 /// What would make such a place depend on more than its arguments.

@@ -36,9 +36,9 @@ pub struct Key {
 pub struct Backend {
     stream: Stream,
     /// Bytes from the server that have not been released yet.
-    pub inbox: BytesMut,
+    pub read_buffer: BytesMut,
     /// Bytes for the server that have not been written yet.
-    pub outbox: BytesMut,
+    pub write_buffer: BytesMut,
     /// Which server, and how to cancel what runs here.
     pub key: Arc<Key>,
     /// ParameterStatus as reported at login.
@@ -64,8 +64,8 @@ impl Backend {
     pub fn new(login: Login, server: ServerId, serial: u32, statements: usize, now: Instant) -> Self {
         Self {
             stream: login.stream,
-            inbox: login.received,
-            outbox: BytesMut::new(),
+            read_buffer: login.received,
+            write_buffer: BytesMut::new(),
             key: Arc::new(Key { server, cancel: login.key, notifier: Notifier::default() }),
             parameters: login.parameters,
             prepared: Prepared::new(statements),
@@ -85,27 +85,27 @@ impl Backend {
 
     /// Reads what has arrived, at most up to `limit` unread bytes. Cancel safe.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
-        poll_fill(&mut self.stream, cx, &mut self.inbox, limit)
+        poll_fill(&mut self.stream, cx, &mut self.read_buffer, limit)
     }
 
     /// Writes what waits in the outbox; ready when it is empty. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let n = match Pin::new(&mut self.stream).poll_write(cx, &self.outbox) {
+        while !self.write_buffer.is_empty() {
+            let n = match Pin::new(&mut self.stream).poll_write(cx, &self.write_buffer) {
                 Poll::Ready(n) => n?,
                 Poll::Pending => return Poll::Pending,
             };
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.outbox.advance(n);
+            self.write_buffer.advance(n);
         }
         Poll::Ready(Ok(()))
     }
 
     /// Tells the server that nothing more will come; what waits in the outbox is not sent.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outbox.clear();
+        self.write_buffer.clear();
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
@@ -118,12 +118,12 @@ impl Backend {
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             match self.poll_fill(&mut cx, 1 << 16) {
-                Poll::Pending => return self.inbox.is_empty(),
+                Poll::Pending => return self.read_buffer.is_empty(),
                 Poll::Ready(Ok(n)) if n > 0 => {}
                 Poll::Ready(_) => return false,
             }
-            while let (0, Stop::Look(head)) = run(&self.inbox) {
-                let Some(frame) = self.inbox.get(..head.len) else { return false };
+            while let (0, Stop::Look(head)) = run(&self.read_buffer) {
+                let Some(frame) = self.read_buffer.get(..head.len) else { return false };
                 let stray = match head.tag {
                     server::PARAMETER_STATUS | server::NOTIFICATION => true,
                     server::NOTICE => !is_farewell(frame),
@@ -132,7 +132,7 @@ impl Backend {
                 if !stray {
                     return false;
                 }
-                self.inbox.advance(head.len);
+                self.read_buffer.advance(head.len);
             }
         }
     }
@@ -140,11 +140,11 @@ impl Backend {
     /// Gives back the memory that an idle connection does not need.
     pub fn trim(&mut self) {
         const KEEP: usize = 16 << 10;
-        if self.inbox.capacity() > KEEP {
-            self.inbox = BytesMut::new();
+        if self.read_buffer.capacity() > KEEP {
+            self.read_buffer = BytesMut::new();
         }
-        if self.outbox.capacity() > KEEP {
-            self.outbox = BytesMut::new();
+        if self.write_buffer.capacity() > KEEP {
+            self.write_buffer = BytesMut::new();
         }
     }
 }

@@ -125,7 +125,7 @@ pub fn found(catalog: Option<&Catalog>, statement: &Statement, is_harmless: impl
     for function in statement.functions.iter().filter(|function| !is_harmless(function)) {
         found.call(function, map, Word::OfFunction);
     }
-    if let Some(code) = &statement.leaves.code {
+    if let Some(code) = &statement.effects.code {
         for function in code.calls.iter().filter(|function| !is_harmless(function)) {
             found.call(function, map, Word::OfGrammar);
         }
@@ -140,7 +140,7 @@ impl CodeMap {
     fn behind(&self, statement: &Statement) -> Traces {
         let read = statement.reads.iter().filter_map(|name| self.relations.get(&name.name));
         let written = statement.writes.iter().map(|name| &name.name);
-        let words = statement.leaves.code.iter().flat_map(|code| &code.words);
+        let words = statement.effects.code.iter().flat_map(|code| &code.words);
         let written = written.chain(words).filter_map(|name| self.relations.get(name));
         let behind = read.map(|behind| behind.read).chain(written.map(|behind| behind.written)).max();
         let defines = matches!(statement.kind, Kind::Primary(Why::Ddl | Why::Temporary));

@@ -44,12 +44,12 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
         };
         line(out, "  function", &format!("{} ({known})", written(function)));
     }
-    for setting in &statement.leaves.settings {
+    for setting in &statement.effects.settings {
         let scope =
             if setting.scope == Scope::Local { "until the transaction ends" } else { "for the session" };
         line(out, "  sets", &format!("{} = {} ({scope})", setting.name, setting.value));
     }
-    for pin in statement.leaves.pins() {
+    for pin in statement.effects.pins() {
         line(out, "  pins", pin.as_str());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::cluster::catalog::{Catalog, Volatility};
 use crate::cluster::traces::found;
 use crate::config::Rule;
-use crate::sql::{Access, Isolation, Kind, Modes, Name, Pin, Statement, Target, Traces, Verdict};
+use crate::sql::{AccessMode, Isolation, Kind, Modes, Name, Pin, Statement, Target, Traces, Verdict};
 
 use super::{Learned, Reason, Route, rules};
 
@@ -343,9 +343,9 @@ fn begin(modes: Modes, session: &SessionView<'_>) -> Need {
         return Need::Primary(Reason::Serializable);
     }
     match (modes.access, session.defaults.access) {
-        (Some(Access::ReadOnly), _) => Need::Anywhere(Reason::BeginReadOnly),
-        (Some(Access::ReadWrite), _) => Need::Primary(Reason::Begin),
-        (None, Some(Access::ReadOnly)) => Need::Anywhere(Reason::ReadOnlyDefault),
+        (Some(AccessMode::ReadOnly), _) => Need::Anywhere(Reason::BeginReadOnly),
+        (Some(AccessMode::ReadWrite), _) => Need::Primary(Reason::Begin),
+        (None, Some(AccessMode::ReadOnly)) => Need::Anywhere(Reason::ReadOnlyDefault),
         (None, _) => Need::Doubtful(Reason::Begin),
     }
 }
@@ -369,7 +369,7 @@ fn read(statement: &Statement, world: &World<'_>) -> Need {
 
 /// Whether code that a read runs is known to leave something in the session.
 fn leaves_traces(statement: &Statement, world: &World<'_>) -> bool {
-    let runs_code = !statement.functions.is_empty() || statement.leaves.code.is_some();
+    let runs_code = !statement.functions.is_empty() || statement.effects.code.is_some();
     let concerned = |catalog: &Catalog| runs_code || catalog.code.concerns_relations();
     world.catalog.is_some_and(concerned)
         && found(world.catalog, statement, |function| world.functions.is_stateless(function)).traces
@@ -662,7 +662,7 @@ mod tests {
     #[test]
     fn the_sessions_defaults_shape_its_transactions() {
         let mut scene = scene();
-        scene.session.defaults.access = Some(Access::ReadOnly);
+        scene.session.defaults.access = Some(AccessMode::ReadOnly);
         assert_eq!(scene.decide("BEGIN"), replica(Reason::ReadOnlyDefault));
         assert_eq!(scene.decide("BEGIN READ WRITE"), primary(Reason::Begin));
         scene.session.defaults.isolation = Some(Isolation::Serializable);

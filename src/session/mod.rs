@@ -6,83 +6,17 @@
 //!
 //! [`pump`]: Session::pump
 
-mod aftermath;
-
-mod answers;
-
-mod carry;
-
-mod cutter;
-
-mod definitions;
-
-mod dirt;
-
-mod deadlines;
-
-mod dispatch;
-
-mod fresh;
-
-mod hold;
-
-mod kept;
-
-mod land;
-
-mod lease;
-
-mod lost;
-
-mod names;
-
-mod note;
-
-mod outflow;
-
-mod own;
-
-mod pinned;
-
-mod pins;
-
-mod publish;
-
-mod pump;
-
-mod precede;
-
-mod registry;
-
-mod replies;
-
-mod queue;
-
-mod request;
-
-mod reset;
-
-mod retained;
-
-mod restore;
-
-mod send;
-
 mod shared;
 
-mod sight;
+mod model;
 
-mod slow;
+mod relay;
 
-mod state;
+mod consistency;
 
-mod tidings;
+mod leg;
 
-mod view;
-
-mod welcome;
-
-mod witness;
+mod flow;
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -105,20 +39,20 @@ use crate::wire::TxStatus;
 use crate::wire::frame::BadHeader;
 use crate::wire::request::put_bare;
 use crate::wire::tag::client;
-use cutter::{Cut, Cutter};
-use deadlines::Deadlines;
-use kept::Kept;
-use note::Note;
-use outflow::Outflow;
-use pinned::Pinned;
-pub use registry::{Aim, Cancel, Entry, Registry};
-use replies::{Flow, Replies};
+use consistency::observed_reads::ObservedReads;
+pub use flow::greeting::Newcomer;
+use flow::pinning::PinLog;
+use flow::routing_settings::{Configured, RoutingSettings};
+use flow::session_pool::SessionPool;
+use flow::slow_query::SlowQueryTrail;
+use flow::timeouts::Deadlines;
+use model::state::{Retry, State};
+use relay::client_buffer::ClientBuffer;
+use relay::framer::{Framer, Unit};
+use relay::pending_reply::PendingReply;
+use relay::responses::{Flow, Replies};
 pub use shared::Shared;
-use sight::Sight;
-use slow::Trail;
-use state::{Retry, State};
-use view::{Configured, View};
-pub use welcome::Newcomer;
+pub use shared::registry::{Aim, Cancel, Entry, Registry};
 
 /// Who the client is, and what was settled when it came.
 struct Who {
@@ -142,9 +76,9 @@ pub struct Session {
     who: Box<Who>,
     stream: Stream,
     /// What the client has sent and weir has not taken.
-    inbox: BytesMut,
-    cutter: Cutter,
-    outflow: Outflow,
+    read_buffer: BytesMut,
+    framer: Framer,
+    client_buffer: ClientBuffer,
     state: Box<State>,
     leg: Option<Box<Leg>>,
     /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
@@ -154,7 +88,7 @@ pub struct Session {
     long: Option<Box<LongText>>,
     /// Why the transaction's connection was lost, until the client is told.
     untold: Option<Error>,
-    detour: Option<Detour>,
+    rerun: Option<Rerun>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
     pools: Vec<Option<Arc<Pool>>>,
@@ -169,18 +103,18 @@ pub struct Session {
     /// When it last looked at data on any replica but that one.
     moved: Option<Instant>,
     /// What it has seen on the primary.
-    sight: Sight,
-    view: Box<View>,
+    observed_reads: ObservedReads,
+    routing: Box<RoutingSettings>,
     /// The ledger of the last leg, empty: its memory serves the next.
-    ledger: Ledger<Note>,
+    ledger: Ledger<PendingReply>,
     /// The isolation level of the transaction, where one was said.
     isolation: Option<Isolation>,
     /// What a slow-query line would say of the flight.
-    trail: Trail,
+    trail: SlowQueryTrail,
     /// What has been told of its pins.
-    pinned: Pinned,
+    pinning: PinLog,
     /// In session pooling: the connections that are its own.
-    kept: Option<Box<Kept>>,
+    session_pool: Option<Box<SessionPool>>,
     /// How long it may go on, where that is limited.
     deadlines: Option<Box<Deadlines>>,
 }
@@ -195,7 +129,7 @@ struct Last {
 
 /// What the client's next bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     /// Messages.
     #[default]
     Messages,
@@ -223,7 +157,7 @@ impl Phase {
 }
 
 /// A leased connection at work.
-struct Leg {
+pub(crate) struct Leg {
     lease: Lease,
     route: Route,
     replies: Replies,
@@ -263,7 +197,7 @@ impl Drop for Flight {
 
 /// Whether the server waits for the rest of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Batch {
+pub(crate) enum Batch {
     Closed,
     Open,
 }
@@ -298,7 +232,7 @@ enum Link {
 
 /// Bytes at the front of the client's buffer that were run before and go to the primary now.
 #[derive(Debug)]
-struct Detour {
+struct Rerun {
     left: usize,
     /// The error that made them come back; `None` when a connection was lost.
     cause: Option<String>,
@@ -322,17 +256,17 @@ impl Session {
         drain.as_mut().enable();
         poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
         loop {
-            self.land().await?;
+            self.complete().await?;
             if self.is_full() {
                 self.pump().await?;
                 continue;
             }
             match self.cut() {
-                Ok(Cut::More) if self.lingers() => self.linger().await?,
-                Ok(Cut::More) => self.pump_or_resolve().await?,
-                Ok(Cut::Terminate) if self.is_settled() => return Ok(()),
+                Ok(Unit::More) if self.has_sequence_affinity() => self.hold_sequence_affinity().await?,
+                Ok(Unit::More) => self.pump_or_resolve().await?,
+                Ok(Unit::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),
-                Ok(Cut::Terminate) | Err(_) => self.settle().await?,
+                Ok(Unit::Terminate) | Err(_) => self.settle().await?,
                 Ok(cut) => {
                     self.out_of_range().await;
                     self.take(cut).await?;
@@ -350,7 +284,7 @@ impl Session {
     /// never will be.
     fn is_settled(&self) -> bool {
         let answered = |leg: &Leg| leg.replies.ledger.is_empty() || leg.replies.flow == Flow::CopyIn;
-        self.outflow.is_empty() && self.leg.as_ref().is_none_or(|leg| answered(leg))
+        self.client_buffer.is_empty() && self.leg.as_ref().is_none_or(|leg| answered(leg))
     }
 
     /// Goes on answering a client from which nothing more is taken. PostgreSQL reads one message after the other, so
@@ -360,20 +294,20 @@ impl Session {
             self.phase = Phase::Over;
             if let Some(leg) = self.leg.as_mut().filter(|leg| leg.batch == Batch::Open) {
                 // No Sync, which would commit what the client did not.
-                put_bare(&mut leg.lease.outbox, client::FLUSH);
+                put_bare(&mut leg.lease.write_buffer, client::FLUSH);
             }
         }
         self.pump().await
     }
 
     /// The next thing to do with the client's bytes.
-    fn cut(&mut self) -> Result<Cut> {
+    fn cut(&mut self) -> Result<Unit> {
         self.stream_on();
         if self.phase.owes() > 0 {
-            return Ok(Cut::More);
+            return Ok(Unit::More);
         }
         let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
-        self.cutter.next(&self.inbox, flow).map_err(|bad| match bad {
+        self.framer.next(&self.read_buffer, flow).map_err(|bad| match bad {
             BadHeader::Length => Error::Protocol("invalid message length"),
             BadHeader::Type(tag) => Error::MessageType(tag),
         })
@@ -385,15 +319,15 @@ impl Session {
         if left == 0 {
             return;
         }
-        let n = left.min(self.inbox.len());
-        let bytes = self.inbox.split_to(n);
+        let n = left.min(self.read_buffer.len());
+        let bytes = self.read_buffer.split_to(n);
         match self.phase {
             Phase::Streaming(_) => self.read_long(&bytes, left - n),
             // It went no further.
             _ => self.long = None,
         }
         if let (Phase::Streaming(_), Some(leg)) = (self.phase, &mut self.leg) {
-            leg.lease.outbox.unsplit(bytes);
+            leg.lease.write_buffer.unsplit(bytes);
         }
         self.phase = match self.phase {
             Phase::Skipping(_) => Phase::Skipping(left - n),
@@ -405,10 +339,10 @@ impl Session {
 
     /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
     fn is_full(&self) -> bool {
-        const OUTBOX_MAX: usize = 256 << 10;
+        const WRITE_BUFFER_MAX: usize = 256 << 10;
         const LEDGER_MAX: usize = 16 << 10;
         self.leg.as_ref().is_some_and(|leg| {
-            leg.lease.outbox.len() >= OUTBOX_MAX
+            leg.lease.write_buffer.len() >= WRITE_BUFFER_MAX
                 || leg.replies.ledger.len() >= LEDGER_MAX
                 || leg.link != Link::Up
         })
@@ -418,8 +352,8 @@ impl Session {
     fn is_idle(&self) -> bool {
         let at_rest = |leg: &Leg| leg.replies.ledger.is_empty() && !leg.is_held(self.phase);
         self.leg.as_ref().is_none_or(|leg| at_rest(leg))
-            && self.inbox.is_empty()
-            && self.outflow.is_empty()
+            && self.read_buffer.is_empty()
+            && self.client_buffer.is_empty()
             && self.phase == Phase::Messages
     }
 
@@ -432,9 +366,9 @@ impl Session {
             return None;
         }
         if let Some(leg) = &mut leg {
-            self.outflow.settle(&mut leg.lease.inbox);
+            self.client_buffer.settle(&mut leg.lease.read_buffer);
         }
-        let flush = poll_fn(|cx| self.outflow.poll_flush(&mut self.stream, cx, None));
+        let flush = poll_fn(|cx| self.client_buffer.poll_flush(&mut self.stream, cx, None));
         let flushed = tokio::time::timeout(PATIENCE, flush).await;
         matches!(flushed, Ok(Ok(()))).then_some(self.stream)
     }

@@ -128,7 +128,7 @@ impl Weighter<SkeletonId, Arc<Verdict>> for ByBytes {
             .iter()
             .map(|s| {
                 let settings: usize =
-                    s.leaves.settings.iter().map(|x| 48 + x.name.len() + x.value.len()).sum();
+                    s.effects.settings.iter().map(|x| 48 + x.name.len() + x.value.len()).sum();
                 256 + names(&s.functions) + names(&s.reads) + names(&s.writes) + settings
             })
             .sum();

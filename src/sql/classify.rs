@@ -1,17 +1,17 @@
 //! From a text to its [`Verdict`]. Fails closed: what is not understood for sure goes to the primary.
 //!
 //! The first words decide which kind of statement it is. Utility statements are read by their grammar (`control`,
-//! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`survey`, `query`).
+//! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`scan`, `query`).
 
-use super::asks::{Asks, asks};
 use super::cursor::Cursor;
 use super::database;
+use super::dependencies::{Dependency, dependency};
+use super::effects::{Change, Effects};
 use super::functions::KnownFunctions;
-use super::leaves::{Change, Leaves};
 use super::lexer::{StandardConformingStrings, Token};
 use super::query;
+use super::scan::{Scan, scan};
 use super::split;
-use super::survey::{Survey, survey};
 use super::verdict::{Discard, Kind, Listed, Name, SkeletonId, Statement, Verdict, Why};
 use super::{code, control, hint, locks, settings, temporary, utility};
 
@@ -29,7 +29,7 @@ pub(super) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> 
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| asking(asks(tokens), statement(tokens, reader)))
+                .map(|tokens| asking(dependency(tokens), statement(tokens, reader)))
                 .collect(),
             hint: hint::hint(sql),
         },
@@ -42,13 +42,13 @@ pub(super) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> 
 const QUERY_WORDS: [&str; 8] = ["select", "with", "values", "table", "insert", "update", "delete", "merge"];
 
 /// A statement that asks this of its session's past.
-fn asking(asks: Asks, mut statement: Statement) -> Statement {
-    if asks == Asks::Drawn {
+fn asking(depends_on: Dependency, mut statement: Statement) -> Statement {
+    if depends_on == Dependency::Drawn {
         // Where the value was found the next one will be asked for.
-        let changes = std::mem::take(&mut statement.leaves.changes);
-        statement.leaves.changes = changes.into_iter().chain([Change::Drawn]).collect();
+        let changes = std::mem::take(&mut statement.effects.changes);
+        statement.effects.changes = changes.into_iter().chain([Change::Drawn]).collect();
     }
-    Statement { asks, ..statement }
+    Statement { depends_on, ..statement }
 }
 
 /// Classifies one statement.
@@ -57,7 +57,7 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     if begins_query(tokens) {
         let mut query = query_statement(tokens, reader);
         if let Some(changes) = locks::read(tokens, reader.strings) {
-            query.leaves.changes = changes;
+            query.effects.changes = changes;
         }
         return query;
     }
@@ -128,7 +128,7 @@ pub(super) fn primary(why: Why) -> Statement {
 }
 
 pub(super) fn leaving(why: Why, change: Change) -> Statement {
-    Statement { leaves: Leaves::by(change), ..primary(why) }
+    Statement { effects: Effects::by(change), ..primary(why) }
 }
 
 /// Whether the first word behind any opening parentheses begins a query.
@@ -139,41 +139,40 @@ pub(super) fn begins_query(tokens: &[Token<'_>]) -> bool {
 
 /// A query or a data-modifying statement.
 pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
-    let survey = survey(tokens, reader.strings, reader.known);
-    if survey.why == Some(Why::Unparsable) {
+    let scan = scan(tokens, reader.strings, reader.known);
+    if scan.why == Some(Why::Unparsable) {
         return primary(Why::Unparsable);
     }
     // Both limits look at the shape alone, never at literals: equal skeletons have equal verdicts.
-    let (tree, otherwise) = if survey.terms > query::TERMS_MAX || query::shape_len(tokens) > query::SHAPE_MAX
-    {
+    let (tree, otherwise) = if scan.terms > query::TERMS_MAX || query::shape_len(tokens) > query::SHAPE_MAX {
         (None, Why::TooLong)
     } else {
         (query::parse(tokens, reader.known), Why::Unparsable)
     };
     match tree {
         Some(tree) => {
-            let kind = survey.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
-            let (reads_listed, writes_listed) = (survey.reads_listed, survey.writes_listed);
+            let kind = scan.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
+            let (reads_listed, writes_listed) = (scan.reads_listed, scan.writes_listed);
             let statement = Statement { reads_listed, writes_listed, ..Statement::of(kind) };
-            named(statement, survey, tree.reads, tree.functions)
+            named(statement, scan, tree.reads, tree.functions)
         }
         // The tokens alone tell what a write is and does; of a read they do not tell enough.
         None => {
-            let statement = match survey.why {
+            let statement = match scan.why {
                 Some(why) => {
-                    Statement { writes_listed: survey.writes_listed, ..Statement::of(Kind::Primary(why)) }
+                    Statement { writes_listed: scan.writes_listed, ..Statement::of(Kind::Primary(why)) }
                 }
                 None => Statement::of(Kind::Primary(otherwise)),
             };
-            let (reads, calls) = (survey.tables.clone(), survey.calls.clone());
-            named(statement, survey, reads, calls)
+            let (reads, calls) = (scan.tables.clone(), scan.calls.clone());
+            named(statement, scan, reads, calls)
         }
     }
 }
 
 /// The statement with the names of what it touches, and with what it leaves.
-fn named(statement: Statement, survey: Survey, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
-    let mut writes = survey.writes;
+fn named(statement: Statement, scan: Scan, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
+    let mut writes = scan.writes;
     for list in [&mut reads, &mut writes, &mut functions] {
         list.sort_unstable();
         list.dedup();
@@ -183,7 +182,7 @@ fn named(statement: Statement, survey: Survey, mut reads: Vec<Name>, mut functio
         functions: functions.into(),
         reads: reads.into(),
         writes: writes.into(),
-        leaves: Leaves { settings: survey.settings.into(), changes: survey.changes.into(), code: None },
+        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
         ..statement
     }
 }
@@ -210,8 +209,8 @@ fn prepare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
     let code = code::in_statement(cursor.rest(), reader);
     let changes = [Change::Prepare(name.clone())].into_iter().chain(code.change()).collect();
-    let leaves = Leaves { changes, code: Some(Box::new(code)), ..Leaves::default() };
-    Statement { leaves, ..Statement::of(Kind::Prepare(name)) }
+    let effects = Effects { changes, code: Some(Box::new(code)), ..Effects::default() };
+    Statement { effects, ..Statement::of(Kind::Prepare(name)) }
 }
 
 /// `EXECUTE name [(arguments)]`, with the cursor behind `EXECUTE`.
@@ -223,7 +222,7 @@ fn execute(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
 /// `CLOSE name | ALL`, with the cursor behind `CLOSE`.
 fn close(mut cursor: Cursor<'_, '_>) -> Statement {
     let closed = if cursor.take_word("all") { None } else { cursor.take_name() };
-    Statement { leaves: Leaves::by(Change::Close(closed)), ..Statement::of(Kind::Cursor) }
+    Statement { effects: Effects::by(Change::Close(closed)), ..Statement::of(Kind::Cursor) }
 }
 
 /// `DEALLOCATE [PREPARE] name | ALL`, with the cursor behind `DEALLOCATE`.
@@ -242,8 +241,8 @@ fn deallocate(mut cursor: Cursor<'_, '_>) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::leaves::{Dropped, Pin};
-    use super::super::verdict::{Access, Chain, Isolation, Modes};
+    use super::super::effects::{Dropped, Pin};
+    use super::super::verdict::{AccessMode, Chain, Isolation, Modes};
     use super::*;
 
     fn verdict(sql: &[u8]) -> Verdict {
@@ -258,11 +257,11 @@ mod tests {
     }
 
     fn pins(sql: &str) -> Vec<Pin> {
-        statement_of(sql).leaves.pins().collect()
+        statement_of(sql).effects.pins().collect()
     }
 
     fn changes(sql: &str) -> Box<[Change]> {
-        statement_of(sql).leaves.changes
+        statement_of(sql).effects.changes
     }
 
     fn names(names: &[Name]) -> String {
@@ -384,13 +383,13 @@ mod tests {
             "ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY (a), ADD UNIQUE (b), ADD CHECK (b > 0)",
             "ALTER TABLE t ADD COLUMN c varchar(10) DEFAULT 'x' NOT NULL, ALTER COLUMN d TYPE numeric(10, 2)",
         ] {
-            let code = statement_of(sql).leaves.code.unwrap();
+            let code = statement_of(sql).effects.code.unwrap();
             assert_eq!((code.traces, names(&code.calls)), (Default::default(), String::new()), "{sql}");
         }
         let index = "CREATE INDEX i ON t (lower(a), f(b)) WHERE s.g(c)";
-        assert_eq!(names(&statement_of(index).leaves.code.unwrap().calls), "f s.g");
+        assert_eq!(names(&statement_of(index).effects.code.unwrap().calls), "f s.g");
         let column = "ALTER TABLE t ADD COLUMN c int DEFAULT f(1)";
-        assert_eq!(names(&statement_of(column).leaves.code.unwrap().calls), "f");
+        assert_eq!(names(&statement_of(column).effects.code.unwrap().calls), "f");
     }
 
     #[test]
@@ -443,7 +442,7 @@ mod tests {
     #[test]
     fn code_in_statements_is_listed() {
         let calls = |sql: &str| {
-            let code = statement_of(sql).leaves.code.unwrap_or_default();
+            let code = statement_of(sql).effects.code.unwrap_or_default();
             code.calls.iter().map(|name| name.name.to_string()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(calls("CALL s.p(f(1))"), "f p");
@@ -458,7 +457,7 @@ mod tests {
     fn transaction_control_has_its_modes() {
         let modes = Modes {
             isolation: Some(Isolation::RepeatableRead),
-            access: Some(Access::ReadOnly),
+            access: Some(AccessMode::ReadOnly),
             deferrable: None,
         };
         assert_eq!(statement_of("begin isolation level repeatable read, read only").kind, Kind::Begin(modes));
@@ -495,7 +494,7 @@ mod tests {
     fn planning_without_running_leaves_nothing() {
         for sql in ["EXPLAIN SELECT set_config('a.b', 'c', false)", "EXPLAIN SELECT pg_advisory_lock(1)"] {
             let statement = statement_of(sql);
-            assert_eq!((statement.kind, statement.leaves), (Kind::Read, Leaves::default()), "{sql}");
+            assert_eq!((statement.kind, statement.effects), (Kind::Read, Effects::default()), "{sql}");
         }
         assert_eq!(pins("EXPLAIN ANALYZE SELECT pg_advisory_lock(1)"), [Pin::AdvisoryLock]);
         // A quoted option may spell ANALYZE.

@@ -7,10 +7,10 @@
 
 use super::classify::Reader;
 use super::cursor::Cursor;
+use super::effects::{Change, Scope};
 use super::functions::KnownFunctions;
-use super::leaves::{Change, Scope};
 use super::lexer::{Lexer, StandardConformingStrings, Token, TokenKind};
-use super::survey::survey;
+use super::scan::scan;
 use super::verdict::Name;
 use super::{temporary, text};
 
@@ -134,7 +134,7 @@ impl<'k> Search<'k> {
         Code { traces: self.traces, calls: self.calls.into(), words: self.words.into() }
     }
 
-    fn leaves(&mut self, traces: Traces) {
+    fn effects(&mut self, traces: Traces) {
         self.traces = self.traces.max(traces);
     }
 
@@ -142,7 +142,7 @@ impl<'k> Search<'k> {
         let lexed = Lexer::new(text.as_bytes(), self.reader.strings).collect::<Result<Vec<_>, _>>();
         match lexed {
             Ok(tokens) => self.tokens(&tokens),
-            Err(_) => self.leaves(Traces::Lasting),
+            Err(_) => self.effects(Traces::Lasting),
         }
     }
 
@@ -151,7 +151,7 @@ impl<'k> Search<'k> {
             match token.kind {
                 TokenKind::Word => self.word(tokens, at),
                 // A search path, most likely.
-                TokenKind::String(_) if contains(token.text, b"pg_temp") => self.leaves(Traces::Discardable),
+                TokenKind::String(_) if contains(token.text, b"pg_temp") => self.effects(Traces::Discardable),
                 _ => {}
             }
         }
@@ -180,7 +180,7 @@ impl<'k> Search<'k> {
             name if temporary::is_temporary(&String::from_utf8_lossy(name)) => Traces::Discardable,
             _ => Traces::None,
         };
-        self.leaves(traces);
+        self.effects(traces);
     }
 
     /// SQL that is put together while it runs, and whatever follows it.
@@ -192,17 +192,17 @@ impl<'k> Search<'k> {
                 self.text(&text);
                 self.nesting -= 1;
             }
-            None => self.leaves(Traces::Lasting),
+            None => self.effects(Traces::Lasting),
         }
     }
 
     /// Functions that are called, known and unknown.
     fn calls(&mut self, tokens: &[Token<'_>]) {
-        let survey = survey(tokens, self.reader.strings, self.reader.known);
+        let scan = scan(tokens, self.reader.strings, self.reader.known);
         let creates =
-            survey.changes.contains(&Change::Creates) || tokens.iter().any(|token| token.is_word("create"));
-        for change in &survey.changes {
-            self.leaves(match change {
+            scan.changes.contains(&Change::Creates) || tokens.iter().any(|token| token.is_word("create"));
+        for change in &scan.changes {
+            self.effects(match change {
                 // Of what a body creates, only what says so is temporary: search paths are looked at above.
                 Change::Creates => Traces::None,
                 Change::Searches if !creates => Traces::None,
@@ -210,14 +210,14 @@ impl<'k> Search<'k> {
                 _ => Traces::Discardable,
             });
         }
-        if survey.settings.iter().any(|setting| setting.scope == Scope::Session) {
-            self.leaves(Traces::Discardable);
+        if scan.settings.iter().any(|setting| setting.scope == Scope::Session) {
+            self.effects(Traces::Discardable);
         }
-        if survey.calls.iter().any(|name| &*name.name == "?") {
+        if scan.calls.iter().any(|name| &*name.name == "?") {
             // Which function is called is put in as a name.
-            self.leaves(Traces::Lasting);
+            self.effects(Traces::Lasting);
         }
-        self.calls.extend(survey.calls);
+        self.calls.extend(scan.calls);
     }
 
     fn words(&mut self, tokens: &[Token<'_>]) {

@@ -1,7 +1,7 @@
 //! Transaction control: `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints, and their modes.
 
 use super::cursor::Cursor;
-use super::verdict::{Access, Chain, Deferrable, Isolation, Kind, Modes, Statement, Why};
+use super::verdict::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Statement, Why};
 
 fn unparsable() -> Statement {
     Statement::of(Kind::Primary(Why::Unparsable))
@@ -14,9 +14,9 @@ pub(super) fn modes(mut cursor: Cursor<'_, '_>) -> Option<Modes> {
         if cursor.take_words(&["isolation", "level"]) {
             modes.isolation = Some(isolation(&mut cursor)?);
         } else if cursor.take_words(&["read", "only"]) {
-            modes.access = Some(Access::ReadOnly);
+            modes.access = Some(AccessMode::ReadOnly);
         } else if cursor.take_words(&["read", "write"]) {
-            modes.access = Some(Access::ReadWrite);
+            modes.access = Some(AccessMode::ReadWrite);
         } else if cursor.take_word("deferrable") {
             modes.deferrable = Some(Deferrable::Deferrable);
         } else if cursor.take_words(&["not", "deferrable"]) {

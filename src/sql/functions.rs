@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::code::Traces;
-use super::leaves::Pin;
+use super::effects::Pin;
 use super::verdict::{Name, Why};
 
 /// What a known function does when a replica runs it.

@@ -5,7 +5,7 @@
 //! without a look at any answer.
 
 use super::cursor::Cursor;
-use super::leaves::{Change, LockKey, Strength};
+use super::effects::{Change, LockKey, Strength};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::text;
 

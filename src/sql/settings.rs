@@ -2,11 +2,11 @@
 
 use super::control;
 use super::cursor::Cursor;
+use super::effects::{Change, Effects, Scope, Setting};
 use super::functions;
-use super::leaves::{Change, Leaves, Scope, Setting};
 use super::lexer::{StandardConformingStrings, Token, TokenKind};
 use super::text;
-use super::verdict::{Access, Isolation, Kind, Modes, Statement, Why};
+use super::verdict::{AccessMode, Isolation, Kind, Modes, Statement, Why};
 
 /// What a `set_config` call does.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,8 +153,8 @@ fn take_scope(cursor: &mut Cursor<'_, '_>) -> Scope {
 fn unknown(cursor: Cursor<'_, '_>) -> Statement {
     // No RESET undoes the state of random().
     let change = if cursor.at_word("seed") { Change::Unknown } else { Change::DynamicSetting(None) };
-    let leaves = Leaves::by(change);
-    Statement { leaves, ..Statement::of(Kind::Primary(Why::SessionState)) }
+    let effects = Effects::by(change);
+    Statement { effects, ..Statement::of(Kind::Primary(Why::SessionState)) }
 }
 
 fn set_transaction(mut cursor: Cursor<'_, '_>) -> Statement {
@@ -189,14 +189,14 @@ fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
         settings.push(setting("isolation", value));
     }
     if let Some(access) = modes.access {
-        settings.push(setting("read_only", if access == Access::ReadOnly { "on" } else { "off" }));
+        settings.push(setting("read_only", if access == AccessMode::ReadOnly { "on" } else { "off" }));
     }
     if let Some(deferrable) = modes.deferrable {
         let on = deferrable == super::verdict::Deferrable::Deferrable;
         settings.push(setting("deferrable", if on { "on" } else { "off" }));
     }
-    let leaves = Leaves { settings: settings.into(), ..Leaves::default() };
-    Statement { leaves, ..Statement::of(Kind::SetTransaction(modes, Scope::Session)) }
+    let effects = Effects { settings: settings.into(), ..Effects::default() };
+    Statement { effects, ..Statement::of(Kind::SetTransaction(modes, Scope::Session)) }
 }
 
 /// The forms of `SET` that name a setting, in one way or another.
@@ -235,8 +235,8 @@ fn assignment(
 
 fn with_setting(kind: Kind, name: String, value: String, scope: Scope) -> Statement {
     let setting = Setting { name: name.into(), value: value.into(), scope };
-    let leaves = Leaves { settings: Box::new([setting]), ..Leaves::default() };
-    Statement { leaves, ..Statement::of(kind) }
+    let effects = Effects { settings: Box::new([setting]), ..Effects::default() };
+    Statement { effects, ..Statement::of(kind) }
 }
 
 /// The spellings of the SQL standard, which take their value without `=` or `TO`.
@@ -366,7 +366,7 @@ fn transaction_setting(
         _ => None,
     })?;
     if name == "transaction_read_only" {
-        modes.access = Some(if on { Access::ReadOnly } else { Access::ReadWrite });
+        modes.access = Some(if on { AccessMode::ReadOnly } else { AccessMode::ReadWrite });
     } else {
         use super::verdict::Deferrable;
         modes.deferrable = Some(if on { Deferrable::Deferrable } else { Deferrable::NotDeferrable });
@@ -418,13 +418,13 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::super::classify::classify;
+    use super::super::effects::Pin;
     use super::super::functions::KnownFunctions;
-    use super::super::leaves::Pin;
     use super::super::verdict::{Deferrable, SkeletonId};
     use super::*;
 
     fn pins(sql: &str) -> Vec<Pin> {
-        statement(sql).leaves.pins().collect()
+        statement(sql).effects.pins().collect()
     }
 
     fn statement(sql: &str) -> Statement {
@@ -441,7 +441,7 @@ mod tests {
             let local = if s.scope == Scope::Local { "local " } else { "" };
             format!("{local}{} = {}", s.name, s.value)
         };
-        statement(sql).leaves.settings.iter().map(line).collect::<Vec<_>>().join("; ")
+        statement(sql).effects.settings.iter().map(line).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
@@ -496,8 +496,8 @@ mod tests {
             Kind::SetTransaction(modes, Scope::Local) => modes,
             other => panic!("{sql} is {other:?}"),
         };
-        assert_eq!(modes("SET TRANSACTION READ ONLY").access, Some(Access::ReadOnly));
-        assert_eq!(modes("SET transaction_read_only = 1").access, Some(Access::ReadOnly));
+        assert_eq!(modes("SET TRANSACTION READ ONLY").access, Some(AccessMode::ReadOnly));
+        assert_eq!(modes("SET transaction_read_only = 1").access, Some(AccessMode::ReadOnly));
         assert_eq!(
             modes("SET transaction_isolation TO 'repeatable read'").isolation,
             Some(Isolation::RepeatableRead)
@@ -517,7 +517,7 @@ mod tests {
             settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
             "a.b = 'x,y'; local c.d = DEFAULT"
         );
-        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").leaves.changes.len(), 0);
+        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").effects.changes.len(), 0);
     }
 
     #[test]
@@ -542,14 +542,14 @@ mod tests {
             assert_eq!(settings(sql), "", "{sql}");
         }
         let local = statement("SELECT set_config('a.b', $1, true)");
-        assert_eq!((local.kind, local.leaves.changes.len()), (Kind::Primary(Why::SessionState), 0));
+        assert_eq!((local.kind, local.effects.changes.len()), (Kind::Primary(Why::SessionState), 0));
         for sql in [
             "SELECT set_config('search_path', $1, true)",
             "SELECT set_config($1, 'x', true)",
             "SELECT set_config('search_path', 'a', true) FROM t",
             "DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)",
         ] {
-            assert_eq!(&*statement(sql).leaves.changes, [Change::Searches], "{sql}");
+            assert_eq!(&*statement(sql).effects.changes, [Change::Searches], "{sql}");
         }
     }
 

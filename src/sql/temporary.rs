@@ -3,7 +3,7 @@
 //! Tables, views and sequences share one space of names, so that what kind a statement speaks of does not matter.
 
 use super::cursor::Cursor;
-use super::leaves::{Change, Dropped};
+use super::effects::{Change, Dropped};
 use super::text;
 use super::verdict::Name;
 

@@ -3,9 +3,9 @@
 use super::classify::{Reader, begins_query, primary, query_statement};
 use super::code::{self, Code};
 use super::cursor::Cursor;
-use super::leaves::{Change, Leaves, Scope};
+use super::effects::{Change, Effects, Scope};
 use super::lexer::{Token, TokenKind};
-use super::survey::survey;
+use super::scan::scan;
 use super::verdict::{Kind, Listed, Name, Statement, Why};
 use super::{temporary, text};
 
@@ -53,12 +53,12 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
 fn planned(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let query = query_statement(tokens, reader);
     let reads = query.reads.into_iter().chain(query.writes).collect();
-    let leaves = match &*query.functions {
-        [] => Leaves::default(),
+    let effects = match &*query.functions {
+        [] => Effects::default(),
         // To estimate, the planner may run what is declared IMMUTABLE or STABLE.
-        calls => Leaves { code: Some(Box::new(Code::calling(calls))), ..Leaves::default() },
+        calls => Effects { code: Some(Box::new(Code::calling(calls))), ..Effects::default() },
     };
-    Statement { reads, reads_listed: query.reads_listed, leaves, ..Statement::of(Kind::Read) }
+    Statement { reads, reads_listed: query.reads_listed, effects, ..Statement::of(Kind::Read) }
 }
 
 /// Statements other than queries that can be planned without being run.
@@ -103,9 +103,9 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
     match query.kind {
         // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
         _ if hold => {
-            let changes = query.leaves.changes.into_iter().chain([Change::HoldCursor(name)]).collect();
-            let leaves = Leaves { changes, ..query.leaves };
-            Statement { kind: Kind::Primary(Why::HoldCursor), leaves, ..query }
+            let changes = query.effects.changes.into_iter().chain([Change::HoldCursor(name)]).collect();
+            let effects = Effects { changes, ..query.effects };
+            Statement { kind: Kind::Primary(Why::HoldCursor), effects, ..query }
         }
         Kind::Read => Statement { kind: Kind::Cursor, ..query },
         _ => query,
@@ -114,12 +114,12 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
 
 /// A query of which nobody knows how much will run, nor when.
 fn fetched(query: Statement) -> Statement {
-    let settings = query.leaves.settings.iter().filter_map(|setting| match setting.scope {
+    let settings = query.effects.settings.iter().filter_map(|setting| match setting.scope {
         Scope::Session => Some(Change::DynamicSetting(Some(setting.name.clone()))),
         Scope::Local => (&*setting.name == "search_path").then_some(Change::Searches),
     });
-    let changes = query.leaves.changes.iter().cloned().chain(settings).collect();
-    Statement { leaves: Leaves { changes, settings: Box::default(), ..query.leaves }, ..query }
+    let changes = query.effects.changes.iter().cloned().chain(settings).collect();
+    Statement { effects: Effects { changes, settings: Box::default(), ..query.effects }, ..query }
 }
 
 /// `COPY ...`, with the cursor behind `COPY`.
@@ -149,14 +149,14 @@ pub(super) fn copy(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement 
 /// `COPY table FROM ... [WITH (options)] [WHERE condition]`: writes the table, and the condition may call functions.
 fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let condition = rest.iter().position(|t| t.is_word("where")).map_or(&[][..], |at| &rest[at..]);
-    let survey = survey(condition, reader.strings, reader.known);
+    let scan = scan(condition, reader.strings, reader.known);
     // A program of the server may do anything, in this database too.
-    let writes_listed = if why == Why::Write { survey.writes_listed } else { Listed::Partly };
+    let writes_listed = if why == Why::Write { scan.writes_listed } else { Listed::Partly };
     Statement {
-        functions: survey.calls.into(),
+        functions: scan.calls.into(),
         writes: Box::new([table]),
         writes_listed,
-        leaves: Leaves { settings: survey.settings.into(), changes: survey.changes.into(), code: None },
+        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
         ..primary(why)
     }
 }
@@ -227,7 +227,7 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let runs = if index { indexed(cursor) } else { cursor.rest() };
     let code = (fills || index).then(|| code::in_statement(runs, reader));
     let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
-    Statement { leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() }, ..primary(why) }
+    Statement { effects: Effects { changes, code: code.map(Box::new), ..Effects::default() }, ..primary(why) }
 }
 
 /// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
@@ -269,7 +269,7 @@ pub(super) fn alter(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let code = cursor.at_word("table").then(|| code::in_statement(cursor.rest(), reader));
     let changes = renames.into_iter().chain(code.iter().filter_map(Code::change)).collect();
     Statement {
-        leaves: Leaves { changes, code: code.map(Box::new), ..Leaves::default() },
+        effects: Effects { changes, code: code.map(Box::new), ..Effects::default() },
         ..primary(Why::Ddl)
     }
 }
@@ -297,5 +297,5 @@ pub(super) fn anonymous_block(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) ->
 /// A statement that runs this code.
 pub(super) fn running(code: Code, statement: Statement) -> Statement {
     let changes = code.change().into_iter().collect();
-    Statement { leaves: Leaves { changes, code: Some(Box::new(code)), ..Leaves::default() }, ..statement }
+    Statement { effects: Effects { changes, code: Some(Box::new(code)), ..Effects::default() }, ..statement }
 }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::asks::Asks;
-use super::leaves::{Change, Leaves, Scope};
-use super::touch;
+use super::access;
+use super::dependencies::Dependency;
+use super::effects::{Change, Effects, Scope};
 
 /// Identifies a skeleton: the statement's text with every literal replaced by a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,9 +41,9 @@ pub struct Statement {
     /// Whether `writes` is all of them.
     pub writes_listed: Listed,
     /// What it leaves behind in the session when it succeeds.
-    pub leaves: Leaves,
+    pub effects: Effects,
     /// What it asks of what lives on one connection.
-    pub asks: Asks,
+    pub depends_on: Dependency,
     /// The database to which nobody else may be connected while it runs.
     pub vacates: Option<Box<str>>,
 }
@@ -94,9 +94,9 @@ pub enum Kind {
     RollbackTo(Box<str>),
     /// `SET TRANSACTION ...`, `SET SESSION CHARACTERISTICS AS TRANSACTION ...`.
     SetTransaction(Modes, Scope),
-    /// `SET [SESSION|LOCAL] name = value`, `SET ROLE`, `SET TIME ZONE`, `SET NAMES` ...: see [`Leaves::settings`].
+    /// `SET [SESSION|LOCAL] name = value`, `SET ROLE`, `SET TIME ZONE`, `SET NAMES` ...: see [`Effects::settings`].
     Set,
-    /// `SET weir.name = value`: for weir itself. The value without quotes; [`Leaves::settings`] has it too.
+    /// `SET weir.name = value`: for weir itself. The value without quotes; [`Effects::settings`] has it too.
     SetWeir(Box<str>, Box<str>),
     /// `RESET name` (also `SET name TO DEFAULT`), or `RESET ALL` when `None`.
     Reset(Option<Box<str>>),
@@ -142,7 +142,7 @@ pub struct Modes {
     /// `ISOLATION LEVEL`.
     pub isolation: Option<Isolation>,
     /// `READ ONLY` or `READ WRITE`.
-    pub access: Option<Access>,
+    pub access: Option<AccessMode>,
     /// `[NOT] DEFERRABLE`.
     pub deferrable: Option<Deferrable>,
 }
@@ -162,7 +162,7 @@ pub enum Isolation {
 
 /// Transaction access modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum AccessMode {
     /// `READ ONLY`.
     ReadOnly,
     /// `READ WRITE`.
@@ -269,14 +269,14 @@ impl Statement {
     /// A statement of this kind that names nothing and leaves nothing.
     pub fn of(kind: Kind) -> Self {
         Self {
-            reads_listed: touch::reads_listed(&kind),
-            writes_listed: touch::writes_listed(&kind),
+            reads_listed: access::reads_listed(&kind),
+            writes_listed: access::writes_listed(&kind),
             kind,
             functions: Box::default(),
             reads: Box::default(),
             writes: Box::default(),
-            leaves: Leaves::default(),
-            asks: Asks::default(),
+            effects: Effects::default(),
+            depends_on: Dependency::default(),
             vacates: None,
         }
     }
@@ -286,8 +286,8 @@ impl Verdict {
     /// The verdict for what cannot be read: everything unknown, so the primary, and there may be anything left of it.
     pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
         let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };
-        let leaves = Leaves::by(change);
-        let statement = Statement { leaves, ..Statement::of(Kind::Primary(why)) };
+        let effects = Effects::by(change);
+        let statement = Statement { effects, ..Statement::of(Kind::Primary(why)) };
         Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
     }
 }

@@ -1,0 +1,176 @@
+//! What a session has seen on the primary: it must not see less of it on a replica.
+//!
+//! The primary shows what no mark tells of yet: commits whose acknowledgement is still on its way, and what others write
+//! past weir. By relation, so that a session that once read a busy table there may read others on replicas.
+
+use std::time::Instant;
+
+use crate::cluster::catalog::{Catalog, Reach};
+use crate::freshness::Slot;
+use crate::sql::{Access, Statement};
+
+/// Most relations that are told apart.
+const RELATIONS_MAX: usize = 64;
+
+/// What was seen on the primary, and when.
+#[derive(Debug, Default)]
+pub(crate) struct ObservedReads {
+    /// What requests in flight look at.
+    looking: Option<Touched>,
+    seen: Vec<(Slot, Instant)>,
+    /// When anything may have been seen.
+    anything: Option<Instant>,
+}
+
+/// What statements look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// These relations.
+    These(Vec<Slot>),
+    /// It cannot be told.
+    Anything,
+}
+
+impl Touched {
+    /// What the answers of these statements depend on, as far as the catalog knows.
+    pub(crate) fn by<'s>(
+        statements: impl IntoIterator<Item = &'s Statement>,
+        catalog: Option<&Catalog>,
+    ) -> Self {
+        let mut touched = Touched::These(Vec::new());
+        for statement in statements {
+            touched.add(statement, catalog);
+        }
+        touched
+    }
+
+    /// The places of the relations, if it can be told which they are.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        match self {
+            Touched::These(slots) => slots,
+            Touched::Anything => &[],
+        }
+    }
+
+    fn add(&mut self, statement: &Statement, catalog: Option<&Catalog>) {
+        let Touched::These(all) = self else { return };
+        let names = match statement.reads_what() {
+            Access::Nothing => return,
+            Access::Relations(names) => names,
+            Access::Everything => {
+                *self = Touched::Anything;
+                return;
+            }
+        };
+        for name in names {
+            match catalog.and_then(|catalog| catalog.relation(name)).map(|relation| &relation.read) {
+                Some(Reach::These(slots)) => all.extend(slots),
+                Some(Reach::Everything) | None => {
+                    *self = Touched::Anything;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl ObservedReads {
+    /// A request that looks at data goes to the primary.
+    pub(crate) fn look<'s>(
+        &mut self,
+        statements: impl IntoIterator<Item = &'s Statement>,
+        catalog: Option<&Catalog>,
+    ) {
+        let mut looking = self.looking.take().unwrap_or(Touched::These(Vec::new()));
+        for statement in statements {
+            looking.add(statement, catalog);
+        }
+        self.looking = Some(looking);
+    }
+
+    /// All that was in flight had been answered at `at`.
+    pub(crate) fn saw(&mut self, at: Instant) {
+        match self.looking.take() {
+            Some(Touched::These(slots)) => slots.into_iter().for_each(|slot| self.enter(slot, at)),
+            Some(Touched::Anything) => self.anything = Some(at),
+            None => {}
+        }
+    }
+
+    fn enter(&mut self, slot: Slot, at: Instant) {
+        if let Some(entry) = self.seen.iter_mut().find(|entry| entry.0 == slot) {
+            entry.1 = at;
+        } else if self.seen.len() < RELATIONS_MAX {
+            self.seen.push((slot, at));
+        } else {
+            self.seen.clear();
+            self.anything = Some(at);
+        }
+    }
+
+    /// When any of this was last seen.
+    pub(crate) fn last(&self, touched: &Touched) -> Option<Instant> {
+        let wanted = |slot: &Slot| match touched {
+            Touched::These(slots) => slots.contains(slot),
+            Touched::Anything => true,
+        };
+        let seen = self.seen.iter().filter(|(slot, _)| wanted(slot)).map(|(_, at)| *at).max();
+        seen.max(self.anything)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::catalog::Relation;
+    use crate::sql::{Classifier, Name, StandardConformingStrings};
+
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        for oid in 0..100 {
+            let name = Name { schema: None, name: format!("t{oid}").into() };
+            let these = Reach::These(Box::new([Slot::of(oid)]));
+            catalog.relations.insert(name, Relation { written: these.clone(), read: these });
+        }
+        catalog
+    }
+
+    fn look(observed_reads: &mut ObservedReads, sql: &str, at: Instant) {
+        let verdict = Classifier::new(10).classify(sql.as_bytes(), StandardConformingStrings::On);
+        observed_reads.look(&verdict.statements, Some(&catalog()));
+        observed_reads.saw(at);
+    }
+
+    fn these(oids: &[u32]) -> Touched {
+        Touched::These(oids.iter().map(|oid| Slot::of(*oid)).collect())
+    }
+
+    #[test]
+    fn what_was_seen_counts_for_its_relations() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut observed_reads = ObservedReads::default();
+        assert_eq!(observed_reads.last(&Touched::Anything), None);
+        look(&mut observed_reads, "SELECT * FROM t1, t2", now);
+        look(&mut observed_reads, "SELECT * FROM t2", later);
+        assert_eq!(observed_reads.last(&these(&[1])), Some(now));
+        assert_eq!(observed_reads.last(&these(&[1, 2])), Some(later));
+        assert_eq!((observed_reads.last(&these(&[3])), observed_reads.last(&these(&[]))), (None, None));
+        assert_eq!(observed_reads.last(&Touched::Anything), Some(later));
+    }
+
+    #[test]
+    fn what_cannot_be_told_counts_for_all() {
+        let now = Instant::now();
+        for sql in ["SELECT * FROM unknown", "SELECT unknown()", "EXECUTE prepared"] {
+            let mut observed_reads = ObservedReads::default();
+            look(&mut observed_reads, sql, now);
+            assert_eq!(observed_reads.last(&these(&[3])), Some(now), "{sql}");
+        }
+        let mut observed_reads = ObservedReads::default();
+        (0..=64).for_each(|oid| look(&mut observed_reads, &format!("SELECT * FROM t{oid}"), now));
+        assert_eq!(observed_reads.last(&these(&[99])), Some(now), "more than are told apart");
+    }
+}

@@ -1,0 +1,244 @@
+//! The session's settings as routing reads them, worked out anew only when they change.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::backend::settings::{Settings, Value};
+use crate::config::{Database, Routing, User};
+use crate::freshness::Lsn;
+use crate::router::{FixedTarget, SessionView, TargetSource, Transaction};
+use crate::session::Session;
+use crate::session::model::settings::SessionSettings;
+use crate::sql::{
+    AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
+};
+
+/// What routing reads from the settings.
+#[derive(Debug, Default)]
+pub(crate) struct RoutingSettings {
+    of: (Settings, Settings),
+    weir: WeirSettings,
+    application_name: Box<str>,
+    defaults: Modes,
+    /// How the lexer reads backslashes.
+    pub(crate) strings: StandardConformingStrings,
+}
+
+impl RoutingSettings {
+    /// `default_transaction_isolation`, where it is not PostgreSQL's default.
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        self.defaults.isolation
+    }
+
+    fn new(of: &SessionSettings) -> Self {
+        let (settings, own) = (of.wanted(), of.own());
+        let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
+        Self {
+            of: (settings.clone(), own.clone()),
+            weir: WeirSettings::of(own, of.own_startup()),
+            application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
+            defaults: Modes {
+                isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
+                    "serializable" => Some(Isolation::Serializable),
+                    "repeatable read" => Some(Isolation::RepeatableRead),
+                    _ => None,
+                }),
+                access: text("default_transaction_read_only")
+                    .filter(|v| is_on(v))
+                    .map(|_| AccessMode::ReadOnly),
+                deferrable: None,
+            },
+            strings: match text("standard_conforming_strings") {
+                Some(value) if !is_on(&value) => StandardConformingStrings::Off,
+                _ => StandardConformingStrings::On,
+            },
+        }
+    }
+}
+
+/// What a client asks of weir by its own settings, by `SET` or, without one, in the startup packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WeirSettings {
+    target: Option<(Target, TargetSource)>,
+    consistency: Option<Consistency>,
+    max_staleness: Option<MaxStaleness>,
+    min_lsn: Option<Lsn>,
+}
+
+impl WeirSettings {
+    /// By these settings of a client that came with those of `startup`.
+    pub(crate) fn of(own: &Settings, startup: &Settings) -> Self {
+        Self {
+            target: read(own, "weir.target").map(|target| {
+                let startup = read(startup, "weir.target") == Some(target);
+                (target, if startup { TargetSource::Startup } else { TargetSource::Set })
+            }),
+            consistency: read(own, "weir.consistency"),
+            max_staleness: read(own, "weir.max_staleness"),
+            min_lsn: read(own, "weir.min_lsn"),
+        }
+    }
+}
+
+/// What the configuration asks of a client's reads: the database's entry, then the user's, then `[routing]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configured {
+    consistency: Consistency,
+    max_staleness: Option<Duration>,
+}
+
+impl Configured {
+    pub(crate) fn new(routing: &Routing, database: Option<&Database>, user: &User) -> Self {
+        let consistency = database.and_then(|database| database.consistency).or(user.consistency);
+        let max_staleness = database.and_then(|database| database.max_staleness).or(user.max_staleness);
+        Self {
+            consistency: consistency.unwrap_or(routing.consistency),
+            max_staleness: max_staleness.map_or(routing.max_staleness, MaxStaleness::limit),
+        }
+    }
+}
+
+/// What is asked of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Whose writes the replica must hold.
+    pub consistency: Consistency,
+    /// The oldest that it may be.
+    pub max_staleness: Option<Duration>,
+    /// How far it must have replayed.
+    pub min_lsn: Option<Lsn>,
+}
+
+/// The value of one of weir's own settings, where it is set. A value that makes no sense was refused before it could
+/// be set.
+fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
+    plain(own.get(name)?).parse().ok()
+}
+
+/// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
+pub(crate) fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Raw(text) => return text.to_string(),
+        Value::Sql(text) => text,
+    };
+    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+    if let Some(quoted) = within("'", '\'') {
+        quoted.replace("''", "'")
+    } else if let Some(escaped) = within("E'", '\'') {
+        escaped.replace("''", "'").replace("\\\\", "\\")
+    } else if let Some(name) = within("\"", '"') {
+        name.replace("\"\"", "\"")
+    } else {
+        text.to_lowercase()
+    }
+}
+
+/// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
+fn is_on(value: &str) -> bool {
+    !value.is_empty()
+        && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
+}
+
+impl Session {
+    /// Looks at the settings again if they have changed.
+    pub(crate) fn refresh_routing(&mut self) {
+        let (settings, (wanted, own)) = (&self.state.settings, &self.routing.of);
+        if wanted != settings.wanted() || own != settings.own() {
+            *self.routing = RoutingSettings::new(settings);
+            self.state.shown.strings = self.routing.strings;
+        }
+    }
+
+    /// What is asked of a read with this hint: the first that says something of hint, `SET`, startup packet and
+    /// configuration. The view must be refreshed.
+    pub(crate) fn levels(&self, hint: &Hint) -> Levels {
+        self.levels_for(&self.routing.weir, hint)
+    }
+
+    /// The same for a client that asks this.
+    pub(crate) fn levels_for(&self, weir: &WeirSettings, hint: &Hint) -> Levels {
+        let configured = &self.who.levels;
+        let max_staleness = hint.max_staleness.or(weir.max_staleness);
+        Levels {
+            consistency: hint.consistency.or(weir.consistency).unwrap_or(configured.consistency),
+            max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
+            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
+            min_lsn: weir.min_lsn.map(|lsn| self.shared.cluster.demand().as_replayed(lsn)),
+        }
+    }
+
+    /// The target that applies before any hint and any rule to a client that asks this, and who fixed it.
+    pub(crate) fn target_for(&self, weir: &WeirSettings) -> Option<FixedTarget> {
+        let who = &self.who;
+        let said = |by| weir.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
+        let (set, startup) = (said(TargetSource::Set), said(TargetSource::Startup));
+        FixedTarget::first(set, startup, who.listener, who.alias, who.user.target)
+    }
+
+    pub(crate) fn session_view(&self, transaction: Transaction) -> SessionView<'_> {
+        let who = &self.who;
+        SessionView {
+            transaction,
+            pin: self.pinned(),
+            target: self.target_for(&self.routing.weir),
+            user: &who.user.name,
+            database: &who.database,
+            application_name: &self.routing.application_name,
+            defaults: self.routing.defaults,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(pairs: &[(&str, Value)]) -> RoutingSettings {
+        let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));
+        RoutingSettings::new(&SessionSettings::new(&Settings::new(settings.collect())))
+    }
+
+    #[test]
+    fn settings_are_read_as_postgresql_reads_them() {
+        let view = view(&[
+            ("weir.target", Value::Sql("'Primary'".into())),
+            ("weir.consistency", Value::Raw("Session".into())),
+            ("weir.max_staleness", Value::Sql("500".into())),
+            ("weir.min_lsn", Value::Sql("'16/b374d848'".into())),
+            ("default_transaction_read_only", Value::Raw("tr".into())),
+            ("standard_conforming_strings", Value::Sql("off".into())),
+            ("default_transaction_isolation", Value::Sql("'serializable'".into())),
+        ]);
+        assert_eq!(view.weir.target, Some((Target::Primary, TargetSource::Startup)));
+        assert_eq!(view.weir.consistency, Some(Consistency::Session));
+        assert_eq!(view.weir.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        assert_eq!(view.weir.min_lsn, Some(Lsn(0x16_b374_d848)));
+        assert_eq!(view.defaults.access, Some(AccessMode::ReadOnly));
+        assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
+        assert_eq!(view.strings, StandardConformingStrings::Off);
+        assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
+    }
+
+    #[test]
+    fn what_is_set_later_is_told_from_what_the_client_came_with() {
+        let startup = Settings::default().with("weir.target", Some(Value::Raw("replica".into())));
+        let mut settings = SessionSettings::new(&startup);
+        settings.set("weir.target", Value::Sql("'auto'".into()));
+        assert_eq!(RoutingSettings::new(&settings).weir.target, Some((Target::Auto, TargetSource::Set)));
+        settings.reset("weir.target");
+        assert_eq!(
+            RoutingSettings::new(&settings).weir.target,
+            Some((Target::Replica, TargetSource::Startup))
+        );
+    }
+
+    #[test]
+    fn an_application_name_keeps_its_capitals_where_postgresql_keeps_them() {
+        let name = |value| view(&[("application_name", value)]).application_name;
+        assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
+        assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
+        assert_eq!(&*name(Value::Sql("E'a''b\\\\c'".into())), "a'b\\c");
+        assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");
+        assert_eq!(&*name(Value::Sql("Reports".into())), "reports");
+    }
+}

@@ -1,0 +1,248 @@
+//! What becomes of a session's connections when it is over. The server runs what it was sent to the end, as it would
+//! for a client of its own; then a transaction is rolled back and state is discarded, and only then does anybody else
+//! get the connection. None of that is on a client's time. What cannot be brought to a known end is closed.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use crate::backend::ledger::{Action, Reply};
+use crate::error::{Error, Result};
+use crate::router::Route;
+use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
+use crate::session::model::state::{Observer, Retry, State};
+use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::responses::Flow;
+use crate::session::{Batch, Entry, Leg, Link, Phase, Session, Shared};
+use crate::wire::TxStatus;
+use crate::wire::request::{put_bare, put_copy_fail};
+use crate::wire::tag::client;
+
+/// Unread bytes that are taken at once, to be thrown away.
+const CHUNK: usize = 256 << 10;
+
+/// How long what nobody waits for may still run before it is cancelled. Most of it is over sooner, and a cancel request
+/// costs the server a process.
+const GENTLE: Duration = Duration::from_millis(100);
+
+/// How long a server may take to end what was cancelled, or what weir knows nothing of.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection whose session is over.
+struct Cleanup {
+    shared: Arc<Shared>,
+    /// Cancel requests on their way to the connection are waited for.
+    entry: Arc<Entry>,
+    state: Box<State>,
+    leg: Box<Leg>,
+    /// The database on the servers.
+    name: Arc<str>,
+    /// What was sent and not answered when the client went, and may be committed still.
+    pending_writes: PendingWrites,
+    leftover: Leftover,
+}
+
+impl Session {
+    /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
+    /// been committed yet, once more when it must have been. Its connections are made fit for others.
+    pub fn leave(&mut self) {
+        self.shared.registry.leave(&self.entry);
+        let pending_writes = self.state.pending_writes.clone();
+        self.mark_unanswered();
+        let leftover = self.leftover();
+        self.let_go_kept(leftover);
+        // A connection that is lost stays: what has come over it is still to be told.
+        let Some(mut leg) = self.leg.take_if(|leg| leg.link == Link::Up) else { return };
+        // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
+        let half_sent = matches!(self.phase, Phase::Streaming(left) if left > 0);
+        if leg.replies.is_within_frame() {
+            self.phase = Phase::Torn;
+        }
+        self.client_buffer.settle(&mut leg.lease.read_buffer);
+        let nothing = State::new(
+            Default::default(),
+            self.state.statements().clone(),
+            self.state.database().clone(),
+            self.state.notifiers.clone(),
+        );
+        let cleanup = Cleanup {
+            shared: self.shared.clone(),
+            entry: self.entry.clone(),
+            state: std::mem::replace(&mut self.state, Box::new(nothing)),
+            leg,
+            name: self.who.server_database.clone(),
+            pending_writes,
+            leftover,
+        };
+        if half_sent {
+            tokio::spawn(cleanup.outlast());
+        } else {
+            tokio::spawn(cleanup.run());
+        }
+    }
+}
+
+impl Cleanup {
+    async fn run(mut self) {
+        let answered = self.outlive().await;
+        if answered.is_err() {
+            return self.outlast().await;
+        }
+        self.mark();
+        let outcome = timeout(PATIENCE, self.clean()).await;
+        let resets = &self.shared.metrics.resets;
+        match outcome {
+            Ok(Ok(reset)) => {
+                match reset {
+                    Reset::Nothing => {}
+                    Reset::RolledBack => resets.rolled_back.inc(),
+                    Reset::Discarded => resets.discarded.inc(),
+                }
+                if !self.entry.leaves() {
+                    self.entry.settled().await;
+                }
+                self.leg.lease.release(Instant::now());
+            }
+            Ok(Err(_)) | Err(_) => resets.closed.inc(),
+        }
+    }
+
+    /// Lets the server end what it was sent. What cannot be committed any more, or only reads, is cancelled if it takes
+    /// long; what may be committed is left alone, as PostgreSQL leaves it alone.
+    async fn outlive(&mut self) -> Result<()> {
+        if self.leg.batch == Batch::Open && !self.leg.replies.ledger.is_empty() {
+            // No Sync, which would commit what the client did not.
+            put_bare(&mut self.leg.lease.write_buffer, client::FLUSH);
+        }
+        if let Ok(outcome) = timeout(GENTLE, self.answered()).await {
+            return outcome;
+        }
+        if self.is_futile() {
+            let key = self.leg.lease.key.clone();
+            // Should it not arrive, the patience below ends all the same.
+            let _ = self.shared.cancel_on(&key).await;
+        } else if !self.pending_writes.is_clean() {
+            return self.answered().await;
+        }
+        timeout(PATIENCE, self.answered()).await.unwrap_or(Err(Error::ServerLost))
+    }
+
+    /// Whether nothing of what is in flight can be of use to anybody.
+    fn is_futile(&self) -> bool {
+        let within = self.leg.replies.tx != TxStatus::Idle;
+        let commits = || self.leg.replies.ledger.notes().any(PendingReply::commits);
+        // With one server nobody keeps track of what may write.
+        let only_reads = self.pending_writes.is_clean() && self.shared.config.servers.len() > 1;
+        self.leg.route == Route::Replica || only_reads || (within && !commits())
+    }
+
+    /// Writes what waits, and reads until the server has answered all it was sent. Cancel safe.
+    async fn answered(&mut self) -> Result<()> {
+        loop {
+            self.fail_copy();
+            let leg = &self.leg;
+            let replies = &leg.replies;
+            if replies.ledger.is_empty() && leg.lease.write_buffer.is_empty() && !replies.is_within_frame() {
+                return Ok(());
+            }
+            poll_fn(|cx| self.poll_turn(cx)).await?;
+        }
+    }
+
+    /// Ends a copy that its client did not end.
+    fn fail_copy(&mut self) {
+        if self.leg.replies.flow == Flow::CopyIn {
+            put_copy_fail(&mut self.leg.lease.write_buffer, b"the client has gone");
+            self.leg.replies.flow = Flow::Query;
+        }
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let leg = &mut *self.leg;
+        let backend = &mut *leg.lease;
+        let waiting = backend.write_buffer.len();
+        let flushed = backend.poll_flush(cx).map_err(|_| Error::ServerLost)?;
+        match backend.poll_fill(cx, CHUNK) {
+            Poll::Ready(Ok(n)) if n > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(Err(Error::ServerLost)),
+            // It may have been all there was to do.
+            Poll::Pending if waiting > 0 && flushed.is_ready() => return Poll::Ready(Ok(())),
+            Poll::Pending => return Poll::Pending,
+        }
+        let mut observer = Observer {
+            state: &mut self.state,
+            prepared: &mut backend.prepared,
+            unnamed: &mut backend.unnamed,
+            retry: Retry::Never,
+        };
+        let mut nobody = ClientBuffer::default();
+        leg.replies
+            .absorb(&mut backend.read_buffer, &mut nobody, &mut observer)
+            .map_err(|_| Error::ServerLost)?;
+        nobody.settle(&mut backend.read_buffer);
+        if leg.replies.ledger.awaits_sync() {
+            leg.batch = Batch::Open;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Undoes what the session has left on the connection, which has answered everything.
+    async fn clean(&mut self) -> Result<Reset> {
+        if self.leg.replies.ledger.is_discarding() {
+            // Behind an error there is nothing that this could commit.
+            put_bare(&mut self.leg.lease.write_buffer, client::SYNC);
+            self.leg.replies.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
+            self.leg.batch = Batch::Closed;
+            self.answered().await?;
+        }
+        let mut leftover = self.leftover.max(Leftover::of(&self.state));
+        if self.state.refused.is_some() {
+            leftover = leftover.max(Leftover::State);
+        }
+        let mut standing = Standing::Idle;
+        if self.leg.replies.tx != TxStatus::Idle || self.leg.batch == Batch::Open {
+            standing = Standing::Open;
+            self.state.rolled_back();
+        }
+        self.leg.lease.settings = self.state.settings.carried().clone();
+        reset(&mut self.leg.lease, standing, leftover).await
+    }
+
+    /// What was in flight has come to its end.
+    fn mark(&self) {
+        if self.pending_writes.is_clean() {
+            return;
+        }
+        self.shared.mark(&self.state.database().marks, &self.name, &self.pending_writes, Instant::now());
+        if self.pending_writes.may_define() {
+            self.shared.cluster.catalogs().doubt(&self.name);
+        }
+    }
+
+    /// Lets the server know that nothing more will come. Where something may be committed still, waits until it has
+    /// closed the connection: until then it counts as open, which it is.
+    async fn outlast(mut self) {
+        self.shared.metrics.resets.closed.inc();
+        if self.pending_writes.is_clean() {
+            return;
+        }
+        let lease = &mut self.leg.lease;
+        // However it ended, nothing can be committed any more.
+        let _ = poll_fn(|cx| {
+            ready!(lease.poll_shutdown(cx))?;
+            loop {
+                lease.read_buffer.clear();
+                if ready!(lease.poll_fill(cx, CHUNK))? == 0 {
+                    return Poll::Ready(Ok::<_, std::io::Error>(()));
+                }
+            }
+        })
+        .await;
+        self.mark();
+    }
+}

@@ -1,0 +1,71 @@
+//! Whether an answer is held back, and its request kept, so that it can be run again elsewhere.
+
+use crate::router::Route;
+use crate::session::flow::request::Request;
+use crate::session::model::state::{Retry, State};
+use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::{Batch, Leg};
+use crate::wire::TxStatus;
+
+/// Holds the answer back and keeps the request, when it could be run again.
+pub(crate) fn hold(
+    leg: &mut Leg,
+    client_buffer: &mut ClientBuffer,
+    state: &mut State,
+    request: &Request,
+    bytes: &[u8],
+    plan: &Hold,
+) {
+    if plan.joins == Joins::Flight {
+        // What joins a flight is kept with it or, where nothing is held, not at all.
+        if !client_buffer.is_holding() {
+            return;
+        }
+        // Behind a stale plan on the primary there may be writes, which must not run twice.
+        let once = leg.retry == Retry::StalePlan;
+        if once || bytes.len() < request.len || state.replay_buffer.bytes.len() + bytes.len() > plan.limit {
+            // Too much to keep: all of it runs here and only here.
+            client_buffer.release();
+            state.replay_buffer.clear();
+            leg.retry = Retry::Never;
+        } else {
+            state.replay_buffer.keep(bytes, request.ends());
+        }
+        return;
+    }
+    state.replay_buffer.clear();
+    let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
+    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
+    leg.retry = match leg.route {
+        _ if !fits || !outside || plan.joins == Joins::Rerun => Retry::Never,
+        Route::Replica => Retry::OnPrimary,
+        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
+        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary => Retry::Never,
+    };
+    if leg.retry == Retry::Never {
+        client_buffer.release();
+    } else {
+        client_buffer.hold();
+        state.replay_buffer.keep(bytes, request.ends());
+    }
+}
+
+/// What decides whether an answer is held back.
+pub(crate) struct Hold {
+    pub(crate) joins: Joins,
+    pub(crate) expected: TxStatus,
+    /// Most bytes that are kept.
+    pub(crate) limit: usize,
+}
+
+/// What a request joins when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// It is alone on its connection.
+    Nothing,
+    /// Others are in flight before it.
+    Flight,
+    /// It is run again, and not a third time.
+    Rerun,
+}

@@ -1,0 +1,198 @@
+//! What statements did to definitions, and who keeps a catalog is told of it: before the client hears that it has been
+//! committed, so that what anybody does next does not meet the old catalog.
+
+use std::cell::LazyCell;
+use std::mem::take;
+
+use crate::cluster::catalogs::Changed;
+use crate::session::Session;
+use crate::sql::Name;
+
+/// How sure it is that definitions were changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    /// They were not.
+    #[default]
+    None,
+    /// A function ran that may do anything.
+    ByFunction,
+    /// A procedure or a block ran, or a prepared transaction was committed of which nobody remembers what it did.
+    ByCode,
+    /// They were, but none that has code in it.
+    Data,
+    /// They were.
+    Certain,
+}
+
+impl Change {
+    /// What the command tag of a completed statement tells.
+    fn of(tag: &[u8]) -> Self {
+        const CERTAIN: [&[u8]; 4] = [b"CREATE ", b"ALTER ", b"DROP ", b"IMPORT "];
+        // What held functions: one that was called and never read, as it was dropped before, may have left anything.
+        const CODE: [&[u8]; 7] = [
+            b"DROP FUNCTION",
+            b"DROP PROCEDURE",
+            b"DROP ROUTINE",
+            b"DROP AGGREGATE",
+            b"DROP SCHEMA",
+            b"DROP EXTENSION",
+            b"DROP OWNED",
+        ];
+        // What else is dropped runs no more. A default of a new table can have code in it, but only that of functions.
+        const DATA: [&[u8]; 8] = [
+            b"CREATE TABLE",
+            b"CREATE TABLE AS",
+            b"CREATE INDEX",
+            b"CREATE SEQUENCE",
+            b"CREATE STATISTICS",
+            b"CREATE SCHEMA",
+            b"ALTER SEQUENCE",
+            b"ALTER INDEX",
+        ];
+        match tag {
+            _ if CODE.contains(&tag) => Change::Certain,
+            _ if DATA.contains(&tag) || tag.starts_with(b"DROP ") => Change::Data,
+            b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
+            _ if CERTAIN.iter().any(|prefix| tag.starts_with(prefix)) => Change::Certain,
+            _ => Change::None,
+        }
+    }
+
+    /// Whether prepared statements must be taken for stale. Of those that a function made stale, servers complain.
+    pub(crate) fn outdates_statements(self) -> bool {
+        self >= Change::ByCode
+    }
+}
+
+/// What a session did to definitions and nobody has been told.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    /// Not committed yet.
+    open: Change,
+    committed: Change,
+}
+
+impl Definitions {
+    /// A statement completed with this command tag: what it did, or what it committed.
+    pub(crate) fn completed(&mut self, tag: &[u8]) -> Change {
+        let change = Change::of(tag);
+        self.open = self.open.max(change);
+        match change {
+            // With `AND CHAIN` no ReadyForQuery tells of it. What is prepared takes effect by COMMIT PREPARED only,
+            // which another session may send.
+            Change::None if matches!(tag, b"COMMIT" | b"PREPARE TRANSACTION") => self.commit(),
+            // A procedure may have committed in between.
+            Change::ByCode => {
+                self.committed = self.committed.max(change);
+                change
+            }
+            _ => change,
+        }
+    }
+
+    /// A transaction has ended: what is committed by that.
+    pub(crate) fn commit(&mut self) -> Change {
+        let change = take(&mut self.open);
+        self.committed = self.committed.max(change);
+        change
+    }
+
+    /// What runs now calls a function that may do anything.
+    fn suspect(&mut self) {
+        self.open = self.open.max(Change::ByFunction);
+    }
+}
+
+impl Session {
+    /// Looks at the code that runs. To be called before the server's words are taken in, which may tell that what
+    /// they did is committed.
+    pub(crate) fn suspect_functions(&mut self) {
+        let catalog = LazyCell::new(|| self.shared.cluster.catalogs().of(&self.who.server_database));
+        let is_code = |function: &Name| self.shared.functions.may_do_anything(function, catalog.as_deref());
+        if self.state.pending_writes.runs_code(is_code) {
+            self.state.definitions.suspect();
+        }
+    }
+
+    /// Tells of what is committed.
+    pub(crate) fn tell_definitions(&mut self) {
+        let change = take(&mut self.state.definitions.committed);
+        self.tell_change(change);
+    }
+
+    /// Tells of what may be committed though nobody will ever say so.
+    pub(crate) fn tell_unanswered_definitions(&mut self) {
+        let known = self.state.definitions.commit();
+        let may_define = self.state.pending_writes.may_define();
+        self.tell_change(if may_define { known.max(Change::ByCode) } else { known });
+    }
+
+    fn tell_change(&self, change: Change) {
+        let catalogs = self.shared.cluster.catalogs();
+        match change {
+            Change::None => {}
+            Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
+            Change::Data | Change::Certain => {
+                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
+                catalogs.stale(&self.who.server_database, what);
+                self.state.database().learned.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told after these tags, the last of which is followed by a ReadyForQuery outside a transaction if it
+    /// says so.
+    fn told(tags: &[&str]) -> Change {
+        let mut definitions = Definitions::default();
+        for tag in tags {
+            match *tag {
+                "ready" => definitions.commit(),
+                tag => definitions.completed(tag.as_bytes()),
+            };
+        }
+        definitions.committed
+    }
+
+    #[test]
+    fn definitions_count_once_they_are_committed() {
+        assert_eq!(told(&["CREATE TRIGGER"]), Change::None);
+        assert_eq!(told(&["BEGIN", "ALTER TABLE", "SELECT 1"]), Change::None);
+        for commit in ["ready", "COMMIT", "PREPARE TRANSACTION"] {
+            assert_eq!(told(&["BEGIN", "CREATE TRIGGER", "SELECT 1", commit]), Change::Certain, "{commit}");
+            assert_eq!(told(&["BEGIN", "INSERT 0 1", commit]), Change::None, "{commit}");
+        }
+        assert_eq!(told(&["BEGIN", "DROP TABLE", "COMMIT", "SELECT 1", "ready"]), Change::Data);
+        assert_eq!(told(&["DROP FUNCTION", "ready"]), Change::Certain);
+    }
+
+    #[test]
+    fn what_runs_code_counts_at_once_and_when_it_is_committed() {
+        for tag in ["CALL", "DO", "COMMIT PREPARED"] {
+            assert_eq!(told(&[tag]), Change::ByCode, "{tag}");
+            let mut definitions = Definitions::default();
+            definitions.completed(tag.as_bytes());
+            definitions.committed = Change::None;
+            assert_eq!(definitions.commit(), Change::ByCode, "{tag}");
+            assert_eq!((definitions.committed, definitions.open), (Change::ByCode, Change::None));
+        }
+        assert_eq!(told(&["CALL", "CREATE TABLE", "ready"]), Change::Data);
+        assert_eq!(
+            (told(&["ROLLBACK PREPARED", "ready"]), told(&["DOUBLE", "ready"])),
+            (Change::None, Change::None)
+        );
+    }
+
+    #[test]
+    fn a_function_is_suspected_until_its_transaction_ends() {
+        let mut definitions = Definitions::default();
+        definitions.suspect();
+        assert_eq!((definitions.completed(b"SELECT 1"), definitions.committed), (Change::None, Change::None));
+        assert_eq!((definitions.commit(), definitions.committed), (Change::ByFunction, Change::ByFunction));
+        assert!(!Change::ByFunction.outdates_statements() && Change::ByCode.outdates_statements());
+    }
+}

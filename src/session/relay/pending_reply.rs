@@ -1,0 +1,119 @@
+//! What must be remembered about a message until its reply is done or dropped.
+
+use std::sync::Arc;
+
+use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::session::Batch;
+use crate::session::model::statements::{Handle, Naming, Unnamed};
+use crate::sql::{Kind, Pin, Statement, Verdict};
+
+/// A note in the ledger.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum PendingReply {
+    /// Nothing to remember.
+    #[default]
+    None,
+    /// A query or an execution that changes the session when it completes.
+    Runs(Arc<Verdict>),
+    /// One that also frees names of statements, which are taken back should it fail, or is followed by others.
+    Frees(Box<Freed>),
+    /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.
+    Parsed(Box<PendingParse>),
+    /// The client's Parse of the unnamed statement, by its serial, and the one before.
+    ParsedUnnamed(u64, Option<Box<Unnamed>>),
+    /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
+    Bound(Box<[u8]>, Option<Arc<Verdict>>),
+    /// The client's Close of a named statement, which named this.
+    Closed(Box<[u8]>, Handle),
+    /// A Parse that weir put in.
+    Prepares(Preparation, Stamp),
+    /// A Parse or Close of the unnamed statement that weir put in.
+    RestoresUnnamed,
+    /// A Describe of the client's statement of this name: what it says, the client will rely on.
+    Describes(Box<[u8]>),
+    /// A Describe that weir put in, to see whether the result of the client's statement of this name has changed.
+    Verifies(Box<[u8]>),
+    /// A Bind or Describe of a name that only weir gives: it must fail, in the client's words.
+    Foreign(Box<[u8]>),
+    /// A Bind that must fail because the statement's result has changed.
+    Outdated,
+    /// A Close of a name that no longer serves.
+    Retires(ServerName),
+    /// A change of settings that weir put in.
+    Applies,
+    /// The Parse of one.
+    Applying,
+    /// A Parse that weir put in under the client's own name of a statement: in a batch of its own, or in the client's.
+    Publishes(Box<[u8]>, Batch),
+    /// What weir put in to make a transaction that has failed.
+    Fails,
+    /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
+    Refused(Pin),
+    /// A Parse that must fail because the name is taken: the client's name stands in for the server's.
+    Duplicate(Box<(Box<[u8]>, ServerName)>),
+}
+
+impl PendingReply {
+    /// Whether a statement frees the name of one that was prepared by protocol, and none that SQL knows.
+    pub(crate) fn frees(&self, statement: &Statement) -> bool {
+        let (PendingReply::Frees(freed), Kind::Deallocate(Some(name))) = (self, &statement.kind) else {
+            return false;
+        };
+        let by_protocol = |handle: &Handle| handle.naming == Naming::Weirs;
+        freed.names.iter().any(|(freed, handle)| **freed == *name.as_bytes() && by_protocol(handle))
+    }
+
+    /// Whether it is of a query or an execution that commits.
+    pub(crate) fn commits(&self) -> bool {
+        let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
+        statements.any(|statement| matches!(statement.kind, Kind::Commit { .. }))
+    }
+
+    /// What runs.
+    pub(crate) fn verdict(&self) -> Option<&Arc<Verdict>> {
+        match self {
+            PendingReply::Runs(verdict) => Some(verdict),
+            PendingReply::Frees(freed) => Some(&freed.verdict),
+            _ => None,
+        }
+    }
+
+    /// Which statement of the client's has completed when the server says so for the `nth` time, counted from 0, and
+    /// how many follow that restore what it has reset; none when it was one of those.
+    pub(crate) fn completes(&self, nth: usize) -> Option<(usize, usize)> {
+        let PendingReply::Frees(freed) = self else { return Some((nth, 0)) };
+        let mut before = 0;
+        for (at, restores) in freed.restores.iter().enumerate() {
+            if nth == before {
+                return Some((at, *restores));
+            }
+            before += 1 + restores;
+            if nth < before {
+                return None;
+            }
+        }
+        Some((nth - before + freed.restores.len(), 0))
+    }
+}
+
+/// A query or an execution with DEALLOCATE, DISCARD or RESET in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Freed {
+    /// What runs.
+    pub verdict: Arc<Verdict>,
+    /// The names, and what they named.
+    pub names: Vec<(Box<[u8]>, Handle)>,
+    /// Under which names the server held them: to be closed, should it fail.
+    pub held: Vec<ServerName>,
+    /// How many statements of weir's follow each of the client's, to restore what it resets.
+    pub restores: Box<[usize]>,
+}
+
+/// A client's Parse of a named statement.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingParse {
+    /// The client's name for it.
+    pub name: Box<[u8]>,
+    /// What the server was asked to prepare; `None` when it had it already.
+    pub sent: Option<(Preparation, Stamp)>,
+}

@@ -1,0 +1,388 @@
+//! All sessions by the key that weir gave their clients: for cancel requests and for the count of clients.
+//!
+//! A cancel request goes to the connection that runs the session's request now, and to no other: while one is on its
+//! way the session does not give that connection back, so it can never hit the next one who gets it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use rand::RngCore;
+use tokio::sync::Notify;
+
+use crate::backend::Key;
+use crate::cluster::topology::ServerId;
+use crate::error::{Error, Result};
+use crate::wire::startup::CancelKey;
+
+/// Where a session's request is.
+#[derive(Debug, Default)]
+enum Place {
+    /// There is none.
+    #[default]
+    Nowhere,
+    /// It waits for a connection.
+    Queue,
+    /// It runs there.
+    On(Arc<Key>),
+}
+
+/// Whether the server is being asked to cancel a session's request. However many ask for it, one connection to the
+/// server is open at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asking {
+    /// It is not.
+    #[default]
+    Not,
+    /// A cancel request is on its way.
+    OnItsWay,
+    /// One is on its way, and another was asked for meanwhile. The first may have hit a request that was over by then,
+    /// so that one more must follow.
+    OnceMore,
+}
+
+/// A session's request.
+#[derive(Debug, Default)]
+struct Running {
+    place: Place,
+    asking: Asking,
+    /// Wakes the session's task.
+    waker: Option<Waker>,
+}
+
+/// One session, as others see it.
+#[derive(Debug)]
+pub struct Entry {
+    key: CancelKey,
+    running: Mutex<Running>,
+    settled: Notify,
+    cancelled: Notify,
+    /// The server that the session waits for was found to be down.
+    alarmed: AtomicBool,
+}
+
+impl Entry {
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key for the client.
+    pub fn key(&self) -> &CancelKey {
+        &self.key
+    }
+
+    /// The session's requests run there from now on.
+    pub fn runs_on(&self, key: Arc<Key>) {
+        self.lock().place = Place::On(key);
+    }
+
+    /// What wakes the session's task from now on.
+    pub fn wakes(&self, waker: &Waker) {
+        self.lock().waker = Some(waker.clone());
+    }
+
+    /// Whether there was an alarm since this was last asked. It may be about a server that the session has left.
+    pub fn take_alarm(&self) -> bool {
+        self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Wakes the session if its request runs on this server.
+    fn alarm(&self, server: ServerId) {
+        let running = self.lock();
+        if matches!(&running.place, Place::On(key) if key.server == server) {
+            self.alarmed.store(true, Ordering::Release);
+            running.waker.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    /// The session is about to give its connection back. True when it may do so at once.
+    pub fn leaves(&self) -> bool {
+        let mut running = self.lock();
+        running.place = Place::Nowhere;
+        running.asking == Asking::Not
+    }
+
+    /// Waits until no cancel request is on its way any more. Cancel safe.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.lock().asking == Asking::Not {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Waits for a connection, unless the client cancels meanwhile. Cancel safe if `connection` is.
+    ///
+    /// # Errors
+    /// [`Error::Canceled`], or why there is no connection.
+    pub async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
+        let cancelled = self.cancelled.notified();
+        self.lock().place = Place::Queue;
+        let queued = Queued(self);
+        let outcome = tokio::select! {
+            biased;
+            outcome = connection => outcome,
+            () = cancelled => Err(Error::Canceled),
+        };
+        drop(queued);
+        outcome
+    }
+
+    /// A cancel request of the session's own, where its request runs. None as well when one is on its way there: another
+    /// follows it.
+    pub(crate) fn aim(self: &Arc<Self>) -> Option<Aim> {
+        match self.cancel() {
+            Cancel::Aimed(aim) => Some(aim),
+            Cancel::Joined(_) | Cancel::Waited | Cancel::Idle | Cancel::Unknown => None,
+        }
+    }
+
+    /// Ends the waiting, or says where the request runs: the session stays there until the aim is dropped.
+    fn cancel(self: &Arc<Self>) -> Cancel {
+        let mut running = self.lock();
+        match &running.place {
+            Place::Nowhere => Cancel::Idle,
+            Place::Queue => {
+                self.cancelled.notify_waiters();
+                Cancel::Waited
+            }
+            Place::On(key) => {
+                let key = key.clone();
+                if running.asking == Asking::Not {
+                    running.asking = Asking::OnItsWay;
+                    return Cancel::Aimed(Aim { entry: Some(self.clone()), key });
+                }
+                running.asking = Asking::OnceMore;
+                Cancel::Joined(self.clone())
+            }
+        }
+    }
+
+    /// A cancel request has arrived at `key`. True when another must follow.
+    fn delivered(&self, key: &Arc<Key>) -> bool {
+        let mut running = self.lock();
+        let again = running.asking == Asking::OnceMore
+            && matches!(&running.place, Place::On(now) if Arc::ptr_eq(now, key));
+        running.asking = if again { Asking::OnItsWay } else { Asking::Not };
+        if !again {
+            self.settled.notify_waiters();
+        }
+        again
+    }
+}
+
+/// While it exists, the session's request waits for a connection.
+struct Queued<'a>(&'a Entry);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.lock().place = Place::Nowhere;
+    }
+}
+
+/// What came of a cancel request.
+#[derive(Debug)]
+pub enum Cancel {
+    /// The request runs: to be passed on there.
+    Aimed(Aim),
+    /// The request runs, and another cancel request is on its way to it: to be waited for with [`Entry::settled`].
+    Joined(Arc<Entry>),
+    /// The request waited for a connection, and waits no more.
+    Waited,
+    /// The session has no request.
+    Idle,
+    /// No session has this key.
+    Unknown,
+}
+
+/// A cancel request on its way. The session keeps the connection that it goes to until this is dropped.
+#[derive(Debug)]
+pub struct Aim {
+    /// None once it has been delivered for the last time.
+    entry: Option<Arc<Entry>>,
+    /// The connection it goes to.
+    pub key: Arc<Key>,
+}
+
+impl Aim {
+    /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
+    /// meanwhile.
+    pub fn delivered(mut self) -> Option<Self> {
+        let entry = self.entry.take()?;
+        if !entry.delivered(&self.key) {
+            return None;
+        }
+        self.entry = Some(entry);
+        Some(self)
+    }
+}
+
+impl Drop for Aim {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        entry.lock().asking = Asking::Not;
+        entry.settled.notify_waiters();
+    }
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Registry {
+    entries: Mutex<HashMap<i32, Arc<Entry>>>,
+    next: AtomicI32,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), next: AtomicI32::new(1) }
+    }
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a session. Protocol 3.2 clients get a secret of 32 bytes, older ones of 4.
+    pub fn enter(&self, minor: u16) -> Arc<Entry> {
+        let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
+        rand::rng().fill_bytes(&mut secret);
+        let secret = Bytes::from(secret);
+        let mut entries = self.lock();
+        loop {
+            let pid = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+            if pid == 0 || entries.contains_key(&pid) {
+                continue;
+            }
+            let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
+            let entry = Arc::new(Entry {
+                key,
+                running: Mutex::default(),
+                settled: Notify::new(),
+                cancelled: Notify::new(),
+                alarmed: AtomicBool::new(false),
+            });
+            entries.insert(pid, entry.clone());
+            return entry;
+        }
+    }
+
+    /// A server is down: sessions whose request runs there see whether it can run elsewhere.
+    pub fn alarm(&self, server: ServerId) {
+        self.lock().values().for_each(|entry| entry.alarm(server));
+    }
+
+    /// Wakes all sessions, to see what has become of weir.
+    pub(crate) fn wake(&self) {
+        let wake = |entry: &Arc<Entry>| entry.lock().waker.iter().for_each(Waker::wake_by_ref);
+        self.lock().values().for_each(wake);
+    }
+
+    /// The session is over.
+    pub fn leave(&self, entry: &Entry) {
+        self.lock().remove(&entry.key.pid());
+    }
+
+    /// Sessions there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// No sessions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Cancels the request of the session that has this key.
+    pub fn cancel(&self, key: &CancelKey) -> Cancel {
+        let entry = self.lock().get(&key.pid()).cloned();
+        match entry {
+            Some(entry) if entry.key.admits(key) => entry.cancel(),
+            _ => Cancel::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_reaches_only_what_runs_and_holds_it() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "nothing runs");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        let wrong = CancelKey::new(entry.key().pid(), vec![0; 4]).unwrap();
+        assert!(matches!(registry.cancel(&wrong), Cancel::Unknown));
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(!entry.leaves(), "one is on its way");
+        assert!(aim.delivered().is_none());
+        assert!(entry.leaves());
+        registry.leave(&entry);
+        assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn cancels_that_come_together_are_delivered_one_after_the_other() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let key = Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
+        entry.runs_on(key.clone());
+        let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
+        for _ in 0..100 {
+            assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
+        }
+        let second = first.delivered().expect("somebody asked while the first was on its way");
+        assert!(!entry.leaves(), "the second is on its way");
+        entry.runs_on(key.clone());
+        assert!(second.delivered().is_none(), "nobody asked since");
+        assert!(entry.leaves());
+
+        entry.runs_on(key);
+        let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
+        assert!(!entry.leaves());
+        assert!(first.delivered().is_none(), "the request is over: nothing there is the session's any more");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
+        drop(dropped);
+        assert!(entry.leaves(), "a delivery that was given up holds nothing");
+    }
+
+    #[tokio::test]
+    async fn a_cancel_ends_the_waiting() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let waiting = entry.queue(std::future::pending::<Result<()>>());
+        tokio::pin!(waiting);
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "it does not wait yet");
+        assert!(is_pending(waiting.as_mut()).await);
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Waited));
+        assert!(matches!(waiting.await, Err(Error::Canceled)));
+        assert!(matches!(registry.cancel(entry.key()), Cancel::Idle));
+    }
+
+    /// Polls once; true when it goes on.
+    async fn is_pending(mut future: std::pin::Pin<&mut impl Future>) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[test]
+    fn an_alarm_is_for_those_who_wait_for_that_server() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        registry.alarm(ServerId(0));
+        assert!(!entry.take_alarm(), "nothing runs");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        registry.alarm(ServerId(1));
+        assert!(!entry.take_alarm());
+        registry.alarm(ServerId(0));
+        assert!(entry.take_alarm());
+        assert!(!entry.take_alarm(), "it was taken");
+    }
+}
