@@ -6,6 +6,8 @@ mod connection;
 
 pub mod datestyle;
 
+mod exec;
+
 pub mod ledger;
 
 mod login;
@@ -18,4 +20,5 @@ pub mod settings;
 
 pub use cancel::cancel;
 pub use connection::{Backend, Key};
+pub use exec::{ParameterStatuses, exec};
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};

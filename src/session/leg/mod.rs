@@ -1,9 +1,409 @@
 //! One connection at work for a session: what is written to it, what is heard of it, and its way back to the pool.
 //!
-//! A leg never knows its client's socket.
+//! Everything that is known of a connection stands here and nothing of it in the client's conversation, so that a session
+//! can have two of them. A leg never knows its client's socket.
 
 pub(crate) mod cleanup;
+pub(crate) mod connection_requirements;
 pub(crate) mod hold_back;
+pub(crate) mod legs;
+pub(crate) mod observer;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;
+pub(crate) mod state;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::backend::ledger::{Batch, Ledger, Reply};
+use crate::cluster::topology::Load;
+use crate::pool::Lease;
+use crate::router::Route;
+use crate::session::model::state::State;
+use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::responses::{Flow, Halt, Responses};
+use crate::telemetry::metrics::{Metrics, count};
+use crate::wire::TxStatus;
+use crate::wire::request::put_bare;
+use crate::wire::tag::client;
+use observer::Observer;
+use sender::Sender;
+use state::{Event, LegState};
+
+/// A leased connection at work.
+pub(crate) struct Leg {
+    pub lease: Lease,
+    pub route: Route,
+    /// What the server owes, and how far it has answered.
+    pub responses: Responses,
+    /// What is known of the connection besides.
+    pub progress: Progress,
+    /// When the oldest request in flight was sent.
+    pub since: Instant,
+    /// The requests in flight, as one, for the server's load figures.
+    pub flight: Option<Flight>,
+    /// The server's load figures.
+    pub load: Arc<Load>,
+}
+
+/// What a session has learned of a leg's connection, and what it has done there.
+pub(crate) struct Progress {
+    /// Changed by [`Progress::on`] only.
+    pub state: LegState,
+    /// What of the requests in flight may be run again, and after which errors.
+    pub retry: Retry,
+    /// Changes of settings that weir put in and the server has not confirmed yet.
+    pub unconfirmed: Unconfirmed,
+    /// Who changes the connection's name in what is in flight.
+    pub naming: NamedBy,
+    /// Whether anything in flight looks at data.
+    pub look: Look,
+    /// Whether the session may have drawn from sequences since it got the connection.
+    pub drew: SequenceUse,
+    /// Whether anything that was sent asks for the end of a server process.
+    pub end: Wished,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            state: LegState::default(),
+            retry: Retry::Never,
+            unconfirmed: Unconfirmed::default(),
+            naming: NamedBy::Client,
+            look: Look::Away,
+            drew: SequenceUse::Not,
+            end: Wished::No,
+        }
+    }
+
+    /// Something happened to the connection.
+    pub(crate) fn on(&mut self, event: Event) {
+        self.state.on(event);
+    }
+}
+
+/// How many changes of settings the server has still to confirm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unconfirmed(usize);
+
+impl Unconfirmed {
+    /// One was sent.
+    pub(crate) fn sent(&mut self) {
+        self.0 += 1;
+    }
+
+    /// So many were confirmed, or will never be.
+    pub(crate) fn settled(&mut self, count: usize) {
+        self.0 = self.0.saturating_sub(count);
+    }
+
+    /// Whether none is on its way.
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether fewer are on their way than `before`.
+    pub(crate) fn has_fallen(self, before: Self) -> bool {
+        self.0 < before.0
+    }
+}
+
+/// Whether an error's request may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// It may not.
+    Never,
+    /// It ran on a replica, outside a transaction, and nothing of its answer is out.
+    OnPrimary,
+    /// It ran outside a transaction with a statement whose plan may be stale; nothing of its answer is out.
+    StalePlan,
+}
+
+/// Whether something that was sent may have drawn from a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SequenceUse {
+    Not,
+    Perhaps,
+    /// By its own words.
+    Surely,
+}
+
+/// Whose statement a change of `application_name` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// The client's, if anybody's.
+    Client,
+    /// One that weir put into the client's batch.
+    Weir,
+}
+
+/// Whether a flight looks at data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Away,
+    AtData,
+}
+
+/// Whether a client has asked for the end of what may be its own server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wished {
+    No,
+    Yes,
+}
+
+/// A request under way counts in the server's load figures until this is dropped, however the session ends.
+pub(crate) struct Flight {
+    load: Arc<Load>,
+    since: Instant,
+}
+
+impl Flight {
+    fn begin(load: &Arc<Load>, since: Instant) -> Self {
+        load.begin();
+        Self { load: load.clone(), since }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.load.end(self.since.elapsed());
+    }
+}
+
+/// What a turn with the server brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing to act upon.
+    Quiet,
+    /// All that waited for it has been written.
+    Flushed,
+    /// It said something, which is in the read buffer.
+    Heard,
+    /// It is gone.
+    Lost,
+}
+
+impl Leg {
+    /// A connection goes to work. `ledger` is empty: its memory serves again.
+    pub(crate) fn new(
+        lease: Lease,
+        route: Route,
+        load: Arc<Load>,
+        ledger: Ledger<PendingReply>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            lease,
+            route,
+            responses: Responses::with(ledger),
+            progress: Progress::new(),
+            since: now,
+            flight: None,
+            load,
+        }
+    }
+
+    /// Whether anything can still be sent and heard.
+    pub(crate) fn is_up(&self) -> bool {
+        self.progress.state.is_up()
+    }
+
+    /// Whether the server waits for the rest of a batch.
+    pub(crate) fn batch(&self) -> Batch {
+        self.responses.ledger.batch()
+    }
+
+    /// Whether it is still to answer something.
+    pub(crate) fn owes(&self) -> bool {
+        !self.responses.ledger.is_empty()
+    }
+
+    /// Whether so much is in flight that nothing more is taken from the client until some of it has gone.
+    pub(crate) fn is_full(&self) -> bool {
+        const WRITE_BUFFER_MAX: usize = 256 << 10;
+        const LEDGER_MAX: usize = 16 << 10;
+        self.lease.write_buffer.len() >= WRITE_BUFFER_MAX || self.responses.ledger.len() >= LEDGER_MAX
+    }
+
+    /// Whether the session needs the connection for what is under way, besides the rest of a long message.
+    pub(crate) fn is_held(&self) -> bool {
+        self.responses.tx != TxStatus::Idle
+            || self.batch() == Batch::Open
+            || self.responses.flow != Flow::Query
+            || !self.lease.write_buffer.is_empty()
+            || self.responses.is_within_frame()
+    }
+
+    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
+    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
+    /// anywhere, what follows an error is thrown away up to the Sync.
+    pub(crate) fn has_begun(&self) -> bool {
+        let on_primary = self.batch() == Batch::Open || self.responses.flow == Flow::CopyIn;
+        self.responses.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
+    }
+
+    /// To write to the connection, on which this is the transaction status, as far as it is known.
+    pub(crate) fn sender<'a>(
+        &'a mut self,
+        state: &'a mut State,
+        metrics: &'a Metrics,
+        tx: Option<TxStatus>,
+    ) -> Sender<'a> {
+        Sender::on(self, state, metrics, tx)
+    }
+
+    /// A request is about to be sent, alone or behind others.
+    pub(crate) fn begin_flight(&mut self, now: Instant) {
+        if !self.owes() {
+            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
+            self.since = now;
+        }
+        if self.flight.is_none() {
+            self.flight = Some(Flight::begin(&self.load, self.since));
+        }
+    }
+
+    /// Has the server answer what it was sent of the open batch.
+    pub(crate) fn flush_batch(&mut self) {
+        put_bare(&mut self.lease.write_buffer, client::FLUSH);
+    }
+
+    /// Ends the open batch with a Sync of weir's: the client will end it elsewhere.
+    pub(crate) fn end_batch(&mut self) {
+        use crate::backend::ledger::Action;
+        put_bare(&mut self.lease.write_buffer, client::SYNC);
+        self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
+    }
+
+    /// Writes to the server and reads from it, once; not the latter when the client is `behind` with its reading.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, reading: Reading, metrics: &Metrics) -> Turn {
+        let bytes = &metrics.bytes;
+        let waiting = self.lease.write_buffer.len();
+        let flush = self.lease.poll_flush(cx);
+        count(&bytes.to_server, waiting - self.lease.write_buffer.len());
+        if let Poll::Ready(Err(_)) = flush {
+            // What the server said before it closed the connection may still be read: that is the better reason.
+            self.lease.write_buffer.clear();
+        }
+        let flushed = waiting > 0 && self.lease.write_buffer.is_empty();
+        let quiet = if flushed { Turn::Flushed } else { Turn::Quiet };
+        let Reading::UpTo(limit) = reading else { return quiet };
+        match self.lease.poll_fill(cx, limit) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                count(&bytes.from_server, n);
+                Turn::Heard
+            }
+            Poll::Ready(_) => {
+                self.progress.on(Event::Closed);
+                Turn::Lost
+            }
+            Poll::Pending => quiet,
+        }
+    }
+
+    /// Takes what has arrived from the server: what is for the client is in `buffer` afterwards.
+    pub(crate) fn on_server_bytes(&mut self, state: &mut State, buffer: &mut ClientBuffer) {
+        let server = self.lease.server();
+        let backend = &mut *self.lease;
+        let mut observer = Observer {
+            state,
+            prepared: &mut backend.prepared,
+            unnamed: &mut backend.unnamed,
+            progress: &mut self.progress,
+            server,
+        };
+        match self.responses.absorb(&mut backend.read_buffer, buffer, &mut observer) {
+            // It has told the progress of it.
+            Ok(()) | Err(Halt::Refused) => {}
+            Err(Halt::Broken(why)) => self.progress.on(Event::Violated(why)),
+        }
+    }
+
+    /// These messages will never be answered: what they were to do has not happened.
+    pub(crate) fn drop_replies(&mut self, state: &mut State, replies: Vec<PendingReply>) {
+        use crate::session::relay::responses::Watcher;
+        let server = self.lease.server();
+        let backend = &mut *self.lease;
+        let mut observer = Observer {
+            state,
+            prepared: &mut backend.prepared,
+            unnamed: &mut backend.unnamed,
+            progress: &mut self.progress,
+            server,
+        };
+        observer.dropped(replies);
+    }
+
+    /// What was sent on a lost connection and not answered has not happened. Whether there was a commit in it.
+    pub(crate) fn abandon(&mut self, state: &mut State) -> Abandoned {
+        let ledger = &mut self.responses.ledger;
+        let (readies, batch) = (ledger.readies(), ledger.batch());
+        let error = if ledger.is_discarding() { ErrorOwed::Told } else { ErrorOwed::Due };
+        let replies = ledger.abandon();
+        let commit = if replies.iter().any(PendingReply::commits) { Commit::InFlight } else { Commit::None };
+        self.progress.retry = Retry::Never;
+        self.drop_replies(state, replies);
+        Abandoned { readies, batch, error, commit }
+    }
+}
+
+/// How much is read from a server at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Nothing: the client does not read what it has been sent.
+    Off,
+    /// Up to so many unread bytes.
+    UpTo(usize),
+}
+
+/// What a lost connection has left unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Abandoned {
+    /// ReadyForQuery that the client was still owed.
+    pub readies: usize,
+    /// Whether a batch was open.
+    pub batch: Batch,
+    pub error: ErrorOwed,
+    pub commit: Commit,
+}
+
+/// Whether a batch that is not over has had its error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorOwed {
+    Due,
+    Told,
+}
+
+/// Whether a commit was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    None,
+    InFlight,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_until_it_is_over_however_it_ends() {
+        let load = Arc::new(Load::default());
+        let flight = Flight::begin(&load, Instant::now());
+        assert_eq!(load.outstanding(), 1);
+        drop(flight);
+        assert_eq!(load.outstanding(), 0);
+    }
+
+    #[test]
+    fn confirmations_are_not_counted_below_none() {
+        let mut unconfirmed = Unconfirmed::default();
+        unconfirmed.sent();
+        let before = unconfirmed;
+        unconfirmed.settled(2);
+        assert!(unconfirmed.is_none() && unconfirmed.has_fallen(before));
+    }
+}

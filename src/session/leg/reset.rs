@@ -1,10 +1,9 @@
 //! What a session leaves on a connection, and the cheapest thing that is sure to remove it.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, exec};
 use crate::backend::settings::Settings;
 use crate::error::{Error, Result};
 use crate::session::State;
-use crate::session::flow::greeting::tell;
 
 /// What is left on a connection, from the least to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,12 +60,12 @@ pub(crate) async fn reset(backend: &mut Backend, standing: Standing, leftover: L
     let mut reset = Reset::Nothing;
     if standing == Standing::Open {
         // As a simple query it ends an open batch as well, which a Sync would commit.
-        tell(backend, "ROLLBACK").await?;
+        exec(backend, "ROLLBACK").await?;
         reset = Reset::RolledBack;
     }
     if leftover == Leftover::State {
         // Refused in a transaction, so that its success tells that there is none.
-        tell(backend, "DISCARD ALL").await?;
+        exec(backend, "DISCARD ALL").await?;
         backend.prepared.clear();
         backend.unnamed = None;
         backend.settings = Settings::default();

@@ -1,5 +1,6 @@
 //! What all sessions share.
 
+pub(crate) mod greetings;
 pub(crate) mod registry;
 
 use std::collections::HashMap;
@@ -17,9 +18,9 @@ use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
 use crate::session::consistency::pending_writes::PendingWrites;
-use crate::session::flow::greeting::Greetings;
 use crate::session::model::state::Database;
 use crate::session::model::statements::Statements;
+use crate::session::shared::greetings::Greetings;
 use crate::session::shared::registry::{Aim, Registry};
 use crate::sql::Classifier;
 use crate::telemetry::metrics::Metrics;

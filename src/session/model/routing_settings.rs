@@ -1,4 +1,6 @@
 //! The session's settings as routing reads them, worked out anew only when they change.
+//!
+//! Pure. It never decides where anything goes.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,8 +8,7 @@ use std::time::Duration;
 use crate::backend::settings::{Settings, Value};
 use crate::config::{Database, Routing, User};
 use crate::freshness::Lsn;
-use crate::router::{FixedTarget, SessionView, TargetSource, Transaction};
-use crate::session::Session;
+use crate::router::{FixedTarget, TargetSource};
 use crate::session::model::settings::SessionSettings;
 use crate::sql::{
     AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
@@ -139,53 +140,74 @@ fn is_on(value: &str) -> bool {
         && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
 }
 
-impl Session {
-    /// Looks at the settings again if they have changed.
-    pub(crate) fn refresh_routing(&mut self) {
-        let (settings, (wanted, own)) = (&self.state.settings, &self.routing.of);
-        if wanted != settings.wanted() || own != settings.own() {
-            *self.routing = RoutingSettings::new(settings);
-            self.state.shown.strings = self.routing.strings;
+/// Targets that the configuration fixes, from the nearest to the farthest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConfiguredTargets {
+    /// Of the listener by which the client came.
+    pub listener: Target,
+    /// Of the database.
+    pub database: Target,
+    /// Of the user.
+    pub user: Target,
+}
+
+impl RoutingSettings {
+    /// Looks at the settings again if they have changed. Says whether they had.
+    pub(crate) fn refresh(&mut self, settings: &SessionSettings) -> Refreshed {
+        let (wanted, own) = &self.of;
+        if wanted == settings.wanted() && own == settings.own() {
+            return Refreshed::Same;
         }
+        *self = Self::new(settings);
+        Refreshed::Changed
     }
 
+    /// What the client asks of weir.
+    pub(crate) fn weir(&self) -> &WeirSettings {
+        &self.weir
+    }
+
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
+    /// Transaction modes that a `BEGIN` does not have to say.
+    pub(crate) fn defaults(&self) -> Modes {
+        self.defaults
+    }
+}
+
+/// Whether settings had changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refreshed {
+    Same,
+    Changed,
+}
+
+impl WeirSettings {
     /// What is asked of a read with this hint: the first that says something of hint, `SET`, startup packet and
-    /// configuration. The view must be refreshed.
-    pub(crate) fn levels(&self, hint: &Hint) -> Levels {
-        self.levels_for(&self.routing.weir, hint)
-    }
-
-    /// The same for a client that asks this.
-    pub(crate) fn levels_for(&self, weir: &WeirSettings, hint: &Hint) -> Levels {
-        let configured = &self.who.levels;
-        let max_staleness = hint.max_staleness.or(weir.max_staleness);
+    /// configuration. `as_replayed` says where replay stands once it has come to a position.
+    pub(crate) fn levels(
+        &self,
+        hint: &Hint,
+        configured: &Configured,
+        as_replayed: impl FnOnce(Lsn) -> Lsn,
+    ) -> Levels {
+        let max_staleness = hint.max_staleness.or(self.max_staleness);
         Levels {
-            consistency: hint.consistency.or(weir.consistency).unwrap_or(configured.consistency),
+            consistency: hint.consistency.or(self.consistency).unwrap_or(configured.consistency),
             max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
             // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
-            min_lsn: weir.min_lsn.map(|lsn| self.shared.cluster.demand().as_replayed(lsn)),
+            min_lsn: self.min_lsn.map(as_replayed),
         }
     }
 
-    /// The target that applies before any hint and any rule to a client that asks this, and who fixed it.
-    pub(crate) fn target_for(&self, weir: &WeirSettings) -> Option<FixedTarget> {
-        let who = &self.who;
-        let said = |by| weir.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
+    /// The target that applies before any hint and any rule, and who fixed it.
+    pub(crate) fn target(&self, configured: &ConfiguredTargets) -> Option<FixedTarget> {
+        let said = |by| self.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
         let (set, startup) = (said(TargetSource::Set), said(TargetSource::Startup));
-        FixedTarget::first(set, startup, who.listener, who.alias, who.user.target)
-    }
-
-    pub(crate) fn session_view(&self, transaction: Transaction) -> SessionView<'_> {
-        let who = &self.who;
-        SessionView {
-            transaction,
-            pin: self.pinned(),
-            target: self.target_for(&self.routing.weir),
-            user: &who.user.name,
-            database: &who.database,
-            application_name: &self.routing.application_name,
-            defaults: self.routing.defaults,
-        }
+        let ConfiguredTargets { listener, database, user } = *configured;
+        FixedTarget::first(set, startup, listener, database, user)
     }
 }
 

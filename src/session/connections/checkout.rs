@@ -5,15 +5,18 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use crate::backend::Key;
-use crate::cluster::topology::{Server, ServerId};
+use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
-use crate::pool::{Account, Lease, Pool, PoolKey};
+use crate::pool::{Lease, Pool};
+use crate::backend::settings::Settings;
 use crate::router::{Decision, Reason, Route, pick};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::model::state::{Retry, SequenceUse};
-use crate::session::relay::responses::Replies;
-use crate::session::{Batch, Leg, Link, Look, Session, Wished};
+use crate::session::Shared;
+use crate::session::client::Client;
+use crate::session::connections::Connections;
+use crate::session::connections::wait::Waiting;
+use crate::session::conversation::Conversation;
+use crate::session::leg::reset::Leftover;
 use crate::telemetry::metrics::{ReadOutcome, observe};
 
 /// What came of looking for a fresh replica.
@@ -48,103 +51,103 @@ pub(crate) fn ends_session(error: &Error) -> bool {
     matches!(error, Error::Lost(_) | Error::Shutdown | Error::ServerLost)
 }
 
-impl Session {
+/// A request that looks for its connection.
+pub(crate) struct Checkout<'a> {
+    pub client: &'a mut Client,
+    pub conversation: &'a Conversation,
+    pub connections: &'a mut Connections,
+    /// What it needs of a replica.
+    pub requirement: &'a Requirement,
+}
+
+/// A connection, and what was waited for it.
+pub(crate) struct Lent {
+    pub lease: Lease,
+    /// Where it leads, and why: not where the request was to go, if that could not be had.
+    pub decision: Decision,
+    pub waited: Duration,
+}
+
+impl<'a> Checkout<'a> {
     /// Checks out a connection for a decision. A replica that gives none is passed over for another, and at last for
     /// the primary; the decision is changed accordingly. Says how long that took, if it was not at once.
     ///
     /// # Errors
     /// Why the primary gave none; [`Error::Lost`], [`Error::Shutdown`] and [`Error::ServerLost`] end the session.
     /// Cancel safe.
-    pub(crate) async fn lease(
-        &mut self,
-        decision: &mut Decision,
-        demand: &Requirement,
-        now: Instant,
-    ) -> Result<Duration> {
-        let at_once = match self.session_pool {
-            None => self.lease_at_once(decision.route, demand, now),
-            Some(_) => self.own_at_once(decision.route, demand, now)?,
+    pub(crate) async fn run(mut self, mut decision: Decision, now: Instant) -> Result<Lent> {
+        let at_once = match self.connections.are_kept() {
+            false => self.at_once(decision.route, now),
+            true => self.own_at_once(decision.route, now)?,
         };
         let (lease, waited) = match at_once {
             Some(lease) => {
                 if decision.route == Route::Replica {
-                    self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
+                    self.count_read(ReadOutcome::Fresh, Duration::ZERO);
                 }
                 (lease, Duration::ZERO)
             }
             None => {
                 let begun = Instant::now();
                 // On the heap: few wait, but every client's task would have room for it.
-                (Box::pin(self.lease_in_turn(decision, demand)).await?, begun.elapsed())
+                (Box::pin(self.in_turn(&mut decision)).await?, begun.elapsed())
             }
         };
-        observe(&self.shared.metrics.checkout_wait_seconds, waited);
-        self.take_over(lease, decision.route, now)?;
-        Ok(waited)
+        observe(&self.shared().metrics.checkout_wait_seconds, waited);
+        Ok(Lent { lease, decision, waited })
     }
 
-    /// The session's requests run on this connection from now on.
-    ///
-    /// # Errors
-    /// [`Error::NoPrimary`] when its server is none of the cluster's.
-    pub(crate) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) -> Result<()> {
-        let load = match self.shared.cluster.topology().server(lease.server()) {
-            Some(server) => server.load.clone(),
-            None => return Err(Error::NoPrimary),
-        };
-        self.entry.runs_on(lease.key.clone());
-        self.state.server = Some(lease.server());
-        self.state.drew = SequenceUse::Not;
-        self.state.settings.leased(lease.settings.clone());
-        let last = match route {
-            Route::Replica => {
-                self.replica = Some(lease.server());
-                &mut self.last.replica
-            }
-            Route::Primary => &mut self.last.primary,
-        };
-        if !std::ptr::eq(last.as_ptr(), Arc::as_ptr(&lease.key)) {
-            *last = Arc::downgrade(&lease.key);
+    fn shared(&self) -> &'a Shared {
+        &self.conversation.shared
+    }
+
+    fn is_fresh(&self, lease: &Lease) -> bool {
+        self.requirement.is_met(lease, &self.conversation.clock())
+    }
+
+    fn wanted(&self) -> &'a Settings {
+        self.conversation.state.settings.wanted()
+    }
+
+    fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
+        let conversation = self.conversation;
+        self.connections.pool(&conversation.shared, &conversation.who, server)
+    }
+
+    /// To wait for something that stands between the request and its connection.
+    fn waiting(&mut self) -> Waiting<'_> {
+        let Self { client, conversation, .. } = self;
+        Waiting { shared: &conversation.shared, entry: &conversation.entry, client }
+    }
+
+    /// Counts a read by what its freshness cost.
+    fn count_read(&self, outcome: ReadOutcome, waited: Duration) {
+        if self.requirement.need.is_nothing() {
+            return;
         }
-        self.leg = Some(Box::new(Leg {
-            lease,
-            route,
-            replies: Replies::with(std::mem::take(&mut self.ledger)),
-            batch: Batch::Closed,
-            retry: Retry::Never,
-            link: Link::Up,
-            since: now,
-            look: Look::Away,
-            end: Wished::No,
-            flight: None,
-            load,
-        }));
-        Ok(())
-    }
-
-    /// The connection that the session had last.
-    fn last(&self, route: Route) -> &Weak<Key> {
-        match route {
-            Route::Primary => &self.last.primary,
-            Route::Replica => &self.last.replica,
+        let metrics = &self.shared().metrics;
+        metrics.read(self.requirement.level, outcome);
+        if waited > Duration::ZERO {
+            observe(&metrics.freshness_wait_seconds, waited);
         }
     }
 
     /// An idle connection to the server that is best for this route, if there is one.
-    fn lease_at_once(&mut self, route: Route, demand: &Requirement, now: Instant) -> Option<Lease> {
+    fn at_once(&mut self, route: Route, now: Instant) -> Option<Lease> {
+        let requirement = self.requirement;
         let server = {
-            let topology = self.shared.cluster.topology();
+            let topology = self.shared().cluster.topology();
             match route {
                 Route::Primary => topology.writable()?.id,
                 Route::Replica => {
-                    let moment = self.moment(&topology, now);
-                    let fresh = |server: &Server| demand.may_be_met(server, moment);
-                    pick(&topology, self.replica, fresh, rand::random(), now)?
+                    let moment = self.conversation.clock().moment(&topology, now);
+                    let fresh = |server: &Server| requirement.may_be_met(server, moment);
+                    pick(&topology, self.connections.replica, fresh, rand::random(), now)?
                 }
             }
         };
-        let lease = self.pool(server)?.try_checkout(self.state.settings.wanted(), self.last(route))?;
-        if route == Route::Replica && !self.is_fresh(&lease, demand) {
+        let lease = self.pool(server)?.try_checkout(self.wanted(), self.connections.last(route))?;
+        if route == Route::Replica && !self.is_fresh(&lease) {
             lease.release(now);
             return None;
         }
@@ -156,54 +159,54 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ServerLost`] when its state is gone with its connection.
-    fn own_at_once(&mut self, route: Route, demand: &Requirement, now: Instant) -> Result<Option<Lease>> {
-        if !self.has_aside(route) {
-            return Ok(self.lease_at_once(route, demand, now));
+    fn own_at_once(&mut self, route: Route, now: Instant) -> Result<Option<Lease>> {
+        if !self.keeps(route) {
+            return Ok(self.at_once(route, now));
         }
-        let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+        let topology = arc_swap::Guard::into_inner(self.shared().cluster.topology());
         if route == Route::Primary {
             return match topology.writable() {
                 Some(primary) => self.take_primary(primary.id),
                 None => Ok(None),
             };
         }
-        let moment = self.moment(&topology, now);
-        let will_do = |server: &Server| demand.may_be_met(server, moment);
-        if !self.serves_aside(&topology, will_do) {
+        let (requirement, moment) = (self.requirement, self.conversation.clock().moment(&topology, now));
+        let will_do = |server: &Server| requirement.may_be_met(server, moment);
+        if !self.connections.kept.as_ref().is_some_and(|kept| kept.serves(&topology, will_do)) {
             return Ok(None);
         }
         let Some(lease) = self.take_replica(&topology, will_do) else { return Ok(None) };
-        if self.is_fresh(&lease, demand) {
+        if self.is_fresh(&lease) {
             return Ok(Some(lease));
         }
-        self.put_aside(route, lease);
+        self.put_aside(lease);
         Ok(None)
     }
 
-    async fn lease_in_turn(&mut self, decision: &mut Decision, demand: &Requirement) -> Result<Lease> {
+    async fn in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
         if decision.route == Route::Primary {
-            return self.lease_primary().await;
+            return self.primary().await;
         }
         let begun = Instant::now();
-        let (reason, outcome) = match self.lease_fresh(demand).await? {
+        let (reason, outcome) = match self.fresh().await? {
             Fresh::AtOnce(lease) => {
-                self.count_read(demand, ReadOutcome::Fresh, Duration::ZERO);
+                self.count_read(ReadOutcome::Fresh, Duration::ZERO);
                 return Ok(lease);
             }
             Fresh::Waited(lease) => {
-                self.count_read(demand, ReadOutcome::Waited, begun.elapsed());
+                self.count_read(ReadOutcome::Waited, begun.elapsed());
                 return Ok(lease);
             }
             Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
             Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
         };
-        self.count_read(demand, outcome, begun.elapsed());
-        match self.lease_primary().await {
+        self.count_read(outcome, begun.elapsed());
+        match self.primary().await {
             // None for so long that the freshest replica is as good as it gets.
             // But the session's own connection was lost, and with it what the session relies upon.
             Err(Error::ServerLost) => Err(Error::ServerLost),
             Err(error) if error.is_outage() || matches!(error, Error::NoPrimary) => {
-                match self.lease_fresh(demand).await? {
+                match self.fresh().await? {
                     Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
                     Fresh::TooLate | Fresh::NoReplica => Err(error),
                 }
@@ -219,27 +222,27 @@ impl Session {
     ///
     /// # Errors
     /// The client cancelled.
-    async fn lease_fresh(&mut self, demand: &Requirement) -> Result<Fresh> {
-        let samplers = self.shared.cluster.demand().clone();
-        let mut deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
-        let patience = tokio::time::Instant::now() + self.shared.config.pool.primary_wait;
+    async fn fresh(&mut self) -> Result<Fresh> {
+        let samplers = self.shared().cluster.demand().clone();
+        let mut deadline = tokio::time::Instant::now() + self.shared().config.routing.freshness_wait;
+        let patience = tokio::time::Instant::now() + self.shared().config.pool.primary_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
-        let wanted = samplers.want(self.through(demand));
+        let wanted = samplers.want(self.requirement.through(&self.conversation.clock()));
         loop {
             // Whatever is learned from here on is heard below: somebody is known to wait, and the bell is taken in
             // hand, before anything is looked at.
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
             let begun = tokio::time::Instant::now();
-            let lent = self.lease_replica(demand).await?;
+            let lent = self.replica().await?;
             // What a connection took to come free or to open is not waiting for freshness.
             deadline += begun.elapsed();
             match lent {
-                Replica::Lent(lease) if self.is_fresh(&lease, demand) => return Ok(fresh(lease)),
+                Replica::Lent(lease) if self.is_fresh(&lease) => return Ok(fresh(lease)),
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
                 Replica::Lent(lease) => {
                     let opened = lease.opened;
-                    self.put_aside(Route::Replica, lease);
+                    self.put_aside(lease);
                     wanted.through(opened);
                 }
                 Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
@@ -250,7 +253,7 @@ impl Session {
             if !self.waiting().queue(learned).await? {
                 let now = tokio::time::Instant::now();
                 // Without a primary there is nowhere else to go: the replica may still be found to do.
-                if demand.need.strictly.is_some() || now >= patience || self.has_primary() {
+                if self.requirement.need.strictly.is_some() || now >= patience || self.has_primary() {
                     return Ok(Fresh::TooLate);
                 }
                 deadline = patience.min(now + ORPHANED);
@@ -259,14 +262,37 @@ impl Session {
         }
     }
 
+    fn is_hopeless(&self) -> bool {
+        self.conversation.clock().is_hopeless(self.shared().config.routing.freshness_wait)
+    }
+
+    /// Whether the session has a connection of its own for this route.
+    fn keeps(&self, route: Route) -> bool {
+        self.connections.kept.as_ref().is_some_and(|kept| kept.has(route))
+    }
+
+    fn take_primary(&mut self, server: ServerId) -> Result<Option<Lease>> {
+        self.connections.kept.as_mut().map_or(Ok(None), |kept| kept.take_primary(server))
+    }
+
+    fn take_replica(&mut self, topology: &Topology, will_do: impl Fn(&Server) -> bool) -> Option<Lease> {
+        let known = Leftover::of(&self.conversation.state);
+        self.connections.kept.as_mut()?.take_replica(topology, will_do, known)
+    }
+
+    /// A replica's connection that does not do yet.
+    fn put_aside(&mut self, lease: Lease) {
+        self.connections.put_aside(Route::Replica, lease, &self.conversation.state);
+    }
+
     fn has_primary(&self) -> bool {
-        self.shared.cluster.topology().writable().is_some()
+        self.shared().cluster.topology().writable().is_some()
     }
 
     /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
     /// as one that is known to be missing.
-    async fn lease_primary(&mut self) -> Result<Lease> {
-        let shared = self.shared.clone();
+    async fn primary(&mut self) -> Result<Lease> {
+        let shared = self.conversation.shared.clone();
         let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
         loop {
             let mut changes = shared.cluster.changes();
@@ -283,10 +309,10 @@ impl Session {
                 return Ok(lease);
             }
             let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-            if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
                 return Ok(lease);
             }
-            let wanted = self.state.settings.wanted().clone();
+            let wanted = self.wanted().clone();
             let outcome = self.waiting().queue(pool.checkout(&wanted)).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
@@ -303,15 +329,15 @@ impl Session {
     ///
     /// # Errors
     /// The client cancelled.
-    async fn lease_replica(&mut self, demand: &Requirement) -> Result<Replica> {
+    async fn replica(&mut self) -> Result<Replica> {
         let mut excluded: Vec<ServerId> = Vec::new();
         loop {
-            let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
+            let topology = arc_swap::Guard::into_inner(self.shared().cluster.topology());
             let now = Instant::now();
-            let moment = self.moment(&topology, now);
+            let (requirement, moment) = (self.requirement, self.conversation.clock().moment(&topology, now));
             let reachable = |server: &Server| !excluded.contains(&server.id);
-            let will_do = |server: &Server| reachable(server) && demand.may_be_met(server, moment);
-            let Some(picked) = pick(&topology, self.replica, will_do, rand::random(), now) else {
+            let will_do = |server: &Server| reachable(server) && requirement.may_be_met(server, moment);
+            let Some(picked) = pick(&topology, self.connections.replica, will_do, rand::random(), now) else {
                 let stale = topology.replicas().any(reachable);
                 return Ok(if stale { Replica::Stale } else { Replica::None });
             };
@@ -319,7 +345,7 @@ impl Session {
                 return Ok(Replica::Lent(lease));
             }
             let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
-            if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
             if !pool.can_grow() {
@@ -330,12 +356,12 @@ impl Session {
                 }
                 let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
                 pool = roomy.unwrap_or(pool);
-                if !pool.can_grow() && self.has_aside(Route::Primary) {
+                if !pool.can_grow() && self.keeps(Route::Primary) {
                     // Connections that sessions keep for good are not worth waiting for.
                     return Ok(Replica::None);
                 }
             }
-            let wanted = self.state.settings.wanted().clone();
+            let wanted = self.wanted().clone();
             match self.waiting().queue(pool.checkout(&wanted)).await {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
@@ -350,24 +376,7 @@ impl Session {
 
     /// An idle connection to any of these servers.
     fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
-        servers
-            .iter()
-            .find_map(|server| self.pool(*server)?.try_checkout(self.state.settings.wanted(), &Weak::new()))
-    }
-
-    /// The session's pool on a server.
-    pub(crate) fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
-        let index = usize::from(server.0);
-        if let Some(Some(pool)) = self.pools.get(index) {
-            return Some(pool.clone());
-        }
-        let who = &self.who;
-        let key =
-            PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
-        let account = Account { password: who.user.server_password.clone() };
-        let pool = self.shared.pools.get(&key, &account, who.pool_size)?;
-        self.pools.resize(self.pools.len().max(index + 1), None);
-        self.pools[index] = Some(pool.clone());
-        Some(pool)
+        let wanted = self.wanted();
+        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(wanted, &Weak::new()))
     }
 }

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use crate::router::Reason;
-use crate::session::Session;
+use crate::router::{Reason, Route};
 use crate::sql::{SHAPE_MAX, StandardConformingStrings, shape};
 use crate::telemetry::log::SlowQuery;
 
@@ -26,24 +25,28 @@ impl SlowQueryTrail {
     }
 }
 
-impl Session {
-    /// All that was in flight has been answered after `took`; tells of it when that is longer than the limit.
-    pub(crate) fn tell_if_slow(&self, took: Duration) {
-        let config = &self.shared.config;
-        let (Some(limit), Some(leg)) = (config.log.slow_query, &self.leg) else { return };
-        if took <= limit {
-            return;
-        }
-        let server = config.servers.get(usize::from(leg.lease.server().0));
+/// Whose request took too long, and where.
+pub(crate) struct Slow<'a> {
+    pub id: i32,
+    pub user: &'a str,
+    pub database: &'a str,
+    pub server: &'a str,
+    pub route: Route,
+    pub took: Duration,
+}
+
+impl SlowQueryTrail {
+    /// All that was in flight has been answered, later than it should.
+    pub(crate) fn tell(&self, slow: &Slow<'_>) {
         let line = SlowQuery {
-            id: self.entry.key().pid(),
-            user: &self.who.user.name,
-            database: &self.who.database,
-            server: server.map_or("", |server| &server.name),
-            route: leg.route.as_str(),
-            reason: self.trail.reason.map_or("", Reason::as_str),
-            took,
-            shape: &shape(&self.trail.text, self.trail.strings),
+            id: slow.id,
+            user: slow.user,
+            database: slow.database,
+            server: slow.server,
+            route: slow.route.as_str(),
+            reason: self.reason.map_or("", Reason::as_str),
+            took: slow.took,
+            shape: &shape(&self.text, self.strings),
         };
         line.log();
     }

@@ -1,80 +1,19 @@
-//! A session that keeps its connection: what is told of it, and what its user's policy makes of it.
+//! What a request's code may leave, foreseen before it is sent, and what its user's policy makes of that.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;
-use crate::session::Session;
+use crate::session::conversation::Conversation;
 use crate::session::flow::request::{Item, Parsed, Request};
-use crate::session::model::pins::Reasons;
 use crate::sql::{Discard, Kind, Pin, Statement, Verdict};
-use crate::telemetry::metrics::Metrics;
 
-/// What has been told of a session's pins. When it ends, they do.
-pub(crate) struct PinLog {
-    metrics: Arc<Metrics>,
-    told: Reasons,
-    /// Why it keeps its connection for good, by the policy of its user.
-    for_good: Option<Pin>,
-}
-
-impl PinLog {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, told: Reasons::default(), for_good: None }
-    }
-
-    fn is_pinned(&self) -> bool {
-        !self.told.is_empty() || self.for_good.is_some()
-    }
-
-    /// Counts and logs what has changed.
-    fn tell(&mut self, now: Reasons) {
-        let before = std::mem::replace(&mut self.told, now);
-        for pin in now.without(before).iter() {
-            tracing::debug!(reason = pin.as_str(), "session pinned");
-            self.metrics.pinned(pin.as_str());
-        }
-        for pin in before.without(now).iter() {
-            tracing::debug!(reason = pin.as_str(), "session no longer pinned");
-            self.metrics.unpinned(pin.as_str());
-        }
-    }
-}
-
-impl Drop for PinLog {
-    fn drop(&mut self) {
-        if self.is_pinned() {
-            self.metrics.pinned_sessions.dec();
-        }
-        self.told.iter().for_each(|pin| self.metrics.unpinned(pin.as_str()));
-    }
-}
-
-impl Session {
-    /// Why the session keeps its connection to the primary, if it does.
-    pub(crate) fn pinned(&self) -> Option<Pin> {
-        self.state.pins.any().or(self.pinning.for_good)
-    }
-
+impl Conversation {
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();
-        let now = self.state.pins.reasons();
-        if now == self.pinning.told {
-            return;
-        }
-        let was_pinned = self.pinning.is_pinned();
-        if self.who.user.pinning == Pinning::PrimaryOnly {
-            self.pinning.for_good = self.pinning.for_good.or(now.iter().next());
-        }
-        self.pinning.tell(now);
-        match (was_pinned, self.pinning.is_pinned()) {
-            (false, true) => self.pinning.metrics.pinned_sessions.inc(),
-            (true, false) => self.pinning.metrics.pinned_sessions.dec(),
-            _ => {}
-        }
+        self.pins_told.tell(self.state.pins.reasons(), self.who.user.pinning);
     }
 
     /// Takes down what the code that a request runs may leave, before it is sent: whether it completes or fails then
@@ -92,7 +31,7 @@ impl Session {
         if !request.items.iter().any(asks) {
             return self.refuse_pins(request);
         }
-        let catalog = catalogs.of(&self.who.server_database);
+        let catalog = self.catalog();
         let (mut missing, now) = (false, Instant::now());
         for item in &request.items {
             let found = self.found(&item.verdict, catalog.as_deref());
@@ -135,35 +74,13 @@ impl Session {
     }
 
     /// Looks again at functions that were called when the catalog did not tell what they leave.
-    fn resolve_doubts(&mut self) {
+    pub(crate) fn resolve_doubts(&mut self) {
         if !self.state.pins.doubts() {
             return;
         }
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
+        let catalog = self.catalog();
         if let Some(catalog) = catalog {
             self.state.pins.resolve(|doubt| catalog.code.recall(&doubt.function, doubt.since, doubt.version));
-        }
-    }
-
-    /// Waits for the client or its server, and for the catalog where that may set the connection free. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Session::pump`].
-    pub(crate) async fn pump_or_resolve(&mut self) -> crate::error::Result<()> {
-        if !self.state.pins.doubts() {
-            return self.pump().await;
-        }
-        let cluster = self.shared.cluster.clone();
-        let news = cluster.catalogs().news();
-        tokio::pin!(news);
-        news.as_mut().enable();
-        self.resolve_doubts();
-        if !self.state.pins.doubts() {
-            return Ok(());
-        }
-        tokio::select! {
-            pumped = self.pump() => pumped,
-            () = news => Ok(()),
         }
     }
 }

@@ -10,18 +10,17 @@ use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::session::Session;
 use crate::session::leg::cleanup::PATIENCE;
 use crate::session::leg::reset::{Leftover, Standing, reset};
 use crate::sql::{Kind, Statement, Why};
 use crate::telemetry::metrics::Metrics;
 
 /// What a session keeps.
-#[derive(Debug, Default)]
-pub(crate) struct SessionPool {
+pub(super) struct SessionPool {
     primary: Option<Lease>,
     replica: Option<Lease>,
     ran: Ran,
+    metrics: Arc<Metrics>,
 }
 
 /// What a session has run so far.
@@ -34,39 +33,36 @@ enum Ran {
     Code,
 }
 
-impl Session {
-    /// What the session is known to leave on its connections, or may have left unseen.
-    pub(crate) fn leftover(&self) -> Leftover {
-        let unseen = if self.has_run_code() { Leftover::State } else { Leftover::Known };
-        Leftover::of(&self.state).max(unseen)
+impl SessionPool {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { primary: None, replica: None, ran: Ran::default(), metrics }
     }
 
-    /// Whether its connection to the primary may hold state that no text told of. Asked in session pooling only: else
-    /// nothing unseen can be relied upon.
-    pub(crate) fn has_run_code(&self) -> bool {
-        self.session_pool.as_ref().is_some_and(|kept| kept.ran == Ran::Code)
+    /// Whether its connection to the primary may hold state that no text told of.
+    pub(super) fn has_run_code(&self) -> bool {
+        self.ran == Ran::Code
+    }
+
+    /// What is left on its connections, of which this is known.
+    pub(super) fn leftover(&self, known: Leftover) -> Leftover {
+        known.max(if self.has_run_code() { Leftover::State } else { Leftover::Known })
     }
 
     /// These statements go to the session's connection.
-    pub(crate) fn keeps_in_mind<'a>(&mut self, mut statements: impl Iterator<Item = &'a Statement>) {
-        if let Some(kept) = self.session_pool.as_mut().filter(|kept| kept.ran == Ran::Plain)
-            && statements.any(runs_code)
-        {
-            kept.ran = Ran::Code;
+    pub(super) fn runs<'a>(&mut self, mut statements: impl Iterator<Item = &'a Statement>) {
+        if self.ran == Ran::Plain && statements.any(runs_code) {
+            self.ran = Ran::Code;
         }
     }
 
-    /// Nothing runs on a connection any more: it is kept, or goes back to its pool. The caller vouches that it is idle
-    /// and outside a transaction.
-    pub(crate) fn put_aside(&mut self, route: Route, lease: Lease) {
-        let Some(kept) = &mut self.session_pool else { return lease.release(Instant::now()) };
+    /// Keeps a connection on which nothing runs any more, in the place of another one. `known` is left on that.
+    pub(super) fn put(&mut self, route: Route, lease: Lease, known: Leftover) {
         let place = match route {
-            Route::Primary => &mut kept.primary,
-            Route::Replica => &mut kept.replica,
+            Route::Primary => &mut self.primary,
+            Route::Replica => &mut self.replica,
         };
         if let Some(other) = place.replace(lease) {
-            let leftover = self.leftover();
-            let_go(other, leftover, &self.shared.metrics);
+            let_go(other, self.leftover(known), &self.metrics);
         }
     }
 
@@ -74,16 +70,13 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ServerLost`] when there was one, it is of no use any more, and state may be lost with it.
-    pub(crate) fn take_primary(&mut self, server: ServerId) -> Result<Option<Lease>> {
-        let code = self.has_run_code();
-        let Some(mut lease) = self.session_pool.as_mut().and_then(|kept| kept.primary.take()) else {
-            return Ok(None);
-        };
+    pub(super) fn take_primary(&mut self, server: ServerId) -> Result<Option<Lease>> {
+        let Some(mut lease) = self.primary.take() else { return Ok(None) };
         let alive = lease.is_alive();
         if alive && lease.server() == server {
             return Ok(Some(lease));
         }
-        if code {
+        if self.has_run_code() {
             return Err(Error::ServerLost);
         }
         if alive {
@@ -94,45 +87,43 @@ impl Session {
 
     /// The connection that is kept to a replica, if that will do. One that will not goes back: another server was
     /// found that does.
-    pub(crate) fn take_replica(
+    pub(super) fn take_replica(
         &mut self,
         topology: &Topology,
         will_do: impl Fn(&Server) -> bool,
+        known: Leftover,
     ) -> Option<Lease> {
-        let serves = self.serves_aside(topology, will_do);
-        let mut lease = self.session_pool.as_mut()?.replica.take()?;
+        let serves = self.serves(topology, will_do);
+        let mut lease = self.replica.take()?;
         if !lease.is_alive() {
             return None;
         }
         if serves {
             return Some(lease);
         }
-        let leftover = self.leftover();
-        let_go(lease, leftover, &self.shared.metrics);
+        let_go(lease, self.leftover(known), &self.metrics);
         None
     }
 
     /// Whether a replica to which a connection is kept will do.
-    pub(crate) fn serves_aside(&self, topology: &Topology, will_do: impl Fn(&Server) -> bool) -> bool {
-        let aside = self.session_pool.as_ref().and_then(|kept| kept.replica.as_ref());
-        aside.is_some_and(|lease| {
+    pub(super) fn serves(&self, topology: &Topology, will_do: impl Fn(&Server) -> bool) -> bool {
+        self.replica.as_ref().is_some_and(|lease| {
             topology.replicas().any(|server| server.id == lease.server() && will_do(server))
         })
     }
 
     /// Whether a connection for this route is kept.
-    pub(crate) fn has_aside(&self, route: Route) -> bool {
-        self.session_pool.as_ref().is_some_and(|kept| match route {
-            Route::Primary => kept.primary.is_some(),
-            Route::Replica => kept.replica.is_some(),
-        })
+    pub(super) fn has(&self, route: Route) -> bool {
+        match route {
+            Route::Primary => self.primary.is_some(),
+            Route::Replica => self.replica.is_some(),
+        }
     }
 
-    /// The session is over: what it kept is made fit for others.
-    pub(crate) fn let_go_kept(&mut self, leftover: Leftover) {
-        let Some(kept) = self.session_pool.take() else { return };
-        let metrics = &self.shared.metrics;
-        kept.primary.into_iter().chain(kept.replica).for_each(|lease| let_go(lease, leftover, metrics));
+    /// The session is over: its connections are made fit for others.
+    pub(super) fn let_go(self, leftover: Leftover) {
+        let Self { primary, replica, metrics, .. } = self;
+        primary.into_iter().chain(replica).for_each(|lease| let_go(lease, leftover, &metrics));
     }
 }
 

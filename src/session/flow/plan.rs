@@ -1,0 +1,276 @@
+//! What a request needs next, decided from values: nothing here waits, writes or looks anything up.
+//!
+//! [`plan`] is asked again after each step, until it says [`Step::Write`]. What each step does is in `execute`.
+
+use crate::backend::ledger::Batch;
+use crate::router::{Decision, Reason, Route};
+use crate::session::relay::responses::Flow;
+use crate::wire::TxStatus;
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Take a connection.
+    CheckOut,
+    /// Wait until all that is in flight has been answered, and decide anew: it goes to another connection, or this one
+    /// is gone.
+    AwaitAnswers,
+    /// End the batch that is open here, as the client will end it elsewhere, and decide anew.
+    EndBatch,
+    /// Send the settings, and wait for the server's word on them.
+    SendSettings,
+    /// Wait for the server's word on settings that are on their way.
+    AwaitSettings,
+    /// Have the open batch answered, so that it is known whether the server throws away what comes next.
+    FlushBatch,
+    /// Wait until it is known what the names in flight stand for.
+    AwaitNames,
+    /// Ask the server what statements give now whose results may have changed since the client was told.
+    VerifyResults,
+    /// Wait for the transaction's replica to be fresh enough, for a moment, and write.
+    AwaitFreshness,
+    /// Write it.
+    Write,
+}
+
+/// How things stand between a request and the session's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Situation {
+    /// Where the request is to go.
+    pub route: Route,
+    /// Transaction status once all that is in flight will have been answered.
+    pub expected: TxStatus,
+    pub leg: LegFacts,
+    pub request: RequestFacts,
+}
+
+/// What is known of the session's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LegFacts {
+    pub route: Route,
+    pub condition: Condition,
+    pub owed: Owed,
+    pub batch: Batch,
+    /// Transaction status as the server last said.
+    pub tx: TxStatus,
+    pub flow: Flow,
+    /// Whether it is as fresh as the request needs.
+    pub freshness: Freshness,
+    /// What becomes of the request if what is in flight must be run again.
+    pub replay: Room,
+    pub settings: Settings,
+    pub confirmation: Confirmation,
+}
+
+/// Whether a connection is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Working,
+    /// What is in flight will be run again elsewhere.
+    Rerunning,
+    Lost,
+}
+
+/// What a server has still to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    Nothing,
+    Answers,
+    /// It throws away what it is sent, up to a Sync.
+    Discarding,
+}
+
+/// Whether a connection is as fresh as a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Enough,
+    /// It is not, and may become so.
+    Short,
+    /// It is not, and never will be: its transaction keeps one snapshot.
+    Fixed,
+}
+
+/// Whether a request can be kept with what is in flight, to be run again with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    Full,
+}
+
+/// How a connection's settings differ from what the client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settings {
+    Same,
+    /// By the client's name alone.
+    Name,
+    /// By values.
+    Values,
+    /// By the role it acts as.
+    Rights,
+}
+
+/// Whether the server has confirmed the settings that it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    Confirmed,
+    Awaited,
+}
+
+/// What decides of the request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestFacts {
+    pub shape: Shape,
+    pub effect: Effect,
+    pub names: Names,
+    pub results: Results,
+}
+
+/// How a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A simple query or a function call, which ends whatever batch is open.
+    Single,
+    /// Messages of the extended protocol.
+    Extended,
+}
+
+/// Whether a request may do anything that others see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Acts,
+}
+
+/// Whether it speaks of statements that a batch in flight defines or closes, unless an error comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    Settled,
+    Moving,
+}
+
+/// Whether its client knows the results of what it binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Results {
+    Known,
+    /// It was told a result in an earlier epoch, and this server does not hold the preparation of that time: rows of
+    /// another shape than the client decodes must never reach it.
+    Outdated,
+}
+
+/// What a request without a connection needs next.
+pub(crate) const WITHOUT_LEG: Step = Step::CheckOut;
+
+/// What a request needs next.
+pub(crate) fn plan(situation: &Situation) -> Step {
+    match place(situation) {
+        Place::Later => Step::AwaitAnswers,
+        Place::Elsewhere => Step::EndBatch,
+        Place::Here => here(situation),
+    }
+}
+
+/// Where a request can be written, as things stand.
+enum Place {
+    /// On the connection that the session has.
+    Here,
+    /// On another one, or there once all that is in flight has been answered.
+    Later,
+    /// On another one, once the batch that is open on this one has been ended.
+    Elsewhere,
+}
+
+fn place(situation: &Situation) -> Place {
+    let leg = &situation.leg;
+    if leg.condition != Condition::Working {
+        return Place::Later;
+    }
+    if leg.owed == Owed::Discarding {
+        // Only here it is thrown away, as it must be.
+        return Place::Here;
+    }
+    // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
+    let stays = leg.route == Route::Primary || situation.expected != TxStatus::Idle;
+    let serves = leg.route == situation.route && (stays || leg.freshness == Freshness::Enough);
+    if leg.batch == Batch::Open && (leg.route == Route::Primary || serves) {
+        // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
+        return Place::Here;
+    }
+    match (serves, leg.owed, leg.batch) {
+        // What may have to be run again must all be kept.
+        (true, Owed::Nothing, _) => Place::Here,
+        (true, ..) if leg.replay == Room::Enough => Place::Here,
+        (true, ..) => Place::Later,
+        // It is on the right kind of server, but not fresh enough: another one is found when this one has gone back.
+        (false, _, Batch::Closed) if leg.route == situation.route => Place::Later,
+        (false, Owed::Nothing, Batch::Open) => Place::Elsewhere,
+        (false, Owed::Nothing, Batch::Closed) => Place::Here,
+        (false, ..) => Place::Later,
+    }
+}
+
+/// What stands before a request that will be written on the session's connection.
+fn here(situation: &Situation) -> Step {
+    let (leg, request) = (&situation.leg, &situation.request);
+    if let Some(step) = settings_first(leg, request.effect) {
+        return step;
+    }
+    let in_flight = leg.owed != Owed::Nothing;
+    // An error in front makes the server throw a simple query away up to the client's Sync, so that nothing with a
+    // Sync of weir's own may be written in its place before that is known.
+    if request.shape == Shape::Single && leg.batch == Batch::Open && leg.flow == Flow::Query && in_flight {
+        return Step::FlushBatch;
+    }
+    if request.names == Names::Moving && leg.batch == Batch::Closed && in_flight {
+        return Step::AwaitNames;
+    }
+    if request.results == Results::Outdated {
+        return Step::VerifyResults;
+    }
+    let transaction = leg.route == Route::Replica && leg.tx == TxStatus::Open;
+    match leg.freshness {
+        // The transaction cannot move any more, and is as fresh as its beginning asked.
+        Freshness::Short if transaction => Step::AwaitFreshness,
+        _ => Step::Write,
+    }
+}
+
+/// Settings that must be confirmed before the request is written: what changes data must not run without them, or with
+/// other rights than its client has.
+fn settings_first(leg: &LegFacts, effect: Effect) -> Option<Step> {
+    if leg.tx == TxStatus::Failed {
+        return None;
+    }
+    if leg.batch == Batch::Open || leg.settings == Settings::Same {
+        let awaited = leg.confirmation == Confirmation::Awaited && effect == Effect::Acts;
+        return awaited.then_some(Step::AwaitSettings);
+    }
+    match (leg.settings, effect) {
+        (Settings::Rights, _) | (Settings::Values, Effect::Acts) => Some(Step::SendSettings),
+        _ => None,
+    }
+}
+
+/// How much of a request is seen before it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// More is to come, or a portal is left of which more may be wanted.
+    Part,
+}
+
+/// The router's decision, for a session whose connection has begun something there or not: what has begun is ended where
+/// it is, and what is seen only in part may be a write.
+pub(crate) fn confine(decision: Decision, begun: Option<Route>, extent: Extent) -> Decision {
+    match begun {
+        Some(route) if route != decision.route => Decision { route, reason: Reason::InTransaction },
+        _ if decision.route == Route::Replica && extent == Extent::Part => {
+            Decision { route: Route::Primary, reason: Reason::TooLong }
+        }
+        _ => decision,
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
