@@ -49,6 +49,7 @@ use flow::timeouts::Deadlines;
 use model::state::{Retry, State};
 use relay::client_buffer::ClientBuffer;
 use relay::framer::{Framer, Unit};
+use relay::message::Message;
 use relay::pending_reply::PendingReply;
 use relay::responses::{Flow, Replies};
 pub use shared::Shared;
@@ -78,6 +79,8 @@ pub struct Session {
     /// What the client has sent and weir has not taken.
     read_buffer: BytesMut,
     framer: Framer,
+    /// An empty list of messages: its memory serves the next request.
+    messages: Vec<Message>,
     client_buffer: ClientBuffer,
     state: Box<State>,
     leg: Option<Box<Leg>>,

@@ -9,6 +9,7 @@ use crate::freshness::{Marks, Moment, Need, Primary};
 use crate::pool::Lease;
 use crate::router::{Decision, Route};
 use crate::session::consistency::observed_reads::Touched;
+use crate::session::flow::facts::Fact;
 use crate::session::flow::request::Request;
 use crate::session::{Leg, Session};
 use crate::sql::{Chain, Consistency, Hint, Isolation, Kind, Statement};
@@ -50,7 +51,7 @@ impl Session {
     /// What a request that goes to a replica needs of it. The floor is what was acknowledged when it arrived, and
     /// that is now.
     pub(crate) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Requirement {
-        if decision.route == Route::Primary || !request.statements().any(looks) {
+        if decision.route == Route::Primary || !request.any(Fact::Looks) {
             return Requirement::NOTHING;
         }
         let levels = self.levels(&request.hint());

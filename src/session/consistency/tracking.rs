@@ -1,16 +1,18 @@
 //! What the session's own requests mean for later reads, its own and those of others: what they may have written is
 //! marked before the client hears of it, and what they have seen is remembered.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::topology::ServerId;
 use crate::freshness::Seen;
 use crate::router::Route;
 use crate::session::consistency::pending_writes::may_write_by_reading;
-use crate::session::consistency::requirement::{looks, reads};
-use crate::session::flow::request::{Item, Request};
+use crate::session::consistency::requirement::reads;
+use crate::session::flow::facts::Fact;
+use crate::session::flow::request::Request;
 use crate::session::{Batch, Leg, Look, Session};
-use crate::sql::Kind;
+use crate::sql::{Kind, Verdict};
 use crate::wire::TxStatus;
 
 impl Session {
@@ -19,22 +21,24 @@ impl Session {
     pub(crate) fn goes(&mut self, request: &Request) {
         self.keeps_in_mind(request.statements());
         let Some(leg) = &mut self.leg else { return };
-        let at_data = request.statements().any(looks);
+        let at_data = request.any(Fact::Looks);
         if at_data {
             leg.look = Look::AtData;
         }
-        for statement in request.statements() {
-            match statement.kind {
-                Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
-                Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
-                _ => {}
+        if request.any(Fact::Transacts) {
+            for statement in request.statements() {
+                match statement.kind {
+                    Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
+                    Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
+                    _ => {}
+                }
             }
         }
         // With one server there will never be a replica to be stale.
         if leg.route == Route::Replica || self.shared.config.servers.len() == 1 {
             return;
         }
-        request.items.iter().for_each(|item| self.state.pending_writes.sent(&item.verdict));
+        request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
         if !at_data {
             return;
         }
@@ -51,8 +55,8 @@ impl Session {
     fn was_refused(&self, request: &Request) -> bool {
         let learned = &self.state.database().learned;
         let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.as_deref() == Some("25006"));
-        let lately = |item: &Item| learned.knows(item.verdict.skeleton, Instant::now());
-        now || (!learned.is_empty() && request.items.iter().any(lately))
+        let lately = |verdict: &Arc<Verdict>| learned.knows(verdict.skeleton, Instant::now());
+        now || (!learned.is_empty() && request.verdicts().any(lately))
     }
 
     /// The session has looked at data on a server.

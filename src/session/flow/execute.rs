@@ -9,19 +9,21 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::consistency::requirement::Requirement;
 use crate::session::flow::checkout::ends_session;
-use crate::session::flow::request::{self, Item, Parsed, Request, foretell};
+use crate::session::flow::facts::Fact;
+use crate::session::flow::request::{Request, foretell};
 use crate::session::flow::settings_sync::Refused;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::sender::Sender;
 use crate::session::model::state::Observer;
 use crate::session::model::statements::{KnownResult, Naming};
 use crate::session::relay::framer::{End, Unit};
+use crate::session::relay::message::Message;
 use crate::session::relay::responses::{Flow, Replay, Watcher};
 use crate::session::{Batch, Flight, Leg, Link, Phase, Session};
 use crate::telemetry::metrics::observe;
-use crate::wire::request::{parse, put_bare};
+use crate::wire::TxStatus;
+use crate::wire::request::put_bare;
 use crate::wire::tag::client;
-use crate::wire::{TxStatus, header};
 
 /// Where a request can be written, as things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,7 @@ impl Session {
                         Refused::Not => continue,
                         Refused::OnReplica(sqlstate) => self.rerun_on_primary(request.len, sqlstate),
                         Refused::Here(error) => {
-                            self.refuse(&request.cut, request.len, &error);
+                            self.refuse(&request.unit, request.len, &error);
                             return Ok(());
                         }
                     }
@@ -127,7 +129,7 @@ impl Session {
                         Ok(waited) => begun += waited,
                         Err(error) if ends_session(&error) => return Err(error),
                         Err(error) => {
-                            self.refuse(&request.cut, request.len, &error);
+                            self.refuse(&request.unit, request.len, &error);
                             return Ok(());
                         }
                     }
@@ -149,11 +151,18 @@ impl Session {
             decision = self.decide(&request, begun);
             demand = self.demand_of(&request, decision, begun);
         }
+        self.send(request, decision, begun)
+    }
+
+    /// Takes note of a request where it goes, and writes it.
+    fn send(&mut self, request: Request, decision: Decision, begun: Instant) -> Result<()> {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         self.follow(&request, decision.reason);
         self.remember(&request, decision);
         self.predict_pins(&request);
-        self.write(&request, begun)
+        let written = self.write(&request, begun);
+        self.messages = request.into_memory();
+        written
     }
 
     fn decide(&mut self, request: &Request, now: Instant) -> Decision {
@@ -174,7 +183,7 @@ impl Session {
         let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
         let catalogs = shared.cluster.catalogs();
         let some_matter = catalogs.know_confined() || catalogs.know_traces();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_matter && item.reads()));
+        let needs_catalog = request.any(Fact::Calls) || (some_matter && request.any(Fact::Reads));
         let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
         let world = World {
             replicas,
@@ -184,9 +193,9 @@ impl Session {
             functions: &shared.functions,
             now,
         };
-        let text = |item: &Item| item.text(&self.read_buffer, &self.state.names).unwrap_or_default();
-        let items = request.items.iter().map(|item| (&*item.verdict, text(item)));
-        let decision = route_all(items, &session, &world);
+        let text = |one: &Message| one.text(&self.read_buffer, &self.state.names).unwrap_or_default();
+        let statements = request.messages.iter().filter_map(|one| Some((one.verdict.as_deref()?, text(one))));
+        let decision = route_all(statements, &session, &world);
         if decision.reason == Reason::UnknownFunction {
             shared.cluster.catalogs().missed(&self.who.server_database, world.now);
         }
@@ -200,10 +209,10 @@ impl Session {
             return decision;
         }
         // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = match request.cut {
+        let whole = match request.unit {
             Unit::Batch { end: End::Open, .. } | Unit::Long { .. } => false,
             // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
-            Unit::Batch { len, end: End::Flush } => !request::leaves_portal(&self.read_buffer[..len]),
+            Unit::Batch { end: End::Flush, .. } => !request.leaves_portal(),
             _ => true,
         };
         if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
@@ -250,9 +259,7 @@ impl Session {
             |leg: &Leg| leg.batch == Batch::Closed && leg.link == Link::Up && !leg.replies.ledger.is_empty();
         names.are_moving()
             && self.leg.as_ref().is_some_and(|leg| in_flight(leg))
-            && request.names_any(&self.read_buffer[..request.len.min(self.read_buffer.len())], |name| {
-                names.is_moving(name)
-            })
+            && request.names_any(&self.read_buffer, |name| names.is_moving(name))
     }
 
     /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
@@ -262,8 +269,8 @@ impl Session {
         let Some(leg) = &mut self.leg else { return false };
         let ddl = self.state.database().ddl();
         let mut outdated = Vec::new();
-        for name in request.items.iter().filter_map(|item| item.bound.clone()) {
-            let Some(handle) = self.state.names.get(&self.read_buffer[name.clone()]) else { continue };
+        for name in request.bound_earlier() {
+            let Some(handle) = self.state.names.get(name.of(&self.read_buffer)) else { continue };
             let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
             // What was found in a transaction may have been undone with it.
             let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
@@ -279,7 +286,7 @@ impl Session {
         }
         let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, None);
         for name in outdated {
-            sender.verify(&self.read_buffer[name]);
+            sender.verify(name.of(&self.read_buffer));
         }
         // A batch is open now: the client's own Sync will end it.
         leg.batch = Batch::Open;
@@ -292,7 +299,7 @@ impl Session {
         let owes = |leg: &Leg| {
             leg.batch == Batch::Open && leg.replies.flow == Flow::Query && !leg.replies.ledger.is_empty()
         };
-        matches!(request.cut, Unit::Single { .. }) && self.leg.as_ref().is_some_and(|leg| owes(leg))
+        matches!(request.unit, Unit::Single { .. }) && self.leg.as_ref().is_some_and(|leg| owes(leg))
     }
 
     /// Waits until what was sent of the open batch is answered, or a copy has begun.
@@ -394,16 +401,16 @@ impl Session {
             }
         }
         if leg.route == Route::Primary && leg.replies.tx != TxStatus::Failed {
-            request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
+            request.verdicts().for_each(|verdict| sender.prepare_for(verdict, leg.batch));
         }
-        send_frames(&mut sender, bytes, request);
+        request.messages.iter().for_each(|message| sender.message(message, bytes));
         let dropped = sender.dropped;
         leg.batch = request.leaves();
         self.read_buffer.advance(len);
         if request.len > len {
             self.phase = Phase::Streaming(request.len - len);
         }
-        self.expected = foretell(self.expected, &request.items);
+        self.expected = foretell(self.expected, request);
         if !dropped.is_empty() {
             let backend = &mut *leg.lease;
             let mut observer = Observer {
@@ -428,8 +435,8 @@ impl Session {
         if rerun.left == 0 {
             self.rerun = None;
         }
-        if let (true, Some(item)) = (refused, request.items.first()) {
-            self.state.database().learned.remember(item.verdict.skeleton, now);
+        if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
+            self.state.database().learned.remember(verdict.skeleton, now);
             self.shared.metrics.learned.inc();
         }
     }
@@ -442,31 +449,5 @@ impl Leg {
     fn has_begun(&self) -> bool {
         let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
         self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
-    }
-}
-
-/// Writes the messages of a request, the last of which may be there only in part.
-fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
-    let mut parsed =
-        request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
-    let mut at = 0;
-    while let Some(Ok(head)) = header(&bytes[at..]) {
-        let end = bytes.len().min(at + head.len);
-        let frame = &bytes[at..end];
-        match head.tag {
-            client::QUERY => {
-                let verdict = parsed.next().or_else(|| request.items.first().map(|item| &item.verdict));
-                if let Some(verdict) = verdict {
-                    sender.query(frame, verdict);
-                }
-            }
-            client::FUNCTION_CALL => sender.call(frame),
-            client::PARSE => {
-                let verdict = parse(frame).and_then(|_| parsed.next()).cloned();
-                sender.message(frame, verdict);
-            }
-            _ => sender.message(frame, None),
-        }
-        at = end;
     }
 }

@@ -176,7 +176,7 @@ impl Session {
                     if let Some(Kind::Commit { .. }) = other {
                         self.expected = TxStatus::Idle;
                     }
-                    self.refuse(&request.cut, request.len, &error);
+                    self.refuse(&request.unit, request.len, &error);
                     return Ok(false);
                 }
             }
@@ -190,7 +190,7 @@ impl Session {
             Ok(()) => return Ok(true),
             Err((_, error)) if ends_session(&error) => return Err(error),
             // The block is still lost: nothing runs outside of it.
-            Err((_, error)) => self.refuse(&request.cut, request.len, &error),
+            Err((_, error)) => self.refuse(&request.unit, request.len, &error),
         }
         Ok(false)
     }

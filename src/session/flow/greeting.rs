@@ -123,6 +123,7 @@ impl Session {
             // The login's buffer would stay with a client that says nothing.
             read_buffer: if received.is_empty() { BytesMut::new() } else { received },
             framer: Default::default(),
+            messages: Vec::new(),
             client_buffer: ClientBuffer::default(),
             state: Box::new(state),
             leg: None,

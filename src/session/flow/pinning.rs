@@ -7,9 +7,10 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;
 use crate::session::Session;
-use crate::session::flow::request::{Item, Parsed, Request};
+use crate::session::flow::facts::Fact;
+use crate::session::flow::request::Request;
 use crate::session::model::pins::Reasons;
-use crate::sql::{Discard, Kind, Pin, Statement, Verdict};
+use crate::sql::{Pin, Verdict};
 use crate::telemetry::metrics::Metrics;
 
 /// What has been told of a session's pins. When it ends, they do.
@@ -81,24 +82,21 @@ impl Session {
     /// makes no difference. What would pin and must not is refused instead.
     pub(crate) fn predict_pins(&mut self, request: &Request) {
         self.state.refusals.clear();
-        let takes_away = |statement: &Statement| {
-            matches!(statement.kind, Kind::Discard(Discard::All) | Kind::Deallocate(_))
-        };
-        if request.statements().any(takes_away) {
+        if request.any(Fact::TakesAway) {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        let asks = |item: &Item| item.calls() || catalogs.know_traces();
-        if !request.items.iter().any(asks) {
+        if !request.any(Fact::Calls) && !catalogs.know_traces() {
             return self.refuse_pins(request);
         }
         let catalog = catalogs.of(&self.who.server_database);
         let (mut missing, now) = (false, Instant::now());
-        for item in &request.items {
-            let found = self.found(&item.verdict, catalog.as_deref());
+        for message in &request.messages {
+            let Some(verdict) = &message.verdict else { continue };
+            let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
-            if self.who.user.pinning == Pinning::Reject && found.leaves() && item.parsed == Parsed::Here {
-                self.state.refusals.push((item.verdict.clone(), Pin::Function));
+            if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
+                self.state.refusals.push((verdict.clone(), Pin::Function));
                 continue;
             }
             self.state.pins.ran(found.traces);
@@ -126,10 +124,10 @@ impl Session {
         if self.who.user.pinning != Pinning::Reject {
             return;
         }
-        for item in request.items.iter().filter(|item| item.parsed == Parsed::Here) {
-            let pin = item.verdict.statements.iter().flat_map(|statement| statement.effects.pins()).next();
+        for verdict in request.brought() {
+            let pin = verdict.statements.iter().flat_map(|statement| statement.effects.pins()).next();
             if let Some(pin) = pin {
-                self.state.refusals.push((item.verdict.clone(), pin));
+                self.state.refusals.push((verdict.clone(), pin));
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::cluster::topology::{Health, Role, Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::router::Decision;
+use crate::session::flow::facts::Fact;
 use crate::session::flow::request::Request;
 use crate::session::flow::routing_settings::WeirSettings;
 use crate::session::model::weir_settings::{
@@ -97,7 +98,7 @@ impl Session {
     /// # Errors
     /// When the client is lost meanwhile.
     pub(crate) async fn look_up_weir_settings(&mut self, request: &Request) -> Result<()> {
-        if !request.statements().any(own::concerns_weir) {
+        if !request.any(Fact::ConcernsWeir) {
             return Ok(());
         }
         // On the heap: few ask, but every client's task would have room for it.
@@ -190,7 +191,7 @@ impl Session {
     /// Remembers where a request goes, unless all it does is to ask about weir.
     pub(crate) fn remember(&mut self, request: &Request, decision: Decision) {
         let Some(leg) = &self.leg else { return };
-        if request.statements().any(|statement| own::shown(statement).is_none()) {
+        if request.any(Fact::ConcernsServer) {
             self.state.shown.last = Some((leg.lease.server(), decision));
         }
     }
