@@ -118,6 +118,7 @@ const PURE: &[&str] = &[
     "cluster/traces.rs",
     "session/model/settings.rs",
     "session/relay/framer.rs",
+    "session/relay/message.rs",
     "session/consistency/pending_writes.rs",
     "session/model/statements.rs",
     "session/relay/pending_reply.rs",

@@ -1,10 +1,11 @@
 //! One client's life after its login: requests in, answers out, over connections leased for as long as they are needed.
 //!
-//! One task owns the client's socket and the leased connection. Nothing stands between the two: no channel, no second
-//! task, no lock. Each turn of [`Session::run`] takes what can be taken from the client's buffer, then [`pump`] moves
-//! bytes in all directions at once until something has changed.
+//! One task owns the client's socket and the leased connections. Nothing stands between them: no channel, no second task,
+//! no lock. A session is a client, a conversation (what belongs to the client) and legs (connections at work for it).
+//! Each turn of [`Session::run`] takes what can be taken from the client's buffer, then moves bytes in all directions at
+//! once until something has changed.
 //!
-//! [`pump`]: Session::pump
+//! The rooms, each of which knows those above it only:
 
 mod shared;
 
@@ -14,228 +15,57 @@ mod relay;
 
 mod consistency;
 
+mod conversation;
+
+mod client;
+
 mod leg;
+
+mod connections;
 
 mod flow;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
-
-use crate::backend::Key;
-use crate::backend::ledger::Ledger;
-use crate::cluster::topology::{Load, ServerId};
-use crate::config::{PoolMode, User};
+use crate::backend::ledger::{Batch, Ledger};
 use crate::error::{Error, Result};
-use crate::freshness::Seen;
 use crate::net::Stream;
-use crate::pool::{Lease, Pool};
-use crate::router::Route;
-use crate::sql::{Isolation, LongText, Target};
-use crate::wire::TxStatus;
-use crate::wire::frame::BadHeader;
-use crate::wire::request::put_bare;
-use crate::wire::tag::client;
-use consistency::observed_reads::ObservedReads;
+use client::{Client, Phase, READ_BUFFER_MAX};
+use connections::Connections;
+use conversation::Conversation;
 pub use flow::greeting::Newcomer;
-use flow::pinning::PinLog;
-use flow::routing_settings::{Configured, RoutingSettings};
-use flow::session_pool::SessionPool;
-use flow::slow_query::SlowQueryTrail;
-use flow::timeouts::Deadlines;
-use model::state::{Retry, State};
-use relay::client_buffer::ClientBuffer;
-use relay::framer::{Framer, Unit};
+use flow::timeouts::{Deadlines, Doing, Expired, Looked};
+use leg::legs::Legs;
+use leg::state::Event;
+use leg::{Leg, Reading, Retry, Turn};
+use model::state::Due;
+use relay::framer::Unit;
+use relay::message::Message;
 use relay::pending_reply::PendingReply;
-use relay::responses::{Flow, Replies};
+use relay::responses::Flow;
 pub use shared::Shared;
 pub use shared::registry::{Aim, Cancel, Entry, Registry};
 
-/// Who the client is, and what was settled when it came.
-struct Who {
-    user: Arc<User>,
-    /// The database as the client named it.
-    database: Arc<str>,
-    /// The database on the servers.
-    server_database: Arc<str>,
-    /// Targets fixed by the listener and the database.
-    listener: Target,
-    alias: Target,
-    /// What the configuration asks of the reads.
-    levels: Configured,
-    pool_size: usize,
-    mode: PoolMode,
-}
-
-/// A client and all that is known of it.
+/// A client, all that is known of it, and the connections that work for it.
 pub struct Session {
-    shared: Arc<Shared>,
-    who: Box<Who>,
-    stream: Stream,
-    /// What the client has sent and weir has not taken.
-    read_buffer: BytesMut,
-    framer: Framer,
-    client_buffer: ClientBuffer,
-    state: Box<State>,
-    leg: Option<Box<Leg>>,
-    /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
-    expected: TxStatus,
-    phase: Phase,
-    /// The long query string that is being passed on.
-    long: Option<Box<LongText>>,
-    /// Why the transaction's connection was lost, until the client is told.
-    untold: Option<Error>,
-    rerun: Option<Rerun>,
-    entry: Arc<Entry>,
-    /// Pools by server, once used.
-    pools: Vec<Option<Arc<Pool>>>,
-    /// The replica used last: it is preferred.
-    replica: Option<ServerId>,
-    /// The connections that it had last.
-    last: Last,
-    /// When the last write of the session was acknowledged.
-    wrote: Option<Instant>,
-    /// On which replica and when it last looked at data.
-    seen: Option<Seen<ServerId>>,
-    /// When it last looked at data on any replica but that one.
-    moved: Option<Instant>,
-    /// What it has seen on the primary.
-    observed_reads: ObservedReads,
-    routing: Box<RoutingSettings>,
-    /// The ledger of the last leg, empty: its memory serves the next.
-    ledger: Ledger<PendingReply>,
-    /// The isolation level of the transaction, where one was said.
-    isolation: Option<Isolation>,
-    /// What a slow-query line would say of the flight.
-    trail: SlowQueryTrail,
-    /// What has been told of its pins.
-    pinning: PinLog,
-    /// In session pooling: the connections that are its own.
-    session_pool: Option<Box<SessionPool>>,
+    client: Client,
+    conversation: Conversation,
+    legs: Legs,
+    connections: Connections,
     /// How long it may go on, where that is limited.
     deadlines: Option<Box<Deadlines>>,
+    memory: Memory,
 }
 
-/// The connections that a session had last: it is given them again if they are idle, because a server process
-/// remembers more of its past than any bookkeeping can.
-#[derive(Debug, Default)]
-struct Last {
-    primary: Weak<Key>,
-    replica: Weak<Key>,
-}
-
-/// What the client's next bytes are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Messages.
-    #[default]
-    Messages,
-    /// The rest of a long message, of which so much is still to come; it goes to the server as it is.
-    Streaming(usize),
-    /// The rest of a message that goes nowhere.
-    Dropping(usize),
-    /// The rest of a batch that weir has answered with an error: thrown away up to its Sync, and first so many
-    /// bytes of a message that has not arrived whole.
-    Skipping(usize),
-    /// None: it has left, or broken the protocol.
-    Over,
-    /// None: it has left, and the last message to it will never have an end.
-    Torn,
-}
-
-impl Phase {
-    /// Bytes of the current message that are still to come.
-    fn owes(self) -> usize {
-        match self {
-            Phase::Messages | Phase::Over | Phase::Torn => 0,
-            Phase::Streaming(left) | Phase::Dropping(left) | Phase::Skipping(left) => left,
-        }
-    }
-}
-
-/// A leased connection at work.
-pub(crate) struct Leg {
-    lease: Lease,
-    route: Route,
-    replies: Replies,
-    batch: Batch,
-    retry: Retry,
-    link: Link,
-    /// When the oldest request in flight was sent.
-    since: Instant,
-    /// Whether anything in flight looks at data.
-    look: Look,
-    /// Whether anything that was sent asks for the end of a server process.
-    end: Wished,
-    /// The requests in flight, as one, for the server's load figures.
-    flight: Option<Flight>,
-    /// The server's load figures.
-    load: Arc<Load>,
-}
-
-/// A request under way counts in the server's load figures until this is dropped, however the session ends.
-struct Flight {
-    load: Arc<Load>,
-    since: Instant,
-}
-
-impl Flight {
-    fn begin(load: &Arc<Load>, since: Instant) -> Self {
-        load.begin();
-        Self { load: load.clone(), since }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.load.end(self.since.elapsed());
-    }
-}
-
-/// Whether the server waits for the rest of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Batch {
-    Closed,
-    Open,
-}
-
-/// Whether a client has asked for the end of what may be its own server process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wished {
-    No,
-    Yes,
-}
-
-/// Whether a flight looks at data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Away,
-    AtData,
-}
-
-/// Whether the connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Up,
-    /// Closed or broken by the server.
-    Lost,
-    /// The server broke the protocol.
-    Broken(&'static str),
-    /// The server refused settings that weir put in front of a request.
-    Refused,
-    /// The server did not heed a cancel request.
-    Deaf,
-}
-
-/// Bytes at the front of the client's buffer that were run before and go to the primary now.
-#[derive(Debug)]
-struct Rerun {
-    left: usize,
-    /// The error that made them come back; `None` when a connection was lost.
-    cause: Option<String>,
+/// Emptied lists, whose memory serves again.
+#[derive(Default)]
+struct Memory {
+    /// Of the next request.
+    messages: Vec<Message>,
+    /// Of the next leg.
+    ledger: Ledger<PendingReply>,
 }
 
 impl Session {
@@ -246,11 +76,11 @@ impl Session {
     pub async fn run(&mut self) -> Result<()> {
         // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
         poll_fn(|cx| {
-            self.entry.wakes(cx.waker());
+            self.conversation.entry.wakes(cx.waker());
             Poll::Ready(())
         })
         .await;
-        let shared = self.shared.clone();
+        let shared = self.conversation.shared.clone();
         let drain = shared.drain.notified();
         tokio::pin!(drain);
         drain.as_mut().enable();
@@ -261,129 +91,224 @@ impl Session {
                 self.pump().await?;
                 continue;
             }
-            match self.cut() {
-                Ok(Unit::More) if self.has_sequence_affinity() => self.hold_sequence_affinity().await?,
-                Ok(Unit::More) => self.pump_or_resolve().await?,
+            match self.next_unit() {
+                Ok(Unit::More) => self.await_more().await?,
                 Ok(Unit::Terminate) if self.is_settled() => return Ok(()),
                 Err(error) if self.is_settled() => return Err(error),
                 Ok(Unit::Terminate) | Err(_) => self.settle().await?,
-                Ok(cut) => {
-                    self.out_of_range().await;
-                    self.take(cut).await?;
-                }
+                Ok(unit) => self.take(unit).await?,
             }
         }
     }
 
+    /// The next thing to do with the client's bytes.
+    fn next_unit(&mut self) -> Result<Unit> {
+        let leg = self.legs.active_mut();
+        let flow = leg.as_ref().map_or_else(Default::default, |leg| leg.responses.flow);
+        if let Some(text) = self.client.stream_on(leg.map(|leg| &mut leg.lease.write_buffer)) {
+            self.conversation.has_read_long(&text);
+        }
+        self.client.next_unit(flow)
+    }
+
     /// Whether the session must end: weir is draining and it is between two requests, or weir waits no longer.
     fn is_drained(&self) -> bool {
-        self.shared.is_draining() && (self.is_idle() || self.shared.is_ending())
+        let shared = &self.conversation.shared;
+        shared.is_draining() && (self.is_idle() || shared.is_ending())
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
     /// never will be.
     fn is_settled(&self) -> bool {
-        let answered = |leg: &Leg| leg.replies.ledger.is_empty() || leg.replies.flow == Flow::CopyIn;
-        self.client_buffer.is_empty() && self.leg.as_ref().is_none_or(|leg| answered(leg))
+        let answered = |leg: &Leg| !leg.owes() || leg.responses.flow == Flow::CopyIn;
+        self.client.buffer.is_empty() && self.legs.active().is_none_or(answered)
     }
 
     /// Goes on answering a client from which nothing more is taken. PostgreSQL reads one message after the other, so
     /// what stands before a Terminate is run, and what stands before a broken message is answered.
     async fn settle(&mut self) -> Result<()> {
-        if self.phase != Phase::Over {
-            self.phase = Phase::Over;
-            if let Some(leg) = self.leg.as_mut().filter(|leg| leg.batch == Batch::Open) {
+        if self.client.phase != Phase::Over {
+            self.client.phase = Phase::Over;
+            if let Some(leg) = self.legs.active_mut().filter(|leg| leg.batch() == Batch::Open) {
                 // No Sync, which would commit what the client did not.
-                put_bare(&mut leg.lease.write_buffer, client::FLUSH);
+                leg.flush_batch();
             }
         }
         self.pump().await
     }
 
-    /// The next thing to do with the client's bytes.
-    fn cut(&mut self) -> Result<Unit> {
-        self.stream_on();
-        if self.phase.owes() > 0 {
-            return Ok(Unit::More);
-        }
-        let flow = self.leg.as_ref().map_or_else(Default::default, |leg| leg.replies.flow);
-        self.framer.next(&self.read_buffer, flow).map_err(|bad| match bad {
-            BadHeader::Length => Error::Protocol("invalid message length"),
-            BadHeader::Type(tag) => Error::MessageType(tag),
-        })
-    }
-
-    /// Moves on what has come of a long message.
-    fn stream_on(&mut self) {
-        let left = self.phase.owes();
-        if left == 0 {
-            return;
-        }
-        let n = left.min(self.read_buffer.len());
-        let bytes = self.read_buffer.split_to(n);
-        match self.phase {
-            Phase::Streaming(_) => self.read_long(&bytes, left - n),
-            // It went no further.
-            _ => self.long = None,
-        }
-        if let (Phase::Streaming(_), Some(leg)) = (self.phase, &mut self.leg) {
-            leg.lease.write_buffer.unsplit(bytes);
-        }
-        self.phase = match self.phase {
-            Phase::Skipping(_) => Phase::Skipping(left - n),
-            Phase::Streaming(_) if left > n => Phase::Streaming(left - n),
-            Phase::Dropping(_) if left > n => Phase::Dropping(left - n),
-            _ => Phase::Messages,
-        };
-    }
-
     /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
     fn is_full(&self) -> bool {
-        const WRITE_BUFFER_MAX: usize = 256 << 10;
-        const LEDGER_MAX: usize = 16 << 10;
-        self.leg.as_ref().is_some_and(|leg| {
-            leg.lease.write_buffer.len() >= WRITE_BUFFER_MAX
-                || leg.replies.ledger.len() >= LEDGER_MAX
-                || leg.link != Link::Up
-        })
+        self.legs.active().is_some_and(|leg| leg.is_full() || !leg.is_up())
     }
 
     /// Between two requests: nothing under way on a connection, nothing to take, nothing to send.
     fn is_idle(&self) -> bool {
-        let at_rest = |leg: &Leg| leg.replies.ledger.is_empty() && !leg.is_held(self.phase);
-        self.leg.as_ref().is_none_or(|leg| at_rest(leg))
-            && self.read_buffer.is_empty()
-            && self.client_buffer.is_empty()
-            && self.phase == Phase::Messages
+        self.client.is_idle() && self.legs.active().is_none_or(|leg| !leg.owes() && !leg.is_held())
+    }
+
+    /// Whether all that was sent has been answered, or the connection is gone: time for [`Session::complete`].
+    fn is_complete(&self) -> bool {
+        self.legs.active().is_none_or(|leg| !leg.owes() || !leg.is_up())
+    }
+
+    /// Waits until there is something to act upon: the client's bytes, an answer that is complete, room where there
+    /// was none. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the client is gone, [`Error::Shutdown`] when a drain finds the session between two
+    /// requests, what has gone on for too long. What happens on the server's side is left for [`Session::complete`] to
+    /// see.
+    async fn pump(&mut self) -> Result<()> {
+        poll_fn(|cx| match self.poll_pump(cx) {
+            Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending => self.poll_deadline(cx),
+            turn => turn,
+        })
+        .await
+    }
+
+    /// One turn writes what waits for the server, reads what the server has said, writes what is free to go to the
+    /// client, and reads what the client has said: waiting on one side only would dead-lock with a client that sends
+    /// without reading. Each socket is asked until it has nothing more, and no oftener: that last asking is what wakes
+    /// the task again.
+    fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let full = self.is_full();
+        loop {
+            let behind = self.client.is_behind();
+            let unconfirmed = self.legs.active().map(|leg| leg.progress.unconfirmed).unwrap_or_default();
+            let turn = self.poll_server(cx);
+            let waited = self.client.buffer.len();
+            let passing = self.legs.active_mut().map(|leg| &mut leg.lease.read_buffer);
+            if let Poll::Ready(Err(lost)) = self.client.poll_flush(cx, passing) {
+                return Poll::Ready(Err(lost));
+            }
+            // What was sent of an open batch may stay unanswered until the request that waits for the settings is
+            // written.
+            let confirmed = self.legs.active().is_some_and(|leg| {
+                leg.batch() == Batch::Open && leg.progress.unconfirmed.has_fallen(unconfirmed)
+            });
+            match turn {
+                Turn::Heard | Turn::Lost | Turn::Flushed if confirmed || self.is_complete() => {
+                    return Poll::Ready(Ok(()));
+                }
+                Turn::Heard | Turn::Lost => continue,
+                Turn::Flushed | Turn::Quiet => {}
+            }
+            if !(behind && self.client.buffer.len() < waited) {
+                break;
+            }
+        }
+        if self.client.phase == Phase::Over {
+            return if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        if self.is_full() {
+            return Poll::Pending;
+        }
+        match self.client.poll_fill(cx) {
+            Poll::Pending if full => Poll::Ready(Ok(())),
+            filled => filled,
+        }
+    }
+
+    /// Writes to the server and reads from it, once.
+    fn poll_server(&mut self, cx: &mut Context<'_>) -> Turn {
+        if self.conversation.entry.take_alarm() {
+            self.give_up_on_the_dead();
+        }
+        let reading = if self.client.is_behind() { Reading::Off } else { Reading::UpTo(READ_BUFFER_MAX) };
+        let Some(leg) = self.legs.active_mut() else { return Turn::Quiet };
+        if !leg.is_up() {
+            return Turn::Lost;
+        }
+        let turn = leg.poll(cx, reading, &self.conversation.shared.metrics);
+        if turn == Turn::Heard {
+            self.on_server_bytes();
+        }
+        turn
+    }
+
+    /// Takes what has arrived from the server.
+    fn on_server_bytes(&mut self) {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return };
+        // Before the words are taken in, which may tell that what code did is committed.
+        conversation.suspect_functions();
+        let before = leg.responses.tx;
+        leg.on_server_bytes(&mut conversation.state, &mut client.buffer);
+        if !leg.is_up() {
+            return;
+        }
+        conversation.mark_answered(&leg.answers(before));
+        // Before the client hears of its DDL: what it does next must not meet the old catalog.
+        conversation.tell_definitions();
+        let limit = conversation.shared.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
+        if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && client.buffer.held() > limit {
+            // Too much to hold: from here on the request cannot be run again.
+            client.buffer.release();
+            conversation.state.replay_buffer.clear();
+            leg.progress.retry = Retry::Never;
+        }
+    }
+
+    /// What the session does, for its limits of time.
+    fn doing(&self) -> Doing {
+        match self.legs.active() {
+            // In a transaction that has failed because its connection was lost.
+            None if self.conversation.is_block_lost() => Doing::Pausing,
+            None => Doing::Nothing,
+            Some(leg) => leg.doing(),
+        }
+    }
+
+    /// Ready when the session may not go on as it does. To be asked when there is nothing else to do. Cancel safe.
+    ///
+    /// # Errors
+    /// When the client must be closed.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let doing = self.doing();
+        let Some(deadlines) = &mut self.deadlines else { return Poll::Pending };
+        let state = &mut self.conversation.state;
+        if deadlines.look(doing, state.answered) == Looked::New {
+            state.due = Due::InTime;
+        }
+        let timeouts = &self.conversation.shared.metrics.timeouts;
+        loop {
+            let expired = std::task::ready!(deadlines.poll_expired(cx));
+            match expired {
+                Expired::Client => {
+                    timeouts.idle_client.inc();
+                    return Poll::Ready(Err(Error::IdleClient));
+                }
+                Expired::Transaction => {
+                    timeouts.idle_in_transaction.inc();
+                    return Poll::Ready(Err(Error::IdleInTransaction));
+                }
+                Expired::Query => {
+                    timeouts.query.inc();
+                    self.conversation.cancel_own();
+                }
+                Expired::Cancel => {
+                    // The server does not cancel: its connection is of no use.
+                    if let Some(leg) = self.legs.active_mut() {
+                        leg.progress.retry = Retry::Never;
+                        leg.progress.on(Event::Deaf);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
     }
 
     /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
     /// nothing can be told: the client does not take it, or the last message has no end.
     pub async fn into_stream(mut self) -> Option<Stream> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let mut leg = self.leg.take();
-        if self.phase == Phase::Torn || leg.as_ref().is_some_and(|leg| leg.replies.is_within_frame()) {
-            return None;
+        if let Some(mut leg) = self.legs.take() {
+            if leg.responses.is_within_frame() {
+                return None;
+            }
+            self.client.buffer.settle(&mut leg.lease.read_buffer);
         }
-        if let Some(leg) = &mut leg {
-            self.client_buffer.settle(&mut leg.lease.read_buffer);
-        }
-        let flush = poll_fn(|cx| self.client_buffer.poll_flush(&mut self.stream, cx, None));
-        let flushed = tokio::time::timeout(PATIENCE, flush).await;
-        matches!(flushed, Ok(Ok(()))).then_some(self.stream)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_counts_until_it_is_over_however_it_ends() {
-        let load = Arc::new(Load::default());
-        let flight = Flight::begin(&load, Instant::now());
-        assert_eq!(load.outstanding(), 1);
-        drop(flight);
-        assert_eq!(load.outstanding(), 0);
+        self.client.into_stream().await
     }
 }

@@ -29,6 +29,15 @@ pub struct BindView<'a> {
     pub statement: &'a [u8],
 }
 
+/// `Execute`: whose rows, and at most how many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecuteView<'a> {
+    /// Portal name; empty for the unnamed one.
+    pub portal: &'a [u8],
+    /// Most rows; 0 is all of them.
+    pub limit: u32,
+}
+
 /// What `Describe` and `Close` name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named<'a> {
@@ -68,6 +77,13 @@ pub fn named(frame: &[u8]) -> Option<Named<'_>> {
         (b'P', true) => Some(Named::Portal(name)),
         _ => None,
     }
+}
+
+/// The view of an `Execute`.
+pub fn execute(frame: &[u8]) -> Option<ExecuteView<'_>> {
+    let (portal, at) = cstr(frame, HEADER)?;
+    let limit = frame.get(at..)?.try_into().ok().map(u32::from_be_bytes)?;
+    Some(ExecuteView { portal, limit })
 }
 
 /// Writes a `Parse`.
@@ -202,6 +218,7 @@ mod tests {
         put_bind_plain(&mut out, b"p", b"s");
         assert_eq!(out.split(), frame(b'B', b"p\0s\0\0\0\0\0\0\0"));
         put_execute(&mut out, b"p");
+        assert_eq!(execute(&out), Some(ExecuteView { portal: b"p", limit: 0 }));
         assert_eq!(out.split(), frame(b'E', b"p\0\0\0\0\0"));
         put_close_portal(&mut out, b"p");
         assert_eq!(named(&out), Some(Named::Portal(b"p")));

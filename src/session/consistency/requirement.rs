@@ -11,9 +11,10 @@ use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
-use crate::session::flow::request::Request;
+use crate::session::relay::facts::{Fact, begins};
+use crate::session::relay::request::Request;
 use crate::session::model::routing_settings::Levels;
-use crate::sql::{Chain, Consistency, Hint, Kind, Statement};
+use crate::sql::Consistency;
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
 /// second apart.
@@ -62,7 +63,7 @@ impl Requirement {
 
     /// Whether a request that goes this way needs anything.
     pub(crate) fn concerns(request: &Request, route: Route) -> bool {
-        route == Route::Replica && request.statements().any(looks)
+        route == Route::Replica && request.any(Fact::Looks)
     }
 
     /// Whether some connection to this server may meet it.
@@ -150,40 +151,4 @@ impl Basis<'_> {
             }
         }
     }
-}
-
-/// Whether a statement looks at data, or begins what will.
-pub(crate) fn looks(statement: &Statement) -> bool {
-    begins(statement) || reads(statement)
-}
-
-/// Whether a statement begins a transaction, of which it is not known what it will look at.
-pub(crate) fn begins(statement: &Statement) -> bool {
-    let chains = |chain| chain == Chain::Chain;
-    match statement.kind {
-        Kind::Begin(_) => true,
-        Kind::Commit { chain } | Kind::Rollback { chain } => chains(chain),
-        _ => false,
-    }
-}
-
-/// Whether a statement looks at data.
-pub(crate) fn reads(statement: &Statement) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
-    )
-}
-
-/// The strictest of what the hints of a request's statements ask for.
-pub(crate) fn strictest(hints: impl Iterator<Item = Hint>) -> Hint {
-    let both = |a: Hint, b: Hint| Hint {
-        target: a.target.or(b.target),
-        consistency: a.consistency.max(b.consistency),
-        max_staleness: match (a.max_staleness, b.max_staleness) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        },
-    };
-    hints.reduce(both).unwrap_or_default()
 }

@@ -9,8 +9,8 @@ use crate::freshness::Seen;
 use crate::router::Route;
 use crate::session::consistency::observed_reads::ObservedReads;
 use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
-use crate::session::consistency::requirement::reads;
-use crate::session::flow::request::Request;
+use crate::session::relay::facts::reads;
+use crate::session::relay::request::Request;
 use crate::wire::TxStatus;
 
 /// What a session has written and seen.

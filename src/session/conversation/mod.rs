@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::router::{Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking};
-use crate::session::flow::request::Request;
+use crate::session::relay::request::Request;
 use crate::session::model::pin_log::PinLog;
 use crate::session::model::routing_settings::{
     Configured, ConfiguredTargets, Levels, Refreshed, RoutingSettings, WeirSettings,

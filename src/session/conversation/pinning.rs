@@ -6,8 +6,9 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::Found;
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
-use crate::session::flow::request::{Item, Parsed, Request};
-use crate::sql::{Discard, Kind, Pin, Statement, Verdict};
+use crate::session::relay::facts::Fact;
+use crate::session::relay::request::Request;
+use crate::sql::{Pin, Verdict};
 
 impl Conversation {
     /// Tells what has changed since the last transaction.
@@ -20,24 +21,21 @@ impl Conversation {
     /// makes no difference. What would pin and must not is refused instead.
     pub(crate) fn predict_pins(&mut self, request: &Request) {
         self.state.refusals.clear();
-        let takes_away = |statement: &Statement| {
-            matches!(statement.kind, Kind::Discard(Discard::All) | Kind::Deallocate(_))
-        };
-        if request.statements().any(takes_away) {
+        if request.any(Fact::TakesAway) {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        let asks = |item: &Item| item.calls() || catalogs.know_traces();
-        if !request.items.iter().any(asks) {
+        if !request.any(Fact::Calls) && !catalogs.know_traces() {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();
         let (mut missing, now) = (false, Instant::now());
-        for item in &request.items {
-            let found = self.found(&item.verdict, catalog.as_deref());
+        for message in &request.messages {
+            let Some(verdict) = &message.verdict else { continue };
+            let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
-            if self.who.user.pinning == Pinning::Reject && found.leaves() && item.parsed == Parsed::Here {
-                self.state.refusals.push((item.verdict.clone(), Pin::Function));
+            if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
+                self.state.refusals.push((verdict.clone(), Pin::Function));
                 continue;
             }
             self.state.pins.ran(found.traces);
@@ -65,10 +63,10 @@ impl Conversation {
         if self.who.user.pinning != Pinning::Reject {
             return;
         }
-        for item in request.items.iter().filter(|item| item.parsed == Parsed::Here) {
-            let pin = item.verdict.statements.iter().flat_map(|statement| statement.effects.pins()).next();
+        for verdict in request.brought() {
+            let pin = verdict.statements.iter().flat_map(|statement| statement.effects.pins()).next();
             if let Some(pin) = pin {
-                self.state.refusals.push((item.verdict.clone(), pin));
+                self.state.refusals.push((verdict.clone(), pin));
             }
         }
     }

@@ -1,15 +1,18 @@
-//! When all that was sent has been answered: what is still held is let go, the connection goes back unless the
-//! session needs it, and what must be run again is put back to be taken anew.
+//! When all that was sent has been answered: what is still held is let go, the connection goes back unless the session
+//! needs it, and what must be run again is put back to be taken anew. And when a connection is lost meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::BytesMut;
-
-use crate::error::Result;
+use crate::backend::ledger::Batch;
+use crate::error::{Error, Result};
 use crate::router::Route;
-use crate::session::relay::responses::{Flow, Replay};
-use crate::session::{Batch, Leg, Link, Look, Phase, Rerun, Session};
-use crate::telemetry::metrics::observe;
+use crate::session::Session;
+use crate::session::client::Phase;
+use crate::session::conversation::Rerun;
+use crate::session::flow::failover::{Fate, Frame, Kept, Lost, Pending, Replay, cause};
+use crate::session::leg::cleanup::Cleanup;
+use crate::session::leg::state::{Event, LegState};
+use crate::session::leg::{Abandoned, ErrorOwed, Leg, Look};
 use crate::wire::TxStatus;
 
 impl Session {
@@ -18,132 +21,247 @@ impl Session {
     /// # Errors
     /// When the client must be closed because of what happened on the server's side.
     pub(crate) async fn complete(&mut self) -> Result<()> {
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        if leg.link != Link::Up {
-            return self.lost();
+        let Some(leg) = self.legs.active() else { return Ok(()) };
+        if !leg.is_up() {
+            return self.fail_over();
         }
-        if !leg.replies.ledger.is_empty() {
+        if leg.owes() {
             return Ok(());
         }
-        if leg.replies.replay == Replay::Wanted {
-            return self.run_again().await;
+        if leg.progress.state.is_rerunning() {
+            self.run_again().await;
+        } else if self.end_flight() == Needed::NoMore {
+            self.give_back().await;
         }
-        let now = Instant::now();
-        let took = now.saturating_duration_since(leg.since);
-        if leg.look == Look::AtData && leg.batch == Batch::Closed {
-            leg.look = Look::Away;
-            if let Some(leg) = self.leg.take() {
-                self.looked(&leg, now);
-                self.leg = Some(leg);
-            }
-        }
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        if leg.flight.take().is_some() {
-            self.count(took);
-            self.tell_if_slow(took);
-        }
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        self.expected = leg.replies.tx;
-        self.state.names.settle();
-        self.state.pins.settle();
-        self.client_buffer.release();
-        self.state.replay_buffer.clear();
-        if leg.replies.tx == TxStatus::Idle {
-            if leg.batch == Batch::Closed {
-                // Not when a transaction ends: the next one may have begun in what was in flight behind it.
-                self.state.names.end_transaction();
-            }
-            self.tell_pins();
-        }
-        let Some(leg) = &self.leg else { return Ok(()) };
-        if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
-            return Ok(());
-        }
-        if self.has_sequence_affinity() {
-            return Ok(());
-        }
-        self.give_back().await;
         Ok(())
+    }
+
+    /// All is answered: the client gets what was held of it. Says whether the session needs the connection any longer.
+    fn end_flight(&mut self) -> Needed {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Needed::Yet };
+        let now = Instant::now();
+        if leg.progress.look == Look::AtData && leg.batch() == Batch::Closed {
+            leg.progress.look = Look::Away;
+            conversation.looked(leg, now);
+        }
+        if leg.flight.take().is_some() {
+            conversation.count(leg, now.saturating_duration_since(leg.since));
+        }
+        conversation.expected = leg.responses.tx;
+        let state = &mut conversation.state;
+        state.names.settle();
+        state.pins.settle();
+        client.buffer.release();
+        state.replay_buffer.clear();
+        if leg.responses.tx == TxStatus::Idle {
+            if leg.batch() == Batch::Closed {
+                // Not when a transaction ends: the next one may have begun in what was in flight behind it.
+                state.names.end_transaction();
+            }
+            conversation.tell_pins();
+        }
+        let pinned = leg.route == Route::Primary && conversation.pinned().is_some();
+        let streams = matches!(client.phase, Phase::Streaming(_));
+        if leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state) {
+            Needed::Yet
+        } else {
+            Needed::NoMore
+        }
     }
 
     /// Gives the connection back to its pool.
-    async fn give_back(&mut self) {
-        let Some(mut leg) = self.leg.take() else { return };
-        self.client_buffer.settle(&mut leg.lease.read_buffer);
-        if !self.entry.leaves() {
-            self.entry.settled().await;
+    pub(crate) async fn give_back(&mut self) {
+        let Some(mut leg) = self.legs.take() else { return };
+        let Self { client, conversation, connections, memory, .. } = self;
+        client.buffer.settle(&mut leg.lease.read_buffer);
+        if !conversation.entry.leaves() {
+            conversation.entry.settled().await;
         }
-        if self.read_buffer.is_empty() {
-            // An idle client holds no buffer.
-            self.read_buffer = BytesMut::new();
-        }
-        leg.lease.settings = self.state.settings.carried().clone();
-        self.ledger = std::mem::take(&mut leg.replies.ledger);
-        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
+        client.trim();
+        leg.lease.settings = conversation.state.settings.carried().clone();
+        memory.ledger = std::mem::take(&mut leg.responses.ledger);
+        if leg.responses.tx != TxStatus::Idle || !conversation.state.pins.is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
-            self.state.pins.clear();
-            self.tell_pins();
+            conversation.state.pins.clear();
+            conversation.tell_pins();
             return;
         }
-        self.put_aside(leg.route, leg.lease);
+        connections.put_aside(leg.route, leg.lease, &conversation.state);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
-    async fn run_again(&mut self) -> Result<()> {
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        self.client_buffer.discard(&mut leg.lease.read_buffer);
-        if leg.batch == Batch::Open {
+    async fn run_again(&mut self) {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return };
+        client.buffer.discard(&mut leg.lease.read_buffer);
+        if leg.batch() == Batch::Open {
             // The server throws everything away until it is told that the batch is over.
-            self.end_batch();
-            return Ok(());
+            return leg.end_batch();
         }
-        self.client_buffer.release();
-        leg.replies.replay = Replay::No;
+        client.buffer.release();
+        let cause = match &mut leg.progress.state {
+            LegState::Rerunning(sqlstate) => Some(std::mem::take(sqlstate)),
+            _ => None,
+        };
+        leg.progress.on(Event::Requeued);
         leg.flight = None;
         // What weir put into the batch was taken back with it.
-        self.state.settings.rollback();
-        let cause = self.state.rerun_cause.take();
-        self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        conversation.state.settings.rollback();
+        conversation.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.requeue(cause);
-        self.expected = TxStatus::Idle;
         self.give_back().await;
-        Ok(())
     }
 
-    /// Puts the retained requests back in front of the client's unread bytes.
-    pub(crate) fn requeue(&mut self, cause: Option<String>) {
-        let mut bytes = self.state.take_replay();
-        self.rerun = Some(Rerun { left: bytes.len(), cause });
-        bytes.unsplit(std::mem::take(&mut self.read_buffer));
-        self.read_buffer = bytes;
-        self.framer.reset();
+    /// Puts the requests in flight back in front of the client's unread bytes.
+    fn requeue(&mut self, cause: Option<String>) {
+        let bytes = self.conversation.state.take_replay();
+        self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
+        self.conversation.expected = TxStatus::Idle;
+        self.client.requeue(bytes);
     }
 
-    fn count(&mut self, took: Duration) {
-        let Some(leg) = &self.leg else { return };
-        let metrics = &self.shared.metrics;
-        match leg.route {
-            Route::Primary => observe(&metrics.query_seconds.primary, took),
-            Route::Replica => observe(&metrics.query_seconds.replica, took),
+    /// Gives up a connection to a server that has been found to be down, if that costs the client nothing. A frozen
+    /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
+    /// What cannot be run again goes on waiting: the server may only be slow.
+    pub(crate) fn give_up_on_the_dead(&mut self) {
+        let replay = self.replay();
+        let Some(leg) = self.legs.active_mut() else { return };
+        let topology = self.conversation.shared.cluster.topology();
+        let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
+        if down && Lost::can_run_again(leg, replay) {
+            leg.progress.on(Event::Closed);
         }
-        if let Some(sqlstate) = self.state.last_error.take() {
-            if sqlstate == "25006" && leg.route == Route::Primary {
-                // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
-                self.shared.cluster.suspect(leg.lease.server());
+    }
+
+    /// Whether what is in flight is kept, and nothing of its answer is out.
+    fn replay(&self) -> Replay {
+        let kept = self.client.buffer.is_holding() && !self.conversation.state.replay_buffer.bytes.is_empty();
+        if kept { Replay::Kept } else { Replay::Gone }
+    }
+
+    /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
+    /// elsewhere and the client notices nothing; else it is told, and keeps its session: outside a transaction, or in
+    /// one that has failed.
+    ///
+    /// # Errors
+    /// When the client must be closed: it was sent part of a message, or its state went with the server.
+    fn fail_over(&mut self) -> Result<()> {
+        let pending =
+            if self.conversation.state.pending_writes.is_clean() { Pending::Nothing } else { Pending::Writes };
+        self.conversation.mark_unanswered();
+        let Some(mut leg) = self.legs.take() else { return Ok(()) };
+        self.conversation.leaves(&leg);
+        let lost = self.lost(&leg);
+        leg.flight = None;
+        let abandoned = leg.abandon(&mut self.conversation.state);
+        let refused = matches!(leg.progress.state, LegState::Refused(_));
+        let state = std::mem::take(&mut leg.progress.state);
+        let error = cause(state, lost.doubt(&abandoned, pending));
+        tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
+        self.client.buffer.discard(&mut leg.lease.read_buffer);
+        self.client.buffer.release();
+        match lost.fate() {
+            Fate::RunAgain => {
+                let (why, cause) = match refused {
+                    true => ("settings_refused", Some(error.sqlstate().to_owned())),
+                    false => ("connection_lost", None),
+                };
+                self.conversation.shared.metrics.rerun(why);
+                self.requeue(cause);
+                Ok(())
             }
-            metrics.error(&sqlstate);
+            Fate::Torn => {
+                self.client.phase = Phase::Torn;
+                Err(error)
+            }
+            Fate::Close => Err(error),
+            Fate::Tell => {
+                self.tell_lost(leg.responses.tx, &abandoned, error);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a leg that is lost was for the session.
+    fn lost(&self, leg: &Leg) -> Lost {
+        let part = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
+        let state = self.conversation.pinned().is_some() || self.connections.hold_unseen_state();
+        Lost {
+            route: leg.route,
+            tx: leg.responses.tx,
+            retry: leg.progress.retry,
+            end: leg.progress.end,
+            replay: self.replay(),
+            frame: if part { Frame::Part } else { Frame::Whole },
+            state: if state { Kept::State } else { Kept::Nothing },
+        }
+    }
+
+    /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the
+    /// client will end it.
+    fn tell_lost(&mut self, tx: TxStatus, abandoned: &Abandoned, error: Error) {
+        let Self { client, conversation, .. } = self;
+        let in_block = tx != TxStatus::Idle && conversation.expected != TxStatus::Idle;
+        conversation.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
+        conversation.state.rolled_back();
+        if !in_block {
+            conversation.state.reported.clear();
+        }
+        conversation.state.names.end_transaction();
+        let left = client.drop_streaming();
+        let mut untold = (abandoned.error == ErrorOwed::Due).then_some(error);
+        for _ in 0..abandoned.readies {
+            match &untold {
+                Some(error) => client.tell(error),
+                // What came after it in the pipeline.
+                None if abandoned.error == ErrorOwed::Due => client.tell(&Error::BlockAborted),
+                None => {}
+            }
+            if in_block {
+                untold = None;
+            }
+            client.tell_ready(conversation.expected);
+        }
+        if abandoned.batch == Batch::Open {
+            if let Some(error) = untold.take() {
+                client.tell(&error);
+            }
+            client.phase = Phase::Skipping(left);
+        }
+        // Between two requests PostgreSQL would close the connection. Here the next one hears of it.
+        conversation.untold = untold.filter(|_| in_block);
+    }
+
+    /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
+    /// been committed yet, once more when it must have been. Its connections are made fit for others.
+    pub fn leave(&mut self) {
+        let Self { client, conversation, connections, legs, .. } = self;
+        conversation.shared.registry.leave(&conversation.entry);
+        let pending_writes = conversation.state.pending_writes.clone();
+        conversation.mark_unanswered();
+        let leftover = connections.leftover(&conversation.state);
+        connections.let_go(leftover);
+        // A connection that is lost stays: what has come over it is still to be told.
+        let Some(mut leg) = legs.take_if(Leg::is_up) else { return };
+        // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
+        let half_sent = matches!(client.phase, Phase::Streaming(left) if left > 0);
+        if leg.responses.is_within_frame() {
+            client.phase = Phase::Torn;
+        }
+        client.buffer.settle(&mut leg.lease.read_buffer);
+        let cleanup = Cleanup::of(conversation, leg, pending_writes, leftover);
+        if half_sent {
+            tokio::spawn(cleanup.outlast());
+        } else {
+            tokio::spawn(cleanup.run());
         }
     }
 }
 
-impl Leg {
-    /// Whether the session needs the connection for what is under way.
-    pub(crate) fn is_held(&self, phase: Phase) -> bool {
-        self.replies.tx != TxStatus::Idle
-            || self.batch == Batch::Open
-            || self.replies.flow != Flow::Query
-            || matches!(phase, Phase::Streaming(_))
-            || !self.lease.write_buffer.is_empty()
-            || self.replies.is_within_frame()
-    }
+/// Whether a session needs the connection that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    Yet,
+    NoMore,
 }

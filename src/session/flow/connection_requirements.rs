@@ -9,6 +9,7 @@ use crate::backend::ledger::{Action, Reply};
 use crate::error::Result;
 use crate::pool::Lease;
 use crate::router::Route;
+use crate::session::flow::facts::Fact;
 use crate::session::flow::request::Request;
 use crate::session::flow::settings_sync::acts;
 use crate::session::leg::sender::{STAND_IN, Sender, WITHIN};
@@ -33,6 +34,9 @@ const WEIRS: [&[u8]; 2] = [WITHIN, STAND_IN];
 impl Session {
     /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
     pub(crate) fn makes_way(&mut self, request: &Request) {
+        if !request.any(Fact::MakesWay) {
+            return;
+        }
         for statement in request.statements() {
             if let Some(database) = &statement.vacates {
                 // The server gives them a few seconds to be gone.

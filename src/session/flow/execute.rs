@@ -1,472 +1,582 @@
-//! A request's way to a server: where it goes, the connection it gets, and the writing of it.
+//! A request's way to a server: the steps that it needs, one after the other, and the writing of it.
 
-use std::time::Instant;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use tokio::time::timeout_at;
 
-use crate::backend::ledger::{Action, Reply};
+use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
-use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
+use crate::pool::Lease;
+use crate::router::{Decision, Reason, Route};
+use crate::session::Session;
+use crate::session::client::Phase;
+use crate::session::connections::checkout::{Checkout, ends_session};
+use crate::session::conversation::Rerun;
 use crate::session::consistency::requirement::Requirement;
-use crate::session::flow::checkout::ends_session;
-use crate::session::flow::request::{self, Item, Parsed, Request, foretell};
-use crate::session::flow::settings_sync::Refused;
+use crate::session::flow::decide::decide;
+use crate::session::flow::failover::{Doubt, cause};
+use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
+use crate::session::flow::show;
+use crate::session::flow::situation::{outdated, situation};
 use crate::session::leg::hold_back::{Hold, Joins, hold};
-use crate::session::leg::sender::Sender;
-use crate::session::model::state::Observer;
-use crate::session::model::statements::{KnownResult, Naming};
-use crate::session::relay::framer::{End, Unit};
-use crate::session::relay::responses::{Flow, Replay, Watcher};
-use crate::session::{Batch, Flight, Leg, Link, Phase, Session};
+use crate::session::leg::state::LegState;
+use crate::session::leg::{Leg, SequenceUse};
+use crate::session::relay::facts::Fact;
+use crate::session::relay::framer::Unit;
+use crate::session::relay::request::{Reader, Request, foretell};
+use crate::session::relay::responses::Flow;
+use crate::sql::{Dependency, Kind};
 use crate::telemetry::metrics::observe;
-use crate::wire::request::{parse, put_bare};
+use crate::wire::TxStatus;
 use crate::wire::tag::client;
-use crate::wire::{TxStatus, header};
 
-/// Where a request can be written, as things stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// On the connection that the session has.
-    Here,
-    /// On another one, once all that is in flight has been answered.
-    Later,
-    /// On another one, once the batch that is open on this one has been ended.
-    Elsewhere,
-    /// On a connection that is yet to be checked out.
-    New,
+/// How long a connection is kept for a client that has drawn from a sequence and may ask for it: a client's own time and
+/// a round trip.
+const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
+
+/// Where a request goes, as things stand.
+struct Course {
+    decision: Decision,
+    /// What it needs of a replica.
+    requirement: Requirement,
+    /// When weir began to work on it, without the time spent waiting for others.
+    begun: Instant,
+}
+
+/// What comes after a step.
+enum Next {
+    /// Another look at how things stand.
+    Plan,
+    /// The same, when all that is in flight has been answered, with the request decided anew: what was answered
+    /// meanwhile may have been the session's own write.
+    Decide,
+    /// The writing.
+    Write,
+    /// Nothing: the request was answered.
+    Over,
+}
+
+/// What goes in front of a transaction that is made to fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preamble {
+    Settings,
+    Nothing,
 }
 
 impl Session {
-    /// Does what a cut of the client's bytes asks for.
-    pub(crate) async fn take(&mut self, cut: Unit) -> Result<()> {
-        if let Phase::Skipping(_) = self.phase {
-            self.skip(cut);
+    /// Does what a unit of the client's bytes asks for.
+    pub(crate) async fn take(&mut self, unit: Unit) -> Result<()> {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.out_of_range(&self.conversation.entry).await;
+        }
+        if let Phase::Skipping(_) = self.client.phase {
+            self.client.skip(unit, self.conversation.expected);
             return Ok(());
         }
-        match cut {
+        match unit {
             Unit::CopyData { len, missing } => self.copy_data(len, missing),
             Unit::CopyEnd { len } => self.copy_end(len),
-            Unit::Ignored { len } => self.read_buffer.advance(len),
-            Unit::Single { .. } | Unit::Batch { .. } | Unit::Long { .. } => return self.request(cut).await,
+            Unit::Ignored { len } => self.client.read_buffer.advance(len),
+            Unit::Single { .. } | Unit::Batch { .. } | Unit::Long { .. } => return self.request(unit).await,
             Unit::More | Unit::Terminate => {}
         }
         Ok(())
     }
 
     fn copy_data(&mut self, len: usize, missing: usize) {
-        let bytes = self.read_buffer.split_to(len);
-        match &mut self.leg {
+        let bytes = self.client.read_buffer.split_to(len);
+        match self.legs.active_mut() {
             // Copy data may be sent ahead of the server's word that it wants some; outside a copy it is ignored.
-            Some(leg) if leg.replies.flow == Flow::CopyIn || !leg.replies.ledger.is_empty() => {
+            Some(leg) if leg.responses.flow == Flow::CopyIn || leg.owes() => {
                 leg.lease.write_buffer.unsplit(bytes);
                 if missing > 0 {
-                    self.phase = Phase::Streaming(missing);
+                    self.client.phase = Phase::Streaming(missing);
                 }
             }
-            _ if missing > 0 => self.phase = Phase::Dropping(missing),
+            _ if missing > 0 => self.client.phase = Phase::Dropping(missing),
             _ => {}
         }
     }
 
     fn copy_end(&mut self, len: usize) {
-        let bytes = self.read_buffer.split_to(len);
-        let Some(leg) = &mut self.leg else { return };
-        if leg.replies.flow == Flow::CopyIn {
-            leg.replies.flow = Flow::Query;
-        } else if leg.replies.ledger.is_empty() {
-            return;
-        } else {
-            leg.replies.ledger.copy_end();
+        let bytes = self.client.read_buffer.split_to(len);
+        if let Some(leg) = self.legs.active_mut() {
+            leg.copy_end(bytes);
         }
-        leg.lease.write_buffer.unsplit(bytes);
     }
 
-    async fn request(&mut self, cut: Unit) -> Result<()> {
-        let mut begun = Instant::now();
-        let request = self.read(cut);
+    /// Brings a request to where it can be written, step by step, and writes it.
+    async fn request(&mut self, unit: Unit) -> Result<()> {
+        let begun = Instant::now();
+        let request = self.read(unit);
         if self.is_block_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
-        self.end_sequence_affinity(&request).await?;
-        self.look_up_weir_settings(&request).await?;
-        let mut decision = self.decide(&request, begun);
-        let mut demand = self.demand_of(&request, decision, begun);
-        let again = self.rerun.is_some();
+        self.end_sequence_affinity(&request).await;
+        if request.any(Fact::ConcernsWeir) {
+            // On the heap: few ask, but every client's task would have room for it.
+            Box::pin(self.look_up_weir_settings(&request)).await?;
+        }
+        let mut course = self.decide(&request, begun);
+        let was_rerun = self.conversation.rerun.is_some();
         loop {
-            match self.place(&request, decision, &demand) {
-                Place::Here if self.sets_first(&request) => {
-                    self.confirmed().await?;
-                    match self.refused_settings()? {
-                        // Not by way of `complete`, which would give the connection back.
-                        Refused::Not => continue,
-                        Refused::OnReplica(sqlstate) => self.rerun_on_primary(request.len, sqlstate),
-                        Refused::Here(error) => {
-                            self.refuse(&request.cut, request.len, &error);
-                            return Ok(());
-                        }
-                    }
-                }
-                Place::Here if self.breaks_in(&request) => self.batch_answered().await?,
-                Place::Here if self.names_move(&request) => {
-                    self.answered().await?;
-                    self.state.names.settle();
-                    continue;
-                }
-                Place::Here if self.verifies(&request) => self.answered().await?,
-                Place::Here => {
-                    self.await_freshness(&request, &demand).await;
-                    break;
-                }
-                Place::New => {
-                    if let Some(lease) = self.where_drawn(&request, decision.route) {
-                        self.take_over(lease, decision.route, begun)?;
-                        continue;
-                    }
-                    match self.lease(&mut decision, &demand, begun).await {
-                        // weir's own time goes on without the time spent waiting for others.
-                        Ok(waited) => begun += waited,
-                        Err(error) if ends_session(&error) => return Err(error),
-                        Err(error) => {
-                            self.refuse(&request.cut, request.len, &error);
-                            return Ok(());
-                        }
-                    }
-                    continue;
-                }
-                Place::Elsewhere => self.end_batch(),
-                Place::Later => {}
+            let step = self.plan(&request, &course);
+            match self.act(step, &request, &mut course).await? {
+                Next::Plan => continue,
+                Next::Write => break,
+                Next::Over => return Ok(()),
+                Next::Decide => {}
             }
             if !self.is_complete() {
                 self.pump().await?;
-                begun = Instant::now();
+                course.begun = Instant::now();
             }
             self.complete().await?;
-            if self.rerun.is_some() && !again {
+            if self.conversation.rerun.is_some() && !was_rerun {
                 // What was in flight has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
-            // What was answered meanwhile may have been the session's own write.
-            decision = self.decide(&request, begun);
-            demand = self.demand_of(&request, decision, begun);
+            course = self.decide(&request, course.begun);
         }
-        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
-        self.follow(&request, decision.reason);
-        self.remember(&request, decision);
-        self.predict_pins(&request);
-        self.write(&request, begun)
+        self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
+        let written = self.write(&request, course.begun);
+        self.memory.messages = request.into_memory();
+        written
     }
 
-    fn decide(&mut self, request: &Request, now: Instant) -> Decision {
-        if let Some(rerun) = &self.rerun {
-            let reason = if rerun.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost };
-            return Decision { route: Route::Primary, reason };
-        }
-        self.refresh_routing();
-        let route = self.leg.as_ref().map_or(Route::Primary, |leg| leg.route);
-        let transaction = match self.expected {
-            TxStatus::Idle => Transaction::None,
-            TxStatus::Open => Transaction::Open(route),
-            TxStatus::Failed => Transaction::Failed(route),
+    fn read(&mut self, unit: Unit) -> Request {
+        let conversation = &self.conversation;
+        let reader = Reader {
+            classifier: &conversation.shared.classifier,
+            strings: conversation.routing.strings,
+            statements: &conversation.state.names,
         };
-        let session = self.session_view(transaction);
-        let shared = &self.shared;
-        let topology = shared.cluster.topology();
-        let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
-        let catalogs = shared.cluster.catalogs();
-        let some_matter = catalogs.know_confined() || catalogs.know_traces();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_matter && item.reads()));
-        let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
-        let world = World {
-            replicas,
-            catalog: catalog.as_deref(),
-            learned: &self.state.database().learned,
-            rules: &shared.config.routing.rules,
-            functions: &shared.functions,
-            now,
+        Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
+    }
+
+    fn decide(&mut self, request: &Request, begun: Instant) -> Course {
+        let Self { client, conversation, legs, .. } = self;
+        let decision = decide(conversation, &client.read_buffer, legs.active(), request, begun);
+        let requirement = conversation.requirement(request, decision.route, begun);
+        Course { decision, requirement, begun }
+    }
+
+    fn plan(&self, request: &Request, course: &Course) -> Step {
+        let Some(leg) = self.legs.active() else { return WITHOUT_LEG };
+        let Course { decision, requirement, .. } = course;
+        plan(&situation(&self.conversation, &self.client, leg, request, (decision.route, requirement)))
+    }
+
+    async fn act(&mut self, step: Step, request: &Request, course: &mut Course) -> Result<Next> {
+        match step {
+            Step::CheckOut => return self.check_out(request, course).await,
+            Step::SendSettings | Step::AwaitSettings => {
+                if let (Step::SendSettings, Some(leg)) = (step, self.legs.active_mut()) {
+                    let tx = Some(leg.responses.tx);
+                    let Self { conversation, .. } = self;
+                    leg.sender(&mut conversation.state, &conversation.shared.metrics, tx).settings();
+                }
+                self.settings_confirmed().await?;
+                return self.refused_settings(request);
+            }
+            Step::AwaitAnswers => {}
+            Step::EndBatch => self.legs.active_mut().into_iter().for_each(Leg::end_batch),
+            Step::FlushBatch => {
+                self.legs.active_mut().into_iter().for_each(Leg::flush_batch);
+                self.answered_while(|leg| leg.responses.flow == Flow::Query).await?;
+            }
+            Step::AwaitNames => {
+                self.answered_while(|_| true).await?;
+                self.conversation.state.names.settle();
+                return Ok(Next::Plan);
+            }
+            Step::VerifyResults => {
+                self.verify(request);
+                self.answered_while(|_| true).await?;
+            }
+            Step::AwaitFreshness => {
+                self.await_freshness(&course.requirement).await?;
+                return Ok(Next::Write);
+            }
+            Step::Write => return Ok(Next::Write),
+        }
+        Ok(Next::Decide)
+    }
+
+    /// Takes a connection for the request.
+    async fn check_out(&mut self, request: &Request, course: &mut Course) -> Result<Next> {
+        let Self { client, conversation, connections, .. } = self;
+        let drawn = connections.where_drawn(conversation, request, course.decision.route);
+        let outcome = match drawn {
+            Some(lease) => Ok((lease, Duration::ZERO)),
+            None => {
+                let requirement = &course.requirement;
+                let checkout = Checkout { client, conversation, connections, requirement };
+                checkout.run(course.decision, course.begun).await.map(|lent| {
+                    course.decision = lent.decision;
+                    (lent.lease, lent.waited)
+                })
+            }
         };
-        let text = |item: &Item| item.text(&self.read_buffer, &self.state.names).unwrap_or_default();
-        let items = request.items.iter().map(|item| (&*item.verdict, text(item)));
-        let decision = route_all(items, &session, &world);
-        if decision.reason == Reason::UnknownFunction {
-            shared.cluster.catalogs().missed(&self.who.server_database, world.now);
-        }
-        if transaction != Transaction::None {
-            return decision;
-        }
-        if decision.route != route && self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
-            return Decision { route, reason: Reason::InTransaction };
-        }
-        if decision.route == Route::Primary {
-            return decision;
-        }
-        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = match request.cut {
-            Unit::Batch { end: End::Open, .. } | Unit::Long { .. } => false,
-            // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
-            Unit::Batch { len, end: End::Flush } => !request::leaves_portal(&self.read_buffer[..len]),
-            _ => true,
-        };
-        if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
-    }
-
-    fn place(&self, request: &Request, decision: Decision, demand: &Requirement) -> Place {
-        let Some(leg) = &self.leg else { return Place::New };
-        if leg.link != Link::Up || leg.replies.replay == Replay::Wanted {
-            return Place::Later;
-        }
-        if leg.replies.ledger.is_discarding() {
-            // Only here it is thrown away, as it must be.
-            return Place::Here;
-        }
-        let idle = leg.replies.ledger.is_empty();
-        // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
-        let stays = leg.route == Route::Primary || self.expected != TxStatus::Idle;
-        let fresh = stays || self.is_fresh(&leg.lease, demand);
-        if leg.batch == Batch::Open && (leg.route == Route::Primary || (leg.route == decision.route && fresh))
-        {
-            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
-            return Place::Here;
-        }
-        if leg.route == decision.route && fresh {
-            // What may have to be run again must all be kept.
-            let kept = self.state.replay_buffer.bytes.len() + request.len;
-            let keeps = !self.client_buffer.is_holding() || kept <= self.shared.config.routing.hold_back;
-            return if idle || keeps { Place::Here } else { Place::Later };
-        }
-        if leg.route == decision.route && leg.batch == Batch::Closed {
-            return Place::Later;
-        }
-        match (idle, leg.route, leg.batch) {
-            (false, ..) => Place::Later,
-            (true, Route::Replica, Batch::Open) => Place::Elsewhere,
-            (true, ..) => Place::Here,
-        }
-    }
-
-    /// Whether the request names a statement that a batch in flight defines or closes, unless an error comes first.
-    fn names_move(&self, request: &Request) -> bool {
-        let names = &self.state.names;
-        let in_flight =
-            |leg: &Leg| leg.batch == Batch::Closed && leg.link == Link::Up && !leg.replies.ledger.is_empty();
-        names.are_moving()
-            && self.leg.as_ref().is_some_and(|leg| in_flight(leg))
-            && request.names_any(&self.read_buffer[..request.len.min(self.read_buffer.len())], |name| {
-                names.is_moving(name)
-            })
-    }
-
-    /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
-    /// epoch, and this server does not hold the preparation of that time. Then it has been asked, and the answer is
-    /// to be waited for: rows of another shape than the client decodes must never reach it.
-    fn verifies(&mut self, request: &Request) -> bool {
-        let Some(leg) = &mut self.leg else { return false };
-        let ddl = self.state.database().ddl();
-        let mut outdated = Vec::new();
-        for name in request.items.iter().filter_map(|item| item.bound.clone()) {
-            let Some(handle) = self.state.names.get(&self.read_buffer[name.clone()]) else { continue };
-            let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
-            // What was found in a transaction may have been undone with it.
-            let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
-            if known
-                && handle.epoch < handle.statement.epoch(ddl)
-                && (was_outdated(handle.result) || leg.lease.prepared.name(handle.preparation()).is_none())
-            {
-                outdated.push(name);
+        let taken = outcome.and_then(|(lease, waited)| {
+            // weir's own time goes on without the time spent waiting for others.
+            course.begun += waited;
+            self.take_over(lease, course.decision.route, course.begun)
+        });
+        match taken {
+            Ok(()) => Ok(Next::Plan),
+            Err(error) if ends_session(&error) => Err(error),
+            Err(error) => {
+                self.refuse(request, &error);
+                Ok(Next::Over)
             }
         }
-        if outdated.is_empty() {
-            return false;
+    }
+
+    /// The session's requests run on this connection from now on.
+    ///
+    /// # Errors
+    /// [`Error::NoPrimary`] when its server is none of the cluster's.
+    fn take_over(&mut self, lease: Lease, route: Route, now: Instant) -> Result<()> {
+        let Self { conversation, connections, legs, memory, .. } = self;
+        let load = match conversation.shared.cluster.topology().server(lease.server()) {
+            Some(server) => server.load.clone(),
+            None => return Err(Error::NoPrimary),
+        };
+        conversation.entry.runs_on(lease.key.clone());
+        conversation.state.settings.leased(lease.settings.clone());
+        connections.remember(&lease, route);
+        let ledger = std::mem::take(&mut memory.ledger);
+        legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
+        Ok(())
+    }
+
+    /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.
+    async fn answered_while(&mut self, is_like_this: impl Fn(&Leg) -> bool) -> Result<()> {
+        while self.legs.active().is_some_and(|leg| leg.owes() && leg.is_up() && is_like_this(leg)) {
+            self.pump().await?;
         }
-        let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, None);
-        for name in outdated {
-            sender.verify(&self.read_buffer[name]);
+        Ok(())
+    }
+
+    /// Waits until no settings are on their way, or the connection is of no use.
+    async fn settings_confirmed(&mut self) -> Result<()> {
+        let waits = |session: &Self| {
+            session.legs.active().is_some_and(|leg| !leg.progress.unconfirmed.is_none() && leg.is_up())
+        };
+        while waits(self) {
+            // Not only when all has been answered, which an open batch may never be.
+            poll_fn(|cx| match self.poll_pump(cx) {
+                Poll::Pending if !waits(self) => Poll::Ready(Ok(())),
+                turn => turn,
+            })
+            .await?;
         }
+        Ok(())
+    }
+
+    /// What became of settings that went alone.
+    ///
+    /// # Errors
+    /// The primary's refusal, when what the session has there is lost with the connection.
+    fn refused_settings(&mut self, request: &Request) -> Result<Next> {
+        let alone = |leg: &Leg| {
+            matches!(leg.progress.state, LegState::Refused(_)) && leg.responses.ledger.readies() == 0
+        };
+        // Not by way of `complete`, which would give the connection back.
+        let Some(mut leg) = self.legs.take_if(alone) else { return Ok(Next::Plan) };
+        self.conversation.entry.leaves();
+        // The answers to what came before are whole.
+        self.client.buffer.settle(&mut leg.lease.read_buffer);
+        self.client.buffer.release();
+        let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
+        tracing::warn!(server = leg.lease.server().0, %error, "settings refused");
+        match leg.route {
+            // It may not know a role yet, say.
+            Route::Replica => {
+                let cause = Some(error.sqlstate().to_owned());
+                self.conversation.rerun = Some(Rerun { left: request.len, cause });
+                Ok(Next::Decide)
+            }
+            Route::Primary if self.conversation.pinned().is_some() => Err(error),
+            Route::Primary => {
+                self.refuse(request, &error);
+                Ok(Next::Over)
+            }
+        }
+    }
+
+    /// Asks the server what the statements give now that the request binds and whose results may have changed.
+    fn verify(&mut self, request: &Request) {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return };
+        let names: Vec<_> = outdated(conversation, &client.read_buffer, leg, request).collect();
+        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, None);
         // A batch is open now: the client's own Sync will end it.
-        leg.batch = Batch::Open;
-        true
+        names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
     }
 
-    /// Whether a simple query comes in the middle of a batch. An error in front makes the server throw it away up to the
-    /// client's Sync, so that nothing with a Sync of weir's own may be written in its place before that is known.
-    fn breaks_in(&self, request: &Request) -> bool {
-        let owes = |leg: &Leg| {
-            leg.batch == Batch::Open && leg.replies.flow == Flow::Query && !leg.replies.ledger.is_empty()
+    /// Holds a statement of a transaction on a replica back until the replica is as fresh as it asks, but no longer
+    /// than `freshness_wait`, and not for a client that has gone or cancels. Cancel safe.
+    ///
+    /// # Errors
+    /// The client has gone.
+    async fn await_freshness(&mut self, requirement: &Requirement) -> Result<()> {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active() else { return Ok(()) };
+        let clock = conversation.clock();
+        let samplers = conversation.shared.cluster.demand().clone();
+        let wait = conversation.shared.config.routing.freshness_wait;
+        let deadline = tokio::time::Instant::now() + wait;
+        let _wanted = samplers.want(requirement.through(&clock));
+        let fresh = async {
+            loop {
+                let mut news = std::pin::pin!(samplers.news());
+                news.as_mut().enable();
+                if requirement.is_met(&leg.lease, &clock) || clock.is_hopeless(wait) {
+                    return;
+                }
+                if timeout_at(deadline, news).await.is_err() {
+                    return;
+                }
+            }
         };
-        matches!(request.cut, Unit::Single { .. }) && self.leg.as_ref().is_some_and(|leg| owes(leg))
+        tokio::select! {
+            biased;
+            () = fresh => Ok(()),
+            // What is cancelled goes to the server at once, where the cancel request goes too.
+            () = conversation.entry.asked_to_cancel() => Ok(()),
+            error = poll_fn(|cx| client.poll_gone(cx)) => Err(error),
+        }
     }
 
-    /// Waits until what was sent of the open batch is answered, or a copy has begun.
-    async fn batch_answered(&mut self) -> Result<()> {
-        if let Some(leg) = &mut self.leg {
-            put_bare(&mut leg.lease.write_buffer, client::FLUSH);
+    /// Finds out what a request is going to be told of weir's own settings. Cancel safe.
+    ///
+    /// # Errors
+    /// When the client is lost meanwhile.
+    async fn look_up_weir_settings(&mut self, request: &Request) -> Result<()> {
+        let wait = show::sample_wait(request, self.conversation.shared.config.pool.primary_wait);
+        if show::shows(request) && self.legs.active().is_some_and(|leg| leg.batch() == Batch::Closed) {
+            // What the client has sent before this may be a write, or set what is shown now.
+            self.answered_while(|_| true).await?;
         }
-        let owes = |leg: &Leg| {
-            !leg.replies.ledger.is_empty() && leg.link == Link::Up && leg.replies.flow == Flow::Query
+        let Self { conversation, legs, .. } = self;
+        let sample = match wait {
+            None => None,
+            Some(wait) => {
+                let sample = show::sampled_within(conversation.shared.cluster.demand(), wait);
+                match legs.active() {
+                    None => conversation.entry.queue(sample).await.ok(),
+                    // A cancel goes to the connection that the session has.
+                    Some(_) => sample.await.ok(),
+                }
+            }
         };
-        while self.leg.as_ref().is_some_and(|leg| owes(leg)) {
-            self.pump().await?;
-        }
+        show::enter(conversation, request, sample);
         Ok(())
     }
 
-    /// Waits until the server has answered all it was sent, or is gone.
-    pub(crate) async fn answered(&mut self) -> Result<()> {
-        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
-            self.pump().await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the batch that is open on the connection: the client will end it elsewhere.
-    pub(crate) fn end_batch(&mut self) {
-        let Some(leg) = &mut self.leg else { return };
-        put_bare(&mut leg.lease.write_buffer, client::SYNC);
-        leg.replies.ledger.push(
-            Reply::Sync,
-            Action::Swallow,
-            crate::session::relay::pending_reply::PendingReply::None,
-        );
-        leg.batch = Batch::Closed;
-    }
-
-    /// Keeps of a request that begins a flight what the slow-query line will say, if there is to be one.
-    fn follow(&mut self, request: &Request, reason: Reason) {
-        let Some(leg) = &self.leg else { return };
-        if leg.flight.is_some() || self.shared.config.log.slow_query.is_none() {
-            return;
-        }
-        match request.text(&self.read_buffer, &self.state.names) {
-            Some(sql) => self.trail.begin(sql, reason, self.routing.strings),
-            // What is executed or fetched now was named earlier in the batch.
-            None if leg.batch == Batch::Open => {}
-            None => self.trail.begin(b"", reason, self.routing.strings),
-        }
-    }
-
-    /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
+    /// Takes the request's bytes and writes them, as the server needs them, to the connection's write buffer.
     fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
-        self.goes(request);
-        self.makes_way(request);
-        let len = self.is_there(request);
-        let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
-        let idle = leg.replies.ledger.is_empty();
+        let Self { client, conversation, connections, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
+        connections.runs(request.statements());
+        conversation.tracks(request, leg);
+        makes_way(conversation, leg, request);
+        let len = request.len.min(client.read_buffer.len());
+        if let Unit::Long { tag: client::QUERY, .. } = request.unit
+            && let Some(text) = client.begin_long(len, request.len - len, conversation.routing.strings)
+        {
+            conversation.has_read_long(&text);
+        }
         let now = Instant::now();
-        observe(&self.shared.metrics.added_seconds, now.saturating_duration_since(begun));
-        if idle {
-            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
-            leg.since = now;
-        }
-        if leg.flight.is_none() {
-            leg.flight = Some(Flight::begin(&leg.load, leg.since));
-        }
-        let bytes = &self.read_buffer[..len];
+        observe(&conversation.shared.metrics.added_seconds, now.saturating_duration_since(begun));
+        let idle = !leg.owes();
+        leg.begin_flight(now);
+        let bytes = &client.read_buffer[..len];
         let plan = Hold {
-            joins: match (idle, &self.rerun) {
+            joins: match (idle, &conversation.rerun) {
                 (false, _) => Joins::Flight,
                 (true, None) => Joins::Nothing,
                 (true, Some(_)) => Joins::Rerun,
             },
-            expected: self.expected,
-            limit: self.shared.config.routing.hold_back,
+            expected: conversation.expected,
+            limit: conversation.shared.config.routing.hold_back,
         };
-        hold(leg, &mut self.client_buffer, &mut self.state, request, bytes, &plan);
+        hold(leg, &mut client.buffer, &mut conversation.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
-        let tx = match (idle, self.expected) {
-            (true, _) => Some(leg.replies.tx),
+        let tx = match (idle, conversation.expected) {
+            (true, _) => Some(leg.responses.tx),
             (false, TxStatus::Idle) => Some(TxStatus::Idle),
             (false, _) => None,
         };
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            tx,
-            dropped: Vec::new(),
-            naming: request.names_prepared(),
-            metrics: &self.shared.metrics,
-        };
-        if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
-            let shares = idle && leg.replies.tx == TxStatus::Idle;
-            if sender.state.settings.lacks_name_only() && shares && request.only_reads() {
-                sender.name_within();
-            } else {
-                sender.settings();
-            }
-        }
-        if leg.route == Route::Primary && leg.replies.tx != TxStatus::Failed {
-            request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
-        }
-        send_frames(&mut sender, bytes, request);
-        let dropped = sender.dropped;
-        leg.batch = request.leaves();
-        self.read_buffer.advance(len);
+        leg.send(request, bytes, &mut conversation.state, &conversation.shared.metrics, tx);
+        client.read_buffer.advance(len);
         if request.len > len {
-            self.phase = Phase::Streaming(request.len - len);
+            client.phase = Phase::Streaming(request.len - len);
         }
-        self.expected = foretell(self.expected, &request.items);
-        if !dropped.is_empty() {
-            let backend = &mut *leg.lease;
-            let mut observer = Observer {
-                state: &mut self.state,
-                prepared: &mut backend.prepared,
-                unnamed: &mut backend.unnamed,
-                retry: leg.retry,
-            };
-            observer.dropped(dropped);
-        }
-        self.went(request, len, now);
+        conversation.expected = foretell(conversation.expected, request);
+        conversation.went(request, len, now);
         // What weir answers itself may be due at once.
         self.on_server_bytes();
         Ok(())
     }
 
-    /// Part of a detour has been written; a shape that a replica refused is remembered.
-    fn went(&mut self, request: &Request, len: usize, now: Instant) {
-        let Some(rerun) = &mut self.rerun else { return };
-        let refused = matches!(rerun.cause.as_deref(), Some("25006" | "0A000"));
-        rerun.left = rerun.left.saturating_sub(len);
-        if rerun.left == 0 {
-            self.rerun = None;
+    /// Answers the request with an error: it goes nowhere.
+    fn refuse(&mut self, request: &Request, error: &Error) {
+        self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
+        self.client.refuse(&request.unit, request.len, error, self.conversation.expected);
+    }
+
+    /// Nothing can be taken of what the client has sent: waits for more of it, or for the server. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    pub(crate) async fn await_more(&mut self) -> Result<()> {
+        if self.has_sequence_affinity() {
+            return self.hold_sequence_affinity().await;
         }
-        if let (true, Some(item)) = (refused, request.items.first()) {
-            self.state.database().learned.remember(item.verdict.skeleton, now);
-            self.shared.metrics.learned.inc();
+        if !self.conversation.state.pins.doubts() {
+            return self.pump().await;
+        }
+        // What the catalog tells may set the connection free.
+        let cluster = self.conversation.shared.cluster.clone();
+        let news = cluster.catalogs().news();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        self.conversation.resolve_doubts();
+        if !self.conversation.state.pins.doubts() {
+            return Ok(());
+        }
+        tokio::select! {
+            pumped = self.pump() => pumped,
+            () = news => Ok(()),
         }
     }
-}
 
-impl Leg {
-    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
-    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
-    /// anywhere, what follows an error is thrown away up to the Sync.
-    fn has_begun(&self) -> bool {
-        let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
-        self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
+    fn has_sequence_affinity(&self) -> bool {
+        self.legs.active().is_some_and(|leg| leg.has_sequence_affinity(&self.conversation.state))
     }
-}
 
-/// Writes the messages of a request, the last of which may be there only in part.
-fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
-    let mut parsed =
-        request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
-    let mut at = 0;
-    while let Some(Ok(head)) = header(&bytes[at..]) {
-        let end = bytes.len().min(at + head.len);
-        let frame = &bytes[at..end];
-        match head.tag {
-            client::QUERY => {
-                let verdict = parsed.next().or_else(|| request.items.first().map(|item| &item.verdict));
-                if let Some(verdict) = verdict {
-                    sender.query(frame, verdict);
+    /// Waits for the client as long as the connection is kept for it, because it may be about to ask what it has drawn.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn hold_sequence_affinity(&mut self) -> Result<()> {
+        if let Some(pool) = self.legs.active().map(|leg| leg.lease.pool().clone()) {
+            let wanted = tokio::time::timeout(SEQUENCE_AFFINITY, pool.wanted());
+            tokio::select! {
+                pumped = self.pump() => return pumped,
+                _ = wanted => {}
+            }
+        }
+        self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
+        Ok(())
+    }
+
+    /// Lets the connection go if this request is not what it was kept for.
+    async fn end_sequence_affinity(&mut self, request: &Request) {
+        if self.has_sequence_affinity() && !request.any(Fact::AsksDrawn) {
+            self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
+            // There is nothing in flight that could fail.
+            let _ = self.complete().await;
+        }
+    }
+
+    /// Whether the session is in a transaction block that has failed because its connection was lost.
+    fn is_block_lost(&self) -> bool {
+        self.legs.active().is_none() && self.conversation.is_block_lost()
+    }
+
+    /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
+    /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
+    async fn resume_block(&mut self, request: &Request) -> Result<bool> {
+        if let Some(error) = self.conversation.untold.take() {
+            let end = request.statements().next().map(|statement| &statement.kind);
+            match end {
+                Some(Kind::Rollback { .. }) => {}
+                other => {
+                    if let Some(Kind::Commit { .. }) = other {
+                        self.conversation.expected = TxStatus::Idle;
+                    }
+                    self.refuse(request, &error);
+                    return Ok(false);
                 }
             }
-            client::FUNCTION_CALL => sender.call(frame),
-            client::PARSE => {
-                let verdict = parse(frame).and_then(|_| parsed.next()).cloned();
-                sender.message(frame, verdict);
-            }
-            _ => sender.message(frame, None),
         }
-        at = end;
+        let mut resumed = self.fail_anew(Preamble::Settings).await;
+        if matches!(resumed, Err((Retryable::Yes, _))) {
+            // Even then the client must be able to end its transaction.
+            resumed = self.fail_anew(Preamble::Nothing).await;
+        }
+        match resumed {
+            Ok(()) => return Ok(true),
+            Err((_, error)) if ends_session(&error) => return Err(error),
+            // The block is still lost: nothing runs outside of it.
+            Err((_, error)) => self.refuse(request, &error),
+        }
+        Ok(false)
+    }
+
+    /// Leases a connection and makes a transaction there that has failed.
+    ///
+    /// # Errors
+    /// Why there is none, and whether it was for the settings.
+    async fn fail_anew(&mut self, preamble: Preamble) -> std::result::Result<(), (Retryable, Error)> {
+        let no = |error| (Retryable::No, error);
+        let decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
+        let now = Instant::now();
+        let Self { client, conversation, connections, .. } = self;
+        let checkout = Checkout { client, conversation, connections, requirement: &Requirement::NOTHING };
+        let lent = checkout.run(decision, now).await.map_err(no)?;
+        self.take_over(lent.lease, Route::Primary, now).map_err(no)?;
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Err(no(Error::ServerLost)) };
+        let mut sender =
+            leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(TxStatus::Idle));
+        if preamble == Preamble::Settings {
+            sender.settings();
+        }
+        sender.failed_block();
+        self.answered_while(|_| true).await.map_err(no)?;
+        let Some(mut leg) = self.legs.take_if(|leg| !leg.is_up()) else { return Ok(()) };
+        self.conversation.leaves(&leg);
+        leg.abandon(&mut self.conversation.state);
+        self.client.buffer.settle(&mut leg.lease.read_buffer);
+        let state = std::mem::take(&mut leg.progress.state);
+        let refused = matches!(state, LegState::Refused(_));
+        let retryable = if refused { Retryable::Yes } else { Retryable::No };
+        Err((retryable, cause(state, Doubt::None)))
+    }
+}
+
+/// Whether a lost transaction can be made anew without the client's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retryable {
+    Yes,
+    No,
+}
+
+/// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
+fn makes_way(
+    conversation: &crate::session::conversation::Conversation,
+    leg: &mut Leg,
+    request: &Request,
+) {
+    if !request.any(Fact::MakesWay) {
+        return;
+    }
+    for statement in request.statements() {
+        if let Some(database) = &statement.vacates {
+            // The server gives them a few seconds to be gone.
+            conversation.shared.pools.vacate(database);
+        }
+        if let Dependency::Termination = &statement.depends_on {
+            leg.progress.end = crate::session::leg::Wished::Yes;
+        }
     }
 }

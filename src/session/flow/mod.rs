@@ -4,6 +4,7 @@ pub(crate) mod checkout;
 pub(crate) mod complete;
 pub(crate) mod connection_requirements;
 pub(crate) mod execute;
+pub(crate) mod facts;
 pub(crate) mod failover;
 pub(crate) mod greeting;
 pub(crate) mod pinning;

@@ -4,6 +4,7 @@
 
 use crate::backend::ledger::Batch;
 use crate::router::{Decision, Reason, Route};
+use crate::session::relay::request::Extent;
 use crate::session::relay::responses::Flow;
 use crate::wire::TxStatus;
 
@@ -214,7 +215,8 @@ fn here(situation: &Situation) -> Step {
     if let Some(step) = settings_first(leg, request.effect) {
         return step;
     }
-    let in_flight = leg.owed != Owed::Nothing;
+    // What a server throws away is not owed.
+    let in_flight = leg.owed == Owed::Answers;
     // An error in front makes the server throw a simple query away up to the client's Sync, so that nothing with a
     // Sync of weir's own may be written in its place before that is known.
     if request.shape == Shape::Single && leg.batch == Batch::Open && leg.flow == Flow::Query && in_flight {
@@ -248,15 +250,6 @@ fn settings_first(leg: &LegFacts, effect: Effect) -> Option<Step> {
         (Settings::Rights, _) | (Settings::Values, Effect::Acts) => Some(Step::SendSettings),
         _ => None,
     }
-}
-
-/// How much of a request is seen before it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All of it.
-    Whole,
-    /// More is to come, or a portal is left of which more may be wanted.
-    Part,
 }
 
 /// The router's decision, for a session whose connection has begun something there or not: what has begun is ended where

@@ -6,7 +6,7 @@ use crate::cluster::Demand;
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::conversation::Conversation;
-use crate::session::flow::request::Request;
+use crate::session::relay::request::Request;
 use crate::session::model::routing_settings::WeirSettings;
 use crate::session::model::shown::{freshness, route};
 use crate::session::model::weir_settings::{self as own, WeirSetting};

@@ -1,7 +1,7 @@
 //! Whether an answer is held back, and its request kept, so that it can be run again elsewhere.
 
 use crate::router::Route;
-use crate::session::flow::request::Request;
+use crate::session::relay::request::Request;
 use crate::session::model::state::{Retry, State};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::{Batch, Leg};
@@ -40,7 +40,7 @@ pub(crate) fn hold(
         _ if !fits || !outside || plan.joins == Joins::Rerun => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary if request.describes_portal() && leg.batch == Batch::Closed => Retry::StalePlan,
         Route::Primary => Retry::Never,
     };
     if leg.retry == Retry::Never {

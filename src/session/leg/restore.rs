@@ -60,8 +60,7 @@ impl Sender<'_> {
     }
 
     /// `DISCARD ALL` as a simple query, which cannot share its string with others: as a batch that looks the same.
-    pub(crate) fn discard_all(&mut self, frame: &[u8], verdict: &Arc<Verdict>, restores: Box<[usize]>) {
-        let sql = request::query(frame).unwrap_or_default();
+    pub(crate) fn discard_all(&mut self, sql: &[u8], verdict: &Arc<Verdict>, restores: Box<[usize]>) {
         request::put_run(&mut self.backend.write_buffer, b"", sql);
         self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
         self.owe(Reply::Bind, Action::Swallow, PendingReply::None);

@@ -12,12 +12,13 @@ use crate::session::leg::restore::restores as restores_of;
 use crate::session::model::state::{NamedBy, State};
 use crate::session::model::statements::{self as names, Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
+use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
-use crate::wire::request::{self, Named};
+use crate::wire::request::{self, BindView, ParseView};
 use crate::wire::tag::client;
-use crate::wire::{HEADER, TxStatus, header};
+use crate::wire::{HEADER, TxStatus};
 use std::sync::Arc;
 
 /// ParseComplete, whole.
@@ -112,8 +113,44 @@ impl Sender<'_> {
         }
     }
 
-    /// A simple query.
-    pub(crate) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
+    /// One message of the client's, as it was read; `bytes` are the request's.
+    pub(crate) fn message(&mut self, message: &Message, bytes: &[u8]) {
+        let frame = message.of(bytes);
+        match (message.kind, &message.verdict) {
+            (MessageKind::Query { sql }, Some(verdict)) => self.query(frame, Some(sql.of(bytes)), verdict),
+            (MessageKind::Malformed(client::QUERY) | MessageKind::Cut(client::QUERY), Some(verdict)) => {
+                self.query(frame, None, verdict);
+            }
+            (MessageKind::FunctionCall { oid }, _) => self.call(frame, oid),
+            (MessageKind::Parse { name, sql, types }, Some(verdict)) => {
+                let view = ParseView { name: name.of(bytes), sql: sql.of(bytes), types: types.of(bytes) };
+                self.parse(frame, &view, verdict);
+            }
+            (MessageKind::Bind { portal, statement }, _) => {
+                self.bind(frame, &BindView { portal: portal.of(bytes), statement: statement.of(bytes) });
+            }
+            (MessageKind::DescribeStatement { name }, _) => self.describe(frame, name.of(bytes)),
+            (MessageKind::CloseStatement { name }, _) => self.close(frame, name.of(bytes)),
+            (MessageKind::Execute { portal, .. }, _) => self.execute(frame, portal.of(bytes)),
+            (MessageKind::Flush, _) => self.backend.write_buffer.extend_from_slice(frame),
+            (MessageKind::Cut(client::PARSE), _) => self.parse_cut(frame),
+            (MessageKind::Cut(client::BIND), _) => {
+                // Its names are longer than what is read of it: what it binds is not known.
+                self.state.pins.long_statement();
+                self.raw(frame, Reply::Bind);
+            }
+            (kind, _) => self.raw(frame, reply_to(kind)),
+        }
+    }
+
+    /// What weir does not read, or cannot: the server judges it.
+    fn raw(&mut self, frame: &[u8], reply: Reply) {
+        self.backend.write_buffer.extend_from_slice(frame);
+        self.owe(reply, Action::Forward, PendingReply::None);
+    }
+
+    /// A simple query; `sql` is its text, if that can be read.
+    fn query(&mut self, frame: &[u8], sql: Option<&[u8]>, verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
         if self.ledger.is_discarding() {
             // The server throws it away.
@@ -127,10 +164,10 @@ impl Sender<'_> {
         let restores = self.state.settings.restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
-            return self.discard_all(frame, verdict, restores);
+            return self.discard_all(sql.unwrap_or_default(), verdict, restores);
         }
         let owed = self.ledger.len();
-        let worded = self.worded(frame, verdict, &restores);
+        let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
         match worded.or_else(|| self.deallocates(verdict)) {
@@ -149,7 +186,7 @@ impl Sender<'_> {
     }
 
     /// The text for the server in the place of a simple query.
-    fn worded(&self, frame: &[u8], verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
+    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
@@ -157,60 +194,32 @@ impl Sender<'_> {
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
-        self.state.shown.queried_as(request::query(frame)?, verdict, more)
+        self.state.shown.queried_as(sql?, verdict, more)
     }
 
-    /// A function call.
-    pub(crate) fn call(&mut self, frame: &[u8]) {
-        let function = frame.get(HEADER..HEADER + 4).and_then(|oid| oid.try_into().ok());
-        self.state.pins.call(function.map(u32::from_be_bytes));
-        self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(Reply::Call, Action::Forward, PendingReply::None);
+    fn call(&mut self, frame: &[u8], function: Option<u32>) {
+        self.state.pins.call(function);
+        self.raw(frame, Reply::Call);
     }
 
-    /// One message of the extended protocol. `verdict` is that of a Parse.
-    pub(crate) fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
-        match (frame.first().copied().unwrap_or_default(), verdict) {
-            (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
-            (client::PARSE, None) => self.parse_unread(frame),
-            (client::BIND, _) => self.bind(frame),
-            (client::DESCRIBE, _) => self.describe(frame),
-            (client::CLOSE, _) => self.close(frame),
-            (client::EXECUTE, _) => self.execute(frame),
-            (client::SYNC, _) => self.raw(frame, Reply::Sync),
-            // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
-            (client::FLUSH, _) if frame.len() > HEADER => self.raw(frame, Reply::Parse),
-            _ => self.backend.write_buffer.extend_from_slice(frame),
-        }
-    }
-
-    /// What weir does not read, or cannot: the server judges it.
-    fn raw(&mut self, frame: &[u8], reply: Reply) {
-        self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(reply, Action::Forward, PendingReply::None);
-    }
-
-    /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
-    /// client's own name, so the session stays there and nobody else gets the connection.
-    fn parse_unread(&mut self, frame: &[u8]) {
-        if is_cut(frame) {
-            self.state.pins.long_statement();
-            if frame.get(HEADER) == Some(&0) {
-                let serial = self.state.statements().stamp().0;
-                self.backend.unnamed = Some(serial);
-                self.state.names.unnamed = Some(Unnamed {
-                    serial,
-                    sql: None,
-                    types: Bytes::new(),
-                    verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
-                });
-            }
+    /// A Parse that is too long to be kept: its statement lives on this connection alone, under the client's own name,
+    /// so the session stays there and nobody else gets the connection.
+    fn parse_cut(&mut self, frame: &[u8]) {
+        self.state.pins.long_statement();
+        if frame.get(HEADER) == Some(&0) {
+            let serial = self.state.statements().stamp().0;
+            self.backend.unnamed = Some(serial);
+            self.state.names.unnamed = Some(Unnamed {
+                serial,
+                sql: None,
+                types: Bytes::new(),
+                verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
+            });
         }
         self.raw(frame, Reply::Parse);
     }
 
-    fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
-        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+    fn parse(&mut self, frame: &[u8], view: &ParseView<'_>, verdict: &Arc<Verdict>) {
         if let Some(pin) = self.state.refusal(verdict) {
             if view.name.is_empty() {
                 self.state.names.unnamed = None;
@@ -222,7 +231,7 @@ impl Sender<'_> {
         let own = own::parsed_as(verdict).map(String::into_bytes);
         let rewritten = own.or_else(|| self.deallocates(verdict));
         if view.name.is_empty() {
-            return self.parse_unnamed(frame, verdict, rewritten);
+            return self.parse_unnamed(frame, view, verdict, rewritten);
         }
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
@@ -262,8 +271,13 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Forward, PendingReply::Parsed(Box::new(note)));
     }
 
-    fn parse_unnamed(&mut self, frame: &[u8], verdict: &Arc<Verdict>, rewritten: Option<Vec<u8>>) {
-        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+    fn parse_unnamed(
+        &mut self,
+        frame: &[u8],
+        view: &ParseView<'_>,
+        verdict: &Arc<Verdict>,
+        rewritten: Option<Vec<u8>>,
+    ) {
         let stamp = self.state.statements().stamp();
         let unnamed = Unnamed {
             serial: stamp.0,
@@ -295,14 +309,7 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Forward, PendingReply::Duplicate(Box::new((given.into(), name))));
     }
 
-    fn bind(&mut self, frame: &[u8]) {
-        let Some(view) = request::bind(frame) else {
-            if is_cut(frame) {
-                // Its names are longer than what is read of it: what it binds is not known.
-                self.state.pins.long_statement();
-            }
-            return self.raw(frame, Reply::Bind);
-        };
+    fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
         if view.statement.is_empty() {
             self.restore_unnamed();
             let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
@@ -310,7 +317,7 @@ impl Sender<'_> {
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
             if is_weirs(view.statement) {
-                request::put_bind(&mut self.backend.write_buffer, frame, &view, NO_STATEMENT);
+                request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
                 return self.owe(Reply::Bind, Action::Forward, PendingReply::Foreign(view.statement.into()));
             }
             // SQL may have prepared it; otherwise the server says in its own words that it is not known.
@@ -321,11 +328,11 @@ impl Sender<'_> {
             return self.bind_as_is(frame, view.portal, verdict);
         }
         if let KnownResult::Outdated(_) = handle.result {
-            request::put_bind(&mut self.backend.write_buffer, frame, &view, NO_STATEMENT);
+            request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
             return self.owe(Reply::Bind, Action::Forward, PendingReply::Outdated);
         }
         let name = self.ensure_named(view.statement, &handle);
-        request::put_bind(&mut self.backend.write_buffer, frame, &view, name.as_bytes());
+        request::put_bind(&mut self.backend.write_buffer, frame, view, name.as_bytes());
         let note = self.bound(view.portal, verdict);
         self.owe(Reply::Bind, Action::Forward, note);
     }
@@ -342,77 +349,51 @@ impl Sender<'_> {
         PendingReply::Bound(portal.into(), before)
     }
 
-    fn describe(&mut self, frame: &[u8]) {
-        match request::named(frame) {
-            Some(Named::Statement(b"")) => {
-                self.restore_unnamed();
-                self.raw(frame, Reply::DescribeStatement);
-            }
-            Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.get(given).cloned() else {
-                    if is_weirs(given) {
-                        request::put_named_statement(
-                            &mut self.backend.write_buffer,
-                            client::DESCRIBE,
-                            NO_STATEMENT,
-                        );
-                        return self.owe(
-                            Reply::DescribeStatement,
-                            Action::Forward,
-                            PendingReply::Foreign(given.into()),
-                        );
-                    }
-                    return self.raw(frame, Reply::DescribeStatement);
-                };
-                if handle.naming == Naming::Clients {
-                    return self.raw(frame, Reply::DescribeStatement);
-                }
-                let name = self.ensure_named(given, &handle);
-                request::put_named_statement(
-                    &mut self.backend.write_buffer,
-                    client::DESCRIBE,
-                    name.as_bytes(),
-                );
-                self.owe(Reply::DescribeStatement, Action::Forward, PendingReply::Describes(given.into()));
-            }
-            Some(Named::Portal(_)) | None => self.raw(frame, Reply::DescribePortal),
+    fn describe(&mut self, frame: &[u8], given: &[u8]) {
+        if given.is_empty() {
+            self.restore_unnamed();
+            return self.raw(frame, Reply::DescribeStatement);
         }
+        let Some(handle) = self.state.names.get(given).cloned() else {
+            if !is_weirs(given) {
+                return self.raw(frame, Reply::DescribeStatement);
+            }
+            request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, NO_STATEMENT);
+            let note = PendingReply::Foreign(given.into());
+            return self.owe(Reply::DescribeStatement, Action::Forward, note);
+        };
+        if handle.naming == Naming::Clients {
+            return self.raw(frame, Reply::DescribeStatement);
+        }
+        let name = self.ensure_named(given, &handle);
+        request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
+        self.owe(Reply::DescribeStatement, Action::Forward, PendingReply::Describes(given.into()));
     }
 
-    fn close(&mut self, frame: &[u8]) {
-        match request::named(frame) {
-            Some(Named::Statement(b"")) => {
-                self.state.names.unnamed = None;
-                self.backend.unnamed = None;
-                self.raw(frame, Reply::Close);
-            }
-            Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.close(given) else {
-                    if is_weirs(given) {
-                        request::put_named_statement(
-                            &mut self.backend.write_buffer,
-                            client::CLOSE,
-                            NO_STATEMENT,
-                        );
-                        return self.owe(Reply::Close, Action::Forward, PendingReply::None);
-                    }
-                    return self.raw(frame, Reply::Close);
-                };
-                if handle.naming == Naming::Clients {
-                    self.state.pins.deallocate(given);
-                    self.backend.write_buffer.extend_from_slice(frame);
-                    let note = PendingReply::Closed(given.into(), handle);
-                    return self.owe(Reply::Close, Action::Forward, note);
-                }
-                let note = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
-                self.dropped.extend(note);
-            }
-            Some(Named::Portal(_)) | None => self.raw(frame, Reply::Close),
+    fn close(&mut self, frame: &[u8], given: &[u8]) {
+        if given.is_empty() {
+            self.state.names.unnamed = None;
+            self.backend.unnamed = None;
+            return self.raw(frame, Reply::Close);
         }
+        let Some(handle) = self.state.names.close(given) else {
+            if !is_weirs(given) {
+                return self.raw(frame, Reply::Close);
+            }
+            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, NO_STATEMENT);
+            return self.owe(Reply::Close, Action::Forward, PendingReply::None);
+        };
+        if handle.naming == Naming::Clients {
+            self.state.pins.deallocate(given);
+            self.backend.write_buffer.extend_from_slice(frame);
+            let note = PendingReply::Closed(given.into(), handle);
+            return self.owe(Reply::Close, Action::Forward, note);
+        }
+        let note = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
+        self.dropped.extend(note);
     }
 
-    fn execute(&mut self, frame: &[u8]) {
-        let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
+    fn execute(&mut self, frame: &[u8], portal: &[u8]) {
         let verdict = self.state.names.portal(portal).cloned();
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
@@ -601,9 +582,18 @@ fn changes_settings(statement: &Statement) -> bool {
         || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
 }
 
-/// Whether the rest of the message has not arrived.
-fn is_cut(frame: &[u8]) -> bool {
-    header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len())
+/// What answers a message that is passed on as it is.
+fn reply_to(kind: MessageKind) -> Reply {
+    use MessageKind::{ClosePortal, DescribePortal, Malformed, Sync};
+    match kind {
+        Sync => Reply::Sync,
+        DescribePortal { .. } | Malformed(client::DESCRIBE) => Reply::DescribePortal,
+        ClosePortal { .. } | Malformed(client::CLOSE) => Reply::Close,
+        Malformed(client::BIND) => Reply::Bind,
+        Malformed(client::EXECUTE) => Reply::Execute,
+        // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
+        _ => Reply::Parse,
+    }
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

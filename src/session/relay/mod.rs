@@ -4,6 +4,7 @@
 
 pub(crate) mod client_buffer;
 pub(crate) mod framer;
+pub(crate) mod message;
 pub(crate) mod pending_reply;
 pub(crate) mod replay_buffer;
 pub(crate) mod responses;
