@@ -4,6 +4,7 @@
 
 pub(crate) mod cleanup;
 pub(crate) mod hold_back;
+pub(crate) mod preparation;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;
