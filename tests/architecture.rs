@@ -117,6 +117,7 @@ const PURE: &[&str] = &[
     "cluster/topology.rs",
     "cluster/traces.rs",
     "session/model/settings.rs",
+    "session/flow/facts.rs",
     "session/relay/framer.rs",
     "session/relay/message.rs",
     "session/consistency/pending_writes.rs",

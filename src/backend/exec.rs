@@ -72,4 +72,3 @@ fn parameter(frame: &Bytes) -> Option<Parameter> {
     let (value, _) = crate::wire::frame::cstr(frame, at)?;
     Some((frame.slice_ref(name), frame.slice_ref(value)))
 }
-

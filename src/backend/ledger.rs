@@ -96,16 +96,18 @@ enum Discarding {
     UntilSync,
 }
 
-/// Whether the server has been sent messages of the extended protocol without the `Sync` that ends them.
+/// Whether the client's messages of the extended protocol lack the `Sync` that ends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Batch {
-    Ended,
+pub enum Batch {
+    /// There are none, or they have been ended.
+    Closed,
+    /// The server waits for more of them.
     Open,
 }
 
 impl<N> Default for Ledger<N> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), discarding: Discarding::Nothing, batch: Batch::Ended }
+        Self { entries: VecDeque::new(), discarding: Discarding::Nothing, batch: Batch::Closed }
     }
 }
 
@@ -128,7 +130,7 @@ impl<N> Ledger<N> {
             (Discarding::Nothing, _) => {}
         }
         self.batch = match reply {
-            Reply::Sync | Reply::Query | Reply::Call => Batch::Ended,
+            Reply::Sync | Reply::Query | Reply::Call => Batch::Closed,
             _ => Batch::Open,
         };
         self.entries.push_back(Entry::Owed { reply, action, note });
@@ -141,6 +143,8 @@ impl<N> Ledger<N> {
         if self.discarding == Discarding::UntilSync {
             return Some(note);
         }
+        // What the client sent is part of its batch, whether the server gets it or not.
+        self.batch = Batch::Open;
         self.entries.push_back(Entry::Insert { bytes, note });
         None
     }
@@ -164,7 +168,7 @@ impl<N> Ledger<N> {
             self.batch = Batch::Open;
         }
         if self.entries.iter().any(|entry| matches!(entry, Entry::Owed { reply: Reply::Sync, .. })) {
-            self.batch = Batch::Ended;
+            self.batch = Batch::Closed;
         }
         copy
     }
@@ -174,9 +178,13 @@ impl<N> Ledger<N> {
         self.discarding == Discarding::UntilSync
     }
 
-    /// Whether the server waits for a `Sync`: until it has one, the connection is in the middle of something.
-    pub fn awaits_sync(&self) -> bool {
-        self.batch == Batch::Open || self.discarding == Discarding::UntilSync
+    /// Whether a batch is open: until its `Sync`, the connection is in the middle of something. What the server throws
+    /// away belongs to one.
+    pub fn batch(&self) -> Batch {
+        match self.discarding {
+            Discarding::UntilSync => Batch::Open,
+            Discarding::Nothing => self.batch,
+        }
     }
 
     /// The made-up reply whose turn it is, if one's turn it is.
@@ -386,7 +394,7 @@ mod tests {
         assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
         assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
         assert_eq!(ledger.copy_in(), CopyIn::Ended);
-        assert!(!ledger.awaits_sync(), "the second one counts");
+        assert_eq!(ledger.batch(), Batch::Closed, "the second one counts");
         assert_eq!(ledger.take(b'C'), Ok(Step::Done(Forward, Reply::Execute, 1)));
         assert_eq!(ledger.take(b'Z'), Ok(Step::Done(Forward, Reply::Sync, 3)));
         assert!(ledger.is_empty());
@@ -396,16 +404,17 @@ mod tests {
     fn a_batch_whose_only_sync_was_sent_into_a_copy_is_open_again() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.push(Reply::Execute, Forward, 1), None);
-        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.push(Reply::Sync, Forward, 2), None);
-        assert!(!ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Closed);
         assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
         assert_eq!(ledger.copy_in(), CopyIn::Open);
-        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.fail(), Ok((Forward, vec![1])));
-        assert!(ledger.is_empty() && ledger.awaits_sync());
+        assert!(ledger.is_empty());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
-        assert!(!ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Closed);
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl Prepared {
         Some(ServerName::new(preparation.id, stamp))
     }
 
+    /// Whether the server holds it.
+    pub fn holds(&self, preparation: Preparation) -> bool {
+        self.known.contains(&preparation)
+    }
+
     /// It is being prepared under this stamp; the one that is evicted for it is retired.
     pub fn add(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
         if let Some((old, old_stamp)) = self.known.push(preparation, stamp) {

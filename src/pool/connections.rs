@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::queue::Queue;
 use super::slots::Slots;
@@ -35,6 +35,8 @@ pub(super) struct Setup {
 pub struct Pool {
     setup: Setup,
     state: Mutex<State>,
+    /// Rung when somebody begins to wait.
+    wanted: Notify,
     /// Connections opened so far.
     opened: AtomicU32,
     me: Weak<Pool>,
@@ -90,6 +92,7 @@ impl Pool {
         Arc::new_cyclic(|me| Self {
             setup,
             state: Mutex::default(),
+            wanted: Notify::new(),
             opened: AtomicU32::new(0),
             me: me.clone(),
         })
@@ -179,11 +182,24 @@ impl Pool {
             }
             state.waiters.push(sender, wanted.clone());
         }
+        self.wanted.notify_waiters();
         self.grow();
         match tokio::time::timeout(limits.checkout_timeout, receiver).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Shutdown),
             Err(_) => Err(Error::CheckoutTimeout(limits.checkout_timeout)),
+        }
+    }
+
+    /// Ready when somebody waits for a connection: whoever keeps one for convenience lets it go then. Cancel safe.
+    pub async fn wanted(&self) {
+        loop {
+            // Taken in hand before looking, so that nobody is missed.
+            let wanted = self.wanted.notified();
+            if self.lock().waiters.len() > 0 {
+                return;
+            }
+            wanted.await;
         }
     }
 

@@ -297,6 +297,13 @@ impl Client {
         self.phase = Phase::Skipping(len - available);
     }
 
+    /// The stream of a client whose session does not begin. The login itself went well, and it is told so first.
+    pub(crate) async fn turned_away(mut self) -> Stream {
+        // Should that fail, what it is told next will too.
+        let _ = poll_fn(|cx| self.buffer.poll_flush(&mut self.stream, cx, None)).await;
+        self.stream
+    }
+
     /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
     /// nothing can be told: the client does not take it, or the last message has no end.
     pub(crate) async fn into_stream(mut self) -> Option<Stream> {

@@ -15,11 +15,13 @@ mod relay;
 
 mod consistency;
 
-mod conversation;
+mod state;
 
 mod client;
 
 mod leg;
+
+mod conversation;
 
 mod connections;
 
@@ -28,25 +30,28 @@ mod flow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use crate::backend::ledger::{Batch, Ledger};
 use crate::error::{Error, Result};
+use crate::frontend::Admission;
 use crate::net::Stream;
 use client::{Client, Phase, READ_BUFFER_MAX};
 use connections::Connections;
-use conversation::Conversation;
+use conversation::{Conversation, Who};
+use flow::greeting;
 pub use flow::greeting::Newcomer;
 use flow::timeouts::{Deadlines, Doing, Expired, Looked};
 use leg::legs::Legs;
 use leg::state::Event;
 use leg::{Leg, Reading, Retry, Turn};
-use model::state::Due;
 use relay::framer::Unit;
 use relay::message::Message;
 use relay::pending_reply::PendingReply;
 use relay::responses::Flow;
 pub use shared::Shared;
 pub use shared::registry::{Aim, Cancel, Entry, Registry};
+use state::Due;
 
 /// A client, all that is known of it, and the connections that work for it.
 pub struct Session {
@@ -69,6 +74,49 @@ struct Memory {
 }
 
 impl Session {
+    /// Makes a session of a newcomer and queues its greeting.
+    ///
+    /// # Errors
+    /// Why it cannot begin, with the stream on which the client is to be told: the database does not exist, a startup
+    /// setting is refused, no server can be reached.
+    pub async fn begin(
+        shared: Arc<Shared>,
+        newcomer: Newcomer,
+    ) -> std::result::Result<Self, (Stream, Error)> {
+        let Newcomer { admission, listener, deadline } = newcomer;
+        let Admission { stream, received, greeting, user, welcome } = admission;
+        let who = Who::new(&shared.config, user, &greeting.database, listener);
+        let entry = shared.registry.enter(greeting.minor);
+        let mut session = Session {
+            client: Client::new(stream, received, shared.metrics.clone()),
+            legs: Legs::default(),
+            connections: Connections::new(who.mode, shared.metrics.clone()),
+            deadlines: Deadlines::new(who.user.timeouts, Instant::now()),
+            memory: Memory::default(),
+            conversation: Conversation::new(
+                shared,
+                who,
+                entry,
+                greeting::startup_settings(&greeting.parameters),
+            ),
+        };
+        session.client.buffer.write(|out| out.extend_from_slice(&welcome));
+        let Self { client, conversation, connections, .. } = &mut session;
+        let told = tokio::time::timeout_at(deadline, greeting::settle_in(conversation, connections)).await;
+        match told.unwrap_or(Err(Error::LoginTimeout)) {
+            Ok(told) => {
+                conversation.enters();
+                greeting::want_catalog(conversation).await;
+                greeting::greet(client, conversation, &told);
+                Ok(session)
+            }
+            Err(error) => {
+                session.leave();
+                Err((session.client.turned_away().await, error))
+            }
+        }
+    }
+
     /// Serves the client until it leaves, takes too long, or until a drain finds the session between two requests.
     ///
     /// # Errors
@@ -257,7 +305,7 @@ impl Session {
             // In a transaction that has failed because its connection was lost.
             None if self.conversation.is_block_lost() => Doing::Pausing,
             None => Doing::Nothing,
-            Some(leg) => leg.doing(),
+            Some(leg) => Doing::on(leg),
         }
     }
 
@@ -272,7 +320,8 @@ impl Session {
         if deadlines.look(doing, state.answered) == Looked::New {
             state.due = Due::InTime;
         }
-        let timeouts = &self.conversation.shared.metrics.timeouts;
+        let shared = self.conversation.shared.clone();
+        let timeouts = &shared.metrics.timeouts;
         loop {
             let expired = std::task::ready!(deadlines.poll_expired(cx));
             match expired {

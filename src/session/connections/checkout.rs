@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
+use crate::backend::settings::Settings;
 use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::pool::{Lease, Pool};
-use crate::backend::settings::Settings;
 use crate::router::{Decision, Reason, Route, pick};
-use crate::session::consistency::requirement::Requirement;
 use crate::session::Shared;
 use crate::session::client::Client;
 use crate::session::connections::Connections;
 use crate::session::connections::wait::Waiting;
+use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
 use crate::session::leg::reset::Leftover;
 use crate::telemetry::metrics::{ReadOutcome, observe};

@@ -16,9 +16,11 @@ use crate::config::PoolMode;
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::Route;
 use crate::session::Shared;
-use crate::session::conversation::Who;
+use crate::session::conversation::{Conversation, Who};
 use crate::session::leg::reset::Leftover;
-use crate::session::model::state::State;
+use crate::session::relay::facts::Fact;
+use crate::session::relay::request::Request;
+use crate::session::state::State;
 use crate::sql::Statement;
 use crate::telemetry::metrics::Metrics;
 use session_pool::SessionPool;
@@ -46,7 +48,10 @@ struct Last {
 impl Connections {
     /// Of a session that is pooled this way.
     pub(crate) fn new(mode: PoolMode, metrics: Arc<Metrics>) -> Self {
-        Self { kept: (mode == PoolMode::Session).then(|| Box::new(SessionPool::new(metrics))), ..Self::default() }
+        Self {
+            kept: (mode == PoolMode::Session).then(|| Box::new(SessionPool::new(metrics))),
+            ..Self::default()
+        }
     }
 
     /// The session's pool on a server. `None` when there is no such server.
@@ -82,6 +87,25 @@ impl Connections {
         if !std::ptr::eq(last.as_ptr(), Arc::as_ptr(&lease.key)) {
             *last = Arc::downgrade(&lease.key);
         }
+    }
+
+    /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
+    /// has it.
+    pub(crate) fn where_drawn(
+        &mut self,
+        conversation: &Conversation,
+        request: &Request,
+        route: Route,
+    ) -> Option<Lease> {
+        if route != Route::Primary || self.are_kept() || !request.any(Fact::AsksDrawn) {
+            return None;
+        }
+        let key = conversation.state.drew_on.upgrade()?;
+        let primary = conversation.shared.cluster.topology().writable()?.id;
+        if key.server != primary {
+            return None;
+        }
+        self.pool(&conversation.shared, &conversation.who, primary)?.try_checkout_key(&key)
     }
 
     /// Nothing runs on a connection any more: it is kept, or goes back to its pool. The caller vouches that it is idle

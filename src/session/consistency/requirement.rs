@@ -11,9 +11,9 @@ use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
+use crate::session::model::routing_settings::Levels;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
-use crate::session::model::routing_settings::Levels;
 use crate::sql::Consistency;
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
@@ -79,9 +79,8 @@ impl Requirement {
         let topology = clock.cluster.topology();
         let moment = clock.moment(&topology, Instant::now());
         let server = topology.server(lease.server());
-        server.is_some_and(|server| {
-            self.need.is_met(server.id, &server.freshness, Some(lease.opened), moment)
-        })
+        server
+            .is_some_and(|server| self.need.is_met(server.id, &server.freshness, Some(lease.opened), moment))
     }
 
     /// The instant through which a replica that the session never looked at must be fresh now.

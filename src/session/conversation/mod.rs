@@ -5,23 +5,29 @@ mod ddl;
 mod pinning;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::backend::ledger::Batch;
+use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
 use crate::config::{Config, PoolMode, User};
 use crate::error::Error;
-use crate::router::{Route, SessionView, Transaction};
+use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Requirement};
-use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking};
-use crate::session::relay::request::Request;
+use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, may_write_unseen};
+use crate::session::leg::state::LegState;
+use crate::session::leg::{Leg, Look};
 use crate::session::model::pin_log::PinLog;
 use crate::session::model::routing_settings::{
     Configured, ConfiguredTargets, Levels, Refreshed, RoutingSettings, WeirSettings,
 };
-use crate::session::model::slow_query::SlowQueryTrail;
-use crate::session::model::state::State;
+use crate::session::model::slow_query::{Slow, SlowQueryTrail};
+use crate::session::relay::facts::Fact;
+use crate::session::relay::request::Request;
+use crate::session::state::{Due, State};
 use crate::session::{Entry, Shared};
-use crate::sql::{Hint, Isolation, Pin, Target};
+use crate::sql::{Hint, Isolation, Kind, LongText, Pin, Target, Verdict};
+use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
@@ -96,6 +102,32 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
+    /// Of a client that begins with these settings.
+    pub(crate) fn new(shared: Arc<Shared>, who: Who, entry: Arc<Entry>, startup: Settings) -> Self {
+        let (statements, nowhere) = (shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(startup, statements, nowhere, shared.pools.notifiers().clone());
+        state.pid = entry.key().pid();
+        Self {
+            pins_told: PinLog::new(shared.metrics.clone()),
+            shared,
+            who: Box::new(who),
+            entry,
+            state: Box::new(state),
+            routing: Box::default(),
+            tracking: Tracking::default(),
+            expected: TxStatus::Idle,
+            isolation: None,
+            untold: None,
+            rerun: None,
+            trail: SlowQueryTrail::default(),
+        }
+    }
+
+    /// A server has accepted the session on its database.
+    pub(crate) fn enters(&mut self) {
+        self.state.enters(self.shared.database(&self.who.server_database));
+    }
+
     pub(crate) fn clock(&self) -> Clock<'_> {
         Clock { cluster: &self.shared.cluster, primary_wait: self.shared.config.pool.primary_wait }
     }
@@ -178,7 +210,151 @@ impl Conversation {
         }
     }
 
+    /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
+    /// been answered.
+    pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) {
+        if request.any(Fact::Looks) {
+            leg.progress.look = Look::AtData;
+        }
+        if request.any(Fact::Transacts) {
+            for statement in request.statements() {
+                match statement.kind {
+                    Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
+                    Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
+                    _ => {}
+                }
+            }
+        }
+        if leg.route == Route::Replica {
+            return;
+        }
+        request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
+        // With one server there will never be a replica to be stale.
+        if !request.any(Fact::Looks) || self.shared.config.servers.len() == 1 {
+            return;
+        }
+        let catalog = self.catalog();
+        let catalog = catalog.as_deref();
+        self.tracking.looks(request, catalog);
+        if self.was_refused(request) || may_write_unseen(request, catalog) {
+            self.state.pending_writes.sent_anything();
+        }
+    }
+
+    /// Whether a replica refused a request as a write, now or lately: then it is one, whatever its text says.
+    fn was_refused(&self, request: &Request) -> bool {
+        let learned = &self.state.database().learned;
+        let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.as_deref() == Some("25006"));
+        let lately = |verdict: &Arc<Verdict>| learned.knows(verdict.skeleton, Instant::now());
+        now || (!learned.is_empty() && request.verdicts().any(lately))
+    }
+
+    /// The session has looked at data over a connection.
+    pub(crate) fn looked(&mut self, leg: &Leg, at: Instant) {
+        self.tracking.looked(leg.route, leg.lease.server(), leg.lease.opened, at);
+        if leg.route == Route::Primary {
+            // What was seen there must be on a replica before the session looks at one.
+            self.shared.cluster.demand().wrote(at);
+        }
+    }
+
+    /// A connection is lost: cancel requests go there no more, and its server is worth a probe.
+    pub(crate) fn leaves(&mut self, leg: &Leg) {
+        self.entry.leaves();
+        if leg.progress.look == Look::AtData {
+            // Part of an answer may have been seen.
+            self.looked(leg, Instant::now());
+        }
+        if !matches!(leg.progress.state, LegState::Refused(_)) {
+            self.shared.cluster.suspect(leg.lease.server());
+        }
+    }
+
+    /// A request is about to be written to this connection: counts it, and keeps what will be told of it.
+    pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
+        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
+        let Some(leg) = leg else { return };
+        if leg.flight.is_none() && self.shared.config.log.slow_query.is_some() {
+            match request.text(bytes, &self.state.names) {
+                Some(sql) => self.trail.begin(sql, decision.reason, self.routing.strings),
+                // What is executed or fetched now was named earlier in the batch.
+                None if leg.batch() == Batch::Open => {}
+                None => self.trail.begin(b"", decision.reason, self.routing.strings),
+            }
+        }
+        if request.any(Fact::ConcernsServer) {
+            self.state.shown.last = Some((leg.lease.server(), decision));
+        }
+        self.predict_pins(request);
+    }
+
+    /// Counts what was in flight on a connection and took so long, and tells of it when that was too long.
+    pub(crate) fn count(&mut self, leg: &Leg, took: Duration) {
+        let metrics = &self.shared.metrics;
+        match leg.route {
+            Route::Primary => observe(&metrics.query_seconds.primary, took),
+            Route::Replica => observe(&metrics.query_seconds.replica, took),
+        }
+        if let Some(sqlstate) = self.state.last_error.take() {
+            if sqlstate == "25006" && leg.route == Route::Primary {
+                // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
+                self.shared.cluster.suspect(leg.lease.server());
+            }
+            metrics.error(&sqlstate);
+        }
+        if self.shared.config.log.slow_query.is_none_or(|limit| took <= limit) {
+            return;
+        }
+        let topology = self.shared.cluster.topology();
+        self.trail.tell(&Slow {
+            id: self.entry.key().pid(),
+            user: &self.who.user.name,
+            database: &self.who.database,
+            server: topology.server(leg.lease.server()).map_or("", |server| &server.name),
+            route: leg.route,
+            took,
+        });
+    }
+
+    /// So much of what is run again has been written; a shape that a replica refused is remembered.
+    pub(crate) fn went(&mut self, request: &Request, len: usize, now: Instant) {
+        let Some(rerun) = &self.rerun else { return };
+        let refused = matches!(rerun.cause.as_deref(), Some("25006" | "0A000"));
+        self.passed_over(len);
+        if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
+            self.state.database().learned.remember(verdict.skeleton, now);
+            self.shared.metrics.learned.inc();
+        }
+    }
+
+    /// So much of what is run again has left the client's buffer.
+    pub(crate) fn passed_over(&mut self, len: usize) {
+        if let Some(rerun) = &mut self.rerun {
+            rerun.left = rerun.left.saturating_sub(len);
+        }
+        self.rerun.take_if(|rerun| rerun.left == 0);
+    }
+
+    /// All of a long query string has been read. Before the server can run it, it is known whether it leaves nothing.
+    pub(crate) fn has_read_long(&mut self, text: &LongText) {
+        // Behind a relation there may be code, and which relation it is nobody has looked.
+        if !text.leaves_nothing() || self.shared.cluster.catalogs().know_traces() {
+            self.state.pins.long_statement();
+        }
+    }
+
+    /// Sends a cancel request for the session's own request. The connection is not given back while it is on its way.
+    pub(crate) fn cancel_own(&mut self) {
+        self.state.due = Due::Overdue;
+        let Some(aim) = self.entry.aim() else { return };
+        let shared = self.shared.clone();
+        tokio::spawn(async move { shared.deliver(aim).await });
+    }
+
     fn mark(&mut self, now: Instant) {
+        if self.shared.config.servers.len() == 1 {
+            return;
+        }
         let marks = &self.state.database().marks;
         let at = self.shared.mark(marks, &self.who.server_database, &self.state.pending_writes, now);
         self.tracking.acknowledged(at);

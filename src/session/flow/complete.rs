@@ -147,8 +147,11 @@ impl Session {
     /// # Errors
     /// When the client must be closed: it was sent part of a message, or its state went with the server.
     fn fail_over(&mut self) -> Result<()> {
-        let pending =
-            if self.conversation.state.pending_writes.is_clean() { Pending::Nothing } else { Pending::Writes };
+        let pending = if self.conversation.state.pending_writes.is_clean() {
+            Pending::Nothing
+        } else {
+            Pending::Writes
+        };
         self.conversation.mark_unanswered();
         let Some(mut leg) = self.legs.take() else { return Ok(()) };
         self.conversation.leaves(&leg);
@@ -250,7 +253,16 @@ impl Session {
             client.phase = Phase::Torn;
         }
         client.buffer.settle(&mut leg.lease.read_buffer);
-        let cleanup = Cleanup::of(conversation, leg, pending_writes, leftover);
+        let nothing = conversation.state.successor();
+        let cleanup = Cleanup {
+            shared: conversation.shared.clone(),
+            entry: conversation.entry.clone(),
+            state: std::mem::replace(&mut conversation.state, Box::new(nothing)),
+            leg,
+            name: conversation.who.server_database.clone(),
+            pending_writes,
+            leftover,
+        };
         if half_sent {
             tokio::spawn(cleanup.outlast());
         } else {

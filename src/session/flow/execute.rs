@@ -14,8 +14,8 @@ use crate::router::{Decision, Reason, Route};
 use crate::session::Session;
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
-use crate::session::conversation::Rerun;
 use crate::session::consistency::requirement::Requirement;
+use crate::session::conversation::Rerun;
 use crate::session::flow::decide::decide;
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
@@ -562,11 +562,7 @@ enum Retryable {
 }
 
 /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
-fn makes_way(
-    conversation: &crate::session::conversation::Conversation,
-    leg: &mut Leg,
-    request: &Request,
-) {
+fn makes_way(conversation: &crate::session::conversation::Conversation, leg: &mut Leg, request: &Request) {
     if !request.any(Fact::MakesWay) {
         return;
     }

@@ -136,7 +136,11 @@ mod tests {
         let replica = Lost { route: Route::Replica, ..LOST };
         for (name, lost, fate) in [
             ("nothing there", LOST, Fate::Tell),
-            ("a read that nobody has seen", Lost { retry: Retry::OnPrimary, replay: Replay::Kept, ..replica }, Fate::RunAgain),
+            (
+                "a read that nobody has seen",
+                Lost { retry: Retry::OnPrimary, replay: Replay::Kept, ..replica },
+                Fate::RunAgain,
+            ),
             ("a read that is out", Lost { retry: Retry::OnPrimary, ..replica }, Fate::Tell),
             ("a stale plan", Lost { retry: Retry::StalePlan, replay: Replay::Kept, ..LOST }, Fate::Tell),
             ("half a row", Lost { frame: Frame::Part, ..replica }, Fate::Torn),
@@ -151,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_may_be_committed_is_said_to_be_unknown() {
-        let abandoned = |commit| Abandoned { readies: 1, batch: Batch::Closed, error: ErrorOwed::Due, commit };
+        let abandoned =
+            |commit| Abandoned { readies: 1, batch: Batch::Closed, error: ErrorOwed::Due, commit };
         let (none, commit) = (abandoned(Commit::None), abandoned(Commit::InFlight));
         let open = Lost { tx: TxStatus::Open, ..LOST };
         let replica = Lost { route: Route::Replica, ..LOST };

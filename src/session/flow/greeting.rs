@@ -124,4 +124,3 @@ pub(crate) fn startup_settings(parameters: &[Parameter]) -> Settings {
     }
     Settings::new(values)
 }
-

@@ -6,10 +6,10 @@ use crate::cluster::Demand;
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::conversation::Conversation;
-use crate::session::relay::request::Request;
 use crate::session::model::routing_settings::WeirSettings;
 use crate::session::model::shown::{freshness, route};
 use crate::session::model::weir_settings::{self as own, WeirSetting};
+use crate::session::relay::request::Request;
 use crate::sql::{Hint, MaxStaleness};
 
 /// How long a look at all servers waits for news of the primary. Without any it tells what is known.
@@ -17,6 +17,11 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The least that a client waits for the primary's position, however short the patience for a new primary is.
 const SAMPLE_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether a request shows any of weir's own settings.
+pub(crate) fn shows(request: &Request) -> bool {
+    request.statements().any(|statement| own::shown(statement).is_some())
+}
 
 /// How long the primary is asked where it is, for what this request shows; none when it shows nothing of that.
 pub(crate) fn sample_wait(request: &Request, primary_wait: Duration) -> Option<Duration> {

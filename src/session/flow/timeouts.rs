@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
+use crate::backend::ledger::Batch;
 use crate::config::Timeouts;
 use crate::session::Entry;
+use crate::session::leg::Leg;
+use crate::wire::TxStatus;
 
 /// How long a server may take to cancel a request before its connection is given up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -25,6 +28,19 @@ pub(crate) enum Doing {
     Pausing,
     /// A request runs on a server.
     Running,
+}
+
+impl Doing {
+    /// What a session does that has this connection.
+    pub(crate) fn on(leg: &Leg) -> Self {
+        if leg.owes() {
+            Doing::Running
+        } else if leg.responses.tx != TxStatus::Idle || leg.batch() == Batch::Open {
+            Doing::Pausing
+        } else {
+            Doing::Nothing
+        }
+    }
 }
 
 /// Whether a session does something else than when it was last looked at.

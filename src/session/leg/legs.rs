@@ -3,7 +3,6 @@
 //! Only one of them owes answers at a time, and what it has sent to the client goes out before the other's: so the client
 //! hears one server.
 
-use crate::router::Route;
 use crate::session::leg::Leg;
 use crate::session::relay::client_buffer::ClientBuffer;
 
@@ -43,10 +42,10 @@ impl Legs {
     }
 }
 
-#[cfg(test)]
 impl Legs {
     /// Has requests go to the other one, if this one owes nothing any more. What it has given to the client stands in
     /// `buffer` then, in front of what the other will give.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no request needs two connections yet"))]
     pub(crate) fn swap(&mut self, buffer: &mut ClientBuffer) -> Swapped {
         if self.active.as_ref().is_some_and(|leg| leg.owes() || leg.responses.is_within_frame()) {
             return Swapped::Busy;
@@ -57,4 +56,12 @@ impl Legs {
         std::mem::swap(&mut self.active, &mut self.parked);
         Swapped::Done
     }
+}
+
+/// Whether requests go to the other leg now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swapped {
+    Done,
+    /// This one owes answers yet.
+    Busy,
 }

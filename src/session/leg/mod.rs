@@ -8,6 +8,7 @@ pub(crate) mod connection_requirements;
 pub(crate) mod hold_back;
 pub(crate) mod legs;
 pub(crate) mod observer;
+pub(crate) mod preparation;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;
@@ -17,14 +18,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::backend::ledger::{Batch, Ledger, Reply};
+use bytes::BytesMut;
+
+use crate::backend::ledger::{Action, Batch, Ledger, Reply};
 use crate::cluster::topology::Load;
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::session::model::state::State;
+use crate::session::consistency::tracking::{self, Answers};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
-use crate::session::relay::responses::{Flow, Halt, Responses};
+use crate::session::relay::request::Request;
+use crate::session::relay::responses::{Flow, Halt, Responses, Watcher};
+use crate::session::state::State;
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::TxStatus;
 use crate::wire::request::put_bare;
@@ -274,9 +279,57 @@ impl Leg {
 
     /// Ends the open batch with a Sync of weir's: the client will end it elsewhere.
     pub(crate) fn end_batch(&mut self) {
-        use crate::backend::ledger::Action;
         put_bare(&mut self.lease.write_buffer, client::SYNC);
         self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
+    }
+
+    /// The client's CopyDone or CopyFail. Outside a copy it is ignored.
+    pub(crate) fn copy_end(&mut self, bytes: BytesMut) {
+        if self.responses.flow == Flow::CopyIn {
+            self.responses.flow = Flow::Query;
+        } else if self.owes() {
+            self.responses.ledger.copy_end();
+        } else {
+            return;
+        }
+        self.lease.write_buffer.unsplit(bytes);
+    }
+
+    /// Writes a request to the connection, and in front of it what it needs there. `bytes` is as much of it as is there.
+    pub(crate) fn send(
+        &mut self,
+        request: &Request,
+        bytes: &[u8],
+        state: &mut State,
+        metrics: &Metrics,
+        tx: Option<TxStatus>,
+    ) {
+        let (batch, status, route) = (self.batch(), self.responses.tx, self.route);
+        let alone = !self.owes() && status == TxStatus::Idle;
+        let mut sender = self.sender(state, metrics, tx);
+        sender.naming = request.names_prepared();
+        if batch == Batch::Closed && status != TxStatus::Failed {
+            if sender.state.settings.lacks_name_only() && alone && request.only_reads() {
+                sender.name_within();
+            } else {
+                sender.settings();
+            }
+        }
+        if route == Route::Primary && status != TxStatus::Failed {
+            request.verdicts().for_each(|verdict| sender.prepare_for(verdict, batch));
+        }
+        request.messages.iter().for_each(|message| sender.message(message, bytes));
+        let dropped = sender.dropped;
+        if !dropped.is_empty() {
+            self.drop_replies(state, dropped);
+        }
+    }
+
+    /// How what it has said stands to what was written; `before` is the transaction status that it had before that.
+    pub(crate) fn answers(&self, before: TxStatus) -> Answers {
+        let over = !self.owes() && self.batch() == Batch::Closed;
+        let flight = if over { tracking::Flight::Over } else { tracking::Flight::UnderWay };
+        Answers { before, now: self.responses.tx, flight }
     }
 
     /// Writes to the server and reads from it, once; not the latter when the client is `behind` with its reading.
@@ -325,7 +378,6 @@ impl Leg {
 
     /// These messages will never be answered: what they were to do has not happened.
     pub(crate) fn drop_replies(&mut self, state: &mut State, replies: Vec<PendingReply>) {
-        use crate::session::relay::responses::Watcher;
         let server = self.lease.server();
         let backend = &mut *self.lease;
         let mut observer = Observer {

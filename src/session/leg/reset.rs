@@ -1,9 +1,9 @@
 //! What a session leaves on a connection, and the cheapest thing that is sure to remove it.
 
-use crate::backend::{Backend, exec};
 use crate::backend::settings::Settings;
+use crate::backend::{Backend, exec};
 use crate::error::{Error, Result};
-use crate::session::State;
+use crate::session::state::State;
 
 /// What is left on a connection, from the least to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

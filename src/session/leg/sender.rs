@@ -5,15 +5,15 @@ use bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
-use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::backend::prepared::ServerName;
 use crate::backend::settings::{Span, Value, assignment};
-use crate::session::Leg;
-use crate::session::leg::restore::restores as restores_of;
-use crate::session::model::state::{NamedBy, State};
-use crate::session::model::statements::{self as names, Handle, KnownResult, Naming, Unnamed};
+use crate::session::leg::{Leg, NamedBy, Progress};
+use crate::session::model::restore::restores as restores_of;
+use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
+use crate::session::state::State;
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, BindView, ParseView};
@@ -38,6 +38,8 @@ pub(crate) struct Sender<'a> {
     pub backend: &'a mut Backend,
     /// Its ledger.
     pub ledger: &'a mut Ledger<PendingReply>,
+    /// What is known of the connection besides.
+    pub progress: &'a mut Progress,
     /// The session.
     pub state: &'a mut State,
     /// Transaction status as last known, when nothing is in flight that may change it.
@@ -58,8 +60,8 @@ impl<'a> Sender<'a> {
         metrics: &'a Metrics,
         tx: Option<TxStatus>,
     ) -> Self {
-        let (backend, ledger) = (&mut *leg.lease, &mut leg.replies.ledger);
-        Self { backend, ledger, state, tx, dropped: Vec::new(), naming: Naming::Weirs, metrics }
+        let (backend, ledger, progress) = (&mut *leg.lease, &mut leg.responses.ledger, &mut leg.progress);
+        Self { backend, ledger, progress, state, tx, dropped: Vec::new(), naming: Naming::Weirs, metrics }
     }
 }
 
@@ -78,7 +80,7 @@ impl Sender<'_> {
         request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
+        self.progress.unconfirmed.sent();
         self.state.settings.told(self.tx.unwrap_or_default());
     }
 
@@ -91,8 +93,8 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
         self.owe(Reply::Bind, Action::Swallow, PendingReply::Applying);
         self.owe(Reply::Execute, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
-        self.state.naming = NamedBy::Weir;
+        self.progress.unconfirmed.sent();
+        self.progress.naming = NamedBy::Weir;
         self.state.settings.told(TxStatus::Open);
     }
 
@@ -408,92 +410,6 @@ impl Sender<'_> {
         if let (Some(verdict), Some([_])) = (&verdict, restores.as_deref()) {
             verdict.statements.iter().for_each(|statement| self.restore(statement));
         }
-    }
-
-    /// The server's name for the client's statement. Where the server lacks the preparation that the client knows, a
-    /// new one serves: that its result is the same was verified before, or the client never asked for it.
-    fn ensure_named(&mut self, given: &[u8], handle: &Handle) -> ServerName {
-        if let Some(name) = self.backend.prepared.name(handle.preparation()) {
-            self.metrics.prepared_reused.inc();
-            return name;
-        }
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle.clone() };
-        if let Some(known) = self.state.names.get_mut(given) {
-            *known = handle.clone();
-        }
-        self.ensure(&handle)
-    }
-
-    /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
-    /// under them must not be taken for the one that was prepared under others.
-    fn as_read_now(&self, statement: &Arc<names::Statement>) -> Arc<names::Statement> {
-        let statements = self.state.statements();
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
-        if statement.reading == reading {
-            return statement.clone();
-        }
-        statements.intern(&statement.sql, &statement.types, &statement.verdict, reading)
-    }
-
-    /// The server's name for a statement, prepared in front of the next message if need be.
-    fn ensure(&mut self, handle: &Handle) -> ServerName {
-        let preparation = handle.preparation();
-        if let Some(name) = self.backend.prepared.name(preparation) {
-            self.metrics.prepared_reused.inc();
-            return name;
-        }
-        let (name, stamp) = self.prepare(preparation);
-        let statement = &handle.statement;
-        request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), &statement.sql, &statement.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Prepares(preparation, stamp));
-        name
-    }
-
-    /// Prepares the client's statement as definitions are now and asks what its result is.
-    pub(crate) fn verify(&mut self, given: &[u8]) {
-        let Some(handle) = self.state.names.get(given).cloned() else { return };
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle };
-        let name = self.ensure(&handle);
-        request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
-        self.owe(Reply::DescribeStatement, Action::Swallow, PendingReply::Verifies(given.into()));
-        request::put_bare(&mut self.backend.write_buffer, client::FLUSH);
-        if let Some(known) = self.state.names.get_mut(given) {
-            *known = handle;
-        }
-    }
-
-    /// Enters a new preparation, and closes on the server what it displaces.
-    fn prepare(&mut self, preparation: Preparation) -> (ServerName, Stamp) {
-        let stamp = self.state.statements().stamp();
-        let name = self.backend.prepared.add(preparation, stamp);
-        self.metrics.prepared_parsed.inc();
-        while let Some(old) = self.backend.prepared.next_retired() {
-            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, old.as_bytes());
-            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(old));
-        }
-        (name, stamp)
-    }
-
-    /// Makes the server's unnamed statement the session's.
-    fn restore_unnamed(&mut self) {
-        let Some(unnamed) = &self.state.names.unnamed else {
-            // Another session's may be there.
-            self.backend.unnamed = None;
-            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, b"");
-            return self.owe(Reply::Close, Action::Swallow, PendingReply::RestoresUnnamed);
-        };
-        if self.backend.unnamed == Some(unnamed.serial) {
-            return;
-        }
-        // One that was too long to be kept is where the session is pinned, or nowhere any more: the server will tell.
-        let Some(sql) = &unnamed.sql else { return };
-        self.backend.unnamed = Some(unnamed.serial);
-        request::put_parse(&mut self.backend.write_buffer, b"", sql, &unnamed.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::RestoresUnnamed);
     }
 
     /// Tells the server the value that it is about to show of one of weir's own settings, up to the end of the

@@ -136,7 +136,8 @@ mod tests {
             (|| Event::Deaf, "Deaf"),
         ];
         for (first, expected) in lost {
-            for later in [said(), rerun(), Event::Requeued, Event::Closed, Event::Violated("y"), Event::Deaf] {
+            for later in [said(), rerun(), Event::Requeued, Event::Closed, Event::Violated("y"), Event::Deaf]
+            {
                 assert_eq!(after(vec![first(), later]), expected);
             }
         }

@@ -3,7 +3,6 @@
 
 use std::mem::take;
 
-
 /// How sure it is that definitions were changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {

@@ -155,8 +155,8 @@ fn json_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::freshness::Freshness;

@@ -15,7 +15,7 @@ use crate::wire::{HEADER, Header, header};
 /// Where a name or a text stands in the read buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Field {
-    // Half the size of a range: a message is at most a gigabyte, and the buffer holds little more than one.
+    // Half the size of a range, and more than the buffer ever holds.
     start: u32,
     end: u32,
 }
@@ -80,7 +80,7 @@ pub(crate) enum MessageKind {
     },
     /// Not what a message of its type must be: the server judges it.
     Malformed(u8),
-    /// Too long to be read whole: more of it than its head is on its way, and what it names is not known.
+    /// Too long to be read whole; what it names is not known.
     Cut(u8),
 }
 

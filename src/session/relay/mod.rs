@@ -3,9 +3,11 @@
 //! Pure: buffers in, buffers out. It never decides where anything goes.
 
 pub(crate) mod client_buffer;
+pub(crate) mod facts;
 pub(crate) mod framer;
 pub(crate) mod message;
 pub(crate) mod pending_reply;
 pub(crate) mod replay_buffer;
+pub(crate) mod request;
 pub(crate) mod responses;
 pub(crate) mod server_errors;

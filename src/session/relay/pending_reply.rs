@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::backend::ledger::Batch;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::session::Batch;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 

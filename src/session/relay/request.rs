@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::session::relay::facts::{Fact, Facts};
 use crate::session::model::statements::{Names, Naming};
+use crate::session::relay::facts::{Fact, Facts};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::sql::{
-    Chain, Classifier, Effects, Hint, Kind, SkeletonId, StandardConformingStrings, Statement,
-    Verdict, Why,
+    Chain, Classifier, Effects, Hint, Kind, SkeletonId, StandardConformingStrings, Statement, Verdict, Why,
 };
-use crate::wire::tag::client;
 use crate::wire::TxStatus;
+use crate::wire::tag::client;
 
 /// A request that is about to be routed. Its bytes are at the front of the client's buffer.
 pub(crate) struct Request {
@@ -412,17 +411,17 @@ mod tests {
             assert_eq!(request.len, whole.len());
             let [message] = &*request.messages else { panic!("one message") };
             let verdict = message.verdict.as_ref().unwrap();
-            (verdict.statements[0].kind.clone(), message.kind, request.leaves())
+            (verdict.statements[0].kind.clone(), message.kind, request.extent())
         };
         let too_long = Kind::Primary(Why::TooLong);
         let (kind, _, leaves) = long(b'B', b"\0known\0");
-        assert_eq!((kind, leaves), (Kind::Primary(Why::Write), Batch::Open));
+        assert_eq!((kind, leaves), (Kind::Primary(Why::Write), Extent::Part));
         assert_eq!(long(b'B', b"\0other\0").0, Kind::Primary(Why::Unparsable));
-        assert_eq!(long(b'B', b""), (too_long.clone(), MessageKind::Cut(b'B'), Batch::Open));
-        assert_eq!(long(b'P', b"s\0"), (too_long.clone(), MessageKind::Cut(b'P'), Batch::Open));
-        assert_eq!(long(b'Q', b""), (too_long.clone(), MessageKind::Cut(b'Q'), Batch::Closed));
+        assert_eq!(long(b'B', b""), (too_long.clone(), MessageKind::Cut(b'B'), Extent::Part));
+        assert_eq!(long(b'P', b"s\0"), (too_long.clone(), MessageKind::Cut(b'P'), Extent::Part));
+        assert_eq!(long(b'Q', b""), (too_long.clone(), MessageKind::Cut(b'Q'), Extent::Part));
         let call = MessageKind::FunctionCall { oid: Some(7) };
-        assert_eq!(long(b'F', b"\0\0\0\x07"), (too_long, call, Batch::Closed));
+        assert_eq!(long(b'F', b"\0\0\0\x07"), (too_long, call, Extent::Part));
     }
 
     #[test]

@@ -4,8 +4,7 @@
 
 use bytes::BytesMut;
 
-use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
-use crate::session::Batch;
+use crate::backend::ledger::{Action, Batch, CopyIn, Ledger, Reply, Step, Unexpected};
 use crate::session::relay::client_buffer::{Answer, ClientBuffer};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::wire::scan::{self, Stop};
@@ -28,6 +27,8 @@ pub(crate) trait Watcher {
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
     fn parameter(&mut self, frame: &[u8]) -> Completion;
+    /// Whether what is in flight will be run again, so that its answers are nobody's.
+    fn is_rerunning(&self) -> bool;
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
     /// What the client gets in the place of a notification.
@@ -50,8 +51,8 @@ pub(crate) enum OnError {
     Pass,
     /// The client gets this instead.
     Replace(Vec<u8>),
-    /// Nobody gets it: the request will be run again.
-    Replay,
+    /// Nobody gets it: the request will be run again, and so has the watcher noted.
+    Rerun,
     /// The server is about to close the connection: the end of it will be told in weir's own words.
     Ending,
     /// It refuses settings that weir put in: what was sent behind them runs without them, and is nobody's answer.
@@ -79,7 +80,7 @@ pub(crate) enum Flow {
 
 /// The replies of one leased backend connection.
 #[derive(Debug, Default)]
-pub(crate) struct Replies {
+pub(crate) struct Responses {
     /// What is owed.
     pub ledger: Ledger<PendingReply>,
     /// Transaction status as the server last said.
@@ -91,8 +92,6 @@ pub(crate) struct Replies {
     rest: Rest,
     /// CommandCompletes of the simple query at the head.
     completions: usize,
-    /// Set when an error made the session decide to run the request again.
-    pub replay: Replay,
 }
 
 /// Where the rest of a frame goes.
@@ -107,17 +106,7 @@ enum Rest {
     Unit,
 }
 
-/// Whether what is in flight will be run again elsewhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replay {
-    /// It will not.
-    #[default]
-    No,
-    /// It will, when the server has answered all it was sent.
-    Wanted,
-}
-
-impl Replies {
+impl Responses {
     /// With an empty ledger that was used before: its memory serves again.
     pub(crate) fn with(ledger: Ledger<PendingReply>) -> Self {
         Self { ledger, ..Self::default() }
@@ -219,7 +208,7 @@ impl Replies {
                 let action = self.ledger.head_action();
                 // Who raises notices wants them seen while the statement runs. But a server's last words before
                 // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if action == Action::Forward && self.replay == Replay::No && !scan::is_farewell(frame) {
+                if action == Action::Forward && !watcher.is_rerunning() && !scan::is_farewell(frame) {
                     client_buffer.release();
                 }
                 action
@@ -253,7 +242,7 @@ impl Replies {
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
                     self.pass(head, read_buffer, client_buffer);
-                    if self.replay == Replay::No {
+                    if !watcher.is_rerunning() {
                         watcher.ready(self.tx);
                         self.let_go(client_buffer);
                     }
@@ -364,10 +353,7 @@ impl Replies {
             matches!(reply, Some(Reply::Query)) || matches!(note, PendingReply::Publishes(_, Batch::Closed));
         let own = action == Action::Swallow && alone;
         match decision {
-            OnError::Replay => {
-                self.replay = Replay::Wanted;
-                self.cut(head, read_buffer, client_buffer);
-            }
+            OnError::Rerun => self.cut(head, read_buffer, client_buffer),
             OnError::Replace(bytes) if !own && whole => {
                 self.cut(head, read_buffer, client_buffer);
                 client_buffer.put(read_buffer, &bytes);

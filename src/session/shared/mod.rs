@@ -18,10 +18,10 @@ use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
 use crate::session::consistency::pending_writes::PendingWrites;
-use crate::session::model::state::Database;
 use crate::session::model::statements::Statements;
 use crate::session::shared::greetings::Greetings;
 use crate::session::shared::registry::{Aim, Registry};
+use crate::session::state::Database;
 use crate::sql::Classifier;
 use crate::telemetry::metrics::Metrics;
 

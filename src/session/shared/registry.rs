@@ -115,6 +115,11 @@ impl Entry {
         }
     }
 
+    /// Ready when the client asks to cancel while its request is held back on its connection. Cancel safe.
+    pub async fn asked_to_cancel(&self) {
+        self.cancelled.notified().await;
+    }
+
     /// Waits for a connection, unless the client cancels meanwhile. Cancel safe if `connection` is.
     ///
     /// # Errors
@@ -151,6 +156,7 @@ impl Entry {
                 Cancel::Waited
             }
             Place::On(key) => {
+                self.cancelled.notify_waiters();
                 let key = key.clone();
                 if running.asking == Asking::Not {
                     running.asking = Asking::OnItsWay;

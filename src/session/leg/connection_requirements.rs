@@ -3,103 +3,37 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use crate::backend::ledger::{Action, Reply};
-use crate::error::Result;
-use crate::pool::Lease;
+use crate::backend::ledger::{Action, Batch, Reply};
 use crate::router::Route;
-use crate::session::flow::facts::Fact;
-use crate::session::flow::request::Request;
-use crate::session::flow::settings_sync::acts;
 use crate::session::leg::sender::{STAND_IN, Sender, WITHIN};
-use crate::session::model::state::SequenceUse;
+use crate::session::leg::{Leg, SequenceUse};
 use crate::session::model::statements::Naming;
+use crate::session::relay::facts::acts;
 use crate::session::relay::pending_reply::PendingReply;
-use crate::session::{Batch, Session, Wished};
+use crate::session::state::State;
 use crate::sql::{Dependency, Kind, Statement, Traces, Verdict, Why};
 use crate::wire::TxStatus;
 use crate::wire::request;
 use crate::wire::tag::client;
 
-/// How long a connection is kept for a client that has drawn and may ask for it: a client's own time and a round trip.
-const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
-
-/// How often it is seen meanwhile whether somebody waits for it.
-const AFFINITY_CHECK: Duration = Duration::from_millis(2);
-
 /// Names that weir uses for itself on any connection.
 const WEIRS: [&[u8]; 2] = [WITHIN, STAND_IN];
 
-impl Session {
-    /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
-    pub(crate) fn makes_way(&mut self, request: &Request) {
-        if !request.any(Fact::MakesWay) {
-            return;
-        }
-        for statement in request.statements() {
-            if let Some(database) = &statement.vacates {
-                // The server gives them a few seconds to be gone.
-                self.shared.pools.vacate(database);
-            }
-            if let (Dependency::Termination, Some(leg)) = (&statement.depends_on, &mut self.leg) {
-                leg.end = Wished::Yes;
-            }
-        }
-    }
-
+impl Leg {
     /// Whether the session keeps its connection for a moment because it may be about to ask what it has drawn: where it
     /// drew by name or sessions do ask, and only while nobody waits for a connection.
-    pub(crate) fn has_sequence_affinity(&self) -> bool {
-        let Some(leg) = &self.leg else { return false };
-        let may_ask = match self.state.drew {
+    pub(crate) fn has_sequence_affinity(&self, state: &State) -> bool {
+        let may_ask = match self.progress.drew {
             SequenceUse::Not => false,
-            SequenceUse::Perhaps => self.state.database().asks_drawn.load(Ordering::Relaxed),
+            SequenceUse::Perhaps => state.database().asks_drawn.load(Ordering::Relaxed),
             SequenceUse::Surely => true,
         };
         may_ask
-            && leg.route == Route::Primary
-            && leg.replies.ledger.is_empty()
-            && leg.replies.tx == TxStatus::Idle
-            && leg.lease.pool().counts().waiting == 0
-    }
-
-    /// Waits for the client as long as the connection is kept for it. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Session::pump`].
-    pub(crate) async fn hold_sequence_affinity(&mut self) -> Result<()> {
-        let end = Instant::now() + SEQUENCE_AFFINITY;
-        while self.has_sequence_affinity() && Instant::now() < end {
-            if let Ok(pumped) = tokio::time::timeout(AFFINITY_CHECK, self.pump()).await {
-                return pumped;
-            }
-        }
-        self.state.drew = SequenceUse::Not;
-        Ok(())
-    }
-
-    /// Lets the connection go if this request is not what it was kept for.
-    pub(crate) async fn end_sequence_affinity(&mut self, request: &Request) -> Result<()> {
-        if self.has_sequence_affinity() && !asks_drawn(request) {
-            self.state.drew = SequenceUse::Not;
-            self.complete().await?;
-        }
-        Ok(())
-    }
-
-    /// The connection on which the session has drawn from sequences, where the request asks for that and nobody else
-    /// has it.
-    pub(crate) fn where_drawn(&mut self, request: &Request, route: Route) -> Option<Lease> {
-        if route != Route::Primary || self.session_pool.is_some() || !asks_drawn(request) {
-            return None;
-        }
-        let key = self.state.drew_on.upgrade()?;
-        let primary = self.shared.cluster.topology().writable()?.id;
-        if key.server != primary {
-            return None;
-        }
-        self.pool(primary)?.try_checkout_key(&key)
+            && self.route == Route::Primary
+            && !self.owes()
+            && self.responses.tx == TxStatus::Idle
+            && self.lease.pool().counts().waiting == 0
     }
 }
 
@@ -134,7 +68,7 @@ impl Sender<'_> {
         if may_draw(statement) {
             self.draws(batch);
             let surely = statement.kind == Kind::Primary(Why::Sequence);
-            self.state.drew = if surely { SequenceUse::Surely } else { SequenceUse::Perhaps };
+            self.progress.drew = if surely { SequenceUse::Surely } else { SequenceUse::Perhaps };
         }
     }
 
@@ -220,11 +154,6 @@ impl Sender<'_> {
         request::put_bare(&mut self.backend.write_buffer, client::SYNC);
         self.owe(Reply::Sync, Action::Swallow, PendingReply::None);
     }
-}
-
-/// Whether a request asks which values its session has drawn.
-fn asks_drawn(request: &Request) -> bool {
-    request.statements().any(|statement| statement.depends_on == Dependency::Drawn)
 }
 
 /// Whether a statement may draw from a sequence: by its own words, by defaults, triggers and functions.
