@@ -10,6 +10,8 @@ mod shared;
 
 mod model;
 
+mod transaction;
+
 mod relay;
 
 mod consistency;
@@ -34,8 +36,7 @@ use crate::freshness::Seen;
 use crate::net::Stream;
 use crate::pool::{Lease, Pool};
 use crate::router::Route;
-use crate::sql::{Isolation, LongText, Target};
-use crate::wire::TxStatus;
+use crate::sql::{LongText, Target};
 use crate::wire::frame::BadHeader;
 use crate::wire::request::put_bare;
 use crate::wire::tag::client;
@@ -46,7 +47,8 @@ use flow::routing_settings::{Configured, RoutingSettings};
 use flow::session_pool::SessionPool;
 use flow::slow_query::SlowQueryTrail;
 use flow::timeouts::Deadlines;
-use model::state::{Retry, State};
+use leg::observer::Retry;
+use model::State;
 use relay::client_buffer::ClientBuffer;
 use relay::framer::{Framer, Unit};
 use relay::pending_reply::PendingReply;
@@ -81,13 +83,9 @@ pub struct Session {
     client_buffer: ClientBuffer,
     state: Box<State>,
     leg: Option<Box<Leg>>,
-    /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
-    expected: TxStatus,
     phase: Phase,
     /// The long query string that is being passed on.
     long: Option<Box<LongText>>,
-    /// Why the transaction's connection was lost, until the client is told.
-    untold: Option<Error>,
     rerun: Option<Rerun>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
@@ -107,8 +105,6 @@ pub struct Session {
     routing: Box<RoutingSettings>,
     /// The ledger of the last leg, empty: its memory serves the next.
     ledger: Ledger<PendingReply>,
-    /// The isolation level of the transaction, where one was said.
-    isolation: Option<Isolation>,
     /// What a slow-query line would say of the flight.
     trail: SlowQueryTrail,
     /// What has been told of its pins.

@@ -144,9 +144,10 @@ impl Session {
     /// Cancel safe.
     pub(crate) async fn await_freshness(&mut self, request: &Request, demand: &Requirement) {
         let held = |leg: &&Leg| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
-        let keeps_snapshot =
-            matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
-                && !request.statements().any(begins);
+        let keeps_snapshot = matches!(
+            self.state.transaction.isolation(),
+            Some(Isolation::RepeatableRead | Isolation::Serializable)
+        ) && !request.statements().any(begins);
         if demand.need.is_nothing() || keeps_snapshot || self.leg.as_deref().filter(held).is_none() {
             return;
         }

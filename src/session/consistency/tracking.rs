@@ -10,7 +10,6 @@ use crate::session::consistency::pending_writes::may_write_by_reading;
 use crate::session::consistency::requirement::{looks, reads};
 use crate::session::flow::request::{Item, Request};
 use crate::session::{Batch, Leg, Look, Session};
-use crate::sql::Kind;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -22,13 +21,6 @@ impl Session {
         let at_data = request.statements().any(looks);
         if at_data {
             leg.look = Look::AtData;
-        }
-        for statement in request.statements() {
-            match statement.kind {
-                Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
-                Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
-                _ => {}
-            }
         }
         // With one server there will never be a replica to be stale.
         if leg.route == Route::Replica || self.shared.config.servers.len() == 1 {

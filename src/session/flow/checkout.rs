@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::model::state::{Retry, SequenceUse};
+use crate::session::leg::carried::Carried;
+use crate::session::leg::observer::Retry;
+use crate::session::model::SequenceUse;
 use crate::session::relay::responses::Replies;
 use crate::session::{Batch, Leg, Link, Look, Session, Wished};
 use crate::telemetry::metrics::{ReadOutcome, observe};
@@ -95,7 +97,7 @@ impl Session {
         self.entry.runs_on(lease.key.clone());
         self.state.server = Some(lease.server());
         self.state.drew = SequenceUse::Not;
-        self.state.settings.leased(lease.settings.clone());
+        self.state.carried = Carried::new(lease.settings.clone());
         let last = match route {
             Route::Replica => {
                 self.replica = Some(lease.server());
@@ -143,7 +145,7 @@ impl Session {
                 }
             }
         };
-        let lease = self.pool(server)?.try_checkout(self.state.settings.wanted(), self.last(route))?;
+        let lease = self.pool(server)?.try_checkout(self.state.settings().wanted(), self.last(route))?;
         if route == Route::Replica && !self.is_fresh(&lease, demand) {
             lease.release(now);
             return None;
@@ -283,10 +285,10 @@ impl Session {
                 return Ok(lease);
             }
             let pool = self.pool(server).ok_or(Error::NoPrimary)?;
-            if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(self.state.settings().wanted(), &Weak::new()) {
                 return Ok(lease);
             }
-            let wanted = self.state.settings.wanted().clone();
+            let wanted = self.state.settings().wanted().clone();
             let outcome = self.waiting().queue(pool.checkout(&wanted)).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
@@ -319,7 +321,7 @@ impl Session {
                 return Ok(Replica::Lent(lease));
             }
             let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
-            if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(self.state.settings().wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
             if !pool.can_grow() {
@@ -335,7 +337,7 @@ impl Session {
                     return Ok(Replica::None);
                 }
             }
-            let wanted = self.state.settings.wanted().clone();
+            let wanted = self.state.settings().wanted().clone();
             match self.waiting().queue(pool.checkout(&wanted)).await {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
@@ -352,7 +354,7 @@ impl Session {
     fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
         servers
             .iter()
-            .find_map(|server| self.pool(*server)?.try_checkout(self.state.settings.wanted(), &Weak::new()))
+            .find_map(|server| self.pool(*server)?.try_checkout(self.state.settings().wanted(), &Weak::new()))
     }
 
     /// The session's pool on a server.

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use crate::error::Result;
 use crate::router::Route;
 use crate::session::relay::responses::{Flow, Replay};
+use crate::session::transaction::Event;
 use crate::session::{Batch, Leg, Link, Look, Phase, Rerun, Session};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -43,7 +44,7 @@ impl Session {
             self.tell_if_slow(took);
         }
         let Some(leg) = &mut self.leg else { return Ok(()) };
-        self.expected = leg.replies.tx;
+        self.state.on(Event::Answered(leg.replies.tx));
         self.state.names.settle();
         self.state.pins.settle();
         self.client_buffer.release();
@@ -52,6 +53,7 @@ impl Session {
             if leg.batch == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
                 self.state.names.end_transaction();
+                self.state.on(Event::Ended);
             }
             self.tell_pins();
         }
@@ -77,11 +79,11 @@ impl Session {
             // An idle client holds no buffer.
             self.read_buffer = BytesMut::new();
         }
-        leg.lease.settings = self.state.settings.carried().clone();
+        leg.lease.settings = self.state.carried.now().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
-        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
+        if leg.replies.tx != TxStatus::Idle || !self.state.pins().is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
-            self.state.pins.clear();
+            self.state.pins.clear(self.state.transaction.undoable_mut());
             self.tell_pins();
             return;
         }
@@ -100,12 +102,10 @@ impl Session {
         self.client_buffer.release();
         leg.replies.replay = Replay::No;
         leg.flight = None;
-        // What weir put into the batch was taken back with it.
-        self.state.settings.rollback();
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        // What weir put into the batch was taken back with it.
         self.requeue(cause);
-        self.expected = TxStatus::Idle;
         self.give_back().await;
         Ok(())
     }

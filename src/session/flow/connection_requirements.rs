@@ -12,7 +12,7 @@ use crate::router::Route;
 use crate::session::flow::request::Request;
 use crate::session::flow::settings_sync::acts;
 use crate::session::leg::sender::{STAND_IN, Sender, WITHIN};
-use crate::session::model::state::SequenceUse;
+use crate::session::model::SequenceUse;
 use crate::session::model::statements::Naming;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::{Batch, Session, Wished};

@@ -9,14 +9,15 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::consistency::requirement::Requirement;
 use crate::session::flow::checkout::ends_session;
-use crate::session::flow::request::{self, Item, Parsed, Request, foretell};
+use crate::session::flow::request::{self, Item, Parsed, Request};
 use crate::session::flow::settings_sync::Refused;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::leg::observer::Observer;
 use crate::session::leg::sender::Sender;
-use crate::session::model::state::Observer;
 use crate::session::model::statements::{KnownResult, Naming};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::responses::{Flow, Replay, Watcher};
+use crate::session::transaction::Event;
 use crate::session::{Batch, Flight, Leg, Link, Phase, Session};
 use crate::telemetry::metrics::observe;
 use crate::wire::request::{parse, put_bare};
@@ -84,7 +85,7 @@ impl Session {
     async fn request(&mut self, cut: Unit) -> Result<()> {
         let mut begun = Instant::now();
         let request = self.read(cut);
-        if self.is_block_lost() && !self.resume_block(&request).await? {
+        if self.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
         self.end_sequence_affinity(&request).await?;
@@ -163,7 +164,7 @@ impl Session {
         }
         self.refresh_routing();
         let route = self.leg.as_ref().map_or(Route::Primary, |leg| leg.route);
-        let transaction = match self.expected {
+        let transaction = match self.state.transaction.status() {
             TxStatus::Idle => Transaction::None,
             TxStatus::Open => Transaction::Open(route),
             TxStatus::Failed => Transaction::Failed(route),
@@ -220,7 +221,7 @@ impl Session {
         }
         let idle = leg.replies.ledger.is_empty();
         // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
-        let stays = leg.route == Route::Primary || self.expected != TxStatus::Idle;
+        let stays = leg.route == Route::Primary || self.state.transaction.status() != TxStatus::Idle;
         let fresh = stays || self.is_fresh(&leg.lease, demand);
         if leg.batch == Batch::Open && (leg.route == Route::Primary || (leg.route == decision.route && fresh))
         {
@@ -366,12 +367,12 @@ impl Session {
                 (true, None) => Joins::Nothing,
                 (true, Some(_)) => Joins::Rerun,
             },
-            expected: self.expected,
+            expected: self.state.transaction.status(),
             limit: self.shared.config.routing.hold_back,
         };
         hold(leg, &mut self.client_buffer, &mut self.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
-        let tx = match (idle, self.expected) {
+        let tx = match (idle, self.state.transaction.status()) {
             (true, _) => Some(leg.replies.tx),
             (false, TxStatus::Idle) => Some(TxStatus::Idle),
             (false, _) => None,
@@ -387,7 +388,7 @@ impl Session {
         };
         if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
             let shares = idle && leg.replies.tx == TxStatus::Idle;
-            if sender.state.settings.lacks_name_only() && shares && request.only_reads() {
+            if sender.lacks_name_only() && shares && request.only_reads() {
                 sender.name_within();
             } else {
                 sender.settings();
@@ -403,7 +404,6 @@ impl Session {
         if request.len > len {
             self.phase = Phase::Streaming(request.len - len);
         }
-        self.expected = foretell(self.expected, &request.items);
         if !dropped.is_empty() {
             let backend = &mut *leg.lease;
             let mut observer = Observer {
@@ -414,10 +414,18 @@ impl Session {
             };
             observer.dropped(dropped);
         }
+        self.foretell(request);
         self.went(request, len, now);
         // What weir answers itself may be due at once.
         self.on_server_bytes();
         Ok(())
+    }
+
+    /// Where the transaction will stand once the request has been answered.
+    fn foretell(&mut self, request: &Request) {
+        for statement in request.statements() {
+            self.state.on(Event::Sends(statement, self.routing.isolation()));
+        }
     }
 
     /// Part of a detour has been written; a shape that a replica refused is remembered.

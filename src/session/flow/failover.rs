@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Route};
 use crate::session::flow::checkout::ends_session;
 use crate::session::flow::request::Request;
+use crate::session::leg::observer::{Observer, Retry};
 use crate::session::leg::sender::Sender;
-use crate::session::model::state::{Observer, Retry};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Watcher;
+use crate::session::transaction::Event;
 use crate::session::{Batch, Leg, Link, Look, Phase, Session, Wished};
-use crate::sql::Kind;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
 use crate::wire::tag::client;
@@ -92,7 +92,6 @@ impl Session {
             };
             self.shared.metrics.rerun(why);
             self.requeue(cause);
-            self.expected = TxStatus::Idle;
             return Ok(());
         }
         let state = self.pinned().is_some() || self.has_run_code();
@@ -123,12 +122,8 @@ impl Session {
     /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the
     /// client will end it.
     fn tell_lost(&mut self, leg: &Leg, owed: Owed, error: Error) {
-        let in_block = leg.replies.tx != TxStatus::Idle && self.expected != TxStatus::Idle;
-        self.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
-        self.state.rolled_back();
-        if !in_block {
-            self.state.reported.clear();
-        }
+        self.state.on(Event::Lost(leg.replies.tx));
+        let in_block = self.state.transaction.is_lost();
         self.state.names.end_transaction();
         let left = match self.phase {
             Phase::Streaming(left) => left,
@@ -157,29 +152,18 @@ impl Session {
             self.phase = Phase::Skipping(left);
         }
         // Between two requests PostgreSQL would close the connection. Here the next one hears of it.
-        self.untold = untold.filter(|_| in_block);
-    }
-
-    /// Whether the session is in a transaction block that has failed because its connection was lost.
-    pub(crate) fn is_block_lost(&self) -> bool {
-        self.leg.is_none() && self.expected == TxStatus::Failed
+        if let Some(error) = untold {
+            self.state.on(Event::Untold(error));
+        }
     }
 
     /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
     /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
     pub(crate) async fn resume_block(&mut self, request: &Request) -> Result<bool> {
-        if let Some(error) = self.untold.take() {
-            let end = request.statements().next().map(|statement| &statement.kind);
-            match end {
-                Some(Kind::Rollback { .. }) => {}
-                other => {
-                    if let Some(Kind::Commit { .. }) = other {
-                        self.expected = TxStatus::Idle;
-                    }
-                    self.refuse(&request.cut, request.len, &error);
-                    return Ok(false);
-                }
-            }
+        let first = request.statements().next().map(|statement| &statement.kind);
+        if let Some(error) = self.state.on(Event::Asks(first)) {
+            self.refuse(&request.cut, request.len, &error);
+            return Ok(false);
         }
         let mut resumed = self.fail_anew(request, Precede::WithSettings).await;
         if matches!(resumed, Err((Link::Refused, _))) {
@@ -187,7 +171,10 @@ impl Session {
             resumed = self.fail_anew(request, Precede::WithNothing).await;
         }
         match resumed {
-            Ok(()) => return Ok(true),
+            Ok(()) => {
+                self.state.on(Event::Resumed);
+                return Ok(true);
+            }
             Err((_, error)) if ends_session(&error) => return Err(error),
             // The block is still lost: nothing runs outside of it.
             Err((_, error)) => self.refuse(&request.cut, request.len, &error),
@@ -289,7 +276,7 @@ impl Session {
 
     /// Queues a ReadyForQuery.
     fn tell_ready(&mut self) {
-        let status = match self.expected {
+        let status = match self.state.transaction.status() {
             TxStatus::Idle => TransactionStatus::Idle,
             TxStatus::Open => TransactionStatus::Transaction,
             TxStatus::Failed => TransactionStatus::Error,

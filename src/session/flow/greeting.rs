@@ -26,17 +26,17 @@ use crate::session::flow::pinning::PinLog;
 use crate::session::flow::routing_settings::{Configured, RoutingSettings};
 use crate::session::flow::slow_query::SlowQueryTrail;
 use crate::session::flow::timeouts::Deadlines;
-use crate::session::model::state::State;
+use crate::session::model::State;
 use crate::session::model::weir_settings as own;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::{Last, Phase, Session, Shared, Who};
 use crate::sql::Target;
 use crate::wire::HEADER;
 use crate::wire::reply::{self, TransactionStatus};
+use crate::wire::request;
 use crate::wire::scan::{self, Stop};
 use crate::wire::startup::Parameter;
 use crate::wire::tag::server;
-use crate::wire::{TxStatus, request};
 
 /// How long a welcome is kept: a server's defaults change rarely, and clients come in crowds.
 const KEPT: Duration = Duration::from_secs(30);
@@ -126,10 +126,8 @@ impl Session {
             client_buffer: ClientBuffer::default(),
             state: Box::new(state),
             leg: None,
-            expected: TxStatus::Idle,
             phase: Phase::Messages,
             long: None,
-            untold: None,
             rerun: None,
             entry,
             pools: Vec::new(),
@@ -138,7 +136,6 @@ impl Session {
             wrote: None,
             seen: None,
             moved: None,
-            isolation: None,
             observed_reads: ObservedReads::default(),
             routing: Box::new(RoutingSettings::default()),
             ledger: Ledger::default(),
@@ -186,11 +183,14 @@ impl Session {
 
     /// Has a server take the client's startup settings, and returns what it says to them: all of its ParameterStatus.
     async fn settle_in(&mut self) -> Result<Arc<ParameterStatuses>> {
-        own::admits_all(self.state.settings.own())?;
-        let wanted = self.state.settings.wanted().clone();
+        own::admits_all(self.state.settings().own())?;
+        let wanted = self.state.settings().wanted().clone();
         let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
         if let Some((settings, known)) = self.shared.greetings.get(&key, Instant::now()) {
-            self.state.settings.shares(settings);
+            self.state
+                .transaction
+                .undoable_mut()
+                .change_for_good(|undoable| undoable.settings.shares(&settings));
             return Ok(known);
         }
         let mut lease = self.lease_any().await?;
@@ -227,7 +227,7 @@ impl Session {
         let mut last = Error::NoPrimary;
         for server in servers {
             let Some(pool) = self.pool(server) else { continue };
-            match pool.checkout(self.state.settings.wanted()).await {
+            match pool.checkout(self.state.settings().wanted()).await {
                 Ok(lease) => return Ok(lease),
                 Err(error @ Error::Refused { .. }) => return Err(error),
                 Err(error) => last = error,

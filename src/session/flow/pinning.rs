@@ -55,13 +55,13 @@ impl Drop for PinLog {
 impl Session {
     /// Why the session keeps its connection to the primary, if it does.
     pub(crate) fn pinned(&self) -> Option<Pin> {
-        self.state.pins.any().or(self.pinning.for_good)
+        self.state.pins().iter().next().or(self.pinning.for_good)
     }
 
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();
-        let now = self.state.pins.reasons();
+        let now = self.state.pins();
         if now == self.pinning.told {
             return;
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::net::buffer::poll_fill;
-use crate::session::model::state::{Observer, Retry};
+use crate::session::leg::observer::{Observer, Retry};
 use crate::session::relay::responses::{Halt, Replay};
 use crate::session::{Batch, Link, Phase, Session};
 use crate::telemetry::metrics::count;

@@ -7,10 +7,10 @@ use crate::session::consistency::requirement::strictest;
 use crate::session::model::statements::{Names, Naming};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::{Batch, Session};
-use crate::sql::{Chain, Dependency, Effects, Hint, Kind, LongText, SkeletonId, Statement, Verdict, Why};
+use crate::sql::{Dependency, Effects, Hint, Kind, LongText, SkeletonId, Statement, Verdict, Why};
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
-use crate::wire::{HEADER, TxStatus, header};
+use crate::wire::{HEADER, header};
 
 /// A request that is about to be routed. Its bytes are at the front of the client's buffer.
 pub(crate) struct Request {
@@ -308,18 +308,4 @@ pub(crate) fn leaves_portal(bytes: &[u8]) -> bool {
 /// Of what is not known, for the reason that is given.
 fn unknown(why: Why) -> Arc<Verdict> {
     Arc::new(Verdict::opaque(SkeletonId(0), why))
-}
-
-/// The transaction status after these statements, as far as their text tells.
-pub(crate) fn foretell(before: TxStatus, items: &[Item]) -> TxStatus {
-    let statements = items.iter().flat_map(|item| &item.verdict.statements);
-    statements.fold(before, |status, statement| match (&statement.kind, status) {
-        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
-        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain
-        {
-            Chain::Chain => TxStatus::Open,
-            Chain::NoChain => TxStatus::Idle,
-        },
-        (_, status) => status,
-    })
 }

@@ -142,7 +142,7 @@ fn is_on(value: &str) -> bool {
 impl Session {
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
-        let (settings, (wanted, own)) = (&self.state.settings, &self.routing.of);
+        let (settings, (wanted, own)) = (self.state.settings(), &self.routing.of);
         if wanted != settings.wanted() || own != settings.own() {
             *self.routing = RoutingSettings::new(settings);
             self.state.shown.strings = self.routing.strings;

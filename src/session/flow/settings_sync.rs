@@ -30,8 +30,7 @@ impl Session {
         let acts = || request.statements().any(acts);
         let ready = |leg: &&mut Box<Leg>| leg.link == Link::Up && leg.replies.tx != TxStatus::Failed;
         let Some(leg) = self.leg.as_mut().filter(ready) else { return false };
-        let settings = &self.state.settings;
-        let (carried, wanted) = (settings.carried(), settings.wanted());
+        let (carried, wanted) = (self.state.carried.now(), self.state.settings().wanted());
         if leg.batch == Batch::Open || carried == wanted {
             return self.state.unconfirmed > 0 && acts();
         }

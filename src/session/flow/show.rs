@@ -119,8 +119,8 @@ impl Session {
         } else {
             None
         };
-        let startup = self.state.settings.own_startup().clone();
-        let mut settings = self.state.settings.own().clone();
+        let startup = self.state.settings().own_startup().clone();
+        let mut settings = self.state.settings().own().clone();
         for statement in request.statements() {
             // What the same request sets first is shown as it will be then.
             for setting in own::weir_settings(statement) {

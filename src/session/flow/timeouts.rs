@@ -12,7 +12,8 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::config::Timeouts;
 use crate::error::{Error, Result};
-use crate::session::model::state::{Due, Retry};
+use crate::session::leg::observer::Retry;
+use crate::session::model::Due;
 use crate::session::{Batch, Link, Session};
 use crate::wire::TxStatus;
 
@@ -117,7 +118,7 @@ impl Session {
     fn doing(&self) -> Doing {
         match &self.leg {
             // In a transaction that has failed because its connection was lost.
-            None if self.expected != TxStatus::Idle => Doing::Pausing,
+            None if self.state.transaction.status() != TxStatus::Idle => Doing::Pausing,
             None => Doing::Nothing,
             Some(leg) if !leg.replies.ledger.is_empty() => Doing::Running,
             Some(leg) if leg.replies.tx != TxStatus::Idle || leg.batch == Batch::Open => Doing::Pausing,

@@ -13,11 +13,13 @@ use crate::backend::ledger::{Action, Reply};
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::leg::observer::{Observer, Retry};
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
-use crate::session::model::state::{Observer, Retry, State};
+use crate::session::model::State;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
+use crate::session::transaction::Event;
 use crate::session::{Batch, Entry, Leg, Link, Phase, Session, Shared};
 use crate::wire::TxStatus;
 use crate::wire::request::{put_bare, put_copy_fail};
@@ -207,9 +209,9 @@ impl Cleanup {
         let mut standing = Standing::Idle;
         if self.leg.replies.tx != TxStatus::Idle || self.leg.batch == Batch::Open {
             standing = Standing::Open;
-            self.state.rolled_back();
+            self.state.on(Event::Abandoned);
         }
-        self.leg.lease.settings = self.state.settings.carried().clone();
+        self.leg.lease.settings = self.state.carried.now().clone();
         reset(&mut self.leg.lease, standing, leftover).await
     }
 

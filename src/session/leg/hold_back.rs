@@ -2,7 +2,8 @@
 
 use crate::router::Route;
 use crate::session::flow::request::Request;
-use crate::session::model::state::{Retry, State};
+use crate::session::leg::observer::Retry;
+use crate::session::model::State;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::{Batch, Leg};
 use crate::wire::TxStatus;

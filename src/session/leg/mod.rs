@@ -2,8 +2,10 @@
 //!
 //! A leg never knows its client's socket.
 
+pub(crate) mod carried;
 pub(crate) mod cleanup;
 pub(crate) mod hold_back;
+pub(crate) mod observer;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;

@@ -9,10 +9,12 @@ use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::backend::settings::{Span, Value, assignment};
 use crate::session::Leg;
 use crate::session::leg::restore::restores as restores_of;
-use crate::session::model::state::{NamedBy, State};
-use crate::session::model::statements::{self as names, Handle, KnownResult, Naming, Unnamed};
+use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
+use crate::session::model::{NamedBy, State};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
+use crate::session::shared::statements::Statement as Shared;
+use crate::session::transaction::Event;
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, Named};
@@ -70,7 +72,7 @@ impl Sender<'_> {
 
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
     pub(crate) fn settings(&mut self) {
-        let sql = self.state.settings.carried().difference(self.state.settings.wanted());
+        let sql = self.state.carried.now().difference(self.state.settings().wanted());
         if sql.is_empty() {
             return;
         }
@@ -78,13 +80,13 @@ impl Sender<'_> {
         self.backend.unnamed = None;
         self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
         self.state.unconfirmed += 1;
-        self.state.settings.told(self.tx.unwrap_or_default());
+        self.told(self.tx.unwrap_or_default());
     }
 
     /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
     /// at once. It is taken back should that fail.
     pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings.wanted().name_statement();
+        let sql = self.state.settings().wanted().name_statement();
         request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
@@ -92,7 +94,17 @@ impl Sender<'_> {
         self.owe(Reply::Execute, Action::Swallow, PendingReply::Applies);
         self.state.unconfirmed += 1;
         self.state.naming = NamedBy::Weir;
-        self.state.settings.told(TxStatus::Open);
+        self.told(TxStatus::Open);
+    }
+
+    /// Whether the connection lacks nothing but the client's name.
+    pub(crate) fn lacks_name_only(&self) -> bool {
+        self.state.carried.lacks_name_only(self.state.settings().wanted())
+    }
+
+    fn told(&mut self, tx: TxStatus) {
+        let wanted = self.state.settings().wanted().clone();
+        self.state.carried.told(&wanted, tx);
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
@@ -101,7 +113,7 @@ impl Sender<'_> {
     pub(crate) fn failed_block(&mut self) {
         const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
         let mut sql = String::from("BEGIN");
-        for (name, value) in &self.state.reported {
+        for (name, value) in self.state.transaction.reported() {
             sql.push(';');
             sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
         }
@@ -124,7 +136,7 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings.restored_by(verdict);
+        let restores = self.state.settings().restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
             return self.discard_all(frame, verdict, restores);
@@ -153,7 +165,7 @@ impl Sender<'_> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings.startup();
+        let startup = self.state.settings().startup();
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
@@ -226,7 +238,7 @@ impl Sender<'_> {
         }
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
+        let reading = self.state.reading();
         let statement = statements.intern(sql, view.types, verdict, reading);
         if self.state.names.reopened(statement.id) {
             statement.renew(statements.stamp());
@@ -417,7 +429,7 @@ impl Sender<'_> {
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings.restored_by(verdict));
+        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
         let note = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
@@ -447,9 +459,9 @@ impl Sender<'_> {
 
     /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
     /// under them must not be taken for the one that was prepared under others.
-    fn as_read_now(&self, statement: &Arc<names::Statement>) -> Arc<names::Statement> {
+    fn as_read_now(&self, statement: &Arc<Shared>) -> Arc<Shared> {
         let statements = self.state.statements();
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
+        let reading = self.state.reading();
         if statement.reading == reading {
             return statement.clone();
         }
@@ -564,7 +576,7 @@ impl Sender<'_> {
             return PendingReply::None;
         }
         if verdict.statements.iter().any(changes_settings) {
-            self.state.names.unsure();
+            self.state.on(Event::Sets);
         }
         let mut held = Vec::new();
         let names = self.free(verdict, &mut held);

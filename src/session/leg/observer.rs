@@ -1,0 +1,257 @@
+//! What a leased connection's answers mean for its session: errors in the client's words, statements that completed,
+//! parameters that were told.
+//!
+//! It decides nothing about bytes: those are `relay::responses`' affair.
+
+use crate::backend::ledger::Action;
+use crate::backend::prepared::{Prepared, ServerName};
+use crate::backend::refusal;
+use crate::backend::settings::NAME;
+use crate::error::Error;
+use crate::session::Batch;
+use crate::session::leg::restore::restores as restores_of;
+use crate::session::leg::sender::NO_STATEMENT;
+use crate::session::model::statements::KnownResult;
+use crate::session::model::weir_settings as own;
+use crate::session::model::{Due, NamedBy, State};
+use crate::session::relay::client_buffer::Answer;
+use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::responses::{Completion, OnError, Watcher};
+use crate::session::relay::server_errors::{
+    fingerprint, is_stale_plan, outdated, primary_may_differ, renamed,
+};
+use crate::session::transaction::Event;
+use crate::sql::Kind;
+use crate::wire::frame::cstr;
+use crate::wire::{HEADER, TxStatus, scan};
+
+/// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
+const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
+
+/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
+const REPORTED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "search_path",
+    "standard_conforming_strings",
+    "timezone",
+];
+
+/// Hears a leased connection's replies on behalf of the session.
+pub(crate) struct Observer<'a> {
+    /// The session.
+    pub state: &'a mut State,
+    /// The connection's statements.
+    pub prepared: &'a mut Prepared,
+    /// The connection's unnamed statement.
+    pub unnamed: &'a mut Option<u64>,
+    /// What may be run again, and after which errors.
+    pub retry: Retry,
+}
+
+/// Whether an error's request may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// It may not.
+    Never,
+    /// It ran on a replica, outside a transaction, and nothing of its answer is out.
+    OnPrimary,
+    /// It ran outside a transaction with a statement whose plan may be stale; nothing of its answer is out.
+    StalePlan,
+}
+
+impl Observer<'_> {
+    /// An error that speaks of a statement by weir's name for it, with the client's name instead.
+    fn in_clients_words(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        const QUOTED: &[u8] = b"\"weir_";
+        let start = frame.windows(QUOTED.len()).position(|window| window == QUOTED)? + 1;
+        let len = frame[start..].iter().position(|byte| *byte == b'"')?;
+        let name = &frame[start..start + len];
+        let id = ServerName::statement(name)?;
+        Some(renamed(frame, name, self.state.names.name_of(id)?))
+    }
+
+    /// These preparations did not happen.
+    fn unprepare(&mut self, notes: &[PendingReply]) {
+        for note in notes {
+            match note {
+                PendingReply::Prepares(preparation, stamp) => self.prepared.forget(*preparation, *stamp),
+                PendingReply::Parsed(parsed) => {
+                    if let Some((preparation, stamp)) = parsed.sent {
+                        self.prepared.forget(preparation, stamp);
+                    }
+                }
+                PendingReply::Retires(name) => self.prepared.retire(*name),
+                PendingReply::Frees(freed) => freed.held.iter().for_each(|name| self.prepared.retire(*name)),
+                PendingReply::ParsedUnnamed(..) | PendingReply::RestoresUnnamed => *self.unnamed = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Watcher for Observer<'_> {
+    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion {
+        self.state.pending_writes.completed(tag);
+        if self.state.definitions.completed(tag).outdates_statements() {
+            let stamp = self.state.statements().stamp();
+            self.state.database().changed(stamp);
+        }
+        let Some(verdict) = note.verdict() else { return Completion::Clients };
+        let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
+        if let Some(statement) = verdict.statements.get(nth) {
+            self.state.apply(statement, tag, note);
+            if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
+                let startup = self.state.settings().startup().clone();
+                let restored = restores_of(statement, &startup);
+                self.state.carried.restored(restored.into_iter().map(|(name, _)| name), &startup);
+            }
+        }
+        Completion::Clients
+    }
+
+    fn done(&mut self, note: PendingReply) {
+        match note {
+            PendingReply::Applies => self.state.unconfirmed -= 1,
+            PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
+                if self.retry != Retry::Never =>
+            {
+                self.state.replay_buffer.done.push(note)
+            }
+            _ => {}
+        }
+    }
+
+    fn dropped(&mut self, notes: Vec<PendingReply>) {
+        self.state.unconfirmed -= notes.iter().filter(|note| matches!(note, PendingReply::Applies)).count();
+        self.unprepare(&notes);
+        self.state.undo(notes.into_iter());
+    }
+
+    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError {
+        let sqlstate = scan::sqlstate(frame).unwrap_or_default();
+        if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
+            self.state.ending = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
+            return OnError::Ending;
+        }
+        match (action, note) {
+            (Action::Swallow, PendingReply::Applies | PendingReply::Applying) => {
+                self.state.refused = Some(refusal(frame.get(HEADER..).unwrap_or_default()));
+                return OnError::Refusing;
+            }
+            // A statement that cannot be prepared any more: whoever asks for it is told so.
+            (Action::Swallow, PendingReply::Fails | PendingReply::Publishes(_, Batch::Closed)) => {
+                return OnError::Pass;
+            }
+            _ => {}
+        }
+        self.state.on(Event::Failed);
+        if let PendingReply::ParsedUnnamed(serial, _) = note {
+            // It has taken the one before with it.
+            self.state.names.skipped(*serial, None);
+        }
+        let stale = is_stale_plan(sqlstate, frame);
+        if stale {
+            let stamp = self.state.statements().stamp();
+            self.state.database().changed(stamp);
+        }
+        let again = answer == Answer::Held
+            && match self.retry {
+                Retry::Never => false,
+                Retry::OnPrimary => primary_may_differ(sqlstate),
+                Retry::StalePlan => stale,
+            };
+        if again {
+            self.state.rerun_cause = Some(String::from_utf8_lossy(sqlstate).into_owned());
+            return OnError::Replay;
+        }
+        let refusal = own::refusal(note, frame);
+        let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
+        self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        self.state.survives(note);
+        if let PendingReply::Frees(_) = note {
+            self.unprepare(std::slice::from_ref(note));
+            self.state.undo(std::iter::once(note.clone()));
+        }
+        if let Some(refusal) = refusal {
+            return OnError::Replace(own::response(&refusal));
+        }
+        match note {
+            PendingReply::Refused(pin) if sqlstate == own::REFUSED_BY_NAME.as_bytes() => {
+                let refusal = Error::WouldPin(pin.as_str());
+                self.state.last_error = Some(refusal.sqlstate().to_owned());
+                OnError::Replace(own::response(&refusal))
+            }
+            _ if sqlstate == b"57014" && self.state.due == Due::Overdue => {
+                let said = scan::field(frame, b'M').unwrap_or_default();
+                OnError::Replace(renamed(frame, said, TIMED_OUT))
+            }
+            PendingReply::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
+            PendingReply::Foreign(given) if sqlstate == b"26000" => {
+                OnError::Replace(renamed(frame, NO_STATEMENT, given))
+            }
+            PendingReply::Duplicate(names) if sqlstate == b"42P05" => {
+                OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
+            }
+            _ => self.in_clients_words(frame).map_or(OnError::Pass, OnError::Replace),
+        }
+    }
+
+    fn described(&mut self, frame: &[u8], note: &PendingReply) {
+        let (PendingReply::Describes(name) | PendingReply::Verifies(name)) = note else { return };
+        let Some(handle) = self.state.names.get_mut(name) else { return };
+        let now = fingerprint(frame);
+        handle.result = match (note, handle.result) {
+            (PendingReply::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told))
+                if told != now =>
+            {
+                KnownResult::Outdated(told)
+            }
+            _ => KnownResult::Columns(now),
+        };
+    }
+
+    fn ready(&mut self, status: TxStatus) {
+        self.state.on(Event::Ready(status));
+        if status == TxStatus::Idle && self.state.definitions.commit().outdates_statements() {
+            // What was prepared between the change and its commit saw the old definitions.
+            let stamp = self.state.statements().stamp();
+            self.state.database().changed(stamp);
+        }
+        self.state.naming = NamedBy::Client;
+        self.state.answered += 1;
+        self.state.replay_buffer.answered();
+    }
+
+    fn parameter(&mut self, frame: &[u8]) -> Completion {
+        let told = || {
+            let (name, end) = cstr(frame, HEADER)?;
+            let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+            let value = std::str::from_utf8(cstr(frame, end)?.0).ok()?;
+            Some((REPORTED.into_iter().find(|reported| **reported == *name)?, value.into()))
+        };
+        // The client knows its own name.
+        let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
+        if named && self.state.naming == NamedBy::Weir {
+            return Completion::Weirs;
+        }
+        if let Some((name, value)) = told() {
+            self.state.on(Event::Reported(name, value));
+        }
+        Completion::Clients
+    }
+
+    /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        let client = self.state.notifiers.client(self.state.server?, pid)?;
+        Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+    }
+
+    fn listens(&self) -> bool {
+        self.state.pins.listens(self.state.transaction.undoable())
+    }
+}
