@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::router::Route;
 use crate::session::relay::responses::{Flow, Replay};
 use crate::session::transaction::Event;
+use crate::session::transaction::savepoints::Control;
 use crate::session::{Batch, Leg, Link, Look, Phase, Rerun, Session};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -104,9 +105,11 @@ impl Session {
         leg.flight = None;
         let cause = self.state.rerun_cause.take();
         self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
-        // What weir put into the batch was taken back with it.
-        self.requeue(cause);
+        // What weir put into the batch was taken back with it. What was in flight behind the error has run, and may
+        // have left what the session forgets next.
+        self.state.carried.follow(Control::Rollback);
         self.give_back().await;
+        self.requeue(cause);
         Ok(())
     }
 

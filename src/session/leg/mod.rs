@@ -9,3 +9,4 @@ pub(crate) mod observer;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;
+pub(crate) mod settings;

@@ -9,9 +9,9 @@ use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::backend::settings::{Span, Value, assignment};
 use crate::session::Leg;
 use crate::session::leg::restore::restores as restores_of;
+use crate::session::model::State;
 use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
-use crate::session::model::{NamedBy, State};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
 use crate::session::shared::statements::Statement as Shared;
 use crate::session::transaction::Event;
@@ -68,43 +68,6 @@ impl Sender<'_> {
     pub(crate) fn owe(&mut self, reply: Reply, action: Action, note: PendingReply) {
         let note = self.ledger.push(reply, action, note);
         self.dropped.extend(note);
-    }
-
-    /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
-    pub(crate) fn settings(&mut self) {
-        let sql = self.state.carried.now().difference(self.state.settings().wanted());
-        if sql.is_empty() {
-            return;
-        }
-        request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
-        self.told(self.tx.unwrap_or_default());
-    }
-
-    /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
-    /// at once. It is taken back should that fail.
-    pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings().wanted().name_statement();
-        request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Bind, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Execute, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
-        self.state.naming = NamedBy::Weir;
-        self.told(TxStatus::Open);
-    }
-
-    /// Whether the connection lacks nothing but the client's name.
-    pub(crate) fn lacks_name_only(&self) -> bool {
-        self.state.carried.lacks_name_only(self.state.settings().wanted())
-    }
-
-    fn told(&mut self, tx: TxStatus) {
-        let wanted = self.state.settings().wanted().clone();
-        self.state.carried.told(&wanted, tx);
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
