@@ -122,10 +122,14 @@ const PURE: &[&str] = &[
     "session/relay/message.rs",
     "session/consistency/pending_writes.rs",
     "session/model/statements.rs",
+    "session/shared/statements.rs",
     "session/relay/pending_reply.rs",
     "session/model/pins.rs",
     "session/relay/responses.rs",
-    "session/model/state.rs",
+    "session/model/mod.rs",
+    "session/leg/carried.rs",
+    "session/leg/observer.rs",
+    "session/transaction/",
 ];
 
 /// What would make such a place depend on more than its arguments.

@@ -11,6 +11,8 @@ mod shared;
 
 mod model;
 
+mod transaction;
+
 mod relay;
 
 mod consistency;
@@ -43,7 +45,7 @@ use flow::greeting;
 pub use flow::greeting::Newcomer;
 use flow::timeouts::{Deadlines, Doing, Expired, Looked};
 use leg::legs::Legs;
-use leg::state::Event;
+use leg::state::LegEvent;
 use leg::{Leg, Reading, Retry, Turn};
 use relay::framer::Unit;
 use relay::message::Message;
@@ -303,7 +305,7 @@ impl Session {
     fn doing(&self) -> Doing {
         match self.legs.active() {
             // In a transaction that has failed because its connection was lost.
-            None if self.conversation.is_block_lost() => Doing::Pausing,
+            None if self.conversation.state.transaction.is_lost() => Doing::Pausing,
             None => Doing::Nothing,
             Some(leg) => Doing::on(leg),
         }
@@ -341,7 +343,7 @@ impl Session {
                     // The server does not cancel: its connection is of no use.
                     if let Some(leg) = self.legs.active_mut() {
                         leg.progress.retry = Retry::Never;
-                        leg.progress.on(Event::Deaf);
+                        leg.progress.on(LegEvent::Deaf);
                     }
                     return Poll::Ready(Ok(()));
                 }

@@ -1,76 +1,30 @@
-//! What a session is, apart from its sockets: names, settings, pins, and what completed statements did to them.
+//! What a client owns, put together: statements, settings, transaction, pins, and what completed statements do to them.
+//!
+//! It goes along from connection to connection. Pure.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use bytes::BytesMut;
 
 use crate::backend::Key;
 use crate::backend::notifiers::Notifiers;
-use crate::backend::prepared::Stamp;
 use crate::backend::settings::{Settings, Value};
-use crate::freshness::Marks;
-use crate::router::Learned;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::model::ddl::Definitions;
-use crate::session::model::pins::{Part, Pins};
+use crate::session::model::pins::{Part, Pins, Reasons};
 use crate::session::model::restore::IDENTITY;
 use crate::session::model::routing_settings::plain;
 use crate::session::model::settings::SessionSettings;
 use crate::session::model::shown::Shown;
-use crate::session::model::statements::{Names, Naming, Statements};
-use crate::session::model::weir_settings as own;
+use crate::session::model::statements::{Names, Naming};
+use crate::session::model::weir_settings;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::replay_buffer::ReplayBuffer;
-use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
-
-/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
-pub(crate) const REPORTED: [&str; 8] = [
-    "application_name",
-    "client_encoding",
-    "datestyle",
-    "default_transaction_read_only",
-    "intervalstyle",
-    "search_path",
-    "standard_conforming_strings",
-    "timezone",
-];
-
-/// What all sessions of one database share.
-pub(crate) struct Database {
-    ddl: AtomicU64,
-    /// Shapes that a replica refused.
-    pub learned: Learned,
-    /// When its relations were last written.
-    pub marks: Marks,
-    /// Whether its sessions ask for values that they have drawn from sequences.
-    pub asks_drawn: AtomicBool,
-}
-
-impl Database {
-    /// Nothing has changed since `epoch`.
-    pub(crate) fn new(learned: Learned, epoch: Instant) -> Self {
-        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch), asks_drawn: AtomicBool::new(false) }
-    }
-
-    /// Preparations older than this may be stale.
-    pub(crate) fn ddl(&self) -> Stamp {
-        Stamp(self.ddl.load(Ordering::Acquire))
-    }
-
-    /// A definition changed, or a plan turned out to be stale.
-    pub(crate) fn changed(&self, stamp: Stamp) {
-        self.ddl.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-/// Whether something went wrong since the last ReadyForQuery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Fine,
-    Failed,
-}
+use crate::session::shared::databases::Database;
+use crate::session::shared::statements::{Reading, Statements};
+use crate::session::transaction::carried::Carried;
+use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
+use crate::sql::{Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,8 +48,8 @@ pub(crate) struct State {
     pub drew_on: Weak<Key>,
     /// Statements and portals.
     pub names: Names,
-    /// Settings.
-    pub settings: SessionSettings,
+    /// The transaction, and what follows it: settings, and some of what pins.
+    pub transaction: Transaction,
     /// What is said of weir's own.
     pub shown: Shown,
     /// What keeps the session on its connection.
@@ -110,13 +64,10 @@ pub(crate) struct State {
     pub pending_writes: PendingWrites,
     /// What was done to definitions.
     pub definitions: Definitions,
-    /// What the client was told of its settings in the transaction under way.
-    pub reported: Vec<(&'static str, Box<str>)>,
     /// Requests answered so far.
     pub answered: u64,
     /// Whether what runs was cancelled because it took too long.
     pub due: Due,
-    pub outcome: Outcome,
     statements: Arc<Statements>,
     database: Arc<Database>,
 }
@@ -135,7 +86,7 @@ impl State {
             draws: statements.stamp().0,
             drew_on: Weak::new(),
             names: Names::default(),
-            settings: SessionSettings::new(&startup),
+            transaction: Transaction::new(&startup),
             shown: Shown::default(),
             pins: Pins::of(&startup),
             refusals: Vec::new(),
@@ -143,10 +94,8 @@ impl State {
             last_error: None,
             pending_writes: PendingWrites::default(),
             definitions: Definitions::default(),
-            reported: Vec::new(),
             answered: 0,
             due: Due::default(),
-            outcome: Outcome::Fine,
             statements,
             database,
         }
@@ -173,6 +122,32 @@ impl State {
         self.database = database;
     }
 
+    /// What happens to the transaction happens to what its connection carries.
+    pub(crate) fn on(&mut self, event: Event<'_>, carried: &mut Carried) {
+        if let Reaction::Controls(control) = self.transaction.on(event) {
+            carried.follow(control);
+        }
+    }
+
+    /// Settings as the client wants them.
+    pub(crate) fn settings(&self) -> &SessionSettings {
+        &self.transaction.undoable().now().settings
+    }
+
+    /// How a server reads the constants of what is prepared now.
+    pub(crate) fn reading(&self) -> Reading {
+        match self.transaction.certainty() {
+            // It is shared with nobody.
+            Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
+            Certainty::Certain => Reading::under(self.settings().wanted()),
+        }
+    }
+
+    /// Why the session needs its connection, or will should the transaction roll back.
+    pub(crate) fn pins(&self) -> Reasons {
+        self.pins.reasons(self.transaction.undoable())
+    }
+
     /// Why a statement is refused, if it is.
     pub(crate) fn refusal(&self, verdict: &Arc<Verdict>) -> Option<Pin> {
         self.refusals.iter().find(|(refused, _)| Arc::ptr_eq(refused, verdict)).map(|(_, pin)| *pin)
@@ -189,51 +164,45 @@ impl State {
             !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
                 || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
-                || own::shown(statement).is_some()
+                || weir_settings::shown(statement).is_some()
         })
     }
 
     /// A statement completed with this command tag.
-    pub(crate) fn apply(&mut self, statement: &Statement, tag: &[u8], note: &PendingReply) {
+    pub(crate) fn apply(
+        &mut self,
+        statement: &Statement,
+        tag: &[u8],
+        note: &PendingReply,
+        carried: &mut Carried,
+    ) {
         let part = Part::of(tag);
         for setting in statement.effects.settings.iter().filter(|_| part != Part::Rowless) {
             match setting.scope {
-                Scope::Session => self.set(&setting.name, &setting.value, &statement.kind),
-                Scope::Local => self.settings.set_local(&setting.name, own::value_of(setting)),
+                Scope::Session => self.set(setting, &statement.kind, carried),
+                Scope::Local => {
+                    self.change_settings().set_local(&setting.name, weir_settings::value_of(setting));
+                }
             }
         }
         if !note.frees(statement) {
-            self.pins.apply(statement, part);
+            self.pins.apply(self.transaction.undoable_mut(), statement, part);
         }
         match &statement.kind {
-            Kind::Reset(Some(name)) => self.settings.reset(name),
-            Kind::Reset(None) => self.settings.reset_all(&IDENTITY),
+            Kind::Reset(Some(name)) => self.reset(name, carried),
+            Kind::Reset(None) => self.reset_all(&IDENTITY, carried),
             Kind::Discard(Discard::All) => {
-                self.settings.reset_all(&[]);
+                self.reset_all(&[], carried);
                 self.draws = self.statements.stamp().0;
-                // It runs in no transaction, so that nothing behind it in a batch takes it back.
-                self.committed();
             }
             Kind::Discard(Discard::Sequences) => self.draws = self.statements.stamp().0,
-            Kind::Commit { .. } if tag == b"ROLLBACK" => self.rolled_back(),
-            Kind::Commit { .. } => self.committed(),
-            Kind::Rollback { .. } => self.rolled_back(),
-            Kind::Savepoint(name) => self.settings.savepoint(name),
-            Kind::Release(name) => self.settings.release(name),
-            Kind::RollbackTo(name) => self.settings.rollback_to(name),
             _ => {}
         }
+        self.on(Event::Completed(statement, tag), carried);
     }
 
-    pub(crate) fn committed(&mut self) {
-        self.settings.commit();
-        self.pins.commit();
-    }
-
-    /// The transaction rolled back.
-    pub(crate) fn rolled_back(&mut self) {
-        self.settings.rollback();
-        self.pins.rollback();
+    fn change_settings(&mut self) -> &mut SessionSettings {
+        &mut self.transaction.undoable_mut().change().settings
     }
 
     /// A request failed: what no rollback takes back may be there all the same.
@@ -242,19 +211,32 @@ impl State {
         verdict.statements.iter().for_each(|statement| self.pins.fail(statement));
     }
 
-    fn set(&mut self, name: &str, value: &str, by: &Kind) {
+    fn set(&mut self, setting: &Setting, by: &Kind, carried: &mut Carried) {
+        let (name, value) = (&*setting.name, &*setting.value);
         if name == "session_authorization" {
             // It undoes SET ROLE.
-            self.settings.forget("role");
+            self.change_settings().forget("role");
+            carried.reset("role");
         }
         if value.eq_ignore_ascii_case("default") {
-            self.settings.reset(name);
-        } else {
-            let value = Value::Sql(value.into());
-            // set_config takes a value as it is, and SET may spell it otherwise.
-            let by_name = matches!(by, Kind::Set | Kind::SetWeir(..) | Kind::SetTransaction(..));
-            self.settings.set(name, if by_name { value } else { Value::Raw(plain(&value).into()) });
+            return self.reset(name, carried);
         }
+        let value = Value::Sql(value.into());
+        // set_config takes a value as it is, and SET may spell it otherwise.
+        let by_name = matches!(by, Kind::Set | Kind::SetWeir(..) | Kind::SetTransaction(..));
+        let value = if by_name { value } else { Value::Raw(plain(&value).into()) };
+        self.change_settings().set(name, value.clone());
+        carried.set(name, value);
+    }
+
+    fn reset(&mut self, name: &str, carried: &mut Carried) {
+        self.change_settings().reset(name);
+        carried.reset(name);
+    }
+
+    fn reset_all(&mut self, keep: &[&str], carried: &mut Carried) {
+        self.change_settings().reset_all(keep);
+        carried.reset_all(keep);
     }
 
     /// Undoes what a request did to the names, latest first.
@@ -292,7 +274,8 @@ impl State {
 
     /// The retained requests, to be run again as if they had never been run.
     pub(crate) fn take_replay(&mut self) -> BytesMut {
-        self.outcome = Outcome::Fine;
+        // Nothing of it is on a connection any more.
+        self.transaction.on(Event::Requeued);
         let done = std::mem::take(&mut self.replay_buffer.done);
         self.undo(done.into_iter());
         let bytes = std::mem::take(&mut self.replay_buffer.bytes);

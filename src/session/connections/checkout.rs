@@ -106,7 +106,7 @@ impl<'a> Checkout<'a> {
     }
 
     fn wanted(&self) -> &'a Settings {
-        self.conversation.state.settings.wanted()
+        self.conversation.state.settings().wanted()
     }
 
     fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {

@@ -11,7 +11,6 @@ use crate::backend::ledger::Batch;
 use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
 use crate::config::{Config, PoolMode, User};
-use crate::error::Error;
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, may_write_unseen};
@@ -25,10 +24,10 @@ use crate::session::model::slow_query::{Slow, SlowQueryTrail};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::session::state::{Due, State};
+use crate::session::transaction::Event;
 use crate::session::{Entry, Shared};
-use crate::sql::{Hint, Isolation, Kind, LongText, Pin, Target, Verdict};
+use crate::sql::{Hint, LongText, Pin, Target, Verdict};
 use crate::telemetry::metrics::observe;
-use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -88,12 +87,6 @@ pub(crate) struct Conversation {
     pub routing: Box<RoutingSettings>,
     /// What it has written and seen.
     pub tracking: Tracking,
-    /// Transaction status once all that is in flight will have been answered, as far as can be foretold.
-    pub expected: TxStatus,
-    /// The isolation level of the transaction, where one was said.
-    pub isolation: Option<Isolation>,
-    /// Why the transaction's connection was lost, until the client is told.
-    pub untold: Option<Error>,
     pub rerun: Option<Rerun>,
     /// What has been told of its pins.
     pub pins_told: PinLog,
@@ -115,9 +108,6 @@ impl Conversation {
             state: Box::new(state),
             routing: Box::default(),
             tracking: Tracking::default(),
-            expected: TxStatus::Idle,
-            isolation: None,
-            untold: None,
             rerun: None,
             trail: SlowQueryTrail::default(),
         }
@@ -139,7 +129,7 @@ impl Conversation {
 
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
-        if self.routing.refresh(&self.state.settings) == Refreshed::Changed {
+        if self.routing.refresh(self.state.settings()) == Refreshed::Changed {
             self.state.shown.strings = self.routing.strings;
         }
     }
@@ -180,13 +170,7 @@ impl Conversation {
 
     /// Why the session keeps its connection to the primary, if it does.
     pub(crate) fn pinned(&self) -> Option<Pin> {
-        self.state.pins.any().or(self.pins_told.for_good())
-    }
-
-    /// Whether the session is in a transaction block that has failed because its connection was lost, on which it would
-    /// be otherwise.
-    pub(crate) fn is_block_lost(&self) -> bool {
-        self.expected == TxStatus::Failed
+        self.state.pins().iter().next().or(self.pins_told.for_good())
     }
 
     /// What was sent and will never be answered may have been committed all the same.
@@ -216,15 +200,6 @@ impl Conversation {
         if request.any(Fact::Looks) {
             leg.progress.look = Look::AtData;
         }
-        if request.any(Fact::Transacts) {
-            for statement in request.statements() {
-                match statement.kind {
-                    Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
-                    Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
-                    _ => {}
-                }
-            }
-        }
         if leg.route == Route::Replica {
             return;
         }
@@ -238,6 +213,16 @@ impl Conversation {
         self.tracking.looks(request, catalog);
         if self.was_refused(request) || may_write_unseen(request, catalog) {
             self.state.pending_writes.sent_anything();
+        }
+    }
+
+    /// Where the transaction will stand once the request has been answered.
+    pub(crate) fn foretell(&mut self, request: &Request) {
+        if !request.any(Fact::Transacts) {
+            return;
+        }
+        for statement in request.statements() {
+            self.state.transaction.on(Event::Sends(statement, self.routing.isolation()));
         }
     }
 

@@ -14,7 +14,7 @@ impl Conversation {
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();
-        self.pins_told.tell(self.state.pins.reasons(), self.who.user.pinning);
+        self.pins_told.tell(self.state.pins(), self.who.user.pinning);
     }
 
     /// Takes down what the code that a request runs may leave, before it is sent: whether it completes or fails then

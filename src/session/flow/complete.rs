@@ -11,8 +11,10 @@ use crate::session::client::Phase;
 use crate::session::conversation::Rerun;
 use crate::session::flow::failover::{Fate, Frame, Kept, Lost, Pending, Replay, cause};
 use crate::session::leg::cleanup::Cleanup;
-use crate::session::leg::state::{Event, LegState};
+use crate::session::leg::state::{LegEvent, LegState};
 use crate::session::leg::{Abandoned, ErrorOwed, Leg, Look};
+use crate::session::transaction::Event;
+use crate::session::transaction::savepoints::Control;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -48,8 +50,8 @@ impl Session {
         if leg.flight.take().is_some() {
             conversation.count(leg, now.saturating_duration_since(leg.since));
         }
-        conversation.expected = leg.responses.tx;
         let state = &mut conversation.state;
+        state.transaction.on(Event::Answered(leg.responses.tx));
         state.names.settle();
         state.pins.settle();
         client.buffer.release();
@@ -58,6 +60,7 @@ impl Session {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
                 state.names.end_transaction();
+                state.transaction.on(Event::Ended);
             }
             conversation.tell_pins();
         }
@@ -79,11 +82,12 @@ impl Session {
             conversation.entry.settled().await;
         }
         client.trim();
-        leg.lease.settings = conversation.state.settings.carried().clone();
+        leg.lease.settings = leg.progress.carried.now().clone();
         memory.ledger = std::mem::take(&mut leg.responses.ledger);
-        if leg.responses.tx != TxStatus::Idle || !conversation.state.pins.is_empty() {
+        if leg.responses.tx != TxStatus::Idle || !conversation.state.pins().is_empty() {
             // It carries what must not reach anybody else: closed, not given back.
-            conversation.state.pins.clear();
+            let state = &mut conversation.state;
+            state.pins.clear(state.transaction.undoable_mut());
             conversation.tell_pins();
             return;
         }
@@ -104,10 +108,11 @@ impl Session {
             LegState::Rerunning(sqlstate) => Some(std::mem::take(sqlstate)),
             _ => None,
         };
-        leg.progress.on(Event::Requeued);
+        leg.progress.on(LegEvent::Requeued);
         leg.flight = None;
-        // What weir put into the batch was taken back with it.
-        conversation.state.settings.rollback();
+        // What weir put into the batch was taken back with it. What was in flight behind the error has run, and may
+        // have left what the session forgets next.
+        leg.progress.carried.follow(Control::Rollback);
         conversation.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
         self.requeue(cause);
         self.give_back().await;
@@ -117,7 +122,6 @@ impl Session {
     fn requeue(&mut self, cause: Option<String>) {
         let bytes = self.conversation.state.take_replay();
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
-        self.conversation.expected = TxStatus::Idle;
         self.client.requeue(bytes);
     }
 
@@ -130,7 +134,7 @@ impl Session {
         let topology = self.conversation.shared.cluster.topology();
         let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
         if down && Lost::can_run_again(leg, replay) {
-            leg.progress.on(Event::Closed);
+            leg.progress.on(LegEvent::Closed);
         }
     }
 
@@ -205,12 +209,9 @@ impl Session {
     /// client will end it.
     fn tell_lost(&mut self, tx: TxStatus, abandoned: &Abandoned, error: Error) {
         let Self { client, conversation, .. } = self;
-        let in_block = tx != TxStatus::Idle && conversation.expected != TxStatus::Idle;
-        conversation.expected = if in_block { TxStatus::Failed } else { TxStatus::Idle };
-        conversation.state.rolled_back();
-        if !in_block {
-            conversation.state.reported.clear();
-        }
+        conversation.state.transaction.on(Event::Lost(tx));
+        let in_block = conversation.state.transaction.is_lost();
+        let status = conversation.state.transaction.status();
         conversation.state.names.end_transaction();
         let left = client.drop_streaming();
         let mut untold = (abandoned.error == ErrorOwed::Due).then_some(error);
@@ -224,7 +225,7 @@ impl Session {
             if in_block {
                 untold = None;
             }
-            client.tell_ready(conversation.expected);
+            client.tell_ready(status);
         }
         if abandoned.batch == Batch::Open {
             if let Some(error) = untold.take() {
@@ -233,7 +234,9 @@ impl Session {
             client.phase = Phase::Skipping(left);
         }
         // Between two requests PostgreSQL would close the connection. Here the next one hears of it.
-        conversation.untold = untold.filter(|_| in_block);
+        if let Some(error) = untold {
+            conversation.state.transaction.on(Event::Untold(error));
+        }
     }
 
     /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have

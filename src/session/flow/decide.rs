@@ -25,7 +25,7 @@ pub(crate) fn decide(
     }
     conversation.refresh_routing();
     let route = leg.map_or(Route::Primary, |leg| leg.route);
-    let transaction = match conversation.expected {
+    let transaction = match conversation.state.transaction.status() {
         TxStatus::Idle => Transaction::None,
         TxStatus::Open => Transaction::Open(route),
         TxStatus::Failed => Transaction::Failed(route),

@@ -26,9 +26,10 @@ use crate::session::leg::state::LegState;
 use crate::session::leg::{Leg, SequenceUse};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
-use crate::session::relay::request::{Reader, Request, foretell};
+use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
-use crate::sql::{Dependency, Kind};
+use crate::session::transaction::{Event, Reaction};
+use crate::sql::Dependency;
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
 use crate::wire::tag::client;
@@ -73,7 +74,7 @@ impl Session {
             deadlines.out_of_range(&self.conversation.entry).await;
         }
         if let Phase::Skipping(_) = self.client.phase {
-            self.client.skip(unit, self.conversation.expected);
+            self.client.skip(unit, self.conversation.state.transaction.status());
             return Ok(());
         }
         match unit {
@@ -112,7 +113,7 @@ impl Session {
     async fn request(&mut self, unit: Unit) -> Result<()> {
         let begun = Instant::now();
         let request = self.read(unit);
-        if self.is_block_lost() && !self.resume_block(&request).await? {
+        if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
         self.end_sequence_affinity(&request).await;
@@ -247,7 +248,6 @@ impl Session {
             None => return Err(Error::NoPrimary),
         };
         conversation.entry.runs_on(lease.key.clone());
-        conversation.state.settings.leased(lease.settings.clone());
         connections.remember(&lease, route);
         let ledger = std::mem::take(&mut memory.ledger);
         legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
@@ -403,12 +403,12 @@ impl Session {
                 (true, None) => Joins::Nothing,
                 (true, Some(_)) => Joins::Rerun,
             },
-            expected: conversation.expected,
+            expected: conversation.state.transaction.status(),
             limit: conversation.shared.config.routing.hold_back,
         };
         hold(leg, &mut client.buffer, &mut conversation.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.
-        let tx = match (idle, conversation.expected) {
+        let tx = match (idle, conversation.state.transaction.status()) {
             (true, _) => Some(leg.responses.tx),
             (false, TxStatus::Idle) => Some(TxStatus::Idle),
             (false, _) => None,
@@ -418,7 +418,7 @@ impl Session {
         if request.len > len {
             client.phase = Phase::Streaming(request.len - len);
         }
-        conversation.expected = foretell(conversation.expected, request);
+        conversation.foretell(request);
         conversation.went(request, len, now);
         // What weir answers itself may be due at once.
         self.on_server_bytes();
@@ -428,7 +428,8 @@ impl Session {
     /// Answers the request with an error: it goes nowhere.
     fn refuse(&mut self, request: &Request, error: &Error) {
         self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
-        self.client.refuse(&request.unit, request.len, error, self.conversation.expected);
+        let status = self.conversation.state.transaction.status();
+        self.client.refuse(&request.unit, request.len, error, status);
     }
 
     /// Nothing can be taken of what the client has sent: waits for more of it, or for the server. Cancel safe.
@@ -487,26 +488,13 @@ impl Session {
         }
     }
 
-    /// Whether the session is in a transaction block that has failed because its connection was lost.
-    fn is_block_lost(&self) -> bool {
-        self.legs.active().is_none() && self.conversation.is_block_lost()
-    }
-
     /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
     /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
     async fn resume_block(&mut self, request: &Request) -> Result<bool> {
-        if let Some(error) = self.conversation.untold.take() {
-            let end = request.statements().next().map(|statement| &statement.kind);
-            match end {
-                Some(Kind::Rollback { .. }) => {}
-                other => {
-                    if let Some(Kind::Commit { .. }) = other {
-                        self.conversation.expected = TxStatus::Idle;
-                    }
-                    self.refuse(request, &error);
-                    return Ok(false);
-                }
-            }
+        let first = request.statements().next().map(|statement| &statement.kind);
+        if let Reaction::Tells(error) = self.conversation.state.transaction.on(Event::Asks(first)) {
+            self.refuse(request, &error);
+            return Ok(false);
         }
         let mut resumed = self.fail_anew(Preamble::Settings).await;
         if matches!(resumed, Err((Retryable::Yes, _))) {
@@ -514,7 +502,10 @@ impl Session {
             resumed = self.fail_anew(Preamble::Nothing).await;
         }
         match resumed {
-            Ok(()) => return Ok(true),
+            Ok(()) => {
+                self.conversation.state.transaction.on(Event::Resumed);
+                return Ok(true);
+            }
             Err((_, error)) if ends_session(&error) => return Err(error),
             // The block is still lost: nothing runs outside of it.
             Err((_, error)) => self.refuse(request, &error),

@@ -62,12 +62,13 @@ pub(crate) async fn settle_in(
     conversation: &mut Conversation,
     connections: &mut Connections,
 ) -> Result<Arc<ParameterStatuses>> {
-    own::admits_all(conversation.state.settings.own())?;
-    let wanted = conversation.state.settings.wanted().clone();
+    own::admits_all(conversation.state.settings().own())?;
+    let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
     let key = (who.server_database.clone(), who.user.server_user.clone(), wanted.clone());
     if let Some((settings, known)) = conversation.shared.greetings.get(&key, Instant::now()) {
-        conversation.state.settings.shares(settings);
+        let settled = conversation.state.transaction.undoable_mut();
+        settled.change_for_good(|undoable| undoable.settings.shares(&settings));
         return Ok(known);
     }
     let mut lease = lease_any(conversation, connections).await?;
@@ -105,7 +106,7 @@ async fn lease_any(conversation: &Conversation, connections: &mut Connections) -
     let mut last = Error::NoPrimary;
     for server in servers {
         let Some(pool) = connections.pool(shared, &conversation.who, server) else { continue };
-        match pool.checkout(conversation.state.settings.wanted()).await {
+        match pool.checkout(conversation.state.settings().wanted()).await {
             Ok(lease) => return Ok(lease),
             Err(error @ Error::Refused { .. }) => return Err(error),
             Err(error) => last = error,

@@ -55,8 +55,8 @@ pub(crate) async fn sampled_within(demand: &Demand, limit: Duration) -> Result<L
 /// Enters what a request is going to be told of weir's own settings. `sample` is the primary's position.
 pub(crate) fn enter(conversation: &mut Conversation, request: &Request, sample: Option<Lsn>) {
     conversation.refresh_routing();
-    let startup = conversation.state.settings.own_startup().clone();
-    let mut settings = conversation.state.settings.own().clone();
+    let startup = conversation.state.settings().own_startup().clone();
+    let mut settings = conversation.state.settings().own().clone();
     for statement in request.statements() {
         // What the same request sets first is shown as it will be then.
         for setting in own::weir_settings(statement) {

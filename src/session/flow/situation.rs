@@ -31,7 +31,7 @@ pub(crate) fn situation(
     let outdated = outdated(conversation, bytes, leg, request).next().is_some();
     Situation {
         route,
-        expected: conversation.expected,
+        expected: conversation.state.transaction.status(),
         leg: LegFacts {
             route: leg.route,
             condition: condition(leg),
@@ -41,7 +41,7 @@ pub(crate) fn situation(
             flow: leg.responses.flow,
             freshness: freshness(conversation, leg, request, requirement),
             replay: room(conversation, client, request),
-            settings: settings(conversation),
+            settings: settings(conversation, leg),
             confirmation: match leg.progress.unconfirmed.is_none() {
                 true => Confirmation::Confirmed,
                 false => Confirmation::Awaited,
@@ -86,8 +86,10 @@ fn freshness(
     if leg.route == Route::Primary || requirement.is_met(&leg.lease, &conversation.clock()) {
         return Freshness::Enough;
     }
-    let one_snapshot =
-        matches!(conversation.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable));
+    let one_snapshot = matches!(
+        conversation.state.transaction.isolation(),
+        Some(Isolation::RepeatableRead | Isolation::Serializable)
+    );
     if one_snapshot && !request.statements().any(begins) { Freshness::Fixed } else { Freshness::Short }
 }
 
@@ -97,9 +99,8 @@ fn room(conversation: &Conversation, client: &Client, request: &Request) -> Room
     if client.buffer.is_holding() && kept > limit { Room::Full } else { Room::Enough }
 }
 
-fn settings(conversation: &Conversation) -> Settings {
-    let settings = &conversation.state.settings;
-    let (carried, wanted) = (settings.carried(), settings.wanted());
+fn settings(conversation: &Conversation, leg: &Leg) -> Settings {
+    let (carried, wanted) = (leg.progress.carried.now(), conversation.state.settings().wanted());
     if carried == wanted {
         Settings::Same
     } else if carried.acts_as(wanted) {

@@ -19,6 +19,7 @@ use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::state::State;
+use crate::session::transaction::Event;
 use crate::session::{Entry, Shared};
 use crate::wire::TxStatus;
 use crate::wire::request::put_copy_fail;
@@ -157,9 +158,9 @@ impl Cleanup {
         let mut standing = Standing::Idle;
         if self.leg.responses.tx != TxStatus::Idle || self.leg.batch() == Batch::Open {
             standing = Standing::Open;
-            self.state.rolled_back();
+            self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
-        self.leg.lease.settings = self.state.settings.carried().clone();
+        self.leg.lease.settings = self.leg.progress.carried.now().clone();
         reset(&mut self.leg.lease, standing, leftover).await
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod preparation;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub(crate) mod sender;
+pub(crate) mod settings;
 pub(crate) mod state;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::backend::ledger::{Action, Batch, Ledger, Reply};
+use crate::backend::settings::Settings;
 use crate::cluster::topology::Load;
 use crate::pool::Lease;
 use crate::router::Route;
@@ -30,13 +32,14 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
 use crate::session::relay::responses::{Flow, Halt, Responses, Watcher};
 use crate::session::state::State;
+use crate::session::transaction::carried::Carried;
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::TxStatus;
 use crate::wire::request::put_bare;
 use crate::wire::tag::client;
 use observer::Observer;
 use sender::Sender;
-use state::{Event, LegState};
+use state::{LegEvent, LegState};
 
 /// A leased connection at work.
 pub(crate) struct Leg {
@@ -58,6 +61,8 @@ pub(crate) struct Leg {
 pub(crate) struct Progress {
     /// Changed by [`Progress::on`] only.
     pub state: LegState,
+    /// The settings that it carries.
+    pub carried: Carried,
     /// What of the requests in flight may be run again, and after which errors.
     pub retry: Retry,
     /// Changes of settings that weir put in and the server has not confirmed yet.
@@ -73,9 +78,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new() -> Self {
+    fn new(carried: Settings) -> Self {
         Self {
             state: LegState::default(),
+            carried: Carried::new(carried),
             retry: Retry::Never,
             unconfirmed: Unconfirmed::default(),
             naming: NamedBy::Client,
@@ -86,7 +92,7 @@ impl Progress {
     }
 
     /// Something happened to the connection.
-    pub(crate) fn on(&mut self, event: Event) {
+    pub(crate) fn on(&mut self, event: LegEvent) {
         self.state.on(event);
     }
 }
@@ -202,10 +208,10 @@ impl Leg {
         now: Instant,
     ) -> Self {
         Self {
+            progress: Progress::new(lease.settings.clone()),
             lease,
             route,
             responses: Responses::with(ledger),
-            progress: Progress::new(),
             since: now,
             flight: None,
             load,
@@ -309,7 +315,7 @@ impl Leg {
         let mut sender = self.sender(state, metrics, tx);
         sender.naming = request.names_prepared();
         if batch == Batch::Closed && status != TxStatus::Failed {
-            if sender.state.settings.lacks_name_only() && alone && request.only_reads() {
+            if sender.lacks_name_only() && alone && request.only_reads() {
                 sender.name_within();
             } else {
                 sender.settings();
@@ -351,7 +357,7 @@ impl Leg {
                 Turn::Heard
             }
             Poll::Ready(_) => {
-                self.progress.on(Event::Closed);
+                self.progress.on(LegEvent::Closed);
                 Turn::Lost
             }
             Poll::Pending => quiet,
@@ -372,7 +378,7 @@ impl Leg {
         match self.responses.absorb(&mut backend.read_buffer, buffer, &mut observer) {
             // It has told the progress of it.
             Ok(()) | Err(Halt::Refused) => {}
-            Err(Halt::Broken(why)) => self.progress.on(Event::Violated(why)),
+            Err(Halt::Broken(why)) => self.progress.on(LegEvent::Violated(why)),
         }
     }
 

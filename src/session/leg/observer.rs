@@ -8,7 +8,7 @@ use crate::backend::settings::NAME;
 use crate::cluster::topology::ServerId;
 use crate::error::Error;
 use crate::session::leg::sender::NO_STATEMENT;
-use crate::session::leg::state::Event;
+use crate::session::leg::state::LegEvent;
 use crate::session::leg::{NamedBy, Progress, Retry};
 use crate::session::model::restore::restores as restored_by;
 use crate::session::model::statements::KnownResult;
@@ -19,10 +19,23 @@ use crate::session::relay::responses::{Completion, OnError, Watcher};
 use crate::session::relay::server_errors::{
     fingerprint, is_stale_plan, outdated, primary_may_differ, renamed,
 };
-use crate::session::state::{Due, Outcome, REPORTED, State};
+use crate::session::state::{Due, State};
+use crate::session::transaction::Event;
 use crate::sql::Kind;
 use crate::wire::frame::cstr;
 use crate::wire::{HEADER, TxStatus, scan};
+
+/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
+const REPORTED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "search_path",
+    "standard_conforming_strings",
+    "timezone",
+];
 
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
 const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
@@ -80,10 +93,11 @@ impl Watcher for Observer<'_> {
         let Some(verdict) = note.verdict() else { return Completion::Clients };
         let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
-            self.state.apply(statement, tag, note);
+            self.state.apply(statement, tag, note, &mut self.progress.carried);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
-                let restored = restored_by(statement, self.state.settings.startup());
-                self.state.settings.restored(restored.into_iter().map(|(name, _)| name));
+                let startup = self.state.settings().startup();
+                let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
+                self.progress.carried.restored(restored, startup);
             }
         }
         Completion::Clients
@@ -111,12 +125,12 @@ impl Watcher for Observer<'_> {
     fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
-            self.progress.on(Event::Said(refusal(frame.get(HEADER..).unwrap_or_default())));
+            self.progress.on(LegEvent::Said(refusal(frame.get(HEADER..).unwrap_or_default())));
             return OnError::Ending;
         }
         match (action, note) {
             (Action::Swallow, PendingReply::Applies | PendingReply::Applying) => {
-                self.progress.on(Event::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
+                self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
                 return OnError::Refusing;
             }
             // A statement that cannot be prepared any more: whoever asks for it is told so.
@@ -125,7 +139,7 @@ impl Watcher for Observer<'_> {
             }
             _ => {}
         }
-        self.state.outcome = Outcome::Failed;
+        self.state.transaction.on(Event::Failed);
         if let PendingReply::ParsedUnnamed(serial, _) = note {
             // It has taken the one before with it.
             self.state.names.skipped(*serial, None);
@@ -141,7 +155,7 @@ impl Watcher for Observer<'_> {
                 Retry::StalePlan => stale,
             };
         if again {
-            self.progress.on(Event::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
+            self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
         let refusal = own::refusal(note, frame);
@@ -191,18 +205,11 @@ impl Watcher for Observer<'_> {
     }
 
     fn ready(&mut self, status: TxStatus) {
-        if status == TxStatus::Idle {
-            match std::mem::replace(&mut self.state.outcome, Outcome::Fine) {
-                Outcome::Fine => self.state.committed(),
-                Outcome::Failed => self.state.rolled_back(),
-            }
-            self.state.reported.clear();
-            if self.state.definitions.commit().outdates_statements() {
-                // What was prepared between the change and its commit saw the old definitions.
-                self.state.outdate_statements();
-            }
+        self.state.on(Event::Ready(status), &mut self.progress.carried);
+        if status == TxStatus::Idle && self.state.definitions.commit().outdates_statements() {
+            // What was prepared between the change and its commit saw the old definitions.
+            self.state.outdate_statements();
         }
-        self.state.outcome = Outcome::Fine;
         self.progress.naming = NamedBy::Client;
         self.state.answered += 1;
         self.state.replay_buffer.answered();
@@ -221,8 +228,7 @@ impl Watcher for Observer<'_> {
             return Completion::Weirs;
         }
         if let Some((name, value)) = told() {
-            self.state.reported.retain(|(known, _)| *known != name);
-            self.state.reported.push((name, value));
+            self.state.transaction.on(Event::Reported(name, value));
         }
         Completion::Clients
     }
@@ -239,6 +245,6 @@ impl Watcher for Observer<'_> {
     }
 
     fn listens(&self) -> bool {
-        self.state.pins.listens()
+        self.state.pins.listens(self.state.transaction.undoable())
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::backend::ledger::{Action, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
 use crate::session::leg::sender::Sender;
-use crate::session::model::statements::{Handle, Statement};
+use crate::session::model::statements::Handle;
 use crate::session::relay::pending_reply::PendingReply;
+use crate::session::shared::statements::Statement;
 use crate::wire::request;
 use crate::wire::tag::client;
 
@@ -34,7 +35,7 @@ impl Sender<'_> {
     /// under them must not be taken for the one that was prepared under others.
     fn as_read_now(&self, statement: &Arc<Statement>) -> Arc<Statement> {
         let statements = self.state.statements();
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
+        let reading = self.state.reading();
         if statement.reading == reading {
             return statement.clone();
         }

@@ -21,7 +21,7 @@ pub(crate) enum Leftover {
 impl Leftover {
     /// What the session is known to leave on its connection to the primary.
     pub(crate) fn of(state: &State) -> Self {
-        match (state.pins.is_empty(), state.pins.outlast_discard()) {
+        match (state.pins().is_empty(), state.pins.outlast_discard()) {
             (true, _) => Leftover::Known,
             (false, false) => Leftover::State,
             (false, true) => Leftover::Lasting,

@@ -13,7 +13,7 @@ use crate::wire::tag::client;
 impl Sender<'_> {
     /// Restores what a statement has just reset, within the client's batch.
     pub(crate) fn restore(&mut self, statement: &Statement) {
-        for (_, sql) in restores(statement, self.state.settings.startup()) {
+        for (_, sql) in restores(statement, self.state.settings().startup()) {
             self.run_within(sql.as_bytes(), PendingReply::None);
         }
     }

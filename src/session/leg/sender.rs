@@ -7,13 +7,14 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::ServerName;
 use crate::backend::settings::{Span, Value, assignment};
-use crate::session::leg::{Leg, NamedBy, Progress};
+use crate::session::leg::{Leg, Progress};
 use crate::session::model::restore::restores as restores_of;
 use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
 use crate::session::state::State;
+use crate::session::transaction::Event;
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::request::{self, BindView, ParseView};
@@ -71,40 +72,13 @@ impl Sender<'_> {
         self.dropped.extend(note);
     }
 
-    /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
-    pub(crate) fn settings(&mut self) {
-        let sql = self.state.settings.carried().difference(self.state.settings.wanted());
-        if sql.is_empty() {
-            return;
-        }
-        request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
-        self.progress.unconfirmed.sent();
-        self.state.settings.told(self.tx.unwrap_or_default());
-    }
-
-    /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
-    /// at once. It is taken back should that fail.
-    pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings.wanted().name_statement();
-        request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Bind, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Execute, Action::Swallow, PendingReply::Applies);
-        self.progress.unconfirmed.sent();
-        self.progress.naming = NamedBy::Weir;
-        self.state.settings.told(TxStatus::Open);
-    }
-
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
     /// itself says what may follow. Its log tells why by the savepoint's name. What the client was told of its settings
     /// in the lost one is set first, so that the server tells it of their return.
     pub(crate) fn failed_block(&mut self) {
         const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
         let mut sql = String::from("BEGIN");
-        for (name, value) in &self.state.reported {
+        for (name, value) in self.state.transaction.reported() {
             sql.push(';');
             sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
         }
@@ -163,7 +137,7 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings.restored_by(verdict);
+        let restores = self.state.settings().restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
             return self.discard_all(sql.unwrap_or_default(), verdict, restores);
@@ -192,7 +166,7 @@ impl Sender<'_> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings.startup();
+        let startup = self.state.settings().startup();
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
@@ -237,7 +211,7 @@ impl Sender<'_> {
         }
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
+        let reading = self.state.reading();
         let statement = statements.intern(sql, view.types, verdict, reading);
         if self.state.names.reopened(statement.id) {
             statement.renew(statements.stamp());
@@ -400,7 +374,7 @@ impl Sender<'_> {
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings.restored_by(verdict));
+        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
         let note = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
@@ -461,7 +435,7 @@ impl Sender<'_> {
             return PendingReply::None;
         }
         if verdict.statements.iter().any(changes_settings) {
-            self.state.names.unsure();
+            self.state.transaction.on(Event::Sets);
         }
         let mut held = Vec::new();
         let names = self.free(verdict, &mut held);

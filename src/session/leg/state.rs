@@ -39,7 +39,7 @@ pub(crate) enum LegState {
 
 /// What happens to a leg.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum LegEvent {
     /// An error with this SQLSTATE is nobody's: its request is to run elsewhere.
     Rerun(String),
     /// What was to run again has been put back.
@@ -58,19 +58,19 @@ pub(crate) enum Event {
 
 impl LegState {
     /// The one way from one state to another. What is lost stays lost, for the first reason.
-    pub(crate) fn on(&mut self, event: Event) {
+    pub(crate) fn on(&mut self, event: LegEvent) {
         use LegState::{Closed, Deaf, Ending, Refused, Rerunning, Violated, Working};
         *self = match (std::mem::take(self), event) {
             (state @ (Closed(_) | Violated(_) | Refused(_) | Deaf), _) => state,
-            (Working | Rerunning(_), Event::Rerun(sqlstate)) => Rerunning(sqlstate),
-            (Rerunning(_), Event::Requeued) => Working,
-            (state, Event::Rerun(_) | Event::Requeued) => state,
-            (_, Event::Said(words)) => Ending(words),
-            (Ending(words), Event::Closed) => Closed(Some(words)),
-            (_, Event::Closed) => Closed(None),
-            (_, Event::Violated(why)) => Violated(why),
-            (_, Event::Refused(why)) => Refused(why),
-            (_, Event::Deaf) => Deaf,
+            (Working | Rerunning(_), LegEvent::Rerun(sqlstate)) => Rerunning(sqlstate),
+            (Rerunning(_), LegEvent::Requeued) => Working,
+            (state, LegEvent::Rerun(_) | LegEvent::Requeued) => state,
+            (_, LegEvent::Said(words)) => Ending(words),
+            (Ending(words), LegEvent::Closed) => Closed(Some(words)),
+            (_, LegEvent::Closed) => Closed(None),
+            (_, LegEvent::Violated(why)) => Violated(why),
+            (_, LegEvent::Refused(why)) => Refused(why),
+            (_, LegEvent::Deaf) => Deaf,
         };
     }
 
@@ -90,18 +90,18 @@ mod tests {
     use super::*;
 
     /// The name of the state after these events.
-    fn after(events: Vec<Event>) -> String {
+    fn after(events: Vec<LegEvent>) -> String {
         let mut state = LegState::default();
         events.into_iter().for_each(|event| state.on(event));
         format!("{state:?}").split('(').next().unwrap().to_owned()
     }
 
-    fn said() -> Event {
-        Event::Said(Error::ServerLost)
+    fn said() -> LegEvent {
+        LegEvent::Said(Error::ServerLost)
     }
 
-    fn rerun() -> Event {
-        Event::Rerun("25006".to_owned())
+    fn rerun() -> LegEvent {
+        LegEvent::Rerun("25006".to_owned())
     }
 
     #[test]
@@ -109,19 +109,19 @@ mod tests {
         for (events, expected) in [
             (vec![], "Working"),
             (vec![rerun()], "Rerunning"),
-            (vec![rerun(), Event::Requeued], "Working"),
-            (vec![Event::Requeued], "Working"),
+            (vec![rerun(), LegEvent::Requeued], "Working"),
+            (vec![LegEvent::Requeued], "Working"),
             (vec![said()], "Ending"),
             (vec![rerun(), said()], "Ending"),
             (vec![said(), rerun()], "Ending"),
-            (vec![said(), Event::Closed], "Closed"),
-            (vec![Event::Closed], "Closed"),
-            (vec![rerun(), Event::Closed], "Closed"),
-            (vec![Event::Violated("x")], "Violated"),
-            (vec![said(), Event::Violated("x")], "Violated"),
-            (vec![Event::Refused(Error::ServerLost)], "Refused"),
-            (vec![Event::Deaf], "Deaf"),
-            (vec![said(), Event::Deaf], "Deaf"),
+            (vec![said(), LegEvent::Closed], "Closed"),
+            (vec![LegEvent::Closed], "Closed"),
+            (vec![rerun(), LegEvent::Closed], "Closed"),
+            (vec![LegEvent::Violated("x")], "Violated"),
+            (vec![said(), LegEvent::Violated("x")], "Violated"),
+            (vec![LegEvent::Refused(Error::ServerLost)], "Refused"),
+            (vec![LegEvent::Deaf], "Deaf"),
+            (vec![said(), LegEvent::Deaf], "Deaf"),
         ] {
             assert_eq!(after(events), expected);
         }
@@ -129,21 +129,27 @@ mod tests {
 
     #[test]
     fn what_is_lost_stays_lost_for_the_first_reason() {
-        let lost: [(fn() -> Event, &str); 4] = [
-            (|| Event::Closed, "Closed"),
-            (|| Event::Violated("x"), "Violated"),
-            (|| Event::Refused(Error::ServerLost), "Refused"),
-            (|| Event::Deaf, "Deaf"),
+        let lost: [(fn() -> LegEvent, &str); 4] = [
+            (|| LegEvent::Closed, "Closed"),
+            (|| LegEvent::Violated("x"), "Violated"),
+            (|| LegEvent::Refused(Error::ServerLost), "Refused"),
+            (|| LegEvent::Deaf, "Deaf"),
         ];
         for (first, expected) in lost {
-            for later in [said(), rerun(), Event::Requeued, Event::Closed, Event::Violated("y"), Event::Deaf]
-            {
+            for later in [
+                said(),
+                rerun(),
+                LegEvent::Requeued,
+                LegEvent::Closed,
+                LegEvent::Violated("y"),
+                LegEvent::Deaf,
+            ] {
                 assert_eq!(after(vec![first(), later]), expected);
             }
         }
         let mut state = LegState::default();
         state.on(said());
-        state.on(Event::Closed);
+        state.on(LegEvent::Closed);
         assert!(matches!(state, LegState::Closed(Some(Error::ServerLost))), "the last words are kept");
         assert!(!state.is_up());
     }

@@ -7,9 +7,8 @@ use crate::session::relay::facts::{Fact, Facts};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::sql::{
-    Chain, Classifier, Effects, Hint, Kind, SkeletonId, StandardConformingStrings, Statement, Verdict, Why,
+    Classifier, Effects, Hint, Kind, SkeletonId, StandardConformingStrings, Statement, Verdict, Why,
 };
-use crate::wire::TxStatus;
 use crate::wire::tag::client;
 
 /// A request that is about to be routed. Its bytes are at the front of the client's buffer.
@@ -258,22 +257,6 @@ fn unknown(why: Why) -> Arc<Verdict> {
     Arc::new(Verdict::opaque(SkeletonId(0), why))
 }
 
-/// The transaction status after a request's statements, as far as their text tells.
-pub(crate) fn foretell(before: TxStatus, request: &Request) -> TxStatus {
-    if !request.any(Fact::Transacts) {
-        return before;
-    }
-    request.statements().fold(before, |status, statement| match (&statement.kind, status) {
-        (Kind::Begin(_), TxStatus::Idle) => TxStatus::Open,
-        (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => match chain
-        {
-            Chain::Chain => TxStatus::Open,
-            Chain::NoChain => TxStatus::Idle,
-        },
-        (_, status) => status,
-    })
-}
-
 /// The strictest of what the hints of a request's statements ask for.
 fn strictest(hints: impl Iterator<Item = Hint>) -> Hint {
     let both = |a: Hint, b: Hint| Hint {
@@ -294,9 +277,10 @@ mod tests {
 
     use super::*;
     use crate::backend::prepared::Stamp;
-    use crate::session::model::statements::{Handle, KnownResult, Reading, Statements};
+    use crate::session::model::statements::{Handle, KnownResult};
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
+    use crate::session::shared::statements::{Reading, Statements};
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {

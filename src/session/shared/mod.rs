@@ -1,11 +1,12 @@
 //! What all sessions share.
 
+pub(crate) mod databases;
 pub(crate) mod greetings;
 pub(crate) mod registry;
+pub(crate) mod statements;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,10 +19,10 @@ use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
 use crate::session::consistency::pending_writes::PendingWrites;
-use crate::session::model::statements::Statements;
+use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
 use crate::session::shared::registry::{Aim, Registry};
-use crate::session::state::Database;
+use crate::session::shared::statements::Statements;
 use crate::sql::Classifier;
 use crate::telemetry::metrics::Metrics;
 
@@ -58,35 +59,6 @@ const ENDING: u8 = 2;
 
 /// How long a cancel request of weir's own may take on its way to a server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Most databases without a session that are remembered, so that whoever connects for each request alone finds what was
-/// learned before. An entry takes some 40 kB.
-const DATABASES_KEPT: usize = 100;
-
-/// What the sessions of each database on the servers share. Only databases that a server has accepted come here, and
-/// those in use and a few more stay: neither names that clients make up nor databases that come and go fill the memory.
-#[derive(Default)]
-struct Databases {
-    known: Mutex<HashMap<Arc<str>, Arc<Database>>>,
-}
-
-impl Databases {
-    /// The entry of a database. One that had been forgotten begins anew: to it everything was written and changed just
-    /// now, which is later than whatever its sessions have done.
-    fn enter(&self, name: &Arc<str>, new: impl FnOnce() -> Database) -> Arc<Database> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = known.get(name) {
-            return database.clone();
-        }
-        if known.len() >= DATABASES_KEPT {
-            // Nobody but this map can hand out an entry, so what nobody else has stays unused meanwhile.
-            known.retain(|_, database| Arc::strong_count(database) > 1);
-        }
-        let database = Arc::new(new());
-        known.insert(name.clone(), database.clone());
-        database
-    }
-}
 
 impl Shared {
     /// For a configuration, its pools and its servers.
@@ -190,39 +162,5 @@ impl Shared {
             database.changed(self.statements.stamp());
             database
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn enter(databases: &Databases, name: &str, epoch: Instant) -> Arc<Database> {
-        databases.enter(&name.into(), || Database::new(Learned::new(1, Duration::from_secs(1)), epoch))
-    }
-
-    #[test]
-    fn the_sessions_of_a_database_share_one_entry() {
-        let databases = Databases::default();
-        let now = Instant::now();
-        let entry = enter(&databases, "a", now);
-        assert!(Arc::ptr_eq(&entry, &enter(&databases, "a", now)));
-        assert!(!Arc::ptr_eq(&entry, &enter(&databases, "b", now)));
-    }
-
-    #[test]
-    fn databases_without_sessions_are_forgotten_when_they_are_many() {
-        let databases = Databases::default();
-        let now = Instant::now();
-        let used = enter(&databases, "used", now);
-        used.marks.wrote_anything(now + Duration::from_secs(1));
-        for n in 0..10 * DATABASES_KEPT {
-            enter(&databases, &n.to_string(), now);
-            assert!(databases.known.lock().unwrap().len() <= DATABASES_KEPT);
-        }
-        assert!(Arc::ptr_eq(&used, &enter(&databases, "used", now)), "a session has it");
-        // What is not known any more counts as written when it comes back.
-        let later = now + Duration::from_secs(2);
-        assert_eq!(enter(&databases, "0", later).marks.latest(), later);
     }
 }
