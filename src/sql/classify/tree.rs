@@ -11,9 +11,8 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token as Parsed;
 
 use super::functions::{self, Class, KnownFunctions};
-use super::lexer::{Token, TokenKind};
-use super::text;
-use super::verdict::{Name, Why};
+use crate::sql::text::{self, Token, TokenKind};
+use crate::sql::verdict::{Name, Why};
 
 /// Most operators in a query that is parsed. A chain of them becomes as deep a tree, which is freed
 /// recursively: this bounds the stack that it takes.
@@ -334,6 +333,25 @@ impl Visitor for Walk<'_> {
         match expr {
             Expr::Function(function) => self.function(&function.name),
             _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Classifier, Kind, StandardConformingStrings};
+
+    #[test]
+    fn chains_up_to_the_limit_fit_the_stack() {
+        let classifier = Classifier::new(100);
+        let kind = |sql: &str| {
+            classifier.classify(sql.as_bytes(), StandardConformingStrings::On).statements[0].kind.clone()
+        };
+        for term in [" OR a = 1", " + a", "::int", " UNION SELECT 1", " || 'x' IS NULL", " AND a IN (1, 2)"] {
+            let most = TERMS_MAX / 3;
+            let sql = format!("SELECT a{}", term.repeat(most));
+            assert_eq!(kind(&sql), Kind::Read, "{:.60}", sql);
         }
     }
 }

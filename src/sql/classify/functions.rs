@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::code::Traces;
-use super::effects::Pin;
-use super::verdict::{Name, Why};
+use crate::sql::verdict::{Name, Pin, Traces, Why};
 
 /// What a known function does when a replica runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +31,13 @@ impl Class {
 
 /// The table of known functions. Built once per classifier from `functions.txt`.
 #[derive(Debug)]
-pub(super) struct KnownFunctions {
+pub(in crate::sql) struct KnownFunctions {
     by_name: HashMap<&'static str, Class>,
 }
 
 impl KnownFunctions {
     /// Reads the table that is compiled in.
-    pub(super) fn load() -> Self {
+    pub(in crate::sql) fn load() -> Self {
         let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
         Self { by_name: lines.filter_map(entry).collect() }
     }

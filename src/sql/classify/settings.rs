@@ -1,12 +1,10 @@
 //! Statements about settings: `SET`, `RESET`, `SHOW`, and `set_config` calls.
 
-use super::control;
-use super::cursor::Cursor;
-use super::effects::{Change, Effects, Scope, Setting};
-use super::functions;
-use super::lexer::{StandardConformingStrings, Token, TokenKind};
-use super::text;
-use super::verdict::{AccessMode, Isolation, Kind, Modes, Statement, Why};
+use super::{control, functions};
+use crate::sql::text::{self, Cursor, StandardConformingStrings, Token, TokenKind};
+use crate::sql::verdict::{
+    AccessMode, Change, Deferrable, Effects, Isolation, Kind, Modes, Scope, Setting, Statement, Why,
+};
 
 /// What a `set_config` call does.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +125,7 @@ pub(super) fn set(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings
     }
     if cursor.take_word("constraints") {
         // Lives in the transaction, like a write that checks later.
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     let scope = take_scope(&mut cursor);
     if cursor.take_word("transaction") {
@@ -153,25 +151,24 @@ fn take_scope(cursor: &mut Cursor<'_, '_>) -> Scope {
 fn unknown(cursor: Cursor<'_, '_>) -> Statement {
     // No RESET undoes the state of random().
     let change = if cursor.at_word("seed") { Change::Unknown } else { Change::DynamicSetting(None) };
-    let effects = Effects::by(change);
-    Statement { effects, ..Statement::of(Kind::Primary(Why::SessionState)) }
+    Statement::primary(Why::SessionState).leaving(change)
 }
 
 fn set_transaction(mut cursor: Cursor<'_, '_>) -> Statement {
     if cursor.take_word("snapshot") {
         // A snapshot can only be imported on the server that exported it.
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     match control::modes(cursor) {
         Some(modes) => Statement::of(Kind::SetTransaction(modes, Scope::Local)),
-        None => Statement::of(Kind::Primary(Why::Unparsable)),
+        None => Statement::primary(Why::Unparsable),
     }
 }
 
 /// `SET SESSION CHARACTERISTICS` is another spelling of setting the `default_transaction_*` parameters.
 fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
     let Some(modes) = control::modes(cursor) else {
-        return Statement::of(Kind::Primary(Why::Unparsable));
+        return Statement::primary(Why::Unparsable);
     };
     let setting = |name: &str, value: &str| Setting {
         name: format!("default_transaction_{name}").into(),
@@ -192,7 +189,7 @@ fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
         settings.push(setting("read_only", if access == AccessMode::ReadOnly { "on" } else { "off" }));
     }
     if let Some(deferrable) = modes.deferrable {
-        let on = deferrable == super::verdict::Deferrable::Deferrable;
+        let on = deferrable == Deferrable::Deferrable;
         settings.push(setting("deferrable", if on { "on" } else { "off" }));
     }
     let effects = Effects { settings: settings.into(), ..Effects::default() };
@@ -368,7 +365,6 @@ fn transaction_setting(
     if name == "transaction_read_only" {
         modes.access = Some(if on { AccessMode::ReadOnly } else { AccessMode::ReadWrite });
     } else {
-        use super::verdict::Deferrable;
         modes.deferrable = Some(if on { Deferrable::Deferrable } else { Deferrable::NotDeferrable });
     }
     Some(modes)
@@ -390,7 +386,7 @@ pub(super) fn reset(mut cursor: Cursor<'_, '_>) -> Statement {
         return Statement::of(Kind::Reset(None));
     }
     if cursor.take_words(&["transaction", "isolation", "level"]) {
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     let special = special_name(&mut cursor).map(str::to_owned);
     let Some(name) = special.or_else(|| setting_name(&mut cursor)).filter(|_| cursor.at_end()) else {
@@ -410,18 +406,18 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
     };
     match name.filter(|_| cursor.at_end()) {
         Some(name) if functions::alike_everywhere(&name) => Statement::of(Kind::Show(name.into())),
-        Some(_) => Statement::of(Kind::Primary(Why::ServerState)),
-        None => Statement::of(Kind::Primary(Why::Unparsable)),
+        Some(_) => Statement::primary(Why::ServerState),
+        None => Statement::primary(Why::Unparsable),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::classify::classify;
-    use super::super::effects::Pin;
+    use super::super::dispatch::classify;
     use super::super::functions::KnownFunctions;
-    use super::super::verdict::{Deferrable, SkeletonId};
+    use super::super::reader::Reader;
     use super::*;
+    use crate::sql::verdict::{Pin, SkeletonId};
 
     fn pins(sql: &str) -> Vec<Pin> {
         statement(sql).effects.pins().collect()
@@ -429,7 +425,7 @@ mod tests {
 
     fn statement(sql: &str) -> Statement {
         let known = KnownFunctions::load();
-        let reader = super::super::classify::Reader { strings: StandardConformingStrings::On, known: &known };
+        let reader = Reader { strings: StandardConformingStrings::On, known: &known };
         let verdict = classify(sql.as_bytes(), SkeletonId(0), reader);
         assert_eq!(verdict.statements.len(), 1, "{sql}");
         verdict.statements[0].clone()

@@ -10,8 +10,9 @@
 //! answers depends on them but a little time), the chance to collide is at most (n / 2^61)^2: a client cannot
 //! build a write that is taken for a read. A fast hash with public keys would let it do so offline.
 
+use super::hint;
 use super::lexer::{LexError, Lexer, StandardConformingStrings, StringForm, Token, TokenKind};
-use super::verdict::SkeletonId;
+use crate::sql::verdict::SkeletonId;
 
 /// The field's size, a Mersenne prime: reduction is a shift and an add.
 const PRIME: u64 = (1 << 61) - 1;
@@ -182,7 +183,7 @@ pub fn skeleton(
     if strings == StandardConformingStrings::Off {
         walk.hash.bytes(b"scs off", Tag::Setup, Fold::Nothing);
     }
-    if let Some(text) = super::hint::hint_text(sql) {
+    if let Some(text) = hint::hint_text(sql) {
         walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
     }
     let mut lexer = Lexer::new(sql, strings);

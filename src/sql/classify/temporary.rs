@@ -2,10 +2,8 @@
 //!
 //! Tables, views and sequences share one space of names, so that what kind a statement speaks of does not matter.
 
-use super::cursor::Cursor;
-use super::effects::{Change, Dropped};
-use super::text;
-use super::verdict::Name;
+use crate::sql::text::{self, Cursor};
+use crate::sql::verdict::{Change, Dropped, Name};
 
 /// Where a relation without a schema is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
