@@ -32,7 +32,7 @@ pub struct Classifier {
 
 /// How often the cache knew a statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheCounts {
+pub(crate) struct CacheCounts {
     /// Statements whose shape was known.
     pub hits: u64,
     /// Statements that were classified anew.
@@ -90,7 +90,7 @@ impl Classifier {
     }
 
     /// Hits, misses and size, for metrics.
-    pub fn counts(&self) -> CacheCounts {
+    pub(crate) fn counts(&self) -> CacheCounts {
         CacheCounts {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),

@@ -11,9 +11,8 @@ mod classify;
 
 mod cache;
 
-pub use cache::{CacheCounts, Classifier};
-pub use classify::CodeReader;
-pub use text::{
-    LongText, SHAPE_MAX, SkeletonKeys, StandardConformingStrings, lexer, shape, skeleton, split_statements,
-};
+pub use cache::Classifier;
+pub(crate) use classify::CodeReader;
+pub(crate) use text::{LongText, SHAPE_MAX, shape};
+pub use text::{SkeletonKeys, StandardConformingStrings, lexer, skeleton, split_statements};
 pub use verdict::*;

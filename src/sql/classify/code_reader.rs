@@ -14,7 +14,7 @@ use crate::sql::verdict::{Change, Code, Name, Scope, Traces};
 
 /// Reads bodies of functions. Holds the table of functions that weir knows.
 #[derive(Debug)]
-pub struct CodeReader {
+pub(crate) struct CodeReader {
     known: KnownFunctions,
 }
 
@@ -26,12 +26,12 @@ impl Default for CodeReader {
 
 impl CodeReader {
     /// What a body in SQL or PL/pgSQL may leave. It is read as strings are read by default.
-    pub fn read(&self, body: &str) -> Code {
+    pub(crate) fn read(&self, body: &str) -> Code {
         in_body(body, Reader { strings: StandardConformingStrings::On, known: &self.known })
     }
 
     /// What PostgreSQL's own function of this name leaves, if weir knows it.
-    pub fn built_in(&self, name: &str) -> Option<Traces> {
+    pub(crate) fn built_in(&self, name: &str) -> Option<Traces> {
         let name = Name { schema: None, name: name.into() };
         let class = self.known.class(&name)?;
         Some(class.traces())

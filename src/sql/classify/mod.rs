@@ -21,7 +21,7 @@ mod temporary;
 mod tree;
 mod utility;
 
-pub use code_reader::CodeReader;
+pub(crate) use code_reader::CodeReader;
 pub(in crate::sql) use dispatch::classify;
 pub(in crate::sql) use functions::KnownFunctions;
 pub(in crate::sql) use reader::Reader;

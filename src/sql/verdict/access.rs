@@ -18,7 +18,7 @@ pub enum Listed {
 
 /// The relations that a statement accesses in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access<'a> {
+pub(crate) enum Access<'a> {
     /// No relation.
     Nothing,
     /// These, and what the catalog says they reach. May be empty.

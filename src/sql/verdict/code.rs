@@ -37,7 +37,7 @@ impl Code {
     }
 
     /// Whether there is nothing that the catalog could add.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.calls.is_empty() && self.words.is_empty()
     }
 }

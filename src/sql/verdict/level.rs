@@ -57,11 +57,11 @@ pub struct NoSuchValue;
 
 impl Target {
     /// Every target by its word.
-    pub const WORDS: [(&'static str, Self); 3] =
+    pub(crate) const WORDS: [(&'static str, Self); 3] =
         [("auto", Self::Auto), ("primary", Self::Primary), ("replica", Self::Replica)];
 
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Primary => "primary",
@@ -72,7 +72,7 @@ impl Target {
 
 impl Consistency {
     /// Every level by its word, from the least to the most.
-    pub const WORDS: [(&'static str, Self); 4] = [
+    pub(crate) const WORDS: [(&'static str, Self); 4] = [
         ("eventual", Self::Eventual),
         ("session", Self::Session),
         ("global", Self::Global),
@@ -80,7 +80,7 @@ impl Consistency {
     ];
 
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Eventual => "eventual",
             Self::Session => "session",
@@ -114,7 +114,7 @@ impl FromStr for Consistency {
 
 impl MaxStaleness {
     /// The limit, if there is one.
-    pub fn limit(self) -> Option<Duration> {
+    pub(crate) fn limit(self) -> Option<Duration> {
         match self {
             Self::Off => None,
             Self::AtMost(age) => Some(age),

@@ -13,7 +13,8 @@ mod level;
 mod name;
 mod statement;
 
-pub use access::{Access, Listed};
+pub(crate) use access::Access;
+pub use access::Listed;
 pub use code::{Code, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};

@@ -51,7 +51,7 @@ pub struct Statement {
 
 impl Statement {
     /// A statement of this kind that names nothing and leaves nothing.
-    pub fn of(kind: Kind) -> Self {
+    pub(in crate::sql) fn of(kind: Kind) -> Self {
         Self {
             reads_listed: kind.reads_listed(),
             writes_listed: kind.writes_listed(),
@@ -85,7 +85,7 @@ impl Statement {
     ///
     /// Sequences do not count: they must be read on the primary in any case. Nor do locks, notifications and
     /// what belongs to a session.
-    pub fn writes_what(&self) -> Access<'_> {
+    pub(crate) fn writes_what(&self) -> Access<'_> {
         match (self.writes_listed, &*self.writes) {
             (Listed::Partly, _) => Access::Everything,
             (Listed::Wholly, []) => Access::Nothing,
@@ -95,7 +95,7 @@ impl Statement {
 
     /// What its answer may depend on. Everything, if it calls a function that weir does not know: even one that is
     /// declared STABLE may read any relation.
-    pub fn reads_what(&self) -> Access<'_> {
+    pub(crate) fn reads_what(&self) -> Access<'_> {
         // What is both written and read is listed as written alone.
         let told = self.reads_listed == Listed::Wholly && self.functions.is_empty() && self.writes.is_empty();
         if told { Access::Relations(&self.reads) } else { Access::Everything }
@@ -104,7 +104,7 @@ impl Statement {
 
 impl Verdict {
     /// The verdict for what cannot be read: everything unknown, so the primary, and there may be anything left of it.
-    pub fn opaque(skeleton: SkeletonId, why: Why) -> Self {
+    pub(crate) fn opaque(skeleton: SkeletonId, why: Why) -> Self {
         let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };
         let statement = Statement::primary(why).leaving(change);
         Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
