@@ -1,4 +1,4 @@
-//! The verdicts that were reached before, by skeleton.
+//! The verdicts that were reached before, by skeleton. What is in a verdict does not matter here.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;

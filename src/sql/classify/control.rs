@@ -1,4 +1,5 @@
-//! Transaction control: `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints, and their modes.
+//! Transaction control: `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints, and their modes. Whether there is a transaction is not
+//! known here.
 
 use crate::sql::text::Cursor;
 use crate::sql::verdict::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Statement, Why};

@@ -5,8 +5,8 @@
 
 use super::functions::{self, Class};
 use super::reader::Reader;
-use super::settings::{self, Assignment};
-use super::temporary;
+use super::set_config::{Assignment, set_config};
+use super::{parameters, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
 use crate::sql::verdict::{Change, Listed, Name, Pin, Scope, Setting, Why};
 
@@ -219,10 +219,10 @@ impl<'t, 'a> Scanner<'t, 'a> {
 
     fn select_into(&mut self, at: usize) {
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-        let place = temporary::place(&mut cursor);
+        let namespace = temporary::namespace(&mut cursor);
         cursor.take_word("unlogged");
         cursor.take_word("table");
-        if let Some(change) = temporary::created(place, cursor) {
+        if let Some(change) = temporary::created(namespace, cursor) {
             self.leave(change);
         }
         self.target(cursor);
@@ -327,13 +327,13 @@ impl<'t, 'a> Scanner<'t, 'a> {
         let arguments = Cursor::new(&self.tokens[at + 1..]).take_parenthesised().unwrap_or_default();
         if function == "current_setting" {
             let name = arguments.first().and_then(|t| text::string_value(*t, self.reader.strings));
-            if !name.is_some_and(|n| functions::alike_everywhere(&n.to_ascii_lowercase())) {
+            if !name.is_some_and(|n| parameters::alike_everywhere(&n.to_ascii_lowercase())) {
                 self.note(Why::ServerState);
             }
             return;
         }
         let unconditional = runs_once(self.tokens);
-        match settings::set_config(arguments, self.reader.strings) {
+        match set_config(arguments, self.reader.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
             Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),
             Assignment::Local(name) => self.local(name),

@@ -1,4 +1,5 @@
 //! Utility statements that hold a query or name what they access: `EXPLAIN`, `COPY`, `DECLARE`, `CREATE`, `TRUNCATE`.
+//! What a name in them stands for is not looked up.
 
 use super::query;
 use super::reader::Reader;

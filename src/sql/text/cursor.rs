@@ -1,4 +1,5 @@
-//! A place in a statement's tokens, for reading utility statements by their grammar.
+//! A place in a statement's tokens, for reading utility statements by their grammar. It knows no command: whoever moves
+//! it does.
 
 use super::lexer::{Token, TokenKind};
 use super::value;

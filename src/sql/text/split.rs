@@ -1,4 +1,4 @@
-//! Cuts a text into tokens and statements.
+//! Cuts a text into tokens and statements. What a statement is does not matter here.
 
 use super::lexer::{LexError, Lexer, StandardConformingStrings, Token, TokenKind};
 

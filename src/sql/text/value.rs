@@ -1,5 +1,5 @@
 //! From tokens to what they say: names as PostgreSQL folds them, the values of string literals, and literals
-//! written anew.
+//! written anew. Never guesses: what is not UTF-8, or uses escapes that are not read, says nothing.
 
 use super::lexer::{StandardConformingStrings, StringForm, Token, TokenKind};
 

@@ -1,4 +1,5 @@
-//! What a statement leaves in its session when it has run, and what it takes away of that.
+//! What a statement leaves in its session when it has run, and what it takes away of that. What a session has of it at
+//! a time is not kept here.
 
 use super::code::{Code, Traces};
 

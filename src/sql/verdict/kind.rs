@@ -1,6 +1,6 @@
 //! Which command a statement is, in the words of the PostgreSQL manual, and why one must run on the primary.
 //!
-//! What it touches and what it leaves stand beside its kind in the [`Statement`](super::Statement), never in it.
+//! What it accesses and what it leaves stand beside its kind in the [`Statement`](super::Statement), never in it.
 
 use super::effects::Scope;
 

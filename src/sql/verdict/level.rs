@@ -24,7 +24,7 @@ pub enum Consistency {
     Eventual,
     /// Holds this session's own writes.
     Session,
-    /// Holds every session's writes to the relations that the read touches.
+    /// Holds every session's writes to the relations that are read.
     #[default]
     Global,
     /// Holds everything committed before the read arrived.
