@@ -1,7 +1,7 @@
 //! What a statement is: text in, [`Verdict`] out. Knows no bytes of the protocol, no session and no server.
 //!
-//! [`Classifier`] is the way in. A text passes through the rooms in this order: `text` cuts it into tokens and makes it
-//! the key of the `cache`; on a miss `classify` fills in the types of `verdict`. Each names only those in front of it.
+//! [`Classifier`] is the way in. `verdict` holds what can be said, `text` cuts a text into tokens and makes it the key of
+//! the `cache`, and on a miss `classify` finds out what is to be said. Each names only those that stand above it here.
 
 mod verdict;
 
