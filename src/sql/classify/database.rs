@@ -1,6 +1,6 @@
 //! Statements for which a database must have no other connections (PostgreSQL manual, "Managing Databases").
 
-use super::cursor::Cursor;
+use crate::sql::text::Cursor;
 
 /// The database that nobody else may be connected to while `first ... ` runs, with the cursor behind `first`.
 pub(super) fn vacated(first: &[u8], mut cursor: Cursor<'_, '_>) -> Option<Box<str>> {
@@ -34,7 +34,7 @@ pub(super) fn vacated(first: &[u8], mut cursor: Cursor<'_, '_>) -> Option<Box<st
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Classifier, StandardConformingStrings};
+    use crate::sql::{Classifier, StandardConformingStrings};
 
     fn vacated(sql: &str) -> Option<String> {
         let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);

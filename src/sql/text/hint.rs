@@ -1,6 +1,6 @@
 //! Hints in a comment in front of a statement: `/* weir: replica, max_staleness=500ms */`.
 
-use super::verdict::Hint;
+use crate::sql::verdict::Hint;
 
 /// The text behind `weir:` of the first such block comment before the first token.
 #[inline]
@@ -34,7 +34,7 @@ fn hint_in_comment(sql: &[u8]) -> Option<&[u8]> {
 }
 
 /// What the hint in front of a statement asks for. Words it does not know are ignored, as comments are.
-pub(super) fn hint(sql: &[u8]) -> Hint {
+pub(in crate::sql) fn hint(sql: &[u8]) -> Hint {
     let mut hint = Hint::default();
     let Some(text) = hint_text(sql).and_then(|t| std::str::from_utf8(t).ok()) else { return hint };
     for word in text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()) {
@@ -53,8 +53,8 @@ pub(super) fn hint(sql: &[u8]) -> Hint {
 mod tests {
     use std::time::Duration;
 
-    use super::super::verdict::{Consistency, MaxStaleness, Target};
     use super::*;
+    use crate::sql::verdict::{Consistency, MaxStaleness, Target};
 
     #[test]
     fn reads_the_first_hint_in_front() {

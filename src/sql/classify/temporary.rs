@@ -1,15 +1,14 @@
 //! Temporary objects: statements that create them, rename them or drop them.
 //!
-//! Tables, views and sequences share one space of names, so that what kind a statement speaks of does not matter.
+//! Tables, views and sequences share one space of names, so that what kind a statement speaks of does not matter. Which
+//! temporary objects there are is not known here.
 
-use super::cursor::Cursor;
-use super::effects::{Change, Dropped};
-use super::text;
-use super::verdict::Name;
+use crate::sql::text::{self, Cursor};
+use crate::sql::verdict::{Change, Dropped, Name};
 
 /// Where a relation without a schema is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Namespace {
     /// With the temporary ones.
     Temporary,
     /// Where the search path says.
@@ -17,23 +16,23 @@ pub(super) enum Place {
 }
 
 /// Takes `[LOCAL | GLOBAL] { TEMPORARY | TEMP }`.
-pub(super) fn place(cursor: &mut Cursor<'_, '_>) -> Place {
+pub(super) fn namespace(cursor: &mut Cursor<'_, '_>) -> Namespace {
     cursor.take_any(&["local", "global"]);
     match cursor.take_any(&["temporary", "temp"]) {
-        Some(_) => Place::Temporary,
-        None => Place::Searched,
+        Some(_) => Namespace::Temporary,
+        None => Namespace::Searched,
     }
 }
 
 /// What it means to create a relation of the name at the cursor; `None` when it lives in a schema for all.
-pub(super) fn created(place: Place, mut cursor: Cursor<'_, '_>) -> Option<Change> {
-    match (cursor.take_qualified(), place) {
+pub(super) fn created(namespace: Namespace, mut cursor: Cursor<'_, '_>) -> Option<Change> {
+    match (cursor.take_qualified(), namespace) {
         (Some(Name { schema: Some(schema), name }), _) if is_temporary(&schema) => {
             Some(Change::Temporary(Some(name)))
         }
         (Some(Name { schema: Some(_), .. }), _) => None,
-        (Some(Name { schema: None, name }), Place::Temporary) => Some(Change::Temporary(Some(name))),
-        (Some(Name { schema: None, .. }), Place::Searched) => Some(Change::Creates),
+        (Some(Name { schema: None, name }), Namespace::Temporary) => Some(Change::Temporary(Some(name))),
+        (Some(Name { schema: None, .. }), Namespace::Searched) => Some(Change::Creates),
         (None, _) => Some(Change::Temporary(None)),
     }
 }
@@ -42,15 +41,15 @@ pub(super) fn created(place: Place, mut cursor: Cursor<'_, '_>) -> Option<Change
 pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Option<Change> {
     let all = cursor.rest();
     cursor.take_words(&["or", "replace"]);
-    let place = place(&mut cursor);
+    let namespace = namespace(&mut cursor);
     cursor.take_any(&["unlogged", "recursive", "materialized", "foreign"]);
     if cursor.take_any(&["table", "view", "sequence"]).is_none() {
         // Functions, types and the like: only by their schema can they be temporary.
-        let temporary = place == Place::Temporary || names_temporary_schema(cursor);
+        let temporary = namespace == Namespace::Temporary || names_temporary_schema(cursor);
         return temporary.then_some(Change::Temporary(None));
     }
     cursor.take_words(&["if", "not", "exists"]);
-    let change = created(place, cursor)?;
+    let change = created(namespace, cursor)?;
     let words = ["on", "commit", "drop"];
     let for_now = all.windows(3).any(|three| three.iter().zip(words).all(|(t, word)| t.is_word(word)));
     match change {

@@ -138,11 +138,6 @@ impl<'a> Lexer<'a> {
         Self { sql, at: 0, strings }
     }
 
-    /// How many bytes have been consumed.
-    pub fn position(&self) -> usize {
-        self.at
-    }
-
     /// The next token, or `None` at the end.
     #[inline]
     pub fn token(&mut self) -> Result<Option<Token<'a>>, LexError> {
@@ -505,17 +500,17 @@ impl<'a> Iterator for Lexer<'a> {
 
 impl Token<'_> {
     /// Whether this is the unquoted word `lower`, which must be given in lower case.
-    pub fn is_word(&self, lower: &str) -> bool {
+    pub(in crate::sql) fn is_word(&self, lower: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(lower.as_bytes())
     }
 
     /// Whether this is the given punctuation or operator.
-    pub fn is_symbol(&self, symbol: &str) -> bool {
+    pub(in crate::sql) fn is_symbol(&self, symbol: &str) -> bool {
         matches!(self.kind, TokenKind::Punctuation | TokenKind::Operator) && self.text == symbol.as_bytes()
     }
 
     /// Whether this can stand where a name is expected (keywords included).
-    pub fn is_name(&self) -> bool {
+    pub(in crate::sql) fn is_name(&self) -> bool {
         matches!(self.kind, TokenKind::Word | TokenKind::QuotedName | TokenKind::UnicodeName)
     }
 

@@ -11,9 +11,8 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token as Parsed;
 
 use super::functions::{self, Class, KnownFunctions};
-use super::lexer::{Token, TokenKind};
-use super::text;
-use super::verdict::{Name, Why};
+use crate::sql::text::{self, Token, TokenKind};
+use crate::sql::verdict::{Name, Why};
 
 /// Most operators in a query that is parsed. A chain of them becomes as deep a tree, which is freed
 /// recursively: this bounds the stack that it takes.
@@ -201,14 +200,25 @@ fn symbol(text: &str) -> Option<Parsed> {
 /// The common table expressions of one query, and which of them can be seen from where the walk stands.
 struct Scope {
     names: Vec<(Box<str>, usize)>,
-    visible: usize,
-    recursive: Recursive,
+    visible: Visible,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Recursive {
-    Yes,
-    No,
+#[derive(Clone, Copy)]
+enum Visible {
+    /// Each from everywhere: `WITH RECURSIVE`.
+    All,
+    /// Each from behind it on; so many are in front.
+    First(usize),
+}
+
+impl Scope {
+    fn shows(&self, name: &str) -> bool {
+        let visible = match self.visible {
+            Visible::All => &self.names[..],
+            Visible::First(count) => &self.names[..count],
+        };
+        visible.iter().any(|(common, _)| **common == *name)
+    }
 }
 
 struct Walk<'k> {
@@ -239,8 +249,7 @@ impl Walk<'_> {
     /// Breaks off at a name that cannot be read.
     fn relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
         let Some(name) = folded(name) else { return ControlFlow::Break(()) };
-        let common = name.schema.is_none()
-            && self.scopes.iter().any(|s| s.names[..s.visible].iter().any(|(n, _)| *n == name.name));
+        let common = name.schema.is_none() && self.scopes.iter().any(|scope| scope.shows(&name.name));
         if common {
             return ControlFlow::Continue(());
         }
@@ -280,11 +289,11 @@ impl Visitor for Walk<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         // `WITH t AS (SELECT * FROM t)` reads the table t: a name is seen from the next one on, unless RECURSIVE.
         if let Some((scope, at)) = self.common_table(query)
-            && scope.recursive == Recursive::No
+            && let Visible::First(count) = &mut scope.visible
         {
-            scope.visible = at;
+            *count = at;
         }
-        let mut scope = Scope { names: Vec::new(), visible: 0, recursive: Recursive::No };
+        let mut scope = Scope { names: Vec::new(), visible: Visible::First(0) };
         if let Some(with) = &query.with {
             for cte in &with.cte_tables {
                 let Some(name) =
@@ -295,8 +304,7 @@ impl Visitor for Walk<'_> {
                 scope.names.push((name.name, address(&cte.query)));
             }
             if with.recursive {
-                scope.recursive = Recursive::Yes;
-                scope.visible = scope.names.len();
+                scope.visible = Visible::All;
             }
         }
         self.scopes.push(scope);
@@ -305,8 +313,10 @@ impl Visitor for Walk<'_> {
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.scopes.pop();
-        if let Some((scope, at)) = self.common_table(query) {
-            scope.visible = scope.visible.max(at + 1);
+        if let Some((scope, at)) = self.common_table(query)
+            && let Visible::First(count) = &mut scope.visible
+        {
+            *count = (*count).max(at + 1);
         }
         ControlFlow::Continue(())
     }
@@ -334,6 +344,25 @@ impl Visitor for Walk<'_> {
         match expr {
             Expr::Function(function) => self.function(&function.name),
             _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Classifier, Kind, StandardConformingStrings};
+
+    #[test]
+    fn chains_up_to_the_limit_fit_the_stack() {
+        let classifier = Classifier::new(100);
+        let kind = |sql: &str| {
+            classifier.classify(sql.as_bytes(), StandardConformingStrings::On).statements[0].kind.clone()
+        };
+        for term in [" OR a = 1", " + a", "::int", " UNION SELECT 1", " || 'x' IS NULL", " AND a IN (1, 2)"] {
+            let most = TERMS_MAX / 3;
+            let sql = format!("SELECT a{}", term.repeat(most));
+            assert_eq!(kind(&sql), Kind::Read, "{:.60}", sql);
         }
     }
 }

@@ -1,10 +1,55 @@
-//! What may be asked of a read, in words: by a hint, by `SET weir.*`, by a startup option.
+//! What may be asked of a read: where it may run, and how fresh the answer must be; and these as they are written in a
+//! hint, in `SET weir.*`, in a startup option. What is meant by them is decided elsewhere.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::verdict::{Consistency, MaxStaleness, Target};
+/// Where a request may be sent, as an operator or an application says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The router decides.
+    #[default]
+    Auto,
+    /// Always the primary.
+    Primary,
+    /// A replica whenever one can run it.
+    Replica,
+}
+
+/// How fresh a replica must be to serve a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Consistency {
+    /// Not older than the maximal staleness.
+    Eventual,
+    /// Holds this session's own writes.
+    Session,
+    /// Holds every session's writes to the relations that are read.
+    #[default]
+    Global,
+    /// Holds everything committed before the read arrived.
+    Strong,
+}
+
+/// The oldest that a replica may be to serve a read. The strictest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MaxStaleness {
+    /// This old.
+    AtMost(Duration),
+    /// However old.
+    Off,
+}
+
+/// What a leading comment `/* weir: ... */` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// `primary`, `replica`, `auto`.
+    pub target: Option<Target>,
+    /// `consistency=...`.
+    pub consistency: Option<Consistency>,
+    /// `max_staleness=...`.
+    pub max_staleness: Option<MaxStaleness>,
+}
 
 /// Not a value that the setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,11 +57,11 @@ pub struct NoSuchValue;
 
 impl Target {
     /// Every target by its word.
-    pub const WORDS: [(&'static str, Self); 3] =
+    pub(crate) const WORDS: [(&'static str, Self); 3] =
         [("auto", Self::Auto), ("primary", Self::Primary), ("replica", Self::Replica)];
 
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Primary => "primary",
@@ -27,7 +72,7 @@ impl Target {
 
 impl Consistency {
     /// Every level by its word, from the least to the most.
-    pub const WORDS: [(&'static str, Self); 4] = [
+    pub(crate) const WORDS: [(&'static str, Self); 4] = [
         ("eventual", Self::Eventual),
         ("session", Self::Session),
         ("global", Self::Global),
@@ -35,7 +80,7 @@ impl Consistency {
     ];
 
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Eventual => "eventual",
             Self::Session => "session",
@@ -69,7 +114,7 @@ impl FromStr for Consistency {
 
 impl MaxStaleness {
     /// The limit, if there is one.
-    pub fn limit(self) -> Option<Duration> {
+    pub(crate) fn limit(self) -> Option<Duration> {
         match self {
             Self::Off => None,
             Self::AtMost(age) => Some(age),

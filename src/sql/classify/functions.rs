@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::code::Traces;
-use super::effects::Pin;
-use super::verdict::{Name, Why};
+use crate::sql::verdict::{Name, Pin, Traces, Why};
 
 /// What a known function does when a replica runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +31,13 @@ impl Class {
 
 /// The table of known functions. Built once per classifier from `functions.txt`.
 #[derive(Debug)]
-pub(super) struct KnownFunctions {
+pub(in crate::sql) struct KnownFunctions {
     by_name: HashMap<&'static str, Class>,
 }
 
 impl KnownFunctions {
     /// Reads the table that is compiled in.
-    pub(super) fn load() -> Self {
+    pub(in crate::sql) fn load() -> Self {
         let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
         Self { by_name: lines.filter_map(entry).collect() }
     }
@@ -181,41 +179,6 @@ pub(super) fn sequence_column(name: &str) -> bool {
     matches!(name, "last_value" | "is_called" | "log_cnt")
 }
 
-/// Settings that a session's own map carries or that all servers of a cluster share, so that `SHOW` answers alike
-/// everywhere. All others may differ between servers. Names with a dot are the user's own.
-const ALIKE: &[&str] = &[
-    "application_name",
-    "bytea_output",
-    "client_encoding",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "extra_float_digits",
-    "integer_datetimes",
-    "intervalstyle",
-    "is_superuser",
-    "lc_collate",
-    "lc_ctype",
-    "max_identifier_length",
-    "role",
-    "search_path",
-    "server_encoding",
-    "server_version",
-    "server_version_num",
-    "session_authorization",
-    "standard_conforming_strings",
-    "timezone",
-    "transaction_deferrable",
-    "transaction_isolation",
-];
-
-/// Whether a setting, in lower case, reads the same on every server.
-pub(super) fn alike_everywhere(setting: &str) -> bool {
-    setting.contains('.') || ALIKE.binary_search(&setting).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +212,6 @@ mod tests {
         assert!(READS_UNNAMED.iter().all(|name| known.by_name[name] == Class::ReadOnly));
         assert!(HARMLESS.iter().all(|name| matches!(known.by_name[name], Class::Primary(..))));
         assert!(VIEWS.is_sorted());
-        assert!(ALIKE.is_sorted());
     }
 
     #[test]

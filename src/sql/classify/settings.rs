@@ -1,124 +1,10 @@
-//! Statements about settings: `SET`, `RESET`, `SHOW`, and `set_config` calls.
+//! Statements about settings: `SET`, `RESET`, `SHOW`. Whether a setting takes its value is not known here.
 
-use super::control;
-use super::cursor::Cursor;
-use super::effects::{Change, Effects, Scope, Setting};
-use super::functions;
-use super::lexer::{StandardConformingStrings, Token, TokenKind};
-use super::text;
-use super::verdict::{AccessMode, Isolation, Kind, Modes, Statement, Why};
-
-/// What a `set_config` call does.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Assignment {
-    /// All three arguments are literals.
-    Known(Setting),
-    /// It ends with the transaction; the name, where the text tells it.
-    Local(Option<Box<str>>),
-    /// This setting stays with a value that the text does not tell.
-    Named(Box<str>),
-    /// It stays, and the text does not tell what it is.
-    Unknown,
-}
-
-/// Settings that begin, end or shape a transaction rather than the session.
-const TRANSACTION: [&str; 3] = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];
-
-/// Settings whose value is a list of names, each of which PostgreSQL quotes by itself (`GUC_LIST_QUOTE`).
-const NAME_LISTS: [&str; 5] = [
-    "search_path",
-    "temp_tablespaces",
-    "local_preload_libraries",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-];
-
-/// Reads the arguments of `set_config(name, value, is_local)`.
-pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStrings) -> Assignment {
-    let mut parts = arguments.split(|t| t.is_symbol(","));
-    let (Some(name), Some(value), Some(local), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Assignment::Unknown;
-    };
-    let named = || {
-        let name = literal(name, strings)?.to_ascii_lowercase();
-        (!TRANSACTION.contains(&&*name) && name != "seed").then(|| name.into())
-    };
-    let unknown = || named().map_or(Assignment::Unknown, Assignment::Named);
-    let scope = match local {
-        [t] if boolean(t, strings) == Some(true) => Scope::Local,
-        [t] if boolean(t, strings) == Some(false) => Scope::Session,
-        _ => return unknown(),
-    };
-    let known = || {
-        let name = literal(name, strings)?.to_ascii_lowercase();
-        if TRANSACTION.contains(&&*name) || name == "seed" {
-            return None;
-        }
-        let value = match value {
-            [t] if t.is_word("null") => "DEFAULT".to_owned(),
-            value => value_as_sql(&name, &literal(value, strings)?)?,
-        };
-        Some(Setting { name: name.into(), value: value.into(), scope })
-    };
-    match (known(), scope) {
-        (Some(setting), _) => Assignment::Known(setting),
-        (None, Scope::Local) => {
-            Assignment::Local(literal(name, strings).map(|name| name.to_ascii_lowercase().into()))
-        }
-        (None, Scope::Session) => unknown(),
-    }
-}
-
-/// A string literal, perhaps with a cast to text.
-fn literal(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<String> {
-    match tokens {
-        [t] => text::string_value(*t, strings),
-        [t, cast, ty] if cast.is_symbol("::") && (ty.is_word("text") || ty.is_word("varchar")) => {
-            text::string_value(*t, strings)
-        }
-        _ => None,
-    }
-}
-
-fn boolean(token: &Token<'_>, strings: StandardConformingStrings) -> Option<bool> {
-    let word = match token.kind {
-        TokenKind::Word => std::str::from_utf8(token.text).ok()?.to_owned(),
-        _ => text::string_value(*token, strings)?,
-    };
-    match &*word.to_ascii_lowercase() {
-        "true" | "t" | "on" | "yes" | "1" => Some(true),
-        "false" | "f" | "off" | "no" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// The value that `set_config` was given, as `SET` would be given it.
-fn value_as_sql(name: &str, value: &str) -> Option<String> {
-    if !NAME_LISTS.contains(&name) || value.trim().is_empty() {
-        return Some(text::quote_literal(value));
-    }
-    let names: Option<Vec<_>> = value.split(',').map(|part| listed_name(part.trim())).collect();
-    Some(names?.join(", "))
-}
-
-/// One name of a list, folded unless quoted. A quoted name that holds a comma has been split and is refused here.
-fn listed_name(part: &str) -> Option<String> {
-    let name = match part.strip_prefix('"') {
-        Some(rest) => {
-            let inside = rest.strip_suffix('"')?;
-            let undoubled = inside.replace("\"\"", "");
-            if undoubled.contains('"') {
-                return None;
-            }
-            inside.replace("\"\"", "\"")
-        }
-        None if part.is_empty() || part.contains(['"', ' ', '\t', '\n']) => return None,
-        None => part.to_ascii_lowercase(),
-    };
-    Some(text::quote_literal(&name))
-}
+use super::{control, parameters};
+use crate::sql::text::{self, Cursor, StandardConformingStrings, TokenKind};
+use crate::sql::verdict::{
+    AccessMode, Change, Deferrable, Effects, Isolation, Kind, Modes, Scope, Setting, Statement, Why,
+};
 
 /// `SET ...`, with the cursor behind `SET`.
 pub(super) fn set(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings) -> Statement {
@@ -127,7 +13,7 @@ pub(super) fn set(mut cursor: Cursor<'_, '_>, strings: StandardConformingStrings
     }
     if cursor.take_word("constraints") {
         // Lives in the transaction, like a write that checks later.
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     let scope = take_scope(&mut cursor);
     if cursor.take_word("transaction") {
@@ -153,25 +39,24 @@ fn take_scope(cursor: &mut Cursor<'_, '_>) -> Scope {
 fn unknown(cursor: Cursor<'_, '_>) -> Statement {
     // No RESET undoes the state of random().
     let change = if cursor.at_word("seed") { Change::Unknown } else { Change::DynamicSetting(None) };
-    let effects = Effects::by(change);
-    Statement { effects, ..Statement::of(Kind::Primary(Why::SessionState)) }
+    Statement::primary(Why::SessionState).leaving(change)
 }
 
 fn set_transaction(mut cursor: Cursor<'_, '_>) -> Statement {
     if cursor.take_word("snapshot") {
         // A snapshot can only be imported on the server that exported it.
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     match control::modes(cursor) {
         Some(modes) => Statement::of(Kind::SetTransaction(modes, Scope::Local)),
-        None => Statement::of(Kind::Primary(Why::Unparsable)),
+        None => Statement::primary(Why::Unparsable),
     }
 }
 
 /// `SET SESSION CHARACTERISTICS` is another spelling of setting the `default_transaction_*` parameters.
 fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
     let Some(modes) = control::modes(cursor) else {
-        return Statement::of(Kind::Primary(Why::Unparsable));
+        return Statement::primary(Why::Unparsable);
     };
     let setting = |name: &str, value: &str| Setting {
         name: format!("default_transaction_{name}").into(),
@@ -192,7 +77,7 @@ fn set_characteristics(cursor: Cursor<'_, '_>) -> Statement {
         settings.push(setting("read_only", if access == AccessMode::ReadOnly { "on" } else { "off" }));
     }
     if let Some(deferrable) = modes.deferrable {
-        let on = deferrable == super::verdict::Deferrable::Deferrable;
+        let on = deferrable == Deferrable::Deferrable;
         settings.push(setting("deferrable", if on { "on" } else { "off" }));
     }
     let effects = Effects { settings: settings.into(), ..Effects::default() };
@@ -218,7 +103,7 @@ fn assignment(
     if let Some(own) = name.strip_prefix("weir.") {
         return weirs_own(own, cursor, scope, strings);
     }
-    if TRANSACTION.contains(&&*name) {
+    if parameters::is_of_transaction(&name) {
         let modes = transaction_setting(&name, cursor, strings)?;
         return Some(Statement::of(Kind::SetTransaction(modes, Scope::Local)));
     }
@@ -360,7 +245,7 @@ fn transaction_setting(
         modes.isolation = Some(isolation(&text::string_value(token, strings)?)?);
         return Some(modes);
     }
-    let on = boolean(&token, strings).or(match token.text {
+    let on = parameters::boolean(&token, strings).or(match token.text {
         b"1" => Some(true),
         b"0" => Some(false),
         _ => None,
@@ -368,7 +253,6 @@ fn transaction_setting(
     if name == "transaction_read_only" {
         modes.access = Some(if on { AccessMode::ReadOnly } else { AccessMode::ReadWrite });
     } else {
-        use super::verdict::Deferrable;
         modes.deferrable = Some(if on { Deferrable::Deferrable } else { Deferrable::NotDeferrable });
     }
     Some(modes)
@@ -390,7 +274,7 @@ pub(super) fn reset(mut cursor: Cursor<'_, '_>) -> Statement {
         return Statement::of(Kind::Reset(None));
     }
     if cursor.take_words(&["transaction", "isolation", "level"]) {
-        return Statement::of(Kind::Primary(Why::SessionState));
+        return Statement::primary(Why::SessionState);
     }
     let special = special_name(&mut cursor).map(str::to_owned);
     let Some(name) = special.or_else(|| setting_name(&mut cursor)).filter(|_| cursor.at_end()) else {
@@ -409,19 +293,19 @@ pub(super) fn show(mut cursor: Cursor<'_, '_>) -> Statement {
         special.or_else(|| setting_name(&mut cursor))
     };
     match name.filter(|_| cursor.at_end()) {
-        Some(name) if functions::alike_everywhere(&name) => Statement::of(Kind::Show(name.into())),
-        Some(_) => Statement::of(Kind::Primary(Why::ServerState)),
-        None => Statement::of(Kind::Primary(Why::Unparsable)),
+        Some(name) if parameters::alike_everywhere(&name) => Statement::of(Kind::Show(name.into())),
+        Some(_) => Statement::primary(Why::ServerState),
+        None => Statement::primary(Why::Unparsable),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::classify::classify;
-    use super::super::effects::Pin;
+    use super::super::dispatch::classify;
     use super::super::functions::KnownFunctions;
-    use super::super::verdict::{Deferrable, SkeletonId};
+    use super::super::reader::Reader;
     use super::*;
+    use crate::sql::verdict::{Pin, SkeletonId};
 
     fn pins(sql: &str) -> Vec<Pin> {
         statement(sql).effects.pins().collect()
@@ -429,7 +313,7 @@ mod tests {
 
     fn statement(sql: &str) -> Statement {
         let known = KnownFunctions::load();
-        let reader = super::super::classify::Reader { strings: StandardConformingStrings::On, known: &known };
+        let reader = Reader { strings: StandardConformingStrings::On, known: &known };
         let verdict = classify(sql.as_bytes(), SkeletonId(0), reader);
         assert_eq!(verdict.statements.len(), 1, "{sql}");
         verdict.statements[0].clone()
@@ -504,53 +388,6 @@ mod tests {
         );
         assert_eq!(modes("SET LOCAL transaction_deferrable = on").deferrable, Some(Deferrable::Deferrable));
         assert!(settings("SET transaction_read_only = 1").is_empty());
-    }
-
-    #[test]
-    fn set_config_with_literals_is_a_setting() {
-        assert_eq!(settings("SELECT set_config('search_path', '', false)"), "search_path = ''");
-        assert_eq!(
-            settings("SELECT pg_catalog.set_config('search_path', 'a, \"B c\",$user', true)"),
-            "local search_path = 'a', 'B c', '$user'"
-        );
-        assert_eq!(
-            settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
-            "a.b = 'x,y'; local c.d = DEFAULT"
-        );
-        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").effects.changes.len(), 0);
-    }
-
-    #[test]
-    fn set_config_that_cannot_be_followed_pins() {
-        for sql in [
-            "SELECT set_config('a.b', $1, false)",
-            "SELECT set_config($1, 'x', false)",
-            "SELECT set_config('a.b', 'x', $1)",
-            "SELECT set_config('a.b', 'x' || 'y', false)",
-            "SELECT set_config('a.b', 'x', false) FROM t",
-            "SELECT set_config('a.b', 'x', false) WHERE false",
-            "SELECT set_config('a.b', 'x', false) FETCH FIRST 0 ROWS ONLY",
-            "SELECT EXISTS (SELECT set_config('a.b', 'x', false))",
-            "WITH w AS (SELECT set_config('a.b', 'x', false)) TABLE t",
-            "UPDATE t SET a = set_config('a.b', 'x', false)",
-            "INSERT INTO t TABLE u RETURNING set_config('a.b', 'x', false)",
-            "DECLARE c CURSOR FOR SELECT set_config('a.b', 'x', false)",
-            "SELECT set_config('transaction_read_only', 'on', false)",
-            "SELECT set_config(VARIADIC x)",
-        ] {
-            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
-            assert_eq!(settings(sql), "", "{sql}");
-        }
-        let local = statement("SELECT set_config('a.b', $1, true)");
-        assert_eq!((local.kind, local.effects.changes.len()), (Kind::Primary(Why::SessionState), 0));
-        for sql in [
-            "SELECT set_config('search_path', $1, true)",
-            "SELECT set_config($1, 'x', true)",
-            "SELECT set_config('search_path', 'a', true) FROM t",
-            "DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)",
-        ] {
-            assert_eq!(&*statement(sql).effects.changes, [Change::Searches], "{sql}");
-        }
     }
 
     #[test]

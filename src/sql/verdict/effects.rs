@@ -1,4 +1,5 @@
-//! What a statement leaves in its session when it has run, and what it takes away of that.
+//! What a statement leaves in its session when it has run, and what it takes away of that. What a session has of it at
+//! a time is not kept here.
 
 use super::code::{Code, Traces};
 
@@ -15,24 +16,28 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// What is left by this change alone.
-    pub(super) fn by(change: Change) -> Self {
-        Self { changes: Box::new([change]), ..Self::default() }
+    /// What is left by this change, if there is one, and by code that runs then: by that as far as it can be told
+    /// without a catalog.
+    pub(in crate::sql) fn of(change: Option<Change>, code: Option<Code>) -> Self {
+        let traces = code.as_ref().map_or(Traces::None, |code| code.traces);
+        let by_code = (traces > Traces::None).then_some(Change::Code(traces));
+        let changes = change.into_iter().chain(by_code).collect();
+        Self { settings: Box::default(), changes, code: code.map(Box::new) }
     }
 
     /// What is left where nobody follows what becomes of it, as far as the text tells.
-    pub fn traces(&self) -> Traces {
+    pub(crate) fn traces(&self) -> Traces {
         let settings = if self.settings.is_empty() { Traces::None } else { Traces::Discardable };
         self.changes.iter().map(Change::traces).max().unwrap_or_default().max(settings)
     }
 
     /// Whether it leaves and takes away nothing, as far as its text tells.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.settings.is_empty() && self.changes.is_empty() && self.code.is_none()
     }
 
     /// The kinds of state that it adds to, as far as its text tells.
-    pub fn pins(&self) -> impl Iterator<Item = Pin> {
+    pub(crate) fn pins(&self) -> impl Iterator<Item = Pin> {
         self.changes.iter().filter_map(Change::pin)
     }
 }
@@ -160,7 +165,7 @@ pub enum Pin {
 
 impl Pin {
     /// Every one, in the order of the enum: `ALL[pin as usize]` is `pin`.
-    pub const ALL: [Pin; 11] = [
+    pub(crate) const ALL: [Pin; 11] = [
         Pin::Temporary,
         Pin::Listen,
         Pin::AdvisoryLock,
@@ -175,7 +180,7 @@ impl Pin {
     ];
 
     /// The label, in snake case.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Pin::Temporary => "temporary",
             Pin::Listen => "listen",
@@ -202,7 +207,7 @@ impl Change {
     }
 
     /// Whether it takes state away.
-    pub fn frees(&self) -> bool {
+    pub(crate) fn frees(&self) -> bool {
         matches!(
             self,
             Change::Drops(_) | Change::Unlisten(_) | Change::Close(_) | Change::Unlock(_) | Change::UnlockAll
@@ -210,7 +215,7 @@ impl Change {
     }
 
     /// The kind of state that it adds to; `None` when it adds none that outlives the transaction for sure.
-    pub fn pin(&self) -> Option<Pin> {
+    pub(crate) fn pin(&self) -> Option<Pin> {
         match self {
             Change::Temporary(_) => Some(Pin::Temporary),
             Change::Listen(_) => Some(Pin::Listen),

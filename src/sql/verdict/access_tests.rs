@@ -1,7 +1,7 @@
-//! What statements touch, by their text.
+//! Which relations statements access, by their text.
 
 use super::*;
-use crate::sql::{Classifier, StandardConformingStrings};
+use crate::sql::{Classifier, StandardConformingStrings, Statement};
 
 fn statement(sql: &[u8]) -> Statement {
     let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
@@ -9,7 +9,7 @@ fn statement(sql: &[u8]) -> Statement {
     verdict.statements[0].clone()
 }
 
-/// The names of a touch, sorted; `-` for nothing, `*` for everything, and an empty text for a read of no relation.
+/// The names in an access, sorted; `-` for nothing, `*` for everything, and an empty text for a read of no relation.
 fn shown(access: Access<'_>) -> String {
     let written = |name: &Name| match &name.schema {
         Some(schema) => format!("{schema}.{}", name.name),

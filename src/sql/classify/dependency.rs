@@ -1,26 +1,10 @@
-//! What a statement asks of its session's past that lives on one connection: SQL-level prepared statements by name, and
-//! the values drawn from sequences.
+//! Finds what a statement depends on that lives on one connection: calls and system views by their names, prepared
+//! statements by the command's grammar. Whether it is there is not looked at.
 
-use super::cursor::Cursor;
-use super::lexer::Token;
+use crate::sql::text::{Cursor, Token};
+use crate::sql::verdict::Dependency;
 
-/// What is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Dependency {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// What the prepared statement of this name is, or whether there is one.
-    Statement(Box<str>),
-    /// Which prepared statements there are.
-    Statements,
-    /// Which value the session has drawn (`currval`, `lastval`).
-    Drawn,
-    /// The end of a server process, its own perhaps (`pg_terminate_backend`).
-    Termination,
-}
-
-/// What a statement asks.
+/// What a statement depends on.
 pub(super) fn dependency(tokens: &[Token<'_>]) -> Dependency {
     const CALLS: [(&str, Dependency); 3] = [
         ("currval", Dependency::Drawn),
@@ -57,11 +41,11 @@ fn by_name(tokens: &[Token<'_>]) -> Option<Box<str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Classifier, StandardConformingStrings};
     use super::*;
+    use crate::sql::{Classifier, StandardConformingStrings};
 
     #[test]
-    fn what_lives_on_one_connection_is_asked_for() {
+    fn what_lives_on_one_connection_is_depended_on() {
         let dependency = |sql: &str| {
             let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
             verdict.statements[0].depends_on.clone()

@@ -4,10 +4,8 @@
 //! known that a lock is taken once at most and given back once at least, so that a bound on what is held can be kept
 //! without a look at any answer.
 
-use super::cursor::Cursor;
-use super::effects::{Change, LockKey, Strength};
-use super::lexer::{StandardConformingStrings, Token, TokenKind};
-use super::text;
+use crate::sql::text::{self, Cursor, StandardConformingStrings, Token, TokenKind};
+use crate::sql::verdict::{Change, LockKey, Strength};
 
 /// What a select list of such calls does; `None` when the statement is anything else.
 pub(super) fn read(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<Box<[Change]>> {
@@ -75,8 +73,8 @@ fn key(strength: Strength, arguments: &[Token<'_>], strings: StandardConformingS
 
 #[cfg(test)]
 mod tests {
-    use super::super::lexer::Lexer;
     use super::*;
+    use crate::sql::text::Lexer;
 
     fn changes(sql: &str) -> Option<Box<[Change]>> {
         let on = StandardConformingStrings::On;

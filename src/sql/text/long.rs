@@ -38,7 +38,7 @@ const WORD_MAX: usize = 64;
 
 /// A text that is read in pieces.
 #[derive(Debug)]
-pub struct LongText {
+pub(crate) struct LongText {
     place: Place,
     finding: Finding,
     /// The word at hand, in lower case.
@@ -107,7 +107,7 @@ enum Seen {
 
 impl LongText {
     /// One whose strings are read like this.
-    pub fn new(strings: StandardConformingStrings) -> Self {
+    pub(crate) fn new(strings: StandardConformingStrings) -> Self {
         let finding = match strings {
             StandardConformingStrings::On => Finding::Nothing,
             StandardConformingStrings::Off => Finding::Something,
@@ -117,7 +117,7 @@ impl LongText {
     }
 
     /// Reads on.
-    pub fn read(&mut self, bytes: &[u8]) {
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if self.finding == Finding::Something {
                 return;
@@ -127,7 +127,7 @@ impl LongText {
     }
 
     /// Whether all that was read was one INSERT that calls nothing of users. What runs behind its table is another matter.
-    pub fn leaves_nothing(&self) -> bool {
+    pub(crate) fn leaves_nothing(&self) -> bool {
         self.finding != Finding::Something && self.seen == Seen::Whole
     }
 

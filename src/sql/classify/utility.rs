@@ -1,13 +1,12 @@
-//! Utility statements that hold a query or name what they touch: `EXPLAIN`, `COPY`, `DECLARE`, `CREATE`, `TRUNCATE`.
+//! Utility statements that hold a query or name what they access: `EXPLAIN`, `COPY`, `DECLARE`, `CREATE`, `TRUNCATE`.
+//! What a name in them stands for is not looked up.
 
-use super::classify::{Reader, begins_query, primary, query_statement};
-use super::code::{self, Code};
-use super::cursor::Cursor;
-use super::effects::{Change, Effects, Scope};
-use super::lexer::{Token, TokenKind};
+use super::query;
+use super::reader::Reader;
 use super::scan::scan;
-use super::verdict::{Kind, Listed, Name, Statement, Why};
-use super::{temporary, text};
+use super::{code_reader, functions, temporary};
+use crate::sql::text::{self, Cursor, Token, TokenKind};
+use crate::sql::verdict::{Change, Code, Effects, Kind, Listed, Name, Scope, Statement, Why};
 
 /// Whether `EXPLAIN` runs the statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,8 +19,10 @@ enum Analyze {
 pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let analyze = match cursor.peek() {
         // `EXPLAIN (SELECT 1)` has parentheses that are no options.
-        Some(t) if t.is_symbol("(") && !begins_query(cursor.rest()) => {
-            let Some(options) = cursor.take_parenthesised() else { return primary(Why::Unparsable) };
+        Some(t) if t.is_symbol("(") && !query::begins(cursor.rest()) => {
+            let Some(options) = cursor.take_parenthesised() else {
+                return Statement::primary(Why::Unparsable);
+            };
             explain_options(options)
         }
         _ => {
@@ -31,27 +32,27 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
         }
     };
     match analyze {
-        Analyze::Runs if begins_query(cursor.rest()) => query_statement(cursor.rest(), reader),
+        Analyze::Runs if query::begins(cursor.rest()) => query::read(cursor.rest(), reader),
         Analyze::Runs if cursor.take_word("create") => create(cursor, reader),
-        Analyze::PlansOnly if begins_query(cursor.rest()) => planned(cursor.rest(), reader),
+        Analyze::PlansOnly if query::begins(cursor.rest()) => planned(cursor.rest(), reader),
         Analyze::PlansOnly if explainable(cursor) => {
             Statement { reads_listed: Listed::Partly, ..Statement::of(Kind::Read) }
         }
         // `EXPLAIN EXECUTE` needs the session's own prepared statement.
         _ if cursor.at_word("execute") => {
-            Statement { writes_listed: Listed::Partly, ..primary(Why::SessionState) }
+            Statement { writes_listed: Listed::Partly, ..Statement::primary(Why::SessionState) }
         }
         Analyze::Runs => match cursor.take_word("declare") {
             true => declare(cursor, reader),
-            false => primary(Why::Unparsable),
+            false => Statement::primary(Why::Unparsable),
         },
-        Analyze::PlansOnly => primary(Why::Unparsable),
+        Analyze::PlansOnly => Statement::primary(Why::Unparsable),
     }
 }
 
-/// What is planned but not run does nothing, even if it would write. The planner looks at what it would touch.
+/// What is planned but not run does nothing, even if it would write. The planner looks at what it would access.
 fn planned(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
-    let query = query_statement(tokens, reader);
+    let query = query::read(tokens, reader);
     let reads = query.reads.into_iter().chain(query.writes).collect();
     let effects = match &*query.functions {
         [] => Effects::default(),
@@ -89,17 +90,17 @@ fn is_false(token: &Token<'_>) -> bool {
 
 /// `DECLARE name ... CURSOR ... FOR query`, with the cursor behind `DECLARE`.
 pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
+    let Some(name) = cursor.take_name() else { return Statement::primary(Why::Unparsable) };
     while cursor.take_any(&["binary", "asensitive", "insensitive", "no", "scroll"]).is_some() {}
     if !cursor.take_word("cursor") {
-        return primary(Why::Unparsable);
+        return Statement::primary(Why::Unparsable);
     }
     let hold = cursor.take_words(&["with", "hold"]);
     cursor.take_words(&["without", "hold"]);
-    if !cursor.take_word("for") || !begins_query(cursor.rest()) {
-        return primary(Why::Unparsable);
+    if !cursor.take_word("for") || !query::begins(cursor.rest()) {
+        return Statement::primary(Why::Unparsable);
     }
-    let query = fetched(query_statement(cursor.rest(), reader));
+    let query = fetched(query::read(cursor.rest(), reader));
     match query.kind {
         // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
         _ if hold => {
@@ -126,30 +127,30 @@ fn fetched(query: Statement) -> Statement {
 pub(super) fn copy(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     cursor.take_word("binary");
     if let Some(query) = cursor.take_parenthesised() {
-        if !begins_query(query) || !cursor.take_word("to") {
-            return primary(Why::Unparsable);
+        if !query::begins(query) || !cursor.take_word("to") {
+            return Statement::primary(Why::Unparsable);
         }
         return match destination(&mut cursor) {
-            Some(Place::Client) => query_statement(query, reader),
-            Some(Place::Server) => primary(Why::ServerFile),
-            None => primary(Why::Unparsable),
+            Some(CopyEnd::Client) => query::read(query, reader),
+            Some(CopyEnd::Server) => Statement::primary(Why::ServerFile),
+            None => Statement::primary(Why::Unparsable),
         };
     }
-    let Some(table) = cursor.take_qualified() else { return primary(Why::Unparsable) };
+    let Some(table) = cursor.take_qualified() else { return Statement::primary(Why::Unparsable) };
     cursor.take_parenthesised();
     match (cursor.take_any(&["from", "to"]), destination(&mut cursor)) {
-        (Some("from"), Some(Place::Client)) => copy_from(Why::Write, table, cursor.rest(), reader),
-        (Some("from"), Some(Place::Server)) => copy_from(Why::ServerFile, table, cursor.rest(), reader),
-        (Some(_), Some(Place::Client)) => copy_table(table),
-        (Some(_), Some(Place::Server)) => primary(Why::ServerFile),
-        _ => primary(Why::Unparsable),
+        (Some("from"), Some(CopyEnd::Client)) => copy_from(Why::Write, table, cursor.rest(), reader),
+        (Some("from"), Some(CopyEnd::Server)) => copy_from(Why::ServerFile, table, cursor.rest(), reader),
+        (Some(_), Some(CopyEnd::Client)) => copy_table(table),
+        (Some(_), Some(CopyEnd::Server)) => Statement::primary(Why::ServerFile),
+        _ => Statement::primary(Why::Unparsable),
     }
 }
 
 /// `COPY table FROM ... [WITH (options)] [WHERE condition]`: writes the table, and the condition may call functions.
 fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let condition = rest.iter().position(|t| t.is_word("where")).map_or(&[][..], |at| &rest[at..]);
-    let scan = scan(condition, reader.strings, reader.known);
+    let scan = scan(condition, reader);
     // A program of the server may do anything, in this database too.
     let writes_listed = if why == Why::Write { scan.writes_listed } else { Listed::Partly };
     Statement {
@@ -157,29 +158,29 @@ fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> S
         writes: Box::new([table]),
         writes_listed,
         effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
-        ..primary(why)
+        ..Statement::primary(why)
     }
 }
 
 /// `COPY table TO STDOUT` reads the table as a query would.
 fn copy_table(table: Name) -> Statement {
-    let kind = super::functions::view(&table.name).map_or(Kind::Read, Kind::Primary);
-    let temporary = table.schema.as_deref().and_then(super::functions::view);
+    let kind = functions::view(&table.name).map_or(Kind::Read, Kind::Primary);
+    let temporary = table.schema.as_deref().and_then(functions::view);
     let kind = temporary.map_or(kind, Kind::Primary);
     Statement { reads: Box::new([table]), reads_listed: Listed::Wholly, ..Statement::of(kind) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CopyEnd {
     Client,
     Server,
 }
 
-fn destination(cursor: &mut Cursor<'_, '_>) -> Option<Place> {
+fn destination(cursor: &mut Cursor<'_, '_>) -> Option<CopyEnd> {
     if cursor.take_any(&["stdin", "stdout"]).is_some() {
-        Some(Place::Client)
+        Some(CopyEnd::Client)
     } else if cursor.take_word("program") || cursor.take_string().is_some() {
-        Some(Place::Server)
+        Some(CopyEnd::Server)
     } else {
         None
     }
@@ -209,15 +210,13 @@ pub(super) fn truncate(mut cursor: Cursor<'_, '_>) -> Statement {
     if !cursor.at_end() {
         writes_listed = Listed::Partly;
     }
-    Statement { writes: writes.into(), writes_listed, ..primary(Why::Write) }
+    Statement { writes: writes.into(), writes_listed, ..Statement::primary(Why::Write) }
 }
 
 /// `CREATE ...`, with the cursor behind `CREATE`.
 pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    let changes = temporary::create(cursor);
-    let temporary = changes
-        .as_ref()
-        .is_some_and(|change| matches!(change, Change::Temporary(_) | Change::TemporaryForNow));
+    let change = temporary::create(cursor);
+    let temporary = matches!(change, Some(Change::Temporary(_) | Change::TemporaryForNow));
     let why = if temporary { Why::Temporary } else { Why::Ddl };
     // Functions in what a table is made of, and in the expressions of an index, run now; those in the defaults of a
     // table that is empty do not.
@@ -225,9 +224,8 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
     let index = cursor.at_word("index") || cursor.at_word("unique");
     let runs = if index { indexed(cursor) } else { cursor.rest() };
-    let code = (fills || index).then(|| code::in_statement(runs, reader));
-    let changes = changes.into_iter().chain(code.iter().filter_map(Code::change)).collect();
-    Statement { effects: Effects { changes, code: code.map(Box::new), ..Effects::default() }, ..primary(why) }
+    let code = (fills || index).then(|| code_reader::in_statement(runs, reader));
+    Statement { effects: Effects::of(change, code), ..Statement::primary(why) }
 }
 
 /// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
@@ -263,20 +261,16 @@ fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
 /// `ALTER ...`, with the cursor behind `ALTER`.
 pub(super) fn alter(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     if cursor.at_word("system") {
-        return primary(Why::Maintenance);
+        return Statement::primary(Why::Maintenance);
     }
     let renames = cursor.rest().iter().any(|t| t.is_word("rename")).then_some(Change::Renames);
-    let code = cursor.at_word("table").then(|| code::in_statement(cursor.rest(), reader));
-    let changes = renames.into_iter().chain(code.iter().filter_map(Code::change)).collect();
-    Statement {
-        effects: Effects { changes, code: code.map(Box::new), ..Effects::default() },
-        ..primary(Why::Ddl)
-    }
+    let code = cursor.at_word("table").then(|| code_reader::in_statement(cursor.rest(), reader));
+    Statement { effects: Effects::of(renames, code), ..Statement::primary(Why::Ddl) }
 }
 
 /// `CALL procedure(...)`, with the cursor behind `CALL`.
 pub(super) fn call(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    running(code::in_statement(cursor.rest(), reader), primary(Why::Procedure))
+    Statement::primary(Why::Procedure).running(code_reader::in_statement(cursor.rest(), reader))
 }
 
 /// `DO ...`, with the cursor behind `DO`. Its body can be read where it is in PL/pgSQL.
@@ -290,12 +284,7 @@ pub(super) fn anonymous_block(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) ->
         language = cursor.take_name();
     }
     let readable = language.is_none_or(|language| &*language == "plpgsql");
-    let code = body.filter(|_| readable).map_or_else(Code::unread, |body| code::in_body(&body, reader));
-    running(code, primary(Why::Procedure))
-}
-
-/// A statement that runs this code.
-pub(super) fn running(code: Code, statement: Statement) -> Statement {
-    let changes = code.change().into_iter().collect();
-    Statement { effects: Effects { changes, code: Some(Box::new(code)), ..Effects::default() }, ..statement }
+    let code =
+        body.filter(|_| readable).map_or_else(Code::unread, |body| code_reader::in_body(&body, reader));
+    Statement::primary(Why::Procedure).running(code)
 }

@@ -1,10 +1,11 @@
-//! Transaction control: `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints, and their modes.
+//! Transaction control: `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints, and their modes. Whether there is a transaction is not
+//! known here.
 
-use super::cursor::Cursor;
-use super::verdict::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Statement, Why};
+use crate::sql::text::Cursor;
+use crate::sql::verdict::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Statement, Why};
 
 fn unparsable() -> Statement {
-    Statement::of(Kind::Primary(Why::Unparsable))
+    Statement::primary(Why::Unparsable)
 }
 
 /// Transaction modes up to the end, with optional commas between them; the last of a kind counts.
@@ -57,7 +58,7 @@ pub(super) fn start(mut cursor: Cursor<'_, '_>) -> Statement {
 /// `COMMIT`, `END` and `COMMIT PREPARED`, with the cursor behind the first word.
 pub(super) fn commit(mut cursor: Cursor<'_, '_>) -> Statement {
     if cursor.take_word("prepared") {
-        return Statement::of(Kind::Primary(Why::TwoPhase));
+        return Statement::primary(Why::TwoPhase);
     }
     cursor.take_any(&["work", "transaction"]);
     chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Commit { chain }))
@@ -66,7 +67,7 @@ pub(super) fn commit(mut cursor: Cursor<'_, '_>) -> Statement {
 /// `ROLLBACK`, `ABORT`, `ROLLBACK TO` and `ROLLBACK PREPARED`, with the cursor behind the first word.
 pub(super) fn rollback(mut cursor: Cursor<'_, '_>) -> Statement {
     if cursor.take_word("prepared") {
-        return Statement::of(Kind::Primary(Why::TwoPhase));
+        return Statement::primary(Why::TwoPhase);
     }
     cursor.take_any(&["work", "transaction"]);
     if cursor.take_word("to") {

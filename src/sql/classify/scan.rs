@@ -3,14 +3,12 @@
 //! This does not depend on a parser: what it looks for shows in the tokens whatever the grammar around them is, and
 //! errs to the side of the primary. The parser's tree adds what needs structure (relations, functions).
 
-use super::cursor::Cursor;
-use super::effects::{Change, Pin, Scope, Setting};
-use super::functions::{self, Class, KnownFunctions};
-use super::lexer::{StandardConformingStrings, Token, TokenKind};
-use super::settings::{self, Assignment};
-use super::temporary;
-use super::text;
-use super::verdict::{Listed, Name, Why};
+use super::functions::{self, Class};
+use super::reader::Reader;
+use super::set_config::{Assignment, set_config};
+use super::{parameters, temporary};
+use crate::sql::text::{self, Cursor, Token, TokenKind};
+use crate::sql::verdict::{Change, Listed, Name, Pin, Scope, Setting, Why};
 
 /// What the tokens of a query show.
 #[derive(Debug, Default)]
@@ -97,13 +95,13 @@ const RESERVED: [&str; 38] = [
     "group",
 ];
 
-/// Surveys the tokens of one query or data-modifying statement.
-pub(super) fn scan(tokens: &[Token<'_>], strings: StandardConformingStrings, known: &KnownFunctions) -> Scan {
-    let mut found = Surveyor { found: Scan::default(), tokens, strings, known };
+/// Scans the tokens of one query or data-modifying statement.
+pub(super) fn scan(tokens: &[Token<'_>], reader: Reader<'_>) -> Scan {
+    let mut scanner = Scanner { found: Scan::default(), tokens, reader };
     for at in 0..tokens.len() {
-        found.token(at);
+        scanner.token(at);
     }
-    let mut found = found.found;
+    let mut found = scanner.found;
     // A statement that modifies and shows no target has it in a form that is not known here.
     let first = tokens.iter().find(|t| !t.is_symbol("("));
     let modifies =
@@ -115,14 +113,13 @@ pub(super) fn scan(tokens: &[Token<'_>], strings: StandardConformingStrings, kno
     found
 }
 
-struct Surveyor<'t, 'a> {
+struct Scanner<'t, 'a> {
     found: Scan,
     tokens: &'t [Token<'a>],
-    strings: StandardConformingStrings,
-    known: &'t KnownFunctions,
+    reader: Reader<'t>,
 }
 
-impl<'t, 'a> Surveyor<'t, 'a> {
+impl<'t, 'a> Scanner<'t, 'a> {
     fn token(&mut self, at: usize) {
         let token = self.tokens[at];
         match token.kind {
@@ -222,10 +219,10 @@ impl<'t, 'a> Surveyor<'t, 'a> {
 
     fn select_into(&mut self, at: usize) {
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-        let place = temporary::place(&mut cursor);
+        let namespace = temporary::namespace(&mut cursor);
         cursor.take_word("unlogged");
         cursor.take_word("table");
-        if let Some(change) = temporary::created(place, cursor) {
+        if let Some(change) = temporary::created(namespace, cursor) {
             self.leave(change);
         }
         self.target(cursor);
@@ -279,7 +276,7 @@ impl<'t, 'a> Surveyor<'t, 'a> {
         if self.before(beginning).is_some_and(|t| t.is_symbol("::")) {
             return;
         }
-        let class = self.known.class(&name);
+        let class = self.reader.known.class(&name);
         if class.is_some_and(|class| functions::reads_unnamed(&name.name, class)) {
             self.found.reads_listed = Listed::Partly;
         }
@@ -329,14 +326,14 @@ impl<'t, 'a> Surveyor<'t, 'a> {
     fn by_argument(&mut self, at: usize, function: &str) {
         let arguments = Cursor::new(&self.tokens[at + 1..]).take_parenthesised().unwrap_or_default();
         if function == "current_setting" {
-            let name = arguments.first().and_then(|t| text::string_value(*t, self.strings));
-            if !name.is_some_and(|n| functions::alike_everywhere(&n.to_ascii_lowercase())) {
+            let name = arguments.first().and_then(|t| text::string_value(*t, self.reader.strings));
+            if !name.is_some_and(|n| parameters::alike_everywhere(&n.to_ascii_lowercase())) {
                 self.note(Why::ServerState);
             }
             return;
         }
         let unconditional = runs_once(self.tokens);
-        match settings::set_config(arguments, self.strings) {
+        match set_config(arguments, self.reader.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
             Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),
             Assignment::Local(name) => self.local(name),

@@ -5,41 +5,16 @@
 //! is listed, for the catalog to follow. SQL that is put together while it runs is read where only names and literals
 //! are put into a text that stands there (`EXECUTE format('... %I ... %L', ...)`); anything else may be anything.
 
-use super::classify::Reader;
-use super::cursor::Cursor;
-use super::effects::{Change, Scope};
 use super::functions::KnownFunctions;
-use super::lexer::{Lexer, StandardConformingStrings, Token, TokenKind};
+use super::reader::Reader;
 use super::scan::scan;
-use super::verdict::Name;
-use super::{temporary, text};
-
-/// What may be left in a session, the worst last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Traces {
-    /// Nothing.
-    #[default]
-    None,
-    /// Something that `DISCARD ALL` removes: settings, locks, temporary objects, `LISTEN`, prepared statements, cursors.
-    Discardable,
-    /// Anything.
-    Lasting,
-}
-
-/// What a body of code may do to its session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Code {
-    /// What it may leave by its own words.
-    pub traces: Traces,
-    /// Functions and procedures that it may call and weir does not know. Words of the grammar may be among them.
-    pub calls: Box<[Name]>,
-    /// All words in it, any of which may be a relation's name.
-    pub words: Box<[Box<str>]>,
-}
+use super::temporary;
+use crate::sql::text::{self, Cursor, Lexer, StandardConformingStrings, Token, TokenKind};
+use crate::sql::verdict::{Change, Code, Name, Scope, Traces};
 
 /// Reads bodies of functions. Holds the table of functions that weir knows.
 #[derive(Debug)]
-pub struct CodeReader {
+pub(crate) struct CodeReader {
     known: KnownFunctions,
 }
 
@@ -51,37 +26,15 @@ impl Default for CodeReader {
 
 impl CodeReader {
     /// What a body in SQL or PL/pgSQL may leave. It is read as strings are read by default.
-    pub fn read(&self, body: &str) -> Code {
+    pub(crate) fn read(&self, body: &str) -> Code {
         in_body(body, Reader { strings: StandardConformingStrings::On, known: &self.known })
     }
 
     /// What PostgreSQL's own function of this name leaves, if weir knows it.
-    pub fn built_in(&self, name: &str) -> Option<Traces> {
+    pub(crate) fn built_in(&self, name: &str) -> Option<Traces> {
         let name = Name { schema: None, name: name.into() };
         let class = self.known.class(&name)?;
         Some(class.traces())
-    }
-}
-
-impl Code {
-    /// Code that nobody can read.
-    pub(super) fn unread() -> Self {
-        Self { traces: Traces::Lasting, ..Self::default() }
-    }
-
-    /// Code that calls these functions and does nothing else.
-    pub(super) fn calling(calls: &[Name]) -> Self {
-        Self { calls: calls.into(), ..Self::default() }
-    }
-
-    /// What it means for a session that it ran, as far as it can be told without a catalog.
-    pub(super) fn change(&self) -> Option<Change> {
-        (self.traces > Traces::None).then_some(Change::Code(self.traces))
-    }
-
-    /// Whether there is nothing that the catalog could add.
-    pub fn is_plain(&self) -> bool {
-        self.calls.is_empty() && self.words.is_empty()
     }
 }
 
@@ -134,7 +87,7 @@ impl<'k> Search<'k> {
         Code { traces: self.traces, calls: self.calls.into(), words: self.words.into() }
     }
 
-    fn effects(&mut self, traces: Traces) {
+    fn leaves(&mut self, traces: Traces) {
         self.traces = self.traces.max(traces);
     }
 
@@ -142,7 +95,7 @@ impl<'k> Search<'k> {
         let lexed = Lexer::new(text.as_bytes(), self.reader.strings).collect::<Result<Vec<_>, _>>();
         match lexed {
             Ok(tokens) => self.tokens(&tokens),
-            Err(_) => self.effects(Traces::Lasting),
+            Err(_) => self.leaves(Traces::Lasting),
         }
     }
 
@@ -151,7 +104,7 @@ impl<'k> Search<'k> {
             match token.kind {
                 TokenKind::Word => self.word(tokens, at),
                 // A search path, most likely.
-                TokenKind::String(_) if contains(token.text, b"pg_temp") => self.effects(Traces::Discardable),
+                TokenKind::String(_) if contains(token.text, b"pg_temp") => self.leaves(Traces::Discardable),
                 _ => {}
             }
         }
@@ -180,7 +133,7 @@ impl<'k> Search<'k> {
             name if temporary::is_temporary(&String::from_utf8_lossy(name)) => Traces::Discardable,
             _ => Traces::None,
         };
-        self.effects(traces);
+        self.leaves(traces);
     }
 
     /// SQL that is put together while it runs, and whatever follows it.
@@ -192,17 +145,17 @@ impl<'k> Search<'k> {
                 self.text(&text);
                 self.nesting -= 1;
             }
-            None => self.effects(Traces::Lasting),
+            None => self.leaves(Traces::Lasting),
         }
     }
 
     /// Functions that are called, known and unknown.
     fn calls(&mut self, tokens: &[Token<'_>]) {
-        let scan = scan(tokens, self.reader.strings, self.reader.known);
+        let scan = scan(tokens, self.reader);
         let creates =
             scan.changes.contains(&Change::Creates) || tokens.iter().any(|token| token.is_word("create"));
         for change in &scan.changes {
-            self.effects(match change {
+            self.leaves(match change {
                 // Of what a body creates, only what says so is temporary: search paths are looked at above.
                 Change::Creates => Traces::None,
                 Change::Searches if !creates => Traces::None,
@@ -211,11 +164,11 @@ impl<'k> Search<'k> {
             });
         }
         if scan.settings.iter().any(|setting| setting.scope == Scope::Session) {
-            self.effects(Traces::Discardable);
+            self.leaves(Traces::Discardable);
         }
         if scan.calls.iter().any(|name| &*name.name == "?") {
             // Which function is called is put in as a name.
-            self.effects(Traces::Lasting);
+            self.leaves(Traces::Lasting);
         }
         self.calls.extend(scan.calls);
     }

@@ -10,8 +10,9 @@
 //! answers depends on them but a little time), the chance to collide is at most (n / 2^61)^2: a client cannot
 //! build a write that is taken for a read. A fast hash with public keys would let it do so offline.
 
+use super::hint;
 use super::lexer::{LexError, Lexer, StandardConformingStrings, StringForm, Token, TokenKind};
-use super::verdict::SkeletonId;
+use crate::sql::verdict::SkeletonId;
 
 /// The field's size, a Mersenne prime: reduction is a shift and an add.
 const PRIME: u64 = (1 << 61) - 1;
@@ -55,14 +56,14 @@ impl Polynomials {
 
     /// Takes in a byte string: seven bytes a word, tagged. Texts hold no zero byte, so padding is unambiguous.
     #[inline(always)]
-    fn bytes(&mut self, text: &[u8], tag: Tag, fold: Fold) {
+    fn bytes(&mut self, text: &[u8], tag: Tag) {
         let mut rest = text;
         while rest.len() > 7 {
             let (head, tail) = rest.split_at(7);
-            self.word(fold.apply(load(head)) | (Tag::More as u64) << 56);
+            self.word(tag.fold(load(head)) | (Tag::More as u64) << 56);
             rest = tail;
         }
-        self.word(fold.apply(load(rest)) | (tag as u64) << 56);
+        self.word(tag.fold(load(rest)) | (tag as u64) << 56);
     }
 
     fn finish(self) -> SkeletonId {
@@ -106,23 +107,6 @@ fn load(bytes: &[u8]) -> u64 {
     }
 }
 
-/// Whether upper-case ASCII letters count as their lower-case ones.
-#[derive(Clone, Copy)]
-enum Fold {
-    Case,
-    Nothing,
-}
-
-impl Fold {
-    #[inline(always)]
-    fn apply(self, word: u64) -> u64 {
-        match self {
-            Fold::Case => lower(word),
-            Fold::Nothing => word,
-        }
-    }
-}
-
 /// Lower-cases the ASCII letters among eight bytes at once, leaving bytes above 127 alone.
 #[inline(always)]
 const fn lower(word: u64) -> u64 {
@@ -145,6 +129,17 @@ enum Tag {
     Verbatim = 6,
     Setup = 7,
     Broken = 8,
+}
+
+impl Tag {
+    /// Upper-case ASCII letters count as lower-case ones in unquoted words, and there only.
+    #[inline(always)]
+    fn fold(self, word: u64) -> u64 {
+        match self {
+            Tag::Word => lower(word),
+            _ => word,
+        }
+    }
 }
 
 /// What happens to literals in the statement that is being read.
@@ -180,10 +175,10 @@ pub fn skeleton(
 ) -> Result<SkeletonId, (SkeletonId, LexError)> {
     let mut walk = Walk { hash: Polynomials::new(keys), literals: Literals::Undecided, list: List::Outside };
     if strings == StandardConformingStrings::Off {
-        walk.hash.bytes(b"scs off", Tag::Setup, Fold::Nothing);
+        walk.hash.bytes(b"scs off", Tag::Setup);
     }
-    if let Some(text) = super::hint::hint_text(sql) {
-        walk.hash.bytes(text, Tag::Setup, Fold::Nothing);
+    if let Some(text) = hint::hint_text(sql) {
+        walk.hash.bytes(text, Tag::Setup);
     }
     let mut lexer = Lexer::new(sql, strings);
     loop {
@@ -201,7 +196,7 @@ pub fn skeleton(
 #[cold]
 fn broken(sql: &[u8], keys: &SkeletonKeys) -> SkeletonId {
     let mut hash = Polynomials::new(keys);
-    hash.bytes(sql, Tag::Broken, Fold::Nothing);
+    hash.bytes(sql, Tag::Broken);
     hash.finish()
 }
 
@@ -231,7 +226,7 @@ impl Walk {
         } else if decides(text) {
             self.literals = Literals::Kept;
         }
-        self.hash.bytes(text, Tag::Word, Fold::Case);
+        self.hash.bytes(text, Tag::Word);
     }
 
     #[inline(always)]
@@ -241,7 +236,7 @@ impl Walk {
         if token.kind == TokenKind::UnicodeName || decides(&token.text[1..token.text.len() - 1]) {
             self.literals = Literals::Kept;
         }
-        self.hash.bytes(token.text, Tag::Name, Fold::Nothing);
+        self.hash.bytes(token.text, Tag::Name);
     }
 
     #[inline(always)]
@@ -258,14 +253,14 @@ impl Walk {
             _ if self.literals == Literals::Undecided => self.literals = Literals::Kept,
             _ => {}
         }
-        self.hash.bytes(text, Tag::Symbol, Fold::Nothing);
+        self.hash.bytes(text, Tag::Symbol);
     }
 
     #[inline(always)]
     fn literal(&mut self, token: Token<'_>) {
         if self.literals != Literals::Folded {
             self.flush();
-            self.hash.bytes(token.text, Tag::Verbatim, Fold::Nothing);
+            self.hash.bytes(token.text, Tag::Verbatim);
             return;
         }
         match self.list {
@@ -282,7 +277,7 @@ impl Walk {
     #[inline(always)]
     fn flush(&mut self) {
         if self.list == List::Comma {
-            self.hash.bytes(b",", Tag::Symbol, Fold::Nothing);
+            self.hash.bytes(b",", Tag::Symbol);
         }
         self.list = List::Outside;
     }

@@ -1,48 +1,30 @@
-//! From a text to its [`Verdict`]. Fails closed: what is not understood for sure goes to the primary.
-//!
-//! The first words decide which kind of statement it is. Utility statements are read by their grammar (`control`,
-//! `settings`, `utility`); queries are surveyed by their tokens and then parsed (`scan`, `query`).
+//! The verdict over a text, statement by statement: the first word says which rules read one, and the short statements
+//! that need no rules of their own are read here.
 
-use super::cursor::Cursor;
-use super::database;
-use super::dependencies::{Dependency, dependency};
-use super::effects::{Change, Effects};
-use super::functions::KnownFunctions;
-use super::lexer::{StandardConformingStrings, Token};
-use super::query;
-use super::scan::{Scan, scan};
-use super::split;
-use super::verdict::{Discard, Kind, Listed, Name, SkeletonId, Statement, Verdict, Why};
-use super::{code, control, hint, locks, settings, temporary, utility};
-
-/// What all rules look things up in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'k> {
-    pub(super) strings: StandardConformingStrings,
-    pub(super) known: &'k KnownFunctions,
-}
+use super::dependency::dependency;
+use super::reader::Reader;
+use super::{control, database, locks, prepared, query, settings, temporary, utility};
+use crate::sql::text::{self, Cursor, Token};
+use crate::sql::verdict::{Change, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why};
 
 /// The verdict over a text.
-pub(super) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> Verdict {
-    match split::tokens(sql, reader.strings) {
+pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> Verdict {
+    match text::tokens(sql, reader.strings) {
         Ok(statements) => Verdict {
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| asking(dependency(tokens), statement(tokens, reader)))
+                .map(|tokens| depending(dependency(tokens), statement(tokens, reader)))
                 .collect(),
-            hint: hint::hint(sql),
+            hint: text::hint(sql),
         },
         // The hint holds even so: it stands in front of what could not be read.
-        Err(_) => Verdict { hint: hint::hint(sql), ..Verdict::opaque(skeleton, Why::Unparsable) },
+        Err(_) => Verdict { hint: text::hint(sql), ..Verdict::opaque(skeleton, Why::Unparsable) },
     }
 }
 
-/// The words that begin a query or a data-modifying statement.
-const QUERY_WORDS: [&str; 8] = ["select", "with", "values", "table", "insert", "update", "delete", "merge"];
-
-/// A statement that asks this of its session's past.
-fn asking(depends_on: Dependency, mut statement: Statement) -> Statement {
+/// The same statement, which depends on this.
+fn depending(depends_on: Dependency, mut statement: Statement) -> Statement {
     if depends_on == Dependency::Drawn {
         // Where the value was found the next one will be asked for.
         let changes = std::mem::take(&mut statement.effects.changes);
@@ -54,20 +36,20 @@ fn asking(depends_on: Dependency, mut statement: Statement) -> Statement {
 /// Classifies one statement.
 fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     let mut cursor = Cursor::new(tokens);
-    if begins_query(tokens) {
-        let mut query = query_statement(tokens, reader);
+    if query::begins(tokens) {
+        let mut statement = query::read(tokens, reader);
         if let Some(changes) = locks::read(tokens, reader.strings) {
-            query.effects.changes = changes;
+            statement.effects.changes = changes;
         }
-        return query;
+        return statement;
     }
-    let Some(first) = cursor.take() else { return primary(Why::Unparsable) };
+    let Some(first) = cursor.take() else { return Statement::primary(Why::Unparsable) };
     let word = first.text.to_ascii_lowercase();
     if let vacates @ Some(_) = database::vacated(&word, cursor) {
-        return Statement { vacates, ..primary(Why::Ddl) };
+        return Statement { vacates, ..Statement::primary(Why::Ddl) };
     }
     match &*word {
-        _ if !first.is_name() || first.text[0] == b'"' => primary(Why::Unparsable),
+        _ if !first.is_name() || first.text[0] == b'"' => Statement::primary(Why::Unparsable),
         b"begin" => control::begin(cursor),
         b"start" => control::start(cursor),
         b"commit" | b"end" => control::commit(cursor),
@@ -78,9 +60,9 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"reset" => settings::reset(cursor),
         b"show" => settings::show(cursor),
         b"discard" => discard(cursor),
-        b"prepare" => prepare(cursor, reader),
-        b"execute" => execute(cursor, reader),
-        b"deallocate" => deallocate(cursor),
+        b"prepare" => prepared::prepare(cursor, reader),
+        b"execute" => prepared::execute(cursor, reader),
+        b"deallocate" => prepared::deallocate(cursor),
         b"declare" => utility::declare(cursor, reader),
         b"fetch" | b"move" => Statement::of(Kind::Cursor),
         b"close" => close(cursor),
@@ -100,90 +82,33 @@ fn plain(first: &Token<'_>, mut cursor: Cursor<'_, '_>) -> Statement {
     let first = first.text.to_ascii_lowercase();
     match &*first {
         b"listen" => match cursor.take_name() {
-            Some(channel) => leaving(Why::Notification, Change::Listen(channel)),
-            None => primary(Why::Unparsable),
+            Some(channel) => Statement::primary(Why::Notification).leaving(Change::Listen(channel)),
+            None => Statement::primary(Why::Unparsable),
         },
-        b"unlisten" if cursor.take_symbol("*") => leaving(Why::Notification, Change::Unlisten(None)),
+        b"unlisten" if cursor.take_symbol("*") => {
+            Statement::primary(Why::Notification).leaving(Change::Unlisten(None))
+        }
         b"unlisten" => match cursor.take_name() {
-            channel @ Some(_) => leaving(Why::Notification, Change::Unlisten(channel)),
-            None => primary(Why::Unparsable),
+            channel @ Some(_) => Statement::primary(Why::Notification).leaving(Change::Unlisten(channel)),
+            None => Statement::primary(Why::Unparsable),
         },
-        b"notify" => primary(Why::Notification),
+        b"notify" => Statement::primary(Why::Notification),
         // What a library does when it is loaded is its own affair.
-        b"load" => Statement { writes_listed: Listed::Partly, ..leaving(Why::SessionState, Change::Load) },
-        b"lock" => primary(Why::TableLock),
-        b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
-        | b"repack" => primary(Why::Maintenance),
-        b"drop" => match temporary::dropped(cursor) {
-            Some(names) => leaving(Why::Ddl, Change::Drops(names)),
-            None => primary(Why::Ddl),
+        b"load" => Statement {
+            writes_listed: Listed::Partly,
+            ..Statement::primary(Why::SessionState).leaving(Change::Load)
         },
-        b"grant" | b"revoke" | b"comment" | b"security" | b"reassign" | b"import" => primary(Why::Ddl),
-        _ => primary(Why::Unparsable),
-    }
-}
-
-pub(super) fn primary(why: Why) -> Statement {
-    Statement::of(Kind::Primary(why))
-}
-
-pub(super) fn leaving(why: Why, change: Change) -> Statement {
-    Statement { effects: Effects::by(change), ..primary(why) }
-}
-
-/// Whether the first word behind any opening parentheses begins a query.
-pub(super) fn begins_query(tokens: &[Token<'_>]) -> bool {
-    let first = tokens.iter().find(|t| !t.is_symbol("("));
-    first.is_some_and(|t| QUERY_WORDS.iter().any(|w| t.is_word(w)))
-}
-
-/// A query or a data-modifying statement.
-pub(super) fn query_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
-    let scan = scan(tokens, reader.strings, reader.known);
-    if scan.why == Some(Why::Unparsable) {
-        return primary(Why::Unparsable);
-    }
-    // Both limits look at the shape alone, never at literals: equal skeletons have equal verdicts.
-    let (tree, otherwise) = if scan.terms > query::TERMS_MAX || query::shape_len(tokens) > query::SHAPE_MAX {
-        (None, Why::TooLong)
-    } else {
-        (query::parse(tokens, reader.known), Why::Unparsable)
-    };
-    match tree {
-        Some(tree) => {
-            let kind = scan.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
-            let (reads_listed, writes_listed) = (scan.reads_listed, scan.writes_listed);
-            let statement = Statement { reads_listed, writes_listed, ..Statement::of(kind) };
-            named(statement, scan, tree.reads, tree.functions)
+        b"lock" => Statement::primary(Why::TableLock),
+        b"checkpoint" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex" | b"refresh"
+        | b"repack" => Statement::primary(Why::Maintenance),
+        b"drop" => match temporary::dropped(cursor) {
+            Some(names) => Statement::primary(Why::Ddl).leaving(Change::Drops(names)),
+            None => Statement::primary(Why::Ddl),
+        },
+        b"grant" | b"revoke" | b"comment" | b"security" | b"reassign" | b"import" => {
+            Statement::primary(Why::Ddl)
         }
-        // The tokens alone tell what a write is and does; of a read they do not tell enough.
-        None => {
-            let statement = match scan.why {
-                Some(why) => {
-                    Statement { writes_listed: scan.writes_listed, ..Statement::of(Kind::Primary(why)) }
-                }
-                None => Statement::of(Kind::Primary(otherwise)),
-            };
-            let (reads, calls) = (scan.tables.clone(), scan.calls.clone());
-            named(statement, scan, reads, calls)
-        }
-    }
-}
-
-/// The statement with the names of what it touches, and with what it leaves.
-fn named(statement: Statement, scan: Scan, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
-    let mut writes = scan.writes;
-    for list in [&mut reads, &mut writes, &mut functions] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    reads.retain(|name| writes.binary_search(name).is_err());
-    Statement {
-        functions: functions.into(),
-        reads: reads.into(),
-        writes: writes.into(),
-        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
-        ..statement
+        _ => Statement::primary(Why::Unparsable),
     }
 }
 
@@ -194,56 +119,23 @@ fn discard(mut cursor: Cursor<'_, '_>) -> Statement {
         Some("plans") => Discard::Plans,
         Some("sequences") => Discard::Sequences,
         Some(_) => Discard::Temp,
-        None => return primary(Why::Unparsable),
+        None => return Statement::primary(Why::Unparsable),
     };
     Statement::of(Kind::Discard(what))
-}
-
-/// `PREPARE TRANSACTION ...` or `PREPARE name [(types)] AS ...`, with the cursor behind `PREPARE`. Whatever the query
-/// leaves when it is executed is noted here: nothing tells of it later.
-fn prepare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    let mut ahead = cursor;
-    if ahead.take_word("transaction") && ahead.take_string().is_some() {
-        return primary(Why::TwoPhase);
-    }
-    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
-    let code = code::in_statement(cursor.rest(), reader);
-    let changes = [Change::Prepare(name.clone())].into_iter().chain(code.change()).collect();
-    let effects = Effects { changes, code: Some(Box::new(code)), ..Effects::default() };
-    Statement { effects, ..Statement::of(Kind::Prepare(name)) }
-}
-
-/// `EXECUTE name [(arguments)]`, with the cursor behind `EXECUTE`.
-fn execute(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    let Some(name) = cursor.take_name() else { return primary(Why::Unparsable) };
-    utility::running(code::in_statement(cursor.rest(), reader), Statement::of(Kind::Execute(name)))
 }
 
 /// `CLOSE name | ALL`, with the cursor behind `CLOSE`.
 fn close(mut cursor: Cursor<'_, '_>) -> Statement {
     let closed = if cursor.take_word("all") { None } else { cursor.take_name() };
-    Statement { effects: Effects::by(Change::Close(closed)), ..Statement::of(Kind::Cursor) }
-}
-
-/// `DEALLOCATE [PREPARE] name | ALL`, with the cursor behind `DEALLOCATE`.
-fn deallocate(mut cursor: Cursor<'_, '_>) -> Statement {
-    if cursor.rest().len() > 1 {
-        cursor.take_word("prepare");
-    }
-    if cursor.rest().len() == 1 && cursor.take_word("all") {
-        return Statement::of(Kind::Deallocate(None));
-    }
-    match cursor.take_name() {
-        Some(name) if cursor.at_end() => Statement::of(Kind::Deallocate(Some(name))),
-        _ => primary(Why::Unparsable),
-    }
+    Statement::of(Kind::Cursor).leaving(Change::Close(closed))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::effects::{Dropped, Pin};
-    use super::super::verdict::{AccessMode, Chain, Isolation, Modes};
+    use super::super::functions::KnownFunctions;
     use super::*;
+    use crate::sql::StandardConformingStrings;
+    use crate::sql::verdict::{AccessMode, Chain, Dropped, Effects, Isolation, Modes, Name, Pin};
 
     fn verdict(sql: &[u8]) -> Verdict {
         let known = KnownFunctions::load();
@@ -273,7 +165,7 @@ mod tests {
     }
 
     /// `reads; writes; functions`.
-    fn touches(sql: &str) -> String {
+    fn accesses(sql: &str) -> String {
         let statement = statement_of(sql);
         let lists = [&statement.reads, &statement.writes, &statement.functions];
         lists.map(|list| names(list)).join("; ").trim_end().to_owned()
@@ -281,49 +173,49 @@ mod tests {
 
     #[test]
     fn common_table_expressions_are_not_relations() {
-        assert_eq!(touches("WITH x AS (SELECT 1) SELECT * FROM x"), "; ;");
-        assert_eq!(touches("WITH t AS (SELECT * FROM t) SELECT * FROM t"), "t; ;");
+        assert_eq!(accesses("WITH x AS (SELECT 1) SELECT * FROM x"), "; ;");
+        assert_eq!(accesses("WITH t AS (SELECT * FROM t) SELECT * FROM t"), "t; ;");
         assert_eq!(
-            touches("WITH a AS (SELECT 1), b AS (SELECT * FROM a, b) SELECT * FROM b, s.a"),
+            accesses("WITH a AS (SELECT 1), b AS (SELECT * FROM a, b) SELECT * FROM b, s.a"),
             "b s.a; ;"
         );
-        assert_eq!(touches("WITH RECURSIVE r AS (SELECT * FROM r, base) SELECT * FROM r"), "base; ;");
-        assert_eq!(touches("SELECT * FROM (WITH c AS (SELECT 1) SELECT * FROM c) x, c"), "c; ;");
-        assert_eq!(touches("WITH \"X\" AS (SELECT 1) SELECT * FROM x, \"X\""), "x; ;");
-        assert_eq!(touches("WITH d AS (DELETE FROM q RETURNING *) INSERT INTO z SELECT * FROM d"), "; q z;");
+        assert_eq!(accesses("WITH RECURSIVE r AS (SELECT * FROM r, base) SELECT * FROM r"), "base; ;");
+        assert_eq!(accesses("SELECT * FROM (WITH c AS (SELECT 1) SELECT * FROM c) x, c"), "c; ;");
+        assert_eq!(accesses("WITH \"X\" AS (SELECT 1) SELECT * FROM x, \"X\""), "x; ;");
+        assert_eq!(accesses("WITH d AS (DELETE FROM q RETURNING *) INSERT INTO z SELECT * FROM d"), "; q z;");
     }
 
     #[test]
     fn relations_are_found_wherever_they_stand() {
         assert_eq!(
-            touches("SELECT (SELECT max(x) FROM a) FROM S.B, \"C\" WHERE EXISTS (SELECT 1 FROM d)"),
+            accesses("SELECT (SELECT max(x) FROM a) FROM S.B, \"C\" WHERE EXISTS (SELECT 1 FROM d)"),
             "C a d s.b; ;"
         );
-        assert_eq!(touches("TABLE a UNION TABLE s.b"), "a s.b; ;");
+        assert_eq!(accesses("TABLE a UNION TABLE s.b"), "a s.b; ;");
         assert_eq!(
-            touches("SELECT * FROM ONLY a, b JOIN ONLY s.c ON true FETCH FIRST ROW ONLY"),
+            accesses("SELECT * FROM ONLY a, b JOIN ONLY s.c ON true FETCH FIRST ROW ONLY"),
             "a b s.c; ;"
         );
-        assert_eq!(touches("SELECT * FROM db.s.t"), "s.t; ;");
-        assert_eq!(touches("COPY s.t (a) TO STDOUT"), "s.t; ;");
-        assert_eq!(touches("DECLARE c CURSOR FOR SELECT * FROM t"), "t; ;");
-        assert_eq!(touches("SELECT * FROM generate_series(1, 2), f(3) x"), "; ; f");
+        assert_eq!(accesses("SELECT * FROM db.s.t"), "s.t; ;");
+        assert_eq!(accesses("COPY s.t (a) TO STDOUT"), "s.t; ;");
+        assert_eq!(accesses("DECLARE c CURSOR FOR SELECT * FROM t"), "t; ;");
+        assert_eq!(accesses("SELECT * FROM generate_series(1, 2), f(3) x"), "; ; f");
     }
 
     #[test]
     fn writes_are_named() {
         assert_eq!(
-            touches("INSERT INTO s.t SELECT f(a) FROM u ON CONFLICT (a) DO UPDATE SET a = g(1)"),
+            accesses("INSERT INTO s.t SELECT f(a) FROM u ON CONFLICT (a) DO UPDATE SET a = g(1)"),
             "u; s.t; f g"
         );
-        assert_eq!(touches("UPDATE ONLY t SET a = 1 FROM u WHERE b IN (SELECT c FROM v)"), "u v; t;");
-        assert_eq!(touches("DELETE FROM t USING u"), "u; t;");
-        assert_eq!(touches("MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = 1"), "u; t;");
-        assert_eq!(touches("SELECT * INTO TEMP TABLE n FROM t"), "t; n;");
-        assert_eq!(touches("TRUNCATE TABLE ONLY a, s.b * CASCADE"), "; a s.b;");
-        assert_eq!(touches("COPY s.t (a, b) FROM STDIN"), "; s.t;");
+        assert_eq!(accesses("UPDATE ONLY t SET a = 1 FROM u WHERE b IN (SELECT c FROM v)"), "u v; t;");
+        assert_eq!(accesses("DELETE FROM t USING u"), "u; t;");
+        assert_eq!(accesses("MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = 1"), "u; t;");
+        assert_eq!(accesses("SELECT * INTO TEMP TABLE n FROM t"), "t; n;");
+        assert_eq!(accesses("TRUNCATE TABLE ONLY a, s.b * CASCADE"), "; a s.b;");
+        assert_eq!(accesses("COPY s.t (a, b) FROM STDIN"), "; s.t;");
         // What sqlparser does not know still shows what it writes.
-        assert_eq!(touches("INSERT INTO t SELECT f(x) FROM u GROUP BY DISTINCT CUBE (a)"), "; t; cube f");
+        assert_eq!(accesses("INSERT INTO t SELECT f(x) FROM u GROUP BY DISTINCT CUBE (a)"), "; t; cube f");
     }
 
     #[test]

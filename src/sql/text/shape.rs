@@ -3,14 +3,14 @@
 use super::lexer::{Lexer, StandardConformingStrings, StringForm, TokenKind};
 
 /// Of a longer statement only so many bytes are shown.
-pub const SHAPE_MAX: usize = 500;
+pub(crate) const SHAPE_MAX: usize = 500;
 
 /// The statement with `?` for each literal and without comments, cut off behind [`SHAPE_MAX`] bytes of it.
 ///
 /// Where it is not certain what is a literal, the shape ends with `...`: it rather says too little. That is so behind
 /// a backslash in a plain string, because the server's setting of `standard_conforming_strings` may be another than
 /// the session knows.
-pub fn shape(sql: &[u8], strings: StandardConformingStrings) -> String {
+pub(crate) fn shape(sql: &[u8], strings: StandardConformingStrings) -> String {
     // A cut within a literal leaves it without its end, which the lexer refuses.
     let shown = &sql[..sql.len().min(SHAPE_MAX)];
     let mut out = Vec::with_capacity(shown.len());

@@ -1,5 +1,5 @@
 //! From tokens to what they say: names as PostgreSQL folds them, the values of string literals, and literals
-//! written anew.
+//! written anew. Never guesses: what is not UTF-8, or uses escapes that are not read, says nothing.
 
 use super::lexer::{StandardConformingStrings, StringForm, Token, TokenKind};
 
@@ -8,7 +8,7 @@ const NAME_MAX: usize = 63;
 
 /// A name as PostgreSQL would store it, or `None` when the bytes are not UTF-8 or use escapes that are
 /// not worth reading.
-pub(super) fn name(token: Token<'_>) -> Option<Box<str>> {
+pub(in crate::sql) fn name(token: Token<'_>) -> Option<Box<str>> {
     let text = std::str::from_utf8(token.text).ok()?;
     let name = match token.kind {
         TokenKind::Word => text.to_ascii_lowercase(),
@@ -28,7 +28,7 @@ fn cut(mut name: String) -> String {
 }
 
 /// The value of a string literal, or `None` when it is of a form that stands for no text, or cannot be decoded.
-pub(super) fn string_value(token: Token<'_>, strings: StandardConformingStrings) -> Option<String> {
+pub(in crate::sql) fn string_value(token: Token<'_>, strings: StandardConformingStrings) -> Option<String> {
     let TokenKind::String(form) = token.kind else { return None };
     let text = std::str::from_utf8(token.text).ok()?;
     let backslash = match form {
@@ -150,7 +150,7 @@ fn unicode_escapes(text: &str) -> Option<String> {
 }
 
 /// A string literal of this value that reads the same whatever `standard_conforming_strings` is.
-pub(super) fn quote_literal(value: &str) -> String {
+pub(in crate::sql) fn quote_literal(value: &str) -> String {
     let doubled = value.replace('\'', "''");
     if doubled.contains('\\') {
         format!("E'{}'", doubled.replace('\\', "\\\\"))

@@ -1,9 +1,9 @@
-//! Cuts a text into tokens and statements.
+//! Cuts a text into tokens and statements. What a statement is does not matter here.
 
 use super::lexer::{LexError, Lexer, StandardConformingStrings, Token, TokenKind};
 
 /// The tokens of a text, statement by statement; statements without a token are left out, as PostgreSQL does.
-pub(super) fn tokens<'a>(
+pub(in crate::sql) fn tokens<'a>(
     sql: &'a [u8],
     strings: StandardConformingStrings,
 ) -> Result<Vec<Vec<Token<'a>>>, LexError> {
