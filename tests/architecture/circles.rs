@@ -148,7 +148,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_told() {
-        let lost = found(&[("lib.rs", "mod a;\nmod b;\n"), ("a.rs", "use crate::b::*;\nuse super::b::C;\n"), ("b.rs", "")]);
+        let lost = found(&[
+            ("lib.rs", "mod a;\nmod b;\n"),
+            ("a.rs", "use crate::b::*;\nuse super::b::C;\n"),
+            ("b.rs", ""),
+        ]);
         let told = [
             "src/a.rs:2: super::b::C: no file was found that defines it",
             "src/a.rs:1: use crate::b::*: say each name, so that it can be followed",

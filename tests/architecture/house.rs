@@ -83,10 +83,10 @@ impl<'a> House<'a> {
         module.imports.iter().filter(hides).map(told).collect()
     }
 
-    /// The file that defines a type that is named in this one.
-    pub(crate) fn defining(&self, path: &str, name: &str) -> Option<String> {
-        match self.resolve(&module_path(path), &[name], 0)? {
-            Found::Item(there, _) => Some(self.modules[&there].source.path.clone()),
+    /// The file that defines a type, by a path in another file, and its name there.
+    pub(crate) fn defining(&self, from: &str, path: &[&str]) -> Option<(String, String)> {
+        match self.resolve(&module_path(from), path, 0)? {
+            Found::Item(there, item) => Some((self.modules[&there].source.path.clone(), item)),
             Found::Module(_) | Found::Outside => None,
         }
     }
@@ -95,7 +95,9 @@ impl<'a> House<'a> {
         match path {
             ["crate", rest @ ..] => self.walk("", rest, steps),
             ["self", rest @ ..] => self.walk(here, rest, steps),
-            ["super", rest @ ..] => self.walk(here.rsplit_once("::").map_or("", |(above, _)| above), rest, steps),
+            ["super", rest @ ..] => {
+                self.walk(here.rsplit_once("::").map_or("", |(above, _)| above), rest, steps)
+            }
             // What cannot be seen from here is the name of another library.
             _ => self.walk(here, path, steps).or(Some(Found::Outside)),
         }
@@ -114,29 +116,23 @@ impl<'a> House<'a> {
             Some(child) if !rest.is_empty() => self.walk(&child, rest, steps),
             _ if module.items.contains(*name) => Some(Found::Item(here.to_owned(), (*name).to_owned())),
             // An item may have the name of the module that it comes from: what a path ends in is the item.
-            Some(child) => self.by_name(here, path, steps + 1).or(Some(Found::Module(child))),
-            None => self.by_name(here, path, steps + 1).or_else(|| self.by_glob(here, path, steps + 1)),
+            child => self.brought(here, path, steps + 1).or(child.map(Found::Module)),
         }
     }
 
-    /// Follows a path by what the module brings under the path's first name.
-    fn by_name(&self, here: &str, path: &[&str], steps: usize) -> Option<Found> {
-        let imports = self.modules[here].imports.iter();
-        let named = imports.filter(|import| import.name == path[0] && import.path != path[..1]);
-        let mut ends = named.filter_map(|import| match self.resolve(here, &import.path, steps)? {
-            Found::Module(there) => self.walk(&there, &path[1..], steps),
-            found => Some(found),
+    /// Follows a path by what the module brings: under the path's first name, or by a glob.
+    fn brought(&self, here: &str, path: &[&str], steps: usize) -> Option<Found> {
+        let imports = &self.modules[here].imports;
+        let named = imports.iter().filter(|import| import.name == path[0] && import.path != path[..1]);
+        let mut by_name =
+            named.filter_map(|import| self.resolve(here, &[&import.path, &path[1..]].concat(), steps));
+        let globs = imports.iter().filter(|import| import.name == "*");
+        let mut by_glob = globs.filter_map(|import| {
+            let found = self.resolve(here, &[&import.path, path].concat(), steps);
+            // What is found behind a glob of variants is their enum, whatever was looked for.
+            found.filter(|found| matches!(found, Found::Item(_, item) if item == path[0]))
         });
-        ends.next()
-    }
-
-    fn by_glob(&self, here: &str, path: &[&str], steps: usize) -> Option<Found> {
-        let globs = self.modules[here].imports.iter().filter(|import| import.name == "*");
-        let mut ends = globs.filter_map(|import| match self.resolve(here, &import.path, steps)? {
-            Found::Module(there) => self.walk(&there, path, steps),
-            _ => None,
-        });
-        ends.next()
+        by_name.next().or_else(|| by_glob.next())
     }
 }
 

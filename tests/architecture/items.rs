@@ -60,8 +60,8 @@ fn without_tests(mut tokens: Vec<Token>) -> Vec<Token> {
     let mut at = 0;
     while at + MARK.len() <= tokens.len() {
         if MARK.iter().zip(&tokens[at..]).all(|(mark, token)| *mark == token.text) {
-            let start = after_attributes(&tokens, at);
-            tokens.drain(at..start + end(&tokens[start..], true));
+            let keyword = after_qualifiers(&tokens, after_attributes(&tokens, at));
+            tokens.drain(at..keyword + end(&tokens[keyword..]));
         } else {
             at += 1;
         }
@@ -93,8 +93,11 @@ fn closed(tokens: &[Token]) -> usize {
     tokens.len()
 }
 
-/// How many tokens an item has: up to a semicolon, or to the end of its block where a block ends it.
-fn end(tokens: &[Token], by_block: bool) -> usize {
+/// How many tokens the item has whose keyword stands here: up to a semicolon, or to the end of its block where a block
+/// ends it.
+fn end(tokens: &[Token]) -> usize {
+    let keyword = tokens.first().map_or("", |token| token.text);
+    let by_block = !matches!(keyword, "use" | "const" | "static" | "type");
     let mut at = 0;
     while at < tokens.len() {
         match tokens[at].text {
@@ -114,8 +117,7 @@ pub(crate) fn items<'a>(tokens: &'a [Token<'a>]) -> Vec<Item<'a>> {
     while at < tokens.len() {
         at = after_qualifiers(tokens, after_attributes(tokens, at));
         let Some(first) = tokens.get(at) else { break };
-        let by_block = !matches!(first.text, "use" | "const" | "static" | "type");
-        let whole = &tokens[at..at + end(&tokens[at..], by_block)];
+        let whole = &tokens[at..at + end(&tokens[at..])];
         let named = usize::from(whole.get(1).is_some_and(|token| matches!(token.text, "!" | "mut")));
         let name = match first.text {
             "impl" | "use" => "",
@@ -204,9 +206,10 @@ fn is_use(tokens: &[Token], at: usize) -> bool {
 pub(crate) fn body<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
-        let declares = matches!(tokens[at..], [first, _, last, ..] if (first.text, last.text) == ("mod", ";"));
+        let declares =
+            matches!(tokens[at..], [first, _, last, ..] if (first.text, last.text) == ("mod", ";"));
         if declares || is_use(tokens, at) {
-            at += end(&tokens[at..], false);
+            at += end(&tokens[at..]);
         } else {
             found.push(tokens[at]);
             at += 1;

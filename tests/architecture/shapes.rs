@@ -10,8 +10,10 @@ use crate::source::{Source, sources};
 /// Files that may hold methods of one type.
 const IMPL_FILES_MAX: usize = 3;
 
-/// Types whose methods stand in more files than that, in how many, and why.
-const SPREAD: &[(&str, usize, &str)] = &[];
+/// Types whose methods stand in more files than that: where they are defined, in how many files, and why.
+const SPREAD: &[Spread] = &[];
+
+type Spread = (&'static str, &'static str, usize, &'static str);
 
 /// Fields of a struct. One that has more says why in its doc comment, in a sentence that begins with [`MANY_FIELDS`].
 const FIELDS_MAX: usize = 15;
@@ -20,7 +22,15 @@ const MANY_FIELDS: &str = "Many fields: ";
 
 /// How many enums of just two bare words a room has. Each may be a boolean in disguise, where one enum of states
 /// would say more: the numbers only go down.
-const TWO_WORDS: &[(&str, usize)] = &[];
+const TWO_WORDS: &[(&str, usize)] = &[
+    ("backend", 5),
+    ("cluster", 11),
+    ("config", 3),
+    ("frontend", 1),
+    ("router", 2),
+    ("session", 20),
+    ("sql", 12),
+];
 
 /// The items of a file, with those of its inline modules.
 fn with_tokens<T>(source: &Source, of: impl Fn(&Item) -> Vec<T>) -> Vec<T> {
@@ -37,51 +47,57 @@ fn with_tokens<T>(source: &Source, of: impl Fn(&Item) -> Vec<T>) -> Vec<T> {
     found
 }
 
-/// The type that an `impl` gives methods of its own.
-fn inherent<'a>(item: &Item<'a>) -> Option<&'a str> {
-    if item.keyword != "impl" {
-        return None;
-    }
+/// The path of the type that an `impl` gives methods of its own.
+fn inherent(item: &Item) -> Option<Vec<String>> {
     let mut depth = 0;
-    let mut name = None;
-    for Token { text, .. } in &item.tokens[1..] {
-        match *text {
+    let mut path = Vec::new();
+    for token in item.tokens.iter().skip(1) {
+        match token.text {
             "<" => depth += 1,
             ">" => depth -= 1,
             "{" | "where" if depth == 0 => break,
             // Of a trait.
             "for" if depth == 0 => return None,
+            "dyn" => {}
+            text if depth == 0 && token.is_name() => path.push(text.to_owned()),
             _ => {}
         }
-        if depth == 0 && text.starts_with(|c: char| c.is_alphabetic()) {
-            name = Some(*text);
-        }
     }
-    name
+    (item.keyword == "impl").then_some(path)
 }
 
-fn spread_breaches(sources: &[Source], exceptions: &[(&str, usize, &str)]) -> Vec<String> {
+fn spread_breaches(sources: &[Source], exceptions: &[Spread]) -> Vec<String> {
     let house = House::new(sources);
     let mut files: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
     for source in sources {
-        for name in with_tokens(source, |item| inherent(item).map(str::to_owned).into_iter().collect()) {
-            let defined = house.defining(&source.path, &name).unwrap_or_else(|| source.path.clone());
-            files.entry((name, defined)).or_default().insert(&source.path);
+        for path in with_tokens(source, |item| inherent(item).into_iter().collect()) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let defined = house.defining(&source.path, &path);
+            let defined = defined.unwrap_or_else(|| (source.path.clone(), path.join("::")));
+            files.entry(defined).or_default().insert(&source.path);
         }
     }
-    let breach = |((name, defined), files): (&(String, String), &BTreeSet<&str>)| {
-        let listed = exceptions.iter().find(|(listed, ..)| listed == name).map(|(_, count, _)| *count);
+    let breach = |((defined, name), files): (&(String, String), &BTreeSet<&str>)| {
+        let listed = exceptions.iter().find(|(file, listed, ..)| file == defined && listed == name);
+        let listed = listed.map(|(_, _, count, _)| *count);
         let fits = listed.map_or(files.len() <= IMPL_FILES_MAX, |listed| listed == files.len());
         let most = listed.unwrap_or(IMPL_FILES_MAX);
         let told: Vec<String> = files.iter().map(|file| format!("src/{file}")).collect();
         let why = "what stands in so many files is several types, or functions of what they need";
         (!fits).then(|| {
             let told = told.join("\n    ");
-            format!("src/{defined}: {name} has methods in {} files, not {most}: {why}\n    {told}", files.len())
+            format!(
+                "src/{defined}: {name} has methods in {} files, not {most}: {why}\n    {told}",
+                files.len()
+            )
         })
     };
-    let missing = exceptions.iter().filter(|(name, ..)| !files.keys().any(|(known, _)| known == name));
-    let missing = missing.map(|(name, ..)| format!("{name} has no methods: take it from SPREAD"));
+    let known = |file: &str, name: &str| {
+        files.keys().any(|known| (known.0.as_str(), known.1.as_str()) == (file, name))
+    };
+    let missing = exceptions.iter().filter(|(file, name, ..)| !known(file, name));
+    let missing =
+        missing.map(|(file, name, ..)| format!("src/{file}: {name} has no methods: take it from SPREAD"));
     files.iter().filter_map(breach).chain(missing).collect()
 }
 
@@ -158,4 +174,82 @@ fn no_struct_holds_everything() {
 #[test]
 fn enums_of_two_words_become_fewer() {
     assert_none(&two_word_breaches(&sources(), TWO_WORDS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources_of(files: &[(&str, &str)]) -> Vec<Source> {
+        files.iter().map(|(path, text)| Source::new(path, text)).collect()
+    }
+
+    #[test]
+    fn scattered_methods_are_seen_and_told() {
+        let sources = sources_of(&[
+            ("lib.rs", "mod a; mod b; mod c; mod d;"),
+            ("a.rs", "pub struct S<T>(T);\nimpl<T: Fn(u8) -> u8> S<T> { fn a() {} }\nimpl<T> S<T> {}"),
+            ("b.rs", "use crate::a::S;\nimpl S<u8> {}\nimpl<T> From<T> for Other {}"),
+            ("c.rs", "impl crate::a::S<u16> {}\nmod within { struct Inner; impl Inner {} }"),
+            ("d.rs", "use crate::a::S as T;\nimpl T<u32> {}\nstruct Other;\nimpl Other {}"),
+        ]);
+        let told = spread_breaches(&sources, &[("a.rs", "Gone", 4, "it was large")]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let why = "what stands in so many files is several types, or functions of what they need";
+        let files = "src/a.rs\n    src/b.rs\n    src/c.rs\n    src/d.rs";
+        assert_eq!(told[0], format!("src/a.rs: S has methods in 4 files, not 3: {why}\n    {files}"));
+        assert_eq!(told[1], "src/a.rs: Gone has no methods: take it from SPREAD");
+        assert_eq!(spread_breaches(&sources, &[("a.rs", "S", 4, "a test")]), Vec::<String>::new());
+        assert_eq!(spread_breaches(&sources, &[("a.rs", "S", 5, "a test")]).len(), 1);
+    }
+
+    #[test]
+    fn a_struct_that_holds_everything_is_seen_and_told() {
+        let named =
+            |n: usize| (0..n).map(|n| format!("    #[a(b, c)]\n    pub(crate) f{n}: M<u8, (A, B)>,\n"));
+        let of = |doc: &str, n: usize| format!("{doc}pub struct S {{\n{}}}\n", named(n).collect::<String>());
+        let found = |text: &str| field_breaches(&Source::new("sql/s.rs", text));
+        let why = "group them by subject, or say \"Many fields: \" and why in its doc comment";
+        assert_eq!(found(&of("", 15)), Vec::<String>::new());
+        assert_eq!(found(&of("/// All.\n", 16)), [format!("src/sql/s.rs:2: S has 16 fields, not 15: {why}")]);
+        let tuple = format!("struct T({});\nstruct U;", "fn(u8) -> u8, ".repeat(16));
+        assert_eq!(found(&tuple), [format!("src/sql/s.rs:1: T has 16 fields, not 15: {why}")]);
+        let said = "/// All. Many fields: each is a line of\n/// the same table.\n#[derive(Debug)]\n";
+        assert_eq!(found(&of(said, 16)), Vec::<String>::new());
+        assert_eq!(found(&of("/// Many fields: so.\n", 16)), ["src/sql/s.rs:2: S: why has it many fields?"]);
+        assert_eq!(
+            found(&of(said, 2)),
+            ["src/sql/s.rs:4: S has 2 fields: they are not many: leave that out"]
+        );
+        let within = format!("mod m {{\n{}}}\n#[cfg(test)]\n{}", of("", 16), of("", 16));
+        assert_eq!(found(&within).len(), 1);
+    }
+
+    #[test]
+    fn one_more_enum_of_two_words_is_seen_and_told() {
+        let sources = sources_of(&[
+            (
+                "a/x.rs",
+                "enum Yes { #[default] No, Yes = 1 }\nenum Three { A, B, C }\nenum Holds { A(u8), B }\n",
+            ),
+            (
+                "a/y.rs",
+                "#[cfg(test)]\nenum InTests { A, B }\npub(crate) enum On {\n    /// Off, or so.\n    Off,\n    On,\n}",
+            ),
+            ("b.rs", "enum One { A, B }"),
+        ]);
+        let told = two_word_breaches(&sources, &[("a", 1), ("b", 2), ("c", 0)]);
+        let why = "say by one enum what states there are, not by another yes and no";
+        assert_eq!(
+            told,
+            [
+                format!(
+                    "a has 2 enums of two words, not 1: {why}\n    src/a/x.rs:1: Yes\n    src/a/y.rs:3: On"
+                ),
+                "b has 1 enums of two words, not 2: lower the number in tests/architecture".to_owned(),
+                "there is no room c".to_owned(),
+            ]
+        );
+        assert_eq!(two_word_breaches(&sources, &[("a", 2), ("b", 1)]), Vec::<String>::new());
+    }
 }

@@ -36,7 +36,8 @@ impl Source {
     pub(crate) fn doc_above(&self, line: usize) -> String {
         let above = self.text[..line - 1].iter().rev().map(|text| text.trim());
         let belongs = above.take_while(|text| text.starts_with("///") || text.starts_with("#["));
-        let mut said: Vec<&str> = belongs.filter_map(|text| text.strip_prefix("///")).map(str::trim).collect();
+        let mut said: Vec<&str> =
+            belongs.filter_map(|text| text.strip_prefix("///")).map(str::trim).collect();
         said.reverse();
         said.join(" ")
     }
