@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::house::{House, Naming};
 use crate::source::{Source, sources};
 
-/// What each file names of each other one: its items, with the first line that does.
+/// What each file names of each other one.
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a Naming>>>;
 
 /// The circles, the shortest first, but of those that share a step only one: each that is told needs a cut of its own.
@@ -25,7 +25,7 @@ fn circles(sources: &[Source]) -> Vec<String> {
     }
     let mut walked = BTreeSet::new();
     for (_, circle) in &found {
-        if steps(circle).all(|step| !walked.contains(&step)) {
+        if steps(circle).iter().all(|step| !walked.contains(step)) {
             walked.extend(steps(circle));
             told.push(describe(&graph, circle));
         }
@@ -75,10 +75,9 @@ fn from_the_first(mut circle: Vec<&str>) -> Vec<&str> {
 }
 
 /// From each file to the next, and from the last to the first.
-fn steps<'a>(circle: &[&'a str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let next = circle.iter().cycle().skip(1);
-    let steps: Vec<_> = circle.iter().copied().zip(next.copied()).collect();
-    steps.into_iter()
+fn steps<'a>(circle: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let files = circle.iter().copied();
+    files.clone().zip(files.cycle().skip(1)).collect()
 }
 
 fn describe(graph: &Graph, circle: &[&str]) -> String {
@@ -96,7 +95,11 @@ fn describe(graph: &Graph, circle: &[&str]) -> String {
 
 #[test]
 fn no_files_name_each_other_in_a_circle() {
-    let found = circles(&sources());
+    let sources = sources();
+    // Who sees nothing finds nothing.
+    let (namings, _) = House::new(&sources).namings();
+    assert!(namings.len() > 1000, "only {} items are seen to be named", namings.len());
+    let found = circles(&sources);
     assert!(found.is_empty(), "\n{} to be cut:\n{}\n", found.len(), found.join("\n"));
 }
 

@@ -8,18 +8,38 @@ pub(crate) struct Source {
     pub(crate) code: Vec<String>,
     /// The lines as they are, for what doc comments say.
     text: Vec<String>,
+    /// Modules in files of their own that are there in tests only.
+    test_modules: Vec<String>,
 }
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        let mut blanked: Vec<String> = blank(text).lines().map(str::to_owned).collect();
-        let tests = (0..blanked.len()).find(|&at| {
-            blanked[at].trim() == "#[cfg(test)]"
-                && blanked[at + 1..].iter().find(|l| !l.starts_with("#[")).is_some_and(|l| l.contains("mod "))
-        });
-        blanked.truncate(tests.unwrap_or(usize::MAX));
+        let mut code: Vec<String> = blank(text).lines().map(str::to_owned).collect();
+        let mut test_modules = Vec::new();
+        for at in 0..code.len() {
+            let Some((to, module)) = test_module(&code, at) else { continue };
+            // A module of tests that is written out is the end of its file.
+            let Some(module) = module.strip_suffix(';') else {
+                code.truncate(at);
+                break;
+            };
+            test_modules.push(module.to_owned());
+            code[at..=to].iter_mut().for_each(String::clear);
+            if code[to..].iter().all(|line| line.trim().is_empty()) {
+                code.truncate(at);
+                break;
+            }
+        }
         let text = text.lines().map(str::to_owned).collect();
-        Self { path: path.to_owned(), code: blanked, text }
+        Self { path: path.to_owned(), code, text, test_modules }
+    }
+
+    /// Whether a file is there in tests only, because this one declares it so.
+    fn declares_for_tests(&self, path: &str) -> bool {
+        let beside = self.path.strip_suffix("mod.rs").map(str::to_owned);
+        let directory = beside.unwrap_or_else(|| format!("{}/", self.path.trim_end_matches(".rs")));
+        let named = path.strip_suffix(".rs").and_then(|stem| stem.strip_prefix(&directory));
+        named.is_some_and(|named| self.test_modules.iter().any(|module| module == named))
     }
 
     /// The room it belongs to.
@@ -51,6 +71,13 @@ impl Source {
     pub(crate) fn breach(&self, line: usize, what: &str, why: &str) -> String {
         format!("src/{}:{line}: {what}: {why}", self.path)
     }
+}
+
+/// The module that is there in tests only by the attribute in this line: the line that names it, and how it goes on.
+fn test_module(code: &[String], at: usize) -> Option<(usize, String)> {
+    let to = at + code[at..].iter().position(|line| !line.starts_with("#["))?;
+    let (_, module) = code[to].split_once("mod ").filter(|_| code[at].trim() == "#[cfg(test)]")?;
+    Some((to, module.to_owned()))
 }
 
 /// The text with comments and the insides of string and character literals blanked, line for line.
@@ -130,7 +157,7 @@ pub(crate) fn words<'a>(line: &'a str, name: &'a str) -> impl Iterator<Item = &'
 
 pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
-    let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
+    let (mut found, mut directories) = (Vec::<Source>::new(), vec![root.to_owned()]);
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
             let path = entry.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
@@ -141,7 +168,26 @@ pub(crate) fn sources() -> Vec<Source> {
             }
         }
     }
+    let for_tests = |path: &str| found.iter().any(|source| source.declares_for_tests(path));
+    let paths = found.iter().map(|source| source.path.clone());
+    let for_tests: Vec<String> = paths.filter(|path| for_tests(path)).collect();
+    found.retain(|source| !for_tests.contains(&source.path));
     assert!(found.len() > 80, "only {} files were found", found.len());
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_in_tests_only_is_left_out() {
+        let text = "mod a;\n#[cfg(test)]\npub(crate) mod double;\nmod b;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests;\n";
+        let face = Source::new("net/mod.rs", text);
+        assert_eq!(face.code, ["mod a;", "", "", "mod b;"]);
+        assert!(face.declares_for_tests("net/double.rs"));
+        assert!(!face.declares_for_tests("net/a.rs") && !face.declares_for_tests("double.rs"));
+        assert!(Source::new("net.rs", text).declares_for_tests("net/double.rs"));
+    }
 }

@@ -77,6 +77,18 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "what the catalog says does not depend on how far a server is",
     },
     SubRoom {
+        name: "cluster/member",
+        beside: &["control", "roles", "sampling", "topology"],
+        outside: &["config"],
+        why: "a server does not know which others there are",
+    },
+    SubRoom {
+        name: "cluster/servers",
+        beside: &["catalog", "control", "member", "roles", "sampling", "topology"],
+        outside: &["config"],
+        why: "the data's way asks here, and sees nothing behind it",
+    },
+    SubRoom {
         name: "session/model",
         beside: &[],
         outside: &[
@@ -89,6 +101,12 @@ const SUB_ROOMS: &[SubRoom] = &[
             "wire",
         ],
         why: "what a client owns does not know which connection anything is on",
+    },
+    SubRoom {
+        name: "session/transaction",
+        beside: &["model"],
+        outside: &["backend::settings", "error", "sql", "wire"],
+        why: "a transaction is followed from what is sent and answered alone",
     },
     SubRoom {
         name: "session/relay",
@@ -121,13 +139,13 @@ const SUB_ROOMS: &[SubRoom] = &[
     },
     SubRoom {
         name: "session/leg",
-        beside: &["consistency", "model", "relay", "shared"],
+        beside: &["consistency", "model", "relay", "shared", "transaction"],
         outside: &["backend", "cluster::topology", "error", "pool", "router", "sql", "telemetry", "wire"],
         why: "a connection at work knows neither its client's socket nor why it was chosen",
     },
     SubRoom {
         name: "session/flow",
-        beside: &["consistency", "leg", "model", "relay", "shared"],
+        beside: &["consistency", "leg", "model", "relay", "shared", "transaction"],
         outside: AS_ITS_ROOM,
         why: "it is the top: it may know all but the whole that is made of it",
     },
