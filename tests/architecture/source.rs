@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_there_in_tests_only_is_left_out() {
-        let text = "mod a;\n#[cfg(test)]\npub(crate) mod double;\nmod b;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests;\n";
+        let text = "mod a;\n#[cfg(test)]\npub(crate) mod double;\nmod b;\n\
+                    #[cfg(test)]\n#[path = \"x.rs\"]\nmod tests;\n";
         let face = Source::new("net/mod.rs", text);
         assert_eq!(face.code, ["mod a;", "", "", "mod b;"]);
         assert!(face.declares_for_tests("net/double.rs"));
