@@ -38,7 +38,8 @@ const ADDED_SECONDS: &[f64] = &[
 const SAMPLE_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// Everything that is counted.
+/// Everything that is counted. Many fields: each is one subject of the documented table, and whoever counts touches
+/// one of them alone.
 pub struct Metrics {
     register: Register,
     hooks: Mutex<Vec<Hook>>,
