@@ -11,17 +11,19 @@ use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::{Settings, Value};
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::model::ddl::Definitions;
-use crate::session::model::pins::{Part, Pins, Reasons};
+use crate::session::model::pins::{Part, Pins};
 use crate::session::model::restore::IDENTITY;
-use crate::session::model::routing_settings::plain;
+use crate::session::model::revocable::Reasons;
 use crate::session::model::settings::SessionSettings;
+use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
+use crate::session::model::statement::Reading;
 use crate::session::model::statements::{Names, Naming};
 use crate::session::model::weir_settings;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
-use crate::session::shared::statements::{Reading, Statements};
+use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::sql::{Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
@@ -36,16 +38,32 @@ pub(crate) enum Due {
     Overdue,
 }
 
+/// How far a session's requests are.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// How many have been answered so far.
+    pub answered: u64,
+    /// Whether what runs was cancelled because it took too long.
+    pub due: Due,
+}
+
+/// What a session has drawn from sequences.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    /// Tells this session's draws from all others'.
+    pub by: u64,
+    /// The connection on which it may have drawn.
+    pub on: Weak<Key>,
+}
+
 /// A session's own state.
 pub(crate) struct State {
     /// The process ID that its client was given.
     pub pid: i32,
     /// Who may have sent a notification.
     pub notifiers: Arc<Notifiers>,
-    /// Tells this session's draws from sequences from all others'.
-    pub draws: u64,
-    /// The connection on which it may have drawn.
-    pub drew_on: Weak<Key>,
+    /// What it has drawn from sequences.
+    pub drawn: Drawn,
     /// Statements and portals.
     pub names: Names,
     /// The transaction, and what follows it: settings, and some of what pins.
@@ -64,10 +82,8 @@ pub(crate) struct State {
     pub pending_writes: PendingWrites,
     /// What was done to definitions.
     pub definitions: Definitions,
-    /// Requests answered so far.
-    pub answered: u64,
-    /// Whether what runs was cancelled because it took too long.
-    pub due: Due,
+    /// How far its requests are.
+    pub requests: Requests,
     statements: Arc<Statements>,
     database: Arc<Database>,
 }
@@ -83,8 +99,7 @@ impl State {
         Self {
             pid: 0,
             notifiers,
-            draws: statements.stamp().0,
-            drew_on: Weak::new(),
+            drawn: Drawn { by: statements.stamp().0, on: Weak::new() },
             names: Names::default(),
             transaction: Transaction::new(&startup),
             shown: Shown::default(),
@@ -94,8 +109,7 @@ impl State {
             last_error: None,
             pending_writes: PendingWrites::default(),
             definitions: Definitions::default(),
-            answered: 0,
-            due: Due::default(),
+            requests: Requests::default(),
             statements,
             database,
         }
@@ -193,9 +207,9 @@ impl State {
             Kind::Reset(None) => self.reset_all(&IDENTITY, carried),
             Kind::Discard(Discard::All) => {
                 self.reset_all(&[], carried);
-                self.draws = self.statements.stamp().0;
+                self.drawn.by = self.statements.stamp().0;
             }
-            Kind::Discard(Discard::Sequences) => self.draws = self.statements.stamp().0,
+            Kind::Discard(Discard::Sequences) => self.drawn.by = self.statements.stamp().0,
             _ => {}
         }
         self.on(Event::Completed(statement, tag), carried);

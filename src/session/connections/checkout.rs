@@ -10,13 +10,13 @@ use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::pool::{Lease, Pool};
 use crate::router::{Decision, Reason, Route, pick};
-use crate::session::Shared;
 use crate::session::client::Client;
 use crate::session::connections::Connections;
 use crate::session::connections::wait::Waiting;
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
 use crate::session::leg::reset::Leftover;
+use crate::session::shared::Shared;
 use crate::telemetry::metrics::{ReadOutcome, observe};
 
 /// What came of looking for a fresh replica.
@@ -102,7 +102,7 @@ impl<'a> Checkout<'a> {
     }
 
     fn is_fresh(&self, lease: &Lease) -> bool {
-        self.requirement.is_met(lease, &self.conversation.clock())
+        self.requirement.is_met((lease.server(), lease.opened), &self.conversation.clock())
     }
 
     fn wanted(&self) -> &'a Settings {

@@ -15,11 +15,11 @@ use crate::cluster::topology::ServerId;
 use crate::config::PoolMode;
 use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::Route;
-use crate::session::Shared;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::leg::reset::Leftover;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
+use crate::session::shared::Shared;
 use crate::session::state::State;
 use crate::sql::Statement;
 use crate::telemetry::metrics::Metrics;
@@ -100,7 +100,7 @@ impl Connections {
         if route != Route::Primary || self.are_kept() || !request.any(Fact::AsksDrawn) {
             return None;
         }
-        let key = conversation.state.drew_on.upgrade()?;
+        let key = conversation.state.drawn.on.upgrade()?;
         let primary = conversation.shared.cluster.topology().writable()?.id;
         if key.server != primary {
             return None;

@@ -5,7 +5,8 @@ use std::task::Poll;
 
 use crate::error::{Error, Result};
 use crate::session::client::Client;
-use crate::session::{Entry, Shared};
+use crate::session::shared::Shared;
+use crate::session::shared::registry::Entry;
 
 /// A session that waits. What its client sends meanwhile is kept behind the request, up to what is read ahead of any
 /// request; whoever has sent more than that is not watched.

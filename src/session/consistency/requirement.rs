@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use crate::cluster::Cluster;
 use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::freshness::{Marks, Moment, Need, Primary};
-use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
-use crate::session::model::routing_settings::Levels;
+use crate::session::conversation::routing_settings::Levels;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
 use crate::sql::Consistency;
@@ -71,16 +70,15 @@ impl Requirement {
         self.need.is_met(server.id, &server.freshness, None, moment)
     }
 
-    /// Whether this connection meets it now.
-    pub(crate) fn is_met(&self, lease: &Lease, clock: &Clock<'_>) -> bool {
+    /// Whether a connection to this server that was opened then meets it now.
+    pub(crate) fn is_met(&self, (server, opened): (ServerId, Instant), clock: &Clock<'_>) -> bool {
         if self.need.is_nothing() {
             return true;
         }
         let topology = clock.cluster.topology();
         let moment = clock.moment(&topology, Instant::now());
-        let server = topology.server(lease.server());
-        server
-            .is_some_and(|server| self.need.is_met(server.id, &server.freshness, Some(lease.opened), moment))
+        let server = topology.server(server);
+        server.is_some_and(|server| self.need.is_met(server.id, &server.freshness, Some(opened), moment))
     }
 
     /// The instant through which a replica that the session never looked at must be fresh now.

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::topology::ServerId;
-use crate::freshness::Seen;
+use crate::freshness::{Marks, Seen};
 use crate::router::Route;
 use crate::session::consistency::observed_reads::ObservedReads;
 use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
 use crate::session::relay::facts::reads;
 use crate::session::relay::request::Request;
+use crate::session::shared::Shared;
 use crate::wire::TxStatus;
 
 /// What a session has written and seen.
@@ -39,21 +40,19 @@ pub(crate) enum Acknowledged {
 
 /// How things stood and stand on the primary's connection when it has said something.
 pub(crate) struct Answers {
-    /// The status before the last words.
+    /// The transaction status before the last words.
     pub before: TxStatus,
     /// And behind them.
-    pub now: TxStatus,
-    /// Whether a batch or an answer is still under way.
-    pub flight: Flight,
+    pub now: Standing,
 }
 
-/// Whether anything is still to be answered.
+/// How things stand on a connection, with the transaction status as the server last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flight {
+pub(crate) enum Standing {
     /// More is owed, or a batch is open, whose end alone commits it.
-    UnderWay,
+    UnderWay(TxStatus),
     /// All is answered.
-    Over,
+    Over(TxStatus),
 }
 
 impl Tracking {
@@ -97,6 +96,22 @@ impl Tracking {
     }
 }
 
+/// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the samplers
+/// see to it that replicas are soon known to hold it. Returns the instant of it, which may be later.
+pub(crate) fn mark(
+    shared: &Shared,
+    (database, marks): (&str, &Marks),
+    pending: &PendingWrites,
+    at: Instant,
+) -> Instant {
+    let (cluster, functions) = (&shared.cluster, &shared.functions);
+    let catalog = cluster.catalogs().of(database);
+    let at = if pending.is_untransacted() { cluster.demand().wrote_untransacted(at) } else { at };
+    pending.mark(marks, catalog.as_deref(), functions, at);
+    cluster.demand().wrote(at);
+    at
+}
+
 /// Whether a request that goes to the primary may write although its statements only read.
 pub(crate) fn may_write_unseen(request: &Request, catalog: Option<&Catalog>) -> bool {
     request
@@ -112,11 +127,11 @@ impl PendingWrites {
         if self.is_clean() {
             return Acknowledged::Nothing;
         }
-        let now_idle = answers.now == TxStatus::Idle;
         // What a batch has done so far is committed by its end only, whatever was answered before.
-        match answers.flight {
-            Flight::Over if now_idle => Acknowledged::All,
-            _ if commit || now_idle || answers.before == TxStatus::Idle => Acknowledged::Part,
+        match answers.now {
+            Standing::Over(TxStatus::Idle) => Acknowledged::All,
+            Standing::UnderWay(TxStatus::Idle) => Acknowledged::Part,
+            _ if commit || answers.before == TxStatus::Idle => Acknowledged::Part,
             _ => Acknowledged::Nothing,
         }
     }
@@ -134,26 +149,26 @@ mod tests {
     #[test]
     fn what_was_written_is_acknowledged_when_nothing_of_it_can_come_any_more() {
         use TxStatus::{Idle, Open};
-        let answered = |before, now, flight, tag: &[u8]| {
+        let answered = |before, now, tag: &[u8]| {
             let mut pending = PendingWrites::default();
             let verdict = Classifier::new(1).classify(b"UPDATE t SET x = 1", StandardConformingStrings::On);
             pending.sent(&verdict);
             pending.completed(tag);
-            pending.acknowledged_by(&Answers { before, now, flight })
+            pending.acknowledged_by(&Answers { before, now })
         };
-        for (before, now, flight, tag, expected) in [
-            (Idle, Idle, Flight::Over, &b"UPDATE 1"[..], Acknowledged::All),
-            (Open, Idle, Flight::Over, b"COMMIT", Acknowledged::All),
-            (Open, Idle, Flight::UnderWay, b"COMMIT", Acknowledged::Part),
-            (Open, Open, Flight::UnderWay, b"COMMIT", Acknowledged::Part),
-            (Open, Open, Flight::UnderWay, b"UPDATE 1", Acknowledged::Nothing),
-            (Open, Open, Flight::Over, b"UPDATE 1", Acknowledged::Nothing),
-            (Idle, Open, Flight::Over, b"UPDATE 1", Acknowledged::Part),
+        for (before, now, tag, expected) in [
+            (Idle, Standing::Over(Idle), &b"UPDATE 1"[..], Acknowledged::All),
+            (Open, Standing::Over(Idle), b"COMMIT", Acknowledged::All),
+            (Open, Standing::UnderWay(Idle), b"COMMIT", Acknowledged::Part),
+            (Open, Standing::UnderWay(Open), b"COMMIT", Acknowledged::Part),
+            (Open, Standing::UnderWay(Open), b"UPDATE 1", Acknowledged::Nothing),
+            (Open, Standing::Over(Open), b"UPDATE 1", Acknowledged::Nothing),
+            (Idle, Standing::Over(Open), b"UPDATE 1", Acknowledged::Part),
         ] {
-            assert_eq!(answered(before, now, flight, tag), expected, "{before:?} {now:?} {flight:?}");
+            assert_eq!(answered(before, now, tag), expected, "{before:?} {now:?}");
         }
         let mut nothing = PendingWrites::default();
-        let over = Answers { before: Idle, now: Idle, flight: Flight::Over };
+        let over = Answers { before: Idle, now: Standing::Over(Idle) };
         assert_eq!(nothing.acknowledged_by(&over), Acknowledged::Nothing);
     }
 

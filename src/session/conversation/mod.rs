@@ -2,7 +2,10 @@
 //! connection, and never holds one.
 
 mod ddl;
+mod pin_log;
 mod pinning;
+pub(crate) mod routing_settings;
+mod slow_query;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,22 +13,25 @@ use std::time::{Duration, Instant};
 use crate::backend::ledger::Batch;
 use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
+use crate::cluster::topology::ServerId;
 use crate::config::{Config, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Requirement};
-use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, may_write_unseen};
-use crate::session::leg::state::LegState;
-use crate::session::leg::{Leg, Look};
-use crate::session::model::pin_log::PinLog;
-use crate::session::model::routing_settings::{
-    Configured, ConfiguredTargets, Levels, Refreshed, RoutingSettings, WeirSettings,
+use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
+use crate::session::conversation::pin_log::PinLog;
+use crate::session::conversation::routing_settings::{
+    Configured, ConfiguredTargets, Levels, RoutingSettings, WeirSettings,
 };
-use crate::session::model::slow_query::{Slow, SlowQueryTrail};
+use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
+use crate::session::leg::Leg;
+use crate::session::leg::progress::Sent;
+use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
+use crate::session::shared::Shared;
+use crate::session::shared::registry::Entry;
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::session::{Entry, Shared};
 use crate::sql::{Hint, LongText, Pin, Target, Verdict};
 use crate::telemetry::metrics::observe;
 
@@ -92,6 +98,8 @@ pub(crate) struct Conversation {
     pub pins_told: PinLog,
     /// What a slow-query line would say of the flight.
     pub trail: SlowQueryTrail,
+    /// Where the last request went that did not only ask about weir, and why.
+    pub last_route: Option<(ServerId, Decision)>,
 }
 
 impl Conversation {
@@ -110,6 +118,7 @@ impl Conversation {
             tracking: Tracking::default(),
             rerun: None,
             trail: SlowQueryTrail::default(),
+            last_route: None,
         }
     }
 
@@ -129,7 +138,7 @@ impl Conversation {
 
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
-        if self.routing.refresh(self.state.settings()) == Refreshed::Changed {
+        if self.routing.refresh(self.state.settings()) {
             self.state.shown.strings = self.routing.strings;
         }
     }
@@ -198,7 +207,7 @@ impl Conversation {
     /// been answered.
     pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) {
         if request.any(Fact::Looks) {
-            leg.progress.look = Look::AtData;
+            leg.progress.sent.add(Sent::Look);
         }
         if leg.route == Route::Replica {
             return;
@@ -246,7 +255,7 @@ impl Conversation {
     /// A connection is lost: cancel requests go there no more, and its server is worth a probe.
     pub(crate) fn leaves(&mut self, leg: &Leg) {
         self.entry.leaves();
-        if leg.progress.look == Look::AtData {
+        if leg.progress.sent.has(Sent::Look) {
             // Part of an answer may have been seen.
             self.looked(leg, Instant::now());
         }
@@ -268,7 +277,7 @@ impl Conversation {
             }
         }
         if request.any(Fact::ConcernsServer) {
-            self.state.shown.last = Some((leg.lease.server(), decision));
+            self.last_route = Some((leg.lease.server(), decision));
         }
         self.predict_pins(request);
     }
@@ -330,7 +339,7 @@ impl Conversation {
 
     /// Sends a cancel request for the session's own request. The connection is not given back while it is on its way.
     pub(crate) fn cancel_own(&mut self) {
-        self.state.due = Due::Overdue;
+        self.state.requests.due = Due::Overdue;
         let Some(aim) = self.entry.aim() else { return };
         let shared = self.shared.clone();
         tokio::spawn(async move { shared.deliver(aim).await });
@@ -340,8 +349,8 @@ impl Conversation {
         if self.shared.config.servers.len() == 1 {
             return;
         }
-        let marks = &self.state.database().marks;
-        let at = self.shared.mark(marks, &self.who.server_database, &self.state.pending_writes, now);
+        let database = (&*self.who.server_database, &self.state.database().marks);
+        let at = mark(&self.shared, database, &self.state.pending_writes, now);
         self.tracking.acknowledged(at);
     }
 }

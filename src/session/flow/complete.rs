@@ -6,15 +6,18 @@ use std::time::Instant;
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
-use crate::session::Session;
 use crate::session::client::Phase;
 use crate::session::conversation::Rerun;
-use crate::session::flow::failover::{Fate, Frame, Kept, Lost, Pending, Replay, cause};
+use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
+use crate::session::flow::session::Session;
+use crate::session::leg::Leg;
 use crate::session::leg::cleanup::Cleanup;
+use crate::session::leg::connection::{Abandoned, LeftBatch};
+use crate::session::leg::progress::{Retry, Sent};
 use crate::session::leg::state::{LegEvent, LegState};
-use crate::session::leg::{Abandoned, ErrorOwed, Leg, Look};
+use crate::session::model::savepoints::Control;
+use crate::session::model::set::Set;
 use crate::session::transaction::Event;
-use crate::session::transaction::savepoints::Control;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -32,19 +35,19 @@ impl Session {
         }
         if leg.progress.state.is_rerunning() {
             self.run_again().await;
-        } else if self.end_flight() == Needed::NoMore {
+        } else if !self.end_flight() {
             self.give_back().await;
         }
         Ok(())
     }
 
     /// All is answered: the client gets what was held of it. Says whether the session needs the connection any longer.
-    fn end_flight(&mut self) -> Needed {
+    fn end_flight(&mut self) -> bool {
         let Self { client, conversation, legs, .. } = self;
-        let Some(leg) = legs.active_mut() else { return Needed::Yet };
+        let Some(leg) = legs.active_mut() else { return true };
         let now = Instant::now();
-        if leg.progress.look == Look::AtData && leg.batch() == Batch::Closed {
-            leg.progress.look = Look::Away;
+        if leg.progress.sent.has(Sent::Look) && leg.batch() == Batch::Closed {
+            leg.progress.sent.remove(Sent::Look);
             conversation.looked(leg, now);
         }
         if leg.flight.take().is_some() {
@@ -66,11 +69,7 @@ impl Session {
         }
         let pinned = leg.route == Route::Primary && conversation.pinned().is_some();
         let streams = matches!(client.phase, Phase::Streaming(_));
-        if leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state) {
-            Needed::Yet
-        } else {
-            Needed::NoMore
-        }
+        leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state)
     }
 
     /// Gives the connection back to its pool.
@@ -129,19 +128,18 @@ impl Session {
     /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
     /// What cannot be run again goes on waiting: the server may only be slow.
     pub(crate) fn give_up_on_the_dead(&mut self) {
-        let replay = self.replay();
+        let kept = self.is_replay_kept();
         let Some(leg) = self.legs.active_mut() else { return };
         let topology = self.conversation.shared.cluster.topology();
         let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
-        if down && Lost::can_run_again(leg, replay) {
+        if down && kept && leg.progress.retry == Retry::OnPrimary {
             leg.progress.on(LegEvent::Closed);
         }
     }
 
     /// Whether what is in flight is kept, and nothing of its answer is out.
-    fn replay(&self) -> Replay {
-        let kept = self.client.buffer.is_holding() && !self.conversation.state.replay_buffer.bytes.is_empty();
-        if kept { Replay::Kept } else { Replay::Gone }
+    fn is_replay_kept(&self) -> bool {
+        self.client.buffer.is_holding() && !self.conversation.state.replay_buffer.bytes.is_empty()
     }
 
     /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
@@ -151,20 +149,19 @@ impl Session {
     /// # Errors
     /// When the client must be closed: it was sent part of a message, or its state went with the server.
     fn fail_over(&mut self) -> Result<()> {
-        let pending = if self.conversation.state.pending_writes.is_clean() {
-            Pending::Nothing
-        } else {
-            Pending::Writes
-        };
-        self.conversation.mark_unanswered();
         let Some(mut leg) = self.legs.take() else { return Ok(()) };
+        let writes = !self.conversation.state.pending_writes.is_clean();
+        let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
+        self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
-        let lost = self.lost(&leg);
         leg.flight = None;
         let abandoned = leg.abandon(&mut self.conversation.state);
+        let facts = [(LossFact::PendingWrites, writes), (LossFact::CanRunAgain, again)];
+        let facts = self.lost_with(&leg).union(facts.into());
+        let lost = Lost { route: leg.route, tx: leg.responses.tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
         let state = std::mem::take(&mut leg.progress.state);
-        let error = cause(state, lost.doubt(&abandoned, pending));
+        let error = cause(state, lost.doubt(&abandoned));
         tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
         self.client.buffer.discard(&mut leg.lease.read_buffer);
         self.client.buffer.release();
@@ -190,19 +187,16 @@ impl Session {
         }
     }
 
-    /// What a leg that is lost was for the session.
-    fn lost(&self, leg: &Leg) -> Lost {
-        let part = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
+    /// What is lost with a leg.
+    fn lost_with(&self, leg: &Leg) -> Set<LossFact> {
+        let torn = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
         let state = self.conversation.pinned().is_some() || self.connections.hold_unseen_state();
-        Lost {
-            route: leg.route,
-            tx: leg.responses.tx,
-            retry: leg.progress.retry,
-            end: leg.progress.end,
-            replay: self.replay(),
-            frame: if part { Frame::Part } else { Frame::Whole },
-            state: if state { Kept::State } else { Kept::Nothing },
-        }
+        [
+            (LossFact::TornMessage, torn),
+            (LossFact::StateThere, state && leg.route == Route::Primary),
+            (LossFact::WantedEnd, leg.progress.sent.has(Sent::Termination)),
+        ]
+        .into()
     }
 
     /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the
@@ -214,12 +208,13 @@ impl Session {
         let status = conversation.state.transaction.status();
         conversation.state.names.end_transaction();
         let left = client.drop_streaming();
-        let mut untold = (abandoned.error == ErrorOwed::Due).then_some(error);
+        let is_due = abandoned.batch != LeftBatch::Failed;
+        let mut untold = is_due.then_some(error);
         for _ in 0..abandoned.readies {
             match &untold {
                 Some(error) => client.tell(error),
                 // What came after it in the pipeline.
-                None if abandoned.error == ErrorOwed::Due => client.tell(&Error::BlockAborted),
+                None if is_due => client.tell(&Error::BlockAborted),
                 None => {}
             }
             if in_block {
@@ -227,7 +222,7 @@ impl Session {
             }
             client.tell_ready(status);
         }
-        if abandoned.batch == Batch::Open {
+        if abandoned.batch != LeftBatch::Closed {
             if let Some(error) = untold.take() {
                 client.tell(&error);
             }
@@ -272,11 +267,4 @@ impl Session {
             tokio::spawn(cleanup.run());
         }
     }
-}
-
-/// Whether a session needs the connection that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needed {
-    Yet,
-    NoMore,
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
 use crate::session::conversation::Conversation;
-use crate::session::flow::plan::confine;
+use crate::session::flow::plan::{confine, seen_in_part};
 use crate::session::leg::Leg;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::message::Message;
@@ -35,7 +35,11 @@ pub(crate) fn decide(
         return decision;
     }
     let begun = leg.filter(|leg| leg.has_begun()).map(|leg| leg.route);
-    confine(decision, begun, request.extent())
+    let confined = confine(decision, begun);
+    if confined.route == decision.route && !request.is_self_contained() {
+        return seen_in_part(decision);
+    }
+    confined
 }
 
 fn by_router(

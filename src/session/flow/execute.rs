@@ -11,19 +11,21 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::pool::Lease;
 use crate::router::{Decision, Reason, Route};
-use crate::session::Session;
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::Rerun;
+use crate::session::conversation::{Conversation, Rerun};
 use crate::session::flow::decide::decide;
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
+use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
+use crate::session::leg::Leg;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::leg::progress::{Sent, SequenceUse};
+use crate::session::leg::sender::Sender;
 use crate::session::leg::state::LegState;
-use crate::session::leg::{Leg, SequenceUse};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::request::{Reader, Request};
@@ -58,13 +60,6 @@ enum Next {
     Write,
     /// Nothing: the request was answered.
     Over,
-}
-
-/// What goes in front of a transaction that is made to fail.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Preamble {
-    Settings,
-    Nothing,
 }
 
 impl Session {
@@ -336,7 +331,9 @@ impl Session {
             loop {
                 let mut news = std::pin::pin!(samplers.news());
                 news.as_mut().enable();
-                if requirement.is_met(&leg.lease, &clock) || clock.is_hopeless(wait) {
+                if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock)
+                    || clock.is_hopeless(wait)
+                {
                     return;
                 }
                 if timeout_at(deadline, news).await.is_err() {
@@ -496,29 +493,34 @@ impl Session {
             self.refuse(request, &error);
             return Ok(false);
         }
-        let mut resumed = self.fail_anew(Preamble::Settings).await;
-        if matches!(resumed, Err((Retryable::Yes, _))) {
+        let mut resumed = self.fail_anew(|sender| sender.settings()).await;
+        if matches!(resumed, Err(NotResumed::SettingsRefused(_))) {
             // Even then the client must be able to end its transaction.
-            resumed = self.fail_anew(Preamble::Nothing).await;
+            resumed = self.fail_anew(|_| {}).await;
         }
         match resumed {
             Ok(()) => {
                 self.conversation.state.transaction.on(Event::Resumed);
                 return Ok(true);
             }
-            Err((_, error)) if ends_session(&error) => return Err(error),
+            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) if ends_session(&error) => {
+                return Err(error);
+            }
             // The block is still lost: nothing runs outside of it.
-            Err((_, error)) => self.refuse(request, &error),
+            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) => self.refuse(request, &error),
         }
         Ok(false)
     }
 
-    /// Leases a connection and makes a transaction there that has failed.
+    /// Leases a connection and makes a transaction there that has failed, with this in front of it.
     ///
     /// # Errors
-    /// Why there is none, and whether it was for the settings.
-    async fn fail_anew(&mut self, preamble: Preamble) -> std::result::Result<(), (Retryable, Error)> {
-        let no = |error| (Retryable::No, error);
+    /// Why there is none.
+    async fn fail_anew(
+        &mut self,
+        preamble: impl FnOnce(&mut Sender<'_>),
+    ) -> std::result::Result<(), NotResumed> {
+        let no = NotResumed::Lost;
         let decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
         let now = Instant::now();
         let Self { client, conversation, connections, .. } = self;
@@ -529,9 +531,7 @@ impl Session {
         let Some(leg) = legs.active_mut() else { return Err(no(Error::ServerLost)) };
         let mut sender =
             leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(TxStatus::Idle));
-        if preamble == Preamble::Settings {
-            sender.settings();
-        }
+        preamble(&mut sender);
         sender.failed_block();
         self.answered_while(|_| true).await.map_err(no)?;
         let Some(mut leg) = self.legs.take_if(|leg| !leg.is_up()) else { return Ok(()) };
@@ -539,21 +539,23 @@ impl Session {
         leg.abandon(&mut self.conversation.state);
         self.client.buffer.settle(&mut leg.lease.read_buffer);
         let state = std::mem::take(&mut leg.progress.state);
-        let refused = matches!(state, LegState::Refused(_));
-        let retryable = if refused { Retryable::Yes } else { Retryable::No };
-        Err((retryable, cause(state, Doubt::None)))
+        Err(match state {
+            LegState::Refused(error) => NotResumed::SettingsRefused(error),
+            state => NotResumed::Lost(cause(state, Doubt::None)),
+        })
     }
 }
 
-/// Whether a lost transaction can be made anew without the client's settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retryable {
-    Yes,
-    No,
+/// Why no transaction stands in for one that was lost.
+enum NotResumed {
+    /// There is no connection for it, or not any more.
+    Lost(Error),
+    /// The server did not take the client's settings.
+    SettingsRefused(Error),
 }
 
 /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
-fn makes_way(conversation: &crate::session::conversation::Conversation, leg: &mut Leg, request: &Request) {
+fn makes_way(conversation: &Conversation, leg: &mut Leg, request: &Request) {
     if !request.any(Fact::MakesWay) {
         return;
     }
@@ -563,7 +565,7 @@ fn makes_way(conversation: &crate::session::conversation::Conversation, leg: &mu
             conversation.shared.pools.vacate(database);
         }
         if let Dependency::Termination = &statement.depends_on {
-            leg.progress.end = crate::session::leg::Wished::Yes;
+            leg.progress.sent.add(Sent::Termination);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::router::Route;
+use crate::session::leg::connection::Abandoned;
 use crate::session::leg::state::LegState;
-use crate::session::leg::{Abandoned, Commit, Leg, Retry, Wished};
+use crate::session::model::set::{Set, Word};
 use crate::wire::TxStatus;
 
 /// What may have been committed though nobody said so.
@@ -14,13 +15,6 @@ pub(crate) enum Doubt {
     Write,
     /// A transaction.
     Commit,
-}
-
-/// Whether anything that may write was in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pending {
-    Nothing,
-    Writes,
 }
 
 /// What becomes of the session.
@@ -39,61 +33,51 @@ pub(crate) enum Fate {
 /// What a lost leg was for its session.
 pub(crate) struct Lost {
     pub route: Route,
+    /// Transaction status as the server last said.
     pub tx: TxStatus,
-    pub retry: Retry,
-    pub end: Wished,
-    /// What is kept of the requests in flight, and whether their answer is held back.
-    pub replay: Replay,
-    /// Whether the client has part of a message.
-    pub frame: Frame,
-    /// Whether what the session relies on lived there.
-    pub state: Kept,
+    pub facts: Set<LossFact>,
 }
 
-/// Whether what was in flight can be run again.
+/// What may be so of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replay {
-    Kept,
-    Gone,
+pub(crate) enum LossFact {
+    /// Something that may write was in flight.
+    PendingWrites,
+    /// All of what was in flight can be taken back and run elsewhere without the client noticing.
+    CanRunAgain,
+    /// The last bytes that the client has, or will have, end within a message.
+    TornMessage,
+    /// What the session relies on lived there.
+    StateThere,
+    /// The client has asked for the end of a server process.
+    WantedEnd,
 }
 
-/// Whether the last bytes that the client has, or will have, end within a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Frame {
-    Whole,
-    Part,
-}
-
-/// Whether a session has state on its connection to the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    Nothing,
-    State,
+impl Word for LossFact {
+    fn number(self) -> u16 {
+        self as u16
+    }
 }
 
 impl Lost {
-    /// Whether what is in flight can be taken back and run elsewhere without the client noticing.
-    pub(crate) fn can_run_again(leg: &Leg, replay: Replay) -> bool {
-        leg.progress.retry == Retry::OnPrimary && replay == Replay::Kept
-    }
-
     /// What becomes of the session.
     pub(crate) fn fate(&self) -> Fate {
-        if self.retry == Retry::OnPrimary && self.replay == Replay::Kept {
-            return Fate::RunAgain;
-        }
-        match (self.frame, self.end, self.state, self.route) {
-            (Frame::Part, ..) => Fate::Torn,
-            (_, Wished::Yes, ..) | (_, _, Kept::State, Route::Primary) => Fate::Close,
-            _ => Fate::Tell,
+        if self.facts.has(LossFact::CanRunAgain) {
+            Fate::RunAgain
+        } else if self.facts.has(LossFact::TornMessage) {
+            Fate::Torn
+        } else if self.facts.has(LossFact::WantedEnd) || self.facts.has(LossFact::StateThere) {
+            Fate::Close
+        } else {
+            Fate::Tell
         }
     }
 
     /// What may have been committed.
-    pub(crate) fn doubt(&self, abandoned: &Abandoned, pending: Pending) -> Doubt {
-        match (abandoned.commit, self.route, self.tx, pending) {
-            (Commit::InFlight, Route::Primary, ..) => Doubt::Commit,
-            (_, _, TxStatus::Idle, Pending::Writes) => Doubt::Write,
+    pub(crate) fn doubt(&self, abandoned: &Abandoned) -> Doubt {
+        match (self.route, self.tx) {
+            (Route::Primary, _) if abandoned.commits => Doubt::Commit,
+            (_, TxStatus::Idle) if self.facts.has(LossFact::PendingWrites) => Doubt::Write,
             _ => Doubt::None,
         }
     }
@@ -118,57 +102,50 @@ pub(crate) fn cause(state: LegState, doubt: Doubt) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::ledger::Batch;
-    use crate::session::leg::ErrorOwed;
+    use crate::session::leg::connection::LeftBatch;
 
-    const LOST: Lost = Lost {
-        route: Route::Primary,
-        tx: TxStatus::Idle,
-        retry: Retry::Never,
-        end: Wished::No,
-        replay: Replay::Gone,
-        frame: Frame::Whole,
-        state: Kept::Nothing,
-    };
+    fn lost(route: Route, tx: TxStatus, facts: &[LossFact]) -> Lost {
+        Lost { route, tx, facts: facts.iter().copied().collect() }
+    }
 
     #[test]
     fn a_session_ends_only_with_its_state_or_its_message() {
-        let replica = Lost { route: Route::Replica, ..LOST };
-        for (name, lost, fate) in [
-            ("nothing there", LOST, Fate::Tell),
-            (
-                "a read that nobody has seen",
-                Lost { retry: Retry::OnPrimary, replay: Replay::Kept, ..replica },
-                Fate::RunAgain,
-            ),
-            ("a read that is out", Lost { retry: Retry::OnPrimary, ..replica }, Fate::Tell),
-            ("a stale plan", Lost { retry: Retry::StalePlan, replay: Replay::Kept, ..LOST }, Fate::Tell),
-            ("half a row", Lost { frame: Frame::Part, ..replica }, Fate::Torn),
-            ("half a row and state", Lost { frame: Frame::Part, state: Kept::State, ..LOST }, Fate::Torn),
-            ("state on the primary", Lost { state: Kept::State, ..LOST }, Fate::Close),
-            ("state, but not there", Lost { state: Kept::State, ..replica }, Fate::Tell),
-            ("asked for", Lost { end: Wished::Yes, ..LOST }, Fate::Close),
-        ] {
-            assert_eq!(lost.fate(), fate, "{name}");
+        use LossFact::{CanRunAgain, PendingWrites, StateThere, TornMessage, WantedEnd};
+        let table: [(&str, &[LossFact], Fate); 9] = [
+            ("nothing there", &[], Fate::Tell),
+            ("a read that nobody has seen", &[CanRunAgain], Fate::RunAgain),
+            ("the same of a session with state elsewhere", &[CanRunAgain, StateThere], Fate::RunAgain),
+            ("a write", &[PendingWrites], Fate::Tell),
+            ("half a row", &[TornMessage], Fate::Torn),
+            ("half a row and state", &[TornMessage, StateThere], Fate::Torn),
+            ("state on the primary", &[StateThere], Fate::Close),
+            ("asked for", &[WantedEnd], Fate::Close),
+            ("asked for, behind a read", &[WantedEnd, PendingWrites], Fate::Close),
+        ];
+        for (name, facts, fate) in table {
+            assert_eq!(lost(Route::Primary, TxStatus::Idle, facts).fate(), fate, "{name}");
         }
     }
 
     #[test]
     fn what_may_be_committed_is_said_to_be_unknown() {
-        let abandoned =
-            |commit| Abandoned { readies: 1, batch: Batch::Closed, error: ErrorOwed::Due, commit };
-        let (none, commit) = (abandoned(Commit::None), abandoned(Commit::InFlight));
-        let open = Lost { tx: TxStatus::Open, ..LOST };
-        let replica = Lost { route: Route::Replica, ..LOST };
-        for (name, lost, abandoned, pending, doubt) in [
-            ("a read", LOST, none, Pending::Nothing, Doubt::None),
-            ("a write", LOST, none, Pending::Writes, Doubt::Write),
-            ("a write in a transaction", open, none, Pending::Writes, Doubt::None),
+        use TxStatus::{Idle, Open};
+        let writes: &[LossFact] = &[LossFact::PendingWrites];
+        for (name, route, tx, facts, commits, doubt) in [
+            ("a read", Route::Primary, Idle, &[][..], false, Doubt::None),
+            ("a write", Route::Primary, Idle, writes, false, Doubt::Write),
+            ("a write in a transaction", Route::Primary, Open, writes, false, Doubt::None),
+            ("its commit", Route::Primary, Open, writes, true, Doubt::Commit),
+            ("a commit in a pipeline", Route::Primary, Idle, writes, true, Doubt::Commit),
+            ("a commit on a replica", Route::Replica, Open, &[], true, Doubt::None),
         ] {
-            assert_eq!(lost.doubt(&abandoned, pending), doubt, "{name}");
+            let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, commits };
+            assert_eq!(lost(route, tx, facts).doubt(&abandoned), doubt, "{name}");
         }
-        assert_eq!(Lost { tx: TxStatus::Open, ..LOST }.doubt(&commit, Pending::Writes), Doubt::Commit);
-        assert_eq!(replica.doubt(&commit, Pending::Nothing), Doubt::None);
+    }
+
+    #[test]
+    fn what_the_client_is_told_depends_on_what_is_known_of_the_end() {
         let told = |state, doubt| cause(state, doubt).sqlstate().to_owned();
         assert_eq!(told(LegState::Closed(None), Doubt::None), "08006");
         assert_eq!(told(LegState::Closed(None), Doubt::Write), "08007");

@@ -6,6 +6,8 @@ pub(crate) mod execute;
 pub(crate) mod failover;
 pub(crate) mod greeting;
 pub(crate) mod plan;
+mod server_rows;
+pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;

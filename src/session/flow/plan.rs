@@ -4,7 +4,7 @@
 
 use crate::backend::ledger::Batch;
 use crate::router::{Decision, Reason, Route};
-use crate::session::relay::request::Extent;
+use crate::session::model::set::{Set, Word};
 use crate::session::relay::responses::Flow;
 use crate::wire::TxStatus;
 
@@ -42,7 +42,7 @@ pub(crate) struct Situation {
     /// Transaction status once all that is in flight will have been answered.
     pub expected: TxStatus,
     pub leg: LegFacts,
-    pub request: RequestFacts,
+    pub request: Set<RequestFact>,
 }
 
 /// What is known of the session's connection.
@@ -57,10 +57,7 @@ pub(crate) struct LegFacts {
     pub flow: Flow,
     /// Whether it is as fresh as the request needs.
     pub freshness: Freshness,
-    /// What becomes of the request if what is in flight must be run again.
-    pub replay: Room,
     pub settings: Settings,
-    pub confirmation: Confirmation,
 }
 
 /// Whether a connection is of use.
@@ -77,6 +74,8 @@ pub(crate) enum Condition {
 pub(crate) enum Owed {
     Nothing,
     Answers,
+    /// Answers, among them those to changes of settings that weir put in.
+    Settings,
     /// It throws away what it is sent, up to a Sync.
     Discarding,
 }
@@ -91,13 +90,6 @@ pub(crate) enum Freshness {
     Fixed,
 }
 
-/// Whether a request can be kept with what is in flight, to be run again with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Enough,
-    Full,
-}
-
 /// How a connection's settings differ from what the client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settings {
@@ -110,52 +102,26 @@ pub(crate) enum Settings {
     Rights,
 }
 
-/// Whether the server has confirmed the settings that it was sent.
+/// What may be so of the request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirmation {
-    Confirmed,
-    Awaited,
-}
-
-/// What decides of the request itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestFacts {
-    pub shape: Shape,
-    pub effect: Effect,
-    pub names: Names,
-    pub results: Results,
-}
-
-/// How a request comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// A simple query or a function call, which ends whatever batch is open.
+pub(crate) enum RequestFact {
+    /// It is a simple query or a function call, which ends whatever batch is open.
     Single,
-    /// Messages of the extended protocol.
-    Extended,
-}
-
-/// Whether a request may do anything that others see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Reads,
+    /// It may do something that others see.
     Acts,
+    /// It speaks of statements that a batch in flight defines or closes, unless an error comes first.
+    NamesMove,
+    /// It binds statements whose result its client was told in an earlier epoch, and this server does not hold the
+    /// preparation of that time: rows of another shape than the client decodes must never reach it.
+    ResultsOutdated,
+    /// It is too much to be kept together with what is in flight, should that have to be run again.
+    TooMuchToKeep,
 }
 
-/// Whether it speaks of statements that a batch in flight defines or closes, unless an error comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    Settled,
-    Moving,
-}
-
-/// Whether its client knows the results of what it binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Results {
-    Known,
-    /// It was told a result in an earlier epoch, and this server does not hold the preparation of that time: rows of
-    /// another shape than the client decodes must never reach it.
-    Outdated,
+impl Word for RequestFact {
+    fn number(self) -> u16 {
+        self as u16
+    }
 }
 
 /// What a request without a connection needs next.
@@ -199,8 +165,8 @@ fn place(situation: &Situation) -> Place {
     match (serves, leg.owed, leg.batch) {
         // What may have to be run again must all be kept.
         (true, Owed::Nothing, _) => Place::Here,
-        (true, ..) if leg.replay == Room::Enough => Place::Here,
-        (true, ..) => Place::Later,
+        (true, ..) if situation.request.has(RequestFact::TooMuchToKeep) => Place::Later,
+        (true, ..) => Place::Here,
         // It is on the right kind of server, but not fresh enough: another one is found when this one has gone back.
         (false, _, Batch::Closed) if leg.route == situation.route => Place::Later,
         (false, Owed::Nothing, Batch::Open) => Place::Elsewhere,
@@ -211,21 +177,22 @@ fn place(situation: &Situation) -> Place {
 
 /// What stands before a request that will be written on the session's connection.
 fn here(situation: &Situation) -> Step {
-    let (leg, request) = (&situation.leg, &situation.request);
-    if let Some(step) = settings_first(leg, request.effect) {
+    let (leg, request) = (&situation.leg, situation.request);
+    if let Some(step) = settings_first(situation) {
         return step;
     }
     // What a server throws away is not owed.
-    let in_flight = leg.owed == Owed::Answers;
+    let in_flight = matches!(leg.owed, Owed::Answers | Owed::Settings);
     // An error in front makes the server throw a simple query away up to the client's Sync, so that nothing with a
     // Sync of weir's own may be written in its place before that is known.
-    if request.shape == Shape::Single && leg.batch == Batch::Open && leg.flow == Flow::Query && in_flight {
+    let breaks_in = request.has(RequestFact::Single) && leg.batch == Batch::Open && leg.flow == Flow::Query;
+    if breaks_in && in_flight {
         return Step::FlushBatch;
     }
-    if request.names == Names::Moving && leg.batch == Batch::Closed && in_flight {
+    if request.has(RequestFact::NamesMove) && leg.batch == Batch::Closed && in_flight {
         return Step::AwaitNames;
     }
-    if request.results == Results::Outdated {
+    if request.has(RequestFact::ResultsOutdated) {
         return Step::VerifyResults;
     }
     let transaction = leg.route == Route::Replica && leg.tx == TxStatus::Open;
@@ -238,29 +205,34 @@ fn here(situation: &Situation) -> Step {
 
 /// Settings that must be confirmed before the request is written: what changes data must not run without them, or with
 /// other rights than its client has.
-fn settings_first(leg: &LegFacts, effect: Effect) -> Option<Step> {
+fn settings_first(situation: &Situation) -> Option<Step> {
+    let (leg, acts) = (&situation.leg, situation.request.has(RequestFact::Acts));
     if leg.tx == TxStatus::Failed {
         return None;
     }
     if leg.batch == Batch::Open || leg.settings == Settings::Same {
-        let awaited = leg.confirmation == Confirmation::Awaited && effect == Effect::Acts;
-        return awaited.then_some(Step::AwaitSettings);
+        return (leg.owed == Owed::Settings && acts).then_some(Step::AwaitSettings);
     }
-    match (leg.settings, effect) {
-        (Settings::Rights, _) | (Settings::Values, Effect::Acts) => Some(Step::SendSettings),
+    match leg.settings {
+        Settings::Rights => Some(Step::SendSettings),
+        Settings::Values if acts => Some(Step::SendSettings),
         _ => None,
     }
 }
 
-/// The router's decision, for a session whose connection has begun something there or not: what has begun is ended where
-/// it is, and what is seen only in part may be a write.
-pub(crate) fn confine(decision: Decision, begun: Option<Route>, extent: Extent) -> Decision {
+/// The router's decision, for a session whose connection has begun something on this route: that is ended where it is.
+pub(crate) fn confine(decision: Decision, begun: Option<Route>) -> Decision {
     match begun {
         Some(route) if route != decision.route => Decision { route, reason: Reason::InTransaction },
-        _ if decision.route == Route::Replica && extent == Extent::Part => {
-            Decision { route: Route::Primary, reason: Reason::TooLong }
-        }
         _ => decision,
+    }
+}
+
+/// The router's decision for a request of which not all is seen, or of which more may be asked for later.
+pub(crate) fn seen_in_part(decision: Decision) -> Decision {
+    match decision.route {
+        Route::Replica => Decision { route: Route::Primary, reason: Reason::TooLong },
+        Route::Primary => decision,
     }
 }
 

@@ -10,25 +10,23 @@ const LEG: LegFacts = LegFacts {
     tx: TxStatus::Idle,
     flow: Flow::Query,
     freshness: Freshness::Enough,
-    replay: Room::Enough,
     settings: Settings::Same,
-    confirmation: Confirmation::Confirmed,
 };
 
 /// A connection to a replica.
 const COPY: LegFacts = LegFacts { route: Route::Replica, ..LEG };
 
-const READ: RequestFacts = RequestFacts {
-    shape: Shape::Single,
-    effect: Effect::Reads,
-    names: Names::Settled,
-    results: Results::Known,
-};
-const ACT: RequestFacts = RequestFacts { effect: Effect::Acts, ..READ };
-const BATCH: RequestFacts = RequestFacts { shape: Shape::Extended, ..READ };
-const BATCH_ACT: RequestFacts = RequestFacts { effect: Effect::Acts, ..BATCH };
-const MOVING: RequestFacts = RequestFacts { names: Names::Moving, ..BATCH };
-const OUTDATED: RequestFacts = RequestFacts { results: Results::Outdated, ..BATCH };
+type Facts = &'static [RequestFact];
+
+const READ: Facts = &[RequestFact::Single];
+const ACT: Facts = &[RequestFact::Single, RequestFact::Acts];
+const BATCH: Facts = &[];
+const BATCH_ACT: Facts = &[RequestFact::Acts];
+const MOVING: Facts = &[RequestFact::NamesMove];
+const OUTDATED: Facts = &[RequestFact::ResultsOutdated];
+/// A read that is too much to be kept with what is in flight, and more of such a batch.
+const MUCH: Facts = &[RequestFact::Single, RequestFact::TooMuchToKeep];
+const MUCH_BATCH: Facts = &[RequestFact::TooMuchToKeep];
 
 const P: Route = Route::Primary;
 const R: Route = Route::Replica;
@@ -60,16 +58,12 @@ fn fixed(leg: LegFacts) -> LegFacts {
     LegFacts { freshness: Freshness::Fixed, ..leg }
 }
 
-fn full(leg: LegFacts) -> LegFacts {
-    LegFacts { replay: Room::Full, ..leg }
-}
-
 fn lacks(settings: Settings, leg: LegFacts) -> LegFacts {
     LegFacts { settings, ..leg }
 }
 
 fn awaits(leg: LegFacts) -> LegFacts {
-    LegFacts { confirmation: Confirmation::Awaited, ..leg }
+    LegFacts { owed: Owed::Settings, ..leg }
 }
 
 fn copies(leg: LegFacts) -> LegFacts {
@@ -80,7 +74,7 @@ fn is(condition: Condition, leg: LegFacts) -> LegFacts {
     LegFacts { condition, ..leg }
 }
 
-type Row = (&'static str, Route, TxStatus, LegFacts, RequestFacts, Step);
+type Row = (&'static str, Route, TxStatus, LegFacts, Facts, Step);
 
 #[test]
 fn where_a_request_can_be_written() {
@@ -110,17 +104,17 @@ fn where_a_request_can_be_written() {
         ("a read in a batch on the primary", R, IDLE, owes(batch(LEG)), BATCH, Write),
         ("a read behind what is in flight", R, IDLE, owes(LEG), READ, AwaitAnswers),
         ("a read where the session is held", R, IDLE, LEG, READ, Write),
-        ("no room to keep it", P, IDLE, full(owes(LEG)), READ, AwaitAnswers),
-        ("no room, but nothing in flight", P, IDLE, full(LEG), READ, Write),
+        ("no room to keep it", P, IDLE, owes(LEG), MUCH, AwaitAnswers),
+        ("no room, but nothing in flight", P, IDLE, LEG, MUCH, Write),
         // On a replica.
         ("idle replica", R, IDLE, COPY, READ, Write),
         ("a pipeline of reads", R, IDLE, owes(COPY), READ, Write),
-        ("a long pipeline of reads", R, IDLE, full(owes(COPY)), READ, AwaitAnswers),
+        ("a long pipeline of reads", R, IDLE, owes(COPY), MUCH, AwaitAnswers),
         ("a write behind reads", P, IDLE, owes(COPY), ACT, AwaitAnswers),
         ("a write on a replica that is held", P, IDLE, COPY, READ, Write),
         ("more of a batch of reads", R, IDLE, batch(COPY), BATCH, Write),
         ("more of a batch of reads in flight", R, IDLE, owes(batch(COPY)), BATCH, Write),
-        ("more of a batch in flight, no room", R, IDLE, full(owes(batch(COPY))), BATCH, Write),
+        ("more of a batch in flight, no room", R, IDLE, owes(batch(COPY)), MUCH_BATCH, Write),
         ("a write in a batch of reads", P, IDLE, batch(COPY), BATCH_ACT, EndBatch),
         ("a write in a batch of reads in flight", P, IDLE, owes(batch(COPY)), BATCH_ACT, AwaitAnswers),
         ("not fresh enough", R, IDLE, stale(COPY), READ, AwaitAnswers),
@@ -152,13 +146,13 @@ fn what_stands_before_a_request() {
         ("no settings in a failed transaction", P, FAILED, lacks(Rights, within(LEG, FAILED)), ACT, Write),
         ("none within a batch", P, IDLE, lacks(Values, batch(LEG)), BATCH_ACT, Write),
         ("nor of rights within a batch", P, IDLE, lacks(Rights, batch(LEG)), BATCH_ACT, Write),
-        ("a write waits for what is on its way", P, IDLE, awaits(owes(LEG)), ACT, AwaitSettings),
-        ("a read does not", P, IDLE, awaits(owes(LEG)), READ, Write),
-        ("a write in a batch does", P, IDLE, awaits(owes(batch(LEG))), BATCH_ACT, AwaitSettings),
+        ("a write waits for what is on its way", P, IDLE, awaits(LEG), ACT, AwaitSettings),
+        ("a read does not", P, IDLE, awaits(LEG), READ, Write),
+        ("a write in a batch does", P, IDLE, awaits(batch(LEG)), BATCH_ACT, AwaitSettings),
         ("even if it lacks some", P, IDLE, awaits(lacks(Values, batch(LEG))), BATCH_ACT, AwaitSettings),
         ("but not once it failed", P, FAILED, awaits(within(LEG, FAILED)), ACT, Write),
         ("it lacks some and some are on their way", P, IDLE, awaits(lacks(Values, LEG)), ACT, SendSettings),
-        ("a name is on its way", P, IDLE, awaits(lacks(Name, owes(LEG))), ACT, Write),
+        ("a name is on its way", P, IDLE, awaits(lacks(Name, LEG)), ACT, Write),
         ("it has all", P, IDLE, lacks(Same, LEG), ACT, Write),
         // A simple query in the middle of a batch.
         ("it breaks in", P, IDLE, owes(batch(LEG)), READ, FlushBatch),
@@ -166,7 +160,7 @@ fn what_stands_before_a_request() {
         ("all of the batch is answered", P, IDLE, batch(LEG), READ, Write),
         ("a copy has begun", P, IDLE, copies(owes(batch(LEG))), READ, Write),
         ("it is thrown away", P, IDLE, discards(LEG), READ, Write),
-        ("settings come first", P, IDLE, awaits(owes(batch(LEG))), ACT, AwaitSettings),
+        ("settings come first", P, IDLE, awaits(batch(LEG)), ACT, AwaitSettings),
         ("a batch breaks into nothing", P, IDLE, owes(batch(LEG)), BATCH, Write),
         // Names in flight.
         ("names are moving", P, IDLE, owes(LEG), MOVING, AwaitNames),
@@ -194,6 +188,7 @@ fn what_stands_before_a_request() {
 }
 
 fn check((name, route, expected, leg, request, step): Row) {
+    let request = request.iter().copied().collect();
     assert_eq!(plan(&Situation { route, expected, leg, request }), step, "{name}");
 }
 
@@ -206,17 +201,16 @@ fn without_a_connection_one_is_taken() {
 fn what_has_begun_ends_where_it_is() {
     let to = |route, reason| Decision { route, reason };
     let (read, write) = (to(R, Reason::Read), to(P, Reason::Write));
-    for (name, decision, begun, extent, expected) in [
-        ("a read", read, None, Extent::Whole, read),
-        ("a write", write, None, Extent::Whole, write),
-        ("part of a read", read, None, Extent::Part, to(P, Reason::TooLong)),
-        ("part of a write", write, None, Extent::Part, write),
-        ("a read where a write has begun", read, Some(P), Extent::Whole, to(P, Reason::InTransaction)),
-        ("a write behind an error on a replica", write, Some(R), Extent::Part, to(R, Reason::InTransaction)),
-        ("a read where reads have begun", read, Some(R), Extent::Whole, read),
-        ("part of one there", read, Some(R), Extent::Part, to(P, Reason::TooLong)),
-        ("a write where a write has begun", write, Some(P), Extent::Part, write),
+    for (name, decision, begun, expected) in [
+        ("a read", read, None, read),
+        ("a write", write, None, write),
+        ("a read where a write has begun", read, Some(P), to(P, Reason::InTransaction)),
+        ("a write behind an error on a replica", write, Some(R), to(R, Reason::InTransaction)),
+        ("a read where reads have begun", read, Some(R), read),
+        ("a write where a write has begun", write, Some(P), write),
     ] {
-        assert_eq!(confine(decision, begun, extent), expected, "{name}");
+        assert_eq!(confine(decision, begun), expected, "{name}");
     }
+    assert_eq!(seen_in_part(read), to(P, Reason::TooLong), "more of it may be a write");
+    assert_eq!(seen_in_part(write), write);
 }

@@ -6,8 +6,8 @@ use crate::cluster::Demand;
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::conversation::Conversation;
-use crate::session::model::routing_settings::WeirSettings;
-use crate::session::model::shown::{freshness, route};
+use crate::session::conversation::routing_settings::WeirSettings;
+use crate::session::flow::server_rows::{freshness, route};
 use crate::session::model::weir_settings::{self as own, WeirSetting};
 use crate::session::relay::request::Request;
 use crate::sql::{Hint, MaxStaleness};
@@ -90,9 +90,7 @@ fn value_of(
         WeirSetting::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),
         WeirSetting::MinLsn => levels.min_lsn.unwrap_or_default().to_string(),
         WeirSetting::Lsn => sample?.to_string(),
-        WeirSetting::Route => {
-            conversation.state.shown.last.map_or_else(String::new, |last| route(&topology, last))
-        }
+        WeirSetting::Route => conversation.last_route.map_or_else(String::new, |last| route(&topology, last)),
         WeirSetting::Freshness => {
             let position = sample.or(cluster.demand().position().map(|(lsn, _)| lsn));
             freshness(&topology, position, Instant::now())

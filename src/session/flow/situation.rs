@@ -4,10 +4,7 @@ use crate::router::Route;
 use crate::session::client::Client;
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
-use crate::session::flow::plan::{
-    Condition, Confirmation, Effect, Freshness, LegFacts, Names, Owed, RequestFacts, Results, Room, Settings,
-    Shape, Situation,
-};
+use crate::session::flow::plan::{Condition, Freshness, LegFacts, Owed, RequestFact, Settings, Situation};
 use crate::session::leg::Leg;
 use crate::session::leg::state::LegState;
 use crate::session::model::statements::{KnownResult, Naming};
@@ -40,22 +37,16 @@ pub(crate) fn situation(
             tx: leg.responses.tx,
             flow: leg.responses.flow,
             freshness: freshness(conversation, leg, request, requirement),
-            replay: room(conversation, client, request),
             settings: settings(conversation, leg),
-            confirmation: match leg.progress.unconfirmed.is_none() {
-                true => Confirmation::Confirmed,
-                false => Confirmation::Awaited,
-            },
         },
-        request: RequestFacts {
-            shape: match request.unit {
-                Unit::Single { .. } => Shape::Single,
-                _ => Shape::Extended,
-            },
-            effect: if request.any(Fact::Acts) { Effect::Acts } else { Effect::Reads },
-            names: if moving { Names::Moving } else { Names::Settled },
-            results: if outdated { Results::Outdated } else { Results::Known },
-        },
+        request: [
+            (RequestFact::Single, matches!(request.unit, Unit::Single { .. })),
+            (RequestFact::Acts, request.any(Fact::Acts)),
+            (RequestFact::NamesMove, moving),
+            (RequestFact::ResultsOutdated, outdated),
+            (RequestFact::TooMuchToKeep, is_too_much(conversation, client, request)),
+        ]
+        .into(),
     }
 }
 
@@ -70,6 +61,8 @@ fn condition(leg: &Leg) -> Condition {
 fn owed(leg: &Leg) -> Owed {
     if leg.responses.ledger.is_discarding() {
         Owed::Discarding
+    } else if !leg.progress.unconfirmed.is_none() {
+        Owed::Settings
     } else if leg.owes() {
         Owed::Answers
     } else {
@@ -83,7 +76,9 @@ fn freshness(
     request: &Request,
     requirement: &Requirement,
 ) -> Freshness {
-    if leg.route == Route::Primary || requirement.is_met(&leg.lease, &conversation.clock()) {
+    if leg.route == Route::Primary
+        || requirement.is_met((leg.lease.server(), leg.lease.opened), &conversation.clock())
+    {
         return Freshness::Enough;
     }
     let one_snapshot = matches!(
@@ -93,10 +88,9 @@ fn freshness(
     if one_snapshot && !request.statements().any(begins) { Freshness::Fixed } else { Freshness::Short }
 }
 
-fn room(conversation: &Conversation, client: &Client, request: &Request) -> Room {
+fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) -> bool {
     let kept = conversation.state.replay_buffer.bytes.len() + request.len;
-    let limit = conversation.shared.config.routing.hold_back;
-    if client.buffer.is_holding() && kept > limit { Room::Full } else { Room::Enough }
+    client.buffer.is_holding() && kept > conversation.shared.config.routing.hold_back
 }
 
 fn settings(conversation: &Conversation, leg: &Leg) -> Settings {

@@ -12,8 +12,8 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::backend::ledger::Batch;
 use crate::config::Timeouts;
-use crate::session::Entry;
 use crate::session::leg::Leg;
+use crate::session::shared::registry::Entry;
 use crate::wire::TxStatus;
 
 /// How long a server may take to cancel a request before its connection is given up.
@@ -41,13 +41,6 @@ impl Doing {
             Doing::Nothing
         }
     }
-}
-
-/// Whether a session does something else than when it was last looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
-    Same,
-    New,
 }
 
 /// Whether the request that runs was cancelled.
@@ -138,13 +131,13 @@ pub(crate) enum Expired {
 
 impl Deadlines {
     /// Takes note of what the session does; `answered` counts its requests. Whether that is something new.
-    pub(crate) fn look(&mut self, doing: Doing, answered: u64) -> Looked {
+    pub(crate) fn look(&mut self, doing: Doing, answered: u64) -> bool {
         if (doing, answered) == (self.doing, self.answered) {
-            return Looked::Same;
+            return false;
         }
         (self.doing, self.answered) = (doing, answered);
         (self.since, self.told) = (Instant::now(), Told::Nothing);
-        Looked::New
+        true
     }
 
     /// Ready when the session may not go on as it does. To be asked when there is nothing else to do. Cancel safe.
@@ -194,14 +187,14 @@ mod tests {
         let mut deadlines = Deadlines::new(limits(), Instant::now()).unwrap();
         let begun = deadlines.since;
         assert_eq!(deadlines.end(), Some(begun + HOUR));
-        assert_eq!(deadlines.look(Doing::Nothing, 0), Looked::Same);
-        assert_eq!(deadlines.look(Doing::Running, 0), Looked::New);
+        assert!(!deadlines.look(Doing::Nothing, 0));
+        assert!(deadlines.look(Doing::Running, 0));
         assert_eq!(deadlines.end(), Some(deadlines.since + SECOND));
         deadlines.told = Told::Cancel(begun);
         assert_eq!(deadlines.end(), Some(begun + GRACE));
-        assert_eq!(deadlines.look(Doing::Running, 1), Looked::New, "the next one of a pipeline");
+        assert!(deadlines.look(Doing::Running, 1), "the next one of a pipeline");
         assert_eq!(deadlines.end(), Some(deadlines.since + SECOND));
-        assert_eq!(deadlines.look(Doing::Pausing, 1), Looked::New);
+        assert!(deadlines.look(Doing::Pausing, 1));
         assert_eq!(deadlines.end(), None, "off");
     }
 

@@ -13,14 +13,16 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::consistency::tracking::mark;
 use crate::session::leg::Leg;
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
+use crate::session::shared::Shared;
+use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::session::{Entry, Shared};
 use crate::wire::TxStatus;
 use crate::wire::request::put_copy_fail;
 
@@ -169,7 +171,8 @@ impl Cleanup {
         if self.pending_writes.is_clean() {
             return;
         }
-        self.shared.mark(&self.state.database().marks, &self.name, &self.pending_writes, Instant::now());
+        let database = (&*self.name, &self.state.database().marks);
+        mark(&self.shared, database, &self.pending_writes, Instant::now());
         if self.pending_writes.may_define() {
             self.shared.cluster.catalogs().doubt(&self.name);
         }

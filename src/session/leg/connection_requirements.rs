@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::ledger::{Action, Batch, Reply};
 use crate::router::Route;
+use crate::session::leg::Leg;
+use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::sender::{STAND_IN, Sender, WITHIN};
-use crate::session::leg::{Leg, SequenceUse};
 use crate::session::model::statements::Naming;
 use crate::session::relay::facts::acts;
 use crate::session::relay::pending_reply::PendingReply;
@@ -77,17 +78,17 @@ impl Sender<'_> {
         if self.state.database().asks_drawn.load(Ordering::Relaxed) {
             self.discard_drawn(batch);
         }
-        self.backend.drawn_by = Some(self.state.draws);
+        self.backend.drawn_by = Some(self.state.drawn.by);
         let key = &self.backend.key;
-        if !std::ptr::eq(self.state.drew_on.as_ptr(), Arc::as_ptr(key)) {
-            self.state.drew_on = Arc::downgrade(key);
+        if !std::ptr::eq(self.state.drawn.on.as_ptr(), Arc::as_ptr(key)) {
+            self.state.drawn.on = Arc::downgrade(key);
         }
     }
 
     /// Another session's values must not be taken for this one's.
     fn discard_drawn(&mut self, batch: Batch) {
         const SQL: &[u8] = b"DISCARD SEQUENCES";
-        if self.backend.drawn_by.is_none_or(|by| by == self.state.draws) {
+        if self.backend.drawn_by.is_none_or(|by| by == self.state.drawn.by) {
             return;
         }
         self.backend.drawn_by = None;

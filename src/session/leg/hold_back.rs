@@ -2,7 +2,8 @@
 
 use crate::backend::ledger::Batch;
 use crate::router::Route;
-use crate::session::leg::{Leg, Retry};
+use crate::session::leg::Leg;
+use crate::session::leg::progress::Retry;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::request::Request;
 use crate::session::state::State;

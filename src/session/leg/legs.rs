@@ -44,24 +44,16 @@ impl Legs {
 
 impl Legs {
     /// Has requests go to the other one, if this one owes nothing any more. What it has given to the client stands in
-    /// `buffer` then, in front of what the other will give.
+    /// `buffer` then, in front of what the other will give. Whether they do.
     #[cfg_attr(not(test), expect(dead_code, reason = "no request needs two connections yet"))]
-    pub(crate) fn swap(&mut self, buffer: &mut ClientBuffer) -> Swapped {
+    pub(crate) fn swap(&mut self, buffer: &mut ClientBuffer) -> bool {
         if self.active.as_ref().is_some_and(|leg| leg.owes() || leg.responses.is_within_frame()) {
-            return Swapped::Busy;
+            return false;
         }
         if let Some(leg) = &mut self.active {
             buffer.settle(&mut leg.lease.read_buffer);
         }
         std::mem::swap(&mut self.active, &mut self.parked);
-        Swapped::Done
+        true
     }
-}
-
-/// Whether requests go to the other leg now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Swapped {
-    Done,
-    /// This one owes answers yet.
-    Busy,
 }

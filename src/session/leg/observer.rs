@@ -7,9 +7,9 @@ use crate::backend::refusal;
 use crate::backend::settings::NAME;
 use crate::cluster::topology::ServerId;
 use crate::error::Error;
+use crate::session::leg::progress::{Progress, Retry, Sent};
 use crate::session::leg::sender::NO_STATEMENT;
 use crate::session::leg::state::LegEvent;
-use crate::session::leg::{NamedBy, Progress, Retry};
 use crate::session::model::restore::restores as restored_by;
 use crate::session::model::statements::KnownResult;
 use crate::session::model::weir_settings as own;
@@ -158,7 +158,7 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
-        let refusal = own::refusal(note, frame);
+        let refusal = note.verdict().and_then(|verdict| own::refusal(verdict, frame));
         let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(note);
@@ -175,7 +175,7 @@ impl Watcher for Observer<'_> {
                 self.state.last_error = Some(refusal.sqlstate().to_owned());
                 OnError::Replace(own::response(&refusal))
             }
-            _ if sqlstate == b"57014" && self.state.due == Due::Overdue => {
+            _ if sqlstate == b"57014" && self.state.requests.due == Due::Overdue => {
                 let said = scan::field(frame, b'M').unwrap_or_default();
                 OnError::Replace(renamed(frame, said, TIMED_OUT))
             }
@@ -210,8 +210,8 @@ impl Watcher for Observer<'_> {
             // What was prepared between the change and its commit saw the old definitions.
             self.state.outdate_statements();
         }
-        self.progress.naming = NamedBy::Client;
-        self.state.answered += 1;
+        self.progress.sent.remove(Sent::Name);
+        self.state.requests.answered += 1;
         self.state.replay_buffer.answered();
     }
 
@@ -224,7 +224,7 @@ impl Watcher for Observer<'_> {
         };
         // The client knows its own name.
         let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
-        if named && self.progress.naming == NamedBy::Weir {
+        if named && self.progress.sent.has(Sent::Name) {
             return Completion::Weirs;
         }
         if let Some((name, value)) = told() {

@@ -7,8 +7,9 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::ServerName;
 use crate::backend::settings::{Span, Value, assignment};
-use crate::session::leg::{Leg, Progress};
+use crate::session::leg::progress::Progress;
 use crate::session::model::restore::restores as restores_of;
+use crate::session::model::server_words::{parsed_as, queried_as};
 use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
 use crate::session::relay::message::{Message, MessageKind};
@@ -51,19 +52,6 @@ pub(crate) struct Sender<'a> {
     pub naming: Naming,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
-}
-
-impl<'a> Sender<'a> {
-    /// Writes to a leased connection on which this is the transaction status, as far as it is known.
-    pub(crate) fn on(
-        leg: &'a mut Leg,
-        state: &'a mut State,
-        metrics: &'a Metrics,
-        tx: Option<TxStatus>,
-    ) -> Self {
-        let (backend, ledger, progress) = (&mut *leg.lease, &mut leg.responses.ledger, &mut leg.progress);
-        Self { backend, ledger, progress, state, tx, dropped: Vec::new(), naming: Naming::Weirs, metrics }
-    }
 }
 
 impl Sender<'_> {
@@ -170,7 +158,7 @@ impl Sender<'_> {
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
-        self.state.shown.queried_as(sql?, verdict, more)
+        queried_as(&self.state.shown, sql?, verdict, more)
     }
 
     fn call(&mut self, frame: &[u8], function: Option<u32>) {
@@ -204,7 +192,7 @@ impl Sender<'_> {
             request::put_parse(&mut self.backend.write_buffer, NO_STATEMENT, sql.as_bytes(), &[0, 0]);
             return self.owe(Reply::Parse, Action::Forward, PendingReply::Refused(pin));
         }
-        let own = own::parsed_as(verdict).map(String::into_bytes);
+        let own = parsed_as(verdict).map(String::into_bytes);
         let rewritten = own.or_else(|| self.deallocates(verdict));
         if view.name.is_empty() {
             return self.parse_unnamed(frame, view, verdict, rewritten);

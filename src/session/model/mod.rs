@@ -3,12 +3,15 @@
 //! Pure. It never knows which connection anything is on, and never reads a byte of the protocol.
 
 pub(crate) mod ddl;
-pub(crate) mod pin_log;
 pub(crate) mod pins;
 pub(crate) mod restore;
-pub(crate) mod routing_settings;
+pub(crate) mod revocable;
+pub(crate) mod savepoints;
+pub(crate) mod server_words;
+pub(crate) mod set;
 pub(crate) mod settings;
 pub(crate) mod shown;
-pub(crate) mod slow_query;
+pub(crate) mod statement;
 pub(crate) mod statements;
+pub(crate) mod undoable;
 pub(crate) mod weir_settings;

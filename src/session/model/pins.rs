@@ -8,69 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::backend::settings::{Settings, Value};
-use crate::session::transaction::savepoints::Transactional;
-use crate::session::transaction::undoable::Undoable;
+use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
+use crate::session::model::savepoints::Transactional;
+use crate::session::model::undoable::Undoable;
 use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
-
-/// Kinds of state, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reasons(u16);
-
-impl Reasons {
-    fn with(self, pin: Pin) -> Self {
-        Self(self.0 | 1 << pin as u16)
-    }
-
-    /// Whether this kind is among them.
-    pub(crate) fn has(self, pin: Pin) -> bool {
-        self.0 & 1 << pin as u16 != 0
-    }
-
-    /// Those that are there.
-    pub(crate) fn iter(self) -> impl Iterator<Item = Pin> {
-        Pin::ALL.into_iter().filter(move |pin| self.has(*pin))
-    }
-
-    /// Those that are not among `others`.
-    pub(crate) fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    /// Whether there is none.
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-/// What a transaction that rolls back takes back. It is kept with the transaction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Revocable {
-    temporary: Temporary,
-    channels: BTreeSet<Box<str>>,
-    /// Cursors `WITH HOLD`.
-    cursors: BTreeSet<Box<str>>,
-    /// Settings of which the values are not known.
-    settings: BTreeSet<Box<str>>,
-    /// Settings of which not even the names are.
-    any_setting: Known,
-}
-
-/// Temporary objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Temporary {
-    /// Relations by name.
-    named: BTreeSet<Box<str>>,
-    /// Whether there may be others.
-    others: Known,
-}
-
-/// Whether something is there that nothing more is known of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Known {
-    #[default]
-    Absent,
-    Maybe,
-}
 
 /// What no rollback takes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -497,22 +438,6 @@ impl Held {
     fn deallocate(&mut self, name: Option<&str>) {
         let behind = |name: &str| self.behind.as_ref().is_some_and(|behind| behind.prepared.contains(name));
         self.lasting.prepared.retain(|known| name.is_some_and(|name| name != &**known) || behind(known));
-    }
-}
-
-impl Revocable {
-    fn reasons(&self, mut reasons: Reasons) -> Reasons {
-        for (pin, there) in [
-            (Pin::Temporary, !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe),
-            (Pin::Listen, !self.channels.is_empty()),
-            (Pin::HoldCursor, !self.cursors.is_empty()),
-            (Pin::DynamicSetting, !self.settings.is_empty() || self.any_setting == Known::Maybe),
-        ] {
-            if there {
-                reasons = reasons.with(pin);
-            }
-        }
-        reasons
     }
 }
 

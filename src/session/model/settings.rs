@@ -129,6 +129,24 @@ pub(crate) fn set_on_top_of(settings: &Settings, name: &str, value: Value) -> Se
     settings.with(name, Some(value))
 }
 
+/// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
+pub(crate) fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Raw(text) => return text.to_string(),
+        Value::Sql(text) => text,
+    };
+    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+    if let Some(quoted) = within("'", '\'') {
+        quoted.replace("''", "'")
+    } else if let Some(escaped) = within("E'", '\'') {
+        escaped.replace("''", "'").replace("\\\\", "\\")
+    } else if let Some(name) = within("\"", '"') {
+        name.replace("\"\"", "\"")
+    } else {
+        text.to_lowercase()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::prepared::{Preparation, Stamp, StatementId};
-use crate::session::shared::statements::Statement;
+use crate::session::model::statement::Statement;
 use crate::sql::Verdict;
 
 /// One client's hold on a statement.
@@ -228,7 +228,8 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::shared::statements::{Reading, Statements};
+    use crate::session::model::statement::Reading;
+    use crate::session::shared::statements::Statements;
     use crate::sql::{SkeletonId, Why};
 
     #[test]

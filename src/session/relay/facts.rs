@@ -2,6 +2,7 @@
 //!
 //! Pure. Here is only what decides on the way of each request. What is asked seldom is asked of the statements.
 
+use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
 use crate::sql::{Chain, Dependency, Discard, Kind, Statement};
 
@@ -32,43 +33,38 @@ pub(crate) enum Fact {
     Acts,
 }
 
-/// What is so of any of a request's statements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts(u16);
-
-impl Facts {
-    /// Whether it is so of any of them.
-    pub(crate) fn has(self, fact: Fact) -> bool {
-        self.0 & 1 << fact as u16 != 0
+impl Word for Fact {
+    fn number(self) -> u16 {
+        self as u16
     }
+}
 
-    /// One more statement.
-    pub(crate) fn add(&mut self, statement: &Statement) {
-        let Statement { kind, functions, reads, effects, depends_on, vacates, .. } = statement;
-        let shows = own::shown(statement).is_some();
-        let runs = || effects.code.as_ref().is_some_and(|code| !code.is_plain());
-        let transacts = matches!(
-            kind,
-            Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::SetTransaction(..)
-        );
-        let asks_prepared = matches!(depends_on, Dependency::Statement(_) | Dependency::Statements);
-        let takes_away = matches!(kind, Kind::Discard(Discard::All) | Kind::Deallocate(_));
-        let ends_process = matches!(depends_on, Dependency::Termination);
-        let all = [
-            (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
-            (Fact::ConcernsServer, !shows),
-            (Fact::Calls, !functions.is_empty() || runs()),
-            (Fact::Reads, !reads.is_empty()),
-            (Fact::Looks, looks(statement)),
-            (Fact::Transacts, transacts),
-            (Fact::TakesAway, takes_away),
-            (Fact::MakesWay, vacates.is_some() || ends_process),
-            (Fact::AsksPrepared, asks_prepared),
-            (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
-            (Fact::Acts, acts(statement)),
-        ];
-        self.0 |= all.iter().fold(0, |set, (fact, so)| set | u16::from(*so) << *fact as u16);
-    }
+/// What is so of a statement.
+pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
+    let Statement { kind, functions, reads, effects, depends_on, vacates, .. } = statement;
+    let shows = own::shown(statement).is_some();
+    let runs = || effects.code.as_ref().is_some_and(|code| !code.is_plain());
+    let transacts = matches!(
+        kind,
+        Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::SetTransaction(..)
+    );
+    let asks_prepared = matches!(depends_on, Dependency::Statement(_) | Dependency::Statements);
+    let takes_away = matches!(kind, Kind::Discard(Discard::All) | Kind::Deallocate(_));
+    let ends_process = matches!(depends_on, Dependency::Termination);
+    [
+        (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
+        (Fact::ConcernsServer, !shows),
+        (Fact::Calls, !functions.is_empty() || runs()),
+        (Fact::Reads, !reads.is_empty()),
+        (Fact::Looks, looks(statement)),
+        (Fact::Transacts, transacts),
+        (Fact::TakesAway, takes_away),
+        (Fact::MakesWay, vacates.is_some() || ends_process),
+        (Fact::AsksPrepared, asks_prepared),
+        (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
+        (Fact::Acts, acts(statement)),
+    ]
+    .into()
 }
 
 /// Whether a statement looks at data, or begins what will.

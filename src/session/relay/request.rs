@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::session::model::set::Set;
 use crate::session::model::statements::{Names, Naming};
-use crate::session::relay::facts::{Fact, Facts};
+use crate::session::relay::facts::{Fact, facts_of};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::sql::{
@@ -17,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) len: usize,
     /// What it consists of, read once.
     pub(crate) messages: Vec<Message>,
-    facts: Facts,
+    facts: Set<Fact>,
 }
 
 /// What a request is read with.
@@ -27,15 +28,6 @@ pub(crate) struct Reader<'a> {
     pub(crate) strings: StandardConformingStrings,
     /// The statements that were parsed before.
     pub(crate) statements: &'a Names,
-}
-
-/// How much of a request is seen before it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All of it.
-    Whole,
-    /// More is to come, or a portal is left of which more may be wanted.
-    Part,
 }
 
 /// Names of the statements that a request has parsed so far. Mostly there is one, which takes no memory.
@@ -103,13 +95,17 @@ impl Request {
             _ => 0,
         };
         let bytes = &bytes[..len.min(bytes.len())];
-        let (mut at, mut parsed, mut facts) = (0, Parsed::default(), Facts::default());
+        let (mut at, mut parsed, mut facts) = (0, Parsed::default(), Set::default());
         while let Some(mut message) = Message::read(bytes, at) {
             message.verdict = reader.verdict(&message, bytes, &parsed);
             if let MessageKind::Parse { name, .. } = message.kind {
                 parsed.add(name);
             }
-            message.verdict.iter().flat_map(|verdict| &verdict.statements).for_each(|one| facts.add(one));
+            message
+                .verdict
+                .iter()
+                .flat_map(|verdict| &verdict.statements)
+                .for_each(|one| facts = facts.union(facts_of(one)));
             at = message.frame.end;
             memory.push(message);
         }
@@ -219,12 +215,12 @@ impl Request {
     }
 
     /// Whether all of it is seen, and nothing of it can be asked for later: then it can go to any server.
-    pub(crate) fn extent(&self) -> Extent {
+    pub(crate) fn is_self_contained(&self) -> bool {
         match self.unit {
-            Unit::Batch { end: End::Open, .. } | Unit::Long { .. } => Extent::Part,
+            Unit::Batch { end: End::Open, .. } | Unit::Long { .. } => false,
             // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
-            Unit::Batch { end: End::Flush, .. } if self.leaves_portal() => Extent::Part,
-            _ => Extent::Whole,
+            Unit::Batch { end: End::Flush, .. } => !self.leaves_portal(),
+            _ => true,
         }
     }
 }
@@ -277,10 +273,11 @@ mod tests {
 
     use super::*;
     use crate::backend::prepared::Stamp;
+    use crate::session::model::statement::Reading;
     use crate::session::model::statements::{Handle, KnownResult};
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
-    use crate::session::shared::statements::{Reading, Statements};
+    use crate::session::shared::statements::Statements;
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -395,17 +392,17 @@ mod tests {
             assert_eq!(request.len, whole.len());
             let [message] = &*request.messages else { panic!("one message") };
             let verdict = message.verdict.as_ref().unwrap();
-            (verdict.statements[0].kind.clone(), message.kind, request.extent())
+            (verdict.statements[0].kind.clone(), message.kind, request.is_self_contained())
         };
         let too_long = Kind::Primary(Why::TooLong);
         let (kind, _, leaves) = long(b'B', b"\0known\0");
-        assert_eq!((kind, leaves), (Kind::Primary(Why::Write), Extent::Part));
+        assert_eq!((kind, leaves), (Kind::Primary(Why::Write), false));
         assert_eq!(long(b'B', b"\0other\0").0, Kind::Primary(Why::Unparsable));
-        assert_eq!(long(b'B', b""), (too_long.clone(), MessageKind::Cut(b'B'), Extent::Part));
-        assert_eq!(long(b'P', b"s\0"), (too_long.clone(), MessageKind::Cut(b'P'), Extent::Part));
-        assert_eq!(long(b'Q', b""), (too_long.clone(), MessageKind::Cut(b'Q'), Extent::Part));
+        assert_eq!(long(b'B', b""), (too_long.clone(), MessageKind::Cut(b'B'), false));
+        assert_eq!(long(b'P', b"s\0"), (too_long.clone(), MessageKind::Cut(b'P'), false));
+        assert_eq!(long(b'Q', b""), (too_long.clone(), MessageKind::Cut(b'Q'), false));
         let call = MessageKind::FunctionCall { oid: Some(7) };
-        assert_eq!(long(b'F', b"\0\0\0\x07"), (too_long, call, Extent::Part));
+        assert_eq!(long(b'F', b"\0\0\0\x07"), (too_long, call, false));
     }
 
     #[test]

@@ -15,10 +15,8 @@ use crate::backend::Key;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::error::Result;
-use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
-use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
 use crate::session::shared::registry::{Aim, Registry};
@@ -122,23 +120,6 @@ impl Shared {
             next = aim.delivered();
         }
         arrived
-    }
-
-    /// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the
-    /// samplers see to it that replicas are soon known to hold it. Returns the instant of it, which may be later.
-    pub(crate) fn mark(
-        &self,
-        marks: &Marks,
-        database: &str,
-        pending_writes: &PendingWrites,
-        at: Instant,
-    ) -> Instant {
-        let catalog = self.cluster.catalogs().of(database);
-        let at =
-            if pending_writes.is_untransacted() { self.cluster.demand().wrote_untransacted(at) } else { at };
-        pending_writes.mark(marks, catalog.as_deref(), &self.functions, at);
-        self.cluster.demand().wrote(at);
-        at
     }
 
     /// Whether sessions end as soon as they can.

@@ -4,86 +4,13 @@
 //! prepares it once for all of them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::Bytes;
-
 use crate::backend::prepared::{Stamp, StatementId};
-use crate::backend::settings::Settings;
+use crate::session::model::statement::{Reading, Statement};
 use crate::sql::Verdict;
-
-/// How a server reads the constants in a text. It does so when it prepares a statement, by the settings of that moment,
-/// so sessions share statements only where they read alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reading {
-    /// By settings with this fingerprint.
-    By(u64),
-    /// By settings that are not known for sure; no two of these are alike.
-    Private(u64),
-}
-
-impl Reading {
-    /// Under these settings.
-    pub(crate) fn under(settings: &Settings) -> Self {
-        /// What constants are read by, or what tells where they begin and end.
-        const READ_BY: [&str; 11] = [
-            "array_nulls",
-            "client_encoding",
-            "datestyle",
-            "intervalstyle",
-            "lc_monetary",
-            "lc_numeric",
-            "standard_conforming_strings",
-            "timezone",
-            "timezone_abbreviations",
-            "transform_null_equals",
-            "xmloption",
-        ];
-        if settings.id() == 0 {
-            return Self::By(0);
-        }
-        let mut hasher = DefaultHasher::new();
-        let mut set = 0;
-        for value in READ_BY.iter().filter_map(|name| Some((name, settings.get(name)?))) {
-            value.hash(&mut hasher);
-            set += 1;
-        }
-        Self::By(if set == 0 { 0 } else { hasher.finish() })
-    }
-}
-
-/// A statement's text and parameter types, shared by all who prepare it.
-#[derive(Debug)]
-pub(crate) struct Statement {
-    /// Its identity.
-    pub id: StatementId,
-    /// The text in the encoding of the client that came first.
-    pub sql: Bytes,
-    /// The raw parameter type section of Parse.
-    pub types: Bytes,
-    /// What is known of it from its text.
-    pub verdict: Arc<Verdict>,
-    /// How its constants are read.
-    pub(crate) reading: Reading,
-    /// Preparations older than this are stale.
-    renewed: AtomicU64,
-}
-
-impl Statement {
-    /// A client closed and parsed it again: it wants a new preparation, whatever its reason.
-    pub(crate) fn renew(&self, stamp: Stamp) {
-        self.renewed.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-impl Statement {
-    /// The epoch of a preparation made now, given the last DDL in the database.
-    pub(crate) fn epoch(&self, ddl: Stamp) -> Stamp {
-        ddl.max(Stamp(self.renewed.load(Ordering::Acquire)))
-    }
-}
 
 /// All statements that some client holds.
 #[derive(Debug, Default)]
@@ -121,14 +48,8 @@ impl Statements {
         if let Some(found) = slot.iter().filter_map(Weak::upgrade).find(same) {
             return found;
         }
-        let statement = Arc::new(Statement {
-            id: StatementId(self.ids.fetch_add(1, Ordering::Relaxed) + 1),
-            sql: Bytes::copy_from_slice(sql),
-            types: Bytes::copy_from_slice(types),
-            verdict: verdict.clone(),
-            reading,
-            renewed: AtomicU64::new(0),
-        });
+        let id = StatementId(self.ids.fetch_add(1, Ordering::Relaxed) + 1);
+        let statement = Arc::new(Statement::new(id, sql, types, verdict, reading));
         slot.push(Arc::downgrade(&statement));
         shared.sweep();
         statement
@@ -154,7 +75,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::settings::{Settings, Value};
     use crate::sql::{SkeletonId, Why};
 
     #[test]

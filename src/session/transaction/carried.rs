@@ -3,8 +3,8 @@
 //! Pure. They are the connection's, not the client's, and follow its transaction as the server makes them do.
 
 use crate::backend::settings::{Settings, Value};
+use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::settings::{is_weirs, keeping, set_on_top_of};
-use crate::session::transaction::savepoints::{Control, Transactional};
 use crate::wire::TxStatus;
 
 /// Settings as a connection has them.

@@ -3,15 +3,13 @@
 //! Pure. One value with one transition function. It never knows which connection it runs on, nor a byte of the protocol.
 
 pub(crate) mod carried;
-pub(crate) mod savepoints;
-pub(crate) mod undoable;
 
 use std::mem::take;
 
 use crate::backend::settings::Settings;
 use crate::error::Error;
-use crate::session::transaction::savepoints::{Control, Transactional};
-use crate::session::transaction::undoable::Undoable;
+use crate::session::model::savepoints::{Control, Transactional};
+use crate::session::model::undoable::Undoable;
 use crate::sql::{Chain, Discard, Isolation, Kind, Statement};
 use crate::wire::TxStatus;
 

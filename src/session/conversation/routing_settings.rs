@@ -5,11 +5,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
 use crate::config::{Database, Routing, User};
 use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};
-use crate::session::model::settings::SessionSettings;
+use crate::session::model::settings::{SessionSettings, plain};
 use crate::sql::{
     AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
 };
@@ -116,24 +116,6 @@ fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
     plain(own.get(name)?).parse().ok()
 }
 
-/// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
-pub(crate) fn plain(value: &Value) -> String {
-    let text = match value {
-        Value::Raw(text) => return text.to_string(),
-        Value::Sql(text) => text,
-    };
-    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
-    if let Some(quoted) = within("'", '\'') {
-        quoted.replace("''", "'")
-    } else if let Some(escaped) = within("E'", '\'') {
-        escaped.replace("''", "'").replace("\\\\", "\\")
-    } else if let Some(name) = within("\"", '"') {
-        name.replace("\"\"", "\"")
-    } else {
-        text.to_lowercase()
-    }
-}
-
 /// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
 fn is_on(value: &str) -> bool {
     !value.is_empty()
@@ -153,13 +135,13 @@ pub(crate) struct ConfiguredTargets {
 
 impl RoutingSettings {
     /// Looks at the settings again if they have changed. Says whether they had.
-    pub(crate) fn refresh(&mut self, settings: &SessionSettings) -> Refreshed {
+    pub(crate) fn refresh(&mut self, settings: &SessionSettings) -> bool {
         let (wanted, own) = &self.of;
         if wanted == settings.wanted() && own == settings.own() {
-            return Refreshed::Same;
+            return false;
         }
         *self = Self::new(settings);
-        Refreshed::Changed
+        true
     }
 
     /// What the client asks of weir.
@@ -175,13 +157,6 @@ impl RoutingSettings {
     pub(crate) fn defaults(&self) -> Modes {
         self.defaults
     }
-}
-
-/// Whether settings had changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refreshed {
-    Same,
-    Changed,
 }
 
 impl WeirSettings {
@@ -214,6 +189,7 @@ impl WeirSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::settings::Value;
 
     fn view(pairs: &[(&str, Value)]) -> RoutingSettings {
         let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));

@@ -4,9 +4,9 @@
 //! definitions (`model::ddl`), as statements that were prepared in between saw them as they were then.
 
 use crate::backend::settings::Settings;
-use crate::session::model::pins::Revocable;
+use crate::session::model::revocable::Revocable;
+use crate::session::model::savepoints::Transactional;
 use crate::session::model::settings::SessionSettings;
-use crate::session::transaction::savepoints::Transactional;
 
 /// One value for all of it, so that there is one stack of savepoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

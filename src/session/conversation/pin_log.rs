@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Pinning;
-use crate::session::model::pins::Reasons;
+use crate::session::model::revocable::Reasons;
 use crate::sql::Pin;
 use crate::telemetry::metrics::Metrics;
 
