@@ -28,8 +28,8 @@ const TWO_WORDS: &[(&str, usize)] = &[
     ("config", 3),
     ("frontend", 1),
     ("router", 2),
-    ("session", 20),
-    ("sql", 12),
+    ("session", 12),
+    ("sql", 10),
 ];
 
 /// The items of a file, with those of its inline modules.

@@ -109,20 +109,8 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "a transaction is followed from what is sent and answered alone",
     },
     SubRoom {
-        name: "session/relay",
-        beside: &["model"],
-        outside: &["backend::ledger", "backend::prepared", "net", "sql", "wire"],
-        why: "streams of bytes know no servers, no pools and no policy",
-    },
-    SubRoom {
-        name: "session/consistency",
-        beside: &[],
-        outside: &["cluster::catalog", "cluster::topology", "freshness", "router", "sql", "wire"],
-        why: "what a read must see is said without waiting for it and without a connection",
-    },
-    SubRoom {
         name: "session/shared",
-        beside: &["consistency", "model"],
+        beside: &["model"],
         outside: &[
             "backend",
             "cluster",
@@ -138,16 +126,63 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "what all sessions share does not know what one of them does with it",
     },
     SubRoom {
-        name: "session/leg",
+        name: "session/relay",
+        beside: &["model"],
+        outside: &["backend::ledger", "backend::prepared", "net", "sql", "wire"],
+        why: "streams of bytes know no servers, no pools and no policy",
+    },
+    SubRoom {
+        name: "session/consistency",
+        beside: &["relay", "shared"],
+        outside: &["cluster", "freshness", "router", "sql", "wire"],
+        why: "what a read must see is said without waiting for it and without a connection",
+    },
+    SubRoom {
+        name: "session/state",
         beside: &["consistency", "model", "relay", "shared", "transaction"],
+        outside: &["backend", "sql"],
+        why: "what a client owns does not know its socket, nor the connection that works for it",
+    },
+    SubRoom {
+        name: "session/client",
+        beside: &["relay"],
+        outside: &["error", "net", "sql", "telemetry", "wire"],
+        why: "a client's socket knows no server",
+    },
+    SubRoom {
+        name: "session/leg",
+        beside: &["consistency", "model", "relay", "shared", "state", "transaction"],
         outside: &["backend", "cluster::topology", "error", "pool", "router", "sql", "telemetry", "wire"],
         why: "a connection at work knows neither its client's socket nor why it was chosen",
     },
     SubRoom {
+        name: "session/conversation",
+        beside: &["consistency", "leg", "model", "relay", "shared", "state", "transaction"],
+        outside: &["backend", "cluster", "config", "freshness", "router", "sql", "telemetry"],
+        why: "what belongs to a client neither waits nor takes a connection",
+    },
+    SubRoom {
+        name: "session/connections",
+        beside: &["client", "consistency", "conversation", "leg", "relay", "shared", "state"],
+        outside: &["backend", "cluster", "config", "error", "pool", "router", "sql", "telemetry"],
+        why: "a connection is taken without knowing what will be written to it",
+    },
+    SubRoom {
         name: "session/flow",
-        beside: &["consistency", "leg", "model", "relay", "shared", "transaction"],
+        beside: &[
+            "client",
+            "connections",
+            "consistency",
+            "conversation",
+            "leg",
+            "model",
+            "relay",
+            "shared",
+            "state",
+            "transaction",
+        ],
         outside: AS_ITS_ROOM,
-        why: "it is the top: it may know all but the whole that is made of it",
+        why: "it is the top: it may know all the others",
     },
 ];
 

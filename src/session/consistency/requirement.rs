@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Marks, Moment, Need, Primary};
+use crate::freshness::{Lsn, Marks, Moment, Need, Primary};
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
-use crate::session::conversation::routing_settings::Levels;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
 use crate::sql::Consistency;
@@ -24,6 +23,17 @@ const HOPELESS: Duration = Duration::from_secs(2);
 pub(crate) struct Requirement {
     pub(crate) need: Need<ServerId>,
     pub(crate) level: Consistency,
+}
+
+/// What is asked of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Whose writes the replica must hold.
+    pub consistency: Consistency,
+    /// The oldest that it may be.
+    pub max_staleness: Option<Duration>,
+    /// How far it must have replayed.
+    pub min_lsn: Option<Lsn>,
 }
 
 /// What a requirement follows from, besides the request.

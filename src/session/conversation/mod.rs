@@ -16,11 +16,11 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
-use crate::session::consistency::requirement::{Basis, Clock, Requirement};
+use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
-    Configured, ConfiguredTargets, Levels, RoutingSettings, WeirSettings,
+    Configured, ConfiguredTargets, RoutingSettings, WeirSettings,
 };
 use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
@@ -30,7 +30,7 @@ use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::shared::registry::Entry;
-use crate::session::state::{Due, State};
+use crate::session::state::State;
 use crate::session::transaction::Event;
 use crate::sql::{Hint, LongText, Pin, Target, Verdict};
 use crate::telemetry::metrics::observe;
@@ -335,14 +335,6 @@ impl Conversation {
         if !text.leaves_nothing() || self.shared.cluster.catalogs().know_traces() {
             self.state.pins.long_statement();
         }
-    }
-
-    /// Sends a cancel request for the session's own request. The connection is not given back while it is on its way.
-    pub(crate) fn cancel_own(&mut self) {
-        self.state.requests.due = Due::Overdue;
-        let Some(aim) = self.entry.aim() else { return };
-        let shared = self.shared.clone();
-        tokio::spawn(async move { shared.deliver(aim).await });
     }
 
     fn mark(&mut self, now: Instant) {

@@ -9,6 +9,7 @@ use crate::backend::settings::Settings;
 use crate::config::{Database, Routing, User};
 use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};
+use crate::session::consistency::requirement::Levels;
 use crate::session::model::settings::{SessionSettings, plain};
 use crate::sql::{
     AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
@@ -97,17 +98,6 @@ impl Configured {
             max_staleness: max_staleness.map_or(routing.max_staleness, MaxStaleness::limit),
         }
     }
-}
-
-/// What is asked of one read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Levels {
-    /// Whose writes the replica must hold.
-    pub consistency: Consistency,
-    /// The oldest that it may be.
-    pub max_staleness: Option<Duration>,
-    /// How far it must have replayed.
-    pub min_lsn: Option<Lsn>,
 }
 
 /// The value of one of weir's own settings, where it is set. A value that makes no sense was refused before it could

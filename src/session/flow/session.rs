@@ -314,7 +314,7 @@ impl Session {
                 }
                 Expired::Query => {
                     timeouts.query.inc();
-                    self.conversation.cancel_own();
+                    cancel_own(&mut self.conversation);
                 }
                 Expired::Cancel => {
                     // The server does not cancel: its connection is of no use.
@@ -339,4 +339,12 @@ impl Session {
         }
         self.client.into_stream().await
     }
+}
+
+/// Sends a cancel request for a session's own request. The connection is not given back while it is on its way.
+fn cancel_own(conversation: &mut Conversation) {
+    conversation.state.requests.due = Due::Overdue;
+    let Some(aim) = conversation.entry.aim() else { return };
+    let shared = conversation.shared.clone();
+    tokio::spawn(async move { shared.deliver(aim).await });
 }
