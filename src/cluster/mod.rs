@@ -14,41 +14,18 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::Config;
 use catalogs::Catalogs;
 use control::Login;
-pub use demand::{Demand, Wanted};
-use monitor::Monitor;
-use sampler::Samplers;
-pub use sampler::{Sample, SampleEvents};
+use roles::monitor::Monitor;
+use sampling::sampler::Samplers;
+pub use sampling::{Demand, Sample, SampleEvents, Wanted};
 use topology::{Role, ServerId, Topology};
 
 pub mod catalog;
-
-pub mod catalogs;
-
 mod control;
-
-mod demand;
-
-mod line;
-
-mod monitor;
-
-mod positions;
-
-mod probe;
-
-mod reading;
-
-mod relations;
-
 mod roles;
-
-mod roster;
-
-mod sampler;
-
+mod sampling;
 pub mod topology;
 
-pub mod traces;
+pub use catalog::{catalogs, traces};
 
 /// The servers, watched from the moment this is started until it is dropped.
 #[derive(Debug)]

@@ -17,11 +17,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use tokio_postgres::NoTls;
 
-use super::catalog::Catalog;
-use super::control::{self, Login, Purpose, words};
-use super::monitor::Monitor;
 use super::reading::{self, Answers};
-use super::topology::{self, ServerId, Topology};
+use super::snapshot::Catalog;
+use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::roles::monitor::Monitor;
+use crate::cluster::topology::{self, ServerId, Topology};
 use crate::config::{Server, User};
 
 /// Most databases whose catalogs are kept; functions of further ones stay unknown.

@@ -11,11 +11,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::control::Login;
+use super::decision::{self, Facts, Finding};
 use super::probe::{Cause, Failure, Probe};
-use super::roles::{self, Facts, Finding};
 use super::roster::{Event, Roster};
-use super::topology::{ServerId, Topology};
+use crate::cluster::control::Login;
+use crate::cluster::topology::{ServerId, Topology};
 use crate::config::{self, Config};
 
 /// Time between probes while no primary can be written to: a promotion should not wait for a whole interval.
@@ -47,7 +47,7 @@ struct Report {
 
 impl Monitor {
     /// Knows what `topology` says, and watches nothing yet.
-    pub(super) fn new(topology: Topology) -> Self {
+    pub(crate) fn new(topology: Topology) -> Self {
         Self {
             suspicions: topology.servers.iter().map(|_| Notify::new()).collect(),
             current: ArcSwap::from_pointee(topology),
@@ -64,7 +64,7 @@ impl Monitor {
         let mut tasks = vec![tokio::spawn(conclude(monitor.clone(), roster, inbox)).abort_handle()];
         for (index, server) in config.servers.iter().enumerate() {
             let watch = Watch {
-                server: roles::server_id(index),
+                server: decision::server_id(index),
                 probe: Probe::new(server, &config.health, login),
                 pace: Pace::new(&config.health),
                 monitor: monitor.clone(),

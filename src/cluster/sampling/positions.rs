@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::demand::Demand;
-use super::topology::{Role, Server, ServerId, Topology};
+use crate::cluster::topology::{Role, Server, ServerId, Topology};
 use crate::freshness::{Lsn, Samples, Xid};
 
 /// The primary's samples, and what each replica said in its present life.

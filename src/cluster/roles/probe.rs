@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::control::{self, Dial, Login, Purpose, words};
-use super::roles::{Facts, State};
+use super::decision::{Facts, State};
+use crate::cluster::control::{self, Dial, Login, Purpose, words};
 use crate::config::{Health, Server};
 
 /// What is asked. The state is read once, so that a promotion between two columns cannot mix two answers (a
@@ -176,12 +176,12 @@ fn facts(row: &Row) -> Result<Facts, tokio_postgres::Error> {
 }
 
 /// The timeline in the name of a WAL file: its first eight hexadecimal digits.
-pub(super) fn timeline_of(wal_file: &str) -> Option<u32> {
+pub(crate) fn timeline_of(wal_file: &str) -> Option<u32> {
     u32::from_str_radix(wal_file.get(..8)?, 16).ok()
 }
 
 /// Whether the server lives but does not answer such a question.
-pub(super) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
     let refusals = [
         SqlState::INSUFFICIENT_PRIVILEGE,
         SqlState::UNDEFINED_FUNCTION,

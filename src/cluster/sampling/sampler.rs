@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::control::{self, Login, Purpose, words};
 use super::demand::Demand;
 use super::line::{Answer, Line};
-use super::monitor::Monitor;
 use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
-use super::roles;
-use super::topology::{Role, ServerId, Topology};
+use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::roles::decision;
+use crate::cluster::roles::monitor::Monitor;
+use crate::cluster::topology::{Role, ServerId, Topology};
 use crate::config::Config;
 use crate::freshness::pace::{self, Lag, Wishes};
 
@@ -71,7 +71,7 @@ impl SampleEvents for () {
 }
 
 /// What all samplers share.
-pub(super) struct Samplers {
+pub(crate) struct Samplers {
     monitor: Arc<Monitor>,
     demand: Arc<Demand>,
     events: Arc<dyn SampleEvents>,
@@ -80,7 +80,7 @@ pub(super) struct Samplers {
 
 impl Samplers {
     /// Starts the tasks on the current runtime; they run until they are aborted.
-    pub(super) fn start(
+    pub(crate) fn start(
         config: &Config,
         login: &Login,
         monitor: &Arc<Monitor>,
@@ -96,7 +96,7 @@ impl Samplers {
         let health = &config.health;
         let start = |(index, server)| {
             let sampler = Sampler {
-                server: roles::server_id(index),
+                server: decision::server_id(index),
                 parameters: control::parameters(
                     server,
                     &health.database,

@@ -5,7 +5,7 @@
 //! (PostgreSQL manual, "Timelines"), so the lower one is the primary that was failed over from. What a server that
 //! is down said last still counts: an old primary that returns while the new one is away is no primary.
 
-use super::topology::{Health, Role, ServerId};
+use crate::cluster::topology::{Health, Role, ServerId};
 use crate::config::RoleSetting;
 
 /// What a server said of itself when it was last asked.
@@ -205,5 +205,5 @@ pub(crate) fn server_id(index: usize) -> ServerId {
 }
 
 #[cfg(test)]
-#[path = "roles_tests.rs"]
+#[path = "decision_tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::topology::Health;
 use super::*;
+use crate::cluster::topology::Health;
 use crate::freshness::Freshness;
 
 /// A primary and two replicas, and what is known of them. Time is in milliseconds.

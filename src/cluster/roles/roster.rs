@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::decision::{self, Facts, Finding, Observation, Past, State};
 use super::probe::Failure;
-use super::roles::{self, Facts, Finding, Observation, Past, State};
-use super::topology::{Health, Load, Role, Server, ServerId, Topology};
+use crate::cluster::topology::{Health, Load, Role, Server, ServerId, Topology};
 use crate::config;
 use crate::freshness::Freshness;
 
@@ -85,7 +85,7 @@ impl Roster {
     /// The snapshot for everyone else.
     pub(crate) fn topology(&self) -> Topology {
         let server = |(index, row): (usize, &Row)| Server {
-            id: roles::server_id(index),
+            id: decision::server_id(index),
             name: row.name.clone(),
             weight: row.weight,
             role: row.seen.role,
@@ -102,10 +102,10 @@ impl Roster {
 
     fn assign_roles(&mut self) -> Vec<Event> {
         let seen: Vec<Observation> = self.rows.iter().map(|row| row.seen).collect();
-        let decision = roles::decide(&seen);
+        let decision = decision::decide(&seen);
         let mut events = Vec::new();
         for (index, (row, role)) in self.rows.iter_mut().zip(&decision.roles).enumerate() {
-            let id = roles::server_id(index);
+            let id = decision::server_id(index);
             if row.seen.role != *role {
                 row.seen.role = *role;
                 events.push(Event::Role(id, *role));
