@@ -91,7 +91,7 @@ pub struct Session {
     rerun: Option<Rerun>,
     entry: Arc<Entry>,
     /// Pools by server, once used.
-    pools: Vec<Option<Arc<Pool>>>,
+    pools: Vec<Arc<Pool>>,
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
     /// The connections that it had last.

@@ -20,9 +20,9 @@ use tokio_postgres::NoTls;
 use super::reading::{self, Answers};
 use super::snapshot::Catalog;
 use crate::cluster::control::{self, Login, Purpose, words};
-use crate::cluster::roles::monitor::Monitor;
+use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
-use crate::config::{Server, User};
+use crate::config::User;
 
 /// Most databases whose catalogs are kept; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -68,7 +68,6 @@ pub struct Catalogs {
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
-    servers: Box<[Server]>,
     interval: Duration,
 }
 
@@ -146,7 +145,7 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, servers: &[Server], interval: Duration) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, interval: Duration) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
@@ -154,7 +153,6 @@ impl Catalogs {
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
-            servers: servers.into(),
             interval,
         }
     }
@@ -320,11 +318,10 @@ impl Catalogs {
 
     /// Loads from the primary, once there is one.
     async fn load(&self, database: &str, login: &Login) -> Result<(Source, Catalog), Failure> {
-        let source = self.monitor.wait(|topology| topology.writable().map(place)).await;
-        let Some(server) = self.servers.get(usize::from(source.0.0)) else {
-            return Err(Failure::Failed("no such server".into()));
-        };
-        let parameters = control::parameters(server, database, login, LOAD_LIMIT, Purpose::Watching);
+        let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
+        let source = place(&primary);
+        let parameters =
+            control::parameters(&primary.address, database, login, LOAD_LIMIT, Purpose::Watching);
         let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
             return Err(Failure::Failed("no answer in time".into()));
         };
@@ -431,7 +428,7 @@ mod tests {
 
     /// Catalogs with one wanted database, and nobody who loads it.
     fn catalogs() -> (Catalogs, Arc<str>) {
-        let catalogs = Catalogs::new(Arc::new(Monitor::new(Topology::default())), &[], RETRY);
+        let catalogs = Catalogs::new(Arc::new(Monitor::new(Instant::now())), RETRY);
         let database: Arc<str> = "app".into();
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
         catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), task));

@@ -2,7 +2,12 @@
 //!
 //! It elects nobody, and sends nothing on a client's behalf.
 
-pub(crate) mod decision;
-pub(crate) mod monitor;
-pub(crate) mod probe;
+mod decision;
+mod monitor;
+mod probe;
 mod roster;
+mod watch;
+
+pub(super) use monitor::Monitor;
+pub(super) use probe::{Probe, is_forbidden, timeline_of};
+pub(super) use watch::Watch;

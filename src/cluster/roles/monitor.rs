@@ -1,78 +1,73 @@
-//! The monitor: one task per server that probes it, and one that draws the conclusions and publishes them.
+//! The monitor: what is known of the servers, and what follows whenever that changes.
 //!
-//! A server that hangs holds up nobody but its own probe. What is known is published as an immutable snapshot, so
-//! readers never wait and never see half a change.
+//! What is known is published as an immutable snapshot, so readers never wait and never see half a change. Probing is
+//! done elsewhere, one task for each server; whoever reports waits for nobody but another report.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
 
-use super::decision::{self, Facts, Finding};
-use super::probe::{Cause, Failure, Probe};
+use super::decision::{Facts, Finding};
+use super::probe::Failure;
 use super::roster::{Event, Roster};
-use crate::cluster::control::Login;
 use crate::cluster::topology::{ServerId, Topology};
-use crate::config::{self, Config};
-
-/// Time between probes while no primary can be written to: a promotion should not wait for a whole interval.
-const HUNT_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How many intervals apart the probes of a server are that stays down.
-const BACKOFF_MAX: u32 = 4;
-
-/// Suspicions that come faster than this are one: each costs a new connection to the server.
-const SUSPICION_GAP: Duration = Duration::from_millis(100);
+use crate::config;
 
 /// What is known about the servers, and the bells that make their probes go at once.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     current: ArcSwap<Topology>,
     changes: watch::Sender<()>,
-    /// Since when there has been no primary that can be written to; `None` while there is one.
-    orphaned: Mutex<Option<std::time::Instant>>,
-    /// Indexed by [`ServerId`].
-    suspicions: Box<[Notify]>,
+    state: Mutex<State>,
 }
 
-/// One probe's outcome on its way to the task that draws the conclusions.
-struct Report {
-    server: ServerId,
-    outcome: Result<Facts, Failure>,
-    took: Duration,
+/// What conclusions are drawn from. They are published before the lock is given back, so that none overtakes another.
+#[derive(Debug)]
+struct State {
+    roster: Roster,
+    /// Of servers that are there.
+    bells: HashMap<ServerId, Arc<Notify>>,
+    /// Since when there has been no primary that can be written to; `None` while there is one.
+    orphaned: Option<Instant>,
 }
 
 impl Monitor {
-    /// Knows what `topology` says, and watches nothing yet.
-    pub(crate) fn new(topology: Topology) -> Self {
-        Self {
-            suspicions: topology.servers.iter().map(|_| Notify::new()).collect(),
-            current: ArcSwap::from_pointee(topology),
-            changes: watch::Sender::new(()),
-            orphaned: Mutex::new(Some(std::time::Instant::now())),
-        }
+    /// Knows no server yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        let state = State { roster: Roster::default(), bells: HashMap::new(), orphaned: Some(now) };
+        Self { current: ArcSwap::default(), changes: watch::Sender::new(()), state: Mutex::new(state) }
     }
 
-    /// Starts the tasks on the current runtime; they run until they are aborted.
-    pub(crate) fn start(config: &Config, login: &Login) -> (Arc<Self>, Vec<AbortHandle>) {
-        let roster = Roster::new(&config.servers, std::time::Instant::now());
-        let monitor = Arc::new(Self::new(roster.topology()));
-        let (reports, inbox) = mpsc::channel(config.servers.len().max(1));
-        let mut tasks = vec![tokio::spawn(conclude(monitor.clone(), roster, inbox)).abort_handle()];
-        for (index, server) in config.servers.iter().enumerate() {
-            let watch = Watch {
-                server: decision::server_id(index),
-                probe: Probe::new(server, &config.health, login),
-                pace: Pace::new(&config.health),
-                monitor: monitor.clone(),
-                reports: reports.clone(),
-            };
-            tasks.push(tokio::spawn(watch.run()).abort_handle());
+    /// Takes in a server. Whether it answers, and what it is, is known once somebody reports it.
+    pub(crate) fn insert(&self, server: &config::Server, now: Instant) -> ServerId {
+        let mut state = self.lock();
+        let (id, events) = state.roster.insert(server, now);
+        state.bells.insert(id, Arc::default());
+        self.conclude(&mut state, &events, now);
+        id
+    }
+
+    /// Forgets a server: the snapshot without it is published when this returns.
+    pub(crate) fn remove(&self, server: ServerId, now: Instant) {
+        let mut state = self.lock();
+        state.bells.remove(&server);
+        let events = state.roster.remove(server);
+        self.conclude(&mut state, &events, now);
+    }
+
+    /// Takes in what came of one probe, which took so long.
+    pub(crate) fn report(&self, server: ServerId, outcome: Result<Facts, Failure>, took: Duration) {
+        let now = Instant::now();
+        let answered = outcome.is_ok();
+        let mut state = self.lock();
+        let events = state.roster.record(server, outcome, now);
+        self.conclude(&mut state, &events, now);
+        if let Some(server) = self.topology().server(server).filter(|_| answered) {
+            server.load.probed(took);
         }
-        (monitor, tasks)
     }
 
     /// What is known now.
@@ -87,9 +82,14 @@ impl Monitor {
 
     /// Has a server probed at once.
     pub(crate) fn suspect(&self, server: ServerId) {
-        if let Some(bell) = self.suspicions.get(usize::from(server.0)) {
+        if let Some(bell) = self.lock().bells.get(&server) {
             bell.notify_one();
         }
+    }
+
+    /// What [`Monitor::suspect`] rings.
+    pub(crate) fn bell(&self, server: ServerId) -> Arc<Notify> {
+        self.lock().bells.get(&server).cloned().unwrap_or_default()
     }
 
     /// Waits until `wanted` finds something in the topology. Cancel safe.
@@ -107,125 +107,26 @@ impl Monitor {
     }
 
     /// Since when there has been no primary that can be written to; `None` while there is one.
-    pub(crate) fn without_primary_since(&self) -> Option<std::time::Instant> {
-        *self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn without_primary_since(&self) -> Option<Instant> {
+        self.lock().orphaned
     }
 
-    fn publish(&self, topology: Topology) {
-        {
-            let mut orphaned = self.orphaned.lock().unwrap_or_else(PoisonError::into_inner);
-            *orphaned = match topology.writable() {
-                Some(_) => None,
-                None => orphaned.or_else(|| Some(std::time::Instant::now())),
-            };
-        }
+    /// Publishes what the roster says now, if that is anything new, and tells the log what has happened.
+    fn conclude(&self, state: &mut State, events: &[Event], now: Instant) {
+        let topology = state.roster.topology();
+        events.iter().for_each(|event| tell(event, &topology));
+        state.orphaned = match topology.writable() {
+            Some(_) => None,
+            None => state.orphaned.or(Some(now)),
+        };
         if !topology.equals(&self.topology()) {
             self.current.store(Arc::new(topology));
             self.changes.send_replace(());
         }
     }
-}
 
-/// Draws the conclusions of each report and publishes them.
-async fn conclude(monitor: Arc<Monitor>, mut roster: Roster, mut inbox: mpsc::Receiver<Report>) {
-    while let Some(report) = inbox.recv().await {
-        let answered = report.outcome.is_ok();
-        let events = roster.record(report.server, report.outcome, std::time::Instant::now());
-        let topology = roster.topology();
-        if let Some(server) = topology.server(report.server).filter(|_| answered) {
-            server.load.probed(report.took);
-        }
-        for event in events {
-            tell(&event, &topology);
-        }
-        monitor.publish(topology);
-    }
-}
-
-/// The probing of one server.
-struct Watch {
-    server: ServerId,
-    probe: Probe,
-    pace: Pace,
-    monitor: Arc<Monitor>,
-    reports: mpsc::Sender<Report>,
-}
-
-impl Watch {
-    async fn run(mut self) {
-        let mut cause = Cause::Due;
-        loop {
-            let begun = Instant::now();
-            let outcome = self.probe.run(cause).await;
-            let took = begun.elapsed();
-            self.pace.note(&outcome);
-            let report = Report { server: self.server, outcome, took };
-            if self.reports.send(report).await.is_err() {
-                return;
-            }
-            if cause == Cause::Suspected {
-                tokio::time::sleep(SUSPICION_GAP).await;
-            }
-            cause = self.pause(begun).await;
-            if cause == Cause::Suspected {
-                self.pace.reset();
-            }
-        }
-    }
-
-    /// Waits until the next probe is due, counted from when the last one began, or the server is suspected.
-    async fn pause(&self, begun: Instant) -> Cause {
-        let mut changes = self.monitor.changes();
-        let jitter = rand::random_range(0.9..1.1);
-        loop {
-            let delay = self.pace.delay(&self.monitor.topology()).mul_f64(jitter);
-            tokio::select! {
-                () = tokio::time::sleep_until(begun + delay) => return Cause::Due,
-                () = self.suspicion() => return Cause::Suspected,
-                // The primary may be gone or back, so the delay is another one.
-                changed = changes.changed() => if changed.is_err() { return Cause::Due },
-            }
-        }
-    }
-
-    async fn suspicion(&self) {
-        match self.monitor.suspicions.get(usize::from(self.server.0)) {
-            Some(bell) => bell.notified().await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// How often a server is probed.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    interval: Duration,
-    /// Probes in a row that brought no facts.
-    failures: u32,
-}
-
-impl Pace {
-    fn new(health: &config::Health) -> Self {
-        Self { interval: health.interval, failures: 0 }
-    }
-
-    fn note(&mut self, outcome: &Result<Facts, Failure>) {
-        self.failures = if outcome.is_ok() { 0 } else { self.failures.saturating_add(1) };
-    }
-
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
-
-    /// A server that answers is asked every interval, and more often while the primary is missed: it may be the
-    /// next one. One that does not answer is asked ever less often, unless it is what everyone waits for.
-    fn delay(&self, topology: &Topology) -> Duration {
-        let hunting = topology.writable().is_none();
-        match (self.failures, hunting) {
-            (0, true) => self.interval.min(HUNT_INTERVAL),
-            (0 | 1, false) | (_, true) => self.interval,
-            (failures, false) => self.interval * 2u32.saturating_pow(failures - 1).min(BACKOFF_MAX),
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -261,44 +162,5 @@ fn tell(event: &Event, topology: &Topology) {
             server = name(*id),
             "replica of another cluster than the primary (system_identifier differs); it gets no reads"
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::topology::{Health, Role, Server};
-
-    fn topology(health: Health) -> Topology {
-        let primary = Server {
-            id: ServerId(0),
-            name: "a".into(),
-            weight: 1,
-            role: Role::Primary,
-            health,
-            timeline: Some(1),
-            version: Some(150_000),
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
-        };
-        Topology { servers: vec![primary] }
-    }
-
-    fn delays(health: Health) -> Vec<u128> {
-        let pace = |failures| Pace { interval: Duration::from_secs(1), failures };
-        let topology = topology(health);
-        [0, 1, 2, 3, 4, 5, 40, u32::MAX].map(|failures| pace(failures).delay(&topology).as_millis()).to_vec()
-    }
-
-    #[test]
-    fn a_server_that_stays_down_is_probed_less_and_less() {
-        assert_eq!(delays(Health::Up), [1000, 1000, 2000, 4000, 4000, 4000, 4000, 4000]);
-    }
-
-    #[test]
-    fn while_the_primary_is_missed_everyone_is_probed_often() {
-        assert_eq!(delays(Health::Down), [200, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
     }
 }

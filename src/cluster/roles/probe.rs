@@ -10,7 +10,8 @@ use tokio_postgres::error::SqlState;
 
 use super::decision::{Facts, State};
 use crate::cluster::control::{self, Dial, Login, Purpose, words};
-use crate::config::{Health, Server};
+use crate::cluster::topology::Server;
+use crate::config::Health;
 
 /// What is asked. The state is read once, so that a promotion between two columns cannot mix two answers (a
 /// subquery with a volatile function is not flattened). A primary's timeline is in the name of its WAL file, which
@@ -78,7 +79,7 @@ impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
         let parameters =
-            control::parameters(server, &health.database, login, health.timeout, Purpose::Watching);
+            control::parameters(&server.address, &health.database, login, health.timeout, Purpose::Watching);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =

@@ -5,7 +5,8 @@
 mod demand;
 mod line;
 mod positions;
-pub(super) mod sampler;
+mod sampler;
 
 pub use demand::{Demand, Wanted};
 pub use sampler::{Sample, SampleEvents};
+pub(super) use sampler::{Sampler, Samplers};

@@ -25,6 +25,8 @@ impl Stage {
         let server = |(index, role)| Server {
             id: ServerId(index),
             name: "s".into(),
+            address: Arc::default(),
+            connections: 0,
             weight: 1,
             role,
             health: Health::Up,

@@ -79,19 +79,15 @@ impl Session {
             }
         };
         observe(&self.shared.metrics.checkout_wait_seconds, waited);
-        self.take_over(lease, decision.route, now)?;
+        self.take_over(lease, decision.route, now);
         Ok(waited)
     }
 
     /// The session's requests run on this connection from now on.
-    ///
-    /// # Errors
-    /// [`Error::NoPrimary`] when its server is none of the cluster's.
-    pub(crate) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) -> Result<()> {
-        let load = match self.shared.cluster.topology().server(lease.server()) {
-            Some(server) => server.load.clone(),
-            None => return Err(Error::NoPrimary),
-        };
+    pub(crate) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
+        let topology = self.shared.cluster.topology();
+        // Of one that has been removed in this moment nobody asks how busy it is.
+        let load = topology.server(lease.server()).map(|server| server.load.clone()).unwrap_or_default();
         self.entry.runs_on(lease.key.clone());
         self.state.server = Some(lease.server());
         self.state.drew = SequenceUse::Not;
@@ -119,7 +115,6 @@ impl Session {
             flight: None,
             load,
         }));
-        Ok(())
     }
 
     /// The connection that the session had last.
@@ -282,12 +277,13 @@ impl Session {
             if let Some(lease) = self.take_primary(server)? {
                 return Ok(lease);
             }
-            let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+            // One that has been removed in this moment is not looked at again.
+            let Some(pool) = self.pool(server) else { continue };
             if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
                 return Ok(lease);
             }
-            let wanted = self.state.settings.wanted().clone();
-            let outcome = self.waiting().queue(pool.checkout(&wanted)).await;
+            let (wanted, size) = (self.state.settings.wanted().clone(), self.who.pool_size);
+            let outcome = self.waiting().queue(pool.checkout(&wanted, size)).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
@@ -318,30 +314,36 @@ impl Session {
             if let Some(lease) = self.take_replica(&topology, will_do) {
                 return Ok(Replica::Lent(lease));
             }
-            let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
+            let Some(mut pool) = self.pool(picked) else {
+                excluded.push(picked);
+                continue;
+            };
             if let Some(lease) = pool.try_checkout(self.state.settings.wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
-            if !pool.can_grow() {
+            let size = self.who.pool_size;
+            if !pool.can_grow(size) {
                 let others = topology.replicas().filter(|server| will_do(server)).map(|server| server.id);
                 let others: Vec<_> = others.filter(|id| *id != picked).collect();
                 if let Some(lease) = self.first_free(&others) {
                     return Ok(Replica::Lent(lease));
                 }
-                let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
+                let roomy =
+                    others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow(size));
                 pool = roomy.unwrap_or(pool);
-                if !pool.can_grow() && self.has_aside(Route::Primary) {
+                if !pool.can_grow(size) && self.has_aside(Route::Primary) {
                     // Connections that sessions keep for good are not worth waiting for.
                     return Ok(Replica::None);
                 }
             }
             let wanted = self.state.settings.wanted().clone();
-            match self.waiting().queue(pool.checkout(&wanted)).await {
+            match self.waiting().queue(pool.checkout(&wanted, size)).await {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {
                     let server = pool.key().server;
-                    tracing::debug!(server = server.0, %error, "no connection to a replica");
+                    let name = topology.server(server).map(|server| &*server.name);
+                    tracing::debug!(server = name, %error, "no connection to a replica");
                     excluded.push(server);
                 }
             }
@@ -357,17 +359,17 @@ impl Session {
 
     /// The session's pool on a server.
     pub(crate) fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
-        let index = usize::from(server.0);
-        if let Some(Some(pool)) = self.pools.get(index) {
+        let of_server = |pool: &&Arc<Pool>| pool.key().server == server && !pool.is_closed();
+        if let Some(pool) = self.pools.iter().find(of_server) {
             return Some(pool.clone());
         }
+        self.pools.retain(|pool| !pool.is_closed());
         let who = &self.who;
         let key =
             PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
         let account = Account { password: who.user.server_password.clone() };
-        let pool = self.shared.pools.get(&key, &account, who.pool_size)?;
-        self.pools.resize(self.pools.len().max(index + 1), None);
-        self.pools[index] = Some(pool.clone());
+        let pool = self.shared.pools.get(&key, &account)?;
+        self.pools.push(pool.clone());
         Some(pool)
     }
 }

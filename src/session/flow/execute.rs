@@ -119,7 +119,7 @@ impl Session {
                 }
                 Place::New => {
                     if let Some(lease) = self.where_drawn(&request, decision.route) {
-                        self.take_over(lease, decision.route, begun)?;
+                        self.take_over(lease, decision.route, begun);
                         continue;
                     }
                     match self.lease(&mut decision, &demand, begun).await {

@@ -227,7 +227,7 @@ impl Session {
         let mut last = Error::NoPrimary;
         for server in servers {
             let Some(pool) = self.pool(server) else { continue };
-            match pool.checkout(self.state.settings.wanted()).await {
+            match pool.checkout(self.state.settings.wanted(), self.who.pool_size).await {
                 Ok(lease) => return Ok(lease),
                 Err(error @ Error::Refused { .. }) => return Err(error),
                 Err(error) => last = error,

@@ -29,12 +29,13 @@ impl SlowQueryTrail {
 impl Session {
     /// All that was in flight has been answered after `took`; tells of it when that is longer than the limit.
     pub(crate) fn tell_if_slow(&self, took: Duration) {
-        let config = &self.shared.config;
-        let (Some(limit), Some(leg)) = (config.log.slow_query, &self.leg) else { return };
+        let limit = self.shared.config.log.slow_query;
+        let (Some(limit), Some(leg)) = (limit, &self.leg) else { return };
         if took <= limit {
             return;
         }
-        let server = config.servers.get(usize::from(leg.lease.server().0));
+        let topology = self.shared.cluster.topology();
+        let server = topology.server(leg.lease.server());
         let line = SlowQuery {
             id: self.entry.key().pid(),
             user: &self.who.user.name,
