@@ -20,7 +20,7 @@ use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
-use crate::pool::Lease;
+use crate::pool::{Account, Lease};
 use crate::session::consistency::observed_reads::ObservedReads;
 use crate::session::flow::pinning::PinLog;
 use crate::session::flow::routing_settings::{Configured, RoutingSettings};
@@ -44,8 +44,8 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Most welcomes kept.
 const MOST: usize = 1024;
 
-/// Database and user towards the servers, and startup settings.
-type GreetingKey = (Arc<str>, Arc<str>, Settings);
+/// Database, user and account towards the servers, and startup settings.
+type GreetingKey = (Arc<str>, Arc<str>, Account, Settings);
 
 /// What a server says to settings.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Greetings {
     /// of pointers.
     fn get(&self, key: &GreetingKey, now: Instant) -> Option<(Settings, Arc<ParameterStatuses>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let ((_, _, settings), (since, told)) = known.get_key_value(key)?;
+        let ((.., settings), (since, told)) = known.get_key_value(key)?;
         (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), told.clone()))
     }
 
@@ -188,7 +188,9 @@ impl Session {
     async fn settle_in(&mut self) -> Result<Arc<ParameterStatuses>> {
         own::admits_all(self.state.settings.own())?;
         let wanted = self.state.settings.wanted().clone();
-        let key = (self.who.server_database.clone(), self.who.user.server_user.clone(), wanted.clone());
+        let who = &self.who;
+        let account = Account { password: who.user.server_password.clone() };
+        let key = (who.server_database.clone(), who.user.server_user.clone(), account, wanted.clone());
         if let Some((settings, known)) = self.shared.greetings.get(&key, Instant::now()) {
             self.state.settings.shares(settings);
             return Ok(known);
