@@ -192,3 +192,7 @@ impl Pools {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "pools_tests.rs"]
+mod tests;

@@ -49,6 +49,12 @@ impl Slots {
         state.pools.push(Arc::downgrade(pool));
     }
 
+    /// How many pools it remembers, those that are gone included.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.len()
+    }
+
     /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
     /// Whether one was closed.
     pub(super) fn make_room(&self, pool: &Weak<Pool>) -> bool {

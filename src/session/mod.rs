@@ -27,6 +27,7 @@ use bytes::BytesMut;
 
 use crate::backend::Key;
 use crate::backend::ledger::Ledger;
+use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::{Load, ServerId};
 use crate::config::{PoolMode, User};
 use crate::error::{Error, Result};
@@ -68,6 +69,8 @@ struct Who {
     levels: Configured,
     pool_size: usize,
     mode: PoolMode,
+    /// Has the database's catalog kept fresh.
+    catalog: Option<Interest>,
 }
 
 /// A client and all that is known of it.

@@ -178,9 +178,9 @@ impl Session {
     }
 
     /// Has the catalog of the session's database read, if nobody has yet.
-    async fn want_catalog(&self) {
+    async fn want_catalog(&mut self) {
         let catalogs = self.shared.cluster.catalogs();
-        catalogs.want(&self.who.server_database, &self.who.user);
+        self.who.catalog = catalogs.want(&self.who.server_database, &self.who.user);
         catalogs.first_load(&self.who.server_database).await;
     }
 
@@ -316,6 +316,7 @@ fn identify(shared: &Shared, user: Arc<User>, database: &str, listener: Target) 
             .and_then(|listed| listed.pool_mode)
             .or(user.pool_mode)
             .unwrap_or(shared.config.pool.mode),
+        catalog: None,
         user,
     }
 }
