@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::admin::http::{self, Condition};
-use crate::cluster::topology::{Health, Role, ServerId};
+use crate::cluster::topology::{Health, Role, Server, ServerId};
 use crate::cluster::{Cluster, Sample, SampleEvents};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -61,21 +62,34 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     at_once: impl Future<Output = ()>,
 ) -> std::result::Result<(), StartError> {
-    let config = Arc::new(config);
+    let running = start(Arc::new(config)).await?;
+    stop.await;
+    drain(&running.door, at_once).await;
+    Ok(())
+}
+
+/// What runs until it is dropped.
+struct Running {
+    door: Arc<Door>,
+    _beside: JoinSet<()>,
+    _accepting: JoinSet<()>,
+}
+
+/// Puts the rooms together, and opens the door once the servers have been looked at.
+async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> {
     let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
         routes: &[Route::Primary.as_str(), Route::Replica.as_str()],
         reasons: &Reason::ALL.map(Reason::as_str),
     }));
-    let samples = Arc::new(Samples { metrics: metrics.clone(), config: config.clone() });
+    let samples = Arc::new(Samples { metrics: metrics.clone() });
     let cluster = Cluster::start_observed(&config, samples);
-    let events =
-        Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone(), config: config.clone() });
+    let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
     watch_figures(&metrics, &shared);
-    let mut beside = tokio::task::JoinSet::new();
+    let mut beside = JoinSet::new();
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
@@ -91,14 +105,12 @@ pub async fn run(
     cluster.first_look().await;
     let permits = Arc::new(Semaphore::new(config.clients.limit));
     let door = Arc::new(Door { shared, users, permits });
-    let mut accepting = tokio::task::JoinSet::new();
+    let mut accepting = JoinSet::new();
     for (listener, target) in listeners {
         accepting.spawn(accept(door.clone(), listener, target));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    stop.await;
-    drain(&door, at_once).await;
-    Ok(())
+    Ok(Running { door, _beside: beside, _accepting: accepting })
 }
 
 /// Lets running work come to its end, and closes what has none. Clients go on being accepted, to be told why they are
@@ -260,38 +272,43 @@ async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
 struct Wires {
     cluster: Arc<Cluster>,
     metrics: Arc<Metrics>,
-    config: Arc<Config>,
 }
 
 impl Events for Wires {
+    fn server(&self, server: ServerId) -> Option<Server> {
+        self.cluster.topology().server(server).cloned()
+    }
+
     fn suspect(&self, server: ServerId) {
         self.cluster.suspect(server);
     }
 
     fn connected(&self, server: ServerId, result: &Result<()>) {
-        let name = self.config.servers.get(usize::from(server.0)).map_or("", |server| &server.name);
+        let Some(server) = self.server(server) else { return };
         let outcome = match result {
             Ok(()) => ConnectResult::Ok,
             Err(Error::Refused { .. } | Error::ServerAuthentication(_)) => ConnectResult::Refused,
             Err(_) => ConnectResult::Failed,
         };
         if let Err(error) = result {
-            tracing::warn!(server = name, %error, "cannot connect");
+            tracing::warn!(server = &*server.name, %error, "cannot connect");
         }
-        self.metrics.backend_connect(name, outcome);
+        self.metrics.servers.connected(&server.name, outcome);
     }
 }
 
 /// What the samplers tell the rest of the house.
 struct Samples {
     metrics: Arc<Metrics>,
-    config: Arc<Config>,
 }
 
 impl SampleEvents for Samples {
-    fn sampled(&self, server: ServerId, sample: Sample, took: Duration) {
-        let name = self.config.servers.get(usize::from(server.0)).map_or("", |server| &server.name);
-        self.metrics.sampled(name, sample.as_str(), Some(took).filter(|_| sample.is_answer()));
+    fn sampled(&self, server: &Server, sample: Sample, took: Duration) {
+        self.metrics.servers.sampled(
+            &server.name,
+            sample.as_str(),
+            Some(took).filter(|_| sample.is_answer()),
+        );
     }
 }
 
@@ -318,13 +335,14 @@ async fn raise_alarms(shared: Arc<Shared>) {
 }
 
 /// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
-/// an old primary's connection idle would be sent to it.
+/// an old primary's connection idle would be sent to it. Pools of a server that is gone are closed with it.
 async fn retire_connections(shared: Arc<Shared>) {
     let mut changes = shared.cluster.changes();
     let mut before = arc_swap::Guard::into_inner(shared.cluster.topology());
     while changes.changed().await.is_ok() {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
+        now.removed_since(&before).for_each(|server| shared.pools.remove(server));
         before = now;
     }
 }
@@ -341,9 +359,10 @@ fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let pools = shared.pools.all();
         let now = std::time::Instant::now();
+        metrics.servers.keep(&topology.servers);
         for server in &topology.servers {
-            metrics.set_server(server);
-            metrics.set_freshness(server, now);
+            metrics.servers.set_state(server);
+            metrics.servers.set_freshness(server, now);
             let (mut active, mut idle, mut waiting) = (0, 0, 0);
             for pool in pools.iter().filter(|pool| pool.key().server == server.id) {
                 let counts = pool.counts();
@@ -351,7 +370,7 @@ fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
                 idle += counts.idle;
                 waiting += counts.waiting;
             }
-            metrics.set_pool(&server.name, active, idle, waiting);
+            metrics.servers.set_pool(&server.name, active, idle, waiting);
         }
     });
 }
@@ -363,10 +382,7 @@ struct State {
 
 impl Condition for State {
     fn ready(&self) -> std::result::Result<(), String> {
-        match self.shared.cluster.topology().writable() {
-            Some(_) => Ok(()),
-            None => Err("no primary can be reached".into()),
-        }
+        self.shared.cluster.ready()
     }
 
     fn status(&self) -> String {
@@ -395,17 +411,5 @@ impl Condition for State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Of what a function's future takes up, without running it.
-    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_client_s_task_is_small() {
-        let task = size(serve);
-        assert!(task <= 2048, "{task} bytes per client, idle or not");
-    }
-}
+#[path = "server_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Options, Result, Stop, WeirSetup};
 use tokio::time::{sleep, timeout};
-use weir::cluster::topology::{Role, ServerId};
+use weir::cluster::topology::{Role, Server};
 use weir::cluster::{Cluster, Demand, Sample, SampleEvents};
 use weir::config::{Config, load_with};
 use weir::freshness::{Freshness, Lsn};
@@ -33,18 +33,22 @@ struct Clock {
 }
 
 /// Samples by server.
-#[derive(Default)]
-struct Counts([AtomicUsize; 4]);
+struct Counts {
+    /// In the order of the configuration.
+    names: Vec<String>,
+    samples: [AtomicUsize; 4],
+}
 
 impl SampleEvents for Counts {
-    fn sampled(&self, server: ServerId, _: Sample, _: Duration) {
-        self.0[usize::from(server.0)].fetch_add(1, Ordering::SeqCst);
+    fn sampled(&self, server: &Server, _: Sample, _: Duration) {
+        let place = self.names.iter().position(|name| **name == *server.name).unwrap();
+        self.samples[place].fetch_add(1, Ordering::SeqCst);
     }
 }
 
 impl Counts {
     fn get(&self) -> [usize; 4] {
-        std::array::from_fn(|index| self.0[index].load(Ordering::SeqCst))
+        std::array::from_fn(|index| self.samples[index].load(Ordering::SeqCst))
     }
 
     /// How many samples of each server were taken while `time` passed.
@@ -65,7 +69,8 @@ impl Clock {
         // As an operator would: the timelines of replicas are told to those who may read statistics.
         servers.sql(0, "GRANT pg_read_all_stats TO app; CREATE TABLE t (id int)")?;
         servers.wait_caught_up()?;
-        let counts = Arc::new(Counts::default());
+        let names = (0..servers.size()).map(|server| servers.name(server).to_owned()).collect();
+        let counts = Arc::new(Counts { names, samples: Default::default() });
         let cluster = Cluster::start_observed(&configuration(&servers), counts.clone());
         let clock = Self { servers, cluster, counts };
         for replica in 1..clock.servers.size() {
@@ -386,7 +391,7 @@ async fn after_a_promotion_only_those_are_fresh_who_follow() -> Result<()> {
     servers.promote(1)?;
     clock
         .until("the promotion to be seen", || {
-            clock.cluster.topology().primary().filter(|p| p.id == ServerId(1)).map(|_| ())
+            clock.cluster.topology().primary().filter(|p| *p.name == *clock.servers.name(1)).map(|_| ())
         })
         .await;
     let promoted = Instant::now();

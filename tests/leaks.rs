@@ -414,3 +414,39 @@ fn a_write_whose_client_has_gone_runs_to_its_end() -> Result<()> {
     }
     Ok(())
 }
+
+/// What stands behind a request that a replica refuses is run there before it is run again on the primary.
+#[test]
+fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(2))?;
+    cluster.sql(
+        0,
+        "CREATE TABLE written (id int);
+         CREATE FUNCTION writes() RETURNS int LANGUAGE sql AS 'INSERT INTO written VALUES (1) RETURNING 1';
+         CREATE VIEW harmless AS SELECT writes() AS id",
+    )?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, [0, 1])
+        .set("pool", "size", "1")
+        .set("routing", "max_staleness", "\"off\"")
+        .start(WEIR)?;
+    let connect = || Client::connect(&weir.address(), &login());
+    let mut first = connect()?;
+    let batch = |sql: &str| {
+        [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()].concat()
+    };
+    let texts = ["SELECT id FROM harmless", "BEGIN READ ONLY", "SET work_mem = '77MB'", "COMMIT"];
+    first.send(&texts.map(batch))?;
+    for text in texts {
+        let heard = first.until_ready()?;
+        assert!(heard.iter().all(|message| message.error().is_none()), "{text}: {heard:?}");
+    }
+    assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[("cause", "25006")]), 1.0);
+    first.close()?;
+    let mut next = connect()?;
+    for _ in 0..4 {
+        let told = look(&mut next, "SELECT current_setting('work_mem') FROM pg_class LIMIT 1")?;
+        assert_eq!(told[0][0].as_deref(), Some("4MB"));
+    }
+    Ok(())
+}

@@ -12,6 +12,7 @@ use super::{Account, Events, Lease, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Credentials, Key, log_in};
+use crate::cluster::topology::Address;
 use crate::error::{Error, Result};
 
 /// Time between two attempts to open a connection to a server that has no room for one (53300).
@@ -20,10 +21,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Everything a pool is made of.
 pub(super) struct Setup {
     pub(super) key: PoolKey,
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
+    pub(super) address: Arc<Address>,
     pub(super) account: Account,
-    pub(super) size: usize,
     pub(super) limits: Arc<Limits>,
     /// The server's and the total limit, taken in this order.
     pub(super) slots: [Arc<Slots>; 2],
@@ -31,7 +30,7 @@ pub(super) struct Setup {
     pub(super) notifiers: Arc<Notifiers>,
 }
 
-/// Backend connections to one server, for one database and user.
+/// Backend connections to one server, for one database and account.
 pub struct Pool {
     setup: Setup,
     state: Mutex<State>,
@@ -54,9 +53,37 @@ struct State {
     opening: usize,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
+    /// How many connections the last who waited for one would have at most.
+    size: usize,
+    standing: Standing,
+}
+
+/// How a pool stands with its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// No connection has been opened yet.
+    #[default]
+    Untried,
+    /// The server lets this account into this database.
+    Accepted,
+    /// It did not when it was last asked: nobody asks again but for a client.
+    Refused,
+    /// The server is gone, and so is the pool.
+    Closed,
 }
 
 impl State {
+    /// An attempt to open a connection has ended.
+    fn opened(&mut self, outcome: &Result<()>) {
+        self.opening -= 1;
+        self.standing = match (self.standing, outcome) {
+            (Standing::Closed, _) => Standing::Closed,
+            (_, Ok(())) => Standing::Accepted,
+            (_, Err(error)) if is_unwelcome(error) => Standing::Refused,
+            (standing, Err(_)) => standing,
+        };
+    }
+
     /// The idle connection that is best for a session that wants these settings and had `last` before.
     fn preferred(&self, wanted: &Settings, last: &Weak<Key>) -> Option<usize> {
         let youngest = self.idle.len().checked_sub(1)?;
@@ -111,6 +138,23 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing belongs to it: no connection, nobody who waits.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut state = self.lock();
+        state.waiters.sweep();
+        state.open == 0 && state.waiters.len() == 0
+    }
+
+    /// Whether its server is gone. It gives no connection any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().standing == Standing::Closed
+    }
+
+    /// Whether connections may be opened that nobody waits for: a client's was accepted before.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.lock().standing == Standing::Accepted
+    }
+
     /// How it stands now.
     pub fn counts(&self) -> Counts {
         let state = self.lock();
@@ -161,12 +205,14 @@ impl Pool {
         Some(Lease::new(backend, self.me.upgrade()?))
     }
 
-    /// A connection: an idle one, or the first that comes back or is opened. Waits at most the checkout timeout.
+    /// A connection: an idle one, or the first that comes back or is opened, where the pool has fewer than `size`. Waits
+    /// at most the checkout timeout.
     ///
     /// # Errors
-    /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened.
+    /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened; [`Error::Unreachable`]
+    /// when its server is gone.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
-    pub async fn checkout(&self, wanted: &Settings) -> Result<Lease> {
+    pub async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
         if let Some(lease) = self.try_checkout(wanted, &Weak::new()) {
             return Ok(lease);
         }
@@ -174,13 +220,17 @@ impl Pool {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.lock();
+            if state.standing == Standing::Closed {
+                return Err(out_of_reach());
+            }
             if state.waiters.len() >= limits.queue {
                 state.waiters.sweep();
                 if state.waiters.len() >= limits.queue {
                     return Err(Error::QueueFull);
                 }
             }
-            state.waiters.push(sender, wanted.clone());
+            state.size = size;
+            state.waiters.push(sender, wanted.clone(), size);
         }
         self.wanted.notify_waiters();
         self.grow();
@@ -203,9 +253,9 @@ impl Pool {
         }
     }
 
-    /// Whether a connection more may be opened, as far as this pool's own size goes.
-    pub fn can_grow(&self) -> bool {
-        self.lock().open < self.setup.size
+    /// Whether a connection more may be opened for one who would have `size` at most.
+    pub fn can_grow(&self, size: usize) -> bool {
+        self.lock().open < size
     }
 
     /// Opens as many connections as there are waiters that nobody opens one for, within the limits.
@@ -213,7 +263,7 @@ impl Pool {
         loop {
             {
                 let mut state = self.lock();
-                if state.opening >= state.waiters.len() || state.open >= self.setup.size {
+                if state.opening >= state.waiters.len() || state.open >= state.waiters.size() {
                     return;
                 }
                 state.open += 1;
@@ -238,7 +288,7 @@ impl Pool {
     pub(super) fn warm(&self) {
         {
             let mut state = self.lock();
-            if state.open >= self.setup.size {
+            if state.open >= state.size {
                 return;
             }
             state.open += 1;
@@ -295,7 +345,7 @@ impl Pool {
                 database: &setup.key.database,
                 parameters: &[],
             };
-            let result = log_in(&setup.host, setup.port, &credentials, deadline).await;
+            let result = log_in(&setup.address.host, setup.address.port, &credentials, deadline).await;
             let (outcome, backend) = match result {
                 Ok(login) => {
                     let statements = setup.limits.statements;
@@ -307,7 +357,7 @@ impl Pool {
                 Err(error) => (Err(error), None),
             };
             setup.events.connected(setup.key.server, &outcome);
-            pool.lock().opening -= 1;
+            pool.lock().opened(&outcome);
             match (outcome, backend) {
                 (Err(error), _) => pool.open_failed(error),
                 (Ok(()), Some(backend)) => pool.put_back(backend, Instant::now()),
@@ -356,7 +406,7 @@ impl Pool {
         loop {
             let waiter = {
                 let mut state = self.lock();
-                if backend.serial < state.retired {
+                if backend.serial < state.retired || state.standing == Standing::Closed {
                     break;
                 }
                 match state.waiters.next(&backend.settings) {
@@ -403,7 +453,7 @@ impl Pool {
         let waiters = self.lock().waiters.take_all();
         for waiter in waiters {
             // One that has gone has no use for the error.
-            let _ = waiter.send(Err(Error::Unreachable(std::io::ErrorKind::NotConnected.into())));
+            let _ = waiter.send(Err(out_of_reach()));
         }
     }
 
@@ -418,6 +468,14 @@ impl Pool {
             drop(backend);
             self.closed();
         }
+    }
+
+    /// The server is gone: everybody who waits is told, and what is idle is closed. What is lent is closed when it comes
+    /// back, and what is being opened when it is there.
+    pub(super) fn close(&self) {
+        self.lock().standing = Standing::Closed;
+        self.turn_away();
+        self.retire();
     }
 
     /// Closes the idle connections that `end` picks. For upkeep.
@@ -442,6 +500,20 @@ impl Pool {
         }
         count
     }
+}
+
+/// A server that is well does not let this account in, or not into this database: class 28 (authentication, pg_hba.conf),
+/// no such database, no CONNECT privilege, a database that takes no connections.
+fn is_unwelcome(error: &Error) -> bool {
+    let Error::Refused { sqlstate, .. } = error else {
+        return matches!(error, Error::ServerAuthentication(_));
+    };
+    sqlstate.starts_with("28") || matches!(&**sqlstate, "3D000" | "42501" | "55000")
+}
+
+/// What those are told who wait for a server that is down or gone: there may be another.
+fn out_of_reach() -> Error {
+    Error::Unreachable(std::io::ErrorKind::NotConnected.into())
 }
 
 /// Pools that wanted a place try again.

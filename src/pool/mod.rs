@@ -1,4 +1,4 @@
-//! Pools of backend connections: one per server, database and user.
+//! Pools of backend connections: one per server, database and account.
 //!
 //! Own code rather than a pool library's, because a checkout here chooses: an idle connection that carries the
 //! session's settings before one that does not, an idle one before a new one even when the new one was asked for
@@ -14,7 +14,7 @@ mod slots;
 mod upkeep;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use connections::{Counts, Pool};
@@ -22,10 +22,10 @@ pub use lease::Lease;
 use slots::Slots;
 
 use crate::backend::notifiers::Notifiers;
-use crate::cluster::topology::ServerId;
+use crate::cluster::topology::{Address, Server, ServerId};
 use crate::config::{Config, Secret};
 
-/// Names a pool.
+/// What a pool's connections lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PoolKey {
     /// Which server.
@@ -36,8 +36,9 @@ pub struct PoolKey {
     pub user: Arc<str>,
 }
 
-/// As whom a pool logs in; the database and the user are the key's.
-#[derive(Clone, Debug)]
+/// By what proof a pool logs in. Whoever has another has another pool: nobody gets a connection that somebody else's
+/// password opened, and nobody fails by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
     /// The password towards the server; none when it trusts weir.
     pub password: Option<Secret>,
@@ -45,6 +46,8 @@ pub struct Account {
 
 /// What a pool does not decide itself.
 pub trait Events: Send + Sync {
+    /// A server as it is known now; `None` once it has been removed.
+    fn server(&self, server: ServerId) -> Option<Server>;
     /// A server could not be reached, or broke a connection: worth a probe.
     fn suspect(&self, server: ServerId);
     /// A connection attempt ended.
@@ -65,21 +68,32 @@ pub(crate) struct Limits {
 
 /// All pools.
 pub struct Pools {
-    pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
+    known: Mutex<Known>,
     limits: Arc<Limits>,
-    addresses: Vec<(Arc<str>, u16)>,
-    servers: Vec<Arc<Slots>>,
     total: Arc<Slots>,
     events: Arc<dyn Events>,
     notifiers: Arc<Notifiers>,
 }
 
+/// The pools that there are, and what those of one server share.
+#[derive(Default)]
+struct Known {
+    pools: HashMap<(PoolKey, Account), Arc<Pool>>,
+    servers: HashMap<ServerId, Site>,
+}
+
+/// A server to which there are pools, or connections of pools that are gone.
+struct Site {
+    address: Arc<Address>,
+    slots: Arc<Slots>,
+}
+
 impl Pools {
-    /// No pools yet; they appear as sessions ask for them.
+    /// No pools yet; they appear as sessions ask for them, and go when nobody has any use for them.
     pub fn new(config: &Config, events: Arc<dyn Events>) -> Arc<Self> {
         let pool = &config.pool;
         Arc::new(Self {
-            pools: Mutex::default(),
+            known: Mutex::default(),
             limits: Arc::new(Limits {
                 connect_timeout: pool.connect_timeout,
                 checkout_timeout: pool.checkout_timeout,
@@ -89,38 +103,37 @@ impl Pools {
                 lifetime: pool.lifetime,
                 statements: pool.prepared_statements,
             }),
-            addresses: config.servers.iter().map(|s| (s.host.clone(), s.port)).collect(),
-            servers: config.servers.iter().map(|s| Arc::new(Slots::new(s.connections))).collect(),
             total: Arc::new(Slots::new(pool.total)),
             events,
             notifiers: Arc::default(),
         })
     }
 
-    /// The pool of this name, made when it is not there yet with room for `size` connections.
-    /// `None` when there is no such server.
-    pub fn get(&self, key: &PoolKey, account: &Account, size: usize) -> Option<Arc<Pool>> {
-        let index = usize::from(key.server.0);
-        let (host, port) = self.addresses.get(index)?;
-        let server_slots = self.servers.get(index)?;
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(key) {
+    /// The pool that leads there by this account, made when there is none yet. `None` when there is no such server.
+    pub fn get(&self, key: &PoolKey, account: &Account) -> Option<Arc<Pool>> {
+        let name = (key.clone(), account.clone());
+        let mut known = self.lock();
+        if let Some(pool) = known.pools.get(&name) {
             return Some(pool.clone());
         }
+        // Asked for under the lock: whoever removes a server after this finds the pool.
+        let server = self.events.server(key.server)?;
+        let site = known.servers.entry(key.server).or_insert_with(|| Site {
+            address: server.address.clone(),
+            slots: Arc::new(Slots::new(server.connections)),
+        });
         let pool = Pool::new(connections::Setup {
             key: key.clone(),
-            host: host.clone(),
-            port: *port,
+            address: site.address.clone(),
             account: account.clone(),
-            size: size.max(1),
             limits: self.limits.clone(),
-            slots: [server_slots.clone(), self.total.clone()],
+            slots: [site.slots.clone(), self.total.clone()],
             events: self.events.clone(),
             notifiers: self.notifiers.clone(),
         });
-        server_slots.join(&pool);
+        site.slots.join(&pool);
         self.total.join(&pool);
-        pools.insert(key.clone(), pool.clone());
+        known.pools.insert(name, pool.clone());
         Some(pool)
     }
 
@@ -131,12 +144,27 @@ impl Pools {
 
     /// Every pool there is, for upkeep and for metrics.
     pub fn all(&self) -> Vec<Arc<Pool>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.lock().pools.values().cloned().collect()
     }
 
-    /// The address of a server, for cancel requests.
-    pub fn address(&self, server: ServerId) -> Option<(Arc<str>, u16)> {
-        self.addresses.get(usize::from(server.0)).cloned()
+    /// The address of a server to which there are connections, for cancel requests.
+    pub fn address(&self, server: ServerId) -> Option<Arc<Address>> {
+        self.lock().servers.get(&server).map(|site| site.address.clone())
+    }
+
+    /// Forgets the pools that hold nothing and that nobody holds: a new one would be no different. So there are never
+    /// many more than sessions and connections, whatever names clients make up.
+    fn forget(&self) {
+        let mut known = self.lock();
+        known.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_empty());
+        known.servers.retain(|_, site| Arc::strong_count(&site.slots) > 1);
+    }
+
+    /// A server is gone for good: those who wait for a connection to it are told so, idle connections are closed, and
+    /// those that sessions have when they come back.
+    pub fn remove(&self, server: ServerId) {
+        let gone: Vec<_> = self.lock().pools.extract_if(|(key, _), _| key.server == server).collect();
+        gone.into_iter().for_each(|(_, pool)| pool.close());
     }
 
     /// A server is down: those who wait for a connection to it are told so instead of waiting their time out.
@@ -159,4 +187,12 @@ impl Pools {
             pool.retire();
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+#[cfg(test)]
+#[path = "pools_tests.rs"]
+mod tests;

@@ -17,6 +17,8 @@ struct Waiter {
     sender: oneshot::Sender<Result<Lease>>,
     /// The settings that its session wants.
     wanted: Settings,
+    /// How many connections it would have the pool hold at most.
+    size: usize,
     /// How often another one was served first although it came later.
     passed_over: u8,
 }
@@ -39,9 +41,15 @@ impl Queue {
         self.waiters.retain(|waiter| !waiter.sender.is_closed());
     }
 
-    /// Somebody waits who wants these settings.
-    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<Lease>>, wanted: Settings) {
-        self.waiters.push_back(Waiter { sender, wanted, passed_over: 0 });
+    /// Somebody waits who wants these settings, and would have the pool hold `size` connections at most.
+    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<Lease>>, wanted: Settings, size: usize) {
+        self.waiters.push_back(Waiter { sender, wanted, size, passed_over: 0 });
+    }
+
+    /// How many connections the pool may hold, for the one of those who wait who would have most: what is opened for
+    /// one serves another.
+    pub(super) fn size(&self) -> usize {
+        self.waiters.iter().map(|waiter| waiter.size).max().unwrap_or_default()
     }
 
     /// The first that is still there.
@@ -88,7 +96,7 @@ mod tests {
         let mut receivers = Vec::new();
         for name in ["a", "b", "b", "b", "b", "b", "c"] {
             let (sender, receiver) = oneshot::channel();
-            queue.push(sender, named(name));
+            queue.push(sender, named(name), 1);
             receivers.push((receivers.len(), receiver));
         }
         drop(receivers.remove(6));
@@ -101,9 +109,10 @@ mod tests {
         }
         assert_eq!(served, [1, 2, 0, 3, 4, 5], "the first when none is suited; one that has gone never");
         let (sender, _gone) = oneshot::channel();
-        queue.push(sender, named("a"));
+        queue.push(sender, named("a"), 1);
         let (sender, _there) = oneshot::channel();
-        queue.push(sender, named("b"));
+        queue.push(sender, named("b"), 2);
+        assert_eq!(queue.size(), 2);
         queue.waiters[0].passed_over = PATIENCE;
         assert!(queue.next(&named("b")).is_some());
         assert_eq!(queue.waiters[0].wanted, named("b"), "the first was served");

@@ -42,7 +42,17 @@ impl Slots {
 
     /// A pool shares the limit from now on.
     pub(super) fn join(&self, pool: &Arc<Pool>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.push(Arc::downgrade(pool));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Pools come and go for as long as weir runs.
+        state.pools.retain(|other| other.strong_count() > 0);
+        state.hungry.retain(|other| other.strong_count() > 0);
+        state.pools.push(Arc::downgrade(pool));
+    }
+
+    /// How many pools it remembers, those that are gone included.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.len()
     }
 
     /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.

@@ -370,10 +370,10 @@ fn read(statement: &Statement, world: &World<'_>) -> Need {
 /// Whether code that a read runs is known to leave something in the session.
 fn leaves_traces(statement: &Statement, world: &World<'_>) -> bool {
     let runs_code = !statement.functions.is_empty() || statement.effects.code.is_some();
-    let concerned = |catalog: &Catalog| runs_code || catalog.code.concerns_relations();
-    world.catalog.is_some_and(concerned)
-        && found(world.catalog, statement, |function| world.functions.is_stateless(function)).traces
-            > Traces::None
+    let code =
+        world.catalog.map(|catalog| &catalog.code).filter(|code| runs_code || code.concerns_relations());
+    code.is_some()
+        && found(code, statement, |function| world.functions.is_stateless(function)).traces > Traces::None
 }
 
 /// What the functions that a read calls need.

@@ -1,5 +1,7 @@
 //! What weir tells about itself while it runs: logs and metrics.
 
+mod by_server;
+
 pub mod log;
 
 pub mod metrics;

@@ -138,12 +138,12 @@ const PURE: &[&str] = &[
     "backend/ledger.rs",
     "backend/prepared.rs",
     "backend/settings.rs",
-    "cluster/catalog.rs",
-    "cluster/positions.rs",
-    "cluster/roles.rs",
-    "cluster/roster.rs",
+    "cluster/catalog/snapshot.rs",
+    "cluster/catalog/traces.rs",
+    "cluster/sampling/positions.rs",
+    "cluster/roles/decision.rs",
+    "cluster/roles/roster.rs",
     "cluster/topology.rs",
-    "cluster/traces.rs",
     "session/consistency/observed_reads.rs",
     "session/consistency/pending_writes.rs",
     "session/conversation/routing_settings.rs",
@@ -181,7 +181,7 @@ const IMPURE: &[&str] = &[
 
 /// Where the program may stop because an invariant does not hold, how often, and why it always does.
 const STOPS: &[(&str, usize, &str)] = &[
-    ("cluster/probe.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
+    ("cluster/roles/probe.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
     ("pool/lease.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
     ("users/mod.rs", 1, "HMAC takes keys of any length"),

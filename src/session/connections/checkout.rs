@@ -308,12 +308,13 @@ impl<'a> Checkout<'a> {
             if let Some(lease) = self.take_primary(server)? {
                 return Ok(lease);
             }
-            let pool = self.pool(server).ok_or(Error::NoPrimary)?;
+            // One that has been removed in this moment is not looked at again.
+            let Some(pool) = self.pool(server) else { continue };
             if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
                 return Ok(lease);
             }
-            let wanted = self.wanted().clone();
-            let outcome = self.waiting().queue(pool.checkout(&wanted)).await;
+            let (wanted, size) = (self.wanted(), self.conversation.who.pool_size);
+            let outcome = self.waiting().queue(pool.checkout(wanted, size)).await;
             match &outcome {
                 Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
@@ -344,30 +345,36 @@ impl<'a> Checkout<'a> {
             if let Some(lease) = self.take_replica(&topology, will_do) {
                 return Ok(Replica::Lent(lease));
             }
-            let Some(mut pool) = self.pool(picked) else { return Ok(Replica::None) };
+            let Some(mut pool) = self.pool(picked) else {
+                excluded.push(picked);
+                continue;
+            };
             if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
-            if !pool.can_grow() {
+            let size = self.conversation.who.pool_size;
+            if !pool.can_grow(size) {
                 let others = topology.replicas().filter(|server| will_do(server)).map(|server| server.id);
                 let others: Vec<_> = others.filter(|id| *id != picked).collect();
                 if let Some(lease) = self.first_free(&others) {
                     return Ok(Replica::Lent(lease));
                 }
-                let roomy = others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow());
+                let roomy =
+                    others.into_iter().filter_map(|id| self.pool(id)).find(|pool| pool.can_grow(size));
                 pool = roomy.unwrap_or(pool);
-                if !pool.can_grow() && self.keeps(Route::Primary) {
+                if !pool.can_grow(size) && self.keeps(Route::Primary) {
                     // Connections that sessions keep for good are not worth waiting for.
                     return Ok(Replica::None);
                 }
             }
-            let wanted = self.wanted().clone();
-            match self.waiting().queue(pool.checkout(&wanted)).await {
+            let wanted = self.wanted();
+            match self.waiting().queue(pool.checkout(wanted, size)).await {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {
                     let server = pool.key().server;
-                    tracing::debug!(server = server.0, %error, "no connection to a replica");
+                    let name = topology.server(server).map(|server| &*server.name);
+                    tracing::debug!(server = name, %error, "no connection to a replica");
                     excluded.push(server);
                 }
             }

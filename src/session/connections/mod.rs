@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::config::PoolMode;
-use crate::pool::{Account, Lease, Pool, PoolKey};
+use crate::pool::{Lease, Pool, PoolKey};
 use crate::router::Route;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::leg::reset::Leftover;
@@ -29,7 +29,7 @@ use session_pool::SessionPool;
 #[derive(Default)]
 pub(crate) struct Connections {
     /// Its pools, once used.
-    pools: Vec<(ServerId, Arc<Pool>)>,
+    pools: Vec<Arc<Pool>>,
     /// The replica used last: it is preferred.
     replica: Option<ServerId>,
     last: Last,
@@ -56,14 +56,15 @@ impl Connections {
 
     /// The session's pool on a server. `None` when there is no such server.
     pub(crate) fn pool(&mut self, shared: &Shared, who: &Who, server: ServerId) -> Option<Arc<Pool>> {
-        if let Some((_, pool)) = self.pools.iter().find(|(known, _)| *known == server) {
+        let of_server = |pool: &&Arc<Pool>| pool.key().server == server && !pool.is_closed();
+        if let Some(pool) = self.pools.iter().find(of_server) {
             return Some(pool.clone());
         }
+        self.pools.retain(|pool| !pool.is_closed());
         let key =
             PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
-        let account = Account { password: who.user.server_password.clone() };
-        let pool = shared.pools.get(&key, &account, who.pool_size)?;
-        self.pools.push((server, pool.clone()));
+        let pool = shared.pools.get(&key, &who.account())?;
+        self.pools.push(pool.clone());
         Some(pool)
     }
 

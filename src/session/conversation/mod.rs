@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use crate::backend::ledger::Batch;
 use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
+use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, PoolMode, User};
+use crate::pool::Account;
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
@@ -48,6 +50,8 @@ pub(crate) struct Who {
     pub levels: Configured,
     pub pool_size: usize,
     pub mode: PoolMode,
+    /// Has the database's catalog kept fresh, once the session has entered it.
+    pub catalog: Option<Interest>,
 }
 
 impl Who {
@@ -69,7 +73,13 @@ impl Who {
             pool_size: size.unwrap_or(config.pool.size),
             mode: mode.unwrap_or(config.pool.mode),
             user,
+            catalog: None,
         }
+    }
+
+    /// As whom its connections log in.
+    pub(crate) fn account(&self) -> Account {
+        Account { password: self.user.server_password.clone() }
     }
 }
 
@@ -134,6 +144,12 @@ impl Conversation {
     /// The catalog of the session's database, once it has been read.
     pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.shared.cluster.catalogs().of(&self.who.server_database)
+    }
+
+    /// A server's name, for people.
+    pub(crate) fn server_name(&self, server: ServerId) -> Arc<str> {
+        let topology = self.shared.cluster.topology();
+        topology.server(server).map_or_else(|| "removed".into(), |server| server.name.clone())
     }
 
     /// Looks at the settings again if they have changed.

@@ -53,7 +53,11 @@ impl Conversation {
         let mut all = Found::default();
         for statement in &verdict.statements {
             let is_harmless = |function: &_| self.shared.functions.is_stateless(function);
-            all.join(crate::cluster::traces::found(catalog, statement, is_harmless));
+            all.join(crate::cluster::traces::found(
+                catalog.map(|catalog| &catalog.code),
+                statement,
+                is_harmless,
+            ));
         }
         all
     }

@@ -162,7 +162,8 @@ impl Session {
         let refused = matches!(leg.progress.state, LegState::Refused(_));
         let state = std::mem::take(&mut leg.progress.state);
         let error = cause(state, lost.doubt(&abandoned));
-        tracing::warn!(server = leg.lease.server().0, %error, "connection to a server lost");
+        let server = self.conversation.server_name(leg.lease.server());
+        tracing::warn!(%server, %error, "connection to a server lost");
         self.client.buffer.discard(&mut leg.lease.read_buffer);
         self.client.buffer.release();
         match lost.fate() {

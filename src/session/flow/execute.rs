@@ -217,13 +217,13 @@ impl Session {
                 })
             }
         };
-        let taken = outcome.and_then(|(lease, waited)| {
-            // weir's own time goes on without the time spent waiting for others.
-            course.begun += waited;
-            self.take_over(lease, course.decision.route, course.begun)
-        });
-        match taken {
-            Ok(()) => Ok(Next::Plan),
+        match outcome {
+            Ok((lease, waited)) => {
+                // weir's own time goes on without the time spent waiting for others.
+                course.begun += waited;
+                self.take_over(lease, course.decision.route, course.begun);
+                Ok(Next::Plan)
+            }
             Err(error) if ends_session(&error) => Err(error),
             Err(error) => {
                 self.refuse(request, &error);
@@ -233,20 +233,16 @@ impl Session {
     }
 
     /// The session's requests run on this connection from now on.
-    ///
-    /// # Errors
-    /// [`Error::NoPrimary`] when its server is none of the cluster's.
-    fn take_over(&mut self, lease: Lease, route: Route, now: Instant) -> Result<()> {
+    fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
-        let load = match conversation.shared.cluster.topology().server(lease.server()) {
-            Some(server) => server.load.clone(),
-            None => return Err(Error::NoPrimary),
-        };
+        let topology = conversation.shared.cluster.topology();
+        // Of one that has been removed in this moment nobody asks how busy it is.
+        let load = topology.server(lease.server()).map(|server| server.load.clone()).unwrap_or_default();
+        drop(topology);
         conversation.entry.runs_on(lease.key.clone());
         connections.remember(&lease, route);
         let ledger = std::mem::take(&mut memory.ledger);
         legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
-        Ok(())
     }
 
     /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.
@@ -288,7 +284,8 @@ impl Session {
         self.client.buffer.settle(&mut leg.lease.read_buffer);
         self.client.buffer.release();
         let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
-        tracing::warn!(server = leg.lease.server().0, %error, "settings refused");
+        let server = self.conversation.server_name(leg.lease.server());
+        tracing::warn!(%server, %error, "settings refused");
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
@@ -526,7 +523,7 @@ impl Session {
         let Self { client, conversation, connections, .. } = self;
         let checkout = Checkout { client, conversation, connections, requirement: &Requirement::NOTHING };
         let lent = checkout.run(decision, now).await.map_err(no)?;
-        self.take_over(lent.lease, Route::Primary, now).map_err(no)?;
+        self.take_over(lent.lease, Route::Primary, now);
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(no(Error::ServerLost)) };
         let mut sender =

@@ -48,9 +48,9 @@ pub(crate) fn greet(client: &mut Client, conversation: &Conversation, told: &Par
 }
 
 /// Has the catalog of the session's database read, if nobody has yet.
-pub(crate) async fn want_catalog(conversation: &Conversation) {
-    let (who, catalogs) = (&conversation.who, conversation.shared.cluster.catalogs());
-    catalogs.want(&who.server_database, &who.user);
+pub(crate) async fn want_catalog(conversation: &mut Conversation) {
+    let (who, catalogs) = (&mut conversation.who, conversation.shared.cluster.catalogs());
+    who.catalog = catalogs.want(&who.server_database, &who.user);
     catalogs.first_load(&who.server_database).await;
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn settle_in(
     own::admits_all(conversation.state.settings().own())?;
     let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
-    let key = (who.server_database.clone(), who.user.server_user.clone(), wanted.clone());
+    let key = (who.server_database.clone(), who.user.server_user.clone(), who.account(), wanted.clone());
     if let Some((settings, known)) = conversation.shared.greetings.get(&key, Instant::now()) {
         let settled = conversation.state.transaction.undoable_mut();
         settled.change_for_good(|undoable| undoable.settings.shares(&settings));
@@ -106,7 +106,7 @@ async fn lease_any(conversation: &Conversation, connections: &mut Connections) -
     let mut last = Error::NoPrimary;
     for server in servers {
         let Some(pool) = connections.pool(shared, &conversation.who, server) else { continue };
-        match pool.checkout(conversation.state.settings().wanted()).await {
+        match pool.checkout(conversation.state.settings().wanted(), conversation.who.pool_size).await {
             Ok(lease) => return Ok(lease),
             Err(error @ Error::Refused { .. }) => return Err(error),
             Err(error) => last = error,

@@ -72,10 +72,12 @@ mod tests {
     use crate::freshness::Freshness;
     use crate::router::{Reason, Route};
 
-    fn server(id: u16, name: &str, role: Role, freshness: Freshness) -> Server {
+    fn server(id: u64, name: &str, role: Role, freshness: Freshness) -> Server {
         Server {
             id: ServerId(id),
             name: name.into(),
+            address: Arc::default(),
+            connections: 0,
             weight: 1,
             role,
             health: Health::Up,

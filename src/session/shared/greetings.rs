@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::ParameterStatuses;
 use crate::backend::settings::Settings;
+use crate::pool::Account;
 
 /// How long a greeting is kept: a server's defaults change rarely, and clients come in crowds.
 const KEPT: Duration = Duration::from_secs(30);
@@ -14,8 +15,8 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Most greetings kept.
 const MOST: usize = 1024;
 
-/// Database and user towards the servers, and startup settings.
-pub(crate) type GreetingKey = (Arc<str>, Arc<str>, Settings);
+/// Database, user and account towards the servers, and startup settings.
+pub(crate) type GreetingKey = (Arc<str>, Arc<str>, Account, Settings);
 
 /// What clients with the same database, user and startup settings are told, and when it was found out.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ impl Greetings {
     /// of pointers.
     pub(crate) fn get(&self, key: &GreetingKey, now: Instant) -> Option<(Settings, Arc<ParameterStatuses>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let ((_, _, settings), (since, told)) = known.get_key_value(key)?;
+        let ((.., settings), (since, told)) = known.get_key_value(key)?;
         (now.saturating_duration_since(*since) < KEPT).then(|| (settings.clone(), told.clone()))
     }
 

@@ -102,10 +102,11 @@ impl Shared {
     /// # Errors
     /// When the request did not arrive.
     pub(crate) async fn cancel_on(&self, key: &Key) -> Result<()> {
-        let (Some((host, port)), Some(cancel)) = (self.pools.address(key.server), &key.cancel) else {
+        let (Some(address), Some(cancel)) = (self.pools.address(key.server), &key.cancel) else {
             return Ok(());
         };
-        crate::backend::cancel(&host, port, cancel, tokio::time::Instant::now() + CANCEL_TIMEOUT).await
+        let deadline = tokio::time::Instant::now() + CANCEL_TIMEOUT;
+        crate::backend::cancel(&address.host, address.port, cancel, deadline).await
     }
 
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::catalog::Catalog;
 use crate::sql::{Code, CodeReader, Kind, Name, Statement, Traces, Why};
 
 /// What is known of a database's code.
@@ -118,9 +117,9 @@ impl CodeMap {
 
 /// What a statement may leave that its text does not tell. `is_harmless` is said of functions that leave nothing
 /// whatever they look like.
-pub fn found(catalog: Option<&Catalog>, statement: &Statement, is_harmless: impl Fn(&Name) -> bool) -> Found {
+pub fn found(map: Option<&CodeMap>, statement: &Statement, is_harmless: impl Fn(&Name) -> bool) -> Found {
     let unread = CodeMap::default();
-    let map = catalog.map_or(&unread, |catalog| &catalog.code);
+    let map = map.unwrap_or(&unread);
     let mut found = Found { version: map.version, ..Found::default() };
     for function in statement.functions.iter().filter(|function| !is_harmless(function)) {
         found.call(function, map, Word::OfFunction);

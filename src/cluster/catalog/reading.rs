@@ -8,8 +8,8 @@ use std::time::Instant;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-use super::catalog::{Catalog, Volatility};
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
+use super::snapshot::{Catalog, Volatility};
 use super::traces::{self, Body, Function, Run, When};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.

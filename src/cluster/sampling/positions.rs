@@ -4,10 +4,11 @@
 //! All publishing and all forgetting of freshness happens here, by whoever holds the lock around this: what was drawn
 //! from samples that were dropped meanwhile is never published after the forgetting.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::demand::Demand;
-use super::topology::{Role, Server, ServerId, Topology};
+use crate::cluster::topology::{Role, Server, ServerId, Topology};
 use crate::freshness::{Lsn, Samples, Xid};
 
 /// The primary's samples, and what each replica said in its present life.
@@ -18,8 +19,8 @@ pub(crate) struct Positions {
     samples: Samples<Lsn>,
     /// The first transactions that had not ended.
     ended: Samples<Xid>,
-    /// Indexed by [`ServerId`]; `None` for what is not connected to.
-    replicas: Vec<Option<Reached>>,
+    /// Those that are connected to.
+    replicas: HashMap<ServerId, Reached>,
 }
 
 /// Where samples come from. Positions of two sources cannot be compared.
@@ -111,7 +112,7 @@ impl Positions {
         self.samples.push(said.asked, said.normalised);
         self.ended.push(said.asked, said.ended);
         for known in &topology.servers {
-            let reached = self.replicas.get_mut(usize::from(known.id.0)).and_then(Option::as_mut);
+            let reached = self.replicas.get_mut(&known.id);
             let ahead = |r: &&mut Reached| r.answered <= said.asked && r.replayed > said.inserted;
             if let Some(reached) = reached.filter(ahead) {
                 reached.standing = Standing::Ahead;
@@ -135,7 +136,7 @@ impl Positions {
             return Standing::OtherRole;
         };
         self.review(topology, demand);
-        let before = self.slot(server).take();
+        let before = self.replicas.remove(&server);
         if before.is_some_and(|before| before.replayed > said.replayed) {
             replica.freshness.forget();
             return Standing::WentBack;
@@ -150,7 +151,7 @@ impl Positions {
         } else {
             replica.freshness.forget();
         }
-        *self.slot(server) = Some(reached);
+        self.replicas.insert(server, reached);
         // Though it has not moved: that it answered is what a connection opened a moment ago waits for.
         demand.learned();
         standing
@@ -169,9 +170,10 @@ impl Positions {
     }
 
     /// A server's control connection is gone, and with it the certainty that it is still the server that answered: it
-    /// may be another life of it, which begins with less.
+    /// may be another life of it, which begins with less. The same where the server itself was removed: then
+    /// `topology` is as it was before. What a primary that is gone said goes on being true of the replicas.
     pub(crate) fn lost(&mut self, topology: &Topology, server: ServerId) {
-        *self.slot(server) = None;
+        self.replicas.remove(&server);
         if let Some(server) = topology.server(server) {
             server.freshness.forget();
         }
@@ -207,18 +209,10 @@ impl Positions {
         self.samples.clear();
         self.ended.clear();
         demand.forget();
-        for reached in self.replicas.iter_mut().flatten() {
+        for reached in self.replicas.values_mut() {
             (reached.through, reached.standing) = (None, Standing::Unproven);
         }
         topology.servers.iter().for_each(|server| server.freshness.forget());
-    }
-
-    fn slot(&mut self, server: ServerId) -> &mut Option<Reached> {
-        let index = usize::from(server.0);
-        if self.replicas.len() <= index {
-            self.replicas.resize(index + 1, None);
-        }
-        &mut self.replicas[index]
     }
 }
 

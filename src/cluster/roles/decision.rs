@@ -5,7 +5,7 @@
 //! (PostgreSQL manual, "Timelines"), so the lower one is the primary that was failed over from. What a server that
 //! is down said last still counts: an old primary that returns while the new one is away is no primary.
 
-use super::topology::{Health, Role, ServerId};
+use crate::cluster::topology::{Health, Role, ServerId};
 use crate::config::RoleSetting;
 
 /// What a server said of itself when it was last asked.
@@ -33,6 +33,8 @@ pub(crate) enum State {
 /// What is known about one server when roles are decided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
+    /// Whose.
+    pub(crate) server: ServerId,
     /// What the operator said.
     pub(crate) setting: RoleSetting,
     /// Whether it answers now.
@@ -78,7 +80,7 @@ pub(crate) enum Finding {
     Foreign(ServerId),
 }
 
-/// Roles by [`ServerId`], and what there is to say about them.
+/// Everybody's role, and what there is to say about them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decision {
     /// Indexed like the observations. At most one is [`Role::Primary`].
@@ -91,14 +93,13 @@ pub(crate) struct Decision {
 pub(crate) fn decide(servers: &[Observation]) -> Decision {
     let primary = elected(servers);
     let mut decision = Decision::default();
-    for (index, server) in servers.iter().enumerate() {
-        let id = server_id(index);
-        let role = role_of(id, server, primary, servers);
+    for server in servers {
+        let role = role_of(server, primary, servers);
         decision.roles.push(role);
-        decision.findings.extend(contradiction(id, server));
-        decision.findings.extend(lost_claim(id, server, role, primary));
+        decision.findings.extend(contradiction(server));
+        decision.findings.extend(lost_claim(server, role, primary));
         if role == Role::Unknown && server.is_up() && server.claim() == Claim::Replica {
-            decision.findings.push(Finding::Foreign(id));
+            decision.findings.push(Finding::Foreign(server.server));
         }
     }
     decision
@@ -138,21 +139,19 @@ impl Observation {
 fn elected(servers: &[Observation]) -> Option<ServerId> {
     // A configured primary keeps its role, so nobody else is heard.
     let configured = servers.iter().any(|s| s.setting == RoleSetting::Primary);
-    let claimants: Vec<(ServerId, &Observation)> = servers
+    let claimants: Vec<&Observation> = servers
         .iter()
-        .enumerate()
-        .filter(|(_, s)| s.claim() == Claim::Primary)
-        .filter(|(_, s)| !configured || s.setting == RoleSetting::Primary)
-        .map(|(index, s)| (server_id(index), s))
+        .filter(|s| s.claim() == Claim::Primary)
+        .filter(|s| !configured || s.setting == RoleSetting::Primary)
         .collect();
-    let highest = claimants.iter().map(|(_, s)| s.timeline()).max()?;
+    let highest = claimants.iter().map(|s| s.timeline()).max()?;
     // On one timeline the one that answers is believed (a disk moved to another machine keeps its timeline), and
     // of two that answer the one that clients have been writing to.
-    let leading = || claimants.iter().filter(|(_, s)| s.timeline() == highest);
+    let leading = || claimants.iter().filter(|s| s.timeline() == highest);
     only(leading())
-        .or_else(|| only(leading().filter(|(_, s)| s.is_up() && s.past == Past::Clear)))
-        .or_else(|| only(leading().filter(|(_, s)| s.role == Role::Primary)))
-        .map(|(id, _)| *id)
+        .or_else(|| only(leading().filter(|s| s.is_up() && s.past == Past::Clear)))
+        .or_else(|| only(leading().filter(|s| s.role == Role::Primary)))
+        .map(|s| s.server)
 }
 
 /// The item of an iterator that has exactly one.
@@ -160,9 +159,9 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 
-fn role_of(id: ServerId, server: &Observation, primary: Option<ServerId>, all: &[Observation]) -> Role {
+fn role_of(server: &Observation, primary: Option<ServerId>, all: &[Observation]) -> Role {
     match server.claim() {
-        Claim::Primary if primary == Some(id) => Role::Primary,
+        Claim::Primary if primary == Some(server.server) => Role::Primary,
         Claim::Primary | Claim::Nothing => Role::Unknown,
         Claim::Replica if server.setting == RoleSetting::Auto && is_foreign(server, primary, all) => {
             Role::Unknown
@@ -173,37 +172,32 @@ fn role_of(id: ServerId, server: &Observation, primary: Option<ServerId>, all: &
 
 /// Whether a server belongs to another cluster than the primary: its data would be something else altogether.
 fn is_foreign(server: &Observation, primary: Option<ServerId>, all: &[Observation]) -> bool {
-    let ours = primary.and_then(|id| all.get(usize::from(id.0))).and_then(Observation::system);
+    let ours = all.iter().find(|other| primary == Some(other.server)).and_then(Observation::system);
     matches!((ours, server.system()), (Some(ours), Some(theirs)) if ours != theirs)
 }
 
-fn contradiction(server: ServerId, seen: &Observation) -> Option<Finding> {
+fn contradiction(seen: &Observation) -> Option<Finding> {
     let state = seen.facts?.state;
     let contradicts = match seen.setting {
         RoleSetting::Auto => false,
         RoleSetting::Primary => state == State::InRecovery,
         RoleSetting::Replica => state == State::Writable,
     };
-    (contradicts && seen.is_up()).then_some(Finding::Contradiction { server, state })
+    (contradicts && seen.is_up()).then_some(Finding::Contradiction { server: seen.server, state })
 }
 
 /// A server that answers, says that it is the primary, and is not believed. One that is down says nothing: the
 /// primary that died before a failover is no news.
-fn lost_claim(id: ServerId, server: &Observation, role: Role, primary: Option<ServerId>) -> Option<Finding> {
+fn lost_claim(server: &Observation, role: Role, primary: Option<ServerId>) -> Option<Finding> {
     if server.claim() != Claim::Primary || role == Role::Primary || !server.is_up() {
         return None;
     }
     Some(match primary {
-        Some(winner) => Finding::TwoPrimaries { winner, loser: id },
-        None => Finding::Undecided(id),
+        Some(winner) => Finding::TwoPrimaries { winner, loser: server.server },
+        None => Finding::Undecided(server.server),
     })
 }
 
-/// The identity of the server at a place in the configuration's list.
-pub(crate) fn server_id(index: usize) -> ServerId {
-    ServerId(u16::try_from(index).unwrap_or(u16::MAX))
-}
-
 #[cfg(test)]
-#[path = "roles_tests.rs"]
+#[path = "decision_tests.rs"]
 mod tests;

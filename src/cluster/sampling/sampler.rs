@@ -9,17 +9,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::control::{self, Login, Purpose, words};
 use super::demand::Demand;
 use super::line::{Answer, Line};
-use super::monitor::Monitor;
 use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
-use super::roles;
-use super::topology::{Role, ServerId, Topology};
-use crate::config::Config;
+use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::roles::Monitor;
+use crate::cluster::topology::{Role, Server, ServerId, Topology};
+use crate::config::Health;
 use crate::freshness::pace::{self, Lag, Wishes};
 
 /// Pause after a connection failed or ended; twice as long after each further one that brought nothing.
@@ -62,56 +60,45 @@ impl Sample {
 /// Hears of each sample.
 pub trait SampleEvents: Send + Sync {
     /// A server was asked; `took` is the time to its answer, or to the failure.
-    fn sampled(&self, server: ServerId, sample: Sample, took: Duration);
+    fn sampled(&self, server: &Server, sample: Sample, took: Duration);
 }
 
 /// Nobody listens.
 impl SampleEvents for () {
-    fn sampled(&self, _: ServerId, _: Sample, _: Duration) {}
+    fn sampled(&self, _: &Server, _: Sample, _: Duration) {}
 }
 
 /// What all samplers share.
-pub(super) struct Samplers {
+pub(crate) struct Samplers {
     monitor: Arc<Monitor>,
     demand: Arc<Demand>,
     events: Arc<dyn SampleEvents>,
     positions: Mutex<Positions>,
 }
 
+impl std::fmt::Debug for Samplers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Samplers").field("positions", &self.positions).finish_non_exhaustive()
+    }
+}
+
 impl Samplers {
-    /// Starts the tasks on the current runtime; they run until they are aborted.
-    pub(super) fn start(
-        config: &Config,
-        login: &Login,
-        monitor: &Arc<Monitor>,
-        demand: &Arc<Demand>,
-        events: Arc<dyn SampleEvents>,
-    ) -> Vec<AbortHandle> {
-        let shared = Arc::new(Self {
-            monitor: monitor.clone(),
-            demand: demand.clone(),
-            events,
-            positions: Mutex::default(),
-        });
-        let health = &config.health;
-        let start = |(index, server)| {
-            let sampler = Sampler {
-                server: roles::server_id(index),
-                parameters: control::parameters(
-                    server,
-                    &health.database,
-                    login,
-                    health.timeout,
-                    Purpose::Sampling,
-                ),
-                limit: health.timeout,
-                changes: monitor.changes(),
-                shared: shared.clone(),
-                told: None,
-            };
-            tokio::spawn(sampler.run()).abort_handle()
-        };
-        config.servers.iter().enumerate().map(start).collect()
+    /// Nothing is known yet, and no server sampled.
+    pub(crate) fn new(monitor: Arc<Monitor>, demand: Arc<Demand>, events: Arc<dyn SampleEvents>) -> Self {
+        Self { monitor, demand, events, positions: Mutex::default() }
+    }
+
+    /// A server was removed, which is in the topology as it was `before`. Nothing that its sampler may still hear counts.
+    pub(crate) fn forget(&self, before: &Topology, server: ServerId) {
+        self.positions().lost(before, server);
+        // Who waits for it should look elsewhere.
+        self.demand.learned();
+    }
+
+    fn tell(&self, server: ServerId, sample: Sample, took: Duration) {
+        if let Some(server) = self.monitor.topology().server(server) {
+            self.events.sampled(server, sample, took);
+        }
     }
 
     fn positions(&self) -> MutexGuard<'_, Positions> {
@@ -159,7 +146,7 @@ impl Samplers {
 }
 
 /// The sampling of one server.
-struct Sampler {
+pub(crate) struct Sampler {
     server: ServerId,
     parameters: tokio_postgres::Config,
     limit: Duration,
@@ -183,7 +170,21 @@ enum End {
 }
 
 impl Sampler {
-    async fn run(mut self) {
+    /// Of a server that the monitor knows.
+    pub(crate) fn new(server: &Server, health: &Health, login: &Login, shared: Arc<Samplers>) -> Self {
+        let (database, limit) = (&health.database, health.timeout);
+        Self {
+            server: server.id,
+            parameters: control::parameters(&server.address, database, login, limit, Purpose::Sampling),
+            limit,
+            changes: shared.monitor.changes(),
+            shared,
+            told: None,
+        }
+    }
+
+    /// Samples until it is aborted.
+    pub(crate) async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         loop {
             self.until_in_use().await;
@@ -237,7 +238,7 @@ impl Sampler {
             Ok(Err(error)) => words(&error),
             Err(_) => "no answer in time".into(),
         };
-        self.shared.events.sampled(self.server, Sample::Unconnected, begun.elapsed());
+        self.shared.tell(self.server, Sample::Unconnected, begun.elapsed());
         self.tell(&trouble);
         None
     }
@@ -303,7 +304,7 @@ impl Sampler {
                 standing => (Sample::Ignored, Ok(standing)),
             },
         };
-        self.shared.events.sampled(self.server, sample, answered - asked);
+        self.shared.tell(self.server, sample, answered - asked);
         result
     }
 

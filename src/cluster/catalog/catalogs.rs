@@ -17,15 +17,18 @@ use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use tokio_postgres::NoTls;
 
-use super::catalog::Catalog;
-use super::control::{self, Login, Purpose, words};
-use super::monitor::Monitor;
 use super::reading::{self, Answers};
-use super::topology::{self, ServerId, Topology};
-use crate::config::{Server, User};
+use super::snapshot::Catalog;
+use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::roles::Monitor;
+use crate::cluster::topology::{self, ServerId, Topology};
+use crate::config::User;
 
-/// Most databases whose catalogs are kept; functions of further ones stay unknown.
+/// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
+
+/// How long the catalog of a database without sessions is kept: who connects for each request alone should find it.
+const UNUSED_MAX: Duration = Duration::from_secs(300);
 
 /// How long one load may take, connecting included.
 const LOAD_LIMIT: Duration = Duration::from_secs(10);
@@ -68,13 +71,16 @@ pub struct Catalogs {
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
-    servers: Box<[Server]>,
     interval: Duration,
 }
 
 /// A database whose catalog is kept.
 #[derive(Debug)]
 struct Wanted {
+    /// Shared with everybody who has an interest in it.
+    interest: Arc<()>,
+    /// When somebody was last known to have one.
+    used: Instant,
     seen: Seen,
     asked: Option<Asked>,
     /// Until when its first clients wait for it; `None` once a load has ended.
@@ -82,6 +88,12 @@ struct Wanted {
     /// Rung when another load is asked for.
     bell: Arc<Notify>,
     task: AbortHandle,
+}
+
+/// Somebody's interest in a database's catalog. While there is one the catalog is kept fresh.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    _shared: Arc<()>,
 }
 
 /// How many changes have been seen: of what was read before the last one, less is published or nothing.
@@ -122,7 +134,26 @@ impl Asked {
 
 impl Wanted {
     fn new(bell: Arc<Notify>, task: AbortHandle) -> Self {
-        Self { seen: Seen::default(), asked: None, first: Some(Instant::now() + FIRST_LOAD), bell, task }
+        let now = Instant::now();
+        Self {
+            interest: Arc::default(),
+            used: now,
+            seen: Seen::default(),
+            asked: None,
+            first: Some(now + FIRST_LOAD),
+            bell,
+            task,
+        }
+    }
+
+    /// Somebody has an interest in it.
+    fn share(&mut self) -> Interest {
+        self.used = Instant::now();
+        Interest { _shared: self.interest.clone() }
+    }
+
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.interest) == 1
     }
 
     /// Asks for another load. Who is in more of a hurry hurries the others.
@@ -146,7 +177,7 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, servers: &[Server], interval: Duration) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, interval: Duration) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
@@ -154,7 +185,6 @@ impl Catalogs {
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
-            servers: servers.into(),
             interval,
         }
     }
@@ -181,18 +211,40 @@ impl Catalogs {
         self.news.notified()
     }
 
-    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does. To be called when a
-    /// session of that user begins on that database (its name on the servers); cheap when it is wanted already.
-    pub fn want(self: &Arc<Self>, database: &str, user: &User) {
+    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does, until a while after the
+    /// last interest in it was dropped. To be called when a session of that user begins on that database (its name on
+    /// the servers); cheap when it is wanted already. `None` when there are too many.
+    pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
+        self.want_as(database, || Login::of(user))
+    }
+
+    fn want_as(self: &Arc<Self>, database: &str, login: impl FnOnce() -> Login) -> Option<Interest> {
         let mut wanted = self.lock();
-        if wanted.contains_key(database) || wanted.len() >= DATABASES_MAX {
-            return;
+        if let Some(entry) = wanted.get_mut(database) {
+            return Some(entry.share());
+        }
+        if wanted.len() >= DATABASES_MAX {
+            self.forget_unused(&mut wanted);
+        }
+        if wanted.len() >= DATABASES_MAX {
+            return None;
         }
         let database: Arc<str> = database.into();
         let bell = Arc::new(Notify::new());
-        let keep = self.clone().keep_fresh(database.clone(), Login::of(user), bell.clone());
+        let keep = self.clone().keep_fresh(database.clone(), login(), bell.clone());
         let task = tokio::spawn(keep).abort_handle();
-        wanted.insert(database, Wanted::new(bell, task));
+        Some(wanted.entry(database).or_insert(Wanted::new(bell, task)).share())
+    }
+
+    /// Forgets every database that has no session now.
+    fn forget_unused(&self, wanted: &mut HashMap<Arc<str>, Wanted>) {
+        let unused: Vec<_> = wanted.extract_if(|_, entry| entry.is_unused()).collect();
+        unused.iter().for_each(|(_, entry)| entry.task.abort());
+        self.snapshots.rcu(|old| {
+            let mut all = HashMap::clone(old);
+            unused.iter().for_each(|(database, _)| drop(all.remove(database)));
+            all
+        });
     }
 
     /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Cancel safe.
@@ -272,7 +324,7 @@ impl Catalogs {
     async fn keep_fresh(self: Arc<Self>, database: Arc<str>, login: Login, bell: Arc<Notify>) {
         loop {
             let began = Instant::now();
-            let Some(seen) = self.begin(&database) else { return };
+            let Some(seen) = self.begin(&database, began) else { return };
             let (wait, source) = match self.load(&database, &login).await {
                 Ok((source, catalog)) => {
                     self.publish(&database, seen, catalog);
@@ -320,11 +372,10 @@ impl Catalogs {
 
     /// Loads from the primary, once there is one.
     async fn load(&self, database: &str, login: &Login) -> Result<(Source, Catalog), Failure> {
-        let source = self.monitor.wait(|topology| topology.writable().map(place)).await;
-        let Some(server) = self.servers.get(usize::from(source.0.0)) else {
-            return Err(Failure::Failed("no such server".into()));
-        };
-        let parameters = control::parameters(server, database, login, LOAD_LIMIT, Purpose::Watching);
+        let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
+        let source = place(&primary);
+        let parameters =
+            control::parameters(&primary.address, database, login, LOAD_LIMIT, Purpose::Watching);
         let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
             return Err(Failure::Failed("no answer in time".into()));
         };
@@ -353,10 +404,18 @@ impl Catalogs {
         self.replace(database, Some(catalog));
     }
 
-    /// A load begins: whatever was asked for until now, it is what was asked for. `None` when nobody wants it any more.
-    fn begin(&self, database: &str) -> Option<Seen> {
+    /// A load begins: whatever was asked for until now, it is what was asked for. `None` when nobody wants it any more,
+    /// or has not for long: then what is known of it is forgotten.
+    fn begin(&self, database: &Arc<str>, now: Instant) -> Option<Seen> {
         let mut wanted = self.lock();
         let entry = wanted.get_mut(database)?;
+        if !entry.is_unused() {
+            entry.used = now;
+        } else if now.saturating_duration_since(entry.used) >= UNUSED_MAX {
+            wanted.remove(database);
+            self.replace(database, None);
+            return None;
+        }
         entry.asked = None;
         Some(entry.seen)
     }
@@ -424,132 +483,5 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::catalog::{Reach, Relation, Volatility};
-    use crate::sql::Name;
-
-    /// Catalogs with one wanted database, and nobody who loads it.
-    fn catalogs() -> (Catalogs, Arc<str>) {
-        let catalogs = Catalogs::new(Arc::new(Monitor::new(Topology::default())), &[], RETRY);
-        let database: Arc<str> = "app".into();
-        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), task));
-        (catalogs, database)
-    }
-
-    fn catalog() -> Catalog {
-        let mut catalog = Catalog::default();
-        catalog.add_function("public", "total", Volatility::ReadOnly);
-        catalog
-    }
-
-    fn total(catalogs: &Catalogs) -> Option<Volatility> {
-        catalogs.of("app")?.function(&Name { schema: None, name: "total".into() })
-    }
-
-    #[tokio::test]
-    async fn what_was_read_before_a_change_is_not_published() {
-        let (catalogs, database) = catalogs();
-        let before = catalogs.begin("app").unwrap();
-        catalogs.stale("app", Changed::Code);
-        catalogs.publish(&database, before, catalog());
-        assert_eq!(total(&catalogs), None);
-        catalogs.publish(&database, catalogs.begin("app").unwrap(), catalog());
-        assert_eq!(total(&catalogs), Some(Volatility::ReadOnly));
-        catalogs.stale("app", Changed::Code);
-        assert_eq!(total(&catalogs), None);
-    }
-
-    #[tokio::test]
-    async fn what_was_read_before_a_doubt_tells_of_functions_alone() {
-        let (catalogs, database) = catalogs();
-        let whole = || {
-            let mut catalog = catalog();
-            let relation = Relation { written: Reach::Everything, read: Reach::Everything };
-            catalog.add_relation("public", "t", &relation, Volatility::ReadOnly);
-            catalog
-        };
-        let relations = || catalogs.of("app").unwrap().relations.len();
-        catalogs.publish(&database, catalogs.begin("app").unwrap(), whole());
-        assert_eq!(relations(), 2);
-        let before = catalogs.begin("app").unwrap();
-        catalogs.doubt("app");
-        assert_eq!((total(&catalogs), relations()), (Some(Volatility::ReadOnly), 0));
-        catalogs.publish(&database, before, whole());
-        assert_eq!((total(&catalogs), relations()), (Some(Volatility::ReadOnly), 0));
-        catalogs.publish(&database, catalogs.begin("app").unwrap(), whole());
-        assert_eq!(relations(), 2);
-        assert!(catalogs.of("app").unwrap().since.is_some());
-    }
-
-    #[test]
-    fn loads_are_spaced_however_often_they_are_asked_for() {
-        let began = Instant::now();
-        let at = |ms| began + Duration::from_millis(ms);
-        let due = |asked_at, pause| Asked { at: at(asked_at), pause }.due(began);
-        assert_eq!(due(3000, DOUBTED_PAUSE), at(3050), "soon after a quiet time");
-        assert_eq!((due(100, DOUBTED_PAUSE), due(900, DOUBTED_PAUSE)), (at(1000), at(1000)));
-        assert_eq!((due(100, CHANGED_PAUSE), due(480, CHANGED_PAUSE)), (at(500), at(530)));
-    }
-
-    #[tokio::test]
-    async fn the_most_urgent_of_those_who_ask_counts_and_so_does_the_first() {
-        let (catalogs, _) = catalogs();
-        let asked = || catalogs.lock()["app"].asked;
-        let start = Instant::now();
-        catalogs.missed("app", start);
-        assert_eq!(asked(), Some(Asked { at: start, pause: DOUBTED_PAUSE }));
-        catalogs.stale("app", Changed::Code);
-        catalogs.doubt("app");
-        assert_eq!(asked(), Some(Asked { at: start, pause: CHANGED_PAUSE }));
-        catalogs.begin("app").unwrap();
-        assert_eq!(asked(), None);
-    }
-
-    #[test]
-    fn another_primary_is_another_server_or_timeline() {
-        let (a, b) = (ServerId(0), ServerId(1));
-        assert!(is_other((b, Some(1)), (a, Some(1))) && is_other((a, Some(2)), (a, Some(1))));
-        assert!(!is_other((a, Some(1)), (a, Some(1))));
-        assert!(!is_other((a, None), (a, Some(1))) && !is_other((a, Some(1)), (a, None)));
-    }
-
-    #[tokio::test]
-    async fn writes_from_before_a_different_snapshot_count_as_unknown() {
-        let (catalogs, database) = catalogs();
-        let with = |read: Reach| {
-            let mut catalog = catalog();
-            let relation = Relation { written: Reach::Everything, read };
-            catalog.add_relation("public", "t", &relation, Volatility::ReadOnly);
-            catalog
-        };
-        let since = || catalogs.of("app").unwrap().since;
-        let start = Instant::now();
-        catalogs.publish(&database, Seen::default(), with(Reach::Everything));
-        let first = since().unwrap();
-        assert!(first >= start + MARKING && first <= Instant::now() + MARKING);
-        catalogs.publish(&database, Seen::default(), with(Reach::Everything));
-        assert_eq!(since(), Some(first), "nothing changed");
-        catalogs.publish(&database, Seen::default(), with(Reach::These(Box::default())));
-        let second = since().unwrap();
-        assert!(second > first);
-        catalogs.stale("app", Changed::Code);
-        assert_eq!(since(), None);
-        catalogs.publish(
-            &database,
-            Seen { changes: 1, doubts: 0, code: 1 },
-            with(Reach::These(Box::default())),
-        );
-        assert!(since().unwrap() > second, "what was marked meanwhile was marked without a snapshot");
-    }
-
-    #[tokio::test]
-    async fn a_database_that_nobody_wants_is_not_published() {
-        let (catalogs, database) = catalogs();
-        catalogs.close();
-        catalogs.publish(&database, Seen::default(), catalog());
-        catalogs.stale("app", Changed::Code);
-        assert!(catalogs.of("app").is_none());
-    }
-}
+#[path = "catalogs_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use super::*;
 /// A server in a line of text: setting (`auto`, `PRIMARY`, `REPLICA`), health (`up`, `down`, `untried`), what it
 /// said (`w2` writable on timeline 2, `r1` in recovery on timeline 1, `-` never reached), its role until now
 /// (`p`, `r`, `?`, `!` for a claimant that was overruled), and its system identifier when it is not 1.
-fn server(line: &str) -> Observation {
+fn server((id, line): (u64, &str)) -> Observation {
     let mut words = line.split_whitespace();
     let setting = match words.next().unwrap() {
         "auto" => RoleSetting::Auto,
@@ -34,11 +34,11 @@ fn server(line: &str) -> Observation {
         system: Some(system),
         version: 150_000,
     });
-    Observation { setting, health, facts, role, past }
+    Observation { server: ServerId(id), setting, health, facts, role, past }
 }
 
 fn roles(lines: &[&str]) -> (String, Vec<Finding>) {
-    let decision = decide(&lines.iter().map(|line| server(line)).collect::<Vec<_>>());
+    let decision = decide(&(0..).zip(lines.iter().copied()).map(server).collect::<Vec<_>>());
     let letters = decision.roles.iter().map(|role| match role {
         Role::Primary => 'p',
         Role::Replica => 'r',

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::catalog::{Catalog, Reach, Relation, Volatility};
+use super::snapshot::{Catalog, Reach, Relation, Volatility};
 use super::traces::{Tied, When};
 use crate::freshness::Slot;
 

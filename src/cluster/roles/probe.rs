@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::control::{self, Dial, Login, Purpose, words};
-use super::roles::{Facts, State};
-use crate::config::{Health, Server};
+use super::decision::{Facts, State};
+use crate::cluster::control::{self, Dial, Login, Purpose, words};
+use crate::cluster::topology::Server;
+use crate::config::Health;
 
 /// What is asked. The state is read once, so that a promotion between two columns cannot mix two answers (a
 /// subquery with a volatile function is not flattened). A primary's timeline is in the name of its WAL file, which
@@ -78,7 +79,7 @@ impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
         let parameters =
-            control::parameters(server, &health.database, login, health.timeout, Purpose::Watching);
+            control::parameters(&server.address, &health.database, login, health.timeout, Purpose::Watching);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =
@@ -176,12 +177,12 @@ fn facts(row: &Row) -> Result<Facts, tokio_postgres::Error> {
 }
 
 /// The timeline in the name of a WAL file: its first eight hexadecimal digits.
-pub(super) fn timeline_of(wal_file: &str) -> Option<u32> {
+pub(crate) fn timeline_of(wal_file: &str) -> Option<u32> {
     u32::from_str_radix(wal_file.get(..8)?, 16).ok()
 }
 
 /// Whether the server lives but does not answer such a question.
-pub(super) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
     let refusals = [
         SqlState::INSUFFICIENT_PRIVILEGE,
         SqlState::UNDEFINED_FUNCTION,

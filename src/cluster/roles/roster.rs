@@ -1,18 +1,22 @@
-//! The servers as the probes found them, and what follows from each new report. No I/O and no clock of its own.
+//! The servers as the probes found them, and what follows from each that comes, goes or is reported on. No I/O and no
+//! clock of its own.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::decision::{self, Facts, Finding, Observation, Past, State};
 use super::probe::Failure;
-use super::roles::{self, Facts, Finding, Observation, Past, State};
-use super::topology::{Health, Load, Role, Server, ServerId, Topology};
+use crate::cluster::topology::{Address, Health, Load, Role, Server, ServerId, Topology};
 use crate::config;
 use crate::freshness::Freshness;
 
-/// Everything that is known about the servers. One task owns it; everyone else sees [`Roster::topology`].
-#[derive(Debug)]
+/// Everything that is known about the servers. The monitor owns it; everyone else sees [`Roster::topology`].
+#[derive(Debug, Default)]
 pub(crate) struct Roster {
+    /// In the order in which they came.
     rows: Vec<Row>,
+    /// How many have come so far, those that are gone included: the identity of the next.
+    come: u64,
     /// What was found at the last report: each finding is told once, when it appears.
     findings: Vec<Finding>,
 }
@@ -20,6 +24,8 @@ pub(crate) struct Roster {
 #[derive(Debug)]
 struct Row {
     name: Arc<str>,
+    address: Arc<Address>,
+    connections: usize,
     weight: u32,
     seen: Observation,
     recovered: Option<Instant>,
@@ -44,12 +50,18 @@ pub(crate) enum Event {
 }
 
 impl Roster {
-    /// All servers of the configuration, none tried yet. Nothing is asked about the time before `epoch`.
-    pub(crate) fn new(servers: &[config::Server], epoch: Instant) -> Self {
-        let row = |server: &config::Server| Row {
+    /// Takes in a server that was not tried yet. Its identity was nobody's before. Nothing is asked about the time
+    /// before `epoch`.
+    pub(crate) fn insert(&mut self, server: &config::Server, epoch: Instant) -> (ServerId, Vec<Event>) {
+        let id = ServerId(self.come);
+        self.come += 1;
+        self.rows.push(Row {
             name: server.name.clone(),
+            address: Arc::new(Address { host: server.host.clone(), port: server.port }),
+            connections: server.connections,
             weight: server.weight,
             seen: Observation {
+                server: id,
                 setting: server.role,
                 health: Health::Untried,
                 facts: None,
@@ -60,33 +72,39 @@ impl Roster {
             trouble: None,
             load: Arc::default(),
             freshness: Arc::new(Freshness::new(epoch)),
-        };
-        let mut roster = Self { rows: servers.iter().map(row).collect(), findings: Vec::new() };
-        // Configured roles are known before any probe.
-        roster.assign_roles();
-        roster
+        });
+        // A configured role is known before any probe.
+        (id, self.assign_roles())
     }
 
-    /// Takes in one probe's outcome.
+    /// Forgets a server. The others' roles may be others without it.
+    pub(crate) fn remove(&mut self, id: ServerId) -> Vec<Event> {
+        self.rows.retain(|row| row.seen.server != id);
+        self.assign_roles()
+    }
+
+    /// Takes in one probe's outcome. Of a server that is gone meanwhile it changes nothing.
     pub(crate) fn record(
         &mut self,
         id: ServerId,
         outcome: Result<Facts, Failure>,
         now: Instant,
     ) -> Vec<Event> {
-        let Some(row) = self.rows.get_mut(usize::from(id.0)) else {
+        let Some(row) = self.rows.iter_mut().find(|row| row.seen.server == id) else {
             return Vec::new();
         };
-        let mut events: Vec<Event> = row.record(id, outcome, now).into_iter().collect();
+        let mut events: Vec<Event> = row.record(outcome, now).into_iter().collect();
         events.extend(self.assign_roles());
         events
     }
 
     /// The snapshot for everyone else.
     pub(crate) fn topology(&self) -> Topology {
-        let server = |(index, row): (usize, &Row)| Server {
-            id: roles::server_id(index),
+        let server = |row: &Row| Server {
+            id: row.seen.server,
             name: row.name.clone(),
+            address: row.address.clone(),
+            connections: row.connections,
             weight: row.weight,
             role: row.seen.role,
             health: row.seen.health,
@@ -97,20 +115,19 @@ impl Roster {
             load: row.load.clone(),
             freshness: row.freshness.clone(),
         };
-        Topology { servers: self.rows.iter().enumerate().map(server).collect() }
+        Topology { servers: self.rows.iter().map(server).collect() }
     }
 
     fn assign_roles(&mut self) -> Vec<Event> {
         let seen: Vec<Observation> = self.rows.iter().map(|row| row.seen).collect();
-        let decision = roles::decide(&seen);
+        let decision = decision::decide(&seen);
         let mut events = Vec::new();
-        for (index, (row, role)) in self.rows.iter_mut().zip(&decision.roles).enumerate() {
-            let id = roles::server_id(index);
+        for (row, role) in self.rows.iter_mut().zip(&decision.roles) {
             if row.seen.role != *role {
                 row.seen.role = *role;
-                events.push(Event::Role(id, *role));
+                events.push(Event::Role(row.seen.server, *role));
             }
-            row.seen.past = row.seen.past_after(id, &decision.findings);
+            row.seen.past = row.seen.past_after(&decision.findings);
         }
         let new = decision.findings.iter().filter(|finding| !self.findings.contains(finding));
         events.extend(new.map(|finding| Event::Finding(*finding)));
@@ -120,8 +137,8 @@ impl Roster {
 }
 
 impl Row {
-    fn record(&mut self, id: ServerId, outcome: Result<Facts, Failure>, now: Instant) -> Option<Event> {
-        let before = self.seen.health;
+    fn record(&mut self, outcome: Result<Facts, Failure>, now: Instant) -> Option<Event> {
+        let (id, before) = (self.seen.server, self.seen.health);
         let failure = match outcome {
             Ok(facts) => {
                 self.seen.facts = Some(facts);
@@ -147,8 +164,9 @@ impl Row {
 }
 
 impl Observation {
-    fn past_after(&self, id: ServerId, findings: &[Finding]) -> Past {
-        let overruled = |f: &Finding| matches!(f, Finding::TwoPrimaries { loser, .. } if *loser == id);
+    fn past_after(&self, findings: &[Finding]) -> Past {
+        let overruled =
+            |f: &Finding| matches!(f, Finding::TwoPrimaries { loser, .. } if *loser == self.server);
         let claims = self.health == Health::Up && self.facts.is_some_and(|f| f.state == State::Writable);
         match self.past {
             _ if !claims => Past::Clear,

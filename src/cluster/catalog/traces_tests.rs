@@ -1,3 +1,4 @@
+use super::super::Catalog;
 use super::*;
 use crate::sql::{Classifier, StandardConformingStrings};
 
@@ -98,7 +99,9 @@ fn found_in(catalog: Option<&Catalog>, sql: &str) -> (Traces, usize) {
     let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
     let mut all = Found::default();
     for statement in &verdict.statements {
-        all.join(found(catalog, statement, |function| &*function.name == "vouched_for"));
+        all.join(found(catalog.map(|catalog| &catalog.code), statement, |function| {
+            &*function.name == "vouched_for"
+        }));
     }
     (all.traces, all.unknown.len())
 }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::topology::Health;
 use super::*;
+use crate::cluster::topology::Health;
 use crate::freshness::Freshness;
 
 /// A primary and two replicas, and what is known of them. Time is in milliseconds.
@@ -25,6 +25,8 @@ impl Stage {
         let server = |(index, role)| Server {
             id: ServerId(index),
             name: "s".into(),
+            address: Arc::default(),
+            connections: 0,
             weight: 1,
             role,
             health: Health::Up,

@@ -9,15 +9,21 @@ const A: ServerId = ServerId(0);
 const B: ServerId = ServerId(1);
 
 fn roster(settings: &[RoleSetting]) -> Roster {
-    let server = |(index, role): (usize, &RoleSetting)| config::Server {
-        name: format!("s{index}").into(),
+    let mut roster = Roster::default();
+    settings.iter().for_each(|role| drop(insert(&mut roster, *role)));
+    roster
+}
+
+fn insert(roster: &mut Roster, role: RoleSetting) -> (ServerId, Vec<Event>) {
+    let server = config::Server {
+        name: "s".into(),
         host: "localhost".into(),
         port: 5432,
-        role: *role,
+        role,
         weight: 1,
         connections: 10,
     };
-    Roster::new(&settings.iter().enumerate().map(server).collect::<Vec<_>>(), Instant::now())
+    roster.insert(&server, Instant::now())
 }
 
 fn two() -> Roster {
@@ -160,6 +166,31 @@ fn a_copy_on_the_same_timeline_does_not_succeed_a_primary_that_blinks() {
 fn a_report_of_no_server_changes_nothing() {
     let mut roster = two();
     assert_eq!(record(&mut roster, vec![(ServerId(9), failed("?"))]), []);
+}
+
+#[test]
+fn an_identity_is_given_once() {
+    let mut roster = two();
+    roster.remove(B);
+    let (id, events) = insert(&mut roster, RoleSetting::Replica);
+    assert!(id != A && id != B);
+    assert_eq!(events, [Event::Role(id, Role::Replica)]);
+    // What was said of the one that is gone is not taken for the other's.
+    assert_eq!(record(&mut roster, vec![(B, said(State::Writable, 1))]), []);
+    assert_eq!(seen(&roster, id), (Role::Replica, Health::Untried));
+    let order: Vec<_> = roster.topology().servers.iter().map(|server| server.id).collect();
+    assert_eq!(order, [A, id]);
+}
+
+#[test]
+fn with_the_winner_gone_the_loser_is_believed() {
+    let mut roster = two();
+    record(&mut roster, vec![(A, said(State::Writable, 1)), (B, said(State::Writable, 2))]);
+    assert_eq!(roster.topology().writable().map(|server| server.id), Some(B));
+    assert_eq!(roster.remove(B), [Event::Role(A, Role::Primary)]);
+    assert_eq!(roster.topology().writable().map(|server| server.id), Some(A));
+    assert_eq!(roster.remove(A), []);
+    assert!(roster.topology().servers.is_empty());
 }
 
 #[test]
