@@ -284,7 +284,12 @@ impl Session {
     /// never will be.
     fn is_settled(&self) -> bool {
         let answered = |leg: &Leg| leg.replies.ledger.is_empty() || leg.replies.flow == Flow::CopyIn;
-        self.client_buffer.is_empty() && self.leg.as_ref().is_none_or(|leg| answered(leg))
+        self.is_told() && self.leg.as_ref().is_none_or(|leg| answered(leg))
+    }
+
+    /// Whether all that is for the client is on its way.
+    fn is_told(&self) -> bool {
+        self.client_buffer.is_empty() && self.stream.is_flushed()
     }
 
     /// Goes on answering a client from which nothing more is taken. PostgreSQL reads one message after the other, so
@@ -353,7 +358,7 @@ impl Session {
         let at_rest = |leg: &Leg| leg.replies.ledger.is_empty() && !leg.is_held(self.phase);
         self.leg.as_ref().is_none_or(|leg| at_rest(leg))
             && self.read_buffer.is_empty()
-            && self.client_buffer.is_empty()
+            && self.is_told()
             && self.phase == Phase::Messages
     }
 

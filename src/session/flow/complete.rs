@@ -143,7 +143,7 @@ impl Leg {
             || self.batch == Batch::Open
             || self.replies.flow != Flow::Query
             || matches!(phase, Phase::Streaming(_))
-            || !self.lease.write_buffer.is_empty()
+            || !self.lease.is_flushed()
             || self.replies.is_within_frame()
     }
 }

@@ -111,6 +111,7 @@ impl Session {
             return Server::Heard;
         }
         let bytes = &self.shared.metrics.bytes;
+        let unsent = !leg.lease.is_flushed();
         let waiting = leg.lease.write_buffer.len();
         let flush = leg.lease.poll_flush(cx);
         count(&bytes.to_server, waiting - leg.lease.write_buffer.len());
@@ -118,7 +119,7 @@ impl Session {
             // What the server said before it closed the connection may still be read: that is the better reason.
             leg.lease.write_buffer.clear();
         }
-        let flushed = waiting > 0 && leg.lease.write_buffer.is_empty();
+        let flushed = unsent && leg.lease.is_flushed();
         let quiet = if flushed { Server::Flushed } else { Server::Quiet };
         if requeue {
             return quiet;

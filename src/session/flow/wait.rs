@@ -2,9 +2,11 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use tokio::io::AsyncWrite;
 
 use crate::error::{Error, Result};
 use crate::net::Stream;
@@ -66,6 +68,8 @@ impl Waiting<'_> {
 
     /// Ready when nobody waits any more.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        // What it was told before goes on its way meanwhile. Should that fail, reading will too.
+        let _ = Pin::new(&mut *self.stream).poll_flush(cx);
         while self.client == Client::There {
             match poll_fill(self.stream, cx, self.read_buffer, READ_BUFFER_MAX) {
                 Poll::Ready(Ok(0)) if self.read_buffer.ends_with(TERMINATE) => self.client = Client::Leaving,

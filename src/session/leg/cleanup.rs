@@ -147,7 +147,7 @@ impl Cleanup {
             self.fail_copy();
             let leg = &self.leg;
             let replies = &leg.replies;
-            if replies.ledger.is_empty() && leg.lease.write_buffer.is_empty() && !replies.is_within_frame() {
+            if replies.ledger.is_empty() && leg.lease.is_flushed() && !replies.is_within_frame() {
                 return Ok(());
             }
             poll_fn(|cx| self.poll_turn(cx)).await?;
@@ -165,13 +165,13 @@ impl Cleanup {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let leg = &mut *self.leg;
         let backend = &mut *leg.lease;
-        let waiting = backend.write_buffer.len();
+        let unsent = !backend.is_flushed();
         let flushed = backend.poll_flush(cx).map_err(|_| Error::ServerLost)?;
         match backend.poll_fill(cx, CHUNK) {
             Poll::Ready(Ok(n)) if n > 0 => {}
             Poll::Ready(_) => return Poll::Ready(Err(Error::ServerLost)),
             // It may have been all there was to do.
-            Poll::Pending if waiting > 0 && flushed.is_ready() => return Poll::Ready(Ok(())),
+            Poll::Pending if unsent && flushed.is_ready() => return Poll::Ready(Ok(())),
             Poll::Pending => return Poll::Pending,
         }
         let mut observer = Observer {
