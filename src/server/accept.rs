@@ -1,0 +1,159 @@
+//! From an accepted connection to its end: the limit of clients, the login, the session, and cancel requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::frontend::{Arrival, admit, refuse};
+use crate::net::{Listener, Stream};
+use crate::session::{Cancel, Newcomer, Session, Shared};
+use crate::sql::Target;
+use crate::users::Users;
+
+/// What the accept loops share.
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) users: Users,
+    pub(super) permits: Arc<Semaphore>,
+}
+
+/// Accepts clients for ever. While weir drains they are told so.
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
+    loop {
+        let (stream, peer) = listener.accept().await;
+        let door = door.clone();
+        let permit = match door.shared.is_draining() {
+            true => Err(Error::Closing),
+            false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
+        };
+        tokio::spawn(async move {
+            match permit {
+                Ok(permit) => serve(door, stream, peer, target, permit).await,
+                // A cancel request must get through all the same.
+                Err(why) => Box::pin(turn_away(&door, stream, &why)).await,
+            }
+        });
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn serve(
+    door: Arc<Door>,
+    stream: Stream,
+    peer: std::net::SocketAddr,
+    listener: Target,
+    permit: OwnedSemaphorePermit,
+) {
+    let metrics = &door.shared.metrics;
+    metrics.client_connections.inc();
+    // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
+    // client's whole life.
+    let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
+    metrics.clients.inc();
+    let outcome = session.run().await;
+    metrics.clients.dec();
+    session.leave();
+    if let Err(error) = outcome {
+        Box::pin(farewell(session, &error)).await;
+    }
+    drop(permit);
+}
+
+async fn farewell(session: Session, error: &Error) {
+    if matches!(error, Error::Lost(_)) {
+        return;
+    }
+    tracing::info!(%error, "client closed");
+    if let Some(stream) = session.into_stream().await {
+        refuse(stream, error).await;
+    }
+}
+
+async fn log_in(
+    door: &Door,
+    stream: Stream,
+    peer: std::net::SocketAddr,
+    listener: Target,
+) -> Option<Session> {
+    let deadline = Instant::now() + door.shared.config.clients.login_timeout;
+    let admission = match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => *admission,
+        Ok(Arrival::Cancel(key, stream)) => {
+            // It needs no client's place while it is on its way.
+            let shared = door.shared.clone();
+            tokio::spawn(async move {
+                cancel(&shared, &key).await;
+                drop(stream);
+            });
+            return None;
+        }
+        Err(error) => {
+            if !matches!(error, Error::Lost(_)) {
+                door.shared.metrics.logins_failed.inc();
+                tracing::info!(%peer, %error, "login failed");
+            }
+            return None;
+        }
+    };
+    let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
+        Ok(session) => {
+            tracing::info!(%peer, %user, database, "client connected");
+            Some(session)
+        }
+        Err((stream, error)) => {
+            door.shared.metrics.logins_failed.inc();
+            tracing::info!(%peer, %user, database, %error, "login failed");
+            refuse(stream, &error).await;
+            None
+        }
+    }
+}
+
+/// A connection that cannot be served: told why, unless it is a cancel request.
+async fn turn_away(door: &Door, stream: Stream, why: &Error) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
+        Ok(Arrival::Cancel(key, stream)) => {
+            cancel(&door.shared, &key).await;
+            drop(stream);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
+/// delivered there: then its client may be told so, by the end of its connection.
+async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
+    let cancels = &shared.metrics.cancels;
+    match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => cancels.forwarded.inc_by(shared.deliver(aim).await),
+        Cancel::Joined(entry) => {
+            cancels.joined.inc();
+            entry.settled().await;
+        }
+        Cancel::Waited => cancels.waiting.inc(),
+        Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown => cancels.unknown.inc(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function's future takes up, without running it.
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_is_small() {
+        let task = size(serve);
+        assert!(task <= 2048, "{task} bytes per client, idle or not");
+    }
+}
