@@ -170,7 +170,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     fn connection() -> (Backend, UnixStream) {
-        let (stream, server) = Holding::pair();
+        let (stream, server) = Holding::pair().unwrap();
         let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
         (Backend::new(login, ServerId(0), 1, 10, Instant::now()), server)
     }

@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_stream_has_taken_is_told() {
-        let (ours, mut theirs) = Holding::pair();
+        let (ours, mut theirs) = Holding::pair().unwrap();
         tokio::spawn(async move { refuse(ours, &Error::Shutdown).await });
         let mut said = Vec::new();
         timeout(Duration::from_secs(5), theirs.read_to_end(&mut said)).await.unwrap().unwrap();

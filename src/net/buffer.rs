@@ -66,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_stream_holds_is_read_though_nothing_more_arrives() {
-        let (mut stream, mut peer) = Holding::pair();
+        let (mut stream, mut peer) = Holding::pair().unwrap();
         let sent = vec![b'x'; 30];
         peer.write_all(&sent).await.unwrap();
         let mut taken = Vec::new();

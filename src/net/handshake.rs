@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_holds_bytes_is_no_other_stream() {
-        let (ours, mut theirs) = Holding::pair();
+        let (ours, mut theirs) = Holding::pair().unwrap();
         let peer = tokio::spawn(async move {
             theirs.write_all(b"p\0\0\0\x24a message of several short reads").await.unwrap();
             let mut heard = [0; 100];

@@ -39,11 +39,11 @@ pub struct Holding {
 
 impl Holding {
     /// A stream that holds bytes, and its peer, which does not.
-    pub(crate) fn pair() -> (Stream, UnixStream) {
-        let (stream, peer) = UnixStream::pair().unwrap();
+    pub(crate) fn pair() -> io::Result<(Stream, UnixStream)> {
+        let (stream, peer) = UnixStream::pair()?;
         let holding =
             Self { stream, arrived: BytesMut::new(), leaving: BytesMut::new(), socket: Socket::Full };
-        (Stream::Holding(Box::new(holding)), peer)
+        Ok((Stream::Holding(Box::new(holding)), peer))
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,6 +12,7 @@ use crate::net::{Listener, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
 use crate::users::Users;
+use crate::wire::startup::CancelKey;
 
 /// What the accept loops share.
 pub(super) struct Door {
@@ -29,13 +30,11 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) 
             true => Err(Error::Closing),
             false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
         };
-        tokio::spawn(async move {
-            match permit {
-                Ok(permit) => serve(door, stream, peer, target, permit).await,
-                // A cancel request must get through all the same.
-                Err(why) => Box::pin(turn_away(&door, stream, &why)).await,
-            }
-        });
+        match permit {
+            Ok(permit) => door.shared.clone().spawn(serve(door, stream, peer, target, permit)),
+            // A cancel request must get through all the same. Nobody waits for who is turned away.
+            Err(why) => drop(tokio::spawn(async move { turn_away(&door, stream, &why).await })),
+        }
     }
 }
 
@@ -82,12 +81,7 @@ async fn log_in(
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
-            // It needs no client's place while it is on its way.
-            let shared = door.shared.clone();
-            tokio::spawn(async move {
-                cancel(&shared, &key).await;
-                drop(stream);
-            });
+            pass_on(&door.shared, key, stream);
             return None;
         }
         Err(error) => {
@@ -118,23 +112,30 @@ async fn turn_away(door: &Door, stream: Stream, why: &Error) {
     let deadline = Instant::now() + Duration::from_secs(5);
     match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
-        Ok(Arrival::Cancel(key, stream)) => {
-            cancel(&door.shared, &key).await;
-            drop(stream);
-        }
+        Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(_) => {}
     }
 }
 
+/// Passes a cancel request on. It needs no client's place while it is on its way.
+fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
+    let on_its_way = shared.clone();
+    shared.spawn(async move {
+        cancel(&on_its_way, &key).await;
+        drop(stream);
+    });
+}
+
 /// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
 /// delivered there: then its client may be told so, by the end of its connection.
-async fn cancel(shared: &Shared, key: &crate::wire::startup::CancelKey) {
+async fn cancel(shared: &Shared, key: &CancelKey) {
     let cancels = &shared.metrics.cancels;
     match shared.registry.cancel(key) {
         Cancel::Aimed(aim) => cancels.forwarded.inc_by(shared.deliver(aim).await),
         Cancel::Joined(entry) => {
             cancels.joined.inc();
-            entry.settled().await;
+            // Delivered or given up, its client need not wait longer.
+            let _ = entry.settled().await;
         }
         Cancel::Waited => cancels.waiting.inc(),
         Cancel::Idle => cancels.idle.inc(),

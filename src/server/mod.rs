@@ -81,14 +81,14 @@ pub async fn run(
     }
     cluster.first_look().await;
     let permits = Arc::new(Semaphore::new(config.clients.limit));
-    let door = Arc::new(Door { shared, users, permits });
+    let door = Arc::new(Door { shared: shared.clone(), users, permits });
     let mut accepting = tokio::task::JoinSet::new();
     for (listener, target) in listeners {
         accepting.spawn(accept(door.clone(), listener, target));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
     stop.await;
-    drain(&door, at_once).await;
+    drain(&shared, at_once).await;
     Ok(())
 }
 

@@ -250,11 +250,6 @@ impl Session {
             Poll::Ready(())
         })
         .await;
-        let shared = self.shared.clone();
-        let drain = shared.drain.notified();
-        tokio::pin!(drain);
-        drain.as_mut().enable();
-        poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
         loop {
             self.complete().await?;
             if self.is_full() {
@@ -268,7 +263,7 @@ impl Session {
                 Err(error) if self.is_settled() => return Err(error),
                 Ok(Unit::Terminate) | Err(_) => self.settle().await?,
                 Ok(cut) => {
-                    self.out_of_range().await;
+                    self.out_of_range().await?;
                     self.take(cut).await?;
                 }
             }

@@ -70,17 +70,15 @@ impl Session {
     async fn give_back(&mut self) {
         let Some(mut leg) = self.leg.take() else { return };
         self.client_buffer.settle(&mut leg.lease.read_buffer);
-        if !self.entry.leaves() {
-            self.entry.settled().await;
-        }
+        let settled = self.entry.leaves() || self.entry.settled().await;
         if self.read_buffer.is_empty() {
             // An idle client holds no buffer.
             self.read_buffer = BytesMut::new();
         }
         leg.lease.settings = self.state.settings.carried().clone();
         self.ledger = std::mem::take(&mut leg.replies.ledger);
-        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
-            // It carries what must not reach anybody else: closed, not given back.
+        if !settled || leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
+            // It carries what must not reach anybody else, or a cancel request may: closed, not given back.
             self.state.pins.clear();
             self.tell_pins();
             return;

@@ -1,7 +1,6 @@
 //! Session pooling: the connections that a session keeps for its client's life while nothing runs on them, one to the
 //! primary and one to a replica.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -10,11 +9,10 @@ use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::pool::Lease;
 use crate::router::Route;
-use crate::session::Session;
 use crate::session::leg::cleanup::PATIENCE;
 use crate::session::leg::reset::{Leftover, Standing, reset};
+use crate::session::{Session, Shared};
 use crate::sql::{Kind, Statement, Why};
-use crate::telemetry::metrics::Metrics;
 
 /// What a session keeps.
 #[derive(Debug, Default)]
@@ -66,7 +64,7 @@ impl Session {
         };
         if let Some(other) = place.replace(lease) {
             let leftover = self.leftover();
-            let_go(other, leftover, &self.shared.metrics);
+            let_go(other, leftover, &self.shared);
         }
     }
 
@@ -108,7 +106,7 @@ impl Session {
             return Some(lease);
         }
         let leftover = self.leftover();
-        let_go(lease, leftover, &self.shared.metrics);
+        let_go(lease, leftover, &self.shared);
         None
     }
 
@@ -131,18 +129,18 @@ impl Session {
     /// The session is over: what it kept is made fit for others.
     pub(crate) fn let_go_kept(&mut self, leftover: Leftover) {
         let Some(kept) = self.session_pool.take() else { return };
-        let metrics = &self.shared.metrics;
-        kept.primary.into_iter().chain(kept.replica).for_each(|lease| let_go(lease, leftover, metrics));
+        let shared = &self.shared;
+        kept.primary.into_iter().chain(kept.replica).for_each(|lease| let_go(lease, leftover, shared));
     }
 }
 
 /// Gives back an idle connection, once it is free of what the session may have left on it.
-fn let_go(mut lease: Lease, leftover: Leftover, metrics: &Arc<Metrics>) {
+fn let_go(mut lease: Lease, leftover: Leftover, shared: &Shared) {
     if leftover == Leftover::Known {
         return lease.release(Instant::now());
     }
-    let metrics = metrics.clone();
-    tokio::spawn(async move {
+    let metrics = shared.metrics.clone();
+    shared.spawn(async move {
         match timeout(PATIENCE, reset(&mut lease, Standing::Idle, leftover)).await {
             Ok(Ok(_)) => {
                 metrics.resets.discarded.inc();

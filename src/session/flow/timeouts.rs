@@ -172,7 +172,9 @@ impl Session {
         self.state.due = Due::Overdue;
         let Some(aim) = self.entry.aim() else { return };
         let shared = self.shared.clone();
-        tokio::spawn(async move { shared.deliver(aim).await });
+        self.shared.spawn(async move {
+            shared.deliver(aim).await;
+        });
     }
 
     /// The server does not cancel: its connection is of no use.
@@ -182,13 +184,22 @@ impl Session {
         leg.retry = Retry::Never;
     }
 
-    /// Waits until no cancel request of weir's own can hit what is written next. Cancel safe.
-    pub(crate) async fn out_of_range(&mut self) {
+    /// Waits until no cancel request of weir's own can hit what is written next. One that does not arrive costs the
+    /// connection. Cancel safe.
+    ///
+    /// # Errors
+    /// When the client must be closed, because its state went with the connection.
+    pub(crate) async fn out_of_range(&mut self) -> Result<()> {
         let fired = |deadlines: &&mut Box<Deadlines>| deadlines.shot == Shot::Fired;
         if let Some(deadlines) = self.deadlines.as_mut().filter(fired) {
-            self.entry.settled().await;
+            let settled = self.entry.settled().await;
             deadlines.shot = Shot::None;
+            if !settled {
+                self.give_up_deaf();
+                return self.lost();
+            }
         }
+        Ok(())
     }
 }
 

@@ -33,6 +33,10 @@ const GENTLE: Duration = Duration::from_millis(100);
 /// How long a server may take to end what was cancelled, or what weir knows nothing of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a server may run what it was sent before it sees that its client is gone. Generous, because what is committed
+/// after that is seen too late by whoever asks for fresh reads.
+const LINGER: Duration = Duration::from_secs(600);
+
 /// A connection whose session is over.
 struct Cleanup {
     shared: Arc<Shared>,
@@ -80,9 +84,9 @@ impl Session {
             leftover,
         };
         if half_sent {
-            tokio::spawn(cleanup.outlast());
+            self.shared.spawn(cleanup.outlast());
         } else {
-            tokio::spawn(cleanup.run());
+            self.shared.spawn(cleanup.run());
         }
     }
 }
@@ -103,10 +107,9 @@ impl Cleanup {
                     Reset::RolledBack => resets.rolled_back.inc(),
                     Reset::Discarded => resets.discarded.inc(),
                 }
-                if !self.entry.leaves() {
-                    self.entry.settled().await;
+                if self.entry.leaves() || self.entry.settled().await {
+                    self.leg.lease.release(Instant::now());
                 }
-                self.leg.lease.release(Instant::now());
             }
             Ok(Err(_)) | Err(_) => resets.closed.inc(),
         }
@@ -127,7 +130,12 @@ impl Cleanup {
             // Should it not arrive, the patience below ends all the same.
             let _ = self.shared.cancel_on(&key).await;
         } else if !self.pending_writes.is_clean() {
-            return self.answered().await;
+            let (shared, server) = (self.shared.clone(), self.leg.lease.server());
+            return tokio::select! {
+                biased;
+                outcome = self.answered() => outcome,
+                () = shared.goes_down(server) => Err(Error::ServerLost),
+            };
         }
         timeout(PATIENCE, self.answered()).await.unwrap_or(Err(Error::ServerLost))
     }
@@ -225,15 +233,16 @@ impl Cleanup {
     }
 
     /// Lets the server know that nothing more will come. Where something may be committed still, waits until it has
-    /// closed the connection: until then it counts as open, which it is.
+    /// closed the connection: until then it counts as open, which it is. A server that is down, or a server process that
+    /// does not come to an end, does not keep the connection's place in the pool.
     async fn outlast(mut self) {
         self.shared.metrics.resets.closed.inc();
         if self.pending_writes.is_clean() {
             return;
         }
+        let (shared, server) = (self.shared.clone(), self.leg.lease.server());
         let lease = &mut self.leg.lease;
-        // However it ended, nothing can be committed any more.
-        let _ = poll_fn(|cx| {
+        let closed = poll_fn(|cx| {
             ready!(lease.poll_shutdown(cx))?;
             loop {
                 lease.read_buffer.clear();
@@ -241,8 +250,13 @@ impl Cleanup {
                     return Poll::Ready(Ok::<_, std::io::Error>(()));
                 }
             }
-        })
-        .await;
+        });
+        // However it ended: nothing can be committed any more, or nobody will know.
+        tokio::select! {
+            biased;
+            _ = timeout(LINGER, closed) => {}
+            () = shared.goes_down(server) => {}
+        }
         self.mark();
     }
 }

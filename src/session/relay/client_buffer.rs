@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_stream_has_taken_arrives_though_nothing_more_is_written() {
         for text in [&b"short"[..], &[b'x'; 1000]] {
-            let (mut stream, mut peer) = Holding::pair();
+            let (mut stream, mut peer) = Holding::pair().unwrap();
             let mut read_buffer = BytesMut::from(text);
             let mut out = ClientBuffer::default();
             out.put(&mut BytesMut::new(), b"made up, ");
@@ -269,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_held_does_not_keep_what_went_before_in_the_stream() {
-        let (mut stream, mut peer) = Holding::pair();
+        let (mut stream, mut peer) = Holding::pair().unwrap();
         let mut read_buffer = BytesMut::from(&b"held"[..]);
         let mut out = ClientBuffer::default();
         out.put(&mut read_buffer, b"free");

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
+use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::Result;
 use crate::freshness::Marks;
@@ -41,9 +42,11 @@ pub struct Shared {
     /// Functions that the configuration decides about.
     pub functions: FunctionLists,
     pub(crate) statements: Arc<Statements>,
-    /// Wakes every session when the drain begins.
-    pub(crate) drain: Notify,
+    /// An atomic number rather than a `CancellationToken`: each session asks at each pause, and a token's lock would be
+    /// one that all threads share.
     stage: AtomicU8,
+    /// Sessions, what they leave behind, and cancel requests on their way.
+    tasks: TaskTracker,
     pub(crate) greetings: Greetings,
     databases: Databases,
     /// Stands for the database of a session that no server has accepted yet.
@@ -56,7 +59,7 @@ const DRAINING: u8 = 1;
 const ENDING: u8 = 2;
 
 /// How long a cancel request of weir's own may take on its way to a server.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most databases without a session that are remembered, so that whoever connects for each request alone finds what was
 /// learned before. An entry takes some 40 kB.
@@ -105,8 +108,8 @@ impl Shared {
             metrics,
             registry: Registry::default(),
             statements: Arc::default(),
-            drain: Notify::new(),
             stage: AtomicU8::new(RUNNING),
+            tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             databases: Databases::default(),
             nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
@@ -117,13 +120,40 @@ impl Shared {
     /// From now on sessions end as soon as they are between two requests.
     pub fn begin_drain(&self) {
         self.stage.fetch_max(DRAINING, Ordering::AcqRel);
-        self.drain.notify_waiters();
+        self.registry.wake();
     }
 
     /// From now on sessions end wherever they are.
     pub fn end(&self) {
         self.stage.fetch_max(ENDING, Ordering::AcqRel);
         self.registry.wake();
+    }
+
+    /// Runs a task that must come to its end before weir does.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tasks.spawn(task));
+    }
+
+    /// Ready when nothing is under way any more: no session, nothing that one has left behind, no cancel request.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// What is under way.
+    pub fn under_way(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Ready when a server is found to be down: what it still owes will not come.
+    pub(crate) async fn goes_down(&self, server: ServerId) {
+        let mut changes = self.cluster.changes();
+        let is_down = |server: &Server| server.health == Health::Down;
+        while !self.cluster.topology().server(server).is_some_and(is_down) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Asks a server to cancel what runs on a connection.
