@@ -13,6 +13,7 @@ use prometheus::{
 
 use super::registry::Register;
 pub use super::registry::Row;
+use super::sqlstates;
 use crate::cluster::topology::{Health, Role, Server};
 use crate::sql::Consistency;
 
@@ -238,6 +239,17 @@ pub enum ReadOutcome {
     Stale,
     /// None could be used: it went to the primary.
     NoReplica,
+}
+
+/// Why a request ran again elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RerunCause<'a> {
+    /// A server answered it with this SQLSTATE.
+    Error(&'a str),
+    /// The connection was lost.
+    ConnectionLost,
+    /// A server refused the settings in front of it.
+    SettingsRefused,
 }
 
 /// A counter for each level and outcome.
@@ -467,17 +479,19 @@ impl Metrics {
         self.reads.0[level as usize][outcome as usize].inc();
     }
 
-    /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
-    pub fn rerun(&self, cause: &str) {
-        self.reruns.with_label_values(&[cause]).inc();
+    /// Counts a request that ran again elsewhere, because of this SQLSTATE or for another reason.
+    pub fn rerun(&self, cause: RerunCause<'_>) {
+        let label = match cause {
+            RerunCause::Error(sqlstate) => sqlstates::label(sqlstate),
+            RerunCause::ConnectionLost => "connection_lost",
+            RerunCause::SettingsRefused => "settings_refused",
+        };
+        self.reruns.with_label_values(&[label]).inc();
     }
 
     /// Counts an error that weir sent to a client.
     pub fn error(&self, sqlstate: &str) {
-        // A server's own refusal is passed on too, and a broken server must not fill the registry with labels.
-        let known =
-            sqlstate.len() == 5 && sqlstate.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        self.errors.with_label_values(&[if known { sqlstate } else { "XX000" }]).inc();
+        self.errors.with_label_values(&[sqlstates::label(sqlstate)]).inc();
     }
 
     /// Counts an attempt to connect to a server.
@@ -694,8 +708,11 @@ mod tests {
         let metrics = metrics();
         metrics.error("28P01");
         metrics.error("\"} forged");
+        metrics.error("ZX123");
+        metrics.rerun(RerunCause::Error("ZX123"));
         let text = metrics.render();
         assert!(text.contains(r#"weir_errors_total{sqlstate="28P01"} 1"#), "{text}");
-        assert!(text.contains(r#"weir_errors_total{sqlstate="XX000"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_errors_total{sqlstate="other"} 2"#), "{text}");
+        assert!(text.contains(r#"weir_reruns_total{cause="other"} 1"#), "{text}");
     }
 }

@@ -5,3 +5,5 @@ pub mod log;
 pub mod metrics;
 
 mod registry;
+
+mod sqlstates;

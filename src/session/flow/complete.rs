@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::router::Route;
 use crate::session::relay::responses::{Flow, Replay};
 use crate::session::{Batch, Leg, Link, Look, Phase, Rerun, Session};
-use crate::telemetry::metrics::observe;
+use crate::telemetry::metrics::{RerunCause, observe};
 use crate::wire::TxStatus;
 
 impl Session {
@@ -101,7 +101,7 @@ impl Session {
         // What weir put into the batch was taken back with it.
         self.state.settings.rollback();
         let cause = self.state.rerun_cause.take();
-        self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        self.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
         self.requeue(cause);
         self.expected = TxStatus::Idle;
         self.give_back().await;

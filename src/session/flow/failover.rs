@@ -15,6 +15,7 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Watcher;
 use crate::session::{Batch, Leg, Link, Look, Phase, Session, Wished};
 use crate::sql::Kind;
+use crate::telemetry::metrics::RerunCause;
 use crate::wire::TxStatus;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
 use crate::wire::tag::client;
@@ -87,8 +88,8 @@ impl Session {
         self.client_buffer.release();
         if again {
             let (why, cause) = match leg.link {
-                Link::Refused => ("settings_refused", Some(error.sqlstate().to_owned())),
-                _ => ("connection_lost", None),
+                Link::Refused => (RerunCause::SettingsRefused, Some(error.sqlstate().to_owned())),
+                _ => (RerunCause::ConnectionLost, None),
             };
             self.shared.metrics.rerun(why);
             self.requeue(cause);
