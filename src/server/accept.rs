@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::error::Error;
-use crate::frontend::{Arrival, admit, refuse};
+use crate::frontend::{Arrival, admit, client_span, refuse};
 use crate::net::{Listener, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::sql::Target;
@@ -30,27 +31,24 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) 
             true => Err(Error::Closing),
             false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
         };
-        match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, stream, peer, target, permit)),
+        client_span(peer).in_scope(|| match permit {
+            Ok(permit) => door.shared.clone().spawn(serve(door, stream, target, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
-            Err(why) => drop(tokio::spawn(async move { turn_away(&door, stream, &why).await })),
-        }
+            Err(why) => {
+                let turned_away = async move { turn_away(&door, stream, &why).await };
+                drop(tokio::spawn(turned_away.in_current_span()));
+            }
+        });
     }
 }
 
 /// One connection from its first byte to its last.
-async fn serve(
-    door: Arc<Door>,
-    stream: Stream,
-    peer: std::net::SocketAddr,
-    listener: Target,
-    permit: OwnedSemaphorePermit,
-) {
+async fn serve(door: Arc<Door>, stream: Stream, listener: Target, permit: OwnedSemaphorePermit) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
     // client's whole life.
-    let Some(mut session) = Box::pin(log_in(&door, stream, peer, listener)).await else { return };
+    let Some(mut session) = Box::pin(log_in(&door, stream, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
     metrics.clients.dec();
@@ -71,12 +69,7 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(
-    door: &Door,
-    stream: Stream,
-    peer: std::net::SocketAddr,
-    listener: Target,
-) -> Option<Session> {
+async fn log_in(door: &Door, stream: Stream, listener: Target) -> Option<Session> {
     let deadline = Instant::now() + door.shared.config.clients.login_timeout;
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
@@ -87,20 +80,19 @@ async fn log_in(
         Err(error) => {
             if !matches!(error, Error::Lost(_)) {
                 door.shared.metrics.logins_failed.inc();
-                tracing::info!(%peer, %error, "login failed");
+                tracing::info!(%error, "login failed");
             }
             return None;
         }
     };
-    let (user, database) = (admission.user.name.clone(), admission.greeting.database.clone());
     match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
         Ok(session) => {
-            tracing::info!(%peer, %user, database, "client connected");
+            tracing::info!("client connected");
             Some(session)
         }
         Err((stream, error)) => {
             door.shared.metrics.logins_failed.inc();
-            tracing::info!(%peer, %user, database, %error, "login failed");
+            tracing::info!(%error, "login failed");
             refuse(stream, &error).await;
             None
         }
@@ -148,7 +140,7 @@ mod tests {
     use super::*;
 
     /// Of what a function's future takes up, without running it.
-    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
@@ -129,9 +130,9 @@ impl Shared {
         self.registry.wake();
     }
 
-    /// Runs a task that must come to its end before weir does.
+    /// Runs a task that must come to its end before weir does. What it logs is its client's, as what is logged here is.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.tasks.spawn(task));
+        drop(self.tasks.spawn(task.in_current_span()));
     }
 
     /// Ready when nothing is under way any more: no session, nothing that one has left behind, no cancel request.
@@ -170,6 +171,11 @@ impl Shared {
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
     /// arrived.
     pub async fn deliver(&self, aim: Aim) -> u64 {
+        let span = aim.span();
+        self.deliver_all(aim).instrument(span).await
+    }
+
+    async fn deliver_all(&self, aim: Aim) -> u64 {
         let (mut next, mut arrived) = (Some(aim), 0);
         while let Some(aim) = next {
             match self.cancel_on(&aim.key).await {

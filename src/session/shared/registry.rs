@@ -13,6 +13,7 @@ use bytes::Bytes;
 use rand::RngCore;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tracing::Span;
 
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
@@ -63,6 +64,8 @@ struct Running {
 #[derive(Debug)]
 pub struct Entry {
     key: CancelKey,
+    /// Whoever asks for a cancel, what is logged of it is this session's.
+    span: Span,
     running: Mutex<Running>,
     settled: Notify,
     cancelled: Notify,
@@ -222,6 +225,11 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// The span of the session that it is for.
+    pub(crate) fn span(&self) -> Span {
+        self.entry.as_ref().map_or_else(Span::none, |entry| entry.span.clone())
+    }
+
     /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
     /// meanwhile.
     pub fn delivered(mut self) -> Option<Self> {
@@ -274,6 +282,7 @@ impl Registry {
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
             let entry = Arc::new(Entry {
                 key,
+                span: Span::current(),
                 running: Mutex::default(),
                 settled: Notify::new(),
                 cancelled: Notify::new(),
