@@ -450,3 +450,43 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     }
     Ok(())
 }
+
+/// Nor does a server that answers nothing any more keep the place of a connection whose client has gone.
+#[test]
+fn a_frozen_server_keeps_no_place_in_the_pool() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); CREATE TABLE locked ()")?;
+    let weir = one_connection(&cluster, "transaction")?;
+    for half_sent in [false, true] {
+        let mut holder = cluster.admin(0)?;
+        holder.query("BEGIN; LOCK TABLE locked")?;
+        let mut first = connect(&weir)?;
+        first.query("SELECT 1")?;
+        first.send(&[front::query("INSERT INTO leaks SELECT FROM locked")])?;
+        wait_for("the write to wait for the lock", PATIENCE, || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+        })?;
+        if half_sent {
+            first.send_bytes(b"Q\0\x10\0\0SELECT '")?;
+            first.send_bytes(&vec![b'x'; 400_000])?;
+        }
+        end(first, End::Close)?;
+        let active =
+            || -> Result<f64> { Ok(weir.metrics()?.sum("weir_backend_connections", &[("state", "active")])) };
+        wait_for("the client to be gone", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_clients", &[]) == 0.0).then_some(()))
+        })?;
+        assert_eq!(active()?, 1.0, "what may be committed still is waited for");
+        cluster.freeze(0)?;
+        let given_up =
+            wait_for("the connection to be given up", PATIENCE, || Ok((active()? == 0.0).then_some(())));
+        cluster.thaw(0)?;
+        given_up?;
+        holder.query("COMMIT")?;
+        wait_for("the server to be up", PATIENCE, || {
+            Ok(connect(&weir).and_then(|mut c| c.query("SELECT 1")).ok())
+        })?;
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use harness::client::{Client, Message, front};
+use harness::client::{Client, Login, Message, Stream, front};
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for, wait_until};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -76,6 +76,51 @@ fn gist(heard: &[Message]) -> Vec<String> {
 
 fn says(client: &mut Client, sql: &str) -> Result<Vec<String>> {
     Ok(gist(&client.ask(&[front::query(sql)])?))
+}
+
+/// The line says whose connection it was, as text and as JSON.
+#[test]
+fn a_line_in_the_log_says_whose_it_is() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    for (format, colon) in [("\"text\"", "="), ("\"json\"", ":")] {
+        // No filter that shows the line hides whose it is.
+        let weir = WeirSetup::in_front_of(&cluster, [0])
+            .set("log", "format", format)
+            .set("log", "filter", if colon == ":" { "\"info\"" } else { "\"warn\"" })
+            .start(WEIR)?;
+        let connect = |name: &str| -> Result<(Client, String)> {
+            let login = Login::new("app", "app").database("app").parameter("application_name", name);
+            let client = Client::connect(&weir.address(), &login)?;
+            let Stream::Tcp(stream) = client.stream() else { panic!("no TCP") };
+            let address = stream.local_addr().unwrap().to_string();
+            Ok((client, address))
+        };
+        let (mut bystander, _) = connect("bystander")?;
+        bystander.query("BEGIN; SELECT 1")?;
+        let (mut client, address) = connect("it's \"me\"\n")?;
+        let pid = client.query("BEGIN; SELECT pg_backend_pid()")?.value().to_owned();
+        cluster.sql(0, &format!("SELECT pg_terminate_backend({pid})"))?;
+        client.query("SELECT 'a statement'").unwrap_err();
+        let lost = "connection to a server lost";
+        wait_for("the line", PATIENCE, || Ok(weir.log().contains(lost).then_some(())))?;
+        let log = weir.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(lost)).collect();
+        let [line] = lines[..] else { panic!("{log}") };
+        let quote = if colon == ":" { "\"" } else { "" };
+        for (field, value) in [
+            ("user", "\"app\""),
+            ("database", "\"app\""),
+            ("application_name", r#""it's \"me\"\n""#),
+            ("address", &*format!("{quote}{address}{quote}")),
+        ] {
+            assert!(
+                line.contains(&format!("{quote}{field}{quote}{colon}{value}")),
+                "{field} {value}: {line}"
+            );
+        }
+        assert!(!line.contains("statement'") && !line.contains("bystander"), "{line}");
+    }
+    Ok(())
 }
 
 #[test]

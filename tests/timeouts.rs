@@ -355,3 +355,67 @@ fn a_drain_has_an_end() -> Result<()> {
     }
     Ok(())
 }
+
+/// A client whose write waits until the holder of this lock lets it go.
+fn wait_for_lock(weir: &Weir, table: &str) -> Result<(Client, Client)> {
+    let cluster = Cluster::shared();
+    cluster.sql(
+        0,
+        &format!("DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (); GRANT ALL ON {table} TO app"),
+    )?;
+    let mut holder = cluster.admin(0)?;
+    holder.query(&format!("BEGIN; LOCK TABLE {table}"))?;
+    let mut writer = weir.connect()?;
+    writer.send(&[front::query(format!("INSERT INTO {table} DEFAULT VALUES"))])?;
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO {table} %'"
+    );
+    wait_for("the write to wait for the lock", PATIENCE, || {
+        Ok((cluster.sql(0, &waiting)?.value() == "1").then_some(()))
+    })?;
+    Ok((writer, holder))
+}
+
+/// What a session has left behind is brought to its end before weir ends: a write that may be committed, and a
+/// transaction on a connection whose server process is stopped.
+#[test]
+fn a_drain_waits_for_what_clients_have_left() -> Result<()> {
+    let signal = |name: &str, pid: &str| {
+        assert!(Command::new("kill").args([name, pid]).status().unwrap().success());
+    };
+    for mode in ["\"transaction\"", "\"session\""] {
+        let mut weir = primary_only().set("pool", "size", "2").set("pool", "mode", mode).start(WEIR)?;
+        let (writer, mut holder) = wait_for_lock(&weir, "left_to_commit")?;
+        let mut stopped = weir.connect()?;
+        let pid = stopped.query("BEGIN; SELECT pg_backend_pid()")?.value().to_owned();
+        signal("-STOP", &pid);
+        drop((writer, stopped));
+        wait_metric(&weir, "weir_clients", &[], 0.0)?;
+        weir.ask_to_stop()?;
+        thread::sleep(Duration::from_millis(500));
+        assert!(weir.exit_status().is_none(), "{mode}: it waits for both");
+        signal("-CONT", &pid);
+        thread::sleep(Duration::from_millis(500));
+        assert!(weir.exit_status().is_none(), "{mode}: it waits for the write");
+        holder.query("COMMIT")?;
+        let ended = wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
+        assert!(ended.success(), "{mode}: {ended}");
+        assert!(!weir.log().contains("drain ended"), "{mode}: {}", weir.log());
+    }
+    Ok(())
+}
+
+/// What a server does not end holds a drain no longer than anything else does.
+#[test]
+fn what_clients_have_left_does_not_hold_a_drain_for_ever() -> Result<()> {
+    let mut weir = primary_only().set("listen", "drain_timeout", "\"500ms\"").start(WEIR)?;
+    let (writer, _holder) = wait_for_lock(&weir, "left_for_ever")?;
+    drop(writer);
+    wait_metric(&weir, "weir_clients", &[], 0.0)?;
+    let begun = Instant::now();
+    weir.ask_to_stop()?;
+    wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(500)..PATIENCE / 4).contains(&took), "{took:?}");
+    Ok(())
+}

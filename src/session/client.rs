@@ -4,11 +4,13 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
 
 use crate::error::{Error, Result};
 use crate::net::Stream;
@@ -166,9 +168,14 @@ impl Client {
         self.buffer.len() >= READ_BUFFER_MAX && !self.buffer.is_holding()
     }
 
+    /// Whether all that is for the client is on its way.
+    pub(crate) fn is_told(&self) -> bool {
+        self.buffer.is_empty() && self.stream.is_flushed()
+    }
+
     /// Between two messages, with nothing unread and nothing unsent.
     pub(crate) fn is_idle(&self) -> bool {
-        self.read_buffer.is_empty() && self.buffer.is_empty() && self.phase == Phase::Messages
+        self.read_buffer.is_empty() && self.is_told() && self.phase == Phase::Messages
     }
 
     /// Reads what the client has sent, up to what is read ahead of any request; pending when that much is there. Cancel
@@ -191,6 +198,8 @@ impl Client {
     /// Ready when the client has gone, as far as that can be seen by reading ahead: one that has sent more than is read
     /// ahead is not watched, and what stands before a Terminate is run all the same. Cancel safe.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        // What it was told before goes on its way meanwhile. Should that fail, reading will too.
+        let _ = Pin::new(&mut self.stream).poll_flush(cx);
         loop {
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(())) => {}

@@ -12,6 +12,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGau
 pub use super::by_server::{ByServer, ConnectResult};
 use super::registry::Register;
 pub use super::registry::Row;
+use super::sqlstates;
 use crate::sql::Consistency;
 
 /// Time that a person waits for: from a cached point read to a report.
@@ -194,6 +195,17 @@ pub enum ReadOutcome {
     NoReplica,
 }
 
+/// Why a request ran again elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RerunCause<'a> {
+    /// A server answered it with this SQLSTATE.
+    Error(&'a str),
+    /// The connection was lost.
+    ConnectionLost,
+    /// A server refused the settings in front of it.
+    SettingsRefused,
+}
+
 /// A counter for each level and outcome.
 struct Reads([[IntCounter; 4]; 4]);
 
@@ -368,17 +380,19 @@ impl Metrics {
         self.reads.0[level as usize][outcome as usize].inc();
     }
 
-    /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
-    pub fn rerun(&self, cause: &str) {
-        self.reruns.with_label_values(&[cause]).inc();
+    /// Counts a request that ran again elsewhere, because of this SQLSTATE or for another reason.
+    pub fn rerun(&self, cause: RerunCause<'_>) {
+        let label = match cause {
+            RerunCause::Error(sqlstate) => sqlstates::label(sqlstate),
+            RerunCause::ConnectionLost => "connection_lost",
+            RerunCause::SettingsRefused => "settings_refused",
+        };
+        self.reruns.with_label_values(&[label]).inc();
     }
 
     /// Counts an error that weir sent to a client.
     pub fn error(&self, sqlstate: &str) {
-        // A server's own refusal is passed on too, and a broken server must not fill the registry with labels.
-        let known =
-            sqlstate.len() == 5 && sqlstate.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        self.errors.with_label_values(&[if known { sqlstate } else { "XX000" }]).inc();
+        self.errors.with_label_values(&[sqlstates::label(sqlstate)]).inc();
     }
 
     /// Has `hook` called before each scrape, to bring figures that live elsewhere up to date. It must not block.
@@ -565,8 +579,11 @@ mod tests {
         let metrics = metrics();
         metrics.error("28P01");
         metrics.error("\"} forged");
+        metrics.error("ZX123");
+        metrics.rerun(RerunCause::Error("ZX123"));
         let text = metrics.render();
         assert!(text.contains(r#"weir_errors_total{sqlstate="28P01"} 1"#), "{text}");
-        assert!(text.contains(r#"weir_errors_total{sqlstate="XX000"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_errors_total{sqlstate="other"} 2"#), "{text}");
+        assert!(text.contains(r#"weir_reruns_total{cause="other"} 1"#), "{text}");
     }
 }

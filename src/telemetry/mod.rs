@@ -7,3 +7,5 @@ pub mod log;
 pub mod metrics;
 
 mod registry;
+
+mod sqlstates;

@@ -22,7 +22,6 @@ use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::state::State;
 use crate::sql::Statement;
-use crate::telemetry::metrics::Metrics;
 use session_pool::SessionPool;
 
 /// What a session knows of connections that are not at work for it.
@@ -47,9 +46,9 @@ struct Last {
 
 impl Connections {
     /// Of a session that is pooled this way.
-    pub(crate) fn new(mode: PoolMode, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(mode: PoolMode, shared: &Arc<Shared>) -> Self {
         Self {
-            kept: (mode == PoolMode::Session).then(|| Box::new(SessionPool::new(metrics))),
+            kept: (mode == PoolMode::Session).then(|| Box::new(SessionPool::new(shared.clone()))),
             ..Self::default()
         }
     }

@@ -12,15 +12,15 @@ use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::leg::cleanup::PATIENCE;
 use crate::session::leg::reset::{Leftover, Standing, reset};
+use crate::session::shared::Shared;
 use crate::sql::{Kind, Statement, Why};
-use crate::telemetry::metrics::Metrics;
 
 /// What a session keeps.
 pub(super) struct SessionPool {
     primary: Option<Lease>,
     replica: Option<Lease>,
     ran: Ran,
-    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
 }
 
 /// What a session has run so far.
@@ -34,8 +34,8 @@ enum Ran {
 }
 
 impl SessionPool {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { primary: None, replica: None, ran: Ran::default(), metrics }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { primary: None, replica: None, ran: Ran::default(), shared }
     }
 
     /// Whether its connection to the primary may hold state that no text told of.
@@ -62,7 +62,7 @@ impl SessionPool {
             Route::Replica => &mut self.replica,
         };
         if let Some(other) = place.replace(lease) {
-            let_go(other, self.leftover(known), &self.metrics);
+            let_go(other, self.leftover(known), &self.shared);
         }
     }
 
@@ -101,7 +101,7 @@ impl SessionPool {
         if serves {
             return Some(lease);
         }
-        let_go(lease, self.leftover(known), &self.metrics);
+        let_go(lease, self.leftover(known), &self.shared);
         None
     }
 
@@ -122,18 +122,18 @@ impl SessionPool {
 
     /// The session is over: its connections are made fit for others.
     pub(super) fn let_go(self, leftover: Leftover) {
-        let Self { primary, replica, metrics, .. } = self;
-        primary.into_iter().chain(replica).for_each(|lease| let_go(lease, leftover, &metrics));
+        let Self { primary, replica, shared, .. } = self;
+        primary.into_iter().chain(replica).for_each(|lease| let_go(lease, leftover, &shared));
     }
 }
 
 /// Gives back an idle connection, once it is free of what the session may have left on it.
-fn let_go(mut lease: Lease, leftover: Leftover, metrics: &Arc<Metrics>) {
+fn let_go(mut lease: Lease, leftover: Leftover, shared: &Shared) {
     if leftover == Leftover::Known {
         return lease.release(Instant::now());
     }
-    let metrics = metrics.clone();
-    tokio::spawn(async move {
+    let metrics = shared.metrics.clone();
+    shared.spawn(async move {
         match timeout(PATIENCE, reset(&mut lease, Standing::Idle, leftover)).await {
             Ok(Ok(_)) => {
                 metrics.resets.discarded.inc();

@@ -18,6 +18,7 @@ use crate::session::leg::state::{LegEvent, LegState};
 use crate::session::model::savepoints::Control;
 use crate::session::model::set::Set;
 use crate::session::transaction::Event;
+use crate::telemetry::metrics::RerunCause;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -77,14 +78,12 @@ impl Session {
         let Some(mut leg) = self.legs.take() else { return };
         let Self { client, conversation, connections, memory, .. } = self;
         client.buffer.settle(&mut leg.lease.read_buffer);
-        if !conversation.entry.leaves() {
-            conversation.entry.settled().await;
-        }
+        let settled = conversation.entry.leaves() || conversation.entry.settled().await;
         client.trim();
         leg.lease.settings = leg.progress.carried.now().clone();
         memory.ledger = std::mem::take(&mut leg.responses.ledger);
-        if leg.responses.tx != TxStatus::Idle || !conversation.state.pins().is_empty() {
-            // It carries what must not reach anybody else: closed, not given back.
+        if !settled || leg.responses.tx != TxStatus::Idle || !conversation.state.pins().is_empty() {
+            // It carries what must not reach anybody else, or a cancel request may: closed, not given back.
             let state = &mut conversation.state;
             state.pins.clear(state.transaction.undoable_mut());
             conversation.tell_pins();
@@ -112,7 +111,7 @@ impl Session {
         // What weir put into the batch was taken back with it. What was in flight behind the error has run, and may
         // have left what the session forgets next.
         leg.progress.carried.follow(Control::Rollback);
-        conversation.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
         self.requeue(cause);
         self.give_back().await;
     }
@@ -148,7 +147,7 @@ impl Session {
     ///
     /// # Errors
     /// When the client must be closed: it was sent part of a message, or its state went with the server.
-    fn fail_over(&mut self) -> Result<()> {
+    pub(crate) fn fail_over(&mut self) -> Result<()> {
         let Some(mut leg) = self.legs.take() else { return Ok(()) };
         let writes = !self.conversation.state.pending_writes.is_clean();
         let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
@@ -169,8 +168,8 @@ impl Session {
         match lost.fate() {
             Fate::RunAgain => {
                 let (why, cause) = match refused {
-                    true => ("settings_refused", Some(error.sqlstate().to_owned())),
-                    false => ("connection_lost", None),
+                    true => (RerunCause::SettingsRefused, Some(error.sqlstate().to_owned())),
+                    false => (RerunCause::ConnectionLost, None),
                 };
                 self.conversation.shared.metrics.rerun(why);
                 self.requeue(cause);
@@ -263,9 +262,9 @@ impl Session {
             leftover,
         };
         if half_sent {
-            tokio::spawn(cleanup.outlast());
+            conversation.shared.spawn(cleanup.outlast());
         } else {
-            tokio::spawn(cleanup.run());
+            conversation.shared.spawn(cleanup.run());
         }
     }
 }

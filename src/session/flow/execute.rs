@@ -65,8 +65,12 @@ enum Next {
 impl Session {
     /// Does what a unit of the client's bytes asks for.
     pub(crate) async fn take(&mut self, unit: Unit) -> Result<()> {
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.out_of_range(&self.conversation.entry).await;
+        if let Some(deadlines) = &mut self.deadlines
+            && !deadlines.out_of_range(&self.conversation.entry).await
+        {
+            // A cancel request that does not arrive costs the connection.
+            self.give_up_deaf();
+            self.complete().await?;
         }
         if let Phase::Skipping(_) = self.client.phase {
             self.client.skip(unit, self.conversation.state.transaction.status());

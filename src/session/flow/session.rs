@@ -69,7 +69,7 @@ impl Session {
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
             legs: Legs::default(),
-            connections: Connections::new(who.mode, shared.metrics.clone()),
+            connections: Connections::new(who.mode, &shared),
             deadlines: Deadlines::new(who.user.timeouts, Instant::now()),
             memory: Memory::default(),
             conversation: Conversation::new(
@@ -107,11 +107,6 @@ impl Session {
             Poll::Ready(())
         })
         .await;
-        let shared = self.conversation.shared.clone();
-        let drain = shared.drain.notified();
-        tokio::pin!(drain);
-        drain.as_mut().enable();
-        poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
         loop {
             self.complete().await?;
             if self.is_full() {
@@ -148,7 +143,7 @@ impl Session {
     /// never will be.
     fn is_settled(&self) -> bool {
         let answered = |leg: &Leg| !leg.owes() || leg.responses.flow == Flow::CopyIn;
-        self.client.buffer.is_empty() && self.legs.active().is_none_or(answered)
+        self.client.is_told() && self.legs.active().is_none_or(answered)
     }
 
     /// Goes on answering a client from which nothing more is taken. PostgreSQL reads one message after the other, so
@@ -317,14 +312,18 @@ impl Session {
                     cancel_own(&mut self.conversation);
                 }
                 Expired::Cancel => {
-                    // The server does not cancel: its connection is of no use.
-                    if let Some(leg) = self.legs.active_mut() {
-                        leg.progress.retry = Retry::Never;
-                        leg.progress.on(LegEvent::Deaf);
-                    }
+                    self.give_up_deaf();
                     return Poll::Ready(Ok(()));
                 }
             }
+        }
+    }
+
+    /// The server does not cancel: its connection is of no use.
+    pub(super) fn give_up_deaf(&mut self) {
+        if let Some(leg) = self.legs.active_mut() {
+            leg.progress.retry = Retry::Never;
+            leg.progress.on(LegEvent::Deaf);
         }
     }
 
@@ -346,5 +345,7 @@ fn cancel_own(conversation: &mut Conversation) {
     conversation.state.requests.due = Due::Overdue;
     let Some(aim) = conversation.entry.aim() else { return };
     let shared = conversation.shared.clone();
-    tokio::spawn(async move { shared.deliver(aim).await });
+    conversation.shared.spawn(async move {
+        shared.deliver(aim).await;
+    });
 }

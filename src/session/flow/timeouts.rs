@@ -155,12 +155,15 @@ impl Deadlines {
         })
     }
 
-    /// Waits until no cancel request of weir's own can hit what is written next. Cancel safe.
-    pub(crate) async fn out_of_range(&mut self, entry: &Entry) {
-        if self.shot == Shot::Fired {
-            entry.settled().await;
-            self.shot = Shot::None;
+    /// Waits until no cancel request of weir's own can hit what is written next. False where one has not arrived and may
+    /// hit it still. Cancel safe.
+    pub(crate) async fn out_of_range(&mut self, entry: &Entry) -> bool {
+        if self.shot == Shot::None {
+            return true;
         }
+        let settled = entry.settled().await;
+        self.shot = Shot::None;
+        settled
     }
 }
 

@@ -33,6 +33,10 @@ const CHUNK: usize = 256 << 10;
 /// costs the server a process.
 const GENTLE: Duration = Duration::from_millis(100);
 
+/// How long a server may run what it was sent before it sees that its client is gone. Generous, because what is committed
+/// after that is seen too late by whoever asks for fresh reads.
+const OUTLAST_MAX: Duration = Duration::from_secs(600);
+
 /// How long a server may take to end what was cancelled, or what weir knows nothing of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -68,10 +72,9 @@ impl Cleanup {
                     Reset::RolledBack => resets.rolled_back.inc(),
                     Reset::Discarded => resets.discarded.inc(),
                 }
-                if !self.entry.leaves() {
-                    self.entry.settled().await;
+                if self.entry.leaves() || self.entry.settled().await {
+                    self.leg.lease.release(Instant::now());
                 }
-                self.leg.lease.release(Instant::now());
             }
             Ok(Err(_)) | Err(_) => resets.closed.inc(),
         }
@@ -92,7 +95,12 @@ impl Cleanup {
             // Should it not arrive, the patience below ends all the same.
             let _ = self.shared.cancel_on(&key).await;
         } else if !self.pending_writes.is_clean() {
-            return self.answered().await;
+            let (shared, server) = (self.shared.clone(), self.leg.lease.server());
+            return tokio::select! {
+                biased;
+                outcome = self.answered() => outcome,
+                () = shared.goes_down(server) => Err(Error::ServerLost),
+            };
         }
         timeout(PATIENCE, self.answered()).await.unwrap_or(Err(Error::ServerLost))
     }
@@ -131,13 +139,13 @@ impl Cleanup {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let leg = &mut *self.leg;
         let backend = &mut *leg.lease;
-        let waiting = backend.write_buffer.len();
+        let unsent = !backend.is_flushed();
         let flushed = backend.poll_flush(cx).map_err(|_| Error::ServerLost)?;
         match backend.poll_fill(cx, CHUNK) {
             Poll::Ready(Ok(n)) if n > 0 => {}
             Poll::Ready(_) => return Poll::Ready(Err(Error::ServerLost)),
             // It may have been all there was to do.
-            Poll::Pending if waiting > 0 && flushed.is_ready() => return Poll::Ready(Ok(())),
+            Poll::Pending if unsent && flushed.is_ready() => return Poll::Ready(Ok(())),
             Poll::Pending => return Poll::Pending,
         }
         let mut nobody = ClientBuffer::default();
@@ -179,15 +187,16 @@ impl Cleanup {
     }
 
     /// Lets the server know that nothing more will come. Where something may be committed still, waits until it has
-    /// closed the connection: until then it counts as open, which it is.
+    /// closed the connection: until then it counts as open, which it is. A server that is down, or a server process that
+    /// does not come to an end, does not keep the connection's place in the pool.
     pub(crate) async fn outlast(mut self) {
         self.shared.metrics.resets.closed.inc();
         if self.pending_writes.is_clean() {
             return;
         }
+        let (shared, server) = (self.shared.clone(), self.leg.lease.server());
         let lease = &mut self.leg.lease;
-        // However it ended, nothing can be committed any more.
-        let _ = poll_fn(|cx| {
+        let closed = poll_fn(|cx| {
             ready!(lease.poll_shutdown(cx))?;
             loop {
                 lease.read_buffer.clear();
@@ -195,8 +204,13 @@ impl Cleanup {
                     return Poll::Ready(Ok::<_, std::io::Error>(()));
                 }
             }
-        })
-        .await;
+        });
+        // However it ended: nothing can be committed any more, or nobody will know.
+        tokio::select! {
+            biased;
+            _ = timeout(OUTLAST_MAX, closed) => {}
+            () = shared.goes_down(server) => {}
+        }
         self.mark();
     }
 }

@@ -121,7 +121,7 @@ impl Leg {
         self.responses.tx != TxStatus::Idle
             || self.batch() == Batch::Open
             || self.responses.flow != Flow::Query
-            || !self.lease.write_buffer.is_empty()
+            || !self.lease.is_flushed()
             || self.responses.is_within_frame()
     }
 
@@ -226,14 +226,14 @@ impl Leg {
     /// Writes to the server and reads from it, once; not the latter when the client is `behind` with its reading.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, reading: Reading, metrics: &Metrics) -> Turn {
         let bytes = &metrics.bytes;
-        let waiting = self.lease.write_buffer.len();
+        let (unsent, waiting) = (!self.lease.is_flushed(), self.lease.write_buffer.len());
         let flush = self.lease.poll_flush(cx);
         count(&bytes.to_server, waiting - self.lease.write_buffer.len());
         if let Poll::Ready(Err(_)) = flush {
             // What the server said before it closed the connection may still be read: that is the better reason.
             self.lease.write_buffer.clear();
         }
-        let flushed = waiting > 0 && self.lease.write_buffer.is_empty();
+        let flushed = unsent && self.lease.is_flushed();
         let quiet = if flushed { Turn::Flushed } else { Turn::Quiet };
         let Reading::UpTo(limit) = reading else { return quiet };
         match self.lease.poll_fill(cx, limit) {

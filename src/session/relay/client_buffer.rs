@@ -6,7 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
@@ -143,8 +143,20 @@ impl ClientBuffer {
         }
     }
 
-    /// Writes what is free to go; ready when all of it is written. Cancel safe.
+    /// Writes what is free to go; ready when all of it is on the socket. Cancel safe.
     pub(crate) fn poll_flush(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        read_buffer: Option<&mut BytesMut>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_write(stream, cx, read_buffer))?;
+        // Also when nothing was written: the stream may still hold what it was given before.
+        Pin::new(stream).poll_flush(cx)
+    }
+
+    /// Gives the stream what is free to go.
+    fn poll_write(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
@@ -158,7 +170,7 @@ impl ClientBuffer {
             self.settle(read_buffer);
         }
         while self.queue_free > 0 {
-            let n = std::task::ready!(poll_some(stream, cx, &self.queue[..self.queue_free]))?;
+            let n = ready!(poll_some(stream, cx, &self.queue[..self.queue_free]))?;
             self.queue.advance(n);
             self.queue_free -= n;
         }
@@ -168,7 +180,7 @@ impl ClientBuffer {
         }
         let Some(read_buffer) = read_buffer else { return Poll::Ready(Ok(())) };
         while self.passed_free > 0 {
-            let n = std::task::ready!(poll_some(stream, cx, &read_buffer[..self.passed_free]))?;
+            let n = ready!(poll_some(stream, cx, &read_buffer[..self.passed_free]))?;
             read_buffer.advance(n);
             self.passed -= n;
             self.passed_free -= n;
@@ -186,7 +198,14 @@ fn poll_some(stream: &mut Stream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::net::holding::Holding;
 
     #[test]
     fn cut_and_put_keep_the_order() {
@@ -228,5 +247,38 @@ mod tests {
         assert_eq!((out.queue_free, out.held()), (3, 4));
         out.release();
         assert_eq!(out.queue_free, 7);
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_has_taken_arrives_though_nothing_more_is_written() {
+        for text in [&b"short"[..], &[b'x'; 1000]] {
+            let (mut stream, mut peer) = Holding::pair().unwrap();
+            let mut read_buffer = BytesMut::from(text);
+            let mut out = ClientBuffer::default();
+            out.put(&mut BytesMut::new(), b"made up, ");
+            out.pass(text.len());
+            let written = poll_fn(|cx| out.poll_flush(&mut stream, cx, Some(&mut read_buffer)));
+            timeout(Duration::from_secs(5), written).await.unwrap().unwrap();
+            assert!(out.is_empty() && stream.is_flushed());
+            drop(stream);
+            let mut told = Vec::new();
+            peer.read_to_end(&mut told).await.unwrap();
+            assert_eq!(told, [b"made up, ", text].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_held_does_not_keep_what_went_before_in_the_stream() {
+        let (mut stream, mut peer) = Holding::pair().unwrap();
+        let mut read_buffer = BytesMut::from(&b"held"[..]);
+        let mut out = ClientBuffer::default();
+        out.put(&mut read_buffer, b"free");
+        out.hold();
+        out.pass(4);
+        let written = poll_fn(|cx| out.poll_flush(&mut stream, cx, Some(&mut read_buffer)));
+        timeout(Duration::from_secs(5), written).await.unwrap().unwrap();
+        let mut told = [0; 4];
+        timeout(Duration::from_secs(5), peer.read_exact(&mut told)).await.unwrap().unwrap();
+        assert_eq!((&told, out.held()), (b"free", 4));
     }
 }

@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
+use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::Result;
 use crate::pool::Pools;
 use crate::router::{FunctionLists, Learned};
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
-use crate::session::shared::registry::{Aim, Registry};
+use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
 use crate::sql::Classifier;
 use crate::telemetry::metrics::Metrics;
@@ -41,9 +43,11 @@ pub struct Shared {
     /// Functions that the configuration decides about.
     pub functions: FunctionLists,
     pub(crate) statements: Arc<Statements>,
-    /// Wakes every session when the drain begins.
-    pub(crate) drain: Notify,
+    /// An atomic number rather than a `CancellationToken`: each session asks at each pause, and a token's lock would be
+    /// one that all threads share.
     stage: AtomicU8,
+    /// Sessions, what they leave behind, and cancel requests on their way.
+    tasks: TaskTracker,
     pub(crate) greetings: Greetings,
     databases: Databases,
     /// Stands for the database of a session that no server has accepted yet.
@@ -54,9 +58,6 @@ pub struct Shared {
 const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
 const ENDING: u8 = 2;
-
-/// How long a cancel request of weir's own may take on its way to a server.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// For a configuration, its pools and its servers.
@@ -76,8 +77,8 @@ impl Shared {
             metrics,
             registry: Registry::default(),
             statements: Arc::default(),
-            drain: Notify::new(),
             stage: AtomicU8::new(RUNNING),
+            tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             databases: Databases::default(),
             nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
@@ -88,13 +89,40 @@ impl Shared {
     /// From now on sessions end as soon as they are between two requests.
     pub fn begin_drain(&self) {
         self.stage.fetch_max(DRAINING, Ordering::AcqRel);
-        self.drain.notify_waiters();
+        self.registry.wake();
     }
 
     /// From now on sessions end wherever they are.
     pub fn end(&self) {
         self.stage.fetch_max(ENDING, Ordering::AcqRel);
         self.registry.wake();
+    }
+
+    /// Runs a task that must come to its end before weir does. What it logs is its client's, as what is logged here is.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tasks.spawn(task.in_current_span()));
+    }
+
+    /// Ready when nothing is under way any more: no session, nothing that one has left behind, no cancel request.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// What is under way.
+    pub fn under_way(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Ready when a server is found to be down: what it still owes will not come.
+    pub(crate) async fn goes_down(&self, server: ServerId) {
+        let mut changes = self.cluster.changes();
+        let is_down = |server: &Server| server.health == Health::Down;
+        while !self.cluster.topology().server(server).is_some_and(is_down) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Asks a server to cancel what runs on a connection.
@@ -112,6 +140,11 @@ impl Shared {
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
     /// arrived.
     pub async fn deliver(&self, aim: Aim) -> u64 {
+        let span = aim.span();
+        self.deliver_all(aim).instrument(span).await
+    }
+
+    async fn deliver_all(&self, aim: Aim) -> u64 {
         let (mut next, mut arrived) = (Some(aim), 0);
         while let Some(aim) = next {
             match self.cancel_on(&aim.key).await {

@@ -7,15 +7,25 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngCore;
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::Span;
 
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::wire::startup::CancelKey;
+
+/// How long a cancel request of weir's own may take on its way to a server.
+pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept for cancel requests that are on their way to it: for one, and for another that was asked
+/// for meanwhile. Whoever asks again and again would keep it for as long.
+const SETTLE_MAX: Duration = CANCEL_TIMEOUT.saturating_mul(2);
 
 /// Where a session's request is.
 #[derive(Debug, Default)]
@@ -56,6 +66,8 @@ struct Running {
 #[derive(Debug)]
 pub struct Entry {
     key: CancelKey,
+    /// Whoever asks for a cancel, what is logged of it is this session's.
+    span: Span,
     running: Mutex<Running>,
     settled: Notify,
     cancelled: Notify,
@@ -104,8 +116,14 @@ impl Entry {
         running.asking == Asking::Not
     }
 
-    /// Waits until no cancel request is on its way any more. Cancel safe.
-    pub async fn settled(&self) {
+    /// Waits until no cancel request is on its way any more. Not for ever: false when there still is one, so that
+    /// whatever runs on the connection next may be hit. Cancel safe.
+    pub async fn settled(&self) -> bool {
+        // In a box, because hardly anybody ever waits here.
+        Box::pin(timeout(SETTLE_MAX, self.all_arrived())).await.is_ok()
+    }
+
+    async fn all_arrived(&self) {
         loop {
             let settled = self.settled.notified();
             if self.lock().asking == Asking::Not {
@@ -215,6 +233,11 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// The span of the session that it is for.
+    pub(crate) fn span(&self) -> Span {
+        self.entry.as_ref().map_or_else(Span::none, |entry| entry.span.clone())
+    }
+
     /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
     /// meanwhile.
     pub fn delivered(mut self) -> Option<Self> {
@@ -267,6 +290,7 @@ impl Registry {
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
             let entry = Arc::new(Entry {
                 key,
+                span: Span::current(),
                 running: Mutex::default(),
                 settled: Notify::new(),
                 cancelled: Notify::new(),
@@ -358,6 +382,18 @@ mod tests {
         let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
         drop(dropped);
         assert!(entry.leaves(), "a delivery that was given up holds nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancel_request_that_never_arrives_is_not_waited_for_for_ever() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        assert!(entry.settled().await, "none is on its way");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(!entry.settled().await);
+        let (settled, ()) = tokio::join!(entry.settled(), async { drop(aim) });
+        assert!(settled);
     }
 
     #[tokio::test]

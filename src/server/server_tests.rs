@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use harness::client::{Address, Client, Login};
 use harness::{Options, WeirSetup, free_port, wait_for};
@@ -13,17 +14,6 @@ use crate::config::RoleSetting;
 
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Of what a function's future takes up, without running it.
-fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
-    size_of::<F>()
-}
-
-#[test]
-fn a_client_s_task_is_small() {
-    let task = size(serve);
-    assert!(task <= 2048, "{task} bytes per client, idle or not");
-}
 
 /// A configuration file that goes with this.
 struct File(PathBuf);
@@ -113,7 +103,7 @@ async fn servers_come_and_go_under_load() {
     cluster.sql(0, "CREATE TABLE t (id int); ALTER TABLE t OWNER TO app").unwrap();
     cluster.wait_caught_up().unwrap();
     let (running, port) = start_in_front_of(&cluster, &[0, 1]).await;
-    let shared = running.door.shared.clone();
+    let shared = running.shared.clone();
     let first = shared.cluster.topology().servers[1].id;
     let load = Load { port, phase: AtomicUsize::new(0), over: AtomicBool::new(false) };
     let (cluster, load) = (&cluster, &load);
