@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     /// Since when there has been no primary that can be written to; `None` while there is one.
-    pub fn without_primary_since(&self) -> Option<std::time::Instant> {
+    pub(crate) fn without_primary_since(&self) -> Option<std::time::Instant> {
         self.monitor.without_primary_since()
     }
 

@@ -137,12 +137,12 @@ impl Load {
     }
 
     /// Requests sent and not answered yet.
-    pub fn outstanding(&self) -> u32 {
+    pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding.load(Ordering::Relaxed)
     }
 
     /// The moving average of response time in microseconds.
-    pub fn ewma_us(&self) -> u64 {
+    pub(crate) fn ewma_us(&self) -> u64 {
         self.ewma_us.load(Ordering::Relaxed)
     }
 
@@ -174,14 +174,14 @@ pub struct Topology {
 impl Topology {
     /// The servers that went down since `before`, or have another role than then: what was opened to them in that
     /// time is not to be used any more.
-    pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+    pub(crate) fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
         let went_down = |old: &Server, new: &Server| new.health == Health::Down && old.health != Health::Down;
         let both = self.servers.iter().filter_map(|new| Some((before.server(new.id)?, new)));
         both.filter(move |(old, new)| old.role != new.role || went_down(old, new)).map(|(_, new)| new.id)
     }
 
     /// The servers that are gone since `before`, for good.
-    pub fn removed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+    pub(crate) fn removed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
         before.servers.iter().map(|old| old.id).filter(|id| self.server(*id).is_none())
     }
 
@@ -207,7 +207,7 @@ impl Topology {
     }
 
     /// Whether every server has been probed at least once.
-    pub fn is_explored(&self) -> bool {
+    pub(crate) fn is_explored(&self) -> bool {
         self.servers.iter().all(|s| s.health != Health::Untried)
     }
 

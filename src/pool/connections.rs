@@ -126,7 +126,7 @@ impl Pool {
     }
 
     /// What the pool is for.
-    pub fn key(&self) -> &PoolKey {
+    pub(crate) fn key(&self) -> &PoolKey {
         &self.setup.key
     }
 
@@ -146,7 +146,7 @@ impl Pool {
     }
 
     /// Whether its server is gone. It gives no connection any more.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().standing == Standing::Closed
     }
 
@@ -156,7 +156,7 @@ impl Pool {
     }
 
     /// How it stands now.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let state = self.lock();
         let opening = state.opening;
         Counts {
@@ -169,7 +169,7 @@ impl Pool {
 
     /// An idle connection, if there is one: preferably one that carries these settings, and of those the one that the
     /// session had last, whose process has seen what it did. Never waits.
-    pub fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
+    pub(crate) fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
         let mut dead = 0;
         let mut state = self.lock();
         let found = loop {
@@ -192,7 +192,7 @@ impl Pool {
     }
 
     /// This very connection, if it is idle.
-    pub fn try_checkout_key(&self, key: &Arc<Key>) -> Option<Lease> {
+    pub(crate) fn try_checkout_key(&self, key: &Arc<Key>) -> Option<Lease> {
         let mut state = self.lock();
         let at = state.idle.iter().position(|backend| Arc::ptr_eq(&backend.key, key))?;
         let mut backend = state.idle.remove(at);
@@ -212,7 +212,7 @@ impl Pool {
     /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened; [`Error::Unreachable`]
     /// when its server is gone.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
-    pub async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
+    pub(crate) async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
         if let Some(lease) = self.try_checkout(wanted, &Weak::new()) {
             return Ok(lease);
         }
@@ -254,7 +254,7 @@ impl Pool {
     }
 
     /// Whether a connection more may be opened for one who would have `size` at most.
-    pub fn can_grow(&self, size: usize) -> bool {
+    pub(crate) fn can_grow(&self, size: usize) -> bool {
         self.lock().open < size
     }
 
@@ -458,7 +458,7 @@ impl Pool {
     }
 
     /// Closes every idle connection now, and every one that is checked out as soon as it comes back.
-    pub fn retire(&self) {
+    pub(super) fn retire(&self) {
         let idle = {
             let mut state = self.lock();
             state.retired = self.opened.load(Ordering::Relaxed);

@@ -21,7 +21,7 @@ impl Lease {
 
     /// Gives the connection back. The caller vouches that it is idle, outside a transaction, and carries no state but
     /// its settings and prepared statements.
-    pub fn release(mut self, now: Instant) {
+    pub(crate) fn release(mut self, now: Instant) {
         if let Some(backend) = self.backend.take() {
             self.pool.put_back(backend, now);
         }
@@ -33,7 +33,7 @@ impl Lease {
     }
 
     /// The pool it belongs to.
-    pub fn pool(&self) -> &Arc<Pool> {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 }

@@ -90,7 +90,7 @@ struct Site {
 
 impl Pools {
     /// No pools yet; they appear as sessions ask for them, and go when nobody has any use for them.
-    pub fn new(config: &Config, events: Arc<dyn Events>) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, events: Arc<dyn Events>) -> Arc<Self> {
         let pool = &config.pool;
         Arc::new(Self {
             known: Mutex::default(),
@@ -110,7 +110,7 @@ impl Pools {
     }
 
     /// The pool that leads there by this account, made when there is none yet. `None` when there is no such server.
-    pub fn get(&self, key: &PoolKey, account: &Account) -> Option<Arc<Pool>> {
+    pub(crate) fn get(&self, key: &PoolKey, account: &Account) -> Option<Arc<Pool>> {
         let name = (key.clone(), account.clone());
         let mut known = self.lock();
         if let Some(pool) = known.pools.get(&name) {
@@ -138,17 +138,17 @@ impl Pools {
     }
 
     /// Who may have sent a notification.
-    pub fn notifiers(&self) -> &Arc<Notifiers> {
+    pub(crate) fn notifiers(&self) -> &Arc<Notifiers> {
         &self.notifiers
     }
 
     /// Every pool there is, for upkeep and for metrics.
-    pub fn all(&self) -> Vec<Arc<Pool>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Pool>> {
         self.lock().pools.values().cloned().collect()
     }
 
     /// The address of a server to which there are connections, for cancel requests.
-    pub fn address(&self, server: ServerId) -> Option<Arc<Address>> {
+    pub(crate) fn address(&self, server: ServerId) -> Option<Arc<Address>> {
         self.lock().servers.get(&server).map(|site| site.address.clone())
     }
 
@@ -162,27 +162,27 @@ impl Pools {
 
     /// A server is gone for good: those who wait for a connection to it are told so, idle connections are closed, and
     /// those that sessions have when they come back.
-    pub fn remove(&self, server: ServerId) {
+    pub(crate) fn remove(&self, server: ServerId) {
         let gone: Vec<_> = self.lock().pools.extract_if(|(key, _), _| key.server == server).collect();
         gone.into_iter().for_each(|(_, pool)| pool.close());
     }
 
     /// A server is down: those who wait for a connection to it are told so instead of waiting their time out.
-    pub fn server_down(&self, server: ServerId) {
+    pub(crate) fn server_down(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
             pool.turn_away();
         }
     }
 
     /// Nobody may be connected to a database for a moment: its idle connections are closed.
-    pub fn vacate(&self, database: &str) {
+    pub(crate) fn vacate(&self, database: &str) {
         for pool in self.all().into_iter().filter(|pool| *pool.key().database == *database) {
             pool.close_where(|_, _| true);
         }
     }
 
     /// A server is not what it was: its idle connections are closed, and those that sessions have when they come back.
-    pub fn retire(&self, server: ServerId) {
+    pub(crate) fn retire(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
             pool.retire();
         }

@@ -11,7 +11,7 @@ const ROUND: Duration = Duration::from_secs(1);
 
 impl Pools {
     /// Looks after all pools until they are dropped.
-    pub async fn upkeep(self: Arc<Self>) {
+    pub(crate) async fn upkeep(self: Arc<Self>) {
         let pools = Arc::downgrade(&self);
         drop(self);
         let mut round = tokio::time::interval(ROUND);

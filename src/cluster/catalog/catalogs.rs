@@ -196,13 +196,13 @@ impl Catalogs {
 
     /// Whether any database has, or had, a relation that only the primary can be asked for, unlogged or a sequence: if
     /// none has, a read need not look at its database's catalog for them.
-    pub fn know_confined(&self) -> bool {
+    pub(crate) fn know_confined(&self) -> bool {
         self.confined.load(Ordering::Relaxed)
     }
 
     /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
     /// none has, only statements that call functions need be looked at for that.
-    pub fn know_traces(&self) -> bool {
+    pub(crate) fn know_traces(&self) -> bool {
         self.traces.load(Ordering::Relaxed)
     }
 
@@ -248,7 +248,7 @@ impl Catalogs {
     }
 
     /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Cancel safe.
-    pub async fn first_load(&self, database: &str) {
+    pub(crate) async fn first_load(&self, database: &str) {
         loop {
             let mut news = pin!(self.news());
             news.as_mut().enable();
@@ -296,7 +296,7 @@ impl Catalogs {
     /// Code of a user's ran that may have changed definitions: until they have been read again, what relations reach
     /// is not known, while functions go on being what they were. To be called before the client hears of it. Whoever
     /// runs such code all the time leaves relations unknown most of the time, and makes the primary be read once a second.
-    pub fn doubt(&self, database: &str) {
+    pub(crate) fn doubt(&self, database: &str) {
         let mut wanted = self.lock();
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.doubts += 1;

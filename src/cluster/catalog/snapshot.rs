@@ -106,7 +106,7 @@ impl Catalog {
 
     /// Whether a function may write when the primary runs it. What is declared not to is not believed, unless it is in
     /// C: see [`Volatility::Declared`].
-    pub fn may_write(&self, function: &Name) -> bool {
+    pub(crate) fn may_write(&self, function: &Name) -> bool {
         self.function(function) != Some(Volatility::ReadOnly)
     }
 

@@ -76,13 +76,13 @@ enum Word {
 
 impl CodeMap {
     /// Whether it was read.
-    pub fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.began.is_some()
     }
 
     /// Whether some relation, operator or event trigger leaves something: then statements that call no functions must
     /// be looked at too.
-    pub fn concerns_relations(&self) -> bool {
+    pub(crate) fn concerns_relations(&self) -> bool {
         !self.relations.is_empty() || self.anywhere > Traces::None || self.definitions > Traces::None
     }
 
@@ -98,7 +98,7 @@ impl CodeMap {
 
     /// What is known of a function that was called at `since`, when so many changes had been seen and nothing was known
     /// of it. `None` when there is nothing yet.
-    pub fn recall(&self, name: &Name, since: Instant, version: u64) -> Option<Traces> {
+    pub(crate) fn recall(&self, name: &Name, since: Instant, version: u64) -> Option<Traces> {
         let began = self.began?;
         if version != self.version {
             // It may have been another function then, of which only this much is taken for granted.

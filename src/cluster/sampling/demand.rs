@@ -75,7 +75,7 @@ impl Demand {
     /// What was acknowledged at `at` may have been written without a transaction, as VACUUM writes: a replica that lacks
     /// no transaction may lack it all the same. Returns an instant to which this write is to be put: what was found of
     /// replicas without knowing of it was asked before that.
-    pub fn wrote_untransacted(&self, at: Instant) -> Instant {
+    pub(crate) fn wrote_untransacted(&self, at: Instant) -> Instant {
         self.untransacted.fetch_max(self.epoch.number(at), Ordering::SeqCst);
         Instant::now()
     }

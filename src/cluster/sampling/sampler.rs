@@ -52,7 +52,7 @@ impl Sample {
     }
 
     /// Whether the server answered.
-    pub fn is_answer(self) -> bool {
+    pub(crate) fn is_answer(self) -> bool {
         matches!(self, Sample::Counted | Sample::Ignored)
     }
 }
