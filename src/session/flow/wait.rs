@@ -14,9 +14,7 @@ use crate::net::buffer::poll_fill;
 use crate::session::flow::pump::READ_BUFFER_MAX;
 use crate::session::{Entry, Session, Shared};
 use crate::telemetry::metrics::count;
-
-/// A Terminate, whole.
-const TERMINATE: &[u8] = b"X\0\0\0\x04";
+use crate::wire::request::TERMINATE;
 
 /// A session that waits. What its client sends meanwhile is kept behind the request, up to what is read ahead of any
 /// request; whoever has sent more than that is not watched.

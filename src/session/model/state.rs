@@ -30,11 +30,10 @@ use crate::session::relay::client_buffer::Answer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::relay::responses::{Completion, OnError, Watcher};
-use crate::session::relay::server_errors::{
-    fingerprint, is_stale_plan, outdated, primary_may_differ, renamed,
-};
+use crate::session::relay::server_errors::{fingerprint, is_stale_plan, primary_may_differ, renamed};
 use crate::sql::{Discard, Kind, Pin, Scope, Statement, Verdict};
 use crate::wire::frame::cstr;
+use crate::wire::reply::outdated;
 use crate::wire::{HEADER, TxStatus, scan};
 
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
