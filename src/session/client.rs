@@ -22,14 +22,12 @@ use crate::sql::{LongText, StandardConformingStrings};
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::frame::BadHeader;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
+use crate::wire::request::TERMINATE;
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus};
 
 /// Unread bytes of one side above which it is not read from.
 pub(crate) const READ_BUFFER_MAX: usize = 256 << 10;
-
-/// A Terminate, whole.
-const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 /// What the client's next bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

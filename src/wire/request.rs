@@ -9,6 +9,9 @@ use super::HEADER;
 use super::frame::cstr;
 use super::tag::client;
 
+/// `Terminate`, whole.
+pub(crate) const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
 /// `Parse`: a statement's name, its text, and the raw parameter type section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseView<'a> {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::config::PoolMode;
-use crate::pool::{Lease, Pool, PoolKey};
+use crate::pool::{Account, Lease, Pool, PoolKey};
 use crate::router::Route;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::leg::reset::Leftover;
@@ -62,7 +62,7 @@ impl Connections {
         self.pools.retain(|pool| !pool.is_closed());
         let key =
             PoolKey { server, database: who.server_database.clone(), user: who.user.server_user.clone() };
-        let pool = shared.pools.get(&key, &who.account())?;
+        let pool = shared.pools.get(&key, &account(who))?;
         self.pools.push(pool.clone());
         Some(pool)
     }
@@ -147,4 +147,9 @@ impl Connections {
             kept.let_go(leftover);
         }
     }
+}
+
+/// As whom a client's connections log in.
+pub(crate) fn account(who: &Who) -> Account {
+    Account { password: who.user.server_password.clone() }
 }

@@ -16,7 +16,6 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, PoolMode, User};
-use crate::pool::Account;
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
@@ -75,11 +74,6 @@ impl Who {
             user,
             catalog: None,
         }
-    }
-
-    /// As whom its connections log in.
-    pub(crate) fn account(&self) -> Account {
-        Account { password: self.user.server_password.clone() }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::pool::Lease;
 use crate::session::client::Client;
-use crate::session::connections::Connections;
+use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
 use crate::session::model::weir_settings as own;
 use crate::sql::Target;
@@ -65,7 +65,7 @@ pub(crate) async fn settle_in(
     own::admits_all(conversation.state.settings().own())?;
     let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
-    let key = (who.server_database.clone(), who.user.server_user.clone(), who.account(), wanted.clone());
+    let key = (who.server_database.clone(), who.user.server_user.clone(), account(who), wanted.clone());
     if let Some((settings, known)) = conversation.shared.greetings.get(&key, Instant::now()) {
         let settled = conversation.state.transaction.undoable_mut();
         settled.change_for_good(|undoable| undoable.settings.shares(&settings));

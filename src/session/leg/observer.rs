@@ -16,13 +16,12 @@ use crate::session::model::weir_settings as own;
 use crate::session::relay::client_buffer::Answer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::{Completion, OnError, Watcher};
-use crate::session::relay::server_errors::{
-    fingerprint, is_stale_plan, outdated, primary_may_differ, renamed,
-};
+use crate::session::relay::server_errors::{fingerprint, is_stale_plan, primary_may_differ, renamed};
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
 use crate::sql::Kind;
 use crate::wire::frame::cstr;
+use crate::wire::reply::outdated;
 use crate::wire::{HEADER, TxStatus, scan};
 
 /// Settings that a client can change and a server reports (manual: "Asynchronous Operations").

@@ -18,21 +18,18 @@ use crate::session::state::State;
 use crate::session::transaction::Event;
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
+use crate::wire::reply::{CLOSE_COMPLETE, PARSE_COMPLETE};
 use crate::wire::request::{self, BindView, ParseView};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus};
 use std::sync::Arc;
 
-/// ParseComplete, whole.
-const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
 pub(crate) const NO_STATEMENT: &[u8] = b"weir_none";
 /// A statement that is deallocated in the place of one that the connection does not hold.
 pub(crate) const STAND_IN: &[u8] = b"weir_gone";
 /// A statement and a portal of weir's own that last no longer than the client's batch.
 pub(crate) const WITHIN: &[u8] = b"weir_within";
-/// CloseComplete, whole.
-const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
 /// Writes a session's messages to the connection it has leased.
 pub(crate) struct Sender<'a> {
