@@ -70,7 +70,7 @@ async fn farewell(session: Session, error: &Error) {
 }
 
 async fn log_in(door: &Door, stream: Stream, listener: Target) -> Option<Session> {
-    let deadline = Instant::now() + door.shared.config.clients.login_timeout;
+    let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {

@@ -17,7 +17,7 @@ pub(super) async fn drain(shared: &Shared, at_once: impl Future<Output = ()>) {
     // A client's task ends when it has heard why it is closed.
     let finished = tokio::select! {
         () = shared.finished() => true,
-        () = tokio::time::sleep(shared.config.clients.drain_timeout) => false,
+        () = tokio::time::sleep(shared.policy().config.clients.drain_timeout) => false,
         () = at_once => false,
     };
     if !finished {

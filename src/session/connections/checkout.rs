@@ -224,8 +224,9 @@ impl<'a> Checkout<'a> {
     /// The client cancelled.
     async fn fresh(&mut self) -> Result<Fresh> {
         let samplers = self.shared().cluster.demand().clone();
-        let mut deadline = tokio::time::Instant::now() + self.shared().config.routing.freshness_wait;
-        let patience = tokio::time::Instant::now() + self.shared().config.pool.primary_wait;
+        let mut deadline =
+            tokio::time::Instant::now() + self.conversation.policy.config.routing.freshness_wait;
+        let patience = tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
         let wanted = samplers.want(self.requirement.through(&self.conversation.clock()));
         loop {
@@ -263,7 +264,7 @@ impl<'a> Checkout<'a> {
     }
 
     fn is_hopeless(&self) -> bool {
-        self.conversation.clock().is_hopeless(self.shared().config.routing.freshness_wait)
+        self.conversation.clock().is_hopeless(self.conversation.policy.config.routing.freshness_wait)
     }
 
     /// Whether the session has a connection of its own for this route.
@@ -293,7 +294,7 @@ impl<'a> Checkout<'a> {
     /// as one that is known to be missing.
     async fn primary(&mut self) -> Result<Lease> {
         let shared = self.conversation.shared.clone();
-        let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
+        let deadline = tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait;
         loop {
             let mut changes = shared.cluster.changes();
             let writable = shared.cluster.topology().writable().map(|server| server.id);

@@ -77,6 +77,11 @@ impl Tracking {
         self.observed.look(request.statements().filter(|statement| reads(statement)), catalog);
     }
 
+    /// The same of a request of which nobody tells what it looks at.
+    pub(crate) fn looks_at_anything(&mut self) {
+        self.observed.look_at_anything();
+    }
+
     /// The session has looked at data on a server, over a connection that was opened then.
     pub(crate) fn looked(&mut self, route: Route, server: ServerId, opened: Instant, at: Instant) {
         match route {
@@ -104,10 +109,10 @@ pub(crate) fn mark(
     pending: &PendingWrites,
     at: Instant,
 ) -> Instant {
-    let (cluster, functions) = (&shared.cluster, &shared.functions);
+    let (cluster, policy) = (&shared.cluster, shared.policy());
     let catalog = cluster.catalogs().of(database);
     let at = if pending.is_untransacted() { cluster.demand().wrote_untransacted(at) } else { at };
-    pending.mark(marks, catalog.as_deref(), functions, at);
+    pending.mark(marks, catalog.as_deref(), &policy.functions, at);
     cluster.demand().wrote(at);
     at
 }

@@ -12,7 +12,7 @@ impl Conversation {
     /// they did is committed.
     pub(crate) fn suspect_functions(&mut self) {
         let catalog = LazyCell::new(|| self.catalog());
-        let is_code = |function: &Name| self.shared.functions.may_do_anything(function, catalog.as_deref());
+        let is_code = |function: &Name| self.policy.functions.may_do_anything(function, catalog.as_deref());
         if self.state.pending_writes.runs_code(is_code) {
             self.state.definitions.suspect();
         }

@@ -30,6 +30,7 @@ use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
+use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::Event;
@@ -75,6 +76,16 @@ impl Who {
             catalog: None,
         }
     }
+
+    /// Reads anew what another configuration says of the same client. Who is named in it no more goes on as before, and
+    /// how its connections are pooled stays as it was when it came.
+    fn read(&mut self, config: &Config) {
+        let user = config.users.iter().find(|user| user.name == self.user.name);
+        let user = user.cloned().map_or_else(|| self.user.clone(), Arc::new);
+        let now = Self::new(config, user, &self.database, self.targets.listener);
+        let (server_database, mode) = (self.server_database.clone(), self.mode);
+        *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
+    }
 }
 
 /// Requests at the front of the client's buffer that were run before and go to the primary now.
@@ -88,6 +99,8 @@ pub(crate) struct Rerun {
 /// A client and all that is known of it.
 pub(crate) struct Conversation {
     pub shared: Arc<Shared>,
+    /// The policy by which the request under way is served.
+    pub policy: Arc<Policy>,
     pub who: Box<Who>,
     /// The session as others see it.
     pub entry: Arc<Entry>,
@@ -114,6 +127,7 @@ impl Conversation {
         state.pid = entry.key().pid();
         Self {
             pins_told: PinLog::new(shared.metrics.clone()),
+            policy: Arc::clone(&shared.policy()),
             shared,
             who: Box::new(who),
             entry,
@@ -126,13 +140,24 @@ impl Conversation {
         }
     }
 
+    /// Takes the policy of this moment, for one request. Whether it is another than before.
+    pub(crate) fn read_policy(&mut self) -> bool {
+        let now = self.shared.policy();
+        if Arc::ptr_eq(&now, &self.policy) {
+            return false;
+        }
+        self.policy = Arc::clone(&now);
+        self.who.read(&now.config);
+        true
+    }
+
     /// A server has accepted the session on its database.
     pub(crate) fn enters(&mut self) {
         self.state.enters(self.shared.database(&self.who.server_database));
     }
 
     pub(crate) fn clock(&self) -> Clock<'_> {
-        Clock { cluster: &self.shared.cluster, primary_wait: self.shared.config.pool.primary_wait }
+        Clock { cluster: &self.shared.cluster, primary_wait: self.policy.config.pool.primary_wait }
     }
 
     /// The catalog of the session's database, once it has been read.
@@ -223,9 +248,11 @@ impl Conversation {
             return;
         }
         request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
-        // With one server there will never be a replica to be stale.
-        if !request.any(Fact::Looks) || self.shared.config.servers.len() == 1 {
+        if !request.any(Fact::Looks) {
             return;
+        }
+        if self.is_alone() {
+            return self.tracking.looks_at_anything();
         }
         let catalog = self.catalog();
         let catalog = catalog.as_deref();
@@ -278,7 +305,7 @@ impl Conversation {
     pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         let Some(leg) = leg else { return };
-        if leg.flight.is_none() && self.shared.config.log.slow_query.is_some() {
+        if leg.flight.is_none() && self.policy.config.log.slow_query.is_some() {
             match request.text(bytes, &self.state.names) {
                 Some(sql) => self.trail.begin(sql, decision.reason, self.routing.strings),
                 // What is executed or fetched now was named earlier in the batch.
@@ -306,7 +333,7 @@ impl Conversation {
             }
             metrics.error(&sqlstate);
         }
-        if self.shared.config.log.slow_query.is_none_or(|limit| took <= limit) {
+        if self.policy.config.log.slow_query.is_none_or(|limit| took <= limit) {
             return;
         }
         let topology = self.shared.cluster.topology();
@@ -347,9 +374,16 @@ impl Conversation {
         }
     }
 
+    /// Whether there is one server only: then there is no replica to be stale, and nothing is told apart. Should one come,
+    /// everything counts as written when something last was.
+    fn is_alone(&self) -> bool {
+        self.shared.cluster.topology().servers.len() == 1
+    }
+
     fn mark(&mut self, now: Instant) {
-        if self.shared.config.servers.len() == 1 {
-            return;
+        if self.is_alone() {
+            self.state.database().marks.wrote_anything(now);
+            return self.tracking.acknowledged(now);
         }
         let database = (&*self.who.server_database, &self.state.database().marks);
         let at = mark(&self.shared, database, &self.state.pending_writes, now);

@@ -52,7 +52,7 @@ impl Conversation {
     fn found(&self, verdict: &Verdict, catalog: Option<&Catalog>) -> Found {
         let mut all = Found::default();
         for statement in &verdict.statements {
-            let is_harmless = |function: &_| self.shared.functions.is_stateless(function);
+            let is_harmless = |function: &_| self.policy.functions.is_stateless(function);
             all.join(crate::cluster::traces::found(
                 catalog.map(|catalog| &catalog.code),
                 statement,

@@ -60,8 +60,8 @@ fn by_router(
         replicas,
         catalog: catalog.as_deref(),
         learned: &conversation.state.database().learned,
-        rules: &shared.config.routing.rules,
-        functions: &shared.functions,
+        rules: &conversation.policy.config.routing.rules,
+        functions: &conversation.policy.functions,
         now,
     };
     let text = |one: &Message| one.text(bytes, &conversation.state.names).unwrap_or_default();

@@ -21,6 +21,7 @@ use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
+use crate::session::flow::timeouts::Deadlines;
 use crate::session::leg::Leg;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::progress::{Sent, SequenceUse};
@@ -111,6 +112,9 @@ impl Session {
     /// Brings a request to where it can be written, step by step, and writes it.
     async fn request(&mut self, unit: Unit) -> Result<()> {
         let begun = Instant::now();
+        if self.conversation.read_policy() {
+            self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
+        }
         let request = self.read(unit);
         if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
@@ -325,7 +329,7 @@ impl Session {
         let Some(leg) = legs.active() else { return Ok(()) };
         let clock = conversation.clock();
         let samplers = conversation.shared.cluster.demand().clone();
-        let wait = conversation.shared.config.routing.freshness_wait;
+        let wait = conversation.policy.config.routing.freshness_wait;
         let deadline = tokio::time::Instant::now() + wait;
         let _wanted = samplers.want(requirement.through(&clock));
         let fresh = async {
@@ -356,7 +360,7 @@ impl Session {
     /// # Errors
     /// When the client is lost meanwhile.
     async fn look_up_weir_settings(&mut self, request: &Request) -> Result<()> {
-        let wait = show::sample_wait(request, self.conversation.shared.config.pool.primary_wait);
+        let wait = show::sample_wait(request, self.conversation.policy.config.pool.primary_wait);
         if show::shows(request) && self.legs.active().is_some_and(|leg| leg.batch() == Batch::Closed) {
             // What the client has sent before this may be a write, or set what is shown now.
             self.answered_while(|_| true).await?;
@@ -402,7 +406,7 @@ impl Session {
                 (true, Some(_)) => Joins::Rerun,
             },
             expected: conversation.state.transaction.status(),
-            limit: conversation.shared.config.routing.hold_back,
+            limit: conversation.policy.config.routing.hold_back,
         };
         hold(leg, &mut client.buffer, &mut conversation.state, request, bytes, &plan);
         // While something is in flight the status is known only where nothing in it can fail a transaction.

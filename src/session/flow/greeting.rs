@@ -100,7 +100,7 @@ async fn lease_any(conversation: &Conversation, connections: &mut Connections) -
     let mut servers: Vec<ServerId> = topology.writable().map(|s| s.id).into_iter().collect();
     servers.extend(topology.replicas().map(|s| s.id));
     if servers.is_empty() {
-        let deadline = tokio::time::Instant::now() + shared.config.pool.primary_wait;
+        let deadline = tokio::time::Instant::now() + conversation.policy.config.pool.primary_wait;
         servers.extend(shared.cluster.wait_for_primary(deadline).await);
     }
     let mut last = Error::NoPrimary;

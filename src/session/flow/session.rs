@@ -64,7 +64,7 @@ impl Session {
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
-        let who = Who::new(&shared.config, user, &greeting.database, listener);
+        let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
         let entry = shared.registry.enter(greeting.minor);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
@@ -264,7 +264,7 @@ impl Session {
         conversation.mark_answered(&leg.answers(before));
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
-        let limit = conversation.shared.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
+        let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
         if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && client.buffer.held() > limit {
             // Too much to hold: from here on the request cannot be run again.
             client.buffer.release();

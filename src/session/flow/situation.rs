@@ -90,7 +90,7 @@ fn freshness(
 
 fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) -> bool {
     let kept = conversation.state.replay_buffer.bytes.len() + request.len;
-    client.buffer.is_holding() && kept > conversation.shared.config.routing.hold_back
+    client.buffer.is_holding() && kept > conversation.policy.config.routing.hold_back
 }
 
 fn settings(conversation: &Conversation, leg: &Leg) -> Settings {

@@ -2,6 +2,7 @@
 
 pub(crate) mod databases;
 pub(crate) mod greetings;
+pub(crate) mod policy;
 pub(crate) mod registry;
 pub(crate) mod statements;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -18,9 +20,10 @@ use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::Result;
 use crate::pool::Pools;
-use crate::router::{FunctionLists, Learned};
+use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
+use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
 use crate::sql::Classifier;
@@ -28,8 +31,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// What all sessions share.
 pub struct Shared {
-    /// The configuration.
-    pub config: Arc<Config>,
+    /// What the configuration says now.
+    policy: ArcSwap<Policy>,
     /// Verdicts.
     pub classifier: Classifier,
     /// Backend connections.
@@ -40,8 +43,6 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// All sessions.
     pub registry: Registry,
-    /// Functions that the configuration decides about.
-    pub functions: FunctionLists,
     pub(crate) statements: Arc<Statements>,
     /// An atomic number rather than a `CancellationToken`: each session asks at each pause, and a token's lock would be
     /// one that all threads share.
@@ -70,8 +71,6 @@ impl Shared {
         let routing = &config.routing;
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),
-            functions: FunctionLists::new(&routing.read_functions, &routing.write_functions)
-                .stateless(&routing.stateless_functions),
             pools,
             cluster,
             metrics,
@@ -82,8 +81,19 @@ impl Shared {
             greetings: Greetings::default(),
             databases: Databases::default(),
             nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
-            config,
+            policy: ArcSwap::from_pointee(Policy::new(config)),
         })
+    }
+
+    /// What the configuration says at this moment. Whoever serves a request keeps what it found here to its end.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// The next request of each session is served by this policy.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing reads the configuration anew yet"))]
+    pub(crate) fn adopt(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// From now on sessions end as soon as they are between two requests.
@@ -169,7 +179,8 @@ impl Shared {
     /// What the sessions of one database on the servers share. To be asked for once a server has accepted a session on
     /// it.
     pub(crate) fn database(&self, name: &Arc<str>) -> Arc<Database> {
-        let routing = &self.config.routing;
+        let policy = self.policy();
+        let routing = &policy.config.routing;
         self.databases.enter(name, || {
             let learned = Learned::new(routing.learned, routing.learned_ttl);
             let database = Database::new(learned, Instant::now());
