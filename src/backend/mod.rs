@@ -4,15 +4,15 @@ mod cancel;
 
 mod connection;
 
-pub mod datestyle;
+pub(crate) mod datestyle;
 
-pub mod ledger;
+pub(crate) mod ledger;
 
 mod login;
 
-pub mod notifiers;
+pub(crate) mod notifiers;
 
-pub mod prepared;
+pub(crate) mod prepared;
 
 pub mod settings;
 

@@ -125,7 +125,7 @@ impl Pools {
     }
 
     /// Who may have sent a notification.
-    pub fn notifiers(&self) -> &Arc<Notifiers> {
+    pub(crate) fn notifiers(&self) -> &Arc<Notifiers> {
         &self.notifiers
     }
 
