@@ -28,7 +28,7 @@ pub struct Key {
     /// What cancels what runs on it; some servers (poolers in front of them) give none.
     pub cancel: Option<CancelKey>,
     /// Whose its notifications are.
-    pub notifier: Notifier,
+    pub(crate) notifier: Notifier,
 }
 
 /// A backend connection that has logged in.
@@ -44,7 +44,7 @@ pub struct Backend {
     /// ParameterStatus as reported at login.
     pub parameters: Vec<Parameter>,
     /// The statements it holds.
-    pub prepared: Prepared,
+    pub(crate) prepared: Prepared,
     /// Serial of the unnamed statement it holds; `None` when unknown or none.
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.

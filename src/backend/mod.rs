@@ -4,17 +4,17 @@ mod cancel;
 
 mod connection;
 
-pub mod datestyle;
+pub(crate) mod datestyle;
 
 mod exec;
 
-pub mod ledger;
+pub(crate) mod ledger;
 
 mod login;
 
-pub mod notifiers;
+pub(crate) mod notifiers;
 
-pub mod prepared;
+pub(crate) mod prepared;
 
 pub mod settings;
 

@@ -435,6 +435,13 @@ impl Pool {
         self.closed();
     }
 
+    /// A connection of this pool was opened by somebody else.
+    #[cfg(test)]
+    pub(super) fn one_more(&self) {
+        self.lock().open += 1;
+        assert!(self.setup.slots.iter().all(|slots| slots.take(&self.me)));
+    }
+
     /// One connection of this pool exists no more.
     pub(super) fn closed(&self) {
         self.one_less();

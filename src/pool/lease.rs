@@ -61,3 +61,13 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+impl Lease {
+    /// A connection that was never opened by a pool, and goes back to none.
+    pub(crate) fn of_no_pool(backend: Backend) -> Self {
+        let pool = super::tests::unused_pool();
+        pool.one_more();
+        Self::new(Box::new(backend), pool)
+    }
+}

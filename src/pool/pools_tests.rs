@@ -55,6 +55,11 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
     (Arc::new(pools), servers)
 }
 
+/// A pool for a lease that is made without one.
+pub(super) fn unused_pool() -> Arc<Pool> {
+    get(&pools().0, A, "d", "p").unwrap()
+}
+
 fn get(pools: &Pools, server: ServerId, database: &str, password: &str) -> Option<Arc<Pool>> {
     let key = PoolKey { server, database: database.into(), user: "u".into() };
     pools.get(&key, &Account { password: Some(Secret::new(password)) })

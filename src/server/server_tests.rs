@@ -11,6 +11,7 @@ use harness::{Options, WeirSetup, free_port, wait_for};
 use super::*;
 use crate::config;
 use crate::config::RoleSetting;
+use crate::session::Policy;
 
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -146,5 +147,42 @@ async fn servers_come_and_go_under_load() {
             assert!(done.iter().all(|done| done.as_ref().is_ok_and(|done| *done > 0)), "{done:?}");
             outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
+    });
+}
+
+/// What the configuration says may change at any moment, and holds from each session's next request on.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_policy_holds_from_the_next_request_on() {
+    let cluster = harness::Cluster::with(Options::new(1)).unwrap();
+    cluster.wait_caught_up().unwrap();
+    let (running, port) = start_in_front_of(&cluster, &[0, 1]).await;
+    let shared = running.shared.clone();
+    tokio::task::block_in_place(|| {
+        let mut client = connect(port).unwrap();
+        let goes_to = |client: &mut Client| {
+            client.query("SELECT count(*) FROM pg_class").unwrap();
+            client.query("SHOW weir.route").unwrap().value().to_owned()
+        };
+        wait_for("the replica to be up", PATIENCE, || {
+            Ok((goes_to(&mut client) == "replica1 (replica, read)").then_some(()))
+        })
+        .unwrap();
+        client.query("BEGIN READ ONLY").unwrap();
+        client.query("SELECT 1").unwrap();
+
+        let mut config = config::Config::clone(&shared.policy().config);
+        for user in &mut config.users {
+            user.target = Target::Primary;
+            user.timeouts.idle_client = Some(Duration::from_millis(300));
+        }
+        shared.adopt(Policy::new(Arc::new(config)));
+        client.query("SELECT 2").unwrap();
+        assert_eq!(client.query("SHOW weir.route").unwrap().value(), "replica1 (replica, in_transaction)");
+        client.query("COMMIT").unwrap();
+        assert_eq!(goes_to(&mut client), "primary (primary, user_target)");
+        wait_for("the client to be closed", PATIENCE, || Ok((shared.registry.len() == 0).then_some(())))
+            .unwrap();
+        let mut client = connect(port).unwrap();
+        assert_eq!(goes_to(&mut client), "primary (primary, user_target)");
     });
 }

@@ -26,7 +26,9 @@ mod connections;
 
 mod flow;
 
-pub use flow::greeting::Newcomer;
-pub use flow::session::Session;
-pub use shared::Shared;
-pub use shared::registry::{Aim, Cancel, Entry, Registry};
+pub(crate) use flow::greeting::Newcomer;
+pub(crate) use flow::session::Session;
+pub(crate) use shared::Shared;
+#[cfg(test)]
+pub(crate) use shared::policy::Policy;
+pub(crate) use shared::registry::Cancel;

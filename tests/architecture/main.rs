@@ -98,7 +98,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
             "main.rs",
             "net/",
             "pool/",
-            "server.rs",
+            "server/",
             "session/client.rs",
             "session/connections/",
             "session/flow/",

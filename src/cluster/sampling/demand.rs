@@ -10,7 +10,8 @@ use tokio::sync::futures::Notified;
 use crate::freshness::{Epoch, Lsn, pace};
 
 /// Shared by all sessions and all samplers. Noting a write costs two atomics, one of them a load, and a bell only when
-/// the sampler sleeps for longer than a write may wait.
+/// the sampler sleeps for longer than a write may wait. Many fields: each is an atomic or a bell of its own, so that nobody
+/// who notes one thing waits for another.
 #[derive(Debug)]
 pub struct Demand {
     epoch: Epoch,

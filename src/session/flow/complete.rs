@@ -236,7 +236,7 @@ impl Session {
 
     /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
     /// been committed yet, once more when it must have been. Its connections are made fit for others.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         let Self { client, conversation, connections, legs, .. } = self;
         conversation.shared.registry.leave(&conversation.entry);
         let pending_writes = conversation.state.pending_writes.clone();

@@ -25,7 +25,7 @@ use crate::wire::reply;
 use crate::wire::startup::Parameter;
 
 /// An admitted client, and how it came.
-pub struct Newcomer {
+pub(crate) struct Newcomer {
     /// What the front door found out.
     pub admission: Admission<Stream>,
     /// The listener's fixed target.

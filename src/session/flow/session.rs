@@ -33,7 +33,7 @@ use crate::session::shared::Shared;
 use crate::session::state::Due;
 
 /// A client, all that is known of it, and the connections that work for it.
-pub struct Session {
+pub(crate) struct Session {
     pub(super) client: Client,
     pub(super) conversation: Conversation,
     pub(super) legs: Legs,
@@ -58,7 +58,7 @@ impl Session {
     /// # Errors
     /// Why it cannot begin, with the stream on which the client is to be told: the database does not exist, a startup
     /// setting is refused, no server can be reached.
-    pub async fn begin(
+    pub(crate) async fn begin(
         shared: Arc<Shared>,
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
@@ -100,7 +100,7 @@ impl Session {
     ///
     /// # Errors
     /// Why the connection must be closed; the client is still to be told, unless it is the client that was lost.
-    pub async fn run(&mut self) -> Result<()> {
+    pub(crate) async fn run(&mut self) -> Result<()> {
         // Who drains or raises an alarm wakes the task by this; what it finds then is asked in `pump`.
         poll_fn(|cx| {
             self.conversation.entry.wakes(cx.waker());
@@ -329,7 +329,7 @@ impl Session {
 
     /// The client's stream, to be told why it is closed, behind all that was on its way to the client. `None` when
     /// nothing can be told: the client does not take it, or the last message has no end.
-    pub async fn into_stream(mut self) -> Option<Stream> {
+    pub(crate) async fn into_stream(mut self) -> Option<Stream> {
         if let Some(mut leg) = self.legs.take() {
             if leg.responses.is_within_frame() {
                 return None;

@@ -30,7 +30,7 @@ use crate::sql::Classifier;
 use crate::telemetry::metrics::Metrics;
 
 /// What all sessions share.
-pub struct Shared {
+pub(crate) struct Shared {
     /// What the configuration says now.
     policy: ArcSwap<Policy>,
     /// Verdicts.
@@ -62,7 +62,7 @@ const ENDING: u8 = 2;
 
 impl Shared {
     /// For a configuration, its pools and its servers.
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         pools: Arc<Pools>,
         cluster: Arc<Cluster>,
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// What the configuration says at this moment. Whoever serves a request keeps what it found here to its end.
-    pub fn policy(&self) -> Guard<Arc<Policy>> {
+    pub(crate) fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
     }
 
@@ -97,30 +97,30 @@ impl Shared {
     }
 
     /// From now on sessions end as soon as they are between two requests.
-    pub fn begin_drain(&self) {
+    pub(crate) fn begin_drain(&self) {
         self.stage.fetch_max(DRAINING, Ordering::AcqRel);
         self.registry.wake();
     }
 
     /// From now on sessions end wherever they are.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.stage.fetch_max(ENDING, Ordering::AcqRel);
         self.registry.wake();
     }
 
     /// Runs a task that must come to its end before weir does. What it logs is its client's, as what is logged here is.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.tasks.spawn(task.in_current_span()));
     }
 
     /// Ready when nothing is under way any more: no session, nothing that one has left behind, no cancel request.
-    pub async fn finished(&self) {
+    pub(crate) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
     /// What is under way.
-    pub fn under_way(&self) -> usize {
+    pub(crate) fn under_way(&self) -> usize {
         self.tasks.len()
     }
 
@@ -149,7 +149,7 @@ impl Shared {
 
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
     /// arrived.
-    pub async fn deliver(&self, aim: Aim) -> u64 {
+    pub(crate) async fn deliver(&self, aim: Aim) -> u64 {
         let span = aim.span();
         self.deliver_all(aim).instrument(span).await
     }
@@ -167,7 +167,7 @@ impl Shared {
     }
 
     /// Whether sessions end as soon as they can.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.stage.load(Ordering::Acquire) >= DRAINING
     }
 

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::router::FunctionLists;
 
 /// The configuration as sessions read it.
-pub struct Policy {
+pub(crate) struct Policy {
     /// Users, databases, rules, levels, timeouts.
     pub config: Arc<Config>,
     /// Functions that the configuration decides about.
@@ -17,7 +17,7 @@ pub struct Policy {
 
 impl Policy {
     /// What a configuration says.
-    pub fn new(config: Arc<Config>) -> Self {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
         let routing = &config.routing;
         let functions = FunctionLists::new(&routing.read_functions, &routing.write_functions)
             .stateless(&routing.stateless_functions);

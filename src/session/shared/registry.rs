@@ -64,7 +64,7 @@ struct Running {
 
 /// One session, as others see it.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     key: CancelKey,
     /// Whoever asks for a cancel, what is logged of it is this session's.
     span: Span,
@@ -81,22 +81,22 @@ impl Entry {
     }
 
     /// The key for the client.
-    pub fn key(&self) -> &CancelKey {
+    pub(crate) fn key(&self) -> &CancelKey {
         &self.key
     }
 
     /// The session's requests run there from now on.
-    pub fn runs_on(&self, key: Arc<Key>) {
+    pub(crate) fn runs_on(&self, key: Arc<Key>) {
         self.lock().place = Place::On(key);
     }
 
     /// What wakes the session's task from now on.
-    pub fn wakes(&self, waker: &Waker) {
+    pub(crate) fn wakes(&self, waker: &Waker) {
         self.lock().waker = Some(waker.clone());
     }
 
     /// Whether there was an alarm since this was last asked. It may be about a server that the session has left.
-    pub fn take_alarm(&self) -> bool {
+    pub(crate) fn take_alarm(&self) -> bool {
         self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
     }
 
@@ -110,7 +110,7 @@ impl Entry {
     }
 
     /// The session is about to give its connection back. True when it may do so at once.
-    pub fn leaves(&self) -> bool {
+    pub(crate) fn leaves(&self) -> bool {
         let mut running = self.lock();
         running.place = Place::Nowhere;
         running.asking == Asking::Not
@@ -118,7 +118,7 @@ impl Entry {
 
     /// Waits until no cancel request is on its way any more. Not for ever: false when there still is one, so that
     /// whatever runs on the connection next may be hit. Cancel safe.
-    pub async fn settled(&self) -> bool {
+    pub(crate) async fn settled(&self) -> bool {
         // In a box, because hardly anybody ever waits here.
         Box::pin(timeout(SETTLE_MAX, self.all_arrived())).await.is_ok()
     }
@@ -134,7 +134,7 @@ impl Entry {
     }
 
     /// Ready when the client asks to cancel while its request is held back on its connection. Cancel safe.
-    pub async fn asked_to_cancel(&self) {
+    pub(crate) async fn asked_to_cancel(&self) {
         self.cancelled.notified().await;
     }
 
@@ -142,7 +142,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Canceled`], or why there is no connection.
-    pub async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
         let cancelled = self.cancelled.notified();
         self.lock().place = Place::Queue;
         let queued = Queued(self);
@@ -210,7 +210,7 @@ impl Drop for Queued<'_> {
 
 /// What came of a cancel request.
 #[derive(Debug)]
-pub enum Cancel {
+pub(crate) enum Cancel {
     /// The request runs: to be passed on there.
     Aimed(Aim),
     /// The request runs, and another cancel request is on its way to it: to be waited for with [`Entry::settled`].
@@ -225,7 +225,7 @@ pub enum Cancel {
 
 /// A cancel request on its way. The session keeps the connection that it goes to until this is dropped.
 #[derive(Debug)]
-pub struct Aim {
+pub(crate) struct Aim {
     /// None once it has been delivered for the last time.
     entry: Option<Arc<Entry>>,
     /// The connection it goes to.
@@ -240,7 +240,7 @@ impl Aim {
 
     /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
     /// meanwhile.
-    pub fn delivered(mut self) -> Option<Self> {
+    pub(crate) fn delivered(mut self) -> Option<Self> {
         let entry = self.entry.take()?;
         if !entry.delivered(&self.key) {
             return None;
@@ -260,7 +260,7 @@ impl Drop for Aim {
 
 /// All sessions.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     entries: Mutex<HashMap<i32, Arc<Entry>>>,
     next: AtomicI32,
 }
@@ -277,7 +277,7 @@ impl Registry {
     }
 
     /// Enters a session. Protocol 3.2 clients get a secret of 32 bytes, older ones of 4.
-    pub fn enter(&self, minor: u16) -> Arc<Entry> {
+    pub(crate) fn enter(&self, minor: u16) -> Arc<Entry> {
         let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
         rand::rng().fill_bytes(&mut secret);
         let secret = Bytes::from(secret);
@@ -302,7 +302,7 @@ impl Registry {
     }
 
     /// A server is down: sessions whose request runs there see whether it can run elsewhere.
-    pub fn alarm(&self, server: ServerId) {
+    pub(crate) fn alarm(&self, server: ServerId) {
         self.lock().values().for_each(|entry| entry.alarm(server));
     }
 
@@ -313,22 +313,17 @@ impl Registry {
     }
 
     /// The session is over.
-    pub fn leave(&self, entry: &Entry) {
+    pub(crate) fn leave(&self, entry: &Entry) {
         self.lock().remove(&entry.key.pid());
     }
 
     /// Sessions there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// No sessions.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Cancels the request of the session that has this key.
-    pub fn cancel(&self, key: &CancelKey) -> Cancel {
+    pub(crate) fn cancel(&self, key: &CancelKey) -> Cancel {
         let entry = self.lock().get(&key.pid()).cloned();
         match entry {
             Some(entry) if entry.key.admits(key) => entry.cancel(),
@@ -354,7 +349,7 @@ mod tests {
         assert!(aim.delivered().is_none());
         assert!(entry.leaves());
         registry.leave(&entry);
-        assert!(registry.is_empty());
+        assert_eq!(registry.len(), 0);
     }
 
     #[test]
