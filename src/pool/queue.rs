@@ -75,7 +75,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
     use crate::error::Error;
 
     fn named(name: &str) -> Settings {

@@ -5,7 +5,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::config::{Database, Routing, User};
 use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::backend::settings::literal;
+use crate::backend::value::literal;
 use crate::cluster::topology::{Health, Role, Server, ServerId, Topology};
 use crate::freshness::Lsn;
 use crate::router::Decision;

@@ -154,7 +154,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
     use crate::sql::{SkeletonId, Why};
 
     #[test]
