@@ -9,27 +9,16 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::key::{Key, Notifier};
 use super::login::Login;
-use super::notifiers::Notifier;
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::cluster::topology::ServerId;
 use crate::net::Stream;
 use crate::net::buffer::poll_fill;
 use crate::wire::scan::{Stop, is_farewell, run};
-use crate::wire::startup::{CancelKey, Parameter};
+use crate::wire::startup::Parameter;
 use crate::wire::tag::server;
-
-/// Which connection this is.
-#[derive(Debug)]
-pub struct Key {
-    /// Its server.
-    pub server: ServerId,
-    /// What cancels what runs on it; some servers (poolers in front of them) give none.
-    pub cancel: Option<CancelKey>,
-    /// Whose its notifications are.
-    pub(crate) notifier: Notifier,
-}
 
 /// A backend connection that has logged in.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! are read. `SET DateStyle TO ymd` says the order only; what is not said stays. To be the same on another connection
 //! it must be said in full, as far as the session has said it.
 
-use super::settings::Value;
+use super::value::Value;
 
 /// The name of the setting, as settings are kept by it.
 pub(crate) const NAME: &str = "datestyle";

@@ -85,15 +85,18 @@ pub(crate) enum Step<N> {
 #[derive(Debug)]
 pub(crate) struct Ledger<N> {
     entries: VecDeque<Entry<N>>,
-    /// After an error of the extended protocol: what is sent is thrown away by the server until a `Sync` is.
-    discarding: Discarding,
-    batch: Batch,
+    reading: Reading,
 }
 
+/// What the server does with what it is sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Discarding {
-    Nothing,
-    UntilSync,
+enum Reading {
+    /// It begins something new: no batch is open.
+    Anew,
+    /// It goes on with a batch that lacks its `Sync`.
+    Batch,
+    /// After an error of the extended protocol it throws everything away until a `Sync` comes.
+    Discarding,
 }
 
 /// Whether the client's messages of the extended protocol lack the `Sync` that ends them.
@@ -107,7 +110,7 @@ pub(crate) enum Batch {
 
 impl<N> Default for Ledger<N> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), discarding: Discarding::Nothing, batch: Batch::Closed }
+        Self { entries: VecDeque::new(), reading: Reading::Anew }
     }
 }
 
@@ -124,14 +127,11 @@ impl<N> Ledger<N> {
 
     /// A message was sent that will be answered. Gives the note back at once when the server is discarding.
     pub(crate) fn push(&mut self, reply: Reply, action: Action, note: N) -> Option<N> {
-        match (self.discarding, reply) {
-            (Discarding::UntilSync, Reply::Sync) => self.discarding = Discarding::Nothing,
-            (Discarding::UntilSync, _) => return Some(note),
-            (Discarding::Nothing, _) => {}
-        }
-        self.batch = match reply {
-            Reply::Sync | Reply::Query | Reply::Call => Batch::Closed,
-            _ => Batch::Open,
+        self.reading = match (self.reading, reply) {
+            (_, Reply::Sync) => Reading::Anew,
+            (Reading::Discarding, _) => return Some(note),
+            (_, Reply::Query | Reply::Call) => Reading::Anew,
+            _ => Reading::Batch,
         };
         self.entries.push_back(Entry::Owed { reply, action, note });
         None
@@ -140,11 +140,11 @@ impl<N> Ledger<N> {
     /// A reply is to be made up in this place. Its bytes are whole messages. Gives the note back at once when the
     /// server is discarding.
     pub(crate) fn insert(&mut self, bytes: &'static [u8], note: N) -> Option<N> {
-        if self.discarding == Discarding::UntilSync {
+        if self.is_discarding() {
             return Some(note);
         }
         // What the client sent is part of its batch, whether the server gets it or not.
-        self.batch = Batch::Open;
+        self.reading = Reading::Batch;
         self.entries.push_back(Entry::Insert { bytes, note });
         None
     }
@@ -165,25 +165,25 @@ impl<N> Ledger<N> {
                 copy = CopyIn::Ended;
                 break;
             }
-            self.batch = Batch::Open;
+            self.reading = Reading::Batch;
         }
         if self.entries.iter().any(|entry| matches!(entry, Entry::Owed { reply: Reply::Sync, .. })) {
-            self.batch = Batch::Closed;
+            self.reading = Reading::Anew;
         }
         copy
     }
 
     /// Whether the server throws away what it is sent, up to a `Sync`.
     pub(crate) fn is_discarding(&self) -> bool {
-        self.discarding == Discarding::UntilSync
+        self.reading == Reading::Discarding
     }
 
     /// Whether a batch is open: until its `Sync`, the connection is in the middle of something. What the server throws
     /// away belongs to one.
     pub(crate) fn batch(&self) -> Batch {
-        match self.discarding {
-            Discarding::UntilSync => Batch::Open,
-            Discarding::Nothing => self.batch,
+        match self.reading {
+            Reading::Anew => Batch::Closed,
+            Reading::Batch | Reading::Discarding => Batch::Open,
         }
     }
 
@@ -254,16 +254,15 @@ impl<N> Ledger<N> {
         if matches!(reply, Reply::Query | Reply::Call | Reply::Sync) {
             return Ok((action, dropped));
         }
-        self.discarding = Discarding::UntilSync;
         while let Some(entry) = self.entries.front() {
             if matches!(entry, Entry::Owed { reply: Reply::Sync, .. }) {
-                self.discarding = Discarding::Nothing;
-                break;
+                return Ok((action, dropped));
             }
             if let Some(Entry::Owed { note, .. } | Entry::Insert { note, .. }) = self.entries.pop_front() {
                 dropped.push(note);
             }
         }
+        self.reading = Reading::Discarding;
         Ok((action, dropped))
     }
 
@@ -277,7 +276,9 @@ impl<N> Ledger<N> {
 
     /// The connection is gone: the notes of all that was owed, in order.
     pub(crate) fn abandon(&mut self) -> Vec<N> {
-        self.discarding = Discarding::Nothing;
+        if self.is_discarding() {
+            self.reading = Reading::Batch;
+        }
         self.entries
             .drain(..)
             .filter_map(|entry| match entry {

@@ -8,6 +8,8 @@ pub(crate) mod datestyle;
 
 mod exec;
 
+mod key;
+
 pub(crate) mod ledger;
 
 mod login;
@@ -18,7 +20,10 @@ pub(crate) mod prepared;
 
 pub mod settings;
 
+pub mod value;
+
 pub use cancel::cancel;
-pub use connection::{Backend, Key};
+pub use connection::Backend;
 pub use exec::{ParameterStatuses, exec};
+pub use key::Key;
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};

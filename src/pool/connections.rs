@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::queue::Queue;
-use super::slots::Slots;
-use super::{Account, Events, Lease, Limits, PoolKey};
+use super::slots::{Sharer, Slots};
+use super::terms::{Account, Events, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Credentials, Key, log_in};
@@ -25,7 +25,7 @@ pub(super) struct Setup {
     pub(super) account: Account,
     pub(super) limits: Arc<Limits>,
     /// The server's and the total limit, taken in this order.
-    pub(super) slots: [Arc<Slots>; 2],
+    pub(super) slots: [Arc<Slots<Pool>>; 2],
     pub(super) events: Arc<dyn Events>,
     pub(super) notifiers: Arc<Notifiers>,
 }
@@ -46,7 +46,7 @@ struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
-    waiters: Queue,
+    waiters: Queue<Lease>,
     /// Connections that exist: idle, checked out, or being opened.
     open: usize,
     /// Those of `open` that are being opened.
@@ -111,6 +111,24 @@ pub struct Counts {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("key", &self.setup.key).field("counts", &self.counts()).finish()
+    }
+}
+
+impl Sharer for Pool {
+    fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle.iter().map(|backend| backend.idle_since).min()
+    }
+
+    fn close_oldest(&self) -> bool {
+        let oldest = {
+            let mut state = self.lock();
+            let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
+            at.map(|at| state.idle.remove(at))
+        };
+        let Some(oldest) = oldest else { return false };
+        drop(oldest);
+        self.closed();
+        true
     }
 }
 
@@ -304,7 +322,7 @@ impl Pool {
     }
 
     /// A place under both limits, or the limit that has none.
-    fn take_slots(&self) -> std::result::Result<(), &Slots> {
+    fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
             return Err(server);
@@ -314,24 +332,6 @@ impl Pool {
             return Err(total);
         }
         Ok(())
-    }
-
-    /// Since when the connection waits that has been idle longest.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle.iter().map(|backend| backend.idle_since).min()
-    }
-
-    /// Closes the connection that has been idle longest: another pool needs its place. Whether there was one.
-    pub(super) fn close_oldest(&self) -> bool {
-        let oldest = {
-            let mut state = self.lock();
-            let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
-            at.map(|at| state.idle.remove(at))
-        };
-        let Some(oldest) = oldest else { return false };
-        drop(oldest);
-        self.closed();
-        true
     }
 
     fn spawn_open(&self) {
@@ -526,4 +526,70 @@ fn out_of_reach() -> Error {
 /// Pools that wanted a place try again.
 fn feed(hungry: Vec<Arc<Pool>>) {
     hungry.into_iter().for_each(|pool| pool.grow());
+}
+
+/// A checked-out backend connection. It goes back only by [`Lease::release`]; dropped in any other way it is
+/// closed, so that a session that ends in the middle of something can never hand its state to the next one.
+#[derive(Debug)]
+pub struct Lease {
+    backend: Option<Box<Backend>>,
+    pool: Arc<Pool>,
+}
+
+impl Lease {
+    fn new(backend: Box<Backend>, pool: Arc<Pool>) -> Self {
+        Self { backend: Some(backend), pool }
+    }
+
+    /// Gives the connection back. The caller vouches that it is idle, outside a transaction, and carries no state but
+    /// its settings and prepared statements.
+    pub(crate) fn release(mut self, now: Instant) {
+        if let Some(backend) = self.backend.take() {
+            self.pool.put_back(backend, now);
+        }
+    }
+
+    /// Ends the lease without its connection going anywhere.
+    fn into_backend(mut self) -> Option<Box<Backend>> {
+        self.backend.take()
+    }
+
+    /// The pool it belongs to.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Backend;
+
+    fn deref(&self) -> &Backend {
+        // Only `release` and `drop` take the connection, and both end the lease.
+        self.backend.as_ref().expect("a lease holds its connection until it ends")
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Backend {
+        self.backend.as_mut().expect("a lease holds its connection until it ends")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            drop(backend);
+            self.pool.closed();
+        }
+    }
+}
+
+#[cfg(test)]
+impl Lease {
+    /// A connection that was never opened by a pool, and goes back to none.
+    pub(crate) fn of_no_pool(backend: Backend) -> Self {
+        let pool = super::pools::tests::unused_pool();
+        pool.one_more();
+        Self::new(Box::new(backend), pool)
+    }
 }

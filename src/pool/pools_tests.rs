@@ -1,7 +1,10 @@
 //! Which pools there are, without any connection.
 
+use std::time::Duration;
+
 use super::*;
-use crate::cluster::topology::{Health, Role};
+use crate::cluster::topology::{Health, Role, Server};
+use crate::config::Secret;
 use crate::error::Error;
 use crate::freshness::Freshness;
 
@@ -56,7 +59,7 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
 }
 
 /// A pool for a lease that is made without one.
-pub(super) fn unused_pool() -> Arc<Pool> {
+pub(in crate::pool) fn unused_pool() -> Arc<Pool> {
     get(&pools().0, A, "d", "p").unwrap()
 }
 

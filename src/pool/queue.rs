@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::Lease;
 use crate::backend::settings::Settings;
 use crate::error::Result;
 
@@ -13,8 +12,8 @@ const PATIENCE: u8 = 4;
 
 /// One that waits.
 #[derive(Debug)]
-struct Waiter {
-    sender: oneshot::Sender<Result<Lease>>,
+struct Waiter<T> {
+    sender: oneshot::Sender<Result<T>>,
     /// The settings that its session wants.
     wanted: Settings,
     /// How many connections it would have the pool hold at most.
@@ -25,12 +24,18 @@ struct Waiter {
 
 /// First come, first served; but a connection goes to one that wants the settings that it carries, if the first has not
 /// been passed over too often.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    waiters: VecDeque<Waiter>,
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    waiters: VecDeque<Waiter<T>>,
 }
 
-impl Queue {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { waiters: VecDeque::new() }
+    }
+}
+
+impl<T> Queue<T> {
     /// How many wait. Some may have gone without a word.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
@@ -42,7 +47,7 @@ impl Queue {
     }
 
     /// Somebody waits who wants these settings, and would have the pool hold `size` connections at most.
-    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<Lease>>, wanted: Settings, size: usize) {
+    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<T>>, wanted: Settings, size: usize) {
         self.waiters.push_back(Waiter { sender, wanted, size, passed_over: 0 });
     }
 
@@ -53,7 +58,7 @@ impl Queue {
     }
 
     /// The first that is still there.
-    pub(super) fn first(&mut self) -> Option<oneshot::Sender<Result<Lease>>> {
+    pub(super) fn first(&mut self) -> Option<oneshot::Sender<Result<T>>> {
         loop {
             let waiter = self.waiters.pop_front()?;
             if !waiter.sender.is_closed() {
@@ -63,8 +68,8 @@ impl Queue {
     }
 
     /// The one who gets a connection that carries these settings.
-    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<Lease>>> {
-        let suited = |waiter: &Waiter| waiter.wanted == *carried && !waiter.sender.is_closed();
+    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<T>>> {
+        let suited = |waiter: &Waiter<T>| waiter.wanted == *carried && !waiter.sender.is_closed();
         let at = self.waiters.iter().position(suited).unwrap_or(0);
         let first = self.waiters.front_mut()?;
         if at == 0 || first.passed_over == PATIENCE {
@@ -75,7 +80,7 @@ impl Queue {
     }
 
     /// All who wait.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<Lease>>> + use<> {
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<T>>> + use<T> {
         std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.sender)
     }
 }
@@ -83,7 +88,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
     use crate::error::Error;
 
     fn named(name: &str) -> Settings {
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn who_wants_what_a_connection_carries_goes_first_but_nobody_waits_for_ever() {
-        let mut queue = Queue::default();
+        let mut queue: Queue<()> = Queue::default();
         let mut receivers = Vec::new();
         for name in ["a", "b", "b", "b", "b", "b", "c"] {
             let (sender, receiver) = oneshot::channel();

@@ -8,7 +8,8 @@ use bytes::BytesMut;
 
 use crate::backend::Key;
 use crate::backend::notifiers::Notifiers;
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::model::ddl::Definitions;
 use crate::session::model::pins::{Part, Pins};

@@ -182,7 +182,7 @@ const IMPURE: &[&str] = &[
 /// Where the program may stop because an invariant does not hold, how often, and why it always does.
 const STOPS: &[(&str, usize, &str)] = &[
     ("cluster/roles/probe.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
-    ("pool/lease.rs", 2, "only what ends a lease takes its connection"),
+    ("pool/connections.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
     ("users/mod.rs", 1, "HMAC takes keys of any length"),
     ("users/verifier.rs", 1, "postgres-protocol writes the form that PostgreSQL stores"),

@@ -95,6 +95,7 @@ const SUB_ROOMS: &[SubRoom] = &[
             "backend::datestyle",
             "backend::prepared",
             "backend::settings",
+            "backend::value",
             "error",
             "freshness",
             "sql",
@@ -105,7 +106,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "session/transaction",
         beside: &["model"],
-        outside: &["backend::settings", "error", "sql", "wire"],
+        outside: &["backend::settings", "backend::value", "error", "sql", "wire"],
         why: "a transaction is followed from what is sent and answered alone",
     },
     SubRoom {

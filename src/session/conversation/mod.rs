@@ -55,8 +55,11 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    /// A user who asks for this database by a listener with this target.
+    /// A user who asks for this database by a listener with this target. Of a user whom the configuration names no more
+    /// holds what was said when it logged in.
     pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Target) -> Self {
+        let named = config.users.iter().find(|named| named.name == user.name);
+        let user = named.cloned().map_or(user, Arc::new);
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
         let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
         let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
@@ -77,12 +80,10 @@ impl Who {
         }
     }
 
-    /// Reads anew what another configuration says of the same client. Who is named in it no more goes on as before, and
-    /// how its connections are pooled stays as it was when it came.
+    /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
+    /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
-        let user = config.users.iter().find(|user| user.name == self.user.name);
-        let user = user.cloned().map_or_else(|| self.user.clone(), Arc::new);
-        let now = Self::new(config, user, &self.database, self.targets.listener);
+        let now = Self::new(config, self.user.clone(), &self.database, self.targets.listener);
         let (server_database, mode) = (self.server_database.clone(), self.mode);
         *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
     }

@@ -179,7 +179,7 @@ impl WeirSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
 
     fn view(pairs: &[(&str, Value)]) -> RoutingSettings {
         let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));

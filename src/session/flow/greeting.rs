@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::backend::{ParameterStatuses, exec};
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};

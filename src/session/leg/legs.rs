@@ -67,7 +67,8 @@ mod tests {
 
     use super::*;
     use crate::backend::ledger::{Action, Reply};
-    use crate::backend::settings::{Settings, Value};
+    use crate::backend::settings::Settings;
+    use crate::backend::value::Value;
     use crate::backend::{Backend, Login};
     use crate::cluster::topology::ServerId;
     use crate::net::holding::Holding;

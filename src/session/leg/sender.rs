@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::ServerName;
-use crate::backend::settings::{Span, Value, assignment};
+use crate::backend::value::{Span, Value, assignment};
 use crate::session::leg::progress::Progress;
 use crate::session::model::restore::restores as restores_of;
 use crate::session::model::server_words::{parsed_as, queried_as};

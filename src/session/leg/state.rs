@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn what_is_lost_stays_lost_for_the_first_reason() {
-        let lost: [(fn() -> LegEvent, &str); 4] = [
+        type Loss = fn() -> LegEvent;
+        let lost: [(Loss, &str); 4] = [
             (|| LegEvent::Closed, "Closed"),
             (|| LegEvent::Violated("x"), "Violated"),
             (|| LegEvent::Refused(Error::ServerLost), "Refused"),

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
 use crate::session::model::savepoints::Transactional;
 use crate::session::model::undoable::Undoable;

@@ -4,7 +4,8 @@
 //! in the same transaction and before the server reports its parameters: the client sees one step, the right one.
 //! Pure: here is what is told.
 
-use crate::backend::settings::{Settings, Span, assignment};
+use crate::backend::settings::Settings;
+use crate::backend::value::{Span, assignment};
 use crate::session::model::settings::SessionSettings;
 use crate::sql::{Discard, Kind, Scope, Statement, Verdict};
 
@@ -48,7 +49,7 @@ impl SessionSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
     use crate::sql::{Classifier, StandardConformingStrings};
 
     fn restored(sql: &str) -> Vec<String> {

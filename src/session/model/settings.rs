@@ -1,7 +1,8 @@
 //! The session's settings, as its client wants them.
 
 use crate::backend::datestyle;
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 
 /// Settings as the client wants them. Its connection may carry others: while it has not been told yet, and after a
 /// RESET, which means the startup value to the client and the default to the server.

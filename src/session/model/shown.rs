@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use crate::backend::settings::literal;
+use crate::backend::value::literal;
 use crate::session::model::weir_settings::{
     self as own, REFUSER, UNCOMMITTED, UNKNOWN, WeirSetting, refused_value,
 };

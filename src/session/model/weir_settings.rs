@@ -7,7 +7,8 @@
 
 use bytes::BytesMut;
 
-use crate::backend::settings::{Settings, Value, literal};
+use crate::backend::settings::Settings;
+use crate::backend::value::{Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::model::settings::is_weirs;

@@ -75,7 +75,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::{Settings, Value};
+    use crate::backend::settings::Settings;
+    use crate::backend::value::Value;
     use crate::sql::{SkeletonId, Why};
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Pure. They are the connection's, not the client's, and follow its transaction as the server makes them do.
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::settings::{is_weirs, keeping, set_on_top_of};
 use crate::wire::TxStatus;

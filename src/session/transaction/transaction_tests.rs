@@ -1,7 +1,7 @@
 //! What becomes of a transaction, as a table: what happens, in words, and where it stands then.
 
 use super::*;
-use crate::backend::settings::Value;
+use crate::backend::value::Value;
 use crate::sql::{Classifier, StandardConformingStrings, Verdict};
 
 /// A session whose transactions are followed, without any server.
