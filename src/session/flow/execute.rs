@@ -14,7 +14,7 @@ use crate::router::{Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Conversation, Rerun};
+use crate::session::conversation::Rerun;
 use crate::session::flow::decide::decide;
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
@@ -22,9 +22,9 @@ use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
 use crate::session::flow::timeouts::Deadlines;
+use crate::session::flow::write::write;
 use crate::session::leg::Leg;
-use crate::session::leg::hold_back::{Hold, Joins, hold};
-use crate::session::leg::progress::{Sent, SequenceUse};
+use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::sender::Sender;
 use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
@@ -32,14 +32,7 @@ use crate::session::relay::framer::Unit;
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::{Event, Reaction};
-use crate::sql::Dependency;
-use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
-use crate::wire::tag::client;
-
-/// How long a connection is kept for a client that has drawn from a sequence and may ask for it: a client's own time and
-/// a round trip.
-const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
 
 /// Where a request goes, as things stand.
 struct Course {
@@ -146,9 +139,14 @@ impl Session {
             course = self.decide(&request, course.begun);
         }
         self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
-        let written = self.write(&request, course.begun);
-        self.memory.messages = request.into_memory();
-        written
+        let Self { client, conversation, connections, legs, memory, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
+        connections.runs(request.statements());
+        write((client, conversation, leg), &request, course.begun);
+        memory.messages = request.into_memory();
+        // What weir answers itself may be due at once.
+        self.on_server_bytes();
+        Ok(())
     }
 
     fn read(&mut self, unit: Unit) -> Request {
@@ -381,104 +379,11 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the request's bytes and writes them, as the server needs them, to the connection's write buffer.
-    fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
-        let Self { client, conversation, connections, legs, .. } = self;
-        let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
-        connections.runs(request.statements());
-        conversation.tracks(request, leg);
-        makes_way(conversation, leg, request);
-        let len = request.len.min(client.read_buffer.len());
-        if let Unit::Long { tag: client::QUERY, .. } = request.unit
-            && let Some(text) = client.begin_long(len, request.len - len, conversation.routing.strings)
-        {
-            conversation.has_read_long(&text);
-        }
-        let now = Instant::now();
-        observe(&conversation.shared.metrics.added_seconds, now.saturating_duration_since(begun));
-        let idle = !leg.owes();
-        leg.begin_flight(now);
-        let bytes = &client.read_buffer[..len];
-        let plan = Hold {
-            joins: match (idle, &conversation.rerun) {
-                (false, _) => Joins::Flight,
-                (true, None) => Joins::Nothing,
-                (true, Some(_)) => Joins::Rerun,
-            },
-            expected: conversation.state.transaction.status(),
-            limit: conversation.policy.config.routing.hold_back,
-        };
-        hold(leg, &mut client.buffer, &mut conversation.state, request, bytes, &plan);
-        // While something is in flight the status is known only where nothing in it can fail a transaction.
-        let tx = match (idle, conversation.state.transaction.status()) {
-            (true, _) => Some(leg.responses.tx),
-            (false, TxStatus::Idle) => Some(TxStatus::Idle),
-            (false, _) => None,
-        };
-        leg.send(request, bytes, &mut conversation.state, &conversation.shared.metrics, tx);
-        client.read_buffer.advance(len);
-        if request.len > len {
-            client.phase = Phase::Streaming(request.len - len);
-        }
-        conversation.foretell(request);
-        conversation.went(request, len, now);
-        // What weir answers itself may be due at once.
-        self.on_server_bytes();
-        Ok(())
-    }
-
     /// Answers the request with an error: it goes nowhere.
     fn refuse(&mut self, request: &Request, error: &Error) {
         self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
         let status = self.conversation.state.transaction.status();
         self.client.refuse(&request.unit, request.len, error, status);
-    }
-
-    /// Nothing can be taken of what the client has sent: waits for more of it, or for the server. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Session::pump`].
-    pub(crate) async fn await_more(&mut self) -> Result<()> {
-        if self.has_sequence_affinity() {
-            return self.hold_sequence_affinity().await;
-        }
-        if !self.conversation.state.pins.doubts() {
-            return self.pump().await;
-        }
-        // What the catalog tells may set the connection free.
-        let cluster = self.conversation.shared.cluster.clone();
-        let news = cluster.catalogs().news();
-        tokio::pin!(news);
-        news.as_mut().enable();
-        self.conversation.resolve_doubts();
-        if !self.conversation.state.pins.doubts() {
-            return Ok(());
-        }
-        tokio::select! {
-            pumped = self.pump() => pumped,
-            () = news => Ok(()),
-        }
-    }
-
-    fn has_sequence_affinity(&self) -> bool {
-        self.legs.active().is_some_and(|leg| leg.has_sequence_affinity(&self.conversation.state))
-    }
-
-    /// Waits for the client as long as the connection is kept for it, because it may be about to ask what it has drawn.
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Session::pump`].
-    async fn hold_sequence_affinity(&mut self) -> Result<()> {
-        if let Some(pool) = self.legs.active().map(|leg| leg.lease.pool().clone()) {
-            let wanted = tokio::time::timeout(SEQUENCE_AFFINITY, pool.wanted());
-            tokio::select! {
-                pumped = self.pump() => return pumped,
-                _ = wanted => {}
-            }
-        }
-        self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
-        Ok(())
     }
 
     /// Lets the connection go if this request is not what it was kept for.
@@ -557,20 +462,4 @@ enum NotResumed {
     Lost(Error),
     /// The server did not take the client's settings.
     SettingsRefused(Error),
-}
-
-/// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
-fn makes_way(conversation: &Conversation, leg: &mut Leg, request: &Request) {
-    if !request.any(Fact::MakesWay) {
-        return;
-    }
-    for statement in request.statements() {
-        if let Some(database) = &statement.vacates {
-            // The server gives them a few seconds to be gone.
-            conversation.shared.pools.vacate(database);
-        }
-        if let Dependency::Termination = &statement.depends_on {
-            leg.progress.sent.add(Sent::Termination);
-        }
-    }
 }

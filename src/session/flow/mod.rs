@@ -11,3 +11,4 @@ pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;
+pub(crate) mod write;

@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::ledger::{Batch, Ledger};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ use crate::session::flow::timeouts::{Deadlines, Doing, Expired};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
-use crate::session::leg::progress::Retry;
+use crate::session::leg::progress::{Retry, SequenceUse};
 use crate::session::leg::state::LegEvent;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Message;
@@ -31,6 +31,10 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
 use crate::session::state::Due;
+
+/// How long a connection is kept for a client that has drawn from a sequence and may ask for it: a client's own time and
+/// a round trip.
+const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
 
 /// A client, all that is known of it, and the connections that work for it.
 pub(crate) struct Session {
@@ -172,6 +176,53 @@ impl Session {
     /// Whether all that was sent has been answered, or the connection is gone: time for [`Session::complete`].
     pub(super) fn is_complete(&self) -> bool {
         self.legs.active().is_none_or(|leg| !leg.owes() || !leg.is_up())
+    }
+
+    /// Nothing can be taken of what the client has sent: waits for more of it, or for the server. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn await_more(&mut self) -> Result<()> {
+        if self.has_sequence_affinity() {
+            return self.hold_sequence_affinity().await;
+        }
+        if !self.conversation.state.pins.doubts() {
+            return self.pump().await;
+        }
+        // What the catalog tells may set the connection free.
+        let cluster = self.conversation.shared.cluster.clone();
+        let news = cluster.catalogs().news();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        self.conversation.resolve_doubts();
+        if !self.conversation.state.pins.doubts() {
+            return Ok(());
+        }
+        tokio::select! {
+            pumped = self.pump() => pumped,
+            () = news => Ok(()),
+        }
+    }
+
+    pub(super) fn has_sequence_affinity(&self) -> bool {
+        self.legs.active().is_some_and(|leg| leg.has_sequence_affinity(&self.conversation.state))
+    }
+
+    /// Waits for the client as long as the connection is kept for it, because it may be about to ask what it has drawn.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn hold_sequence_affinity(&mut self) -> Result<()> {
+        if let Some(pool) = self.legs.active().map(|leg| leg.lease.pool().clone()) {
+            let wanted = tokio::time::timeout(SEQUENCE_AFFINITY, pool.wanted());
+            tokio::select! {
+                pumped = self.pump() => return pumped,
+                _ = wanted => {}
+            }
+        }
+        self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
+        Ok(())
     }
 
     /// Waits until there is something to act upon: the client's bytes, an answer that is complete, room where there
