@@ -82,7 +82,7 @@ impl Backend {
         self.write_buffer.is_empty() && self.stream.is_flushed()
     }
 
-    /// Writes what waits in the outbox; ready when all of it is on the socket. Cancel safe.
+    /// Writes what waits in the write buffer; ready when all of it is on the socket. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.write_buffer.is_empty() {
             let n = match Pin::new(&mut self.stream).poll_write(cx, &self.write_buffer) {
@@ -98,7 +98,7 @@ impl Backend {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Tells the server that nothing more will come; what waits in the outbox is not sent.
+    /// Tells the server that nothing more will come; what waits in the write buffer is not sent.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.write_buffer.clear();
         Pin::new(&mut self.stream).poll_shutdown(cx)

@@ -528,7 +528,7 @@ fn feed(hungry: Vec<Arc<Pool>>) {
     hungry.into_iter().for_each(|pool| pool.grow());
 }
 
-/// A checked-out backend connection. It goes back only by [`Lease::release`]; dropped in any other way it is
+/// A checked-out backend connection. It goes back only by `Lease::release`; dropped in any other way it is
 /// closed, so that a session that ends in the middle of something can never hand its state to the next one.
 #[derive(Debug)]
 pub struct Lease {

@@ -76,7 +76,7 @@ impl FunctionLists {
     }
 
     /// Whether a function is known not to write when the primary runs it, by the configuration or by the catalog:
-    /// see [`Catalog::may_write`].
+    /// see `Catalog::may_write`.
     pub fn only_reads(&self, function: &Name, catalog: Option<&Catalog>) -> bool {
         let known = self.reads(function) || catalog.is_some_and(|catalog| !catalog.may_write(function));
         known && !self.writes(function)

@@ -287,7 +287,7 @@ impl State {
         }
     }
 
-    /// The retained requests, to be run again as if they had never been run.
+    /// The requests in the replay buffer, to be run again as if they had never been run.
     pub(crate) fn take_replay(&mut self) -> BytesMut {
         // Nothing of it is on a connection any more.
         self.transaction.on(Event::Requeued);

@@ -1,4 +1,4 @@
-//! What a request's code may leave, foreseen before it is sent, and what its user's policy makes of that.
+//! What a request's code may leave, predicted before it is sent, and what its user's policy makes of that.
 
 use std::time::Instant;
 

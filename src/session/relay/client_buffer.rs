@@ -16,13 +16,13 @@ use crate::net::Stream;
 /// Most bytes that are copied to go out with those before them: copying that much costs less than a system call.
 const TAIL_MAX: usize = 4 << 10;
 
-/// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's inbox.
+/// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's read buffer.
 #[derive(Debug, Default)]
 pub(crate) struct ClientBuffer {
     queue: BytesMut,
     /// Bytes of `queue` that may be written.
     queue_free: usize,
-    /// Bytes at the front of the server's inbox that are for the client.
+    /// Bytes at the front of the server's read buffer that are for the client.
     passed: usize,
     /// Bytes of `passed` that may be written. More than none only when all of `queue` is free.
     passed_free: usize,
@@ -55,12 +55,12 @@ impl ClientBuffer {
         self.len() - self.queue_free - self.passed_free
     }
 
-    /// Bytes at the front of the server's inbox that have been passed.
+    /// Bytes at the front of the server's read buffer that have been passed.
     pub(crate) fn passed(&self) -> usize {
         self.passed
     }
 
-    /// Bytes that were taken out of the inbox or made up.
+    /// Bytes that were taken out of the server's read buffer or made up.
     #[cfg(test)]
     pub(crate) fn queued(&self) -> &[u8] {
         &self.queue
@@ -93,13 +93,13 @@ impl ClientBuffer {
         self.free();
     }
 
-    /// The next `n` bytes of the inbox are for the client.
+    /// The next `n` bytes of the read buffer are for the client.
     pub(crate) fn pass(&mut self, n: usize) {
         self.passed += n;
         self.after();
     }
 
-    /// The next `n` bytes of the inbox are for nobody.
+    /// The next `n` bytes of the read buffer are for nobody.
     pub(crate) fn cut(&mut self, read_buffer: &mut BytesMut, n: usize) {
         self.settle(read_buffer);
         read_buffer.advance(n);
@@ -118,7 +118,7 @@ impl ClientBuffer {
         self.after();
     }
 
-    /// Moves what was passed out of the inbox, so that the connection can go its way.
+    /// Moves what was passed out of the server's read buffer, so that the connection can go its way.
     pub(crate) fn settle(&mut self, read_buffer: &mut BytesMut) {
         if self.passed == 0 {
             return;

@@ -2,7 +2,7 @@
 //!
 //! Pure. Names and texts are places in the client's read buffer, counted from its front like the lengths of a unit, so
 //! that they hold for as long as the request stands there. What a statement is, the request adds: see
-//! [`Request`](crate::session::flow::request::Request).
+//! [`Request`](crate::session::relay::request::Request).
 
 use std::ops::Range;
 use std::sync::Arc;
