@@ -188,7 +188,7 @@ impl State {
         &mut self,
         statement: &Statement,
         tag: &[u8],
-        note: &PendingReply,
+        pending: &PendingReply,
         carried: &mut Carried,
     ) {
         let part = Part::of(tag);
@@ -200,7 +200,7 @@ impl State {
                 }
             }
         }
-        if !note.frees(statement) {
+        if !pending.frees(statement) {
             self.pins.apply(self.transaction.undoable_mut(), statement, part);
         }
         match &statement.kind {
@@ -221,8 +221,8 @@ impl State {
     }
 
     /// A request failed: what no rollback takes back may be there all the same.
-    pub(crate) fn survives(&mut self, note: &PendingReply) {
-        let Some(verdict) = note.verdict() else { return };
+    pub(crate) fn survives(&mut self, pending: &PendingReply) {
+        let Some(verdict) = pending.verdict() else { return };
         verdict.statements.iter().for_each(|statement| self.pins.fail(statement));
     }
 
@@ -255,9 +255,9 @@ impl State {
     }
 
     /// Undoes what a request did to the names, latest first.
-    pub(crate) fn undo(&mut self, notes: impl DoubleEndedIterator<Item = PendingReply>) {
-        for note in notes.rev() {
-            match note {
+    pub(crate) fn undo(&mut self, replies: impl DoubleEndedIterator<Item = PendingReply>) {
+        for pending in replies.rev() {
+            match pending {
                 PendingReply::Parsed(parsed) => {
                     self.names.remove(&parsed.name);
                 }

@@ -65,9 +65,9 @@ impl Observer<'_> {
     }
 
     /// These preparations did not happen.
-    fn unprepare(&mut self, notes: &[PendingReply]) {
-        for note in notes {
-            match note {
+    fn unprepare(&mut self, replies: &[PendingReply]) {
+        for pending in replies {
+            match pending {
                 PendingReply::Prepares(preparation, stamp) => self.prepared.forget(*preparation, *stamp),
                 PendingReply::Parsed(parsed) => {
                     if let Some((preparation, stamp)) = parsed.sent {
@@ -84,15 +84,15 @@ impl Observer<'_> {
 }
 
 impl Watcher for Observer<'_> {
-    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion {
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
         self.state.pending_writes.completed(tag);
         if self.state.definitions.completed(tag).outdates_statements() {
             self.state.outdate_statements();
         }
-        let Some(verdict) = note.verdict() else { return Completion::Clients };
-        let Some((nth, restores)) = note.completes(nth) else { return Completion::Weirs };
+        let Some(verdict) = pending.verdict() else { return Completion::Clients };
+        let Some((nth, restores)) = pending.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
-            self.state.apply(statement, tag, note, &mut self.progress.carried);
+            self.state.apply(statement, tag, pending, &mut self.progress.carried);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
                 let startup = self.state.settings().startup();
                 let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
@@ -102,32 +102,32 @@ impl Watcher for Observer<'_> {
         Completion::Clients
     }
 
-    fn done(&mut self, note: PendingReply) {
-        match note {
+    fn done(&mut self, pending: PendingReply) {
+        match pending {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
             PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
                 if self.progress.retry != Retry::Never =>
             {
-                self.state.replay_buffer.done.push(note)
+                self.state.replay_buffer.done.push(pending)
             }
             _ => {}
         }
     }
 
-    fn dropped(&mut self, notes: Vec<PendingReply>) {
-        let applied = notes.iter().filter(|note| matches!(note, PendingReply::Applies)).count();
+    fn dropped(&mut self, replies: Vec<PendingReply>) {
+        let applied = replies.iter().filter(|pending| matches!(pending, PendingReply::Applies)).count();
         self.progress.unconfirmed.settled(applied);
-        self.unprepare(&notes);
-        self.state.undo(notes.into_iter());
+        self.unprepare(&replies);
+        self.state.undo(replies.into_iter());
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError {
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError {
         let sqlstate = scan::sqlstate(frame).unwrap_or_default();
         if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.progress.on(LegEvent::Said(refusal(frame.get(HEADER..).unwrap_or_default())));
             return OnError::Ending;
         }
-        match (action, note) {
+        match (action, pending) {
             (Action::Swallow, PendingReply::Applies | PendingReply::Applying) => {
                 self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
                 return OnError::Refusing;
@@ -139,7 +139,7 @@ impl Watcher for Observer<'_> {
             _ => {}
         }
         self.state.transaction.on(Event::Failed);
-        if let PendingReply::ParsedUnnamed(serial, _) = note {
+        if let PendingReply::ParsedUnnamed(serial, _) = pending {
             // It has taken the one before with it.
             self.state.names.skipped(*serial, None);
         }
@@ -157,18 +157,18 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
-        let refusal = note.verdict().and_then(|verdict| own::refusal(verdict, frame));
+        let refusal = pending.verdict().and_then(|verdict| own::refusal(verdict, frame));
         let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
-        self.state.survives(note);
-        if let PendingReply::Frees(_) = note {
-            self.unprepare(std::slice::from_ref(note));
-            self.state.undo(std::iter::once(note.clone()));
+        self.state.survives(pending);
+        if let PendingReply::Frees(_) = pending {
+            self.unprepare(std::slice::from_ref(pending));
+            self.state.undo(std::iter::once(pending.clone()));
         }
         if let Some(refusal) = refusal {
             return OnError::Replace(own::response(&refusal));
         }
-        match note {
+        match pending {
             PendingReply::Refused(pin) if sqlstate == own::REFUSED_BY_NAME.as_bytes() => {
                 let refusal = Error::WouldPin(pin.as_str());
                 self.state.last_error = Some(refusal.sqlstate().to_owned());
@@ -189,11 +189,11 @@ impl Watcher for Observer<'_> {
         }
     }
 
-    fn described(&mut self, frame: &[u8], note: &PendingReply) {
-        let (PendingReply::Describes(name) | PendingReply::Verifies(name)) = note else { return };
+    fn described(&mut self, frame: &[u8], pending: &PendingReply) {
+        let (PendingReply::Describes(name) | PendingReply::Verifies(name)) = pending else { return };
         let Some(handle) = self.state.names.get_mut(name) else { return };
         let now = fingerprint(frame);
-        handle.result = match (note, handle.result) {
+        handle.result = match (pending, handle.result) {
             (PendingReply::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told))
                 if told != now =>
             {

@@ -67,8 +67,8 @@ impl Sender<'_> {
         request::put_run(&mut self.backend.write_buffer, b"", sql);
         self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
         self.owe(Reply::Bind, Action::Swallow, PendingReply::None);
-        let note = self.runs(verdict, restores);
-        self.owe(Reply::Execute, Action::Forward, note);
+        let pending = self.runs(verdict, restores);
+        self.owe(Reply::Execute, Action::Forward, pending);
         verdict.statements.iter().for_each(|statement| self.restore(statement));
         request::put_bare(&mut self.backend.write_buffer, client::SYNC);
         self.owe(Reply::Sync, Action::Forward, PendingReply::None);

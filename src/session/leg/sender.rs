@@ -52,9 +52,9 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    pub(crate) fn owe(&mut self, reply: Reply, action: Action, note: PendingReply) {
-        let note = self.ledger.push(reply, action, note);
-        self.dropped.extend(note);
+    pub(crate) fn owe(&mut self, reply: Reply, action: Action, pending: PendingReply) {
+        let pending = self.ledger.push(reply, action, pending);
+        self.dropped.extend(pending);
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
@@ -68,9 +68,9 @@ impl Sender<'_> {
             sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
         }
         self.backend.unnamed = None;
-        for (sql, note) in [(sql.as_str(), PendingReply::None), (FAILS, PendingReply::Fails)] {
+        for (sql, pending) in [(sql.as_str(), PendingReply::None), (FAILS, PendingReply::Fails)] {
             request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-            self.owe(Reply::Query, Action::Swallow, note);
+            self.owe(Reply::Query, Action::Swallow, pending);
         }
     }
 
@@ -142,8 +142,8 @@ impl Sender<'_> {
             }
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
-        let note = self.runs(verdict, restores);
-        self.owe(Reply::Query, Action::Forward, note);
+        let pending = self.runs(verdict, restores);
+        self.owe(Reply::Query, Action::Forward, pending);
     }
 
     /// The text for the server in the place of a simple query.
@@ -212,24 +212,24 @@ impl Sender<'_> {
             self.state.names.insert(view.name, handle);
             self.state.pins.prepare(view.name);
             request::put_parse(&mut self.backend.write_buffer, view.name, sql, view.types);
-            let note = PendingReply::Parsed(Box::new(PendingParse { name: view.name.into(), sent: None }));
-            return self.owe(Reply::Parse, Action::Forward, note);
+            let pending = PendingReply::Parsed(Box::new(PendingParse { name: view.name.into(), sent: None }));
+            return self.owe(Reply::Parse, Action::Forward, pending);
         }
         self.state.names.insert(view.name, handle.clone());
-        let mut note = PendingParse { name: view.name.into(), sent: None };
+        let mut pending = PendingParse { name: view.name.into(), sent: None };
         // In a failed transaction the server must have its say, and while the status is unknown it may have failed.
         let answerable = matches!(self.tx, Some(TxStatus::Idle | TxStatus::Open));
         let preparation = handle.preparation();
         if answerable && self.backend.prepared.name(preparation).is_some() {
             self.metrics.prepared_reused.inc();
-            let note = self.ledger.insert(PARSE_COMPLETE, PendingReply::Parsed(Box::new(note)));
-            self.dropped.extend(note);
+            let pending = self.ledger.insert(PARSE_COMPLETE, PendingReply::Parsed(Box::new(pending)));
+            self.dropped.extend(pending);
             return;
         }
         let (name, stamp) = self.prepare(preparation);
-        note.sent = Some((preparation, stamp));
+        pending.sent = Some((preparation, stamp));
         request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), sql, view.types);
-        self.owe(Reply::Parse, Action::Forward, PendingReply::Parsed(Box::new(note)));
+        self.owe(Reply::Parse, Action::Forward, PendingReply::Parsed(Box::new(pending)));
     }
 
     fn parse_unnamed(
@@ -252,8 +252,8 @@ impl Sender<'_> {
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
         let before = self.state.names.unnamed.replace(unnamed);
-        let note = PendingReply::ParsedUnnamed(stamp.0, before.map(Box::new));
-        self.owe(Reply::Parse, Action::Forward, note);
+        let pending = PendingReply::ParsedUnnamed(stamp.0, before.map(Box::new));
+        self.owe(Reply::Parse, Action::Forward, pending);
     }
 
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
@@ -294,15 +294,15 @@ impl Sender<'_> {
         }
         let name = self.ensure_named(view.statement, &handle);
         request::put_bind(&mut self.backend.write_buffer, frame, view, name.as_bytes());
-        let note = self.bound(view.portal, verdict);
-        self.owe(Reply::Bind, Action::Forward, note);
+        let pending = self.bound(view.portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     /// A Bind under the name that the client gives.
     fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
         self.backend.write_buffer.extend_from_slice(frame);
-        let note = self.bound(portal, verdict);
-        self.owe(Reply::Bind, Action::Forward, note);
+        let pending = self.bound(portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
@@ -320,8 +320,8 @@ impl Sender<'_> {
                 return self.raw(frame, Reply::DescribeStatement);
             }
             request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, NO_STATEMENT);
-            let note = PendingReply::Foreign(given.into());
-            return self.owe(Reply::DescribeStatement, Action::Forward, note);
+            let pending = PendingReply::Foreign(given.into());
+            return self.owe(Reply::DescribeStatement, Action::Forward, pending);
         };
         if handle.naming == Naming::Clients {
             return self.raw(frame, Reply::DescribeStatement);
@@ -347,11 +347,11 @@ impl Sender<'_> {
         if handle.naming == Naming::Clients {
             self.state.pins.deallocate(given);
             self.backend.write_buffer.extend_from_slice(frame);
-            let note = PendingReply::Closed(given.into(), handle);
-            return self.owe(Reply::Close, Action::Forward, note);
+            let pending = PendingReply::Closed(given.into(), handle);
+            return self.owe(Reply::Close, Action::Forward, pending);
         }
-        let note = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
-        self.dropped.extend(note);
+        let pending = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
+        self.dropped.extend(pending);
     }
 
     fn execute(&mut self, frame: &[u8], portal: &[u8]) {
@@ -360,12 +360,12 @@ impl Sender<'_> {
             self.tell_weir_setting(verdict);
         }
         let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
-        let note = match (&verdict, restores.clone()) {
+        let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
         };
         self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(Reply::Execute, Action::Forward, note);
+        self.owe(Reply::Execute, Action::Forward, pending);
         if let (Some(verdict), Some([_])) = (&verdict, restores.as_deref()) {
             verdict.statements.iter().for_each(|statement| self.restore(statement));
         }
@@ -379,9 +379,9 @@ impl Sender<'_> {
         self.run_within(sql.as_bytes(), PendingReply::Runs(verdict.clone()));
     }
 
-    /// Runs a statement of weir's own within the client's batch, with this note for its execution. It fails in the
-    /// client's stead.
-    pub(crate) fn run_within(&mut self, sql: &[u8], note: PendingReply) {
+    /// Runs a statement of weir's own within the client's batch, with this pending reply for its execution. It fails in
+    /// the client's stead.
+    pub(crate) fn run_within(&mut self, sql: &[u8], pending: PendingReply) {
         // Closed first, in case it was left behind an error.
         let write_buffer = &mut self.backend.write_buffer;
         request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
@@ -390,7 +390,7 @@ impl Sender<'_> {
         for reply in [Reply::Close, Reply::Parse, Reply::Bind] {
             self.owe(reply, Action::Swallow, PendingReply::None);
         }
-        self.owe(Reply::Execute, Action::Swallow, note);
+        self.owe(Reply::Execute, Action::Swallow, pending);
         self.owe(Reply::Close, Action::Swallow, PendingReply::None);
     }
 

@@ -1,6 +1,7 @@
 //! The two byte streams between a client and a connection: cut into requests on one side, into responses on the other.
 //!
-//! Pure: buffers in, buffers out. It never decides where anything goes.
+//! Buffers in, buffers out; pure, but for the client buffer, which writes itself to its socket. It never decides where
+//! anything goes.
 
 pub(crate) mod client_buffer;
 pub(crate) mod facts;

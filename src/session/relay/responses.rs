@@ -14,15 +14,15 @@ use crate::wire::{Header, TxStatus};
 /// What the session hears while a server's answer passes.
 pub(crate) trait Watcher {
     /// A CommandComplete. `nth` counts those of one simple query from 0.
-    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion;
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion;
     /// A reply ended well.
-    fn done(&mut self, note: PendingReply);
+    fn done(&mut self, pending: PendingReply);
     /// These replies will never come, in the order in which they were owed.
-    fn dropped(&mut self, notes: Vec<PendingReply>);
-    /// An ErrorResponse, with the note of the reply that it ends.
-    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError;
+    fn dropped(&mut self, replies: Vec<PendingReply>);
+    /// An ErrorResponse, with what is pending of the reply that it ends.
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
-    fn described(&mut self, frame: &[u8], note: &PendingReply);
+    fn described(&mut self, frame: &[u8], pending: &PendingReply);
     /// A ReadyForQuery for the client.
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
@@ -129,10 +129,10 @@ impl Responses {
     ) -> Result<(), Halt> {
         loop {
             while self.missing == 0
-                && let Some((bytes, note)) = self.ledger.next_insert()
+                && let Some((bytes, pending)) = self.ledger.next_insert()
             {
                 client_buffer.put(read_buffer, bytes);
-                watcher.done(note);
+                watcher.done(pending);
             }
             let requeue = read_buffer.len() - client_buffer.passed();
             if self.missing > 0 {
@@ -174,7 +174,7 @@ impl Responses {
     /// What happens to rows and their like: those of statements that weir put into the client's text are nobody's.
     fn action(&self) -> Action {
         match self.ledger.head_note() {
-            Some(note) if note.completes(self.completions).is_none() => Action::Swallow,
+            Some(pending) if pending.completes(self.completions).is_none() => Action::Swallow,
             _ => self.ledger.head_action(),
         }
     }
@@ -260,10 +260,10 @@ impl Responses {
             }
             server::PORTAL_SUSPENDED => self.suspended(watcher)?,
             tag => {
-                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(note)) =
+                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(pending)) =
                     (tag, self.ledger.head_note())
                 {
-                    watcher.described(frame, note);
+                    watcher.described(frame, pending);
                 }
                 let shown = self.action();
                 self.take(tag, watcher)?.min(shown)
@@ -280,7 +280,7 @@ impl Responses {
     fn completed(&mut self, tag: &[u8], watcher: &mut impl Watcher) -> Action {
         let nth = self.completions;
         self.completions += 1;
-        match self.ledger.head_note().map(|note| watcher.completed(tag, note, nth)) {
+        match self.ledger.head_note().map(|pending| watcher.completed(tag, pending, nth)) {
             Some(Completion::Weirs) => Action::Swallow,
             _ => Action::Forward,
         }
@@ -294,8 +294,8 @@ impl Responses {
 
     /// A row limit was reached: what the statement left behind is there all the same.
     fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Halt> {
-        if let Some(note) = self.ledger.head_note() {
-            watcher.completed(b"", note, 0);
+        if let Some(pending) = self.ledger.head_note() {
+            watcher.completed(b"", pending, 0);
         }
         self.take(server::PORTAL_SUSPENDED, watcher)
     }
@@ -311,12 +311,12 @@ impl Responses {
     fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         match self.ledger.take(tag) {
             Ok(Step::Within(action)) => Ok(action),
-            Ok(Step::Done(action, reply, note)) => {
+            Ok(Step::Done(action, reply, pending)) => {
                 if reply == Reply::Execute {
                     self.flow = Flow::Query;
                 }
                 self.completions = 0;
-                watcher.done(note);
+                watcher.done(pending);
                 Ok(action)
             }
             Err(Unexpected(_)) => Err(Halt::Broken("a message that nothing was asked for")),
@@ -333,9 +333,9 @@ impl Responses {
         let at = client_buffer.passed();
         let frame = &read_buffer[at..read_buffer.len().min(at + head.len)];
         let whole = frame.len() == head.len;
-        let note = self.ledger.head_note().cloned().unwrap_or_default();
+        let pending = self.ledger.head_note().cloned().unwrap_or_default();
         let reply = self.ledger.head();
-        let decision = watcher.failed(frame, self.ledger.head_action(), &note, client_buffer.answer());
+        let decision = watcher.failed(frame, self.ledger.head_action(), &pending, client_buffer.answer());
         self.flow = Flow::Query;
         match decision {
             OnError::Ending => {
@@ -349,8 +349,8 @@ impl Responses {
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
-        let alone =
-            matches!(reply, Some(Reply::Query)) || matches!(note, PendingReply::Publishes(_, Batch::Closed));
+        let alone = matches!(reply, Some(Reply::Query))
+            || matches!(pending, PendingReply::Publishes(_, Batch::Closed));
         let own = action == Action::Swallow && alone;
         match decision {
             OnError::Rerun => self.cut(head, read_buffer, client_buffer),

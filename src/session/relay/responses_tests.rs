@@ -24,21 +24,21 @@ enum Errors {
 }
 
 impl Watcher for Events {
-    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion {
-        self.seen.push(format!("completed {tag:?} {note:?} {nth}"));
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
+        self.seen.push(format!("completed {tag:?} {pending:?} {nth}"));
         Completion::Clients
     }
 
-    fn done(&mut self, note: PendingReply) {
-        self.seen.push(format!("done {note:?}"));
+    fn done(&mut self, pending: PendingReply) {
+        self.seen.push(format!("done {pending:?}"));
     }
 
-    fn dropped(&mut self, notes: Vec<PendingReply>) {
-        self.seen.push(format!("dropped {notes:?}"));
+    fn dropped(&mut self, replies: Vec<PendingReply>) {
+        self.seen.push(format!("dropped {replies:?}"));
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError {
-        self.seen.push(format!("failed {frame:?} {action:?} {note:?} {answer:?}"));
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError {
+        self.seen.push(format!("failed {frame:?} {action:?} {pending:?} {answer:?}"));
         match self.on_error {
             Errors::RunAgain | Errors::Rerunning => {
                 self.on_error = Errors::Rerunning;
@@ -48,8 +48,8 @@ impl Watcher for Events {
         }
     }
 
-    fn described(&mut self, frame: &[u8], note: &PendingReply) {
-        self.seen.push(format!("described {frame:?} {note:?}"));
+    fn described(&mut self, frame: &[u8], pending: &PendingReply) {
+        self.seen.push(format!("described {frame:?} {pending:?}"));
     }
 
     fn ready(&mut self, status: TxStatus) {
