@@ -137,13 +137,14 @@ impl Demand {
         self.epoch.instant(self.answered.load(Ordering::SeqCst))
     }
 
-    /// The primary's sampler is about to sleep so long: rings when it should not go on. How long it may sleep is to be
-    /// looked at once more after this, for what has come before.
-    pub(crate) fn primary_sleeps(&self, delay: Duration) -> Notified<'_> {
+    /// The primary's sampler is about to sleep so long: rings when it should not go on, for writes only if there are
+    /// `replicas` that could lack them. How long it may sleep is to be looked at once more after this, for what has come
+    /// before.
+    pub(crate) fn primary_sleeps(&self, delay: Duration, replicas: usize) -> Notified<'_> {
         let bell = self.primary.notified();
         // Who comes while it sleeps for less than that need not ring. Nobody but who rings takes a sign back: there are
         // two such samplers for a moment when another server becomes the primary.
-        if delay > pace::FAST {
+        if delay > pace::FAST && replicas > 0 {
             self.primary_dozes.store(true, Ordering::SeqCst);
         }
         if delay > pace::GAP {

@@ -33,7 +33,7 @@ async fn no_write_is_slept_through() {
 async fn sleep_between_writes(demand: Arc<Demand>, end: Instant, seen: watch::Sender<u64>) {
     let mut last = None;
     while last != Some(end) {
-        let bell = demand.primary_sleeps(pace::SLOW);
+        let bell = demand.primary_sleeps(pace::SLOW, 2);
         if demand.written() == last {
             timeout(PATIENCE, bell).await.expect("a write was slept through");
         }
@@ -84,20 +84,23 @@ async fn who_is_not_needed_is_left_asleep() {
     let epoch = Instant::now();
     let demand = Demand::new(epoch);
     let rung = async |bell| timeout(Duration::from_millis(1), bell).await.is_ok();
-    let bell = demand.primary_sleeps(pace::FAST);
+    let bell = demand.primary_sleeps(pace::FAST, 2);
     demand.wrote(epoch);
     assert!(!rung(bell).await, "it will look soon enough");
-    let bell = demand.primary_sleeps(pace::SLOW);
+    let bell = demand.primary_sleeps(pace::SLOW, 0);
+    demand.wrote(epoch);
+    assert!(!rung(bell).await, "no replica could lack it");
+    let bell = demand.primary_sleeps(pace::SLOW, 2);
     demand.wrote(epoch);
     assert!(rung(bell).await);
 
-    let (primary, replica) = (demand.primary_sleeps(pace::FAST), demand.replica_sleeps(pace::SLOW));
+    let (primary, replica) = (demand.primary_sleeps(pace::FAST, 2), demand.replica_sleeps(pace::SLOW));
     drop(demand.want(epoch));
     assert!(rung(primary).await && rung(replica).await);
-    let (primary, replica) = (demand.primary_sleeps(pace::GAP), demand.replica_sleeps(pace::GAP));
+    let (primary, replica) = (demand.primary_sleeps(pace::GAP, 2), demand.replica_sleeps(pace::GAP));
     drop(demand.want(epoch));
     assert!(!rung(primary).await && !rung(replica).await);
-    let (primary, replica) = (demand.primary_sleeps(pace::SLOW), demand.replica_sleeps(pace::SLOW));
+    let (primary, replica) = (demand.primary_sleeps(pace::SLOW, 2), demand.replica_sleeps(pace::SLOW));
     demand.sampled(epoch, epoch, Lsn(1));
     assert!(!rung(primary).await && rung(replica).await);
 }

@@ -120,7 +120,7 @@ impl Samplers {
     /// Rings when a sampler that is about to sleep so long should not go on.
     fn bell(&self, role: Role, delay: Duration) -> Notified<'_> {
         match role {
-            Role::Primary => self.demand.primary_sleeps(delay),
+            Role::Primary => self.demand.primary_sleeps(delay, self.topology().replicas().count()),
             Role::Replica | Role::Unknown => self.demand.replica_sleeps(delay),
         }
     }
