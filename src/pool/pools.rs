@@ -1,4 +1,5 @@
-//! Which pools there are.
+//! Which pools there are: made when a session asks for one, forgotten when nobody has any use for it. It opens no
+//! connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,6 @@
 //! A request's way: read, planned, executed, answered, and what happens when that fails.
+//!
+//! It knows all the other rooms of a session, and none of them knows it.
 
 pub(crate) mod complete;
 pub(crate) mod decide;

@@ -1,4 +1,6 @@
-//! What all sessions share.
+//! What all sessions share: the policy, the registry, statements, databases, and the tasks that a drain waits for.
+//!
+//! It never knows what one session does with it.
 
 pub(crate) mod databases;
 pub(crate) mod greetings;
