@@ -376,6 +376,46 @@ fn a_write_whose_server_process_is_gone_without_a_word_may_have_been_committed()
     Ok(())
 }
 
+/// What waits behind a request under which the server process dies belongs to the same transaction, or to the same batch.
+#[test]
+fn what_waits_behind_a_loss_does_not_run_outside_of_what_was_lost() -> Result<()> {
+    let stage = Stage::new()?;
+    let whole = |name: &str, sql: &str| {
+        [front::parse(name, sql, &[]), front::bind("", name, &[]), front::execute("", 0)].concat()
+    };
+    let sleeps = "INSERT INTO casualties SELECT 1 FROM pg_sleep(60)";
+    let victim = "query LIKE 'INSERT%60%' AND state = 'active'";
+    let insert = "INSERT INTO casualties VALUES (2)";
+    let begins = "BEGIN; INSERT INTO casualties VALUES (0)";
+
+    // It waits because its name is one that the batch in front of it defines.
+    let mut client = stage.weir.connect()?;
+    client.query(begins)?;
+    client.send(&[front::parse("s", insert, &[]), whole("", sleeps), front::sync()])?;
+    client.send(&[front::bind("", "s", &[]), front::execute("", 0), front::sync()])?;
+    stage.kill(0, victim)?;
+    assert_eq!(gist(&client.until_ready()?), ["57P01", "E"]);
+    assert_eq!(gist(&client.until_ready()?), ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+
+    // It waits because it ends a batch whose answer is not known.
+    for (before, after) in [("SELECT 1", "I"), (begins, "E")] {
+        let mut client = stage.weir.connect()?;
+        client.query(before)?;
+        client.send(&[whole("", sleeps), front::flush()])?;
+        wait_for("the statement to run", PATIENCE, || {
+            let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {victim}");
+            Ok((stage.cluster.sql(0, &sql)?.value() == "1").then_some(()))
+        })?;
+        client.send(&[front::query(insert), front::sync()])?;
+        stage.kill(0, victim)?;
+        assert_eq!(gist(&client.until_ready()?), ["57P01", after], "{before}");
+        client.query("ROLLBACK")?;
+    }
+    assert_eq!(stage.kept()?, "");
+    Ok(())
+}
+
 /// A replica has not heard of a role yet: the primary answers.
 #[test]
 fn settings_that_a_replica_refuses_send_the_request_to_the_primary() -> Result<()> {

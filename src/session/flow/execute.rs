@@ -119,7 +119,7 @@ impl Session {
         if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
-        self.end_sequence_affinity(&request).await;
+        self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
@@ -138,9 +138,11 @@ impl Session {
                 self.pump().await?;
                 course.begun = Instant::now();
             }
+            let lost = self.legs.active().is_some_and(|leg| !leg.is_up());
             self.complete().await?;
-            if self.conversation.rerun.is_some() && !was_rerun {
-                // What was in flight has come back to the front of the buffer, and goes first.
+            if lost || (self.conversation.rerun.is_some() && !was_rerun) {
+                // The transaction or the batch that the request belongs to may be lost as well. Or what was in flight
+                // has come back to the front of the buffer, and goes first.
                 return Ok(());
             }
             course = self.decide(&request, course.begun);
@@ -482,12 +484,15 @@ impl Session {
     }
 
     /// Lets the connection go if this request is not what it was kept for.
-    async fn end_sequence_affinity(&mut self, request: &Request) {
+    ///
+    /// # Errors
+    /// As [`Session::complete`].
+    async fn end_sequence_affinity(&mut self, request: &Request) -> Result<()> {
         if self.has_sequence_affinity() && !request.any(Fact::AsksDrawn) {
             self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
-            // There is nothing in flight that could fail.
-            let _ = self.complete().await;
+            self.complete().await?;
         }
+        Ok(())
     }
 
     /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
