@@ -196,9 +196,11 @@ fn here(situation: &Situation) -> Step {
         return Step::VerifyResults;
     }
     let transaction = leg.route == Route::Replica && leg.tx == TxStatus::Open;
-    match leg.freshness {
-        // The transaction cannot move any more, and is as fresh as its beginning asked.
-        Freshness::Short if transaction => Step::AwaitFreshness,
+    match (leg.freshness, leg.batch) {
+        // The transaction cannot move any more, and is as fresh as its beginning asked. The client does not wait longer
+        // for what was answered before.
+        (Freshness::Short, Batch::Closed) if transaction && in_flight => Step::AwaitAnswers,
+        (Freshness::Short, _) if transaction && leg.owed != Owed::Discarding => Step::AwaitFreshness,
         _ => Step::Write,
     }
 }

@@ -130,8 +130,9 @@ fn where_a_request_can_be_written() {
 #[test]
 fn what_stands_before_a_request() {
     use Settings::{Name, Rights, Same, Values};
-    use Step::{AwaitFreshness, AwaitNames, AwaitSettings, FlushBatch, SendSettings, VerifyResults, Write};
-    let rows: [Row; 46] = [
+    use Step::{AwaitAnswers, AwaitFreshness, AwaitNames, AwaitSettings, FlushBatch};
+    use Step::{SendSettings, VerifyResults, Write};
+    let rows: [Row; 49] = [
         // Settings.
         ("a read takes values along", P, IDLE, lacks(Values, LEG), READ, Write),
         ("a write waits for values", P, IDLE, lacks(Values, LEG), ACT, SendSettings),
@@ -179,6 +180,9 @@ fn what_stands_before_a_request() {
         // The freshness of a transaction that cannot move.
         ("a transaction waits", R, OPEN, stale(within(COPY, OPEN)), READ, AwaitFreshness),
         ("within a batch", R, OPEN, stale(within(batch(COPY), OPEN)), BATCH, AwaitFreshness),
+        ("within a batch in flight", R, OPEN, stale(within(owes(batch(COPY)), OPEN)), BATCH, AwaitFreshness),
+        ("behind a pipeline", R, OPEN, stale(within(owes(COPY), OPEN)), READ, AwaitAnswers),
+        ("not what is thrown away", R, OPEN, stale(within(discards(COPY), OPEN)), BATCH, Write),
         ("not with one snapshot", R, OPEN, fixed(within(COPY, OPEN)), READ, Write),
         ("not once it has failed", R, FAILED, stale(within(COPY, FAILED)), READ, Write),
         ("not before it is there", R, OPEN, stale(owes(COPY)), READ, Write),
