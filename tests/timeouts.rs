@@ -190,6 +190,35 @@ fn a_long_request_is_cancelled_and_the_session_goes_on() -> Result<()> {
     })
 }
 
+/// PostgreSQL signals twice when it is asked to cancel, and may have begun the next request of a pipeline in between.
+#[test]
+fn only_what_takes_too_long_is_cancelled() -> Result<()> {
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+        .at_any_age()
+        .set("pool", "size", "1")
+        .set("timeouts", "query", "\"300ms\"")
+        .start(WEIR)?;
+    let mut client = weir.connect()?;
+    let mut errors = 0;
+    for begin in ["SELECT 1", "BEGIN"] {
+        client.query(begin)?;
+        for _ in 0..15 {
+            client.send(&[
+                front::query("SELECT 'slept' FROM pg_sleep(60)"),
+                front::query("ROLLBACK"),
+                front::query(begin),
+                front::query("SELECT 'after' FROM pg_sleep(0.02)"),
+            ])?;
+            for _ in 0..4 {
+                errors += client.until_ready()?.iter().filter_map(Message::error).count();
+            }
+        }
+        client.query("ROLLBACK")?;
+    }
+    assert_eq!(weir.metrics()?.sum("weir_timeouts_total", &[("limit", "query")]), errors as f64);
+    Ok(())
+}
+
 #[test]
 fn users_have_timeouts_of_their_own() -> Result<()> {
     let patient = "[[users]]\nname = \"patient\"\nauth = \"trust\"\nserver_user = \"app\"\n\

@@ -140,9 +140,10 @@ impl Session {
             }
             let lost = self.legs.active().is_some_and(|leg| !leg.is_up());
             self.complete().await?;
-            if lost || (self.conversation.rerun.is_some() && !was_rerun) {
+            let returned = self.conversation.rerun.is_some() && !was_rerun;
+            if lost || returned || self.deadlines.is_some() {
                 // The transaction or the batch that the request belongs to may be lost as well. Or what was in flight
-                // has come back to the front of the buffer, and goes first.
+                // has come back to the front of the buffer, and goes first. Or it was cancelled, which may not be over.
                 return Ok(());
             }
             course = self.decide(&request, course.begun);
