@@ -8,6 +8,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use harness::client::{Client, Login, Message, Stream, front};
@@ -412,6 +413,37 @@ fn a_write_whose_client_has_gone_runs_to_its_end() -> Result<()> {
         assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0], Some((n + 1).to_string()), "{mode}");
         assert_eq!(pid(&mut next)?, before, "{mode}");
     }
+    Ok(())
+}
+
+/// Nor with one server only, and however long it takes.
+#[test]
+fn a_long_write_whose_client_has_gone_runs_to_its_end_on_a_single_server() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(0))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); CREATE TABLE locked ()")?;
+    let weir = WeirSetup::in_front_of(&cluster, [0])
+        .set("pool", "size", "1")
+        .set("pool", "checkout_timeout", "\"1min\"")
+        .start(WEIR)?;
+    let mut holder = cluster.admin(0)?;
+    holder.query("BEGIN; LOCK TABLE locked")?;
+    let mut first = connect(&weir)?;
+    let before = pid(&mut first)?;
+    first.send(&[front::query("INSERT INTO leaks SELECT 'late' FROM (SELECT count(*) FROM locked) l")])?;
+    wait_for("the write to wait for the lock", PATIENCE, || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+    })?;
+    end(first, End::Close)?;
+    wait_for("the client to be gone", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_clients", &[]) == 0.0).then_some(()))
+    })?;
+    // Longer than what is cancelled gets.
+    thread::sleep(Duration::from_secs(7));
+    holder.query("COMMIT")?;
+    let mut next = connect(&weir)?;
+    assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0].as_deref(), Some("1"));
+    assert_eq!(pid(&mut next)?, before);
     Ok(())
 }
 

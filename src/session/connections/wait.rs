@@ -1,4 +1,4 @@
-//! Waiting for a connection: until there is one, or the client cancels, leaves or is told to.
+//! Waiting for a connection, or for one to be fit: until it is, or the client cancels, leaves or is told to.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -23,17 +23,37 @@ impl Waiting<'_> {
     /// [`Error::Canceled`], [`Error::Lost`], [`Error::Shutdown`], or why there is no connection.
     pub(crate) async fn queue<T>(self, connection: impl Future<Output = Result<T>>) -> Result<T> {
         let Self { shared, entry, client } = self;
-        let ended = poll_fn(|cx| match client.poll_gone(cx) {
-            Poll::Pending if shared.is_ending() => Poll::Ready(Error::Shutdown),
-            gone => gone,
-        });
-        let watched = async {
-            tokio::select! {
-                biased;
-                outcome = connection => outcome,
-                error = ended => Err(error),
-            }
-        };
-        entry.queue(watched).await
+        entry.queue(attended(shared, client, connection)).await
+    }
+
+    /// Waits on the connection that the session has, for something without which its request is not written. Cancel safe
+    /// if `news` is.
+    ///
+    /// # Errors
+    /// [`Error::Canceled`], [`Error::Lost`], [`Error::Shutdown`].
+    pub(crate) async fn hold<T>(self, news: impl Future<Output = T>) -> Result<T> {
+        let Self { shared, entry, client } = self;
+        tokio::select! {
+            biased;
+            outcome = attended(shared, client, async { Ok(news.await) }) => outcome,
+            () = entry.asked_to_cancel() => Err(Error::Canceled),
+        }
+    }
+}
+
+/// Waits for as long as there is a client, and weir waits for it.
+async fn attended<T>(
+    shared: &Shared,
+    client: &mut Client,
+    outcome: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let ended = poll_fn(|cx| match client.poll_gone(cx) {
+        Poll::Pending if shared.is_ending() => Poll::Ready(Error::Shutdown),
+        gone => gone,
+    });
+    tokio::select! {
+        biased;
+        outcome = outcome => outcome,
+        error = ended => Err(error),
     }
 }

@@ -5,7 +5,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use tokio::time::timeout_at;
 
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
@@ -17,6 +16,7 @@ use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Rerun;
 use crate::session::flow::decide::decide;
 use crate::session::flow::failover::{Doubt, cause};
+use crate::session::flow::freshness_wait::await_freshness;
 use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
@@ -112,7 +112,7 @@ impl Session {
         if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
-        self.end_sequence_affinity(&request).await;
+        self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
@@ -131,9 +131,12 @@ impl Session {
                 self.pump().await?;
                 course.begun = Instant::now();
             }
+            let lost = self.legs.active().is_some_and(|leg| !leg.is_up());
             self.complete().await?;
-            if self.conversation.rerun.is_some() && !was_rerun {
-                // What was in flight has come back to the front of the buffer, and goes first.
+            let returned = self.conversation.rerun.is_some() && !was_rerun;
+            if lost || returned || self.deadlines.is_some() {
+                // The transaction or the batch that the request belongs to may be lost as well. Or what was in flight
+                // has come back to the front of the buffer, and goes first. Or it was cancelled, which may not be over.
                 return Ok(());
             }
             course = self.decide(&request, course.begun);
@@ -200,8 +203,14 @@ impl Session {
                 self.answered_while(|_| true).await?;
             }
             Step::AwaitFreshness => {
-                self.await_freshness(&course.requirement).await?;
-                return Ok(Next::Write);
+                let Self { client, conversation, legs, .. } = self;
+                let Some(leg) = legs.active() else { return Ok(Next::Plan) };
+                // On the heap: few wait, but every client's task would have room for it.
+                return match Box::pin(await_freshness(client, conversation, leg, &course.requirement)).await {
+                    Ok(()) => Ok(Next::Write),
+                    Err(Error::Canceled) => Box::pin(self.cancel_held(request)).await,
+                    Err(error) => Err(error),
+                };
             }
             Step::Write => return Ok(Next::Write),
         }
@@ -317,40 +326,32 @@ impl Session {
         names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
     }
 
-    /// Holds a statement of a transaction on a replica back until the replica is as fresh as it asks, but no longer
-    /// than `freshness_wait`, and not for a client that has gone or cancels. Cancel safe.
+    /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in
+    /// its stead. The cancel may have hit what is in flight before it instead.
     ///
     /// # Errors
-    /// The client has gone.
-    async fn await_freshness(&mut self, requirement: &Requirement) -> Result<()> {
-        let Self { client, conversation, legs, .. } = self;
-        let Some(leg) = legs.active() else { return Ok(()) };
-        let clock = conversation.clock();
-        let samplers = conversation.shared.cluster.demand().clone();
-        let wait = conversation.policy.config.routing.freshness_wait;
-        let deadline = tokio::time::Instant::now() + wait;
-        let _wanted = samplers.want(requirement.through(&clock));
-        let fresh = async {
-            loop {
-                let mut news = std::pin::pin!(samplers.news());
-                news.as_mut().enable();
-                if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock)
-                    || clock.is_hopeless(wait)
-                {
-                    return;
-                }
-                if timeout_at(deadline, news).await.is_err() {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = fresh => Ok(()),
-            // What is cancelled goes to the server at once, where the cancel request goes too.
-            () = conversation.entry.asked_to_cancel() => Ok(()),
-            error = poll_fn(|cx| client.poll_gone(cx)) => Err(error),
+    /// As [`Session::pump`].
+    async fn cancel_held(&mut self, request: &Request) -> Result<Next> {
+        self.legs.active_mut().filter(|leg| leg.owes()).into_iter().for_each(Leg::flush_batch);
+        self.answered_while(|_| true).await?;
+        if !self.conversation.entry.settled().await {
+            // It may hit whatever comes next.
+            self.give_up_deaf();
         }
+        let open = |leg: &&mut Leg| {
+            leg.is_up() && leg.responses.tx == TxStatus::Open && !leg.responses.ledger.is_discarding()
+        };
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut().filter(open) else { return Ok(Next::Decide) };
+        if leg.batch() == Batch::Open {
+            leg.end_batch();
+        }
+        leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
+        self.answered_while(|_| true).await?;
+        let Some(leg) = self.legs.active().filter(|leg| leg.is_up()) else { return Ok(Next::Decide) };
+        self.conversation.state.transaction.on(Event::Answered(leg.responses.tx));
+        self.refuse(request, &Error::Canceled);
+        Ok(Next::Over)
     }
 
     /// Finds out what a request is going to be told of weir's own settings. Cancel safe.
@@ -387,12 +388,15 @@ impl Session {
     }
 
     /// Lets the connection go if this request is not what it was kept for.
-    async fn end_sequence_affinity(&mut self, request: &Request) {
+    ///
+    /// # Errors
+    /// As [`Session::complete`].
+    async fn end_sequence_affinity(&mut self, request: &Request) -> Result<()> {
         if self.has_sequence_affinity() && !request.any(Fact::AsksDrawn) {
             self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
-            // There is nothing in flight that could fail.
-            let _ = self.complete().await;
+            self.complete().await?;
         }
+        Ok(())
     }
 
     /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False

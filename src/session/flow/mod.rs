@@ -6,6 +6,7 @@ pub(crate) mod complete;
 pub(crate) mod decide;
 pub(crate) mod execute;
 pub(crate) mod failover;
+mod freshness_wait;
 pub(crate) mod greeting;
 pub(crate) mod plan;
 mod server_rows;

@@ -116,6 +116,9 @@ pub(crate) enum RequestFact {
     ResultsOutdated,
     /// It is too much to be kept together with what is in flight, should that have to be run again.
     TooMuchToKeep,
+    /// Its time is limited, so that a cancel request may be sent for what is in flight: PostgreSQL signals twice, and hits
+    /// with the second what it has begun meanwhile.
+    Limited,
 }
 
 impl Word for RequestFact {
@@ -166,6 +169,7 @@ fn place(situation: &Situation) -> Place {
         // What may have to be run again must all be kept.
         (true, Owed::Nothing, _) => Place::Here,
         (true, ..) if situation.request.has(RequestFact::TooMuchToKeep) => Place::Later,
+        (true, ..) if situation.request.has(RequestFact::Limited) => Place::Later,
         (true, ..) => Place::Here,
         // It is on the right kind of server, but not fresh enough: another one is found when this one has gone back.
         (false, _, Batch::Closed) if leg.route == situation.route => Place::Later,
@@ -196,9 +200,11 @@ fn here(situation: &Situation) -> Step {
         return Step::VerifyResults;
     }
     let transaction = leg.route == Route::Replica && leg.tx == TxStatus::Open;
-    match leg.freshness {
-        // The transaction cannot move any more, and is as fresh as its beginning asked.
-        Freshness::Short if transaction => Step::AwaitFreshness,
+    match (leg.freshness, leg.batch) {
+        // The transaction cannot move any more, and is as fresh as its beginning asked. The client does not wait longer
+        // for what was answered before.
+        (Freshness::Short, Batch::Closed) if transaction && in_flight => Step::AwaitAnswers,
+        (Freshness::Short, _) if transaction && leg.owed != Owed::Discarding => Step::AwaitFreshness,
         _ => Step::Write,
     }
 }

@@ -28,6 +28,9 @@ const OUTDATED: Facts = &[RequestFact::ResultsOutdated];
 const MUCH: Facts = &[RequestFact::Single, RequestFact::TooMuchToKeep];
 const MUCH_BATCH: Facts = &[RequestFact::TooMuchToKeep];
 
+/// A batch whose time is limited.
+const LIMITED: Facts = &[RequestFact::Limited];
+
 const P: Route = Route::Primary;
 const R: Route = Route::Replica;
 const IDLE: TxStatus = TxStatus::Idle;
@@ -79,7 +82,7 @@ type Row = (&'static str, Route, TxStatus, LegFacts, Facts, Step);
 #[test]
 fn where_a_request_can_be_written() {
     use Step::{AwaitAnswers, EndBatch, Write};
-    let rows: [Row; 39] = [
+    let rows: [Row; 43] = [
         // The connection is of no use any more.
         ("lost", P, IDLE, is(Condition::Lost, LEG), READ, AwaitAnswers),
         ("lost in a batch", P, IDLE, is(Condition::Lost, batch(LEG)), BATCH, AwaitAnswers),
@@ -106,6 +109,10 @@ fn where_a_request_can_be_written() {
         ("a read where the session is held", R, IDLE, LEG, READ, Write),
         ("no room to keep it", P, IDLE, owes(LEG), MUCH, AwaitAnswers),
         ("no room, but nothing in flight", P, IDLE, LEG, MUCH, Write),
+        ("one at a time", P, IDLE, owes(LEG), LIMITED, AwaitAnswers),
+        ("so in a transaction", P, OPEN, owes(within(LEG, OPEN)), LIMITED, AwaitAnswers),
+        ("nothing in flight", P, IDLE, LEG, LIMITED, Write),
+        ("more of the same batch", P, IDLE, owes(batch(LEG)), LIMITED, Write),
         // On a replica.
         ("idle replica", R, IDLE, COPY, READ, Write),
         ("a pipeline of reads", R, IDLE, owes(COPY), READ, Write),
@@ -130,8 +137,9 @@ fn where_a_request_can_be_written() {
 #[test]
 fn what_stands_before_a_request() {
     use Settings::{Name, Rights, Same, Values};
-    use Step::{AwaitFreshness, AwaitNames, AwaitSettings, FlushBatch, SendSettings, VerifyResults, Write};
-    let rows: [Row; 46] = [
+    use Step::{AwaitAnswers, AwaitFreshness, AwaitNames, AwaitSettings, FlushBatch};
+    use Step::{SendSettings, VerifyResults, Write};
+    let rows: [Row; 49] = [
         // Settings.
         ("a read takes values along", P, IDLE, lacks(Values, LEG), READ, Write),
         ("a write waits for values", P, IDLE, lacks(Values, LEG), ACT, SendSettings),
@@ -179,6 +187,9 @@ fn what_stands_before_a_request() {
         // The freshness of a transaction that cannot move.
         ("a transaction waits", R, OPEN, stale(within(COPY, OPEN)), READ, AwaitFreshness),
         ("within a batch", R, OPEN, stale(within(batch(COPY), OPEN)), BATCH, AwaitFreshness),
+        ("within a batch in flight", R, OPEN, stale(within(owes(batch(COPY)), OPEN)), BATCH, AwaitFreshness),
+        ("behind a pipeline", R, OPEN, stale(within(owes(COPY), OPEN)), READ, AwaitAnswers),
+        ("not what is thrown away", R, OPEN, stale(within(discards(COPY), OPEN)), BATCH, Write),
         ("not with one snapshot", R, OPEN, fixed(within(COPY, OPEN)), READ, Write),
         ("not once it has failed", R, FAILED, stale(within(COPY, FAILED)), READ, Write),
         ("not before it is there", R, OPEN, stale(owes(COPY)), READ, Write),

@@ -45,6 +45,7 @@ pub(crate) fn situation(
             (RequestFact::NamesMove, moving),
             (RequestFact::ResultsOutdated, outdated),
             (RequestFact::TooMuchToKeep, is_too_much(conversation, client, request)),
+            (RequestFact::Limited, conversation.who.user.timeouts.query.is_some()),
         ]
         .into(),
     }

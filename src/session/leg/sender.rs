@@ -61,17 +61,25 @@ impl Sender<'_> {
     /// itself says what may follow. Its log tells why by the savepoint's name. What the client was told of its settings
     /// in the lost one is set first, so that the server tells it of their return.
     pub(crate) fn failed_block(&mut self) {
-        const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
         let mut sql = String::from("BEGIN");
         for (name, value) in self.state.transaction.reported() {
             sql.push(';');
             sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
         }
+        self.own_query(&sql, PendingReply::None);
+        self.own_query("ROLLBACK TO SAVEPOINT weir_lost_connection", PendingReply::Fails);
+    }
+
+    /// Makes the transaction fail, because a request of it was cancelled that was never sent.
+    pub(crate) fn fail_block(&mut self) {
+        self.own_query("ROLLBACK TO SAVEPOINT weir_canceled", PendingReply::Fails);
+    }
+
+    /// A simple query of weir's. It takes the unnamed statement with it.
+    fn own_query(&mut self, sql: &str, pending: PendingReply) {
         self.backend.unnamed = None;
-        for (sql, pending) in [(sql.as_str(), PendingReply::None), (FAILS, PendingReply::Fails)] {
-            request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-            self.owe(Reply::Query, Action::Swallow, pending);
-        }
+        request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
+        self.owe(Reply::Query, Action::Swallow, pending);
     }
 
     /// One message of the client's, as it was read; `bytes` are the request's.

@@ -133,9 +133,13 @@ impl Entry {
         }
     }
 
-    /// Ready when the client asks to cancel while its request is held back on its connection. Cancel safe.
+    /// Ready when the client asks to cancel while its request is held back on its connection, or has asked and the server
+    /// has not heard of it yet. Cancel safe.
     pub(crate) async fn asked_to_cancel(&self) {
-        self.cancelled.notified().await;
+        let cancelled = self.cancelled.notified();
+        if self.lock().asking == Asking::Not {
+            cancelled.await;
+        }
     }
 
     /// Waits for a connection, unless the client cancels meanwhile. Cancel safe if `connection` is.
