@@ -519,6 +519,12 @@ fn mixed() -> Vec<Talk> {
             &[run("SELECT 1"), vec![function_call(177, &[text("1"), text("2")]), sync()]].concat(),
             Hear::Ready(2),
         ),
+        Talk::new("a Flush before anything else")
+            .batch(&[parse("u", "SELECT $1::text", &[]), bind("", "u", &[text("x")]), execute("", 0)])
+            .batch(&[flush(), bind("", "u", &[]), describe_portal(""), execute("", 0)])
+            .say(&[flush()], Hear::Nothing)
+            .queries(&["SELECT count(*) FROM items"])
+            .batch(&[vec![flush()], again("u", &[text("y")])].concat()),
         Talk::new("sql-level and protocol-level prepared statements together")
             .queries(&["PREPARE q AS SELECT $1::int * 2", "EXECUTE q (21)"])
             .batch(&again("q", &[text("4")]))
