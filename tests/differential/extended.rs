@@ -524,6 +524,7 @@ fn mixed() -> Vec<Talk> {
             .batch(&[flush(), bind("", "u", &[]), describe_portal(""), execute("", 0)])
             .say(&[flush()], Hear::Nothing)
             .queries(&["SELECT count(*) FROM items"])
+            .ask(&[flush(), query("SHOW transaction_read_only")])
             .batch(&[vec![flush()], again("u", &[text("y")])].concat()),
         Talk::new("sql-level and protocol-level prepared statements together")
             .queries(&["PREPARE q AS SELECT $1::int * 2", "EXECUTE q (21)"])

@@ -167,8 +167,9 @@ fn place(situation: &Situation) -> Place {
         (true, Owed::Nothing, _) => Place::Here,
         (true, ..) if situation.request.has(RequestFact::TooMuchToKeep) => Place::Later,
         (true, ..) => Place::Here,
-        // It is on the right kind of server, but not fresh enough: another one is found when this one has gone back.
-        (false, _, Batch::Closed) if leg.route == situation.route => Place::Later,
+        // It is not fresh enough, or no place for a write: another one is found when this one has gone back, if only what
+        // is unsent there keeps it.
+        (false, _, Batch::Closed) if leg.route == Route::Replica => Place::Later,
         (false, Owed::Nothing, Batch::Open) => Place::Elsewhere,
         (false, Owed::Nothing, Batch::Closed) => Place::Here,
         (false, ..) => Place::Later,

@@ -111,7 +111,7 @@ fn where_a_request_can_be_written() {
         ("a pipeline of reads", R, IDLE, owes(COPY), READ, Write),
         ("a long pipeline of reads", R, IDLE, owes(COPY), MUCH, AwaitAnswers),
         ("a write behind reads", P, IDLE, owes(COPY), ACT, AwaitAnswers),
-        ("a write on a replica that is held", P, IDLE, COPY, READ, Write),
+        ("a write on a replica that has something unsent", P, IDLE, COPY, READ, AwaitAnswers),
         ("more of a batch of reads", R, IDLE, batch(COPY), BATCH, Write),
         ("more of a batch of reads in flight", R, IDLE, owes(batch(COPY)), BATCH, Write),
         ("more of a batch in flight, no room", R, IDLE, owes(batch(COPY)), MUCH_BATCH, Write),
