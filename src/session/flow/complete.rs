@@ -55,7 +55,10 @@ impl Session {
             conversation.count(leg, now.saturating_duration_since(leg.since));
         }
         let state = &mut conversation.state;
-        state.transaction.on(Event::Answered(leg.responses.tx));
+        if leg.batch() == Batch::Closed {
+            // Within a batch the server has not said what became of the transaction.
+            state.transaction.on(Event::Answered(leg.responses.tx));
+        }
         state.names.settle();
         state.pins.settle();
         client.buffer.release();

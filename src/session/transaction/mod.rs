@@ -29,9 +29,9 @@ pub(crate) enum Event<'a> {
     Failed,
     /// A ReadyForQuery for the client.
     Ready(TxStatus),
-    /// All that was sent has been answered, and this is what the server said last.
+    /// All that was sent has been answered, with no batch open, and this is what the server said last.
     Answered(TxStatus),
-    /// The same, outside a transaction and with no batch open.
+    /// The same, outside a transaction.
     Ended,
     /// The connection was lost, whose server had said this last, and requests in flight are answered with an error.
     Lost(TxStatus),
