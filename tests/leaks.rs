@@ -447,6 +447,23 @@ fn a_long_write_whose_client_has_gone_runs_to_its_end_on_a_single_server() -> Re
     Ok(())
 }
 
+/// A batch that failed has changed no setting, though its client never ended it.
+#[test]
+fn a_failed_batch_without_an_end_leaves_no_setting() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    let weir = one_connection(&cluster, "transaction")?;
+    let mut next = connect(&weir)?;
+    next.query("SET work_mem = '5MB'")?;
+    let mut first = connect(&weir)?;
+    let sets =
+        [front::parse("", "SET work_mem = '5MB'", &[]), front::bind("", "", &[]), front::execute("", 0)];
+    first.send(&[sets.concat(), front::parse("", "SELECT no_such", &[]), front::flush()])?;
+    while first.read()?.error().is_none() {}
+    first.close()?;
+    assert_eq!(next.query("SHOW work_mem")?.value(), "5MB");
+    Ok(())
+}
+
 /// What stands behind a request that a replica refuses is run there before it is run again on the primary.
 #[test]
 fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
@@ -461,24 +478,46 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     let weir = WeirSetup::in_front_of(&cluster, [0, 1])
         .set("pool", "size", "1")
         .set("routing", "max_staleness", "\"off\"")
+        .set("routing", "learned", "0")
         .start(WEIR)?;
     let connect = || Client::connect(&weir.address(), &login());
-    let mut first = connect()?;
     let batch = |sql: &str| {
         [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()].concat()
     };
-    let texts = ["SELECT id FROM harmless", "BEGIN READ ONLY", "SET work_mem = '77MB'", "COMMIT"];
-    first.send(&texts.map(batch))?;
-    for text in texts {
-        let heard = first.until_ready()?;
-        assert!(heard.iter().all(|message| message.error().is_none()), "{text}: {heard:?}");
-    }
-    assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[("cause", "25006")]), 1.0);
-    first.close()?;
-    let mut next = connect()?;
-    for _ in 0..4 {
-        let told = look(&mut next, "SELECT current_setting('work_mem') FROM pg_class LIMIT 1")?;
-        assert_eq!(told[0][0].as_deref(), Some("4MB"));
+    const READ: &str = "SELECT id, '2020-01-01 00:00+00'::timestamptz FROM harmless";
+    const MIDNIGHT: &str = "2020-01-01 00:00:00+00";
+    let pipelines: [&[&str]; 4] = [
+        &[READ, "BEGIN READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
+        &[READ, "/* weir: replica */ SET TimeZone = 'America/Lima'"],
+        &[READ, "BEGIN READ ONLY", "DECLARE h CURSOR WITH HOLD FOR SELECT 1", "COMMIT"],
+        &[READ, "BEGIN READ ONLY", "SET LOCAL TimeZone = 'Asia/Kolkata'", "ROLLBACK"],
+    ];
+    for (n, texts) in pipelines.into_iter().enumerate() {
+        let mut first = connect()?;
+        first.send(&texts.iter().map(|text| batch(text)).collect::<Vec<_>>())?;
+        for text in texts {
+            let heard = first.until_ready()?;
+            assert!(heard.iter().all(|message| message.error().is_none()), "{text}: {heard:?}");
+            if *text == READ {
+                let row = heard.iter().find(|message| message.tag == b'D').unwrap().text_row();
+                assert_eq!(
+                    row[1].as_deref(),
+                    Some(MIDNIGHT),
+                    "what comes later in {texts:?} is not there yet"
+                );
+            }
+        }
+        assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[("cause", "25006")]), n as f64 + 1.0);
+        first.close()?;
+        let mut next = connect()?;
+        for _ in 0..4 {
+            let told = look(&mut next, "SELECT '2020-01-01 00:00+00'::timestamptz FROM pg_class LIMIT 1")?;
+            assert_eq!(told[0][0].as_deref(), Some(MIDNIGHT), "{texts:?}");
+            let held =
+                look(&mut next, "/* weir: replica */ SELECT count(*) FROM pg_cursors WHERE is_holdable")?;
+            assert_eq!(held[0][0].as_deref(), Some("0"), "{texts:?}");
+        }
+        next.close()?;
     }
     Ok(())
 }

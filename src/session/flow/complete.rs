@@ -55,7 +55,10 @@ impl Session {
             conversation.count(leg, now.saturating_duration_since(leg.since));
         }
         let state = &mut conversation.state;
-        state.transaction.on(Event::Answered(leg.responses.tx));
+        if leg.batch() == Batch::Closed {
+            // Within a batch the server has not said what became of the transaction.
+            state.transaction.on(Event::Answered(leg.responses.tx));
+        }
         state.names.settle();
         state.pins.settle();
         client.buffer.release();
@@ -108,12 +111,15 @@ impl Session {
         };
         leg.progress.on(LegEvent::Requeued);
         leg.flight = None;
-        // What weir put into the batch was taken back with it. What was in flight behind the error has run, and may
-        // have left what the session forgets next.
+        // What weir put into the batch was taken back with it.
         leg.progress.carried.follow(Control::Rollback);
         conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
+        // A session does not lose its state by a plan that was stale.
+        if leg.route == Route::Replica || conversation.pinned().is_none() {
+            // What was in flight behind the error has run, and may have left what the session forgets next.
+            self.give_back().await;
+        }
         self.requeue(cause);
-        self.give_back().await;
     }
 
     /// Puts the requests in flight back in front of the client's unread bytes.

@@ -127,7 +127,9 @@ impl Session {
                 Next::Over => return Ok(()),
                 Next::Decide => {}
             }
-            if !self.is_complete() {
+            // Nothing may be owed, and the connection be held all the same by what is not sent or heard to its end.
+            if !self.is_complete() || self.legs.active().is_some_and(|leg| leg.is_up() && leg.is_in_between())
+            {
                 self.pump().await?;
                 course.begun = Instant::now();
             }

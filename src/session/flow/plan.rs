@@ -22,7 +22,8 @@ pub(crate) enum Step {
     SendSettings,
     /// Wait for the server's word on settings that are on their way.
     AwaitSettings,
-    /// Have the open batch answered, so that it is known whether the server throws away what comes next.
+    /// Have the open batch answered, so that it is known whether the server throws away what comes next, or because that
+    /// goes elsewhere; and decide anew.
     FlushBatch,
     /// Wait until it is known what the names in flight stand for.
     AwaitNames,
@@ -134,6 +135,7 @@ pub(crate) const WITHOUT_LEG: Step = Step::CheckOut;
 pub(crate) fn plan(situation: &Situation) -> Step {
     match place(situation) {
         Place::Later => Step::AwaitAnswers,
+        Place::Behind => Step::FlushBatch,
         Place::Elsewhere => Step::EndBatch,
         Place::Here => here(situation),
     }
@@ -145,6 +147,8 @@ enum Place {
     Here,
     /// On another one, or there once all that is in flight has been answered.
     Later,
+    /// The same, and what is in flight is part of a batch that is open: nobody else asks for the answers.
+    Behind,
     /// On another one, once the batch that is open on this one has been ended.
     Elsewhere,
 }
@@ -171,11 +175,13 @@ fn place(situation: &Situation) -> Place {
         (true, ..) if situation.request.has(RequestFact::TooMuchToKeep) => Place::Later,
         (true, ..) if situation.request.has(RequestFact::Limited) => Place::Later,
         (true, ..) => Place::Here,
-        // It is on the right kind of server, but not fresh enough: another one is found when this one has gone back.
-        (false, _, Batch::Closed) if leg.route == situation.route => Place::Later,
+        // It is not fresh enough, or no place for a write: another one is found when this one has gone back, if only what
+        // is unsent there keeps it.
+        (false, _, Batch::Closed) if leg.route == Route::Replica => Place::Later,
         (false, Owed::Nothing, Batch::Open) => Place::Elsewhere,
         (false, Owed::Nothing, Batch::Closed) => Place::Here,
-        (false, ..) => Place::Later,
+        (false, _, Batch::Open) => Place::Behind,
+        (false, _, Batch::Closed) => Place::Later,
     }
 }
 

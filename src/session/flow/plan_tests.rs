@@ -81,7 +81,7 @@ type Row = (&'static str, Route, TxStatus, LegFacts, Facts, Step);
 
 #[test]
 fn where_a_request_can_be_written() {
-    use Step::{AwaitAnswers, EndBatch, Write};
+    use Step::{AwaitAnswers, EndBatch, FlushBatch, Write};
     let rows: [Row; 43] = [
         // The connection is of no use any more.
         ("lost", P, IDLE, is(Condition::Lost, LEG), READ, AwaitAnswers),
@@ -118,16 +118,16 @@ fn where_a_request_can_be_written() {
         ("a pipeline of reads", R, IDLE, owes(COPY), READ, Write),
         ("a long pipeline of reads", R, IDLE, owes(COPY), MUCH, AwaitAnswers),
         ("a write behind reads", P, IDLE, owes(COPY), ACT, AwaitAnswers),
-        ("a write on a replica that is held", P, IDLE, COPY, READ, Write),
+        ("a write on a replica that has something unsent", P, IDLE, COPY, READ, AwaitAnswers),
         ("more of a batch of reads", R, IDLE, batch(COPY), BATCH, Write),
         ("more of a batch of reads in flight", R, IDLE, owes(batch(COPY)), BATCH, Write),
         ("more of a batch in flight, no room", R, IDLE, owes(batch(COPY)), MUCH_BATCH, Write),
         ("a write in a batch of reads", P, IDLE, batch(COPY), BATCH_ACT, EndBatch),
-        ("a write in a batch of reads in flight", P, IDLE, owes(batch(COPY)), BATCH_ACT, AwaitAnswers),
+        ("a write in a batch of reads in flight", P, IDLE, owes(batch(COPY)), BATCH_ACT, FlushBatch),
         ("not fresh enough", R, IDLE, stale(COPY), READ, AwaitAnswers),
         ("not fresh enough, in flight", R, IDLE, stale(owes(COPY)), READ, AwaitAnswers),
         ("a batch on what is not fresh enough", R, IDLE, stale(batch(COPY)), BATCH, EndBatch),
-        ("such a batch in flight", R, IDLE, stale(owes(batch(COPY))), BATCH, AwaitAnswers),
+        ("such a batch in flight", R, IDLE, stale(owes(batch(COPY))), BATCH, FlushBatch),
         ("a transaction on a replica", R, OPEN, within(COPY, OPEN), READ, Write),
         ("a failed one", R, FAILED, stale(within(COPY, FAILED)), READ, Write),
     ];

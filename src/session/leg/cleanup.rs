@@ -163,6 +163,7 @@ impl Cleanup {
             // Behind an error there is nothing that this could commit.
             self.leg.end_batch();
             self.answered().await?;
+            self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
         let leftover = self.leftover.max(Leftover::of(&self.state));
         let mut standing = Standing::Idle;

@@ -121,8 +121,12 @@ impl Leg {
         self.responses.tx != TxStatus::Idle
             || self.batch() == Batch::Open
             || self.responses.flow != Flow::Query
-            || !self.lease.is_flushed()
-            || self.responses.is_within_frame()
+            || self.is_in_between()
+    }
+
+    /// Whether some of what was written is not sent, or of a message of the server the rest has not come.
+    pub(crate) fn is_in_between(&self) -> bool {
+        !self.lease.is_flushed() || self.responses.is_within_frame()
     }
 
     /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the

@@ -154,6 +154,7 @@ impl Watcher for Observer<'_> {
                 Retry::StalePlan => stale,
             };
         if again {
+            self.state.transaction.on(Event::WillRequeue);
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
@@ -205,6 +206,10 @@ impl Watcher for Observer<'_> {
 
     fn ready(&mut self, status: TxStatus) {
         self.state.on(Event::Ready(status), &mut self.progress.carried);
+        if self.is_rerunning() {
+            // It is nobody's answer. Only what the connection carries has changed by it.
+            return;
+        }
         if status == TxStatus::Idle && self.state.definitions.commit().outdates_statements() {
             // What was prepared between the change and its commit saw the old definitions.
             self.state.outdate_statements();

@@ -19,7 +19,7 @@ pub(crate) enum Control<'a> {
 
 /// A value with the points to which a rollback returns. One that was not copied is as the next later one is, and the
 /// last of them as it is now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Transactional<T> {
     now: T,
     at_begin: Option<T>,

@@ -23,7 +23,7 @@ pub(crate) trait Watcher {
     fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
     fn described(&mut self, frame: &[u8], pending: &PendingReply);
-    /// A ReadyForQuery for the client.
+    /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again.
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
     fn parameter(&mut self, frame: &[u8]) -> Completion;
@@ -242,8 +242,8 @@ impl Responses {
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
                     self.pass(head, read_buffer, client_buffer);
+                    watcher.ready(self.tx);
                     if !watcher.is_rerunning() {
-                        watcher.ready(self.tx);
                         self.let_go(client_buffer);
                     }
                     return Ok(());

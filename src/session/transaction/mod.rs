@@ -29,9 +29,9 @@ pub(crate) enum Event<'a> {
     Failed,
     /// A ReadyForQuery for the client.
     Ready(TxStatus),
-    /// All that was sent has been answered, and this is what the server said last.
+    /// All that was sent has been answered, with no batch open, and this is what the server said last.
     Answered(TxStatus),
-    /// The same, outside a transaction and with no batch open.
+    /// The same, outside a transaction.
     Ended,
     /// The connection was lost, whose server had said this last, and requests in flight are answered with an error.
     Lost(TxStatus),
@@ -41,6 +41,8 @@ pub(crate) enum Event<'a> {
     Asks(Option<&'a Kind>),
     /// A server stands where the client stands, in a transaction that has failed.
     Resumed,
+    /// A request failed, outside a transaction, and will be put back with all that is in flight behind it.
+    WillRequeue,
     /// What was in flight is put back, to be run again as if it had never been run.
     Requeued,
     /// Nobody ends it any more: the server is told to roll back.
@@ -180,6 +182,8 @@ pub(crate) struct Transaction {
     /// What the client was told of its settings in it.
     reported: Vec<(&'static str, Box<str>)>,
     undoable: Transactional<Undoable>,
+    /// The same as it will be when what is in flight is put back: what completes meanwhile completes for nobody.
+    requeued: Option<Box<Transactional<Undoable>>>,
 }
 
 impl Transaction {
@@ -259,6 +263,11 @@ impl Transaction {
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,
             Event::Failed => self.outcome = Outcome::Failed,
+            Event::WillRequeue if self.requeued.is_none() => {
+                let mut before = self.undoable.clone();
+                before.follow(Control::Rollback);
+                self.requeued = Some(Box::new(before));
+            }
             Event::Reported(name, value) => {
                 self.reported.retain(|(known, _)| *known != name);
                 self.reported.push((name, value));
@@ -266,6 +275,13 @@ impl Transaction {
             Event::Untold(error) if self.is_lost() => self.block = Block::LostUntold(error),
             Event::Resumed if self.is_lost() => self.block = Block::Failed(None),
             _ => {}
+        }
+    }
+
+    /// What completed behind a request that is to be run again did so for nobody.
+    fn forget_rerun(&mut self) {
+        if let Some(before) = self.requeued.take() {
+            self.undoable = *before;
         }
     }
 
@@ -283,6 +299,7 @@ impl Transaction {
 
     fn lost(&mut self, server: TxStatus) -> Control<'static> {
         self.block = take(&mut self.block).lost(server);
+        self.forget_rerun();
         self.outcome = Outcome::Fine;
         self.certainty = Certainty::Certain;
         if !self.is_lost() {
@@ -293,6 +310,7 @@ impl Transaction {
 
     fn requeued(&mut self) -> Control<'static> {
         self.block = Block::Idle;
+        self.forget_rerun();
         self.outcome = Outcome::Fine;
         self.reported.clear();
         Control::Rollback
