@@ -259,7 +259,10 @@ impl Transaction {
             Event::Sends(statement, default) => {
                 self.block = take(&mut self.block).sends(statement, default);
             }
-            Event::Answered(status) => self.block = take(&mut self.block).answered(status),
+            Event::Answered(status) => {
+                self.block = take(&mut self.block).answered(status);
+                self.requeued = None;
+            }
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,
             Event::Failed => self.outcome = Outcome::Failed,
