@@ -117,7 +117,7 @@ pub enum Error {
     /// The server sent what the protocol does not allow.
     #[error("the server broke the protocol: {0}")]
     ServerProtocol(&'static str),
-    /// The client asked for it while the request waited for a connection.
+    /// The client asked for it while the request waited for a connection, or on its own for freshness.
     #[error("canceling statement due to user request")]
     Canceled,
     /// A request took too long, and its server did not cancel it.

@@ -16,7 +16,7 @@ pub mod users;
 
 pub mod frontend;
 
-pub mod session;
+mod session;
 
 pub mod sql;
 

@@ -147,16 +147,17 @@ fn signal(signal: &str, process: &str) {
     assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
 }
 
-const fn id(server: u16) -> ServerId {
-    ServerId(server)
+/// The identity of the server at this place in the configuration.
+fn id(cluster: &Cluster, server: usize) -> ServerId {
+    cluster.topology().servers[server].id
 }
 
-fn health(topology: &Topology, server: u16) -> Health {
-    topology.server(id(server)).unwrap().health
+fn health(topology: &Topology, server: usize) -> Health {
+    topology.servers[server].health
 }
 
-fn role(topology: &Topology, server: u16) -> Role {
-    topology.server(id(server)).unwrap().role
+fn role(topology: &Topology, server: usize) -> Role {
+    topology.servers[server].role
 }
 
 fn replicas(topology: &Topology) -> HashSet<ServerId> {
@@ -174,19 +175,19 @@ async fn roles_are_found_at_the_first_look() -> Result<()> {
     let cluster = watch(servers, HOUR);
     assert_eq!(
         cluster.ready(),
-        Err("primary: role not known; replica1: role not known; replica2: role not known".into())
+        Err("no primary can be reached; primary: role not known; replica1: role not known; replica2: role not known".into())
     );
     cluster.first_look().await;
 
     let topology = Arc::clone(&cluster.topology());
-    assert_eq!(topology.writable().map(|server| server.id), Some(id(0)));
-    assert_eq!(replicas(&topology), HashSet::from([id(1), id(2)]));
+    assert_eq!(topology.writable().map(|server| server.id), Some(id(&cluster, 0)));
+    assert_eq!(replicas(&topology), HashSet::from([id(&cluster, 1), id(&cluster, 2)]));
     assert_eq!(cluster.ready(), Ok(()));
     for server in &topology.servers {
         assert_eq!((server.timeline, server.recovered, server.trouble.clone()), (Some(1), None, None));
         assert!(server.version.unwrap() >= 140_000 && !server.load.probe_time().is_zero());
     }
-    assert_eq!(cluster.wait_for_primary(Instant::now()).await, Some(id(0)));
+    assert_eq!(cluster.wait_for_primary(Instant::now()).await, Some(id(&cluster, 0)));
     Ok(())
 }
 
@@ -213,17 +214,17 @@ async fn a_killed_replica_is_out_as_soon_as_it_is_suspected_and_back_after_one_g
     cluster.first_look().await;
 
     servers.stop(1, Stop::Immediate)?;
-    cluster.suspect(id(1));
+    cluster.suspect(id(&cluster, 1));
     let topology = until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
-    assert_eq!(replicas(&topology), HashSet::from([id(2)]));
+    assert_eq!(replicas(&topology), HashSet::from([id(&cluster, 2)]));
     assert_eq!(role(&topology, 1), Role::Replica, "its role is remembered");
-    assert!(topology.server(id(1)).unwrap().trouble.is_some());
+    assert!(topology.servers[1].trouble.is_some());
     assert!(topology.writable().is_some());
 
     servers.restart(1)?;
-    cluster.suspect(id(1));
+    cluster.suspect(id(&cluster, 1));
     let topology = until(&cluster, "replica1 to be up", |t| health(t, 1) == Health::Up).await;
-    let replica = topology.server(id(1)).unwrap();
+    let replica = &topology.servers[1];
     assert!(replica.recovered.is_some() && replica.trouble.is_none());
     assert!(replica.share(replica.recovered.unwrap()) < 1.0, "it starts slowly");
     Ok(())
@@ -236,7 +237,7 @@ async fn suspicion_of_a_healthy_server_changes_nothing() -> Result<()> {
     cluster.first_look().await;
     let before = Arc::clone(&cluster.topology());
     let mark = servers.mark();
-    (0..1000).for_each(|_| cluster.suspect(id(0)));
+    (0..1000).for_each(|_| cluster.suspect(id(&cluster, 0)));
     // The probes that they cause have run when the server has logged them; there are not many.
     let probes = || probes(&servers, &mark);
     eventually("a probe", || (probes() > 0).then_some(())).await;
@@ -253,7 +254,7 @@ async fn a_frozen_server_is_out_after_the_timeout_and_back_when_it_answers() -> 
     cluster.first_look().await;
     servers.freeze(1)?;
     let topology = until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
-    assert_eq!(topology.server(id(1)).unwrap().trouble.as_deref(), Some("no answer in time"));
+    assert_eq!(topology.servers[1].trouble.as_deref(), Some("no answer in time"));
     servers.thaw(1)?;
     until(&cluster, "replica1 to be up", |t| health(t, 1) == Health::Up).await;
     Ok(())
@@ -267,7 +268,7 @@ async fn a_probe_that_hangs_holds_up_nobody_else() -> Result<()> {
     let cluster = Cluster::start(&config);
     cluster.first_look().await;
     servers.freeze(1)?;
-    cluster.suspect(id(1));
+    cluster.suspect(id(&cluster, 1));
     servers.stop(2, Stop::Immediate)?;
     let topology = until(&cluster, "replica2 to be down", |t| health(t, 2) == Health::Down).await;
     assert_eq!(health(&topology, 1), Health::Up, "nothing is known of it yet");
@@ -285,10 +286,10 @@ async fn a_suspected_server_must_prove_that_it_takes_new_connections() -> Result
     let postmaster = std::fs::read_to_string(pid_file)?.lines().next().unwrap().to_owned();
 
     signal("-STOP", &postmaster);
-    cluster.suspect(id(1));
+    cluster.suspect(id(&cluster, 1));
     until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
     signal("-CONT", &postmaster);
-    cluster.suspect(id(1));
+    cluster.suspect(id(&cluster, 1));
     until(&cluster, "replica1 to be up", |t| health(t, 1) == Health::Up).await;
     Ok(())
 }
@@ -314,10 +315,10 @@ async fn a_promotion_is_followed_and_the_old_primary_not_believed_any_more() -> 
     cluster.first_look().await;
 
     servers.stop(0, Stop::Immediate)?;
-    cluster.suspect(id(0));
+    cluster.suspect(id(&cluster, 0));
     let topology = until(&cluster, "the primary to be down", |t| t.writable().is_none()).await;
     assert_eq!(role(&topology, 0), Role::Primary, "down, and still the only primary there is");
-    assert_eq!(replicas(&topology), HashSet::from([id(1)]), "reads go on");
+    assert_eq!(replicas(&topology), HashSet::from([id(&cluster, 1)]), "reads go on");
     let soon = Instant::now() + Duration::from_millis(20);
     assert_eq!(cluster.wait_for_primary(soon).await, None);
 
@@ -327,10 +328,10 @@ async fn a_promotion_is_followed_and_the_old_primary_not_believed_any_more() -> 
     };
     let waiting = tokio::spawn(waiting);
     servers.promote(1)?;
-    assert_eq!(waiting.await.unwrap(), Some(id(1)));
+    assert_eq!(waiting.await.unwrap(), Some(id(&cluster, 1)));
     let topology = Arc::clone(&cluster.topology());
     assert_eq!((role(&topology, 0), role(&topology, 1)), (Role::Unknown, Role::Primary));
-    assert_eq!(topology.server(id(1)).unwrap().timeline, Some(2));
+    assert_eq!(topology.servers[1].timeline, Some(2));
 
     servers.restart(0)?;
     let topology = until(&cluster, "the old primary to be up", |t| health(t, 0) == Health::Up).await;
@@ -357,17 +358,23 @@ async fn servers_that_are_down_at_the_start_do_not_hold_it_up() -> Result<()> {
     cluster.first_look().await;
     let topology = Arc::clone(&cluster.topology());
     assert_eq!((health(&topology, 0), role(&topology, 0)), (Health::Down, Role::Unknown));
-    assert_eq!(replicas(&topology), HashSet::from([id(2)]));
-    assert_eq!(cluster.ready(), Ok(()), "reads can be served");
+    assert_eq!(replicas(&topology), HashSet::from([id(&cluster, 2)]));
+    let trouble = cluster.ready().unwrap_err();
+    assert!(
+        trouble.starts_with("no primary can be reached; primary: "),
+        "though reads can be served: {trouble}"
+    );
+    assert!(trouble.contains("; replica1: ") && !trouble.contains("replica2"), "{trouble}");
 
     servers.restart(0)?;
     servers.restart(1)?;
     until(&cluster, "all to be up", |t| t.writable().is_some() && t.replicas().count() == 2).await;
+    assert_eq!(cluster.ready(), Ok(()));
 
     (0..3).try_for_each(|server| servers.stop(server, Stop::Immediate))?;
     until(&cluster, "all to be down", |t| t.servers.iter().all(|server| !server.is_up())).await;
     let trouble = cluster.ready().unwrap_err();
-    assert!(trouble.starts_with("primary: ") && trouble.contains("; replica2: "), "{trouble}");
+    assert!(trouble.contains("; primary: ") && trouble.contains("; replica2: "), "{trouble}");
     Ok(())
 }
 
@@ -380,7 +387,7 @@ async fn a_saturated_server_is_not_taken_for_sick() -> Result<()> {
     // No second connection: the probe asks over the one it has.
     servers.sql(0, "ALTER ROLE app CONNECTION LIMIT 1")?;
     let mark = servers.mark();
-    cluster.suspect(id(0));
+    cluster.suspect(id(&cluster, 0));
     eventually("a probe", || (probes(&servers, &mark) > 0).then_some(())).await;
     assert_eq!(health(&cluster.topology(), 0), Health::Up);
 
@@ -388,15 +395,14 @@ async fn a_saturated_server_is_not_taken_for_sick() -> Result<()> {
     servers.sql(0, "ALTER ROLE app CONNECTION LIMIT 0")?;
     servers
         .sql(0, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'weir'")?;
-    cluster.suspect(id(0));
-    let declined =
-        |t: &Topology| t.server(id(0)).unwrap().trouble.as_ref().is_some_and(|text| text.contains("53300"));
+    cluster.suspect(id(&cluster, 0));
+    let declined = |t: &Topology| t.servers[0].trouble.as_ref().is_some_and(|text| text.contains("53300"));
     let topology = until(&cluster, "the probe to be declined", declined).await;
     assert!(topology.writable().is_some());
 
     servers.sql(0, "ALTER ROLE app CONNECTION LIMIT -1")?;
-    cluster.suspect(id(0));
-    until(&cluster, "a probe to be answered", |t| t.server(id(0)).unwrap().trouble.is_none()).await;
+    cluster.suspect(id(&cluster, 0));
+    until(&cluster, "a probe to be answered", |t| t.servers[0].trouble.is_none()).await;
     Ok(())
 }
 
@@ -409,7 +415,7 @@ async fn a_server_that_tells_little_still_tells_its_role() -> Result<()> {
     cluster.first_look().await;
     let topology = Arc::clone(&cluster.topology());
     assert_eq!((role(&topology, 0), role(&topology, 1)), (Role::Primary, Role::Replica));
-    assert_eq!(topology.server(id(0)).unwrap().timeline, None);
+    assert_eq!(topology.servers[0].timeline, None);
     Ok(())
 }
 

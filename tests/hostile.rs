@@ -316,3 +316,34 @@ fn a_server_that_lies_loses_its_connection() -> Result<()> {
     }
     Ok(())
 }
+
+/// The settings that weir puts in front of a request are confirmed once.
+#[test]
+fn a_server_that_confirms_too_much_loses_its_connection() -> Result<()> {
+    let cluster = Cluster::shared();
+    let confirmed = b"C\0\0\0\x08SET\0Z\0\0\0\x05I";
+    let refused = b"E\0\0\0\x13SERROR\0C42704\0\0Z\0\0\0\x05I";
+    for lie in [confirmed.repeat(5), refused.repeat(5), [&confirmed[..], refused, confirmed].concat()] {
+        let words = String::from_utf8_lossy(&lie).into_owned();
+        // As weir says it, and not its client.
+        let liar = Liar::between(cluster, " TO '7MB'", lie)?;
+        let server = format!("[[servers]]\nhost = \"127.0.0.1\"\nport = {}", liar.port);
+        let weir =
+            WeirSetup::in_front_of(cluster, []).append(&server).set("pool", "size", "1").start(WEIR)?;
+        let (mut bystander, mut client) = (weir.connect()?, weir.connect()?);
+        client.set_patience(Duration::from_secs(5));
+        client.query("SET work_mem = '7MB'")?;
+        for sql in ["SELECT 'told'", "SELECT 'told again'"] {
+            // Without the client's settings, so that they must be set again.
+            assert_eq!(bystander.query("SHOW work_mem")?.value(), "4MB", "{words:?}");
+            client.send(&[front::query(sql)])?;
+            let heard = client.until_ready();
+            assert!(heard.is_ok(), "{words:?}: {heard:?}");
+        }
+        assert_eq!(bystander.query("SHOW work_mem")?.value(), "4MB", "{words:?}");
+        let log = weir.log();
+        let told = log.contains("settings refused") || log.contains("to a server lost");
+        assert!(told && !log.contains("panicked"), "{words:?}: {log}");
+    }
+    Ok(())
+}

@@ -8,6 +8,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use harness::client::{Client, Login, Message, Stream, front};
@@ -411,6 +412,152 @@ fn a_write_whose_client_has_gone_runs_to_its_end() -> Result<()> {
         let mut next = connect(&weir)?;
         assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0], Some((n + 1).to_string()), "{mode}");
         assert_eq!(pid(&mut next)?, before, "{mode}");
+    }
+    Ok(())
+}
+
+/// Nor with one server only, and however long it takes.
+#[test]
+fn a_long_write_whose_client_has_gone_runs_to_its_end_on_a_single_server() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(0))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); CREATE TABLE locked ()")?;
+    let weir = WeirSetup::in_front_of(&cluster, [0])
+        .set("pool", "size", "1")
+        .set("pool", "checkout_timeout", "\"1min\"")
+        .start(WEIR)?;
+    let mut holder = cluster.admin(0)?;
+    holder.query("BEGIN; LOCK TABLE locked")?;
+    let mut first = connect(&weir)?;
+    let before = pid(&mut first)?;
+    first.send(&[front::query("INSERT INTO leaks SELECT 'late' FROM (SELECT count(*) FROM locked) l")])?;
+    wait_for("the write to wait for the lock", PATIENCE, || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+    })?;
+    end(first, End::Close)?;
+    wait_for("the client to be gone", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_clients", &[]) == 0.0).then_some(()))
+    })?;
+    // Longer than what is cancelled gets.
+    thread::sleep(Duration::from_secs(7));
+    holder.query("COMMIT")?;
+    let mut next = connect(&weir)?;
+    assert_eq!(look(&mut next, "SELECT count(*) FROM leaks")?[0][0].as_deref(), Some("1"));
+    assert_eq!(pid(&mut next)?, before);
+    Ok(())
+}
+
+/// A batch that failed has changed no setting, though its client never ended it.
+#[test]
+fn a_failed_batch_without_an_end_leaves_no_setting() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    let weir = one_connection(&cluster, "transaction")?;
+    let mut next = connect(&weir)?;
+    next.query("SET work_mem = '5MB'")?;
+    let mut first = connect(&weir)?;
+    let sets =
+        [front::parse("", "SET work_mem = '5MB'", &[]), front::bind("", "", &[]), front::execute("", 0)];
+    first.send(&[sets.concat(), front::parse("", "SELECT no_such", &[]), front::flush()])?;
+    while first.read()?.error().is_none() {}
+    first.close()?;
+    assert_eq!(next.query("SHOW work_mem")?.value(), "5MB");
+    Ok(())
+}
+
+/// What stands behind a request that a replica refuses is run there before it is run again on the primary.
+#[test]
+fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(2))?;
+    cluster.sql(
+        0,
+        "CREATE TABLE written (id int);
+         CREATE FUNCTION writes() RETURNS int LANGUAGE sql AS 'INSERT INTO written VALUES (1) RETURNING 1';
+         CREATE VIEW harmless AS SELECT writes() AS id",
+    )?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, [0, 1])
+        .set("pool", "size", "1")
+        .set("routing", "max_staleness", "\"off\"")
+        .set("routing", "learned", "0")
+        .start(WEIR)?;
+    let connect = || Client::connect(&weir.address(), &login());
+    let batch = |sql: &str| {
+        [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()].concat()
+    };
+    const READ: &str = "SELECT id, '2020-01-01 00:00+00'::timestamptz FROM harmless";
+    const MIDNIGHT: &str = "2020-01-01 00:00:00+00";
+    let pipelines: [&[&str]; 4] = [
+        &[READ, "BEGIN READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
+        &[READ, "/* weir: replica */ SET TimeZone = 'America/Lima'"],
+        &[READ, "BEGIN READ ONLY", "DECLARE h CURSOR WITH HOLD FOR SELECT 1", "COMMIT"],
+        &[READ, "BEGIN READ ONLY", "SET LOCAL TimeZone = 'Asia/Kolkata'", "ROLLBACK"],
+    ];
+    for (n, texts) in pipelines.into_iter().enumerate() {
+        let mut first = connect()?;
+        first.send(&texts.iter().map(|text| batch(text)).collect::<Vec<_>>())?;
+        for text in texts {
+            let heard = first.until_ready()?;
+            assert!(heard.iter().all(|message| message.error().is_none()), "{text}: {heard:?}");
+            if *text == READ {
+                let row = heard.iter().find(|message| message.tag == b'D').unwrap().text_row();
+                assert_eq!(
+                    row[1].as_deref(),
+                    Some(MIDNIGHT),
+                    "what comes later in {texts:?} is not there yet"
+                );
+            }
+        }
+        assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[("cause", "25006")]), n as f64 + 1.0);
+        first.close()?;
+        let mut next = connect()?;
+        for _ in 0..4 {
+            let told = look(&mut next, "SELECT '2020-01-01 00:00+00'::timestamptz FROM pg_class LIMIT 1")?;
+            assert_eq!(told[0][0].as_deref(), Some(MIDNIGHT), "{texts:?}");
+            let held =
+                look(&mut next, "/* weir: replica */ SELECT count(*) FROM pg_cursors WHERE is_holdable")?;
+            assert_eq!(held[0][0].as_deref(), Some("0"), "{texts:?}");
+        }
+        next.close()?;
+    }
+    Ok(())
+}
+
+/// Nor does a server that answers nothing any more keep the place of a connection whose client has gone.
+#[test]
+fn a_frozen_server_keeps_no_place_in_the_pool() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); CREATE TABLE locked ()")?;
+    let weir = one_connection(&cluster, "transaction")?;
+    for half_sent in [false, true] {
+        let mut holder = cluster.admin(0)?;
+        holder.query("BEGIN; LOCK TABLE locked")?;
+        let mut first = connect(&weir)?;
+        first.query("SELECT 1")?;
+        first.send(&[front::query("INSERT INTO leaks SELECT FROM locked")])?;
+        wait_for("the write to wait for the lock", PATIENCE, || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            Ok((cluster.sql(0, waiting)?.value() == "1").then_some(()))
+        })?;
+        if half_sent {
+            first.send_bytes(b"Q\0\x10\0\0SELECT '")?;
+            first.send_bytes(&vec![b'x'; 400_000])?;
+        }
+        end(first, End::Close)?;
+        let active =
+            || -> Result<f64> { Ok(weir.metrics()?.sum("weir_backend_connections", &[("state", "active")])) };
+        wait_for("the client to be gone", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_clients", &[]) == 0.0).then_some(()))
+        })?;
+        assert_eq!(active()?, 1.0, "what may be committed still is waited for");
+        cluster.freeze(0)?;
+        let given_up =
+            wait_for("the connection to be given up", PATIENCE, || Ok((active()? == 0.0).then_some(())));
+        cluster.thaw(0)?;
+        given_up?;
+        holder.query("COMMIT")?;
+        wait_for("the server to be up", PATIENCE, || {
+            Ok(connect(&weir).and_then(|mut c| c.query("SELECT 1")).ok())
+        })?;
     }
     Ok(())
 }

@@ -119,6 +119,25 @@ fn saturation_is_not_sickness() -> Result<()> {
     Ok(())
 }
 
+/// A function may raise any code: only PostgreSQL's own are counted under their names, whoever raises them.
+#[test]
+fn made_up_error_codes_are_counted_as_one() -> Result<()> {
+    let weir = primary_only().start(WEIR)?;
+    let mut client = weir.connect()?;
+    let mut raise = |code: &str| -> Result<()> {
+        let raised = client.query(&format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"));
+        assert_eq!(raised.unwrap_err().sqlstate(), Some(code));
+        Ok(())
+    };
+    ["23505", "P0001", "XX002", "23505"].into_iter().try_for_each(&mut raise)?;
+    (0..200).try_for_each(|n| raise(&format!("ZZ{n:03}")))?;
+    let metrics = weir.metrics()?;
+    let count = |code| metrics.sum("weir_errors_total", &[("sqlstate", code)]);
+    assert_eq!(["23505", "P0001", "XX002", "other"].map(count), [2.0, 1.0, 1.0, 200.0]);
+    assert_eq!(metrics.all("weir_errors_total").count(), 4);
+    Ok(())
+}
+
 /// Two pools share what a server, or all of them, may take: the one that is idle gives way.
 #[test]
 fn limits_hold_over_all_pools() -> Result<()> {

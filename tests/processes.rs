@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use harness::client::{Client, Message, front};
 use harness::{Cluster, Options, Result, Weir, WeirSetup};
@@ -127,4 +128,27 @@ fn what_was_drawn_is_known_to_who_drew_it() -> Result<()> {
         others.into_iter().try_for_each(|other| other.join().unwrap())?;
         outcome
     })
+}
+
+/// A connection that is kept for who has drawn, should it ask what, is not kept from who waits for one.
+#[test]
+fn who_has_drawn_does_not_keep_others_waiting() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "DROP SEQUENCE IF EXISTS contended; CREATE SEQUENCE contended; GRANT ALL ON SEQUENCE contended TO app")?;
+    let weir = WeirSetup::in_front_of(cluster, 0..1).set("pool", "size", "1").start(WEIR)?;
+    let (mut drawer, mut other) = (weir.connect()?, weir.connect()?);
+    let mut waits = Vec::new();
+    for _ in 0..15 {
+        drawer.query("SELECT nextval('contended')")?;
+        let begun = Instant::now();
+        other.query("SELECT 1")?;
+        waits.push(begun.elapsed());
+    }
+    // It would be kept for a tenth of a second.
+    waits.sort();
+    assert!(waits[waits.len() / 2] < Duration::from_millis(50), "{waits:?}");
+    // Where nobody waits it is kept, and only there.
+    drawer.query("SELECT nextval('contended')")?;
+    assert_eq!(drawer.query("SELECT currval('contended')")?.value(), "16");
+    Ok(())
 }

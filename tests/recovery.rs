@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::process::Command;
 use std::time::Duration;
 
-use harness::client::{Client, Message, front};
+use harness::client::{Client, Login, Message, Stream, front};
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for, wait_until};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -76,6 +77,51 @@ fn gist(heard: &[Message]) -> Vec<String> {
 
 fn says(client: &mut Client, sql: &str) -> Result<Vec<String>> {
     Ok(gist(&client.ask(&[front::query(sql)])?))
+}
+
+/// The line says whose connection it was, as text and as JSON.
+#[test]
+fn a_line_in_the_log_says_whose_it_is() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    for (format, colon) in [("\"text\"", "="), ("\"json\"", ":")] {
+        // No filter that shows the line hides whose it is.
+        let weir = WeirSetup::in_front_of(&cluster, [0])
+            .set("log", "format", format)
+            .set("log", "filter", if colon == ":" { "\"info\"" } else { "\"warn\"" })
+            .start(WEIR)?;
+        let connect = |name: &str| -> Result<(Client, String)> {
+            let login = Login::new("app", "app").database("app").parameter("application_name", name);
+            let client = Client::connect(&weir.address(), &login)?;
+            let Stream::Tcp(stream) = client.stream() else { panic!("no TCP") };
+            let address = stream.local_addr().unwrap().to_string();
+            Ok((client, address))
+        };
+        let (mut bystander, _) = connect("bystander")?;
+        bystander.query("BEGIN; SELECT 1")?;
+        let (mut client, address) = connect("it's \"me\"\n")?;
+        let pid = client.query("BEGIN; SELECT pg_backend_pid()")?.value().to_owned();
+        cluster.sql(0, &format!("SELECT pg_terminate_backend({pid})"))?;
+        client.query("SELECT 'a statement'").unwrap_err();
+        let lost = "connection to a server lost";
+        wait_for("the line", PATIENCE, || Ok(weir.log().contains(lost).then_some(())))?;
+        let log = weir.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(lost)).collect();
+        let [line] = lines[..] else { panic!("{log}") };
+        let quote = if colon == ":" { "\"" } else { "" };
+        for (field, value) in [
+            ("user", "\"app\""),
+            ("database", "\"app\""),
+            ("application_name", r#""it's \"me\"\n""#),
+            ("address", &*format!("{quote}{address}{quote}")),
+        ] {
+            assert!(
+                line.contains(&format!("{quote}{field}{quote}{colon}{value}")),
+                "{field} {value}: {line}"
+            );
+        }
+        assert!(!line.contains("statement'") && !line.contains("bystander"), "{line}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -294,6 +340,79 @@ fn settings_that_a_server_refuses_are_their_clients_affair() -> Result<()> {
     assert_eq!(client.query("SELECT current_user")?.value(), "clerk");
     assert_eq!(other.query("SELECT current_user")?.value(), "app");
     assert_eq!(stage.kept()?, "1 1 1");
+    Ok(())
+}
+
+/// With one server as with several: what was sent and never answered may have been committed.
+#[test]
+fn a_write_whose_server_process_is_gone_without_a_word_may_have_been_committed() -> Result<()> {
+    for replicas in [0, 1] {
+        let cluster = Cluster::with(Options::new(replicas))?;
+        cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
+        cluster.wait_caught_up()?;
+        let weir = WeirSetup::in_front_of(&cluster, 0..replicas + 1).start(WEIR)?;
+        for (sql, expected) in [
+            ("INSERT INTO casualties SELECT 1 FROM pg_sleep(60)", "08007"),
+            // Nobody can have written by this.
+            ("/* weir: primary */ SELECT 1 FROM pg_sleep(60)", "08006"),
+        ] {
+            let mut client = weir.connect()?;
+            client.set_patience(PATIENCE);
+            client.send(&[front::query(sql)])?;
+            let running = "SELECT coalesce(min(pid)::text, '') FROM pg_stat_activity
+                WHERE usename = 'app' AND state = 'active' AND query LIKE '%pg_sleep(60)'";
+            let pid = wait_for("the statement to run", PATIENCE, || {
+                let pid = cluster.sql(0, running)?.value().to_owned();
+                Ok((!pid.is_empty()).then_some(pid))
+            })?;
+            // It tells nobody why, and the server starts anew.
+            assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+            assert_eq!(gist(&client.until_ready()?), [expected, "I"], "{replicas} replicas: {sql}");
+            wait_for("the server to be up", PATIENCE, || {
+                Ok(client.query("SELECT count(*) FROM casualties").ok())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What waits behind a request under which the server process dies belongs to the same transaction, or to the same batch.
+#[test]
+fn what_waits_behind_a_loss_does_not_run_outside_of_what_was_lost() -> Result<()> {
+    let stage = Stage::new()?;
+    let whole = |name: &str, sql: &str| {
+        [front::parse(name, sql, &[]), front::bind("", name, &[]), front::execute("", 0)].concat()
+    };
+    let sleeps = "INSERT INTO casualties SELECT 1 FROM pg_sleep(60)";
+    let victim = "query LIKE 'INSERT%60%' AND state = 'active'";
+    let insert = "INSERT INTO casualties VALUES (2)";
+    let begins = "BEGIN; INSERT INTO casualties VALUES (0)";
+
+    // It waits because its name is one that the batch in front of it defines.
+    let mut client = stage.weir.connect()?;
+    client.query(begins)?;
+    client.send(&[front::parse("s", insert, &[]), whole("", sleeps), front::sync()])?;
+    client.send(&[front::bind("", "s", &[]), front::execute("", 0), front::sync()])?;
+    stage.kill(0, victim)?;
+    assert_eq!(gist(&client.until_ready()?), ["57P01", "E"]);
+    assert_eq!(gist(&client.until_ready()?), ["25P02", "E"]);
+    assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+
+    // It waits because it ends a batch whose answer is not known.
+    for (before, after) in [("SELECT 1", "I"), (begins, "E")] {
+        let mut client = stage.weir.connect()?;
+        client.query(before)?;
+        client.send(&[whole("", sleeps), front::flush()])?;
+        wait_for("the statement to run", PATIENCE, || {
+            let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {victim}");
+            Ok((stage.cluster.sql(0, &sql)?.value() == "1").then_some(()))
+        })?;
+        client.send(&[front::query(insert), front::sync()])?;
+        stage.kill(0, victim)?;
+        assert_eq!(gist(&client.until_ready()?), ["57P01", after], "{before}");
+        client.query("ROLLBACK")?;
+    }
+    assert_eq!(stage.kept()?, "");
     Ok(())
 }
 

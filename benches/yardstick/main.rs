@@ -9,6 +9,8 @@
 
 mod bulk;
 mod idle;
+mod instructions;
+mod meter;
 mod pgbench;
 mod pipeline;
 mod report;
@@ -21,10 +23,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Options, Result};
 
+use meter::Meter;
 use pgbench::Load;
 use pipeline::Syncs;
 use report::Row;
-use target::{Bench, Kind};
+use target::{Bench, Kind, Purpose};
 
 /// Compares what proxies cost: direct, HAProxy, PgBouncer and weir, interleaved, medians over the rounds.
 #[derive(Parser)]
@@ -55,6 +58,11 @@ struct Arguments {
     /// Also count each proxy's system calls per transaction (strace).
     #[arg(long)]
     syscalls: bool,
+    /// Count the instructions in user space and the system calls per transaction of PgBouncer and weir, or of the
+    /// targets named, instead of measuring time: figures that other programs on the machine do not change. By perf
+    /// where there are counters, else by callgrind; only figures by the same tool can be compared.
+    #[arg(long, value_name = "TOOL", require_equals = true, conflicts_with_all = ["cases", "seconds", "syscalls"])]
+    instructions: Option<Option<Meter>>,
 }
 
 /// What is measured.
@@ -96,7 +104,7 @@ impl Case {
             Self::Simple32 => Some(Load::select("simple", 32)),
             Self::Extended32 => Some(Load::select("extended", 32)),
             Self::Prepared32 => Some(Load::select("prepared", 32)),
-            Self::Tpcb => Some(Load { title: "TPC-B", protocol: "simple", clients: 16, options: &[] }),
+            Self::Tpcb => Some(Load::tpcb("simple", 16)),
             Self::Connect => Some(Load {
                 title: "select, connecting",
                 protocol: "simple",
@@ -124,7 +132,10 @@ fn main() -> std::process::ExitCode {
         arguments.cases = Case::value_variants().to_vec();
     }
     if arguments.targets.is_empty() {
-        arguments.targets = Kind::value_variants().to_vec();
+        arguments.targets = match arguments.instructions {
+            None => Kind::value_variants().to_vec(),
+            Some(_) => vec![Kind::Pgbouncer, Kind::Weir],
+        };
     }
     match run(&arguments) {
         Ok(()) => std::process::ExitCode::SUCCESS,
@@ -137,10 +148,11 @@ fn main() -> std::process::ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     idle::raise_file_limit();
-    if arguments.syscalls {
-        // Installing it in the middle would disturb what is measured.
+    // Installing it in the middle would disturb what is measured.
+    if arguments.syscalls || arguments.instructions.is_some() {
         harness::tools::ensure("strace")?;
     }
+    let meter = arguments.instructions.map(|named| named.unwrap_or_else(Meter::available));
     let options = Options::new(1)
         .quiet()
         .setting("shared_buffers", "512MB")
@@ -148,12 +160,19 @@ fn run(arguments: &Arguments) -> Result<()> {
         .setting("checkpoint_timeout", "1h")
         .setting("autovacuum", "off");
     let cluster = Cluster::with(options)?;
-    eprintln!("loading data: pgbench scale {}, 100 MB of 1 kB rows", arguments.scale);
+    eprintln!("loading data: pgbench scale {}", arguments.scale);
     pgbench::load_data(&cluster, arguments.scale)?;
-    bulk::load_data(&cluster)?;
+    if meter.is_none() {
+        eprintln!("loading data: 100 MB of 1 kB rows");
+        bulk::load_data(&cluster)?;
+    }
     cluster.wait_caught_up()?;
 
-    let bench = Bench { cluster: &cluster, weir: &arguments.weir, pool: arguments.pool };
+    let bench =
+        Bench { cluster: &cluster, weir: &arguments.weir, pool: arguments.pool, purpose: Purpose::Speed };
+    if let Some(meter) = meter {
+        return instructions::measure(&bench, &arguments.targets, meter, arguments.rounds);
+    }
     let targets = arguments.targets.iter().map(|kind| bench.start(*kind)).collect::<Result<Vec<_>>>()?;
     println!("PostgreSQL {}", cluster.sql(0, "SHOW server_version")?.value());
     targets.iter().for_each(|target| println!("{}: {}", target.name(), target.description()));

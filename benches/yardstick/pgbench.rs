@@ -9,6 +9,7 @@ use harness::{Cluster, CpuTime, Failure, Result};
 use crate::target::Target;
 
 /// One of pgbench's loads.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) title: &'static str,
     pub(crate) protocol: &'static str,
@@ -20,6 +21,25 @@ impl Load {
     pub(crate) const fn select(protocol: &'static str, clients: u32) -> Self {
         Self { title: "select", protocol, clients, options: &["-S"] }
     }
+
+    pub(crate) const fn tpcb(protocol: &'static str, clients: u32) -> Self {
+        Self { title: "TPC-B", protocol, clients, options: &[] }
+    }
+
+    /// As the tables name it.
+    pub(crate) fn name(&self) -> String {
+        let clients =
+            if self.clients == 1 { "1 client".to_owned() } else { format!("{} clients", self.clients) };
+        format!("{}, {}, {clients}", self.title, self.protocol)
+    }
+}
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    Time(Duration),
+    /// So many transactions of each client, the same ones in each run.
+    Transactions(u32),
 }
 
 /// What one run gave.
@@ -48,8 +68,8 @@ pub(crate) fn load_data(cluster: &Cluster, scale: u32) -> Result<()> {
 /// The proxy's CPU time is read when pgbench reports its progress, so that what the clients' logins cost, and
 /// the first second, are outside of what is measured.
 pub(crate) fn run(cluster: &Cluster, load: &Load, target: &Target, time: Duration) -> Result<Sample> {
-    let mut command = command(cluster, load, target, time)?;
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut command = command(cluster, load, target, Length::Time(time))?;
+    let mut child = command.args(["-P", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stderr = child.stderr.take().ok_or_else(|| Failure::new("pgbench has no stderr"))?;
     let mut readings: Vec<(Progress, CpuTime)> = Vec::new();
     let mut complaints = String::new();
@@ -76,12 +96,28 @@ pub(crate) fn run(cluster: &Cluster, load: &Load, target: &Target, time: Duratio
     Ok(Sample { rate: figure("tps = ")?, latency: figure("latency average = ")?, cpu })
 }
 
+/// Runs a load and measures nothing; how many transactions there were.
+pub(crate) fn transactions(cluster: &Cluster, load: &Load, target: &Target, length: Length) -> Result<f64> {
+    let output = command(cluster, load, target, length)?.output()?;
+    let words = String::from_utf8_lossy(&output.stdout);
+    let processed = figure(&words, "number of transactions actually processed: ");
+    processed.filter(|_| output.status.success()).ok_or_else(|| {
+        let (name, protocol, complaints) =
+            (target.name(), load.protocol, String::from_utf8_lossy(&output.stderr));
+        Failure::new(format!("pgbench ({protocol}) through {name} failed:\n{complaints}{words}"))
+    })
+}
+
 /// The command line of a run.
-pub(crate) fn command(cluster: &Cluster, load: &Load, target: &Target, time: Duration) -> Result<Command> {
+fn command(cluster: &Cluster, load: &Load, target: &Target, length: Length) -> Result<Command> {
     let mut command = pgbench(cluster, target.port)?;
     let (clients, threads) = (load.clients.to_string(), load.clients.min(2).to_string());
-    command.args(["-n", "-P", "1", "-M", load.protocol, "-c", &clients, "-j", &threads]);
-    command.args(["-T", &time.as_secs().to_string()]).args(load.options).arg(target.database(load.protocol));
+    command.args(["-n", "-M", load.protocol, "-c", &clients, "-j", &threads]);
+    match length {
+        Length::Time(time) => command.args(["-T", &time.as_secs().to_string()]),
+        Length::Transactions(count) => command.args(["-t", &count.to_string(), "--random-seed=1"]),
+    };
+    command.args(load.options).arg(target.database(load.protocol));
     Ok(command)
 }
 
@@ -123,5 +159,5 @@ fn per_transaction(readings: &[(Progress, CpuTime)]) -> Option<CpuTime> {
 /// The number that follows a name in pgbench's summary.
 fn figure(words: &str, name: &str) -> Option<f64> {
     let line = words.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split(' ').next()?.parse().ok()
+    line.split([' ', '/']).next()?.parse().ok()
 }

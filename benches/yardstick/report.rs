@@ -17,21 +17,22 @@ impl Row {
 
     /// The median of one figure.
     fn median(&self, figure: impl Fn(&Sample) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.samples.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        match (values.len() / 2, values.len() % 2) {
-            (0, 0) => f64::NAN,
-            (half, 0) => f64::midpoint(values[half - 1], values[half]),
-            (half, _) => values[half],
-        }
+        median(self.samples.iter().map(figure).collect())
+    }
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (values.len() / 2, values.len() % 2) {
+        (0, 0) => f64::NAN,
+        (half, 0) => f64::midpoint(values[half - 1], values[half]),
+        (half, _) => values[half],
     }
 }
 
 /// Prints the table of one of pgbench's loads.
 pub(crate) fn transactions(load: &Load, rows: &[Row]) {
-    let clients = if load.clients == 1 { "1 client".to_owned() } else { format!("{} clients", load.clients) };
-    let title = format!("{}, {}, {clients}", load.title, load.protocol);
-    println!("{title:<36}                    CPU us per transaction        x PgBouncer");
+    println!("{:<36}                    CPU us per transaction        x PgBouncer", load.name());
     println!("  target           tps   latency ms    added      user  system   total       CPU   added");
     let direct = find(rows, Kind::Direct).map(|row| row.median(|sample| sample.latency));
     let bouncer = find(rows, Kind::Pgbouncer);

@@ -1,12 +1,14 @@
 //! What stands between pgbench and the servers, each set up as its users set it up.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum;
 use harness::client::Address;
 use harness::{Cluster, CpuTime, Daemon, Failure, Result, Weir, WeirSetup, free_port, tools, wait_for};
+
+use crate::meter::Meter;
 
 /// A way to the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,6 +46,17 @@ pub(crate) struct Bench<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) weir: &'a Path,
     pub(crate) pool: usize,
+    pub(crate) purpose: Purpose,
+}
+
+/// What is done with the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They race.
+    Speed,
+    /// What they do for a client is counted. weir does as little as may be besides, and has one thread for data, however
+    /// many processors there are: with more the figures would be another machine's.
+    Counting(Option<Meter>),
 }
 
 impl Kind {
@@ -124,9 +137,24 @@ impl Bench<'_> {
     fn weir(&self, kind: Kind, servers: std::ops::Range<usize>) -> Result<Target> {
         let setup = WeirSetup::in_front_of(self.cluster, servers).set("pool", "size", &self.pool.to_string());
         let setup = if kind == Kind::WeirEventual { setup.at_any_age() } else { setup };
-        let weir = setup.start(self.weir)?;
+        let setup = match self.purpose {
+            Purpose::Speed => setup,
+            Purpose::Counting(_) => setup
+                .set("health", "interval", "\"1h\"")
+                .set("health", "catalog_interval", "\"1d\"")
+                .set("runtime", "workers", "1"),
+        };
+        let weir = setup.start(self.prepared(self.weir)?)?;
         let description = format!("{} at {}", version(self.weir)?, self.weir.display());
         Ok(Target { kind, port: weir.port(), description, process: Process::Weir(Box::new(weir)) })
+    }
+
+    /// The program to start for a program.
+    fn prepared(&self, program: &Path) -> Result<PathBuf> {
+        match self.purpose {
+            Purpose::Counting(Some(meter)) => meter.prepare(program, self.cluster.directory()),
+            Purpose::Counting(None) | Purpose::Speed => Ok(program.to_owned()),
+        }
     }
 
     fn haproxy(&self) -> Result<Target> {
@@ -138,7 +166,7 @@ impl Bench<'_> {
              listen postgres\n  bind 127.0.0.1:{port}\n  server primary 127.0.0.1:{server}\n"
         );
         let path = self.write(&format!("haproxy-{port}.cfg"), &config)?;
-        let mut command = self.cluster.command(&program);
+        let mut command = self.cluster.command(&self.prepared(&program)?);
         let daemon = self.daemon(command.arg("-db").arg("-f").arg(path), port)?;
         let description = format!("{}, TCP mode, one thread", version(&program)?);
         Ok(Target { kind: Kind::Haproxy, port, description, process: Process::Daemon(daemon) })
@@ -173,12 +201,12 @@ impl Bench<'_> {
             users.display()
         );
         let path = self.write(&format!("pgbouncer-{port}.ini"), &config)?;
-        let mut command = self.cluster.command(&program);
+        let mut command = self.cluster.command(&self.prepared(&program)?);
         let daemon = self.daemon(command.arg(path), port)?;
         Ok(Target { kind: Kind::Pgbouncer, port, description, process: Process::Daemon(daemon) })
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<std::path::PathBuf> {
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.cluster.directory().join(name);
         fs::write(&path, text)?;
         Ok(path)

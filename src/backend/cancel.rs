@@ -20,6 +20,7 @@ pub async fn cancel(host: &str, port: u16, key: &CancelKey, deadline: Instant) -
     put_cancel_request(&mut request, key);
     let exchange = async {
         stream.write_all(&request).await?;
+        stream.flush().await?;
         // A server sends nothing; should it, one read's worth is enough to know that it is not PostgreSQL.
         stream.read(&mut [0; 64]).await
     };

@@ -9,27 +9,16 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::key::{Key, Notifier};
 use super::login::Login;
-use super::notifiers::Notifier;
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::cluster::topology::ServerId;
 use crate::net::Stream;
 use crate::net::buffer::poll_fill;
 use crate::wire::scan::{Stop, is_farewell, run};
-use crate::wire::startup::{CancelKey, Parameter};
+use crate::wire::startup::Parameter;
 use crate::wire::tag::server;
-
-/// Which connection this is.
-#[derive(Debug)]
-pub struct Key {
-    /// Its server.
-    pub server: ServerId,
-    /// What cancels what runs on it; some servers (poolers in front of them) give none.
-    pub cancel: Option<CancelKey>,
-    /// Whose its notifications are.
-    pub notifier: Notifier,
-}
 
 /// A backend connection that has logged in.
 #[derive(Debug)]
@@ -44,7 +33,7 @@ pub struct Backend {
     /// ParameterStatus as reported at login.
     pub parameters: Vec<Parameter>,
     /// The statements it holds.
-    pub prepared: Prepared,
+    pub(crate) prepared: Prepared,
     /// Serial of the unnamed statement it holds; `None` when unknown or none.
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.
@@ -88,7 +77,12 @@ impl Backend {
         poll_fill(&mut self.stream, cx, &mut self.read_buffer, limit)
     }
 
-    /// Writes what waits in the outbox; ready when it is empty. Cancel safe.
+    /// Whether all that was to be written is on its way.
+    pub fn is_flushed(&self) -> bool {
+        self.write_buffer.is_empty() && self.stream.is_flushed()
+    }
+
+    /// Writes what waits in the write buffer; ready when all of it is on the socket. Cancel safe.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.write_buffer.is_empty() {
             let n = match Pin::new(&mut self.stream).poll_write(cx, &self.write_buffer) {
@@ -100,10 +94,11 @@ impl Backend {
             }
             self.write_buffer.advance(n);
         }
-        Poll::Ready(Ok(()))
+        // Also when nothing was written: the stream may still hold what it was given before.
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Tells the server that nothing more will come; what waits in the outbox is not sent.
+    /// Tells the server that nothing more will come; what waits in the write buffer is not sent.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.write_buffer.clear();
         Pin::new(&mut self.stream).poll_shutdown(cx)
@@ -146,5 +141,85 @@ impl Backend {
         if self.write_buffer.capacity() > KEEP {
             self.write_buffer = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::holding::Holding;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn connection() -> (Backend, UnixStream) {
+        let (stream, server) = Holding::pair().unwrap();
+        let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
+        (Backend::new(login, ServerId(0), 1, 10, Instant::now()), server)
+    }
+
+    #[tokio::test]
+    async fn a_request_reaches_the_server_whole() {
+        let (mut backend, mut server) = connection();
+        for len in [5, 1000] {
+            let request = vec![b'x'; len];
+            backend.write_buffer.extend_from_slice(&request);
+            assert!(!backend.is_flushed());
+            timeout(PATIENCE, poll_fn(|cx| backend.poll_flush(cx))).await.unwrap().unwrap();
+            assert!(backend.is_flushed());
+            let mut heard = vec![0; len];
+            timeout(PATIENCE, server.read_exact(&mut heard)).await.unwrap().unwrap();
+            assert_eq!(heard, request);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_on_the_socket_counts_as_unsent() {
+        let (mut backend, _server) = connection();
+        backend.write_buffer.extend_from_slice(b"x");
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(backend.poll_flush(&mut cx).is_pending(), "the stream has it");
+        assert!(backend.write_buffer.is_empty() && !backend.is_flushed());
+        assert!(backend.poll_flush(&mut cx).is_ready());
+        assert!(backend.is_flushed());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_to_its_end() {
+        let (mut backend, mut server) = connection();
+        server.write_all(&[b'x'; 50]).await.unwrap();
+        while backend.read_buffer.len() < 50 {
+            let read = timeout(PATIENCE, poll_fn(|cx| backend.poll_fill(cx, 1 << 10)));
+            assert_ne!(read.await.unwrap().unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_says_what_its_stream_holds() {
+        let notice = b"N\0\0\0\x1bSNOTICE\0C00000\0Mhello\0\0";
+        let farewell = b"E\0\0\0\x18SFATAL\0C57P01\0Mbye\0\0";
+        for (said, alive) in [(&notice[..], true), (&[&notice[..], farewell].concat(), false)] {
+            let (mut backend, mut server) = connection();
+            server.write_all(said).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(backend.is_alive(), alive);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_sends_what_the_stream_has_taken() {
+        let (mut backend, mut server) = connection();
+        backend.write_buffer.extend_from_slice(b"taken");
+        let _ = backend.poll_flush(&mut Context::from_waker(Waker::noop()));
+        timeout(PATIENCE, poll_fn(|cx| backend.poll_shutdown(cx))).await.unwrap().unwrap();
+        let mut heard = Vec::new();
+        timeout(PATIENCE, server.read_to_end(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(heard, b"taken");
     }
 }

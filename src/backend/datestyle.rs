@@ -4,10 +4,10 @@
 //! are read. `SET DateStyle TO ymd` says the order only; what is not said stays. To be the same on another connection
 //! it must be said in full, as far as the session has said it.
 
-use super::settings::Value;
+use super::value::Value;
 
 /// The name of the setting, as settings are kept by it.
-pub const NAME: &str = "datestyle";
+pub(crate) const NAME: &str = "datestyle";
 
 /// The two parts, each in PostgreSQL's own word for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl DateStyle {
 }
 
 /// The value that holds once `new` has been set on top of `old`.
-pub fn on_top_of(old: Option<&Value>, new: Value) -> Value {
+pub(crate) fn on_top_of(old: Option<&Value>, new: Value) -> Value {
     let Some(said) = DateStyle::read(&new) else { return new };
     let before = old.and_then(DateStyle::read).unwrap_or_default();
     let words = [said.style.or(before.style), said.order.or(before.order)];

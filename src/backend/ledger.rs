@@ -13,7 +13,7 @@ use crate::wire::tag::server;
 
 /// What kind of message the reply is owed for: decides which message ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A simple query, ended by ReadyForQuery.
     Query,
     /// A function call, ended by ReadyForQuery.
@@ -36,7 +36,7 @@ pub enum Reply {
 
 /// What becomes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
+pub(crate) enum Action {
     /// weir asked for it.
     Swallow,
     /// The client asked for it.
@@ -61,7 +61,7 @@ enum Entry<N> {
 
 /// Whether the client has sent the end of a copy when the server begins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyIn {
+pub(crate) enum CopyIn {
     /// The server reads on: what the client sends now is part of the copy.
     Open,
     /// All of the copy was sent ahead.
@@ -70,11 +70,11 @@ pub enum CopyIn {
 
 /// A message arrived that nothing owed explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unexpected(pub u8);
+pub(crate) struct Unexpected(pub u8);
 
 /// What a server's message meant.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step<N> {
+pub(crate) enum Step<N> {
     /// Part of the reply at the head; more of it follows.
     Within(Action),
     /// The last message of the reply at the head, whose note comes back.
@@ -83,53 +83,55 @@ pub enum Step<N> {
 
 /// The queue of owed replies of one backend connection.
 #[derive(Debug)]
-pub struct Ledger<N> {
+pub(crate) struct Ledger<N> {
     entries: VecDeque<Entry<N>>,
-    /// After an error of the extended protocol: what is sent is thrown away by the server until a `Sync` is.
-    discarding: Discarding,
-    batch: Batch,
+    reading: Reading,
 }
 
+/// What the server does with what it is sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Discarding {
-    Nothing,
-    UntilSync,
+enum Reading {
+    /// It begins something new: no batch is open.
+    Anew,
+    /// It goes on with a batch that lacks its `Sync`.
+    Batch,
+    /// After an error of the extended protocol it throws everything away until a `Sync` comes.
+    Discarding,
 }
 
-/// Whether the server has been sent messages of the extended protocol without the `Sync` that ends them.
+/// Whether the client's messages of the extended protocol lack the `Sync` that ends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Batch {
-    Ended,
+pub(crate) enum Batch {
+    /// There are none, or they have been ended.
+    Closed,
+    /// The server waits for more of them.
     Open,
 }
 
 impl<N> Default for Ledger<N> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), discarding: Discarding::Nothing, batch: Batch::Ended }
+        Self { entries: VecDeque::new(), reading: Reading::Anew }
     }
 }
 
 impl<N> Ledger<N> {
     /// Nothing is owed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Entries not done yet.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// A message was sent that will be answered. Gives the note back at once when the server is discarding.
-    pub fn push(&mut self, reply: Reply, action: Action, note: N) -> Option<N> {
-        match (self.discarding, reply) {
-            (Discarding::UntilSync, Reply::Sync) => self.discarding = Discarding::Nothing,
-            (Discarding::UntilSync, _) => return Some(note),
-            (Discarding::Nothing, _) => {}
-        }
-        self.batch = match reply {
-            Reply::Sync | Reply::Query | Reply::Call => Batch::Ended,
-            _ => Batch::Open,
+    pub(crate) fn push(&mut self, reply: Reply, action: Action, note: N) -> Option<N> {
+        self.reading = match (self.reading, reply) {
+            (_, Reply::Sync) => Reading::Anew,
+            (Reading::Discarding, _) => return Some(note),
+            (_, Reply::Query | Reply::Call) => Reading::Anew,
+            _ => Reading::Batch,
         };
         self.entries.push_back(Entry::Owed { reply, action, note });
         None
@@ -137,16 +139,18 @@ impl<N> Ledger<N> {
 
     /// A reply is to be made up in this place. Its bytes are whole messages. Gives the note back at once when the
     /// server is discarding.
-    pub fn insert(&mut self, bytes: &'static [u8], note: N) -> Option<N> {
-        if self.discarding == Discarding::UntilSync {
+    pub(crate) fn insert(&mut self, bytes: &'static [u8], note: N) -> Option<N> {
+        if self.is_discarding() {
             return Some(note);
         }
+        // What the client sent is part of its batch, whether the server gets it or not.
+        self.reading = Reading::Batch;
         self.entries.push_back(Entry::Insert { bytes, note });
         None
     }
 
     /// The client's CopyDone or CopyFail was sent.
-    pub fn copy_end(&mut self) {
+    pub(crate) fn copy_end(&mut self) {
         if !self.entries.is_empty() {
             self.entries.push_back(Entry::CopyEnd);
         }
@@ -154,33 +158,37 @@ impl<N> Ledger<N> {
 
     /// The server entered copy-in mode: every `Sync` it was sent before the copy's end it ignores, and any other
     /// message there ends the copy with an error and is itself used up.
-    pub fn copy_in(&mut self) -> CopyIn {
+    pub(crate) fn copy_in(&mut self) -> CopyIn {
         let mut copy = CopyIn::Open;
         while let Some(entry) = self.entries.remove(1) {
             if !matches!(entry, Entry::Owed { reply: Reply::Sync, .. }) {
                 copy = CopyIn::Ended;
                 break;
             }
-            self.batch = Batch::Open;
+            self.reading = Reading::Batch;
         }
         if self.entries.iter().any(|entry| matches!(entry, Entry::Owed { reply: Reply::Sync, .. })) {
-            self.batch = Batch::Ended;
+            self.reading = Reading::Anew;
         }
         copy
     }
 
     /// Whether the server throws away what it is sent, up to a `Sync`.
-    pub fn is_discarding(&self) -> bool {
-        self.discarding == Discarding::UntilSync
+    pub(crate) fn is_discarding(&self) -> bool {
+        self.reading == Reading::Discarding
     }
 
-    /// Whether the server waits for a `Sync`: until it has one, the connection is in the middle of something.
-    pub fn awaits_sync(&self) -> bool {
-        self.batch == Batch::Open || self.discarding == Discarding::UntilSync
+    /// Whether a batch is open: until its `Sync`, the connection is in the middle of something. What the server throws
+    /// away belongs to one.
+    pub(crate) fn batch(&self) -> Batch {
+        match self.reading {
+            Reading::Anew => Batch::Closed,
+            Reading::Batch | Reading::Discarding => Batch::Open,
+        }
     }
 
     /// The made-up reply whose turn it is, if one's turn it is.
-    pub fn next_insert(&mut self) -> Option<(&'static [u8], N)> {
+    pub(crate) fn next_insert(&mut self) -> Option<(&'static [u8], N)> {
         while let Some(entry) = self.entries.pop_front() {
             match entry {
                 Entry::Insert { bytes, note } => return Some((bytes, note)),
@@ -195,7 +203,7 @@ impl<N> Ledger<N> {
     }
 
     /// What happens to the reply at the head: notices and rows follow it. Forward when nothing is owed.
-    pub fn head_action(&self) -> Action {
+    pub(crate) fn head_action(&self) -> Action {
         match self.entries.front() {
             Some(Entry::Owed { action, .. }) => *action,
             _ => Action::Forward,
@@ -203,7 +211,7 @@ impl<N> Ledger<N> {
     }
 
     /// The kind of the reply at the head.
-    pub fn head(&self) -> Option<Reply> {
+    pub(crate) fn head(&self) -> Option<Reply> {
         match self.entries.front() {
             Some(Entry::Owed { reply, .. }) => Some(*reply),
             _ => None,
@@ -211,7 +219,7 @@ impl<N> Ledger<N> {
     }
 
     /// The note of the reply at the head.
-    pub fn head_note(&self) -> Option<&N> {
+    pub(crate) fn head_note(&self) -> Option<&N> {
         match self.entries.front() {
             Some(Entry::Owed { note, .. }) => Some(note),
             _ => None,
@@ -219,7 +227,7 @@ impl<N> Ledger<N> {
     }
 
     /// Takes a message of the server that is neither an error nor asynchronous.
-    pub fn take(&mut self, tag: u8) -> Result<Step<N>, Unexpected> {
+    pub(crate) fn take(&mut self, tag: u8) -> Result<Step<N>, Unexpected> {
         let Some(Entry::Owed { reply, action, .. }) = self.entries.front() else {
             return Err(Unexpected(tag));
         };
@@ -237,7 +245,7 @@ impl<N> Ledger<N> {
     /// Takes an ErrorResponse: what to do with it, and the notes of all that will now never be answered, in order.
     ///
     /// A simple query, a function call and a `Sync` are still followed by their ReadyForQuery and stay.
-    pub fn fail(&mut self) -> Result<(Action, Vec<N>), Unexpected> {
+    pub(crate) fn fail(&mut self) -> Result<(Action, Vec<N>), Unexpected> {
         let (reply, action) = match self.entries.front() {
             Some(Entry::Owed { reply, action, .. }) => (*reply, *action),
             _ => return Err(Unexpected(server::ERROR)),
@@ -246,21 +254,20 @@ impl<N> Ledger<N> {
         if matches!(reply, Reply::Query | Reply::Call | Reply::Sync) {
             return Ok((action, dropped));
         }
-        self.discarding = Discarding::UntilSync;
         while let Some(entry) = self.entries.front() {
             if matches!(entry, Entry::Owed { reply: Reply::Sync, .. }) {
-                self.discarding = Discarding::Nothing;
-                break;
+                return Ok((action, dropped));
             }
             if let Some(Entry::Owed { note, .. } | Entry::Insert { note, .. }) = self.entries.pop_front() {
                 dropped.push(note);
             }
         }
+        self.reading = Reading::Discarding;
         Ok((action, dropped))
     }
 
     /// The notes of all that is owed, in order.
-    pub fn notes(&self) -> impl Iterator<Item = &N> {
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &N> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Owed { note, .. } | Entry::Insert { note, .. } => Some(note),
             Entry::CopyEnd => None,
@@ -268,8 +275,10 @@ impl<N> Ledger<N> {
     }
 
     /// The connection is gone: the notes of all that was owed, in order.
-    pub fn abandon(&mut self) -> Vec<N> {
-        self.discarding = Discarding::Nothing;
+    pub(crate) fn abandon(&mut self) -> Vec<N> {
+        if self.is_discarding() {
+            self.reading = Reading::Batch;
+        }
         self.entries
             .drain(..)
             .filter_map(|entry| match entry {
@@ -280,7 +289,7 @@ impl<N> Ledger<N> {
     }
 
     /// How many ReadyForQuery the client is still owed.
-    pub fn readies(&self) -> usize {
+    pub(crate) fn readies(&self) -> usize {
         self.entries
             .iter()
             .filter(|entry| {
@@ -386,7 +395,7 @@ mod tests {
         assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
         assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
         assert_eq!(ledger.copy_in(), CopyIn::Ended);
-        assert!(!ledger.awaits_sync(), "the second one counts");
+        assert_eq!(ledger.batch(), Batch::Closed, "the second one counts");
         assert_eq!(ledger.take(b'C'), Ok(Step::Done(Forward, Reply::Execute, 1)));
         assert_eq!(ledger.take(b'Z'), Ok(Step::Done(Forward, Reply::Sync, 3)));
         assert!(ledger.is_empty());
@@ -396,16 +405,17 @@ mod tests {
     fn a_batch_whose_only_sync_was_sent_into_a_copy_is_open_again() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.push(Reply::Execute, Forward, 1), None);
-        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.push(Reply::Sync, Forward, 2), None);
-        assert!(!ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Closed);
         assert_eq!(ledger.take(b'G'), Ok(Step::Within(Forward)));
         assert_eq!(ledger.copy_in(), CopyIn::Open);
-        assert!(ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.fail(), Ok((Forward, vec![1])));
-        assert!(ledger.is_empty() && ledger.awaits_sync());
+        assert!(ledger.is_empty());
+        assert_eq!(ledger.batch(), Batch::Open);
         assert_eq!(ledger.push(Reply::Sync, Forward, 3), None);
-        assert!(!ledger.awaits_sync());
+        assert_eq!(ledger.batch(), Batch::Closed);
     }
 
     #[test]

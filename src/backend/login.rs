@@ -16,6 +16,7 @@ use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::net::{self, Handshake, ReadError, Stream};
 use crate::wire::startup::{CancelKey, Parameter, cstring, put_startup};
+use crate::wire::tag::server;
 
 /// The longest message of a login, its length word included.
 const MESSAGE_MAX: usize = 16 * 1024;
@@ -188,10 +189,10 @@ where
     let mut key = None;
     loop {
         match next_message(&mut server).await? {
-            (b'S', body) => note_parameter(&mut parameters, &body)?,
-            (b'K', body) => key = Some(read_key(body)?),
-            (b'Z', body) if body.as_ref() == b"I" => break,
-            (b'Z', _) => return Err(Error::ServerProtocol("a transaction right after login")),
+            (server::PARAMETER_STATUS, body) => note_parameter(&mut parameters, &body)?,
+            (server::BACKEND_KEY_DATA, body) => key = Some(read_key(body)?),
+            (server::READY, body) if body.as_ref() == b"I" => break,
+            (server::READY, _) => return Err(Error::ServerProtocol("a transaction right after login")),
             _ => return Err(Error::ServerProtocol("an unexpected message during login")),
         }
     }
@@ -228,11 +229,11 @@ async fn next_message<S>(server: &mut Handshake<S>) -> Result<(u8, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let limit = |tag| if matches!(tag, b'E' | b'N') { REPORT_MAX } else { MESSAGE_MAX };
+    let limit = |tag| if matches!(tag, server::ERROR | server::NOTICE) { REPORT_MAX } else { MESSAGE_MAX };
     loop {
         match server.message(limit).await {
-            Ok((b'N' | b'v', _)) => {}
-            Ok((b'E', body)) => return Err(refusal(&body)),
+            Ok((server::NOTICE | b'v', _)) => {}
+            Ok((server::ERROR, body)) => return Err(refusal(&body)),
             Ok(message) => return Ok(message),
             Err(ReadError::Length) => return Err(Error::ServerProtocol("an invalid message length")),
             Err(ReadError::Lost(error)) => return Err(Error::Unreachable(error)),

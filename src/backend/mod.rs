@@ -4,18 +4,26 @@ mod cancel;
 
 mod connection;
 
-pub mod datestyle;
+pub(crate) mod datestyle;
 
-pub mod ledger;
+mod exec;
+
+mod key;
+
+pub(crate) mod ledger;
 
 mod login;
 
-pub mod notifiers;
+pub(crate) mod notifiers;
 
-pub mod prepared;
+pub(crate) mod prepared;
 
 pub mod settings;
 
+pub mod value;
+
 pub use cancel::cancel;
-pub use connection::{Backend, Key};
+pub use connection::Backend;
+pub use exec::{ParameterStatuses, exec};
+pub use key::Key;
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};

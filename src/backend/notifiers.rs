@@ -2,35 +2,20 @@
 //! those that weir gave them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::Key;
+use super::key::Key;
 use crate::cluster::topology::ServerId;
-
-/// The session that last did something on a connection by which it may have notified, by the process ID that its
-/// client was given; 0 when there is none.
-#[derive(Debug, Default)]
-pub struct Notifier(AtomicI32);
-
-impl Notifier {
-    /// This session does something that may notify.
-    pub fn is(&self, client: i32) {
-        if self.0.load(Ordering::Relaxed) != client {
-            self.0.store(client, Ordering::Relaxed);
-        }
-    }
-}
 
 /// All connections by their servers and process IDs.
 #[derive(Debug, Default)]
-pub struct Notifiers {
+pub(crate) struct Notifiers {
     keys: Mutex<HashMap<(ServerId, i32), Weak<Key>>>,
 }
 
 impl Notifiers {
     /// A connection was opened.
-    pub fn enter(&self, key: &Arc<Key>) {
+    pub(crate) fn enter(&self, key: &Arc<Key>) {
         let Some(cancel) = &key.cancel else { return };
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() == keys.capacity() {
@@ -40,10 +25,9 @@ impl Notifiers {
     }
 
     /// Whose notification it is that came from this process, if a client's.
-    pub fn client(&self, server: ServerId, pid: i32) -> Option<i32> {
+    pub(crate) fn client(&self, server: ServerId, pid: i32) -> Option<i32> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = keys.get(&(server, pid))?.upgrade()?.notifier.0.load(Ordering::Relaxed);
-        (client != 0).then_some(client)
+        keys.get(&(server, pid))?.upgrade()?.notifier.client()
     }
 }
 
@@ -52,6 +36,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::backend::key::Notifier;
     use crate::wire::startup::CancelKey;
 
     fn key(pid: i32) -> Arc<Key> {

@@ -12,31 +12,31 @@ use lru::LruCache;
 
 /// Identity of a shared statement: one per text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StatementId(pub u64);
+pub(crate) struct StatementId(pub u64);
 
 /// A point in the order of all preparations and of all changes that make preparations stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Stamp(pub u64);
+pub(crate) struct Stamp(pub u64);
 
 /// A statement as definitions were at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Preparation {
+pub(crate) struct Preparation {
     /// Which statement.
-    pub id: StatementId,
+    pub(crate) id: StatementId,
     /// The last change of definitions before it was parsed.
-    pub epoch: Stamp,
+    pub(crate) epoch: Stamp,
 }
 
 /// A statement's name on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerName {
+pub(crate) struct ServerName {
     bytes: [u8; 40],
     len: u8,
 }
 
 impl ServerName {
     /// The name of a statement prepared at a stamp.
-    pub fn new(id: StatementId, stamp: Stamp) -> Self {
+    pub(crate) fn new(id: StatementId, stamp: Stamp) -> Self {
         let mut bytes = [0; 40];
         let mut rest = &mut bytes[..];
         // At most 5 + 16 + 1 + 16 bytes: it always fits.
@@ -46,21 +46,21 @@ impl ServerName {
     }
 
     /// The statement that a name of this form stands for.
-    pub fn statement(name: &[u8]) -> Option<StatementId> {
+    pub(crate) fn statement(name: &[u8]) -> Option<StatementId> {
         let (id, stamp) = std::str::from_utf8(name).ok()?.strip_prefix("weir_")?.split_once('_')?;
         u64::from_str_radix(stamp, 16).ok()?;
         u64::from_str_radix(id, 16).ok().map(StatementId)
     }
 
     /// The name's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 }
 
 /// The prepared statements of one backend connection, least recently used first to go.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     known: LruCache<Preparation, Stamp>,
     /// Names that the server still holds and nobody will use: closed in front of the next Parse.
     retired: Vec<ServerName>,
@@ -68,19 +68,24 @@ pub struct Prepared {
 
 impl Prepared {
     /// Holds at most `limit` statements (at least one).
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         let limit = NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
         Self { known: LruCache::new(limit), retired: Vec::new() }
     }
 
     /// The name under which the server holds it.
-    pub fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
+    pub(crate) fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
         let stamp = *self.known.get(&preparation)?;
         Some(ServerName::new(preparation.id, stamp))
     }
 
+    /// Whether the server holds it.
+    pub(crate) fn holds(&self, preparation: Preparation) -> bool {
+        self.known.contains(&preparation)
+    }
+
     /// It is being prepared under this stamp; the one that is evicted for it is retired.
-    pub fn add(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
+    pub(crate) fn add(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
         if let Some((old, old_stamp)) = self.known.push(preparation, stamp) {
             self.retired.push(ServerName::new(old.id, old_stamp));
         }
@@ -88,30 +93,30 @@ impl Prepared {
     }
 
     /// The preparation failed, or the server skipped it.
-    pub fn forget(&mut self, preparation: Preparation, stamp: Stamp) {
+    pub(crate) fn forget(&mut self, preparation: Preparation, stamp: Stamp) {
         if self.known.peek(&preparation) == Some(&stamp) {
             self.known.pop(&preparation);
         }
     }
 
     /// The server is told to drop it: gives the name under which it held it.
-    pub fn gone(&mut self, preparation: Preparation) -> Option<ServerName> {
+    pub(crate) fn gone(&mut self, preparation: Preparation) -> Option<ServerName> {
         let stamp = self.known.pop(&preparation)?;
         Some(ServerName::new(preparation.id, stamp))
     }
 
     /// The next name to close on the server.
-    pub fn next_retired(&mut self) -> Option<ServerName> {
+    pub(crate) fn next_retired(&mut self) -> Option<ServerName> {
         self.retired.pop()
     }
 
     /// A `Close` for this name was skipped by the server: it must be sent again.
-    pub fn retire(&mut self, name: ServerName) {
+    pub(crate) fn retire(&mut self, name: ServerName) {
         self.retired.push(name);
     }
 
     /// Takes all names that the server holds out of use: they are to be closed.
-    pub fn take_all(&mut self) -> Vec<ServerName> {
+    pub(crate) fn take_all(&mut self) -> Vec<ServerName> {
         let mut all = std::mem::take(&mut self.retired);
         while let Some((old, stamp)) = self.known.pop_lru() {
             all.push(ServerName::new(old.id, stamp));
@@ -120,7 +125,7 @@ impl Prepared {
     }
 
     /// The server dropped all its prepared statements (DISCARD ALL, DEALLOCATE ALL).
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.retired.clear();
     }

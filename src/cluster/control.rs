@@ -15,7 +15,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Connection, NoTls, Socket};
 
-use crate::config::{Secret, Server, User};
+use super::topology::Address;
+use crate::config::{Secret, User};
 
 /// A server's user and password.
 #[derive(Clone, Debug)]
@@ -54,9 +55,9 @@ impl Purpose {
     }
 }
 
-/// What a control connection to `server` is opened with. `limit` bounds the connecting, and each statement.
+/// What a control connection to a server is opened with. `limit` bounds the connecting, and each statement.
 pub(crate) fn parameters(
-    server: &Server,
+    address: &Address,
     database: &str,
     login: &Login,
     limit: Duration,
@@ -65,8 +66,8 @@ pub(crate) fn parameters(
     let mut config = tokio_postgres::Config::new();
     // A host that begins with '/' is taken as the directory of a Unix socket.
     config
-        .host(&*server.host)
-        .port(server.port)
+        .host(&*address.host)
+        .port(address.port)
         .dbname(database)
         .user(&*login.user)
         .application_name(purpose.application_name())

@@ -1,6 +1,7 @@
-//! A snapshot of the servers: who they are, what role each has, and whether it can be used now.
+//! A snapshot of the servers: who they are, where they are, what role each has, and whether it can be used now.
 //!
-//! The monitor publishes a new snapshot on every change; readers hold an `Arc` of one and never a lock.
+//! The monitor publishes a new snapshot on every change; readers hold an `Arc` of one and never a lock. Servers come and
+//! go: whoever keeps something about one keeps it by its identity, and finds the rest here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,9 +16,19 @@ pub const SLOW_START: Duration = Duration::from_secs(10);
 /// The share of its weight that a server gets at the moment it comes back.
 const SLOW_START_FLOOR: f64 = 0.1;
 
-/// A server's index in the configuration's list. Stable for the life of the process.
+/// A server's identity. It is given once: a server that is removed and comes back is another one, so that nothing that
+/// was kept about the first is taken for the second. The number says nothing, and is no index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServerId(pub u16);
+pub struct ServerId(pub(crate) u64);
+
+/// Where a server listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// Host name or address, or the directory of a Unix socket when it begins with `/`.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+}
 
 /// What a server is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,10 +55,14 @@ pub enum Health {
 /// One server in a snapshot.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Index in the configuration.
+    /// Its identity.
     pub id: ServerId,
     /// Name from the configuration, used in logs and metrics.
     pub name: Arc<str>,
+    /// Where it listens. Another address is another server.
+    pub address: Arc<Address>,
+    /// Most connections that pools may open to it; 0 means no limit.
+    pub connections: usize,
     /// Relative share of reads.
     pub weight: u32,
     /// Role as last seen, or as configured.
@@ -85,7 +100,8 @@ impl Server {
 
     /// Whether two snapshots of one server say the same of it; its live figures aside.
     fn equals(&self, other: &Self) -> bool {
-        self.role == other.role
+        self.id == other.id
+            && self.role == other.role
             && self.health == other.health
             && self.timeline == other.timeline
             && self.version == other.version
@@ -121,12 +137,12 @@ impl Load {
     }
 
     /// Requests sent and not answered yet.
-    pub fn outstanding(&self) -> u32 {
+    pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding.load(Ordering::Relaxed)
     }
 
     /// The moving average of response time in microseconds.
-    pub fn ewma_us(&self) -> u64 {
+    pub(crate) fn ewma_us(&self) -> u64 {
         self.ewma_us.load(Ordering::Relaxed)
     }
 
@@ -151,17 +167,22 @@ fn micros(time: Duration) -> u64 {
 /// All servers at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
-    /// Indexed by [`ServerId`].
+    /// In the order in which they came.
     pub servers: Vec<Server>,
 }
 
 impl Topology {
     /// The servers that went down since `before`, or have another role than then: what was opened to them in that
     /// time is not to be used any more.
-    pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+    pub(crate) fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
         let went_down = |old: &Server, new: &Server| new.health == Health::Down && old.health != Health::Down;
-        let both = before.servers.iter().zip(&self.servers);
+        let both = self.servers.iter().filter_map(|new| Some((before.server(new.id)?, new)));
         both.filter(move |(old, new)| old.role != new.role || went_down(old, new)).map(|(_, new)| new.id)
+    }
+
+    /// The servers that are gone since `before`, for good.
+    pub(crate) fn removed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+        before.servers.iter().map(|old| old.id).filter(|id| self.server(*id).is_none())
     }
 
     /// The primary, when one is known, up or not.
@@ -179,19 +200,20 @@ impl Topology {
         self.servers.iter().filter(|s| s.role == Role::Replica && s.is_up() && s.weight > 0)
     }
 
-    /// Whether two snapshots of the same servers say the same of them; live figures aside.
+    /// Whether two snapshots say the same of the same servers; live figures aside.
     pub(crate) fn equals(&self, other: &Self) -> bool {
-        self.servers.iter().zip(&other.servers).all(|(ours, theirs)| ours.equals(theirs))
+        let same = |(ours, theirs): (&Server, &Server)| ours.equals(theirs);
+        self.servers.len() == other.servers.len() && self.servers.iter().zip(&other.servers).all(same)
     }
 
     /// Whether every server has been probed at least once.
-    pub fn is_explored(&self) -> bool {
+    pub(crate) fn is_explored(&self) -> bool {
         self.servers.iter().all(|s| s.health != Health::Untried)
     }
 
-    /// One server.
+    /// One server; `None` once it has been removed. There are few, so they are looked through.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
-        self.servers.get(usize::from(id.0))
+        self.servers.iter().find(|server| server.id == id)
     }
 }
 
@@ -203,6 +225,8 @@ mod tests {
         Server {
             id: ServerId(0),
             name: "r".into(),
+            address: Arc::default(),
+            connections: 0,
             weight,
             role: Role::Replica,
             health: Health::Up,
@@ -243,6 +267,30 @@ mod tests {
         assert_eq!(changed(&down, &down), [], "it was told of already");
         assert_eq!(changed(&up, &down), [], "what it comes back as is new");
         assert_eq!(changed(&one(Role::Replica, Health::Up), &up), [ServerId(1)]);
+    }
+
+    #[test]
+    fn servers_are_told_apart_by_identity_wherever_they_stand() {
+        let with = |ids: &[u64]| Topology {
+            servers: ids.iter().map(|id| Server { id: ServerId(*id), ..replica(1, None) }).collect(),
+        };
+        let (before, after) = (with(&[0, 1, 2]), with(&[0, 2, 3]));
+        let went = |now: &Topology, before: &Topology| now.removed_since(before).collect::<Vec<_>>();
+        assert_eq!(went(&after, &before), [ServerId(1)]);
+        assert_eq!(went(&before, &before), []);
+        assert_eq!(after.changed_since(&before).collect::<Vec<_>>(), [], "who comes or goes has not changed");
+        assert_eq!(after.server(ServerId(2)).unwrap().id, ServerId(2));
+        assert!(after.server(ServerId(1)).is_none());
+        assert!(
+            !after.equals(&before) && !with(&[0]).equals(&with(&[0, 1])) && !with(&[0]).equals(&with(&[1]))
+        );
+        assert!(after.equals(&with(&[0, 2, 3])));
+        let down = |mut topology: Topology| {
+            topology.servers[1].health = Health::Down;
+            topology
+        };
+        let changed: Vec<_> = down(with(&[0, 2, 3])).changed_since(&before).collect();
+        assert_eq!(changed, [ServerId(2)], "compared with itself, not with what stood in its place");
     }
 
     #[test]

@@ -12,13 +12,14 @@ use config::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
+use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout};
 use super::section::{Report, Section};
 use super::users::{Surroundings, user};
 use super::{
-    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, PoolMode, RoleSetting,
-    Routing, Rule, Server, Timeouts, Transactions, source, warnings,
+    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting, Routing, Rule,
+    Server, Timeouts, Transactions, source, warnings,
 };
-use crate::sql::{Consistency, MaxStaleness, Target};
+use crate::sql::Target;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,9 +29,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a client waits for has an end within a day, and not before it began.
 const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
-
-/// What `SET weir.max_staleness` can say as well: up to 24 days fit in milliseconds.
-const MAX_STALENESS: RangeInclusive<Duration> = MS..=Duration::from_secs(24 * 86_400);
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
 ///
@@ -230,22 +228,12 @@ fn pool(s: &mut Section) -> Pool {
     pool
 }
 
-/// `pool_mode = "transaction" | "session"`.
-pub(super) fn pool_mode(value: &Value) -> Result<PoolMode, String> {
-    word(&[("transaction", PoolMode::Transaction), ("session", PoolMode::Session)])(value)
-}
-
 fn timeouts(s: &mut Section) -> Timeouts {
     Timeouts {
         idle_client: s.read("idle_client", timeout).flatten(),
         idle_in_transaction: s.read("idle_in_transaction", timeout).flatten(),
         query: s.read("query", timeout).flatten(),
     }
-}
-
-/// A limit that may be off.
-pub(super) fn timeout(value: &Value) -> Result<Option<Duration>, String> {
-    duration_or_off(MS..=30 * DAY)(value)
 }
 
 fn routing(s: &mut Section) -> Routing {
@@ -308,21 +296,6 @@ fn workers(s: &mut Section) -> usize {
         0 => std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1)),
         workers => workers,
     }
-}
-
-/// `target = "auto" | "primary" | "replica"`.
-pub(super) fn target(value: &Value) -> Result<Target, String> {
-    word(&Target::WORDS)(value)
-}
-
-/// `consistency = "eventual" | "session" | "global" | "strong"`.
-pub(super) fn consistency(value: &Value) -> Result<Consistency, String> {
-    word(&Consistency::WORDS)(value)
-}
-
-/// `max_staleness = "10s"` of a database or a user, or `"off"`.
-pub(super) fn max_staleness(value: &Value) -> Result<MaxStaleness, String> {
-    duration_or_off(MAX_STALENESS)(value).map(MaxStaleness::from)
 }
 
 /// `name` or `schema.name`.

@@ -15,6 +15,7 @@ use crate::sql::{Consistency, MaxStaleness, Target};
 mod check;
 mod kinds;
 mod mistake;
+mod overrides;
 mod secret;
 mod section;
 mod source;

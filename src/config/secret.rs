@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A password or verifier. `Debug` shows stars, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

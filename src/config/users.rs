@@ -9,7 +9,7 @@ use config::Value;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Pinning, Secret, Timeouts, User, check};
+use super::{Credential, Pinning, Secret, Timeouts, User, overrides};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -78,18 +78,20 @@ pub(super) fn user(
         server_user: entry.read("server_user", text).unwrap_or_else(|| name.clone()).into(),
         name: name.into(),
         server_password,
-        target: entry.read("target", check::target).unwrap_or_default(),
-        consistency: entry.read("consistency", check::consistency),
-        max_staleness: entry.read("max_staleness", check::max_staleness),
+        target: entry.read("target", overrides::target).unwrap_or_default(),
+        consistency: entry.read("consistency", overrides::consistency),
+        max_staleness: entry.read("max_staleness", overrides::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),
         pinning: entry.read("pinning", word(&PINNING)).unwrap_or_default(),
-        pool_mode: entry.read("pool_mode", check::pool_mode),
+        pool_mode: entry.read("pool_mode", overrides::pool_mode),
         timeouts: Timeouts {
-            idle_client: entry.read("idle_client_timeout", check::timeout).unwrap_or(timeouts.idle_client),
+            idle_client: entry
+                .read("idle_client_timeout", overrides::timeout)
+                .unwrap_or(timeouts.idle_client),
             idle_in_transaction: entry
-                .read("idle_in_transaction_timeout", check::timeout)
+                .read("idle_in_transaction_timeout", overrides::timeout)
                 .unwrap_or(timeouts.idle_in_transaction),
-            query: entry.read("query_timeout", check::timeout).unwrap_or(timeouts.query),
+            query: entry.read("query_timeout", overrides::timeout).unwrap_or(timeouts.query),
         },
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::auth::authenticate;
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
+use super::span::enter_names;
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::net::Handshake;
@@ -77,6 +78,7 @@ where
         Knock::Greeting(greeting) => greeting,
         Knock::Cancel(key) => return Ok(Introduced::Cancel(key)),
     };
+    enter_names(&greeting);
     let mut welcome = BytesMut::new();
     let user = authenticate(client, &greeting.user, users, &mut welcome).await?;
     Ok(Introduced::Client { greeting, user, welcome })

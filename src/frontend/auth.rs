@@ -14,12 +14,10 @@ use crate::net::{Handshake, ReadError};
 use crate::users::{Proof, Users, Verifier};
 use crate::wire::reply;
 use crate::wire::startup::cstring;
+use crate::wire::tag::client as tag;
 
 /// The longest SASL message, its length word included (PG_MAX_SASL_MESSAGE_LENGTH in PostgreSQL's auth-sasl.c).
 const MESSAGE_MAX: usize = 1024 + 4;
-
-/// SASLInitialResponse, SASLResponse and PasswordMessage share this type byte.
-const PASSWORD_TAG: u8 = b'p';
 
 /// Authenticates a client that says it is the user `name`.
 ///
@@ -94,7 +92,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match client.message(|_| MESSAGE_MAX).await {
-        Ok((PASSWORD_TAG, body)) => Ok(body),
+        Ok((tag::PASSWORD, body)) => Ok(body),
         Ok(_) => Err(Error::Protocol("expected SASL response")),
         Err(ReadError::Length) => Err(Error::Protocol("invalid message length")),
         Err(ReadError::Lost(error)) => Err(Error::Lost(error)),

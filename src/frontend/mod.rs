@@ -6,8 +6,10 @@ mod auth;
 mod greet;
 mod refuse;
 mod scram;
+mod span;
 
 pub use admit::{Admission, Arrival, admit};
 pub use auth::authenticate;
 pub use greet::{Greeting, Knock, greet};
 pub use refuse::refuse;
+pub(crate) use span::client_span;

@@ -64,6 +64,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::net::holding::Holding;
 
     #[tokio::test]
     async fn the_error_is_fatal_and_the_stream_ends() {
@@ -73,6 +74,15 @@ mod tests {
         theirs.read_to_end(&mut said).await.unwrap();
         assert_eq!(said[0], b'E');
         assert_eq!(&said[5..], b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0");
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_has_taken_is_told() {
+        let (ours, mut theirs) = Holding::pair().unwrap();
+        tokio::spawn(async move { refuse(ours, &Error::Shutdown).await });
+        let mut said = Vec::new();
+        timeout(Duration::from_secs(5), theirs.read_to_end(&mut said)).await.unwrap().unwrap();
+        assert!(said.ends_with(b"\0\0"), "{said:?}");
     }
 
     #[tokio::test]

@@ -109,6 +109,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::net::holding::Holding;
 
     async fn trickle(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], chunk: usize) {
         for part in bytes.chunks(chunk) {
@@ -131,6 +132,27 @@ mod tests {
             assert!(matches!(cut, ReadError::Lost(_)), "four bytes are no header");
             assert_eq!(handshake.into_parts().1, "rest");
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_holds_bytes_is_no_other_stream() {
+        let (ours, mut theirs) = Holding::pair().unwrap();
+        let peer = tokio::spawn(async move {
+            theirs.write_all(b"p\0\0\0\x24a message of several short reads").await.unwrap();
+            let mut heard = [0; 100];
+            theirs.read_exact(&mut heard).await.unwrap();
+            theirs.write_all(b"q\0\0\0\x04").await.unwrap();
+            heard
+        });
+        let mut handshake = Handshake::new(ours);
+        let exchange = async {
+            let (_, said) = handshake.message(|_| 100).await.unwrap();
+            handshake.send(&[b'x'; 100]).await.unwrap();
+            assert_eq!(handshake.message(|_| 100).await.unwrap().0, b'q');
+            said
+        };
+        let said = timeout(Duration::from_secs(5), exchange).await.unwrap();
+        assert_eq!((said.len(), peer.await.unwrap()), (32, [b'x'; 100]));
     }
 
     #[tokio::test]

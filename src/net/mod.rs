@@ -4,6 +4,8 @@
 pub mod buffer;
 mod dial;
 mod handshake;
+#[cfg(test)]
+pub(crate) mod holding;
 mod listen;
 mod stream;
 

@@ -1,4 +1,7 @@
 //! A byte stream to a client or to a server.
+//!
+//! What lies between weir and the socket is this file's affair: whoever reads or writes sees bytes, and need not know
+//! whether a layer in between keeps some of them for a while.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,13 +16,26 @@ use tokio::net::{TcpStream, UnixStream};
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A connected socket.
+/// A connected stream. It may hold bytes in either direction (a layer of encryption does), and forgets none of them:
+///
+/// - What it has taken from the socket and not given out yet is to be read: [`Stream::poll_readable`] is ready at once
+///   while there is any, whatever the socket says.
+/// - What it has been given and not put on the socket yet goes out when it is flushed, and not otherwise. Whoever
+///   writes polls [`AsyncWrite::poll_flush`] behind the last byte, and again whenever the task runs, until
+///   [`Stream::is_flushed`]. It is the stream that remembers what is left, so that nobody else has to.
+/// - A shutdown flushes first.
+///
+/// A plain socket holds nothing: its flush is no system call. A variant that holds bytes answers each question below for
+/// itself, and is to pass the tests that run over `Holding`.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP, with `TCP_NODELAY` and keepalive.
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// One that holds as much as it may.
+    #[cfg(test)]
+    Holding(Box<super::holding::Holding>),
 }
 
 impl Stream {
@@ -37,6 +53,17 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
+            #[cfg(test)]
+            Stream::Holding(stream) => stream.poll_readable(cx),
+        }
+    }
+
+    /// Whether all that was written is on the socket.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => true,
+            #[cfg(test)]
+            Stream::Holding(stream) => stream.is_flushed(),
         }
     }
 }
@@ -50,6 +77,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(test)]
+            Stream::Holding(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
     }
 }
@@ -59,6 +88,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(test)]
+            Stream::Holding(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
 
@@ -70,6 +101,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(test)]
+            Stream::Holding(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -81,6 +114,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Stream::Holding(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -88,6 +123,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Stream::Holding(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::queue::Queue;
-use super::slots::Slots;
-use super::{Account, Events, Lease, Limits, PoolKey};
+use super::slots::{Sharer, Slots};
+use super::terms::{Account, Events, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Credentials, Key, log_in};
+use crate::cluster::topology::Address;
 use crate::error::{Error, Result};
 
 /// Time between two attempts to open a connection to a server that has no room for one (53300).
@@ -20,21 +21,21 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Everything a pool is made of.
 pub(super) struct Setup {
     pub(super) key: PoolKey,
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
+    pub(super) address: Arc<Address>,
     pub(super) account: Account,
-    pub(super) size: usize,
     pub(super) limits: Arc<Limits>,
     /// The server's and the total limit, taken in this order.
-    pub(super) slots: [Arc<Slots>; 2],
+    pub(super) slots: [Arc<Slots<Pool>>; 2],
     pub(super) events: Arc<dyn Events>,
     pub(super) notifiers: Arc<Notifiers>,
 }
 
-/// Backend connections to one server, for one database and user.
+/// Backend connections to one server, for one database and account.
 pub struct Pool {
     setup: Setup,
     state: Mutex<State>,
+    /// Rung when somebody begins to wait.
+    wanted: Notify,
     /// Connections opened so far.
     opened: AtomicU32,
     me: Weak<Pool>,
@@ -45,16 +46,44 @@ struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
-    waiters: Queue,
+    waiters: Queue<Lease>,
     /// Connections that exist: idle, checked out, or being opened.
     open: usize,
     /// Those of `open` that are being opened.
     opening: usize,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
+    /// How many connections the last who waited for one would have at most.
+    size: usize,
+    standing: Standing,
+}
+
+/// How a pool stands with its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// No connection has been opened yet.
+    #[default]
+    Untried,
+    /// The server lets this account into this database.
+    Accepted,
+    /// It did not when it was last asked: nobody asks again but for a client.
+    Refused,
+    /// The server is gone, and so is the pool.
+    Closed,
 }
 
 impl State {
+    /// An attempt to open a connection has ended.
+    fn opened(&mut self, outcome: &Result<()>) {
+        self.opening -= 1;
+        self.standing = match (self.standing, outcome) {
+            (Standing::Closed, _) => Standing::Closed,
+            (_, Ok(())) => Standing::Accepted,
+            (_, Err(error)) if is_unwelcome(error) => Standing::Refused,
+            (standing, Err(_)) => standing,
+        };
+    }
+
     /// The idle connection that is best for a session that wants these settings and had `last` before.
     fn preferred(&self, wanted: &Settings, last: &Weak<Key>) -> Option<usize> {
         let youngest = self.idle.len().checked_sub(1)?;
@@ -85,18 +114,37 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+impl Sharer for Pool {
+    fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle.iter().map(|backend| backend.idle_since).min()
+    }
+
+    fn close_oldest(&self) -> bool {
+        let oldest = {
+            let mut state = self.lock();
+            let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
+            at.map(|at| state.idle.remove(at))
+        };
+        let Some(oldest) = oldest else { return false };
+        drop(oldest);
+        self.closed();
+        true
+    }
+}
+
 impl Pool {
     pub(super) fn new(setup: Setup) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             setup,
             state: Mutex::default(),
+            wanted: Notify::new(),
             opened: AtomicU32::new(0),
             me: me.clone(),
         })
     }
 
     /// What the pool is for.
-    pub fn key(&self) -> &PoolKey {
+    pub(crate) fn key(&self) -> &PoolKey {
         &self.setup.key
     }
 
@@ -108,8 +156,25 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing belongs to it: no connection, nobody who waits.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut state = self.lock();
+        state.waiters.sweep();
+        state.open == 0 && state.waiters.len() == 0
+    }
+
+    /// Whether its server is gone. It gives no connection any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().standing == Standing::Closed
+    }
+
+    /// Whether connections may be opened that nobody waits for: a client's was accepted before.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.lock().standing == Standing::Accepted
+    }
+
     /// How it stands now.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let state = self.lock();
         let opening = state.opening;
         Counts {
@@ -122,7 +187,7 @@ impl Pool {
 
     /// An idle connection, if there is one: preferably one that carries these settings, and of those the one that the
     /// session had last, whose process has seen what it did. Never waits.
-    pub fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
+    pub(crate) fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
         let mut dead = 0;
         let mut state = self.lock();
         let found = loop {
@@ -145,7 +210,7 @@ impl Pool {
     }
 
     /// This very connection, if it is idle.
-    pub fn try_checkout_key(&self, key: &Arc<Key>) -> Option<Lease> {
+    pub(crate) fn try_checkout_key(&self, key: &Arc<Key>) -> Option<Lease> {
         let mut state = self.lock();
         let at = state.idle.iter().position(|backend| Arc::ptr_eq(&backend.key, key))?;
         let mut backend = state.idle.remove(at);
@@ -158,12 +223,14 @@ impl Pool {
         Some(Lease::new(backend, self.me.upgrade()?))
     }
 
-    /// A connection: an idle one, or the first that comes back or is opened. Waits at most the checkout timeout.
+    /// A connection: an idle one, or the first that comes back or is opened, where the pool has fewer than `size`. Waits
+    /// at most the checkout timeout.
     ///
     /// # Errors
-    /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened.
+    /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened; [`Error::Unreachable`]
+    /// when its server is gone.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
-    pub async fn checkout(&self, wanted: &Settings) -> Result<Lease> {
+    pub(crate) async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
         if let Some(lease) = self.try_checkout(wanted, &Weak::new()) {
             return Ok(lease);
         }
@@ -171,14 +238,19 @@ impl Pool {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.lock();
+            if state.standing == Standing::Closed {
+                return Err(out_of_reach());
+            }
             if state.waiters.len() >= limits.queue {
                 state.waiters.sweep();
                 if state.waiters.len() >= limits.queue {
                     return Err(Error::QueueFull);
                 }
             }
-            state.waiters.push(sender, wanted.clone());
+            state.size = size;
+            state.waiters.push(sender, wanted.clone(), size);
         }
+        self.wanted.notify_waiters();
         self.grow();
         match tokio::time::timeout(limits.checkout_timeout, receiver).await {
             Ok(Ok(lease)) => lease,
@@ -187,9 +259,21 @@ impl Pool {
         }
     }
 
-    /// Whether a connection more may be opened, as far as this pool's own size goes.
-    pub fn can_grow(&self) -> bool {
-        self.lock().open < self.setup.size
+    /// Ready when somebody waits for a connection: whoever keeps one for convenience lets it go then. Cancel safe.
+    pub async fn wanted(&self) {
+        loop {
+            // Taken in hand before looking, so that nobody is missed.
+            let wanted = self.wanted.notified();
+            if self.lock().waiters.len() > 0 {
+                return;
+            }
+            wanted.await;
+        }
+    }
+
+    /// Whether a connection more may be opened for one who would have `size` at most.
+    pub(crate) fn can_grow(&self, size: usize) -> bool {
+        self.lock().open < size
     }
 
     /// Opens as many connections as there are waiters that nobody opens one for, within the limits.
@@ -197,7 +281,7 @@ impl Pool {
         loop {
             {
                 let mut state = self.lock();
-                if state.opening >= state.waiters.len() || state.open >= self.setup.size {
+                if state.opening >= state.waiters.len() || state.open >= state.waiters.size() {
                     return;
                 }
                 state.open += 1;
@@ -222,7 +306,7 @@ impl Pool {
     pub(super) fn warm(&self) {
         {
             let mut state = self.lock();
-            if state.open >= self.setup.size {
+            if state.open >= state.size {
                 return;
             }
             state.open += 1;
@@ -238,7 +322,7 @@ impl Pool {
     }
 
     /// A place under both limits, or the limit that has none.
-    fn take_slots(&self) -> std::result::Result<(), &Slots> {
+    fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
             return Err(server);
@@ -248,24 +332,6 @@ impl Pool {
             return Err(total);
         }
         Ok(())
-    }
-
-    /// Since when the connection waits that has been idle longest.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle.iter().map(|backend| backend.idle_since).min()
-    }
-
-    /// Closes the connection that has been idle longest: another pool needs its place. Whether there was one.
-    pub(super) fn close_oldest(&self) -> bool {
-        let oldest = {
-            let mut state = self.lock();
-            let at = (0..state.idle.len()).min_by_key(|at| state.idle[*at].idle_since);
-            at.map(|at| state.idle.remove(at))
-        };
-        let Some(oldest) = oldest else { return false };
-        drop(oldest);
-        self.closed();
-        true
     }
 
     fn spawn_open(&self) {
@@ -279,7 +345,7 @@ impl Pool {
                 database: &setup.key.database,
                 parameters: &[],
             };
-            let result = log_in(&setup.host, setup.port, &credentials, deadline).await;
+            let result = log_in(&setup.address.host, setup.address.port, &credentials, deadline).await;
             let (outcome, backend) = match result {
                 Ok(login) => {
                     let statements = setup.limits.statements;
@@ -291,7 +357,7 @@ impl Pool {
                 Err(error) => (Err(error), None),
             };
             setup.events.connected(setup.key.server, &outcome);
-            pool.lock().opening -= 1;
+            pool.lock().opened(&outcome);
             match (outcome, backend) {
                 (Err(error), _) => pool.open_failed(error),
                 (Ok(()), Some(backend)) => pool.put_back(backend, Instant::now()),
@@ -340,7 +406,7 @@ impl Pool {
         loop {
             let waiter = {
                 let mut state = self.lock();
-                if backend.serial < state.retired {
+                if backend.serial < state.retired || state.standing == Standing::Closed {
                     break;
                 }
                 match state.waiters.next(&backend.settings) {
@@ -369,6 +435,13 @@ impl Pool {
         self.closed();
     }
 
+    /// A connection of this pool was opened by somebody else.
+    #[cfg(test)]
+    pub(super) fn one_more(&self) {
+        self.lock().open += 1;
+        assert!(self.setup.slots.iter().all(|slots| slots.take(&self.me)));
+    }
+
     /// One connection of this pool exists no more.
     pub(super) fn closed(&self) {
         self.one_less();
@@ -387,12 +460,12 @@ impl Pool {
         let waiters = self.lock().waiters.take_all();
         for waiter in waiters {
             // One that has gone has no use for the error.
-            let _ = waiter.send(Err(Error::Unreachable(std::io::ErrorKind::NotConnected.into())));
+            let _ = waiter.send(Err(out_of_reach()));
         }
     }
 
     /// Closes every idle connection now, and every one that is checked out as soon as it comes back.
-    pub fn retire(&self) {
+    pub(super) fn retire(&self) {
         let idle = {
             let mut state = self.lock();
             state.retired = self.opened.load(Ordering::Relaxed);
@@ -402,6 +475,14 @@ impl Pool {
             drop(backend);
             self.closed();
         }
+    }
+
+    /// The server is gone: everybody who waits is told, and what is idle is closed. What is lent is closed when it comes
+    /// back, and what is being opened when it is there.
+    pub(super) fn close(&self) {
+        self.lock().standing = Standing::Closed;
+        self.turn_away();
+        self.retire();
     }
 
     /// Closes the idle connections that `end` picks. For upkeep.
@@ -428,7 +509,87 @@ impl Pool {
     }
 }
 
+/// A server that is well does not let this account in, or not into this database: class 28 (authentication, pg_hba.conf),
+/// no such database, no CONNECT privilege, a database that takes no connections.
+fn is_unwelcome(error: &Error) -> bool {
+    let Error::Refused { sqlstate, .. } = error else {
+        return matches!(error, Error::ServerAuthentication(_));
+    };
+    sqlstate.starts_with("28") || matches!(&**sqlstate, "3D000" | "42501" | "55000")
+}
+
+/// What those are told who wait for a server that is down or gone: there may be another.
+fn out_of_reach() -> Error {
+    Error::Unreachable(std::io::ErrorKind::NotConnected.into())
+}
+
 /// Pools that wanted a place try again.
 fn feed(hungry: Vec<Arc<Pool>>) {
     hungry.into_iter().for_each(|pool| pool.grow());
+}
+
+/// A checked-out backend connection. It goes back only by `Lease::release`; dropped in any other way it is
+/// closed, so that a session that ends in the middle of something can never hand its state to the next one.
+#[derive(Debug)]
+pub struct Lease {
+    backend: Option<Box<Backend>>,
+    pool: Arc<Pool>,
+}
+
+impl Lease {
+    fn new(backend: Box<Backend>, pool: Arc<Pool>) -> Self {
+        Self { backend: Some(backend), pool }
+    }
+
+    /// Gives the connection back. The caller vouches that it is idle, outside a transaction, and carries no state but
+    /// its settings and prepared statements.
+    pub(crate) fn release(mut self, now: Instant) {
+        if let Some(backend) = self.backend.take() {
+            self.pool.put_back(backend, now);
+        }
+    }
+
+    /// Ends the lease without its connection going anywhere.
+    fn into_backend(mut self) -> Option<Box<Backend>> {
+        self.backend.take()
+    }
+
+    /// The pool it belongs to.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Backend;
+
+    fn deref(&self) -> &Backend {
+        // Only `release` and `drop` take the connection, and both end the lease.
+        self.backend.as_ref().expect("a lease holds its connection until it ends")
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Backend {
+        self.backend.as_mut().expect("a lease holds its connection until it ends")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            drop(backend);
+            self.pool.closed();
+        }
+    }
+}
+
+#[cfg(test)]
+impl Lease {
+    /// A connection that was never opened by a pool, and goes back to none.
+    pub(crate) fn of_no_pool(backend: Backend) -> Self {
+        let pool = super::pools::tests::unused_pool();
+        pool.one_more();
+        Self::new(Box::new(backend), pool)
+    }
 }

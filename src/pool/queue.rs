@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::Lease;
 use crate::backend::settings::Settings;
 use crate::error::Result;
 
@@ -13,22 +12,30 @@ const PATIENCE: u8 = 4;
 
 /// One that waits.
 #[derive(Debug)]
-struct Waiter {
-    sender: oneshot::Sender<Result<Lease>>,
+struct Waiter<T> {
+    sender: oneshot::Sender<Result<T>>,
     /// The settings that its session wants.
     wanted: Settings,
+    /// How many connections it would have the pool hold at most.
+    size: usize,
     /// How often another one was served first although it came later.
     passed_over: u8,
 }
 
 /// First come, first served; but a connection goes to one that wants the settings that it carries, if the first has not
 /// been passed over too often.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    waiters: VecDeque<Waiter>,
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    waiters: VecDeque<Waiter<T>>,
 }
 
-impl Queue {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { waiters: VecDeque::new() }
+    }
+}
+
+impl<T> Queue<T> {
     /// How many wait. Some may have gone without a word.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
@@ -39,13 +46,19 @@ impl Queue {
         self.waiters.retain(|waiter| !waiter.sender.is_closed());
     }
 
-    /// Somebody waits who wants these settings.
-    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<Lease>>, wanted: Settings) {
-        self.waiters.push_back(Waiter { sender, wanted, passed_over: 0 });
+    /// Somebody waits who wants these settings, and would have the pool hold `size` connections at most.
+    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<T>>, wanted: Settings, size: usize) {
+        self.waiters.push_back(Waiter { sender, wanted, size, passed_over: 0 });
+    }
+
+    /// How many connections the pool may hold, for the one of those who wait who would have most: what is opened for
+    /// one serves another.
+    pub(super) fn size(&self) -> usize {
+        self.waiters.iter().map(|waiter| waiter.size).max().unwrap_or_default()
     }
 
     /// The first that is still there.
-    pub(super) fn first(&mut self) -> Option<oneshot::Sender<Result<Lease>>> {
+    pub(super) fn first(&mut self) -> Option<oneshot::Sender<Result<T>>> {
         loop {
             let waiter = self.waiters.pop_front()?;
             if !waiter.sender.is_closed() {
@@ -55,8 +68,8 @@ impl Queue {
     }
 
     /// The one who gets a connection that carries these settings.
-    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<Lease>>> {
-        let suited = |waiter: &Waiter| waiter.wanted == *carried && !waiter.sender.is_closed();
+    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<T>>> {
+        let suited = |waiter: &Waiter<T>| waiter.wanted == *carried && !waiter.sender.is_closed();
         let at = self.waiters.iter().position(suited).unwrap_or(0);
         let first = self.waiters.front_mut()?;
         if at == 0 || first.passed_over == PATIENCE {
@@ -67,7 +80,7 @@ impl Queue {
     }
 
     /// All who wait.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<Lease>>> + use<> {
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<Result<T>>> + use<T> {
         std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.sender)
     }
 }
@@ -75,7 +88,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::backend::value::Value;
     use crate::error::Error;
 
     fn named(name: &str) -> Settings {
@@ -84,11 +97,11 @@ mod tests {
 
     #[test]
     fn who_wants_what_a_connection_carries_goes_first_but_nobody_waits_for_ever() {
-        let mut queue = Queue::default();
+        let mut queue: Queue<()> = Queue::default();
         let mut receivers = Vec::new();
         for name in ["a", "b", "b", "b", "b", "b", "c"] {
             let (sender, receiver) = oneshot::channel();
-            queue.push(sender, named(name));
+            queue.push(sender, named(name), 1);
             receivers.push((receivers.len(), receiver));
         }
         drop(receivers.remove(6));
@@ -101,9 +114,10 @@ mod tests {
         }
         assert_eq!(served, [1, 2, 0, 3, 4, 5], "the first when none is suited; one that has gone never");
         let (sender, _gone) = oneshot::channel();
-        queue.push(sender, named("a"));
+        queue.push(sender, named("a"), 1);
         let (sender, _there) = oneshot::channel();
-        queue.push(sender, named("b"));
+        queue.push(sender, named("b"), 2);
+        assert_eq!(queue.size(), 2);
         queue.waiters[0].passed_over = PATIENCE;
         assert!(queue.next(&named("b")).is_some());
         assert_eq!(queue.waiters[0].wanted, named("b"), "the first was served");

@@ -2,33 +2,43 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
-use super::Pool;
+/// One that shares a limit, and can make room for the others.
+pub(super) trait Sharer {
+    /// Since when the connection has been idle that has been so longest; `None` when there is none.
+    fn idle_since(&self) -> Option<Instant>;
+    /// Closes that one. Whether there still was one.
+    fn close_oldest(&self) -> bool;
+}
 
 /// A limit on open backend connections.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Slots<P> {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<State<P>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<P> {
     used: usize,
     /// Pools that wanted a slot and got none, in the order they asked.
-    hungry: VecDeque<Weak<Pool>>,
+    hungry: VecDeque<Weak<P>>,
     /// All pools that share the limit.
-    pools: Vec<Weak<Pool>>,
+    pools: Vec<Weak<P>>,
 }
 
-impl Slots {
+impl<P: Sharer> Slots<P> {
     /// `limit` connections; 0 means no limit.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit: if limit == 0 { usize::MAX } else { limit }, state: Mutex::default() }
+        Self {
+            limit: if limit == 0 { usize::MAX } else { limit },
+            state: Mutex::new(State { used: 0, hungry: VecDeque::new(), pools: Vec::new() }),
+        }
     }
 
     /// Takes a slot, or notes that `pool` wants one.
-    pub(super) fn take(&self, pool: &Weak<Pool>) -> bool {
+    pub(super) fn take(&self, pool: &Weak<P>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.used < self.limit {
             state.used += 1;
@@ -41,13 +51,23 @@ impl Slots {
     }
 
     /// A pool shares the limit from now on.
-    pub(super) fn join(&self, pool: &Arc<Pool>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.push(Arc::downgrade(pool));
+    pub(super) fn join(&self, pool: &Arc<P>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Pools come and go for as long as weir runs.
+        state.pools.retain(|other| other.strong_count() > 0);
+        state.hungry.retain(|other| other.strong_count() > 0);
+        state.pools.push(Arc::downgrade(pool));
+    }
+
+    /// How many pools it remembers, those that are gone included.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.len()
     }
 
     /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
     /// Whether one was closed.
-    pub(super) fn make_room(&self, pool: &Weak<Pool>) -> bool {
+    pub(super) fn make_room(&self, pool: &Weak<P>) -> bool {
         let pools = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.pools.retain(|other| other.strong_count() > 0);
@@ -64,7 +84,7 @@ impl Slots {
     /// Gives a slot back, and names the pools that should try again, in the order in which they asked: the first may
     /// have no use for it any more, or lack a slot of another kind.
     #[must_use]
-    pub(super) fn give(&self) -> Vec<Arc<Pool>> {
+    pub(super) fn give(&self) -> Vec<Arc<P>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = state.used.saturating_sub(1);
         std::mem::take(&mut state.hungry).iter().filter_map(Weak::upgrade).collect()

@@ -1,4 +1,5 @@
-//! What pools need done from time to time: closing what is old, idle or dead, keeping the minimum warm.
+//! What pools need done from time to time: closing what is old, idle or dead, keeping the minimum warm, and forgetting
+//! the pools that are of no more use. It opens no connection where no client's was accepted before.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ const ROUND: Duration = Duration::from_secs(1);
 
 impl Pools {
     /// Looks after all pools until they are dropped.
-    pub async fn upkeep(self: Arc<Self>) {
+    pub(crate) async fn upkeep(self: Arc<Self>) {
         let pools = Arc::downgrade(&self);
         drop(self);
         let mut round = tokio::time::interval(ROUND);
@@ -19,25 +20,29 @@ impl Pools {
             round.tick().await;
             let Some(pools) = pools.upgrade() else { return };
             let now = Instant::now();
-            for pool in pools.all() {
-                tend(&pool, now);
-            }
+            pools.all().iter().for_each(|pool| pools.tend(pool, now));
+            pools.forget();
         }
     }
-}
 
-fn tend(pool: &Pool, now: Instant) {
-    let limits = pool.limits();
-    pool.close_where(|backend, left| {
-        let idle = now.saturating_duration_since(backend.idle_since);
-        let age = now.saturating_duration_since(backend.opened);
-        age >= jittered(limits.lifetime, backend.serial)
-            || (left > limits.min_idle && idle >= limits.idle_timeout)
-            || !backend.is_alive()
-    });
-    let counts = pool.counts();
-    for _ in counts.idle + counts.active + counts.opening..limits.min_idle {
-        pool.warm();
+    fn tend(&self, pool: &Pool, now: Instant) {
+        let limits = pool.limits();
+        pool.close_where(|backend, left| {
+            let idle = now.saturating_duration_since(backend.idle_since);
+            let age = now.saturating_duration_since(backend.opened);
+            age >= jittered(limits.lifetime, backend.serial)
+                || (left > limits.min_idle && idle >= limits.idle_timeout)
+                || !backend.is_alive()
+        });
+        // Whether a server that is down is up again is for its probes to find out.
+        let is_up = || self.events.server(pool.key().server).is_some_and(|server| server.is_up());
+        if limits.min_idle == 0 || !pool.is_accepted() || !is_up() {
+            return;
+        }
+        let counts = pool.counts();
+        for _ in counts.idle + counts.active + counts.opening..limits.min_idle {
+            pool.warm();
+        }
     }
 }
 

@@ -77,10 +77,12 @@ mod tests {
     use super::*;
     use crate::cluster::topology::{Health, Role};
 
-    fn server(id: u16, role: Role, health: Health, weight: u32) -> Server {
+    fn server(id: u64, role: Role, health: Health, weight: u32) -> Server {
         Server {
             id: ServerId(id),
             name: format!("s{id}").into(),
+            address: Arc::default(),
+            connections: 0,
             weight,
             role,
             health,
@@ -111,7 +113,7 @@ mod tests {
         })
     }
 
-    fn shares(topology: &Topology, exclude: &[ServerId]) -> HashMap<u16, usize> {
+    fn shares(topology: &Topology, exclude: &[ServerId]) -> HashMap<u64, usize> {
         let mut shares = HashMap::new();
         for random in numbers().take(6000) {
             if let Some(id) = pick(topology, None, |s| !exclude.contains(&s.id), random, Instant::now()) {

@@ -6,15 +6,14 @@ mod learned;
 mod reason;
 mod route;
 mod rules;
+mod session_view;
 
 pub use balance::pick;
 pub use explain::explain;
 pub use learned::Learned;
 pub use reason::Reason;
-pub use route::{
-    Decision, FixedTarget, FunctionLists, Replicas, SessionView, TargetSource, Transaction, World, route,
-    route_all,
-};
+pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};
+pub use session_view::{FixedTarget, SessionView, TargetSource, Transaction};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

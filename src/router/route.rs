@@ -9,8 +9,9 @@ use std::time::Instant;
 use crate::cluster::catalog::{Catalog, Volatility};
 use crate::cluster::traces::found;
 use crate::config::Rule;
-use crate::sql::{AccessMode, Isolation, Kind, Modes, Name, Pin, Statement, Target, Traces, Verdict};
+use crate::sql::{AccessMode, Isolation, Kind, Modes, Name, Statement, Target, Traces, Verdict};
 
+use super::session_view::{SessionView, TargetSource, Transaction};
 use super::{Learned, Reason, Route, rules};
 
 /// Where a request goes, and why.
@@ -20,82 +21,6 @@ pub struct Decision {
     pub route: Route,
     /// Why.
     pub reason: Reason,
-}
-
-/// What routing needs to know of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionView<'a> {
-    /// Whether a transaction is open, and where.
-    pub transaction: Transaction,
-    /// State on its connection to the primary that cannot be moved.
-    pub pin: Option<Pin>,
-    /// The fixed target that applies, of the several there may be: see [`FixedTarget::first`].
-    pub target: Option<FixedTarget>,
-    /// The user that logged in.
-    pub user: &'a str,
-    /// The database as the client named it.
-    pub database: &'a str,
-    /// The current `application_name`.
-    pub application_name: &'a str,
-    /// `default_transaction_read_only` and `default_transaction_isolation`, where they are not PostgreSQL's defaults.
-    pub defaults: Modes,
-}
-
-/// A session's transaction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transaction {
-    /// None: each request is one of its own.
-    #[default]
-    None,
-    /// Open, and running there.
-    Open(Route),
-    /// Failed there, and waiting for its end.
-    Failed(Route),
-}
-
-/// A target that was fixed beforehand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FixedTarget {
-    /// The target; `Auto` leaves it to the router, and overrides what comes later.
-    pub target: Target,
-    /// Who fixed it.
-    pub source: TargetSource,
-}
-
-/// Who fixed a target, in order of precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TargetSource {
-    /// `SET weir.target`.
-    Set,
-    /// The startup option `weir.target`.
-    Startup,
-    /// The listener that the client came through.
-    Listener,
-    /// The database's alias.
-    Database,
-    /// The user.
-    User,
-}
-
-impl FixedTarget {
-    /// The one that applies: what the session says, then what the configuration says that is not `Auto`.
-    pub fn first(
-        set: Option<Target>,
-        startup: Option<Target>,
-        listener: Target,
-        database: Target,
-        user: Target,
-    ) -> Option<Self> {
-        let configured = |target: Target| (target != Target::Auto).then_some(target);
-        let sources = [
-            (set, TargetSource::Set),
-            (startup, TargetSource::Startup),
-            (configured(listener), TargetSource::Listener),
-            (configured(database), TargetSource::Database),
-            (configured(user), TargetSource::User),
-        ];
-        sources.into_iter().find_map(|(target, source)| target.map(|target| Self { target, source }))
-    }
 }
 
 /// What routing needs to know of everything else.
@@ -151,7 +76,7 @@ impl FunctionLists {
     }
 
     /// Whether a function is known not to write when the primary runs it, by the configuration or by the catalog:
-    /// see [`Catalog::may_write`].
+    /// see `Catalog::may_write`.
     pub fn only_reads(&self, function: &Name, catalog: Option<&Catalog>) -> bool {
         let known = self.reads(function) || catalog.is_some_and(|catalog| !catalog.may_write(function));
         known && !self.writes(function)
@@ -370,10 +295,10 @@ fn read(statement: &Statement, world: &World<'_>) -> Need {
 /// Whether code that a read runs is known to leave something in the session.
 fn leaves_traces(statement: &Statement, world: &World<'_>) -> bool {
     let runs_code = !statement.functions.is_empty() || statement.effects.code.is_some();
-    let concerned = |catalog: &Catalog| runs_code || catalog.code.concerns_relations();
-    world.catalog.is_some_and(concerned)
-        && found(world.catalog, statement, |function| world.functions.is_stateless(function)).traces
-            > Traces::None
+    let code =
+        world.catalog.map(|catalog| &catalog.code).filter(|code| runs_code || code.concerns_relations());
+    code.is_some()
+        && found(code, statement, |function| world.functions.is_stateless(function)).traces > Traces::None
 }
 
 /// What the functions that a read calls need.
@@ -402,7 +327,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sql::{Classifier, StandardConformingStrings};
+    use crate::router::FixedTarget;
+    use crate::sql::{Classifier, Pin, StandardConformingStrings};
 
     /// A world with one function of each kind, and a session without any wishes.
     struct Scene {

@@ -3,7 +3,7 @@
 use crate::config::Rule;
 use crate::sql::{Name, Target, Verdict};
 
-use super::SessionView;
+use super::session_view::SessionView;
 
 /// The target of the first rule that matches; `None` when none does.
 pub(super) fn target(

@@ -1,11 +1,9 @@
 //! Logs, to standard error, as text or as JSON lines.
 //!
-//! The conventions, which the two functions below keep for the lines that operators live on:
-//! one line at info for each connection, when it has ended; one at warn for each slow request; never a secret and
-//! never a value out of a statement. What a client chose (user, database, application name, SQL) is written with
+//! The conventions: never a secret and never a value out of a statement; whose a line is tells the span that it stands in;
+//! one line at warn for each slow request. What a client chose (user, database, application name, SQL) is written with
 //! `?`, quoted and escaped: a line break in it must not begin a log line of its own.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -44,47 +42,8 @@ where
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match log.format {
         LogFormat::Text => Box::new(lines.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
     })
-}
-
-/// What is told of a connection when it has ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection<'a> {
-    /// Number of the connection since start.
-    pub id: u64,
-    /// Where it came from; `None` when the socket could not say.
-    pub address: Option<IpAddr>,
-    /// Who logged in.
-    pub user: &'a str,
-    /// To which database, as the client named it.
-    pub database: &'a str,
-    /// The `application_name` at the end.
-    pub application_name: &'a str,
-    /// From accept to close.
-    pub lasted: Duration,
-    /// Requests answered.
-    pub requests: u64,
-    /// Why it ended: `terminate`, `disconnect`, `shutdown`, or an error's words.
-    pub end: &'a str,
-}
-
-impl Connection<'_> {
-    /// Writes the line.
-    pub fn log(&self) {
-        tracing::info!(
-            target: "weir::connection",
-            id = self.id,
-            address = self.address.map(tracing::field::display),
-            user = ?self.user,
-            database = ?self.database,
-            application_name = ?self.application_name,
-            seconds = self.lasted.as_secs_f64(),
-            requests = self.requests,
-            end = self.end,
-            "connection ended"
-        );
-    }
 }
 
 /// What is told of a request that took longer than `[log] slow_query`.
@@ -157,58 +116,52 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn connection() {
-        let connection = Connection {
-            id: 7,
-            address: Some(IpAddr::from([192, 0, 2, 1])),
-            user: "app\n2026-01-01 ERROR forged",
-            database: "shop",
-            application_name: "",
-            lasted: Duration::from_millis(1500),
-            requests: 3,
-            end: "terminate",
-        };
-        connection.log();
-    }
-
-    #[test]
-    fn a_connection_is_one_line_whatever_its_names_hold() {
-        let text = logged(LogFormat::Text, "info", connection);
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.contains(r#"user="app\n2026-01-01 ERROR forged""#), "{text}");
-        assert!(text.contains("address=192.0.2.1") && text.contains("seconds=1.5"), "{text}");
-    }
-
-    #[test]
-    fn json_lines_hold_the_fields_at_their_top_level() {
-        let text = logged(LogFormat::Json, "info", connection);
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with('{') && text.trim_end().ends_with('}'), "{text}");
-        assert!(
-            text.contains(r#""requests":3"#) && text.contains(r#""message":"connection ended""#),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn the_filter_decides_by_target() {
-        assert_eq!(logged(LogFormat::Text, "warn", connection), "");
-        assert_ne!(logged(LogFormat::Text, "warn,weir::connection=info", connection), "");
-    }
-
-    #[test]
-    fn a_long_shape_is_cut_between_characters() {
-        let shape = "é".repeat(SHAPE_LIMIT);
-        let slow = SlowQuery {
+    fn forger(shape: &str) -> SlowQuery<'_> {
+        SlowQuery {
             id: 1,
-            user: "app",
+            user: "app\n2026-01-01 ERROR forged",
             database: "shop",
             server: "a",
             route: "replica",
             reason: "read",
             took: Duration::from_secs(2),
-            shape: &format!("x{shape}"),
-        };
+            shape,
+        }
+    }
+
+    fn slow() {
+        let _within = tracing::error_span!("client", database = "shop\n2026-01-01 ERROR forged").entered();
+        forger("SELECT ?").log();
+    }
+
+    #[test]
+    fn a_line_is_one_whatever_its_names_hold() {
+        let text = logged(LogFormat::Text, "info", slow);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(r#"user="app\n2026-01-01 ERROR forged""#), "{text}");
+        assert!(text.contains(r#"client{database="shop\n2026-01-01 ERROR forged"}"#), "{text}");
+        assert!(text.contains("milliseconds=2000"), "{text}");
+    }
+
+    #[test]
+    fn json_lines_hold_the_fields_at_their_top_level() {
+        let text = logged(LogFormat::Json, "info", slow);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with('{') && text.trim_end().ends_with('}'), "{text}");
+        assert!(text.contains(r#""id":1"#) && text.contains(r#""message":"slow query""#), "{text}");
+    }
+
+    #[test]
+    fn the_filter_decides_by_target() {
+        assert_eq!(logged(LogFormat::Text, "error", slow), "");
+        assert_ne!(logged(LogFormat::Text, "error,weir::slow_query=warn", slow), "");
+    }
+
+    #[test]
+    fn a_long_shape_is_cut_between_characters() {
+        let shape = "é".repeat(SHAPE_LIMIT);
+        let shape = format!("x{shape}");
+        let slow = forger(&shape);
         let text = logged(LogFormat::Text, "info", || slow.log());
         assert_eq!(text.matches('é').count(), (SHAPE_LIMIT - 1) / 2, "{text}");
     }

@@ -5,15 +5,14 @@
 //! hooks that [`Metrics::before_scrape`] takes.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 
+pub use super::by_server::{ByServer, ConnectResult};
 use super::registry::Register;
 pub use super::registry::Row;
-use crate::cluster::topology::{Health, Role, Server};
+use super::sqlstates;
 use crate::sql::Consistency;
 
 /// Time that a person waits for: from a cached point read to a report.
@@ -34,11 +33,8 @@ const ADDED_SECONDS: &[f64] = &[
     0.005, 0.01, 0.1,
 ];
 
-/// A round trip to a server that only looks up a number.
-const SAMPLE_SECONDS: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-
-/// Everything that is counted.
+/// Everything that is counted. Many fields: each is one subject of the documented table, and whoever counts touches
+/// one of them alone.
 pub struct Metrics {
     register: Register,
     hooks: Mutex<Vec<Hook>>,
@@ -87,8 +83,8 @@ pub struct Metrics {
 
     reruns: IntCounterVec,
     errors: IntCounterVec,
-    backend: Backend,
-    sampling: Sampling,
+    /// What bears a server's name.
+    pub servers: ByServer,
 }
 
 /// Brings figures that live elsewhere up to date before they are read.
@@ -148,47 +144,6 @@ pub struct TimedOut {
     pub query: IntCounter,
 }
 
-/// What is known by server. Looked up by label: none of it is on the way of a request.
-struct Backend {
-    connects: IntCounterVec,
-    connections: IntGaugeVec,
-    waiting: IntGaugeVec,
-    up: IntGaugeVec,
-    role: IntGaugeVec,
-}
-
-/// What the freshness clock knows and costs, by server.
-struct Sampling {
-    staleness: GaugeVec,
-    lag: IntGaugeVec,
-    samples: IntCounterVec,
-    seconds: HistogramVec,
-}
-
-/// What came of an attempt to connect to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectResult {
-    /// Logged in.
-    Ok,
-    /// The server refused the login.
-    Refused,
-    /// No connection, or it broke.
-    Failed,
-    /// Not within `connect_timeout`.
-    TimedOut,
-}
-
-impl ConnectResult {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-        }
-    }
-}
-
 /// Labels that are known at start. A request is counted by its indices into these lists.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLabels<'a> {
@@ -238,6 +193,17 @@ pub enum ReadOutcome {
     Stale,
     /// None could be used: it went to the primary.
     NoReplica,
+}
+
+/// Why a request ran again elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RerunCause<'a> {
+    /// A server answered it with this SQLSTATE.
+    Error(&'a str),
+    /// The connection was lost.
+    ConnectionLost,
+    /// A server refused the settings in front of it.
+    SettingsRefused,
 }
 
 /// A counter for each level and outcome.
@@ -338,58 +304,6 @@ impl TimedOut {
     }
 }
 
-impl Backend {
-    fn new(r: &mut Register) -> Self {
-        Self {
-            connects: r.counters(
-                "backend_connects_total",
-                "Attempts to connect to a server and log in: ok, refused, failed or timed_out.",
-                &["server", "result"],
-            ),
-            connections: r.gauges(
-                "backend_connections",
-                "Connections to servers: active (lent to a session) or idle.",
-                &["server", "state"],
-            ),
-            waiting: r.gauges("pool_waiting", "Clients that wait for a backend connection.", &["server"]),
-            up: r.gauges("server_up", "1 when the last probe of the server succeeded, else 0.", &["server"]),
-            role: r.gauges(
-                "server_role",
-                "1 for the role that the server has: primary, replica or unknown; 0 for the others.",
-                &["server", "role"],
-            ),
-        }
-    }
-}
-
-impl Sampling {
-    fn new(r: &mut Register) -> Self {
-        Self {
-            staleness: r.real_gauges(
-                "replica_staleness_seconds",
-                "How long ago the instant is before which everything acknowledged is known to be on the replica; absent when nothing is known.",
-                &["server"],
-            ),
-            lag: r.gauges(
-                "replica_lag_bytes",
-                "WAL that the primary had at its last sample and the replica had not replayed at its own; absent when nothing is known.",
-                &["server"],
-            ),
-            samples: r.counters(
-                "samples_total",
-                "Times that a server was asked how far it is: counted, ignored (in another role, or with another history than the primary), timed_out, failed or unconnected.",
-                &["server", "result"],
-            ),
-            seconds: r.histograms(
-                "sample_seconds",
-                "From asking a server how far it is to its answer.",
-                "server",
-                SAMPLE_SECONDS,
-            ),
-        }
-    }
-}
-
 impl Metrics {
     /// All figures, at zero.
     pub fn new(labels: RequestLabels) -> Self {
@@ -439,8 +353,7 @@ impl Metrics {
                 "prepared_statements_reused_total",
                 "Uses of a prepared statement that the connection held already.",
             ),
-            backend: Backend::new(&mut r),
-            sampling: Sampling::new(&mut r),
+            servers: ByServer::new(&mut r),
             register: r,
             hooks: Mutex::default(),
         }
@@ -467,69 +380,19 @@ impl Metrics {
         self.reads.0[level as usize][outcome as usize].inc();
     }
 
-    /// Counts a request that ran again elsewhere. `cause` is a SQLSTATE or `lost`.
-    pub fn rerun(&self, cause: &str) {
-        self.reruns.with_label_values(&[cause]).inc();
+    /// Counts a request that ran again elsewhere, because of this SQLSTATE or for another reason.
+    pub fn rerun(&self, cause: RerunCause<'_>) {
+        let label = match cause {
+            RerunCause::Error(sqlstate) => sqlstates::label(sqlstate),
+            RerunCause::ConnectionLost => "connection_lost",
+            RerunCause::SettingsRefused => "settings_refused",
+        };
+        self.reruns.with_label_values(&[label]).inc();
     }
 
     /// Counts an error that weir sent to a client.
     pub fn error(&self, sqlstate: &str) {
-        // A server's own refusal is passed on too, and a broken server must not fill the registry with labels.
-        let known =
-            sqlstate.len() == 5 && sqlstate.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        self.errors.with_label_values(&[if known { sqlstate } else { "XX000" }]).inc();
-    }
-
-    /// Counts an attempt to connect to a server.
-    pub fn backend_connect(&self, server: &str, result: ConnectResult) {
-        self.backend.connects.with_label_values(&[server, result.label()]).inc();
-    }
-
-    /// Sets how many connections to a server are lent out, how many wait idle, and how many clients wait for one.
-    pub fn set_pool(&self, server: &str, active: usize, idle: usize, waiting: usize) {
-        set(&self.backend.connections, &[server, "active"], active);
-        set(&self.backend.connections, &[server, "idle"], idle);
-        set(&self.backend.waiting, &[server], waiting);
-    }
-
-    /// Sets what a server is and whether it answers.
-    pub fn set_server(&self, server: &Server) {
-        let name: &str = &server.name;
-        set(&self.backend.up, &[name], usize::from(server.health == Health::Up));
-        let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
-        for (role, label) in roles {
-            set(&self.backend.role, &[name, label], usize::from(server.role == role));
-        }
-    }
-
-    /// Counts an attempt to ask a server how far it is; `result` is one of few words, `took` the time to the answer if
-    /// there was one.
-    pub fn sampled(&self, server: &str, result: &'static str, took: Option<Duration>) {
-        self.sampling.samples.with_label_values(&[server, result]).inc();
-        if let Some(took) = took {
-            observe(&self.sampling.seconds.with_label_values(&[server]), took);
-        }
-    }
-
-    /// Sets how far a server is behind at `now`, if it is a replica of which that is known.
-    pub fn set_freshness(&self, server: &Server, now: Instant) {
-        let labels: &[&str] = &[&server.name];
-        let freshness = Some(&server.freshness).filter(|_| server.role == Role::Replica);
-        match freshness.and_then(|freshness| freshness.through()) {
-            Some(through) => {
-                let staleness = now.saturating_duration_since(through).as_secs_f64();
-                self.sampling.staleness.with_label_values(labels).set(staleness);
-            }
-            // An old figure would be taken for a new one. That there was none is no error.
-            None => drop(self.sampling.staleness.remove_label_values(labels)),
-        }
-        match freshness.and_then(|freshness| freshness.behind()) {
-            Some(behind) => {
-                let behind = i64::try_from(behind).unwrap_or(i64::MAX);
-                self.sampling.lag.with_label_values(labels).set(behind);
-            }
-            None => drop(self.sampling.lag.remove_label_values(labels)),
-        }
+        self.errors.with_label_values(&[sqlstates::label(sqlstate)]).inc();
     }
 
     /// Has `hook` called before each scrape, to bring figures that live elsewhere up to date. It must not block.
@@ -576,17 +439,14 @@ pub fn observe(histogram: &Histogram, time: Duration) {
     histogram.observe(time.as_secs_f64());
 }
 
-fn set(family: &IntGaugeVec, labels: &[&str], value: usize) {
-    family.with_label_values(labels).set(i64::try_from(value).unwrap_or(i64::MAX));
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
 
     use super::*;
-    use crate::cluster::topology::ServerId;
+    use crate::cluster::topology::{Health, Role, Server, ServerId};
     use crate::freshness::{Freshness, Lsn};
 
     fn metrics() -> Metrics {
@@ -627,6 +487,8 @@ mod tests {
         Server {
             id: ServerId(0),
             name: "a".into(),
+            address: Arc::default(),
+            connections: 0,
             weight: 1,
             role: Role::Replica,
             health: Health::Up,
@@ -643,14 +505,37 @@ mod tests {
     fn a_server_has_one_role_at_a_time() {
         let metrics = metrics();
         let mut server = replica(Instant::now());
-        metrics.set_server(&server);
+        metrics.servers.set_state(&server);
         server.role = Role::Primary;
         server.health = Health::Down;
-        metrics.set_server(&server);
+        metrics.servers.set_state(&server);
         let text = metrics.render();
         assert!(text.contains(r#"weir_server_role{role="primary",server="a"} 1"#), "{text}");
         assert!(text.contains(r#"weir_server_role{role="replica",server="a"} 0"#), "{text}");
         assert!(text.contains(r#"weir_server_up{server="a"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn the_figures_of_a_server_end_with_it() {
+        let metrics = metrics();
+        let epoch = Instant::now();
+        let server = |name: &str| Server { name: name.into(), ..replica(epoch) };
+        let (a, b) = (server("a"), server("b"));
+        for server in [&a, &b] {
+            server.freshness.publish(epoch, Lsn(5), 77, Some(epoch));
+            metrics.servers.set_state(server);
+            metrics.servers.set_freshness(server, epoch);
+            metrics.servers.set_pool(&server.name, 1, 2, 3);
+            metrics.servers.sampled(&server.name, "counted", Some(Duration::from_millis(1)));
+            metrics.servers.connected(&server.name, ConnectResult::Ok);
+        }
+        let of = |name: &str| metrics.render().matches(&format!("server=\"{name}\"")).count();
+        let all = of("b");
+        assert_eq!(of("a"), all);
+        metrics.servers.keep(std::slice::from_ref(&b));
+        assert_eq!((of("a"), of("b")), (0, all));
+        metrics.servers.keep(&[]);
+        assert_eq!(of("b"), 0);
     }
 
     #[test]
@@ -659,7 +544,7 @@ mod tests {
         let epoch = Instant::now();
         let mut server = replica(epoch);
         let shown = |server: &Server| {
-            metrics.set_freshness(server, epoch + Duration::from_millis(2500));
+            metrics.servers.set_freshness(server, epoch + Duration::from_millis(2500));
             let text = metrics.render();
             let lines = text.lines().filter(|line| line.starts_with("weir_replica_"));
             lines.map(str::to_owned).collect::<Vec<_>>()
@@ -680,8 +565,8 @@ mod tests {
     #[test]
     fn only_answers_have_a_time() {
         let metrics = metrics();
-        metrics.sampled("a", "counted", Some(Duration::from_micros(300)));
-        metrics.sampled("a", "timed_out", None);
+        metrics.servers.sampled("a", "counted", Some(Duration::from_micros(300)));
+        metrics.servers.sampled("a", "timed_out", None);
         let text = metrics.render();
         assert!(text.contains(r#"weir_samples_total{result="counted",server="a"} 1"#), "{text}");
         assert!(text.contains(r#"weir_samples_total{result="timed_out",server="a"} 1"#), "{text}");
@@ -694,8 +579,11 @@ mod tests {
         let metrics = metrics();
         metrics.error("28P01");
         metrics.error("\"} forged");
+        metrics.error("ZX123");
+        metrics.rerun(RerunCause::Error("ZX123"));
         let text = metrics.render();
         assert!(text.contains(r#"weir_errors_total{sqlstate="28P01"} 1"#), "{text}");
-        assert!(text.contains(r#"weir_errors_total{sqlstate="XX000"} 1"#), "{text}");
+        assert!(text.contains(r#"weir_errors_total{sqlstate="other"} 2"#), "{text}");
+        assert!(text.contains(r#"weir_reruns_total{cause="other"} 1"#), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 use super::tag::client;
 
 /// Bytes of a frame's header: type and length.
-pub const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 /// The longest message of bulk kind, as PostgreSQL's `PQ_LARGE_MESSAGE_LIMIT` (`MaxAllocSize - 1`).
 const LARGE: usize = 0x3fff_fffe;
@@ -13,16 +13,16 @@ const SMALL: usize = 10_000;
 
 /// A frame's type and its length on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Type byte.
-    pub tag: u8,
+    pub(crate) tag: u8,
     /// Bytes of the whole frame, type and length included. At least [`HEADER`].
-    pub len: usize,
+    pub(crate) len: usize,
 }
 
 /// What a peer did wrong with a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadHeader {
+pub(crate) enum BadHeader {
     /// The length does not even count itself, or is longer than such a message may be.
     Length,
     /// No such message type from a client.
@@ -32,7 +32,7 @@ pub enum BadHeader {
 /// Reads the header at the start of `buf`; `None` when fewer than five bytes are there.
 ///
 /// The length is checked against its lower bound only; a server's upper bound is the protocol's own.
-pub fn header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
+pub(crate) fn header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
     let head = buf.first_chunk::<HEADER>()?;
     let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
     // 2^31 - 1 is the longest that the signed field can say.
@@ -44,7 +44,7 @@ pub fn header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
 
 /// Like [`header`], for what a client sends after login: unknown types and impossible lengths are refused before
 /// anything is allocated or waited for (PostgreSQL's `SocketBackend`).
-pub fn client_header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
+pub(crate) fn client_header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
     let header = match header(buf)? {
         Ok(header) => header,
         Err(bad) => return Some(Err(bad)),
@@ -65,7 +65,7 @@ pub fn client_header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
 }
 
 /// The C string at `at` and the position behind its zero; `None` when it does not end within `body`.
-pub fn cstr(body: &[u8], at: usize) -> Option<(&[u8], usize)> {
+pub(crate) fn cstr(body: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = body.get(at..)?;
     let end = rest.iter().position(|&b| b == 0)?;
     Some((&rest[..end], at + end + 1))

@@ -3,19 +3,19 @@
 //! Pure: no socket, no clock. PostgreSQL manual, chapter "Frontend/Backend Protocol":
 //! <https://www.postgresql.org/docs/current/protocol.html>.
 
-pub mod frame;
+pub(crate) mod frame;
 
 pub mod reply;
 
-pub mod request;
+pub(crate) mod request;
 
-pub mod scan;
+pub(crate) mod scan;
 
 pub mod startup;
 
-pub mod tag;
+pub(crate) mod tag;
 
-pub use frame::{HEADER, Header, header};
+pub(crate) use frame::{HEADER, Header, header};
 
 /// Transaction status as `ReadyForQuery` reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,30 +8,30 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::data::{DataRow, FORMAT_CODE_TEXT, FieldDescription, RowDescription};
-use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete};
-use pgwire::messages::response::{
-    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery,
-};
+use pgwire::messages::response::{CommandComplete, ErrorResponse, ReadyForQuery};
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
 
 use super::startup::CancelKey;
+use super::tag::server;
 
 pub use pgwire::messages::response::TransactionStatus;
+
+/// ParseComplete, whole.
+pub(crate) const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+
+/// CloseComplete, whole.
+pub(crate) const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
 /// The type `text` (pg_type.oid 25).
 const TEXT_OID: u32 = 25;
 
 /// How bad a report is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The request failed; the session goes on.
     Error,
     /// The session ends.
     Fatal,
-    /// Nothing failed, but the user should know.
-    Warning,
-    /// Nothing failed.
-    Notice,
 }
 
 impl Severity {
@@ -39,30 +39,28 @@ impl Severity {
         match self {
             Severity::Error => "ERROR",
             Severity::Fatal => "FATAL",
-            Severity::Warning => "WARNING",
-            Severity::Notice => "NOTICE",
         }
     }
 }
 
-/// What an ErrorResponse or a NoticeResponse says (manual: "Error and Notice Message Fields").
+/// What an ErrorResponse says (manual: "Error and Notice Message Fields").
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     /// How bad it is.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// SQLSTATE.
-    pub code: &'a str,
+    pub(crate) code: &'a str,
     /// One sentence.
-    pub message: &'a str,
+    pub(crate) message: &'a str,
     /// More, when there is more to say.
-    pub detail: Option<&'a str>,
+    pub(crate) detail: Option<&'a str>,
     /// What to do about it.
-    pub hint: Option<&'a str>,
+    pub(crate) hint: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
     /// A report without detail and hint.
-    pub fn new(severity: Severity, code: &'a str, message: &'a str) -> Self {
+    pub(crate) fn new(severity: Severity, code: &'a str, message: &'a str) -> Self {
         Self { severity, code, message, detail: None, hint: None }
     }
 
@@ -82,32 +80,36 @@ impl<'a> Report<'a> {
 }
 
 /// ErrorResponse.
-pub fn error(out: &mut BytesMut, report: &Report<'_>) {
+pub(crate) fn error(out: &mut BytesMut, report: &Report<'_>) {
     put(out, &ErrorResponse::new(report.fields()));
 }
 
-/// NoticeResponse.
-pub fn notice(out: &mut BytesMut, report: &Report<'_>) {
-    put(out, &NoticeResponse::new(report.fields()));
+/// What PostgreSQL says when a prepared statement's result has changed; drivers know it by the routine as well.
+pub(crate) fn outdated() -> Vec<u8> {
+    let fields = b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0";
+    let mut frame = vec![server::ERROR];
+    frame.extend(u32::try_from(fields.len() + 4).unwrap_or_default().to_be_bytes());
+    frame.extend(fields);
+    frame
 }
 
 /// AuthenticationOk.
-pub fn authentication_ok(out: &mut BytesMut) {
+pub(crate) fn authentication_ok(out: &mut BytesMut) {
     put(out, &Authentication::Ok);
 }
 
 /// AuthenticationSASL: the mechanisms on offer.
-pub fn authentication_sasl(out: &mut BytesMut, mechanisms: &[&str]) {
+pub(crate) fn authentication_sasl(out: &mut BytesMut, mechanisms: &[&str]) {
     put(out, &Authentication::SASL(mechanisms.iter().map(|m| text(m)).collect()));
 }
 
 /// AuthenticationSASLContinue: a challenge.
-pub fn authentication_sasl_continue(out: &mut BytesMut, challenge: &str) {
+pub(crate) fn authentication_sasl_continue(out: &mut BytesMut, challenge: &str) {
     put(out, &Authentication::SASLContinue(Bytes::copy_from_slice(challenge.as_bytes())));
 }
 
 /// AuthenticationSASLFinal: the server's own proof.
-pub fn authentication_sasl_final(out: &mut BytesMut, outcome: &str) {
+pub(crate) fn authentication_sasl_final(out: &mut BytesMut, outcome: &str) {
     put(out, &Authentication::SASLFinal(Bytes::copy_from_slice(outcome.as_bytes())));
 }
 
@@ -131,7 +133,7 @@ pub fn backend_key_data(out: &mut BytesMut, key: &CancelKey) {
 /// NegotiateProtocolVersion: the minor of protocol 3 that is spoken, and the `_pq_.` options that are not known.
 ///
 /// The manual calls the number the minor version; PostgreSQL sends, and libpq expects, the whole version.
-pub fn negotiate_protocol_version(out: &mut BytesMut, minor: u16, unknown_options: Vec<String>) {
+pub(crate) fn negotiate_protocol_version(out: &mut BytesMut, minor: u16, unknown_options: Vec<String>) {
     put(out, &NegotiateProtocolVersion::new(3 << 16 | i32::from(minor), unknown_options));
 }
 
@@ -143,26 +145,6 @@ pub fn ready_for_query(out: &mut BytesMut, status: TransactionStatus) {
 /// CommandComplete, with a tag such as `SELECT 3`.
 pub fn command_complete(out: &mut BytesMut, tag: &str) {
     put(out, &CommandComplete::new(text(tag)));
-}
-
-/// EmptyQueryResponse.
-pub fn empty_query_response(out: &mut BytesMut) {
-    put(out, &EmptyQueryResponse::new());
-}
-
-/// ParseComplete.
-pub fn parse_complete(out: &mut BytesMut) {
-    put(out, &ParseComplete::new());
-}
-
-/// BindComplete.
-pub fn bind_complete(out: &mut BytesMut) {
-    put(out, &BindComplete::new());
-}
-
-/// CloseComplete.
-pub fn close_complete(out: &mut BytesMut) {
-    put(out, &CloseComplete::new());
 }
 
 /// RowDescription of columns that are all `text`, in text format.
@@ -206,6 +188,7 @@ fn put(out: &mut BytesMut, message: &impl Message) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Header, header, scan};
 
     fn written(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -224,8 +207,6 @@ mod tests {
         let mut expected = vec![b'E', 0, 0, 0, 4 + body.len() as u8];
         expected.extend_from_slice(body);
         assert_eq!(written(|out| error(out, &report)), expected);
-        expected[0] = b'N';
-        assert_eq!(written(|out| notice(out, &report)), expected);
     }
 
     #[test]
@@ -247,10 +228,9 @@ mod tests {
         );
         assert_eq!(written(|out| ready_for_query(out, TransactionStatus::Error)), b"Z\0\0\0\x05E");
         assert_eq!(written(|out| command_complete(out, "SHOW")), b"C\0\0\0\x09SHOW\0");
-        assert_eq!(written(parse_complete), b"1\0\0\0\x04");
-        assert_eq!(written(bind_complete), b"2\0\0\0\x04");
-        assert_eq!(written(close_complete), b"3\0\0\0\x04");
-        assert_eq!(written(empty_query_response), b"I\0\0\0\x04");
+        let outdated = outdated();
+        assert_eq!(header(&outdated), Some(Ok(Header { tag: b'E', len: outdated.len() })));
+        assert_eq!(scan::field(&outdated, b'R'), Some(&b"RevalidateCachedQuery"[..]));
     }
 
     #[test]

@@ -9,29 +9,41 @@ use super::HEADER;
 use super::frame::cstr;
 use super::tag::client;
 
+/// `Terminate`, whole.
+pub(crate) const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
 /// `Parse`: a statement's name, its text, and the raw parameter type section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseView<'a> {
+pub(crate) struct ParseView<'a> {
     /// Statement name; empty for the unnamed one.
-    pub name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// The SQL text, in the client's encoding.
-    pub sql: &'a [u8],
+    pub(crate) sql: &'a [u8],
     /// Count and OIDs of parameter types, as they came.
-    pub types: &'a [u8],
+    pub(crate) types: &'a [u8],
 }
 
 /// `Bind`: portal and statement names; what follows is not looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BindView<'a> {
+pub(crate) struct BindView<'a> {
+    /// Portal name; empty for the unnamed one.
+    pub(crate) portal: &'a [u8],
+    /// Statement name; empty for the unnamed one.
+    pub(crate) statement: &'a [u8],
+}
+
+/// `Execute`: whose rows, and at most how many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExecuteView<'a> {
     /// Portal name; empty for the unnamed one.
     pub portal: &'a [u8],
-    /// Statement name; empty for the unnamed one.
-    pub statement: &'a [u8],
+    /// Most rows; 0 is all of them.
+    pub limit: u32,
 }
 
 /// What `Describe` and `Close` name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named<'a> {
+pub(crate) enum Named<'a> {
     /// A prepared statement.
     Statement(&'a [u8]),
     /// A portal.
@@ -39,13 +51,13 @@ pub enum Named<'a> {
 }
 
 /// The SQL of a `Query`.
-pub fn query(frame: &[u8]) -> Option<&[u8]> {
+pub(crate) fn query(frame: &[u8]) -> Option<&[u8]> {
     let (sql, end) = cstr(frame, HEADER)?;
     (end == frame.len()).then_some(sql)
 }
 
 /// The view of a `Parse`.
-pub fn parse(frame: &[u8]) -> Option<ParseView<'_>> {
+pub(crate) fn parse(frame: &[u8]) -> Option<ParseView<'_>> {
     let (name, at) = cstr(frame, HEADER)?;
     let (sql, at) = cstr(frame, at)?;
     let types = frame.get(at..)?;
@@ -54,14 +66,14 @@ pub fn parse(frame: &[u8]) -> Option<ParseView<'_>> {
 }
 
 /// The view of a `Bind`, whole or its first part.
-pub fn bind(frame: &[u8]) -> Option<BindView<'_>> {
+pub(crate) fn bind(frame: &[u8]) -> Option<BindView<'_>> {
     let (portal, at) = cstr(frame, HEADER)?;
     let (statement, _) = cstr(frame, at)?;
     Some(BindView { portal, statement })
 }
 
 /// The view of a `Describe` or `Close`.
-pub fn named(frame: &[u8]) -> Option<Named<'_>> {
+pub(crate) fn named(frame: &[u8]) -> Option<Named<'_>> {
     let (name, end) = cstr(frame, HEADER + 1)?;
     match (frame.get(HEADER)?, end == frame.len()) {
         (b'S', true) => Some(Named::Statement(name)),
@@ -70,8 +82,15 @@ pub fn named(frame: &[u8]) -> Option<Named<'_>> {
     }
 }
 
+/// The view of an `Execute`.
+pub(crate) fn execute(frame: &[u8]) -> Option<ExecuteView<'_>> {
+    let (portal, at) = cstr(frame, HEADER)?;
+    let limit = frame.get(at..)?.try_into().ok().map(u32::from_be_bytes)?;
+    Some(ExecuteView { portal, limit })
+}
+
 /// Writes a `Parse`.
-pub fn put_parse(out: &mut BytesMut, name: &[u8], sql: &[u8], types: &[u8]) {
+pub(crate) fn put_parse(out: &mut BytesMut, name: &[u8], sql: &[u8], types: &[u8]) {
     out.put_u8(client::PARSE);
     put_len(out, name.len() + sql.len() + 2 + types.len());
     put_cstr(out, name);
@@ -80,7 +99,7 @@ pub fn put_parse(out: &mut BytesMut, name: &[u8], sql: &[u8], types: &[u8]) {
 }
 
 /// Writes a `Describe` or `Close` of a statement.
-pub fn put_named_statement(out: &mut BytesMut, tag: u8, name: &[u8]) {
+pub(crate) fn put_named_statement(out: &mut BytesMut, tag: u8, name: &[u8]) {
     out.put_u8(tag);
     put_len(out, name.len() + 2);
     out.put_u8(b'S');
@@ -89,7 +108,7 @@ pub fn put_named_statement(out: &mut BytesMut, tag: u8, name: &[u8]) {
 
 /// Writes a `Bind` whose statement name is replaced. `first` is the frame, or as much of it as has arrived; its header
 /// tells the length of the whole, and what is missing may follow untouched.
-pub fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, statement: &[u8]) {
+pub(crate) fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, statement: &[u8]) {
     let whole = super::header(first).and_then(Result::ok).map_or(first.len(), |h| h.len);
     let head = HEADER + view.portal.len() + 1 + view.statement.len() + 1;
     out.put_u8(client::BIND);
@@ -100,7 +119,7 @@ pub fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, statement
 }
 
 /// Writes a `Close` of a portal.
-pub fn put_close_portal(out: &mut BytesMut, name: &[u8]) {
+pub(crate) fn put_close_portal(out: &mut BytesMut, name: &[u8]) {
     out.put_u8(client::CLOSE);
     put_len(out, name.len() + 2);
     out.put_u8(b'P');
@@ -108,7 +127,7 @@ pub fn put_close_portal(out: &mut BytesMut, name: &[u8]) {
 }
 
 /// Writes the `Parse`, `Bind` and `Execute` of a statement without parameters, which and whose portal have this name.
-pub fn put_run(out: &mut BytesMut, name: &[u8], sql: &[u8]) {
+pub(crate) fn put_run(out: &mut BytesMut, name: &[u8], sql: &[u8]) {
     put_parse(out, name, sql, &[0, 0]);
     put_bind_plain(out, name, name);
     put_execute(out, name);
@@ -133,21 +152,21 @@ fn put_execute(out: &mut BytesMut, portal: &[u8]) {
 }
 
 /// Writes a simple `Query`.
-pub fn put_query(out: &mut BytesMut, sql: &[u8]) {
+pub(crate) fn put_query(out: &mut BytesMut, sql: &[u8]) {
     out.put_u8(client::QUERY);
     put_len(out, sql.len() + 1);
     put_cstr(out, sql);
 }
 
 /// Writes a `CopyFail`.
-pub fn put_copy_fail(out: &mut BytesMut, reason: &[u8]) {
+pub(crate) fn put_copy_fail(out: &mut BytesMut, reason: &[u8]) {
     out.put_u8(client::COPY_FAIL);
     put_len(out, reason.len() + 1);
     put_cstr(out, reason);
 }
 
 /// Writes a message without a body, such as `Sync`.
-pub fn put_bare(out: &mut BytesMut, tag: u8) {
+pub(crate) fn put_bare(out: &mut BytesMut, tag: u8) {
     out.put_u8(tag);
     put_len(out, 0);
 }
@@ -202,6 +221,7 @@ mod tests {
         put_bind_plain(&mut out, b"p", b"s");
         assert_eq!(out.split(), frame(b'B', b"p\0s\0\0\0\0\0\0\0"));
         put_execute(&mut out, b"p");
+        assert_eq!(execute(&out), Some(ExecuteView { portal: b"p", limit: 0 }));
         assert_eq!(out.split(), frame(b'E', b"p\0\0\0\0\0"));
         put_close_portal(&mut out, b"p");
         assert_eq!(named(&out), Some(Named::Portal(b"p")));

@@ -7,7 +7,7 @@ use super::tag::server;
 
 /// What ended a run of passing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The bytes end here, between two frames or within a passing frame of which this many bytes are still to come.
     End {
         /// Bytes of the last passing frame that have not arrived.
@@ -35,7 +35,7 @@ const SHORT_MAX: usize = 30_000;
 /// Length of the run of passing bytes at the start of `buf`, and what ended it.
 ///
 /// `buf` starts at a frame boundary. Cutting the same bytes elsewhere never changes what passes and what is looked at.
-pub fn run(buf: &[u8]) -> (usize, Stop) {
+pub(crate) fn run(buf: &[u8]) -> (usize, Stop) {
     let mut at = 0;
     loop {
         let rest = &buf[at..];
@@ -77,18 +77,18 @@ fn may_be_long(tag: u8) -> bool {
 }
 
 /// The SQLSTATE of an ErrorResponse or NoticeResponse, given its frame or the beginning of it.
-pub fn sqlstate(frame: &[u8]) -> Option<&[u8]> {
+pub(crate) fn sqlstate(frame: &[u8]) -> Option<&[u8]> {
     field(frame, b'C')
 }
 
 /// Whether a NoticeResponse is a server's last word: before an immediate shutdown it is a warning that its processes
 /// send, and the connection ends right behind it.
-pub fn is_farewell(frame: &[u8]) -> bool {
+pub(crate) fn is_farewell(frame: &[u8]) -> bool {
     matches!(sqlstate(frame), Some(b"57P01" | b"57P02"))
 }
 
 /// A field of an ErrorResponse or NoticeResponse, given its frame or the beginning of it.
-pub fn field(frame: &[u8], code: u8) -> Option<&[u8]> {
+pub(crate) fn field(frame: &[u8], code: u8) -> Option<&[u8]> {
     let mut at = super::HEADER;
     loop {
         let kind = *frame.get(at)?;

@@ -16,6 +16,7 @@ mod bounds;
 mod case;
 mod definitions;
 mod departures;
+mod interruptions;
 mod levels;
 mod moves;
 mod reach;

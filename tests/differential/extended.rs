@@ -519,6 +519,21 @@ fn mixed() -> Vec<Talk> {
             &[run("SELECT 1"), vec![function_call(177, &[text("1"), text("2")]), sync()]].concat(),
             Hear::Ready(2),
         ),
+        Talk::new("a Flush before anything else")
+            .batch(&[parse("u", "SELECT $1::text", &[]), bind("", "u", &[text("x")]), execute("", 0)])
+            .batch(&[flush(), bind("", "u", &[]), describe_portal(""), execute("", 0)])
+            .say(&[flush()], Hear::Nothing)
+            .queries(&["SELECT count(*) FROM items"])
+            .ask(&[flush(), query("SHOW transaction_read_only")])
+            .batch(&[vec![flush()], again("u", &[text("y")])].concat()),
+        Talk::new("a query amid a batch that speaks of the transaction's end")
+            .changes()
+            .queries(&["BEGIN READ ONLY"])
+            .ask(&[parse("q", "COMMIT", &[]), query("MOVE 1 FROM c; SELECT 1")])
+            .queries(&["ROLLBACK", "BEGIN READ ONLY"])
+            .ask(&[&again("q", &[])[..], &[query("UPDATE items SET note = 'written' WHERE id = 1")]].concat())
+            .queries(&["SELECT note FROM items WHERE id = 1", "BEGIN READ ONLY"])
+            .ask(&[&run("COMMIT")[..], &[query("UPDATE items SET note = '' WHERE id = 1"), sync()]].concat()),
         Talk::new("sql-level and protocol-level prepared statements together")
             .queries(&["PREPARE q AS SELECT $1::int * 2", "EXECUTE q (21)"])
             .batch(&again("q", &[text("4")]))

@@ -11,13 +11,17 @@
 
 mod compare;
 mod copy;
+mod corpus;
 mod cursors;
+#[path = "../consistency/dice.rs"]
+mod dice;
 mod errors;
 mod extended;
 mod later;
 mod neighbour;
 mod pins;
 mod prepared;
+mod random;
 mod recovery;
 mod session;
 mod settings;

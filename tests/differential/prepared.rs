@@ -145,6 +145,18 @@ fn by_sql() -> Vec<Talk> {
             "SET search_path = public",
             "EXECUTE p",
         ]),
+        Talk::new("a stale plan in a session that is held")
+            .changes()
+            .queries(&["CREATE TABLE play.t (id int)", "CREATE TEMP TABLE mine (id int)"])
+            .batch(&[
+                parse("s", "SELECT * FROM play.t", &[]),
+                bind("", "s", &[]),
+                describe_portal(""),
+                execute("", 0),
+            ])
+            .aside("ALTER TABLE play.t ADD COLUMN more int", Hear::Nothing)
+            .batch(&[bind("", "s", &[]), describe_portal(""), execute("", 0)])
+            .queries(&["SELECT count(*) FROM mine"]),
     ]
 }
 

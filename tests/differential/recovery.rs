@@ -300,6 +300,15 @@ fn plans() -> Vec<Talk> {
             .batch(&again("s", &[]))
             .queries(&["SELECT 1", "ROLLBACK"])
             .batch(&again("s", &[])),
+        Talk::new("a result changes under a statement that is given a long value")
+            .in_weirs_words()
+            .changes()
+            .queries(&["CREATE TABLE play.t (id int)", "INSERT INTO play.t VALUES (1)"])
+            .batch(&[parse("s", "SELECT * FROM play.t WHERE length($1) > 0", &[25]), describe_statement("s")])
+            .batch(&again("s", &[text("short")]))
+            .queries(&["ALTER TABLE play.t ADD COLUMN more int DEFAULT 2"])
+            .batch(&again("s", &[text(&"long".repeat(100_000))]))
+            .batch(&again("s", &[text("short")])),
         Talk::new("a column's type changes under a statement that takes it")
             .changes()
             .queries(&["CREATE TABLE play.t (id int, word text)"])

@@ -165,6 +165,10 @@ impl Stage {
                     self.admin(sql)?;
                     *hear
                 }
+                Step::Pause => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    Hear::Nothing
+                }
             };
             heard.push(listen(&mut client, hear)?);
             let last = heard.last().and_then(|step| step.last());

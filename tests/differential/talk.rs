@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Say(Vec<u8>, Hear),
     /// Somebody else runs a statement on the primary, then the client listens.
     Aside(&'static str, Hear),
+    /// Waits for a moment, so that what was sent before is not taken in one piece with what comes next.
+    Pause,
 }
 
 /// How long the client listens.

@@ -88,6 +88,11 @@ impl ObservedReads {
         self.looking = Some(looking);
     }
 
+    /// A request that may look at anything goes to the primary.
+    pub(crate) fn look_at_anything(&mut self) {
+        self.looking = Some(Touched::Anything);
+    }
+
     /// All that was in flight had been answered at `at`.
     pub(crate) fn saw(&mut self, at: Instant) {
         match self.looking.take() {

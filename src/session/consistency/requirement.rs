@@ -1,19 +1,18 @@
 //! Reads that are fresh enough: what a request needs of a replica, and whether one has it.
+//!
+//! It never takes a connection and waits for nothing.
 
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
-
+use crate::cluster::Cluster;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Marks, Moment, Need, Primary};
-use crate::pool::Lease;
-use crate::router::{Decision, Route};
+use crate::freshness::{Lsn, Marks, Moment, Need, Primary};
+use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
-use crate::session::flow::request::Request;
-use crate::session::{Leg, Session};
-use crate::sql::{Chain, Consistency, Hint, Isolation, Kind, Statement};
-use crate::telemetry::metrics::{ReadOutcome, observe};
-use crate::wire::TxStatus;
+use crate::session::consistency::tracking::Tracking;
+use crate::session::relay::facts::{Fact, begins};
+use crate::session::relay::request::Request;
+use crate::sql::Consistency;
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
 /// second apart.
@@ -26,13 +25,54 @@ pub(crate) struct Requirement {
     pub(crate) level: Consistency,
 }
 
+/// What is asked of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Whose writes the replica must hold.
+    pub consistency: Consistency,
+    /// The oldest that it may be.
+    pub max_staleness: Option<Duration>,
+    /// How far it must have replayed.
+    pub min_lsn: Option<Lsn>,
+}
+
+/// What a requirement follows from, besides the request.
+pub(crate) struct Basis<'a> {
+    pub cluster: &'a Cluster,
+    /// The database on the servers.
+    pub database: &'a str,
+    /// When its relations were last written by anybody.
+    pub marks: &'a Marks,
+    /// What the session has written and seen.
+    pub tracking: &'a Tracking,
+    /// What is asked of the read.
+    pub levels: Levels,
+}
+
 impl Requirement {
     /// Of a request that looks at no data.
     pub(crate) const NOTHING: Self = Self { need: Need::NOTHING, level: Consistency::Eventual };
 
-    /// The instant through which a replica that was not looked at before must be fresh.
-    pub(crate) fn through(&self, moment: Moment) -> Option<Instant> {
-        self.need.through(moment)
+    /// What a request that goes this way needs. The floor is what was acknowledged when it arrived, and that is `now`.
+    pub(crate) fn of(request: &Request, basis: &Basis<'_>, now: Instant) -> Self {
+        let (levels, tracking) = (basis.levels, basis.tracking);
+        let written = match levels.consistency {
+            Consistency::Eventual => None,
+            Consistency::Strong => tracking.wrote(),
+            Consistency::Session | Consistency::Global => {
+                tracking.wrote().max(tracking.moved()).max(basis.floor(request))
+            }
+        };
+        let seen = tracking.seen().filter(|_| levels.consistency != Consistency::Eventual);
+        let strictly = (levels.consistency == Consistency::Strong).then_some(now);
+        let need =
+            Need { written, strictly, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
+        Self { need, level: levels.consistency }
+    }
+
+    /// Whether a request that goes this way needs anything.
+    pub(crate) fn concerns(request: &Request, route: Route) -> bool {
+        route == Route::Replica && request.any(Fact::Looks)
     }
 
     /// Whether some connection to this server may meet it.
@@ -40,67 +80,39 @@ impl Requirement {
         self.need.is_met(server.id, &server.freshness, None, moment)
     }
 
-    /// Whether this connection meets it.
-    pub(crate) fn is_met_by(&self, lease: &Lease, server: &Server, moment: Moment) -> bool {
-        self.need.is_met(server.id, &server.freshness, Some(lease.opened), moment)
+    /// Whether a connection to this server that was opened then meets it now.
+    pub(crate) fn is_met(&self, (server, opened): (ServerId, Instant), clock: &Clock<'_>) -> bool {
+        if self.need.is_nothing() {
+            return true;
+        }
+        let topology = clock.cluster.topology();
+        let moment = clock.moment(&topology, Instant::now());
+        let server = topology.server(server);
+        server.is_some_and(|server| self.need.is_met(server.id, &server.freshness, Some(opened), moment))
+    }
+
+    /// The instant through which a replica that the session never looked at must be fresh now.
+    pub(crate) fn through(&self, clock: &Clock<'_>) -> Instant {
+        let topology = clock.cluster.topology();
+        let moment = clock.moment(&topology, Instant::now());
+        self.need.through(moment).unwrap_or(moment.now)
     }
 }
 
-impl Session {
-    /// What a request that goes to a replica needs of it. The floor is what was acknowledged when it arrived, and
-    /// that is now.
-    pub(crate) fn demand_of(&self, request: &Request, decision: Decision, now: Instant) -> Requirement {
-        if decision.route == Route::Primary || !request.statements().any(looks) {
-            return Requirement::NOTHING;
-        }
-        let levels = self.levels(&request.hint());
-        let written = match levels.consistency {
-            Consistency::Eventual => None,
-            Consistency::Strong => self.wrote,
-            Consistency::Session | Consistency::Global => {
-                self.wrote.max(self.moved).max(self.floor(request, levels.consistency))
-            }
-        };
-        let seen = self.seen.filter(|_| levels.consistency != Consistency::Eventual);
-        let strictly = (levels.consistency == Consistency::Strong).then_some(now);
-        let need =
-            Need { written, strictly, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
-        Requirement { need, level: levels.consistency }
-    }
+/// The freshness clock as a session reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock<'a> {
+    pub cluster: &'a Cluster,
+    /// How long a read waits for a primary before it makes do without one, as a write does.
+    pub primary_wait: Duration,
+}
 
-    /// When what the request looks at was last seen on the primary and, at level `global`, last written by anybody.
-    fn floor(&self, request: &Request, level: Consistency) -> Option<Instant> {
-        let marks = Some(&self.state.database().marks).filter(|_| level == Consistency::Global);
-        let highest = self.observed_reads.last(&Touched::Anything).max(marks.map(Marks::latest));
-        let topology = self.shared.cluster.topology();
-        if topology.replicas().all(|server| server.freshness.through() >= highest) {
-            // Whatever it looks at is there: no need to find out what that is.
-            return highest;
-        }
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let since = catalog.as_deref().and_then(|catalog| catalog.since);
-        if request.statements().any(begins) {
-            return highest;
-        }
-        match (Touched::by(request.statements(), catalog.as_deref()), since) {
-            (Touched::Anything, _) | (_, None) => highest,
-            (touched @ Touched::These(_), Some(since)) => {
-                // What was marked by an earlier catalog may have been marked under other names.
-                let since = Some(since).min(highest);
-                since
-                    .max(self.observed_reads.last(&touched))
-                    .max(marks.map(|marks| marks.last_write(touched.slots())))
-            }
-        }
-    }
-
+impl Clock<'_> {
+    /// The moment at which something is weighed, and how things stand with the primary.
     pub(crate) fn moment(&self, topology: &Topology, now: Instant) -> Moment {
         let gone = || {
-            let since = self.shared.cluster.without_primary_since();
-            // Until then a read waits for one, as a write does.
-            since.is_some_and(|since| {
-                now.saturating_duration_since(since) >= self.shared.config.pool.primary_wait
-            })
+            let since = self.cluster.without_primary_since();
+            since.is_some_and(|since| now.saturating_duration_since(since) >= self.primary_wait)
         };
         let primary = if topology.writable().is_none() && gone() {
             Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max())
@@ -110,110 +122,40 @@ impl Session {
         Moment { now, primary }
     }
 
-    /// Whether a connection meets a demand.
-    pub(crate) fn is_fresh(&self, lease: &Lease, demand: &Requirement) -> bool {
-        if demand.need.is_nothing() {
-            return true;
-        }
-        let topology = self.shared.cluster.topology();
-        let moment = self.moment(&topology, Instant::now());
-        let server = topology.server(lease.server());
-        server.is_some_and(|server| demand.is_met_by(lease, server, moment))
-    }
-
-    /// The instant through which a replica must be fresh now that the session never looked at.
-    pub(crate) fn through(&self, demand: &Requirement) -> Instant {
-        let topology = self.shared.cluster.topology();
-        let moment = self.moment(&topology, Instant::now());
-        demand.through(moment).unwrap_or(moment.now)
-    }
-
     /// Whether every replica was so far behind when it was last asked that to wait for one is to wait in vain.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        let limit = HOPELESS.max(self.shared.config.routing.freshness_wait * 10);
+    pub(crate) fn is_hopeless(&self, freshness_wait: Duration) -> bool {
+        let limit = HOPELESS.max(freshness_wait * 10);
         let far = |server: &Server| match (server.freshness.sampled(), server.freshness.through()) {
             (Some(sampled), Some(through)) => sampled.saturating_duration_since(through) > limit,
             _ => false,
         };
-        self.shared.cluster.topology().replicas().all(far)
+        self.cluster.topology().replicas().all(far)
     }
+}
 
-    /// Holds a statement of a transaction on a replica back until the replica is as fresh as it asks, but no longer
-    /// than `freshness_wait`: the transaction cannot move any more, and is as fresh as its beginning asked. One with a
-    /// single snapshot will not see anything newer.
-    /// Cancel safe.
-    pub(crate) async fn await_freshness(&mut self, request: &Request, demand: &Requirement) {
-        let held = |leg: &&Leg| leg.route == Route::Replica && leg.replies.tx == TxStatus::Open;
-        let keeps_snapshot =
-            matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
-                && !request.statements().any(begins);
-        if demand.need.is_nothing() || keeps_snapshot || self.leg.as_deref().filter(held).is_none() {
-            return;
+impl Basis<'_> {
+    /// When what the request looks at was last seen on the primary and, at level `global`, last written by anybody.
+    fn floor(&self, request: &Request) -> Option<Instant> {
+        let marks = Some(self.marks).filter(|_| self.levels.consistency == Consistency::Global);
+        let observed = self.tracking.observed();
+        let highest = observed.last(&Touched::Anything).max(marks.map(Marks::latest));
+        let topology = self.cluster.topology();
+        if topology.replicas().all(|server| server.freshness.through() >= highest) {
+            // Whatever it looks at is there: no need to find out what that is.
+            return highest;
         }
-        let samplers = self.shared.cluster.demand().clone();
-        let deadline = tokio::time::Instant::now() + self.shared.config.routing.freshness_wait;
-        let fresh =
-            |session: &Self| session.leg.as_ref().is_none_or(|leg| session.is_fresh(&leg.lease, demand));
-        if fresh(self) {
-            return;
+        let catalog = self.cluster.catalogs().of(self.database);
+        let since = catalog.as_deref().and_then(|catalog| catalog.since);
+        if request.statements().any(begins) {
+            return highest;
         }
-        let _wanted = samplers.want(self.through(demand));
-        loop {
-            let mut news = std::pin::pin!(samplers.news());
-            news.as_mut().enable();
-            if fresh(self) || self.is_hopeless() {
-                return;
-            }
-            if timeout_at(deadline, news).await.is_err() {
-                return;
+        match (Touched::by(request.statements(), catalog.as_deref()), since) {
+            (Touched::Anything, _) | (_, None) => highest,
+            (touched @ Touched::These(_), Some(since)) => {
+                // What was marked by an earlier catalog may have been marked under other names.
+                let since = Some(since).min(highest);
+                since.max(observed.last(&touched)).max(marks.map(|marks| marks.last_write(touched.slots())))
             }
         }
     }
-
-    /// Counts a read by what its freshness cost.
-    pub(crate) fn count_read(&self, demand: &Requirement, outcome: ReadOutcome, waited: Duration) {
-        if demand.need.is_nothing() {
-            return;
-        }
-        self.shared.metrics.read(demand.level, outcome);
-        if waited > Duration::ZERO {
-            observe(&self.shared.metrics.freshness_wait_seconds, waited);
-        }
-    }
-}
-
-/// Whether a statement looks at data, or begins what will.
-pub(crate) fn looks(statement: &Statement) -> bool {
-    begins(statement) || reads(statement)
-}
-
-/// Whether a statement begins a transaction, of which it is not known what it will look at.
-fn begins(statement: &Statement) -> bool {
-    let chains = |chain| chain == Chain::Chain;
-    match statement.kind {
-        Kind::Begin(_) => true,
-        Kind::Commit { chain } | Kind::Rollback { chain } => chains(chain),
-        _ => false,
-    }
-}
-
-/// Whether a statement looks at data.
-pub(crate) fn reads(statement: &Statement) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
-    )
-}
-
-/// The strictest of what the hints of a request's statements ask for.
-pub(crate) fn strictest(hints: impl Iterator<Item = Hint>) -> Hint {
-    let both = |a: Hint, b: Hint| Hint {
-        target: a.target.or(b.target),
-        consistency: a.consistency.max(b.consistency),
-        max_staleness: match (a.max_staleness, b.max_staleness) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        },
-    };
-    hints.reduce(both).unwrap_or_default()
 }

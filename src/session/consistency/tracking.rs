@@ -3,108 +3,191 @@
 
 use std::time::Instant;
 
+use crate::cluster::catalog::Catalog;
 use crate::cluster::topology::ServerId;
-use crate::freshness::Seen;
+use crate::freshness::{Marks, Seen};
 use crate::router::Route;
-use crate::session::consistency::pending_writes::may_write_by_reading;
-use crate::session::consistency::requirement::{looks, reads};
-use crate::session::flow::request::{Item, Request};
-use crate::session::{Batch, Leg, Look, Session};
-use crate::sql::Kind;
+use crate::session::consistency::observed_reads::ObservedReads;
+use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
+use crate::session::relay::facts::reads;
+use crate::session::relay::request::Request;
+use crate::session::shared::Shared;
 use crate::wire::TxStatus;
 
-impl Session {
-    /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
-    /// been answered.
-    pub(crate) fn goes(&mut self, request: &Request) {
-        self.keeps_in_mind(request.statements());
-        let Some(leg) = &mut self.leg else { return };
-        let at_data = request.statements().any(looks);
-        if at_data {
-            leg.look = Look::AtData;
-        }
-        for statement in request.statements() {
-            match statement.kind {
-                Kind::Begin(modes) => self.isolation = modes.isolation.or(self.routing.isolation()),
-                Kind::SetTransaction(modes, _) => self.isolation = modes.isolation.or(self.isolation),
-                _ => {}
-            }
-        }
-        // With one server there will never be a replica to be stale.
-        if leg.route == Route::Replica || self.shared.config.servers.len() == 1 {
-            return;
-        }
-        request.items.iter().for_each(|item| self.state.pending_writes.sent(&item.verdict));
-        if !at_data {
-            return;
-        }
-        let catalog = self.shared.cluster.catalogs().of(&self.who.server_database);
-        let catalog = catalog.as_deref();
-        let read = || request.statements().filter(|statement| reads(statement));
-        self.observed_reads.look(read(), catalog);
-        if self.was_refused(request) || read().any(|statement| may_write_by_reading(statement, catalog)) {
-            self.state.pending_writes.sent_anything();
-        }
+/// What a session has written and seen.
+#[derive(Debug, Default)]
+pub(crate) struct Tracking {
+    /// When the last write of the session was acknowledged.
+    wrote: Option<Instant>,
+    /// On which replica and when it last looked at data.
+    seen: Option<Seen<ServerId>>,
+    /// When it last looked at data on any replica but that one.
+    moved: Option<Instant>,
+    /// What it has seen on the primary.
+    observed: ObservedReads,
+}
+
+/// What the server's last words amount to for what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// Nothing that counts.
+    Nothing,
+    /// What is pending may have been committed, and more of it may follow.
+    Part,
+    /// All that is pending has been committed or taken back.
+    All,
+}
+
+/// How things stood and stand on the primary's connection when it has said something.
+pub(crate) struct Answers {
+    /// The transaction status before the last words.
+    pub before: TxStatus,
+    /// And behind them.
+    pub now: Standing,
+}
+
+/// How things stand on a connection, with the transaction status as the server last said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// More is owed, or a batch is open, whose end alone commits it.
+    UnderWay(TxStatus),
+    /// All is answered.
+    Over(TxStatus),
+}
+
+impl Tracking {
+    pub(crate) fn wrote(&self) -> Option<Instant> {
+        self.wrote
     }
 
-    /// Whether a replica refused a request as a write, now or lately: then it is one, whatever its text says.
-    fn was_refused(&self, request: &Request) -> bool {
-        let learned = &self.state.database().learned;
-        let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.as_deref() == Some("25006"));
-        let lately = |item: &Item| learned.knows(item.verdict.skeleton, Instant::now());
-        now || (!learned.is_empty() && request.items.iter().any(lately))
+    pub(crate) fn seen(&self) -> Option<Seen<ServerId>> {
+        self.seen
     }
 
-    /// The session has looked at data on a server.
-    pub(crate) fn looked(&mut self, leg: &Leg, at: Instant) {
-        let server = leg.lease.server();
-        match leg.route {
+    pub(crate) fn moved(&self) -> Option<Instant> {
+        self.moved
+    }
+
+    pub(crate) fn observed(&self) -> &ObservedReads {
+        &self.observed
+    }
+
+    /// A request that looks at data goes to the primary: what it looks at is remembered until it has been answered.
+    pub(crate) fn looks(&mut self, request: &Request, catalog: Option<&Catalog>) {
+        self.observed.look(request.statements().filter(|statement| reads(statement)), catalog);
+    }
+
+    /// The same of a request of which nobody tells what it looks at.
+    pub(crate) fn looks_at_anything(&mut self) {
+        self.observed.look_at_anything();
+    }
+
+    /// The session has looked at data on a server, over a connection that was opened then.
+    pub(crate) fn looked(&mut self, route: Route, server: ServerId, opened: Instant, at: Instant) {
+        match route {
             Route::Replica => {
-                let same = |seen: &Seen<ServerId>| seen.server == server && leg.lease.opened <= seen.at;
+                let same = |seen: &Seen<ServerId>| seen.server == server && opened <= seen.at;
                 let before = self.seen.replace(Seen { server, at });
                 // It moved. The move may have asked for less than the next read will.
                 self.moved = before.filter(|seen| !same(seen)).map(|seen| seen.at).max(self.moved);
             }
-            Route::Primary => {
-                self.observed_reads.saw(at);
-                // What was seen there must be on a replica before the session looks at one.
-                self.shared.cluster.demand().wrote(at);
-            }
+            Route::Primary => self.observed.saw(at),
         }
     }
 
-    /// Something was answered that may have been committed: marks it, before the client hears of it.
-    pub(crate) fn mark(&mut self, now: Instant) {
-        let marks = &self.state.database().marks;
-        let at = self.shared.mark(marks, &self.who.server_database, &self.state.pending_writes, now);
+    /// A write was acknowledged, or may have been.
+    pub(crate) fn acknowledged(&mut self, at: Instant) {
         self.wrote = Some(at);
     }
+}
 
-    /// What was sent and will never be answered may have been committed all the same.
-    pub(crate) fn mark_unanswered(&mut self) {
-        if !self.state.pending_writes.is_clean() {
-            self.mark(Instant::now());
-            self.tell_unanswered_definitions();
-            self.state.pending_writes.clear();
+/// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the samplers
+/// see to it that replicas are soon known to hold it. Returns the instant of it, which may be later.
+pub(crate) fn mark(
+    shared: &Shared,
+    (database, marks): (&str, &Marks),
+    pending: &PendingWrites,
+    at: Instant,
+) -> Instant {
+    let (cluster, policy) = (&shared.cluster, shared.policy());
+    let catalog = cluster.catalogs().of(database);
+    let at = if pending.is_untransacted() { cluster.demand().wrote_untransacted(at) } else { at };
+    pending.mark(marks, catalog.as_deref(), &policy.functions, at);
+    cluster.demand().wrote(at);
+    at
+}
+
+/// Whether a request that goes to the primary may write although its statements only read.
+pub(crate) fn may_write_unseen(request: &Request, catalog: Option<&Catalog>) -> bool {
+    request
+        .statements()
+        .filter(|statement| reads(statement))
+        .any(|statement| may_write_by_reading(statement, catalog))
+}
+
+impl PendingWrites {
+    /// What the server's last words acknowledge of this.
+    pub(crate) fn acknowledged_by(&mut self, answers: &Answers) -> Acknowledged {
+        let commit = self.take_commit();
+        if self.is_clean() {
+            return Acknowledged::Nothing;
+        }
+        // What a batch has done so far is committed by its end only, whatever was answered before.
+        match answers.now {
+            Standing::Over(TxStatus::Idle) => Acknowledged::All,
+            Standing::UnderWay(TxStatus::Idle) => Acknowledged::Part,
+            _ if commit || answers.before == TxStatus::Idle => Acknowledged::Part,
+            _ => Acknowledged::Nothing,
         }
     }
+}
 
-    /// Marks what the server's last words may have acknowledged. `before` is the transaction status that it had before
-    /// them.
-    pub(crate) fn mark_answered(&mut self, before: TxStatus) {
-        let commit = self.state.pending_writes.take_commit();
-        if self.state.pending_writes.is_clean() {
-            return;
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sql::{Classifier, StandardConformingStrings};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_was_written_is_acknowledged_when_nothing_of_it_can_come_any_more() {
+        use TxStatus::{Idle, Open};
+        let answered = |before, now, tag: &[u8]| {
+            let mut pending = PendingWrites::default();
+            let verdict = Classifier::new(1).classify(b"UPDATE t SET x = 1", StandardConformingStrings::On);
+            pending.sent(&verdict);
+            pending.completed(tag);
+            pending.acknowledged_by(&Answers { before, now })
+        };
+        for (before, now, tag, expected) in [
+            (Idle, Standing::Over(Idle), &b"UPDATE 1"[..], Acknowledged::All),
+            (Open, Standing::Over(Idle), b"COMMIT", Acknowledged::All),
+            (Open, Standing::UnderWay(Idle), b"COMMIT", Acknowledged::Part),
+            (Open, Standing::UnderWay(Open), b"COMMIT", Acknowledged::Part),
+            (Open, Standing::UnderWay(Open), b"UPDATE 1", Acknowledged::Nothing),
+            (Open, Standing::Over(Open), b"UPDATE 1", Acknowledged::Nothing),
+            (Idle, Standing::Over(Open), b"UPDATE 1", Acknowledged::Part),
+        ] {
+            assert_eq!(answered(before, now, tag), expected, "{before:?} {now:?}");
         }
-        let Some(leg) = &self.leg else { return };
-        let now_idle = leg.replies.tx == TxStatus::Idle;
-        // What a batch has done so far is committed by its end only, whatever was answered before.
-        let over = now_idle && leg.replies.ledger.is_empty() && leg.batch == Batch::Closed;
-        if commit || now_idle || before == TxStatus::Idle {
-            self.mark(Instant::now());
-        }
-        if over {
-            self.state.pending_writes.clear();
-        }
+        let mut nothing = PendingWrites::default();
+        let over = Answers { before: Idle, now: Standing::Over(Idle) };
+        assert_eq!(nothing.acknowledged_by(&over), Acknowledged::Nothing);
+    }
+
+    #[test]
+    fn a_session_that_moves_from_replica_to_replica_remembers_when_it_left() {
+        let (opened, mut tracking) = (Instant::now(), Tracking::default());
+        let (one, other) = (ServerId(1), ServerId(2));
+        tracking.looked(Route::Replica, one, opened, opened + SECOND);
+        tracking.looked(Route::Replica, one, opened, opened + 2 * SECOND);
+        assert_eq!(tracking.moved(), None);
+        tracking.looked(Route::Replica, other, opened, opened + 3 * SECOND);
+        assert_eq!(tracking.moved(), Some(opened + 2 * SECOND));
+        // The same server, but perhaps another life of it.
+        tracking.looked(Route::Replica, other, opened + 4 * SECOND, opened + 5 * SECOND);
+        assert_eq!(tracking.moved(), Some(opened + 3 * SECOND));
     }
 }

@@ -1,15 +1,24 @@
-//! When all that was sent has been answered: what is still held is let go, the connection goes back unless the
-//! session needs it, and what must be run again is put back to be taken anew.
+//! When all that was sent has been answered: what is still held is let go, the connection goes back unless the session
+//! needs it, and what must be run again is put back to be taken anew. And when a connection is lost meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::BytesMut;
-
-use crate::error::Result;
+use crate::backend::ledger::Batch;
+use crate::error::{Error, Result};
 use crate::router::Route;
-use crate::session::relay::responses::{Flow, Replay};
-use crate::session::{Batch, Leg, Link, Look, Phase, Rerun, Session};
-use crate::telemetry::metrics::observe;
+use crate::session::client::Phase;
+use crate::session::conversation::Rerun;
+use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
+use crate::session::flow::session::Session;
+use crate::session::leg::Leg;
+use crate::session::leg::cleanup::Cleanup;
+use crate::session::leg::connection::{Abandoned, LeftBatch};
+use crate::session::leg::progress::{Retry, Sent};
+use crate::session::leg::state::{LegEvent, LegState};
+use crate::session::model::savepoints::Control;
+use crate::session::model::set::Set;
+use crate::session::transaction::Event;
+use crate::telemetry::metrics::RerunCause;
 use crate::wire::TxStatus;
 
 impl Session {
@@ -18,132 +27,250 @@ impl Session {
     /// # Errors
     /// When the client must be closed because of what happened on the server's side.
     pub(crate) async fn complete(&mut self) -> Result<()> {
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        if leg.link != Link::Up {
-            return self.lost();
+        let Some(leg) = self.legs.active() else { return Ok(()) };
+        if !leg.is_up() {
+            return self.fail_over();
         }
-        if !leg.replies.ledger.is_empty() {
+        if leg.owes() {
             return Ok(());
         }
-        if leg.replies.replay == Replay::Wanted {
-            return self.run_again().await;
+        if leg.progress.state.is_rerunning() {
+            self.run_again().await;
+        } else if !self.end_flight() {
+            self.give_back().await;
         }
-        let now = Instant::now();
-        let took = now.saturating_duration_since(leg.since);
-        if leg.look == Look::AtData && leg.batch == Batch::Closed {
-            leg.look = Look::Away;
-            if let Some(leg) = self.leg.take() {
-                self.looked(&leg, now);
-                self.leg = Some(leg);
-            }
-        }
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        if leg.flight.take().is_some() {
-            self.count(took);
-            self.tell_if_slow(took);
-        }
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        self.expected = leg.replies.tx;
-        self.state.names.settle();
-        self.state.pins.settle();
-        self.client_buffer.release();
-        self.state.replay_buffer.clear();
-        if leg.replies.tx == TxStatus::Idle {
-            if leg.batch == Batch::Closed {
-                // Not when a transaction ends: the next one may have begun in what was in flight behind it.
-                self.state.names.end_transaction();
-            }
-            self.tell_pins();
-        }
-        let Some(leg) = &self.leg else { return Ok(()) };
-        if leg.is_held(self.phase) || (leg.route == Route::Primary && self.pinned().is_some()) {
-            return Ok(());
-        }
-        if self.has_sequence_affinity() {
-            return Ok(());
-        }
-        self.give_back().await;
         Ok(())
+    }
+
+    /// All is answered: the client gets what was held of it. Says whether the session needs the connection any longer.
+    fn end_flight(&mut self) -> bool {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return true };
+        let now = Instant::now();
+        if leg.progress.sent.has(Sent::Look) && leg.batch() == Batch::Closed {
+            leg.progress.sent.remove(Sent::Look);
+            conversation.looked(leg, now);
+        }
+        if leg.flight.take().is_some() {
+            conversation.count(leg, now.saturating_duration_since(leg.since));
+        }
+        let state = &mut conversation.state;
+        if leg.batch() == Batch::Closed {
+            // Within a batch the server has not said what became of the transaction.
+            state.transaction.on(Event::Answered(leg.responses.tx));
+        }
+        state.names.settle();
+        state.pins.settle();
+        client.buffer.release();
+        state.replay_buffer.clear();
+        if leg.responses.tx == TxStatus::Idle {
+            if leg.batch() == Batch::Closed {
+                // Not when a transaction ends: the next one may have begun in what was in flight behind it.
+                state.names.end_transaction();
+                state.transaction.on(Event::Ended);
+            }
+            conversation.tell_pins();
+        }
+        let pinned = leg.route == Route::Primary && conversation.pinned().is_some();
+        let streams = matches!(client.phase, Phase::Streaming(_));
+        leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state)
     }
 
     /// Gives the connection back to its pool.
-    async fn give_back(&mut self) {
-        let Some(mut leg) = self.leg.take() else { return };
-        self.client_buffer.settle(&mut leg.lease.read_buffer);
-        if !self.entry.leaves() {
-            self.entry.settled().await;
-        }
-        if self.read_buffer.is_empty() {
-            // An idle client holds no buffer.
-            self.read_buffer = BytesMut::new();
-        }
-        leg.lease.settings = self.state.settings.carried().clone();
-        self.ledger = std::mem::take(&mut leg.replies.ledger);
-        if leg.replies.tx != TxStatus::Idle || !self.state.pins.is_empty() {
-            // It carries what must not reach anybody else: closed, not given back.
-            self.state.pins.clear();
-            self.tell_pins();
+    pub(crate) async fn give_back(&mut self) {
+        let Some(mut leg) = self.legs.take() else { return };
+        let Self { client, conversation, connections, memory, .. } = self;
+        client.buffer.settle(&mut leg.lease.read_buffer);
+        let settled = conversation.entry.leaves() || conversation.entry.settled().await;
+        client.trim();
+        leg.lease.settings = leg.progress.carried.now().clone();
+        memory.ledger = std::mem::take(&mut leg.responses.ledger);
+        if !settled || leg.responses.tx != TxStatus::Idle || !conversation.state.pins().is_empty() {
+            // It carries what must not reach anybody else, or a cancel request may: closed, not given back.
+            let state = &mut conversation.state;
+            state.pins.clear(state.transaction.undoable_mut());
+            conversation.tell_pins();
             return;
         }
-        self.put_aside(leg.route, leg.lease);
+        connections.put_aside(leg.route, leg.lease, &conversation.state);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
-    async fn run_again(&mut self) -> Result<()> {
-        let Some(leg) = &mut self.leg else { return Ok(()) };
-        self.client_buffer.discard(&mut leg.lease.read_buffer);
-        if leg.batch == Batch::Open {
+    async fn run_again(&mut self) {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return };
+        client.buffer.discard(&mut leg.lease.read_buffer);
+        if leg.batch() == Batch::Open {
             // The server throws everything away until it is told that the batch is over.
-            self.end_batch();
-            return Ok(());
+            return leg.end_batch();
         }
-        self.client_buffer.release();
-        leg.replies.replay = Replay::No;
+        client.buffer.release();
+        let cause = match &mut leg.progress.state {
+            LegState::Rerunning(sqlstate) => Some(std::mem::take(sqlstate)),
+            _ => None,
+        };
+        leg.progress.on(LegEvent::Requeued);
         leg.flight = None;
         // What weir put into the batch was taken back with it.
-        self.state.settings.rollback();
-        let cause = self.state.rerun_cause.take();
-        self.shared.metrics.rerun(cause.as_deref().unwrap_or("unknown"));
+        leg.progress.carried.follow(Control::Rollback);
+        conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
+        // A session does not lose its state by a plan that was stale.
+        if leg.route == Route::Replica || conversation.pinned().is_none() {
+            // What was in flight behind the error has run, and may have left what the session forgets next.
+            self.give_back().await;
+        }
         self.requeue(cause);
-        self.expected = TxStatus::Idle;
-        self.give_back().await;
-        Ok(())
     }
 
-    /// Puts the retained requests back in front of the client's unread bytes.
-    pub(crate) fn requeue(&mut self, cause: Option<String>) {
-        let mut bytes = self.state.take_replay();
-        self.rerun = Some(Rerun { left: bytes.len(), cause });
-        bytes.unsplit(std::mem::take(&mut self.read_buffer));
-        self.read_buffer = bytes;
-        self.framer.reset();
+    /// Puts the requests in flight back in front of the client's unread bytes.
+    fn requeue(&mut self, cause: Option<String>) {
+        let bytes = self.conversation.state.take_replay();
+        self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
+        self.client.requeue(bytes);
     }
 
-    fn count(&mut self, took: Duration) {
-        let Some(leg) = &self.leg else { return };
-        let metrics = &self.shared.metrics;
-        match leg.route {
-            Route::Primary => observe(&metrics.query_seconds.primary, took),
-            Route::Replica => observe(&metrics.query_seconds.replica, took),
+    /// Gives up a connection to a server that has been found to be down, if that costs the client nothing. A frozen
+    /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
+    /// What cannot be run again goes on waiting: the server may only be slow.
+    pub(crate) fn give_up_on_the_dead(&mut self) {
+        let kept = self.is_replay_kept();
+        let Some(leg) = self.legs.active_mut() else { return };
+        let topology = self.conversation.shared.cluster.topology();
+        let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
+        if down && kept && leg.progress.retry == Retry::OnPrimary {
+            leg.progress.on(LegEvent::Closed);
         }
-        if let Some(sqlstate) = self.state.last_error.take() {
-            if sqlstate == "25006" && leg.route == Route::Primary {
-                // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
-                self.shared.cluster.suspect(leg.lease.server());
+    }
+
+    /// Whether what is in flight is kept, and nothing of its answer is out.
+    fn is_replay_kept(&self) -> bool {
+        self.client.buffer.is_holding() && !self.conversation.state.replay_buffer.bytes.is_empty()
+    }
+
+    /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
+    /// elsewhere and the client notices nothing; else it is told, and keeps its session: outside a transaction, or in
+    /// one that has failed.
+    ///
+    /// # Errors
+    /// When the client must be closed: it was sent part of a message, or its state went with the server.
+    pub(crate) fn fail_over(&mut self) -> Result<()> {
+        let Some(mut leg) = self.legs.take() else { return Ok(()) };
+        let writes = !self.conversation.state.pending_writes.is_clean();
+        let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
+        self.conversation.mark_unanswered();
+        self.conversation.leaves(&leg);
+        leg.flight = None;
+        let abandoned = leg.abandon(&mut self.conversation.state);
+        let facts = [(LossFact::PendingWrites, writes), (LossFact::CanRunAgain, again)];
+        let facts = self.lost_with(&leg).union(facts.into());
+        let lost = Lost { route: leg.route, tx: leg.responses.tx, facts };
+        let refused = matches!(leg.progress.state, LegState::Refused(_));
+        let state = std::mem::take(&mut leg.progress.state);
+        let error = cause(state, lost.doubt(&abandoned));
+        let server = self.conversation.server_name(leg.lease.server());
+        tracing::warn!(%server, %error, "connection to a server lost");
+        self.client.buffer.discard(&mut leg.lease.read_buffer);
+        self.client.buffer.release();
+        match lost.fate() {
+            Fate::RunAgain => {
+                let (why, cause) = match refused {
+                    true => (RerunCause::SettingsRefused, Some(error.sqlstate().to_owned())),
+                    false => (RerunCause::ConnectionLost, None),
+                };
+                self.conversation.shared.metrics.rerun(why);
+                self.requeue(cause);
+                Ok(())
             }
-            metrics.error(&sqlstate);
+            Fate::Torn => {
+                self.client.phase = Phase::Torn;
+                Err(error)
+            }
+            Fate::Close => Err(error),
+            Fate::Tell => {
+                self.tell_lost(leg.responses.tx, &abandoned, error);
+                Ok(())
+            }
         }
     }
-}
 
-impl Leg {
-    /// Whether the session needs the connection for what is under way.
-    pub(crate) fn is_held(&self, phase: Phase) -> bool {
-        self.replies.tx != TxStatus::Idle
-            || self.batch == Batch::Open
-            || self.replies.flow != Flow::Query
-            || matches!(phase, Phase::Streaming(_))
-            || !self.lease.write_buffer.is_empty()
-            || self.replies.is_within_frame()
+    /// What is lost with a leg.
+    fn lost_with(&self, leg: &Leg) -> Set<LossFact> {
+        let torn = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
+        let state = self.conversation.pinned().is_some() || self.connections.hold_unseen_state();
+        [
+            (LossFact::TornMessage, torn),
+            (LossFact::StateThere, state && leg.route == Route::Primary),
+            (LossFact::WantedEnd, leg.progress.sent.has(Sent::Termination)),
+        ]
+        .into()
+    }
+
+    /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the
+    /// client will end it.
+    fn tell_lost(&mut self, tx: TxStatus, abandoned: &Abandoned, error: Error) {
+        let Self { client, conversation, .. } = self;
+        conversation.state.transaction.on(Event::Lost(tx));
+        let in_block = conversation.state.transaction.is_lost();
+        let status = conversation.state.transaction.status();
+        conversation.state.names.end_transaction();
+        let left = client.drop_streaming();
+        let is_due = abandoned.batch != LeftBatch::Failed;
+        let mut untold = is_due.then_some(error);
+        for _ in 0..abandoned.readies {
+            match &untold {
+                Some(error) => client.tell(error),
+                // What came after it in the pipeline.
+                None if is_due => client.tell(&Error::BlockAborted),
+                None => {}
+            }
+            if in_block {
+                untold = None;
+            }
+            client.tell_ready(status);
+        }
+        if abandoned.batch != LeftBatch::Closed {
+            if let Some(error) = untold.take() {
+                client.tell(&error);
+            }
+            client.phase = Phase::Skipping(left);
+        }
+        // Between two requests PostgreSQL would close the connection. Here the next one hears of it.
+        if let Some(error) = untold {
+            conversation.state.transaction.on(Event::Untold(error));
+        }
+    }
+
+    /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
+    /// been committed yet, once more when it must have been. Its connections are made fit for others.
+    pub(crate) fn leave(&mut self) {
+        let Self { client, conversation, connections, legs, .. } = self;
+        conversation.shared.registry.leave(&conversation.entry);
+        let pending_writes = conversation.state.pending_writes.clone();
+        conversation.mark_unanswered();
+        let leftover = connections.leftover(&conversation.state);
+        connections.let_go(leftover);
+        // A connection that is lost stays: what has come over it is still to be told.
+        let Some(mut leg) = legs.take_if(Leg::is_up) else { return };
+        // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
+        let half_sent = matches!(client.phase, Phase::Streaming(left) if left > 0);
+        if leg.responses.is_within_frame() {
+            client.phase = Phase::Torn;
+        }
+        client.buffer.settle(&mut leg.lease.read_buffer);
+        let nothing = conversation.state.successor();
+        let cleanup = Cleanup {
+            shared: conversation.shared.clone(),
+            entry: conversation.entry.clone(),
+            state: std::mem::replace(&mut conversation.state, Box::new(nothing)),
+            leg,
+            name: conversation.who.server_database.clone(),
+            pending_writes,
+            leftover,
+        };
+        if half_sent {
+            conversation.shared.spawn(cleanup.outlast());
+        } else {
+            conversation.shared.spawn(cleanup.run());
+        }
     }
 }

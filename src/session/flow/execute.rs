@@ -1,472 +1,471 @@
-//! A request's way to a server: where it goes, the connection it gets, and the writing of it.
+//! A request's way to a server: the steps that it needs, one after the other, and the writing of it.
 
-use std::time::Instant;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 
-use crate::backend::ledger::{Action, Reply};
+use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
-use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
+use crate::pool::Lease;
+use crate::router::{Decision, Reason, Route};
+use crate::session::client::Phase;
+use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::flow::checkout::ends_session;
-use crate::session::flow::request::{self, Item, Parsed, Request, foretell};
-use crate::session::flow::settings_sync::Refused;
-use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::conversation::Rerun;
+use crate::session::flow::decide::decide;
+use crate::session::flow::failover::{Doubt, cause};
+use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
+use crate::session::flow::session::Session;
+use crate::session::flow::show;
+use crate::session::flow::situation::{outdated, situation};
+use crate::session::flow::timeouts::Deadlines;
+use crate::session::flow::write::write;
+use crate::session::leg::Leg;
+use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::sender::Sender;
-use crate::session::model::state::Observer;
-use crate::session::model::statements::{KnownResult, Naming};
-use crate::session::relay::framer::{End, Unit};
-use crate::session::relay::responses::{Flow, Replay, Watcher};
-use crate::session::{Batch, Flight, Leg, Link, Phase, Session};
-use crate::telemetry::metrics::observe;
-use crate::wire::request::{parse, put_bare};
-use crate::wire::tag::client;
-use crate::wire::{TxStatus, header};
+use crate::session::leg::state::LegState;
+use crate::session::relay::facts::Fact;
+use crate::session::relay::framer::Unit;
+use crate::session::relay::request::{Reader, Request};
+use crate::session::relay::responses::Flow;
+use crate::session::transaction::{Event, Reaction};
+use crate::wire::TxStatus;
 
-/// Where a request can be written, as things stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// On the connection that the session has.
-    Here,
-    /// On another one, once all that is in flight has been answered.
-    Later,
-    /// On another one, once the batch that is open on this one has been ended.
-    Elsewhere,
-    /// On a connection that is yet to be checked out.
-    New,
+/// Where a request goes, as things stand.
+struct Course {
+    decision: Decision,
+    /// What it needs of a replica.
+    requirement: Requirement,
+    /// When weir began to work on it, without the time spent waiting for others.
+    begun: Instant,
+}
+
+/// What comes after a step.
+enum Next {
+    /// Another look at how things stand.
+    Plan,
+    /// The same, when all that is in flight has been answered, with the request decided anew: what was answered
+    /// meanwhile may have been the session's own write.
+    Decide,
+    /// The writing.
+    Write,
+    /// Nothing: the request was answered.
+    Over,
 }
 
 impl Session {
-    /// Does what a cut of the client's bytes asks for.
-    pub(crate) async fn take(&mut self, cut: Unit) -> Result<()> {
-        if let Phase::Skipping(_) = self.phase {
-            self.skip(cut);
+    /// Does what a unit of the client's bytes asks for.
+    pub(crate) async fn take(&mut self, unit: Unit) -> Result<()> {
+        if let Some(deadlines) = &mut self.deadlines
+            && !deadlines.out_of_range(&self.conversation.entry).await
+        {
+            // A cancel request that does not arrive costs the connection.
+            self.give_up_deaf();
+            self.complete().await?;
+        }
+        if let Phase::Skipping(_) = self.client.phase {
+            self.client.skip(unit, self.conversation.state.transaction.status());
             return Ok(());
         }
-        match cut {
+        match unit {
             Unit::CopyData { len, missing } => self.copy_data(len, missing),
             Unit::CopyEnd { len } => self.copy_end(len),
-            Unit::Ignored { len } => self.read_buffer.advance(len),
-            Unit::Single { .. } | Unit::Batch { .. } | Unit::Long { .. } => return self.request(cut).await,
+            Unit::Ignored { len } => self.client.read_buffer.advance(len),
+            Unit::Single { .. } | Unit::Batch { .. } | Unit::Long { .. } => return self.request(unit).await,
             Unit::More | Unit::Terminate => {}
         }
         Ok(())
     }
 
     fn copy_data(&mut self, len: usize, missing: usize) {
-        let bytes = self.read_buffer.split_to(len);
-        match &mut self.leg {
+        let bytes = self.client.read_buffer.split_to(len);
+        match self.legs.active_mut() {
             // Copy data may be sent ahead of the server's word that it wants some; outside a copy it is ignored.
-            Some(leg) if leg.replies.flow == Flow::CopyIn || !leg.replies.ledger.is_empty() => {
+            Some(leg) if leg.responses.flow == Flow::CopyIn || leg.owes() => {
                 leg.lease.write_buffer.unsplit(bytes);
                 if missing > 0 {
-                    self.phase = Phase::Streaming(missing);
+                    self.client.phase = Phase::Streaming(missing);
                 }
             }
-            _ if missing > 0 => self.phase = Phase::Dropping(missing),
+            _ if missing > 0 => self.client.phase = Phase::Dropping(missing),
             _ => {}
         }
     }
 
     fn copy_end(&mut self, len: usize) {
-        let bytes = self.read_buffer.split_to(len);
-        let Some(leg) = &mut self.leg else { return };
-        if leg.replies.flow == Flow::CopyIn {
-            leg.replies.flow = Flow::Query;
-        } else if leg.replies.ledger.is_empty() {
-            return;
-        } else {
-            leg.replies.ledger.copy_end();
+        let bytes = self.client.read_buffer.split_to(len);
+        if let Some(leg) = self.legs.active_mut() {
+            leg.copy_end(bytes);
         }
-        leg.lease.write_buffer.unsplit(bytes);
     }
 
-    async fn request(&mut self, cut: Unit) -> Result<()> {
-        let mut begun = Instant::now();
-        let request = self.read(cut);
-        if self.is_block_lost() && !self.resume_block(&request).await? {
+    /// Brings a request to where it can be written, step by step, and writes it.
+    async fn request(&mut self, unit: Unit) -> Result<()> {
+        let begun = Instant::now();
+        if self.conversation.read_policy() {
+            self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
+        }
+        let request = self.read(unit);
+        if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
             return Ok(());
         }
         self.end_sequence_affinity(&request).await?;
-        self.look_up_weir_settings(&request).await?;
-        let mut decision = self.decide(&request, begun);
-        let mut demand = self.demand_of(&request, decision, begun);
-        let again = self.rerun.is_some();
+        if request.any(Fact::ConcernsWeir) {
+            // On the heap: few ask, but every client's task would have room for it.
+            Box::pin(self.look_up_weir_settings(&request)).await?;
+        }
+        let mut course = self.decide(&request, begun);
+        let was_rerun = self.conversation.rerun.is_some();
         loop {
-            match self.place(&request, decision, &demand) {
-                Place::Here if self.sets_first(&request) => {
-                    self.confirmed().await?;
-                    match self.refused_settings()? {
-                        // Not by way of `complete`, which would give the connection back.
-                        Refused::Not => continue,
-                        Refused::OnReplica(sqlstate) => self.rerun_on_primary(request.len, sqlstate),
-                        Refused::Here(error) => {
-                            self.refuse(&request.cut, request.len, &error);
-                            return Ok(());
-                        }
-                    }
-                }
-                Place::Here if self.breaks_in(&request) => self.batch_answered().await?,
-                Place::Here if self.names_move(&request) => {
-                    self.answered().await?;
-                    self.state.names.settle();
-                    continue;
-                }
-                Place::Here if self.verifies(&request) => self.answered().await?,
-                Place::Here => {
-                    self.await_freshness(&request, &demand).await;
-                    break;
-                }
-                Place::New => {
-                    if let Some(lease) = self.where_drawn(&request, decision.route) {
-                        self.take_over(lease, decision.route, begun)?;
-                        continue;
-                    }
-                    match self.lease(&mut decision, &demand, begun).await {
-                        // weir's own time goes on without the time spent waiting for others.
-                        Ok(waited) => begun += waited,
-                        Err(error) if ends_session(&error) => return Err(error),
-                        Err(error) => {
-                            self.refuse(&request.cut, request.len, &error);
-                            return Ok(());
-                        }
-                    }
-                    continue;
-                }
-                Place::Elsewhere => self.end_batch(),
-                Place::Later => {}
+            let step = self.plan(&request, &course);
+            match self.act(step, &request, &mut course).await? {
+                Next::Plan => continue,
+                Next::Write => break,
+                Next::Over => return Ok(()),
+                Next::Decide => {}
             }
-            if !self.is_complete() {
+            // Nothing may be owed, and the connection be held all the same by what is not sent or heard to its end.
+            if !self.is_complete() || self.legs.active().is_some_and(|leg| leg.is_up() && leg.is_in_between())
+            {
                 self.pump().await?;
-                begun = Instant::now();
+                course.begun = Instant::now();
             }
+            let lost = self.legs.active().is_some_and(|leg| !leg.is_up());
             self.complete().await?;
-            if self.rerun.is_some() && !again {
-                // What was in flight has come back to the front of the buffer, and goes first.
+            let returned = self.conversation.rerun.is_some() && !was_rerun;
+            if lost || returned || self.deadlines.is_some() {
+                // The transaction or the batch that the request belongs to may be lost as well. Or what was in flight
+                // has come back to the front of the buffer, and goes first. Or it was cancelled, which may not be over.
                 return Ok(());
             }
-            // What was answered meanwhile may have been the session's own write.
-            decision = self.decide(&request, begun);
-            demand = self.demand_of(&request, decision, begun);
+            course = self.decide(&request, course.begun);
         }
-        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
-        self.follow(&request, decision.reason);
-        self.remember(&request, decision);
-        self.predict_pins(&request);
-        self.write(&request, begun)
-    }
-
-    fn decide(&mut self, request: &Request, now: Instant) -> Decision {
-        if let Some(rerun) = &self.rerun {
-            let reason = if rerun.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost };
-            return Decision { route: Route::Primary, reason };
-        }
-        self.refresh_routing();
-        let route = self.leg.as_ref().map_or(Route::Primary, |leg| leg.route);
-        let transaction = match self.expected {
-            TxStatus::Idle => Transaction::None,
-            TxStatus::Open => Transaction::Open(route),
-            TxStatus::Failed => Transaction::Failed(route),
-        };
-        let session = self.session_view(transaction);
-        let shared = &self.shared;
-        let topology = shared.cluster.topology();
-        let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
-        let catalogs = shared.cluster.catalogs();
-        let some_matter = catalogs.know_confined() || catalogs.know_traces();
-        let needs_catalog = request.items.iter().any(|item| item.calls() || (some_matter && item.reads()));
-        let catalog = if needs_catalog { catalogs.of(&self.who.server_database) } else { None };
-        let world = World {
-            replicas,
-            catalog: catalog.as_deref(),
-            learned: &self.state.database().learned,
-            rules: &shared.config.routing.rules,
-            functions: &shared.functions,
-            now,
-        };
-        let text = |item: &Item| item.text(&self.read_buffer, &self.state.names).unwrap_or_default();
-        let items = request.items.iter().map(|item| (&*item.verdict, text(item)));
-        let decision = route_all(items, &session, &world);
-        if decision.reason == Reason::UnknownFunction {
-            shared.cluster.catalogs().missed(&self.who.server_database, world.now);
-        }
-        if transaction != Transaction::None {
-            return decision;
-        }
-        if decision.route != route && self.leg.as_ref().is_some_and(|leg| leg.has_begun()) {
-            return Decision { route, reason: Reason::InTransaction };
-        }
-        if decision.route == Route::Primary {
-            return decision;
-        }
-        // More of an unfinished batch may be a write: only what is seen whole can go to a replica.
-        let whole = match request.cut {
-            Unit::Batch { end: End::Open, .. } | Unit::Long { .. } => false,
-            // Portals, and what was set for the transaction, cannot follow when the rest goes elsewhere.
-            Unit::Batch { len, end: End::Flush } => !request::leaves_portal(&self.read_buffer[..len]),
-            _ => true,
-        };
-        if whole { decision } else { Decision { route: Route::Primary, reason: Reason::TooLong } }
-    }
-
-    fn place(&self, request: &Request, decision: Decision, demand: &Requirement) -> Place {
-        let Some(leg) = &self.leg else { return Place::New };
-        if leg.link != Link::Up || leg.replies.replay == Replay::Wanted {
-            return Place::Later;
-        }
-        if leg.replies.ledger.is_discarding() {
-            // Only here it is thrown away, as it must be.
-            return Place::Here;
-        }
-        let idle = leg.replies.ledger.is_empty();
-        // A transaction cannot move. Anything else on a replica can, and there what others wrote meanwhile counts.
-        let stays = leg.route == Route::Primary || self.expected != TxStatus::Idle;
-        let fresh = stays || self.is_fresh(&leg.lease, demand);
-        if leg.batch == Batch::Open && (leg.route == Route::Primary || (leg.route == decision.route && fresh))
-        {
-            // What was sent of the batch may be answered only when its end is there: there is nothing to wait for.
-            return Place::Here;
-        }
-        if leg.route == decision.route && fresh {
-            // What may have to be run again must all be kept.
-            let kept = self.state.replay_buffer.bytes.len() + request.len;
-            let keeps = !self.client_buffer.is_holding() || kept <= self.shared.config.routing.hold_back;
-            return if idle || keeps { Place::Here } else { Place::Later };
-        }
-        if leg.route == decision.route && leg.batch == Batch::Closed {
-            return Place::Later;
-        }
-        match (idle, leg.route, leg.batch) {
-            (false, ..) => Place::Later,
-            (true, Route::Replica, Batch::Open) => Place::Elsewhere,
-            (true, ..) => Place::Here,
-        }
-    }
-
-    /// Whether the request names a statement that a batch in flight defines or closes, unless an error comes first.
-    fn names_move(&self, request: &Request) -> bool {
-        let names = &self.state.names;
-        let in_flight =
-            |leg: &Leg| leg.batch == Batch::Closed && leg.link == Link::Up && !leg.replies.ledger.is_empty();
-        names.are_moving()
-            && self.leg.as_ref().is_some_and(|leg| in_flight(leg))
-            && request.names_any(&self.read_buffer[..request.len.min(self.read_buffer.len())], |name| {
-                names.is_moving(name)
-            })
-    }
-
-    /// Whether a statement that the request binds must be looked at first: its client was told a result in an earlier
-    /// epoch, and this server does not hold the preparation of that time. Then it has been asked, and the answer is
-    /// to be waited for: rows of another shape than the client decodes must never reach it.
-    fn verifies(&mut self, request: &Request) -> bool {
-        let Some(leg) = &mut self.leg else { return false };
-        let ddl = self.state.database().ddl();
-        let mut outdated = Vec::new();
-        for name in request.items.iter().filter_map(|item| item.bound.clone()) {
-            let Some(handle) = self.state.names.get(&self.read_buffer[name.clone()]) else { continue };
-            let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
-            // What was found in a transaction may have been undone with it.
-            let was_outdated = |result| matches!(result, KnownResult::Outdated(_));
-            if known
-                && handle.epoch < handle.statement.epoch(ddl)
-                && (was_outdated(handle.result) || leg.lease.prepared.name(handle.preparation()).is_none())
-            {
-                outdated.push(name);
-            }
-        }
-        if outdated.is_empty() {
-            return false;
-        }
-        let mut sender = Sender::on(leg, &mut self.state, &self.shared.metrics, None);
-        for name in outdated {
-            sender.verify(&self.read_buffer[name]);
-        }
-        // A batch is open now: the client's own Sync will end it.
-        leg.batch = Batch::Open;
-        true
-    }
-
-    /// Whether a simple query comes in the middle of a batch. An error in front makes the server throw it away up to the
-    /// client's Sync, so that nothing with a Sync of weir's own may be written in its place before that is known.
-    fn breaks_in(&self, request: &Request) -> bool {
-        let owes = |leg: &Leg| {
-            leg.batch == Batch::Open && leg.replies.flow == Flow::Query && !leg.replies.ledger.is_empty()
-        };
-        matches!(request.cut, Unit::Single { .. }) && self.leg.as_ref().is_some_and(|leg| owes(leg))
-    }
-
-    /// Waits until what was sent of the open batch is answered, or a copy has begun.
-    async fn batch_answered(&mut self) -> Result<()> {
-        if let Some(leg) = &mut self.leg {
-            put_bare(&mut leg.lease.write_buffer, client::FLUSH);
-        }
-        let owes = |leg: &Leg| {
-            !leg.replies.ledger.is_empty() && leg.link == Link::Up && leg.replies.flow == Flow::Query
-        };
-        while self.leg.as_ref().is_some_and(|leg| owes(leg)) {
-            self.pump().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until the server has answered all it was sent, or is gone.
-    pub(crate) async fn answered(&mut self) -> Result<()> {
-        while self.leg.as_ref().is_some_and(|leg| !leg.replies.ledger.is_empty() && leg.link == Link::Up) {
-            self.pump().await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the batch that is open on the connection: the client will end it elsewhere.
-    pub(crate) fn end_batch(&mut self) {
-        let Some(leg) = &mut self.leg else { return };
-        put_bare(&mut leg.lease.write_buffer, client::SYNC);
-        leg.replies.ledger.push(
-            Reply::Sync,
-            Action::Swallow,
-            crate::session::relay::pending_reply::PendingReply::None,
-        );
-        leg.batch = Batch::Closed;
-    }
-
-    /// Keeps of a request that begins a flight what the slow-query line will say, if there is to be one.
-    fn follow(&mut self, request: &Request, reason: Reason) {
-        let Some(leg) = &self.leg else { return };
-        if leg.flight.is_some() || self.shared.config.log.slow_query.is_none() {
-            return;
-        }
-        match request.text(&self.read_buffer, &self.state.names) {
-            Some(sql) => self.trail.begin(sql, reason, self.routing.strings),
-            // What is executed or fetched now was named earlier in the batch.
-            None if leg.batch == Batch::Open => {}
-            None => self.trail.begin(b"", reason, self.routing.strings),
-        }
-    }
-
-    /// Takes the request's bytes and writes them, as the server needs them, to the connection's outbox.
-    fn write(&mut self, request: &Request, begun: Instant) -> Result<()> {
-        self.goes(request);
-        self.makes_way(request);
-        let len = self.is_there(request);
-        let Some(leg) = &mut self.leg else { return Err(Error::ServerLost) };
-        let idle = leg.replies.ledger.is_empty();
-        let now = Instant::now();
-        observe(&self.shared.metrics.added_seconds, now.saturating_duration_since(begun));
-        if idle {
-            // The server's own time begins here: what a connection took to open says nothing about how fast it answers.
-            leg.since = now;
-        }
-        if leg.flight.is_none() {
-            leg.flight = Some(Flight::begin(&leg.load, leg.since));
-        }
-        let bytes = &self.read_buffer[..len];
-        let plan = Hold {
-            joins: match (idle, &self.rerun) {
-                (false, _) => Joins::Flight,
-                (true, None) => Joins::Nothing,
-                (true, Some(_)) => Joins::Rerun,
-            },
-            expected: self.expected,
-            limit: self.shared.config.routing.hold_back,
-        };
-        hold(leg, &mut self.client_buffer, &mut self.state, request, bytes, &plan);
-        // While something is in flight the status is known only where nothing in it can fail a transaction.
-        let tx = match (idle, self.expected) {
-            (true, _) => Some(leg.replies.tx),
-            (false, TxStatus::Idle) => Some(TxStatus::Idle),
-            (false, _) => None,
-        };
-        let mut sender = Sender {
-            backend: &mut leg.lease,
-            ledger: &mut leg.replies.ledger,
-            state: &mut self.state,
-            tx,
-            dropped: Vec::new(),
-            naming: request.names_prepared(),
-            metrics: &self.shared.metrics,
-        };
-        if leg.batch == Batch::Closed && leg.replies.tx != TxStatus::Failed {
-            let shares = idle && leg.replies.tx == TxStatus::Idle;
-            if sender.state.settings.lacks_name_only() && shares && request.only_reads() {
-                sender.name_within();
-            } else {
-                sender.settings();
-            }
-        }
-        if leg.route == Route::Primary && leg.replies.tx != TxStatus::Failed {
-            request.items.iter().for_each(|item| sender.prepare_for(&item.verdict, leg.batch));
-        }
-        send_frames(&mut sender, bytes, request);
-        let dropped = sender.dropped;
-        leg.batch = request.leaves();
-        self.read_buffer.advance(len);
-        if request.len > len {
-            self.phase = Phase::Streaming(request.len - len);
-        }
-        self.expected = foretell(self.expected, &request.items);
-        if !dropped.is_empty() {
-            let backend = &mut *leg.lease;
-            let mut observer = Observer {
-                state: &mut self.state,
-                prepared: &mut backend.prepared,
-                unnamed: &mut backend.unnamed,
-                retry: leg.retry,
-            };
-            observer.dropped(dropped);
-        }
-        self.went(request, len, now);
+        self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
+        let Self { client, conversation, connections, legs, memory, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
+        connections.runs(request.statements());
+        write((client, conversation, leg), &request, course.begun);
+        memory.messages = request.into_memory();
         // What weir answers itself may be due at once.
         self.on_server_bytes();
         Ok(())
     }
 
-    /// Part of a detour has been written; a shape that a replica refused is remembered.
-    fn went(&mut self, request: &Request, len: usize, now: Instant) {
-        let Some(rerun) = &mut self.rerun else { return };
-        let refused = matches!(rerun.cause.as_deref(), Some("25006" | "0A000"));
-        rerun.left = rerun.left.saturating_sub(len);
-        if rerun.left == 0 {
-            self.rerun = None;
+    fn read(&mut self, unit: Unit) -> Request {
+        let conversation = &self.conversation;
+        let reader = Reader {
+            classifier: &conversation.shared.classifier,
+            strings: conversation.routing.strings,
+            statements: &conversation.state.names,
+        };
+        Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
+    }
+
+    fn decide(&mut self, request: &Request, begun: Instant) -> Course {
+        let Self { client, conversation, legs, .. } = self;
+        let decision = decide(conversation, &client.read_buffer, legs.active(), request, begun);
+        let requirement = conversation.requirement(request, decision.route, begun);
+        Course { decision, requirement, begun }
+    }
+
+    fn plan(&self, request: &Request, course: &Course) -> Step {
+        let Some(leg) = self.legs.active() else { return WITHOUT_LEG };
+        let Course { decision, requirement, .. } = course;
+        plan(&situation(&self.conversation, &self.client, leg, request, (decision.route, requirement)))
+    }
+
+    async fn act(&mut self, step: Step, request: &Request, course: &mut Course) -> Result<Next> {
+        match step {
+            Step::CheckOut => return self.check_out(request, course).await,
+            Step::SendSettings | Step::AwaitSettings => {
+                if let (Step::SendSettings, Some(leg)) = (step, self.legs.active_mut()) {
+                    let tx = Some(leg.responses.tx);
+                    let Self { conversation, .. } = self;
+                    leg.sender(&mut conversation.state, &conversation.shared.metrics, tx).settings();
+                }
+                self.settings_confirmed().await?;
+                return self.refused_settings(request);
+            }
+            Step::AwaitAnswers => {}
+            Step::EndBatch => self.legs.active_mut().into_iter().for_each(Leg::end_batch),
+            Step::FlushBatch => {
+                self.legs.active_mut().into_iter().for_each(Leg::flush_batch);
+                self.answered_while(|leg| leg.responses.flow == Flow::Query).await?;
+            }
+            Step::AwaitNames => {
+                self.answered_while(|_| true).await?;
+                self.conversation.state.names.settle();
+                return Ok(Next::Plan);
+            }
+            Step::VerifyResults => {
+                self.verify(request);
+                self.answered_while(|_| true).await?;
+            }
+            Step::AwaitFreshness => {
+                let Self { client, conversation, legs, .. } = self;
+                let Some(leg) = legs.active() else { return Ok(Next::Plan) };
+                // On the heap: few wait, but every client's task would have room for it.
+                return match Box::pin(await_freshness(client, conversation, leg, &course.requirement)).await {
+                    Ok(()) => Ok(Next::Write),
+                    Err(Error::Canceled) => Box::pin(self.cancel_held(request)).await,
+                    Err(error) => Err(error),
+                };
+            }
+            Step::Write => return Ok(Next::Write),
         }
-        if let (true, Some(item)) = (refused, request.items.first()) {
-            self.state.database().learned.remember(item.verdict.skeleton, now);
-            self.shared.metrics.learned.inc();
+        Ok(Next::Decide)
+    }
+
+    /// Takes a connection for the request.
+    async fn check_out(&mut self, request: &Request, course: &mut Course) -> Result<Next> {
+        let Self { client, conversation, connections, .. } = self;
+        let drawn = connections.where_drawn(conversation, request, course.decision.route);
+        let outcome = match drawn {
+            Some(lease) => Ok((lease, Duration::ZERO)),
+            None => {
+                let requirement = &course.requirement;
+                let checkout = Checkout { client, conversation, connections, requirement };
+                checkout.run(course.decision, course.begun).await.map(|lent| {
+                    course.decision = lent.decision;
+                    (lent.lease, lent.waited)
+                })
+            }
+        };
+        match outcome {
+            Ok((lease, waited)) => {
+                // weir's own time goes on without the time spent waiting for others.
+                course.begun += waited;
+                self.take_over(lease, course.decision.route, course.begun);
+                Ok(Next::Plan)
+            }
+            Err(error) if ends_session(&error) => Err(error),
+            Err(error) => {
+                self.refuse(request, &error);
+                Ok(Next::Over)
+            }
         }
     }
-}
 
-impl Leg {
-    /// Whether the server waits for the rest of a batch or of a copy that must go there, whatever it is. On the
-    /// primary a batch is one transaction, and what has been sent of it may not be answered before its end has;
-    /// anywhere, what follows an error is thrown away up to the Sync.
-    fn has_begun(&self) -> bool {
-        let on_primary = self.batch == Batch::Open || self.replies.flow == Flow::CopyIn;
-        self.replies.ledger.is_discarding() || (self.route == Route::Primary && on_primary)
+    /// The session's requests run on this connection from now on.
+    fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
+        let Self { conversation, connections, legs, memory, .. } = self;
+        let topology = conversation.shared.cluster.topology();
+        // Of one that has been removed in this moment nobody asks how busy it is.
+        let load = topology.server(lease.server()).map(|server| server.load.clone()).unwrap_or_default();
+        drop(topology);
+        conversation.entry.runs_on(lease.key.clone());
+        connections.remember(&lease, route);
+        let ledger = std::mem::take(&mut memory.ledger);
+        legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
     }
-}
 
-/// Writes the messages of a request, the last of which may be there only in part.
-fn send_frames(sender: &mut Sender<'_>, bytes: &[u8], request: &Request) {
-    let mut parsed =
-        request.items.iter().filter(|item| item.parsed == Parsed::Here).map(|item| &item.verdict);
-    let mut at = 0;
-    while let Some(Ok(head)) = header(&bytes[at..]) {
-        let end = bytes.len().min(at + head.len);
-        let frame = &bytes[at..end];
-        match head.tag {
-            client::QUERY => {
-                let verdict = parsed.next().or_else(|| request.items.first().map(|item| &item.verdict));
-                if let Some(verdict) = verdict {
-                    sender.query(frame, verdict);
+    /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.
+    async fn answered_while(&mut self, is_like_this: impl Fn(&Leg) -> bool) -> Result<()> {
+        while self.legs.active().is_some_and(|leg| leg.owes() && leg.is_up() && is_like_this(leg)) {
+            self.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no settings are on their way, or the connection is of no use.
+    async fn settings_confirmed(&mut self) -> Result<()> {
+        let waits = |session: &Self| {
+            session.legs.active().is_some_and(|leg| !leg.progress.unconfirmed.is_none() && leg.is_up())
+        };
+        while waits(self) {
+            // Not only when all has been answered, which an open batch may never be.
+            poll_fn(|cx| match self.poll_pump(cx) {
+                Poll::Pending if !waits(self) => Poll::Ready(Ok(())),
+                turn => turn,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// What became of settings that went alone.
+    ///
+    /// # Errors
+    /// The primary's refusal, when what the session has there is lost with the connection.
+    fn refused_settings(&mut self, request: &Request) -> Result<Next> {
+        let alone = |leg: &Leg| {
+            matches!(leg.progress.state, LegState::Refused(_)) && leg.responses.ledger.readies() == 0
+        };
+        // Not by way of `complete`, which would give the connection back.
+        let Some(mut leg) = self.legs.take_if(alone) else { return Ok(Next::Plan) };
+        self.conversation.entry.leaves();
+        // The answers to what came before are whole.
+        self.client.buffer.settle(&mut leg.lease.read_buffer);
+        self.client.buffer.release();
+        let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
+        let server = self.conversation.server_name(leg.lease.server());
+        tracing::warn!(%server, %error, "settings refused");
+        match leg.route {
+            // It may not know a role yet, say.
+            Route::Replica => {
+                let cause = Some(error.sqlstate().to_owned());
+                self.conversation.rerun = Some(Rerun { left: request.len, cause });
+                Ok(Next::Decide)
+            }
+            Route::Primary if self.conversation.pinned().is_some() => Err(error),
+            Route::Primary => {
+                self.refuse(request, &error);
+                Ok(Next::Over)
+            }
+        }
+    }
+
+    /// Asks the server what the statements give now that the request binds and whose results may have changed.
+    fn verify(&mut self, request: &Request) {
+        let Self { client, conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return };
+        let names: Vec<_> = outdated(conversation, &client.read_buffer, leg, request).collect();
+        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, None);
+        // A batch is open now: the client's own Sync will end it.
+        names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
+    }
+
+    /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in
+    /// its stead. The cancel may have hit what is in flight before it instead.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn cancel_held(&mut self, request: &Request) -> Result<Next> {
+        self.legs.active_mut().filter(|leg| leg.owes()).into_iter().for_each(Leg::flush_batch);
+        self.answered_while(|_| true).await?;
+        if !self.conversation.entry.settled().await {
+            // It may hit whatever comes next.
+            self.give_up_deaf();
+        }
+        let open = |leg: &&mut Leg| {
+            leg.is_up() && leg.responses.tx == TxStatus::Open && !leg.responses.ledger.is_discarding()
+        };
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut().filter(open) else { return Ok(Next::Decide) };
+        if leg.batch() == Batch::Open {
+            leg.end_batch();
+        }
+        leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
+        self.answered_while(|_| true).await?;
+        let Some(leg) = self.legs.active().filter(|leg| leg.is_up()) else { return Ok(Next::Decide) };
+        self.conversation.state.transaction.on(Event::Answered(leg.responses.tx));
+        self.refuse(request, &Error::Canceled);
+        Ok(Next::Over)
+    }
+
+    /// Finds out what a request is going to be told of weir's own settings. Cancel safe.
+    ///
+    /// # Errors
+    /// When the client is lost meanwhile.
+    async fn look_up_weir_settings(&mut self, request: &Request) -> Result<()> {
+        let wait = show::sample_wait(request, self.conversation.policy.config.pool.primary_wait);
+        if show::shows(request) && self.legs.active().is_some_and(|leg| leg.batch() == Batch::Closed) {
+            // What the client has sent before this may be a write, or set what is shown now.
+            self.answered_while(|_| true).await?;
+        }
+        let Self { conversation, legs, .. } = self;
+        let sample = match wait {
+            None => None,
+            Some(wait) => {
+                let sample = show::sampled_within(conversation.shared.cluster.demand(), wait);
+                match legs.active() {
+                    None => conversation.entry.queue(sample).await.ok(),
+                    // A cancel goes to the connection that the session has.
+                    Some(_) => sample.await.ok(),
                 }
             }
-            client::FUNCTION_CALL => sender.call(frame),
-            client::PARSE => {
-                let verdict = parse(frame).and_then(|_| parsed.next()).cloned();
-                sender.message(frame, verdict);
-            }
-            _ => sender.message(frame, None),
-        }
-        at = end;
+        };
+        show::enter(conversation, request, sample);
+        Ok(())
     }
+
+    /// Answers the request with an error: it goes nowhere.
+    fn refuse(&mut self, request: &Request, error: &Error) {
+        self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
+        let status = self.conversation.state.transaction.status();
+        self.client.refuse(&request.unit, request.len, error, status);
+    }
+
+    /// Lets the connection go if this request is not what it was kept for.
+    ///
+    /// # Errors
+    /// As [`Session::complete`].
+    async fn end_sequence_affinity(&mut self, request: &Request) -> Result<()> {
+        if self.has_sequence_affinity() && !request.any(Fact::AsksDrawn) {
+            self.legs.active_mut().into_iter().for_each(|leg| leg.progress.drew = SequenceUse::Not);
+            self.complete().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
+    /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
+    async fn resume_block(&mut self, request: &Request) -> Result<bool> {
+        let first = request.statements().next().map(|statement| &statement.kind);
+        if let Reaction::Tells(error) = self.conversation.state.transaction.on(Event::Asks(first)) {
+            self.refuse(request, &error);
+            return Ok(false);
+        }
+        let mut resumed = self.fail_anew(|sender| sender.settings()).await;
+        if matches!(resumed, Err(NotResumed::SettingsRefused(_))) {
+            // Even then the client must be able to end its transaction.
+            resumed = self.fail_anew(|_| {}).await;
+        }
+        match resumed {
+            Ok(()) => {
+                self.conversation.state.transaction.on(Event::Resumed);
+                return Ok(true);
+            }
+            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) if ends_session(&error) => {
+                return Err(error);
+            }
+            // The block is still lost: nothing runs outside of it.
+            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) => self.refuse(request, &error),
+        }
+        Ok(false)
+    }
+
+    /// Leases a connection and makes a transaction there that has failed, with this in front of it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    async fn fail_anew(
+        &mut self,
+        preamble: impl FnOnce(&mut Sender<'_>),
+    ) -> std::result::Result<(), NotResumed> {
+        let no = NotResumed::Lost;
+        let decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
+        let now = Instant::now();
+        let Self { client, conversation, connections, .. } = self;
+        let checkout = Checkout { client, conversation, connections, requirement: &Requirement::NOTHING };
+        let lent = checkout.run(decision, now).await.map_err(no)?;
+        self.take_over(lent.lease, Route::Primary, now);
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Err(no(Error::ServerLost)) };
+        let mut sender =
+            leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(TxStatus::Idle));
+        preamble(&mut sender);
+        sender.failed_block();
+        self.answered_while(|_| true).await.map_err(no)?;
+        let Some(mut leg) = self.legs.take_if(|leg| !leg.is_up()) else { return Ok(()) };
+        self.conversation.leaves(&leg);
+        leg.abandon(&mut self.conversation.state);
+        self.client.buffer.settle(&mut leg.lease.read_buffer);
+        let state = std::mem::take(&mut leg.progress.state);
+        Err(match state {
+            LegState::Refused(error) => NotResumed::SettingsRefused(error),
+            state => NotResumed::Lost(cause(state, Doubt::None)),
+        })
+    }
+}
+
+/// Why no transaction stands in for one that was lost.
+enum NotResumed {
+    /// There is no connection for it, or not any more.
+    Lost(Error),
+    /// The server did not take the client's settings.
+    SettingsRefused(Error),
 }

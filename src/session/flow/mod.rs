@@ -1,18 +1,17 @@
 //! A request's way: read, planned, executed, answered, and what happens when that fails.
+//!
+//! It knows all the other rooms of a session, and none of them knows it.
 
-pub(crate) mod checkout;
 pub(crate) mod complete;
-pub(crate) mod connection_requirements;
+pub(crate) mod decide;
 pub(crate) mod execute;
 pub(crate) mod failover;
+mod freshness_wait;
 pub(crate) mod greeting;
-pub(crate) mod pinning;
-pub(crate) mod pump;
-pub(crate) mod request;
-pub(crate) mod routing_settings;
-pub(crate) mod session_pool;
-pub(crate) mod settings_sync;
+pub(crate) mod plan;
+mod server_rows;
+pub(crate) mod session;
 pub(crate) mod show;
-pub(crate) mod slow_query;
+pub(crate) mod situation;
 pub(crate) mod timeouts;
-pub(crate) mod wait;
+pub(crate) mod write;

@@ -1,20 +1,16 @@
-//! What `SHOW` says of weir's own settings: found out before the request is written, as a server is to say it.
+//! What `SHOW` says of weir's own settings: found out before the request is written.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::backend::settings::literal;
-use crate::cluster::topology::{Health, Role, Server, ServerId, Topology};
+use crate::cluster::Demand;
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::router::Decision;
-use crate::session::flow::request::Request;
-use crate::session::flow::routing_settings::WeirSettings;
-use crate::session::model::weir_settings::{
-    self as own, REFUSER, UNCOMMITTED, UNKNOWN, WeirSetting, refused_value,
-};
-use crate::session::{Batch, Session};
-use crate::sql::{Hint, MaxStaleness, StandardConformingStrings, Statement, Verdict, split_statements};
+use crate::session::conversation::Conversation;
+use crate::session::conversation::routing_settings::WeirSettings;
+use crate::session::flow::server_rows::{freshness, route};
+use crate::session::model::weir_settings::{self as own, WeirSetting};
+use crate::session::relay::request::Request;
+use crate::sql::{Hint, MaxStaleness};
 
 /// How long a look at all servers waits for news of the primary. Without any it tells what is known.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,326 +18,82 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The least that a client waits for the primary's position, however short the patience for a new primary is.
 const SAMPLE_WAIT: Duration = Duration::from_secs(1);
 
-/// What is said of weir's own settings.
-#[derive(Debug, Default)]
-pub(crate) struct Shown {
-    values: Vec<(WeirSetting, String)>,
-    /// Where the last request went that did not only ask for this, and why.
-    last: Option<(ServerId, Decision)>,
-    /// How the lexer reads backslashes.
-    pub(crate) strings: StandardConformingStrings,
+/// Whether a request shows any of weir's own settings.
+pub(crate) fn shows(request: &Request) -> bool {
+    request.statements().any(|statement| own::shown(statement).is_some())
 }
 
-impl Shown {
-    /// The text for the server in the place of a simple query: statements about weir's own settings in the server's
-    /// words, and behind each one what `more` wants to follow it.
-    pub(crate) fn queried_as(
-        &self,
-        sql: &[u8],
-        verdict: &Verdict,
-        more: impl Fn(&Statement) -> Vec<String>,
-    ) -> Option<Vec<u8>> {
-        let others = |statement| (own::in_servers_words(statement, Some(self)), more(statement));
-        let others: Vec<_> = verdict.statements.iter().map(others).collect();
-        if others.iter().all(|(other, more)| other.is_none() && more.is_empty()) {
-            return None;
-        }
-        let texts = split_statements(sql, self.strings).ok().filter(|texts| texts.len() == others.len())?;
-        let mut all = Vec::new();
-        for ((other, more), text) in others.into_iter().zip(texts) {
-            all.push(other.map_or(text.to_vec(), String::into_bytes));
-            all.extend(more.into_iter().map(String::into_bytes));
-        }
-        Some(all.join(&b"; "[..]))
-    }
-
-    /// A statement to be run right in front of the execution of one that shows a setting, in the same transaction.
-    pub(crate) fn in_front_of(&self, verdict: &Verdict) -> Option<String> {
-        let own = verdict.statements.first().and_then(own::shown)?;
-        let (name, value) = match self.value(own) {
-            Some(sample) if own == WeirSetting::Lsn => (own.name(), position_then(&literal(sample))),
-            Some(value) => (own.name(), literal(value)),
-            None => (REFUSER, refused_value(own.name(), UNKNOWN)),
-        };
-        Some(format!("SELECT pg_catalog.set_config('{name}', {value}, true)"))
-    }
-
-    /// A statement that says the value by itself.
-    pub(crate) fn at_once(&self, own: WeirSetting) -> String {
-        match (self.value(own), own) {
-            (Some(json), WeirSetting::Freshness) => own::freshness_table(&literal(json)),
-            (Some(sample), WeirSetting::Lsn) => {
-                format!("SELECT {} AS \"{}\"", position_then(&literal(sample)), own.name())
-            }
-            (Some(value), _) => {
-                format!("SELECT {}::pg_catalog.text AS \"{}\"", literal(value), own.name())
-            }
-            (None, _) => format!("SET {REFUSER} TO {}", refused_value(own.name(), UNKNOWN)),
-        }
-    }
-
-    fn value(&self, own: WeirSetting) -> Option<&str> {
-        self.values.iter().find(|(known, _)| *known == own).map(|(_, value)| &**value)
-    }
-
-    /// Remembers a value, or that there is none.
-    fn put(&mut self, own: WeirSetting, value: Option<String>) {
-        self.values.retain(|(known, _)| *known != own);
-        self.values.extend(value.map(|value| (own, value)));
+/// How long the primary is asked where it is, for what this request shows; none when it shows nothing of that.
+pub(crate) fn sample_wait(request: &Request, primary_wait: Duration) -> Option<Duration> {
+    let shows = |own| request.statements().filter_map(own::shown).any(|shown| shown == own);
+    if shows(WeirSetting::Lsn) {
+        Some(primary_wait.max(SAMPLE_WAIT))
+    } else {
+        shows(WeirSetting::Freshness).then_some(LOOK)
     }
 }
 
-impl Session {
-    /// Finds out what a request is going to be told of weir's own settings. Cancel safe.
-    ///
-    /// # Errors
-    /// When the client is lost meanwhile.
-    pub(crate) async fn look_up_weir_settings(&mut self, request: &Request) -> Result<()> {
-        if !request.statements().any(own::concerns_weir) {
-            return Ok(());
-        }
-        // On the heap: few ask, but every client's task would have room for it.
-        Box::pin(self.look_up(request)).await
-    }
-
-    async fn look_up(&mut self, request: &Request) -> Result<()> {
-        let shown: Vec<_> = request.statements().filter_map(own::shown).collect();
-        let shows = |own| shown.contains(&own);
-        if !shown.is_empty() && self.leg.as_ref().is_some_and(|leg| leg.batch == Batch::Closed) {
-            // What the client has sent before this may be a write, or set what is shown now.
-            self.answered().await?;
-        }
-        self.refresh_routing();
-        let sample = if shows(WeirSetting::Lsn) {
-            self.sampled_within(self.shared.config.pool.primary_wait.max(SAMPLE_WAIT)).await
-        } else if shows(WeirSetting::Freshness) {
-            self.sampled_within(LOOK).await
-        } else {
-            None
-        };
-        let startup = self.state.settings.own_startup().clone();
-        let mut settings = self.state.settings.own().clone();
-        for statement in request.statements() {
-            // What the same request sets first is shown as it will be then.
-            for setting in own::weir_settings(statement) {
-                let value = own::value_of(setting).or_else(|| startup.get(&setting.name).cloned());
-                settings = settings.with(&setting.name, value);
+/// The primary's position as it was asked for from now on. Cancel safe.
+///
+/// # Errors
+/// [`Error::NoPosition`] when it was not told within `limit`.
+pub(crate) async fn sampled_within(demand: &Demand, limit: Duration) -> Result<Lsn> {
+    let now = Instant::now();
+    let _wanted = demand.want(now);
+    let sample = async {
+        loop {
+            let news = demand.news();
+            match demand.position() {
+                Some((position, asked)) if asked >= now => return position,
+                _ => news.await,
             }
-            if let Some(own) = own::shown(statement) {
-                let value =
-                    self.value_of(own, &WeirSettings::of(&settings, &startup), &request.hint(), sample);
-                self.state.shown.put(own, value);
-            }
-        }
-        Ok(())
-    }
-
-    /// The primary's position as it was asked for from now on.
-    async fn sampled_within(&self, limit: Duration) -> Option<Lsn> {
-        let demand = self.shared.cluster.demand().clone();
-        let now = Instant::now();
-        let _wanted = demand.want(now);
-        let sample = async {
-            loop {
-                let news = demand.news();
-                match demand.position() {
-                    Some((position, asked)) if asked >= now => return Ok(position),
-                    _ => news.await,
-                }
-            }
-        };
-        let sample = tokio::time::timeout(limit, sample);
-        let outcome = match &self.leg {
-            None => self.entry.queue(async { sample.await.unwrap_or(Err(Error::NoPosition)) }).await,
-            // A cancel goes to the connection that the session has.
-            Some(_) => sample.await.unwrap_or(Err(Error::NoPosition)),
-        };
-        outcome.ok()
-    }
-
-    fn value_of(
-        &self,
-        own: WeirSetting,
-        weir: &WeirSettings,
-        hint: &Hint,
-        sample: Option<Lsn>,
-    ) -> Option<String> {
-        let levels = self.levels_for(weir, hint);
-        let topology = self.shared.cluster.topology();
-        Some(match own {
-            WeirSetting::Target => {
-                let fixed = self.target_for(weir).map(|fixed| fixed.target);
-                hint.target.or(fixed).unwrap_or_default().as_str().to_owned()
-            }
-            WeirSetting::Consistency => levels.consistency.as_str().to_owned(),
-            WeirSetting::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),
-            WeirSetting::MinLsn => levels.min_lsn.unwrap_or_default().to_string(),
-            WeirSetting::Lsn => sample?.to_string(),
-            WeirSetting::Route => {
-                self.state.shown.last.map_or_else(String::new, |last| route(&topology, last))
-            }
-            WeirSetting::Freshness => {
-                let position = sample.or(self.shared.cluster.demand().position().map(|(lsn, _)| lsn));
-                freshness(&topology, position, Instant::now())
-            }
-        })
-    }
-
-    /// Remembers where a request goes, unless all it does is to ask about weir.
-    pub(crate) fn remember(&mut self, request: &Request, decision: Decision) {
-        let Some(leg) = &self.leg else { return };
-        if request.statements().any(|statement| own::shown(statement).is_none()) {
-            self.state.shown.last = Some((leg.lease.server(), decision));
-        }
-    }
-}
-
-/// An expression for the position that covers all that was acknowledged before it is evaluated. `sample` was taken when
-/// the request arrived, and is all that a replica can tell. The primary has its own: what the same request, or the same
-/// batch, has committed further in front lies at or before that. It says no where the transaction has written: that is
-/// going to be committed behind whatever it could tell.
-fn position_then(sample: &str) -> String {
-    let uncommitted = refused_value(WeirSetting::Lsn.name(), UNCOMMITTED);
-    format!(
-        "CASE WHEN pg_catalog.pg_is_in_recovery() THEN {sample}::pg_catalog.text \
-         WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \
-         THEN pg_catalog.set_config('{REFUSER}', {uncommitted}, true) \
-         ELSE pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text END"
-    )
-}
-
-/// `replica1 (replica, read)`.
-fn route(topology: &Topology, (server, decision): (ServerId, Decision)) -> String {
-    let name = topology.server(server).map_or("", |server| &server.name);
-    format!("{name} ({}, {})", decision.route.as_str(), decision.reason)
-}
-
-/// A JSON array with an object for each server. `position` is the primary's.
-fn freshness(topology: &Topology, position: Option<Lsn>, now: Instant) -> String {
-    let rows: Vec<_> = topology.servers.iter().map(|server| row(server, position, now)).collect();
-    format!("[{}]", rows.join(","))
-}
-
-fn row(server: &Server, position: Option<Lsn>, now: Instant) -> String {
-    let role = match server.role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Unknown => "unknown",
-    };
-    let state = match server.health {
-        Health::Up => "up",
-        Health::Down => "down",
-        Health::Untried => "untried",
-    };
-    let freshness = &server.freshness;
-    let (staleness, lag, replayed) = match server.role {
-        Role::Primary => (position.map(|_| 0), position.map(|_| 0), position),
-        _ => {
-            let age = |through| now.saturating_duration_since(through).as_millis();
-            let replayed = freshness.sampled().map(|_| freshness.replayed());
-            (freshness.through().map(age), freshness.behind(), replayed)
         }
     };
-    let null = || "null".to_owned();
-    format!(
-        r#"{{"server":{},"role":"{role}","state":"{state}","staleness_ms":{},"lag_bytes":{},"replayed":{}}}"#,
-        json_string(&server.name),
-        staleness.map_or_else(null, |staleness| staleness.to_string()),
-        lag.map_or_else(null, |lag| lag.to_string()),
-        replayed.map_or_else(null, |replayed| format!("\"{replayed}\"")),
-    )
+    tokio::time::timeout(limit, sample).await.map_err(|_| Error::NoPosition)
 }
 
-fn json_string(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            // Writing to a String cannot fail.
-            c if c.is_control() => _ = write!(quoted, "\\u{:04x}", u32::from(c)),
-            c => quoted.push(c),
+/// Enters what a request is going to be told of weir's own settings. `sample` is the primary's position.
+pub(crate) fn enter(conversation: &mut Conversation, request: &Request, sample: Option<Lsn>) {
+    conversation.refresh_routing();
+    let startup = conversation.state.settings().own_startup().clone();
+    let mut settings = conversation.state.settings().own().clone();
+    for statement in request.statements() {
+        // What the same request sets first is shown as it will be then.
+        for setting in own::weir_settings(statement) {
+            let value = own::value_of(setting).or_else(|| startup.get(&setting.name).cloned());
+            settings = settings.with(&setting.name, value);
+        }
+        if let Some(own) = own::shown(statement) {
+            let weir = WeirSettings::of(&settings, &startup);
+            let value = value_of(conversation, own, &weir, &request.hint(), sample);
+            conversation.state.shown.put(own, value);
         }
     }
-    quoted.push('"');
-    quoted
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::freshness::Freshness;
-    use crate::router::{Reason, Route};
-    use crate::sql::Classifier;
-
-    fn server(id: u16, name: &str, role: Role, freshness: Freshness) -> Server {
-        Server {
-            id: ServerId(id),
-            name: name.into(),
-            weight: 1,
-            role,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(freshness),
+fn value_of(
+    conversation: &Conversation,
+    own: WeirSetting,
+    weir: &WeirSettings,
+    hint: &Hint,
+    sample: Option<Lsn>,
+) -> Option<String> {
+    let levels = conversation.levels(weir, hint);
+    let cluster = &conversation.shared.cluster;
+    let topology = cluster.topology();
+    Some(match own {
+        WeirSetting::Target => {
+            let fixed = weir.target(&conversation.who.targets).map(|fixed| fixed.target);
+            hint.target.or(fixed).unwrap_or_default().as_str().to_owned()
         }
-    }
-
-    #[test]
-    fn each_server_is_told_with_what_is_known_of_it() {
-        let now = Instant::now();
-        let known = Freshness::new(now);
-        known.publish(now, Lsn(0x300), 16, Some(now));
-        let unknown = server(2, "c\"\n", Role::Replica, Freshness::new(now));
-        let topology = Topology {
-            servers: vec![
-                server(0, "a", Role::Primary, Freshness::new(now)),
-                server(1, "b", Role::Replica, known),
-                Server { health: Health::Down, ..unknown },
-            ],
-        };
-        let expected = r#"[{"server":"a","role":"primary","state":"up","staleness_ms":0,"lag_bytes":0,"replayed":"0/310"},{"server":"b","role":"replica","state":"up","staleness_ms":7,"lag_bytes":16,"replayed":"0/300"},{"server":"c\"\u000a","role":"replica","state":"down","staleness_ms":null,"lag_bytes":null,"replayed":null}]"#;
-        assert_eq!(freshness(&topology, Some(Lsn(0x310)), now + Duration::from_millis(7)), expected);
-        let last = (ServerId(1), Decision { route: Route::Replica, reason: Reason::Read });
-        assert_eq!(route(&topology, last), "b (replica, read)");
-    }
-
-    #[test]
-    fn a_query_gets_the_values_where_it_asks_for_them() {
-        let mut answers = Shown::default();
-        answers.put(WeirSetting::Lsn, Some("0/1".to_owned()));
-        answers.put(WeirSetting::Consistency, Some("global".to_owned()));
-        let queried = |sql: &str| {
-            let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
-            answers
-                .queried_as(sql.as_bytes(), &verdict, |_| Vec::new())
-                .map(|sql| String::from_utf8(sql).unwrap())
-        };
-        let lsn = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/1'::pg_catalog.text \
-            WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \
-            THEN pg_catalog.set_config('client_min_messages', 'weir.lsn = uncommitted', true) \
-            ELSE pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text END AS \"weir.lsn\"";
-        assert_eq!(queried("show weir.LSN").as_deref(), Some(lsn));
-        assert_eq!(queried("SELECT ';' ; SHOW weir.lsn;"), Some(format!("SELECT ';'; {lsn}")));
-        let shown = "SELECT 'global'::pg_catalog.text AS \"weir.consistency\"";
-        assert_eq!(queried("SHOW weir.consistency").as_deref(), Some(shown));
-        assert_eq!(queried("SET weir.target = primary").as_deref(), Some("SET weir.target TO 'primary'"));
-        assert_eq!(
-            queried("SET LOCAL weir.max_staleness = -1").as_deref(),
-            Some("SET LOCAL weir.max_staleness TO '-1'")
-        );
-        let refused = "SET client_min_messages TO 'weir.consistency = bo''gus'";
-        assert_eq!(queried("SET weir.consistency = 'bo''gus'").as_deref(), Some(refused));
-        let refused = "SET client_min_messages TO 'weir.route = unknown'";
-        assert_eq!(queried("SHOW weir.route").as_deref(), Some(refused), "of which nothing is known");
-        let refused = "SELECT pg_catalog.set_config('client_min_messages', 'weir.foo = 1', false)";
-        assert_eq!(queried("SELECT set_config('weir.foo', '1', true)").as_deref(), Some(refused));
-        for sql in ["SELECT 1", "SHOW work_mem", "SHOW weir.foo", "RESET weir.target", "SET x.y = 1", ""] {
-            assert_eq!(queried(sql), None, "{sql}");
+        WeirSetting::Consistency => levels.consistency.as_str().to_owned(),
+        WeirSetting::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),
+        WeirSetting::MinLsn => levels.min_lsn.unwrap_or_default().to_string(),
+        WeirSetting::Lsn => sample?.to_string(),
+        WeirSetting::Route => conversation.last_route.map_or_else(String::new, |last| route(&topology, last)),
+        WeirSetting::Freshness => {
+            let position = sample.or(cluster.demand().position().map(|(lsn, _)| lsn));
+            freshness(&topology, position, Instant::now())
         }
-    }
+    })
 }

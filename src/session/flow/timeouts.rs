@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
+use crate::backend::ledger::Batch;
 use crate::config::Timeouts;
-use crate::error::{Error, Result};
-use crate::session::model::state::{Due, Retry};
-use crate::session::{Batch, Link, Session};
+use crate::session::leg::Leg;
+use crate::session::shared::registry::Entry;
 use crate::wire::TxStatus;
 
 /// How long a server may take to cancel a request before its connection is given up.
@@ -21,13 +21,26 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// What a session does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
+pub(crate) enum Doing {
     /// Nothing, outside a transaction.
     Nothing,
     /// Nothing, within a transaction or a batch.
     Pausing,
     /// A request runs on a server.
     Running,
+}
+
+impl Doing {
+    /// What a session does that has this connection.
+    pub(crate) fn on(leg: &Leg) -> Self {
+        if leg.owes() {
+            Doing::Running
+        } else if leg.responses.tx != TxStatus::Idle || leg.batch() == Batch::Open {
+            Doing::Pausing
+        } else {
+            Doing::Nothing
+        }
+    }
 }
 
 /// Whether the request that runs was cancelled.
@@ -74,16 +87,6 @@ impl Deadlines {
         })
     }
 
-    /// Takes note of what the session does. Whether that is something new.
-    fn look(&mut self, doing: Doing, answered: u64) -> bool {
-        if (doing, answered) == (self.doing, self.answered) {
-            return false;
-        }
-        (self.doing, self.answered) = (doing, answered);
-        (self.since, self.told) = (Instant::now(), Told::Nothing);
-        true
-    }
-
     /// When it has gone on for too long.
     fn end(&self) -> Option<Instant> {
         let (since, limit) = match (self.doing, self.told) {
@@ -113,82 +116,54 @@ impl Deadlines {
     }
 }
 
-impl Session {
-    fn doing(&self) -> Doing {
-        match &self.leg {
-            // In a transaction that has failed because its connection was lost.
-            None if self.expected != TxStatus::Idle => Doing::Pausing,
-            None => Doing::Nothing,
-            Some(leg) if !leg.replies.ledger.is_empty() => Doing::Running,
-            Some(leg) if leg.replies.tx != TxStatus::Idle || leg.batch == Batch::Open => Doing::Pausing,
-            Some(_) => Doing::Nothing,
+/// What has gone on for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// The client has said nothing.
+    Client,
+    /// It has said nothing within a transaction.
+    Transaction,
+    /// A request: it is to be cancelled.
+    Query,
+    /// A server was asked to cancel, and has not heeded it.
+    Cancel,
+}
+
+impl Deadlines {
+    /// Takes note of what the session does; `answered` counts its requests. Whether that is something new.
+    pub(crate) fn look(&mut self, doing: Doing, answered: u64) -> bool {
+        if (doing, answered) == (self.doing, self.answered) {
+            return false;
         }
+        (self.doing, self.answered) = (doing, answered);
+        (self.since, self.told) = (Instant::now(), Told::Nothing);
+        true
     }
 
     /// Ready when the session may not go on as it does. To be asked when there is nothing else to do. Cancel safe.
-    ///
-    /// # Errors
-    /// When the client must be closed.
-    pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(mut deadlines) = self.deadlines.take() else { return Poll::Pending };
-        let outcome = self.poll_limits(&mut deadlines, cx);
-        self.deadlines = Some(deadlines);
-        outcome
-    }
-
-    fn poll_limits(&mut self, deadlines: &mut Deadlines, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if deadlines.look(self.doing(), self.state.answered) {
-            self.state.due = Due::InTime;
-        }
-        loop {
-            let Some(end) = deadlines.end() else { return Poll::Pending };
-            ready!(deadlines.poll_end(end, cx));
-            let timeouts = &self.shared.metrics.timeouts;
-            match (deadlines.doing, deadlines.told) {
-                (Doing::Nothing, _) => {
-                    timeouts.idle_client.inc();
-                    return Poll::Ready(Err(Error::IdleClient));
-                }
-                (Doing::Pausing, _) => {
-                    timeouts.idle_in_transaction.inc();
-                    return Poll::Ready(Err(Error::IdleInTransaction));
-                }
-                (Doing::Running, Told::Nothing) => {
-                    timeouts.query.inc();
-                    deadlines.told = Told::Cancel(Instant::now());
-                    deadlines.shot = Shot::Fired;
-                    self.cancel_own();
-                }
-                (Doing::Running, Told::Cancel(_)) => {
-                    self.give_up_deaf();
-                    return Poll::Ready(Ok(()));
-                }
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let Some(end) = self.end() else { return Poll::Pending };
+        ready!(self.poll_end(end, cx));
+        Poll::Ready(match (self.doing, self.told) {
+            (Doing::Nothing, _) => Expired::Client,
+            (Doing::Pausing, _) => Expired::Transaction,
+            (Doing::Running, Told::Nothing) => {
+                (self.told, self.shot) = (Told::Cancel(Instant::now()), Shot::Fired);
+                Expired::Query
             }
+            (Doing::Running, Told::Cancel(_)) => Expired::Cancel,
+        })
+    }
+
+    /// Waits until no cancel request of weir's own can hit what is written next. False where one has not arrived and may
+    /// hit it still. Cancel safe.
+    pub(crate) async fn out_of_range(&mut self, entry: &Entry) -> bool {
+        if self.shot == Shot::None {
+            return true;
         }
-    }
-
-    /// Sends a cancel request for the session's own request. The connection is not given back while it is on its way.
-    fn cancel_own(&mut self) {
-        self.state.due = Due::Overdue;
-        let Some(aim) = self.entry.aim() else { return };
-        let shared = self.shared.clone();
-        tokio::spawn(async move { shared.deliver(aim).await });
-    }
-
-    /// The server does not cancel: its connection is of no use.
-    fn give_up_deaf(&mut self) {
-        let Some(leg) = &mut self.leg else { return };
-        leg.link = Link::Deaf;
-        leg.retry = Retry::Never;
-    }
-
-    /// Waits until no cancel request of weir's own can hit what is written next. Cancel safe.
-    pub(crate) async fn out_of_range(&mut self) {
-        let fired = |deadlines: &&mut Box<Deadlines>| deadlines.shot == Shot::Fired;
-        if let Some(deadlines) = self.deadlines.as_mut().filter(fired) {
-            self.entry.settled().await;
-            deadlines.shot = Shot::None;
-        }
+        let settled = entry.settled().await;
+        self.shot = Shot::None;
+        settled
     }
 }
 

@@ -9,19 +9,22 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::backend::ledger::{Action, Reply};
+use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::consistency::tracking::mark;
+use crate::session::leg::Leg;
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
-use crate::session::model::state::{Observer, Retry, State};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
-use crate::session::{Batch, Entry, Leg, Link, Phase, Session, Shared};
+use crate::session::shared::Shared;
+use crate::session::shared::registry::Entry;
+use crate::session::state::State;
+use crate::session::transaction::Event;
 use crate::wire::TxStatus;
-use crate::wire::request::{put_bare, put_copy_fail};
-use crate::wire::tag::client;
+use crate::wire::request::put_copy_fail;
 
 /// Unread bytes that are taken at once, to be thrown away.
 const CHUNK: usize = 256 << 10;
@@ -30,65 +33,31 @@ const CHUNK: usize = 256 << 10;
 /// costs the server a process.
 const GENTLE: Duration = Duration::from_millis(100);
 
+/// How long a server may run what it was sent before it sees that its client is gone. Generous, because what is committed
+/// after that is seen too late by whoever asks for fresh reads.
+const OUTLAST_MAX: Duration = Duration::from_secs(600);
+
 /// How long a server may take to end what was cancelled, or what weir knows nothing of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection whose session is over.
-struct Cleanup {
-    shared: Arc<Shared>,
+pub(crate) struct Cleanup {
+    pub shared: Arc<Shared>,
     /// Cancel requests on their way to the connection are waited for.
-    entry: Arc<Entry>,
-    state: Box<State>,
-    leg: Box<Leg>,
+    pub entry: Arc<Entry>,
+    pub state: Box<State>,
+    pub leg: Box<Leg>,
     /// The database on the servers.
-    name: Arc<str>,
+    pub name: Arc<str>,
     /// What was sent and not answered when the client went, and may be committed still.
-    pending_writes: PendingWrites,
-    leftover: Leftover,
-}
-
-impl Session {
-    /// The session is over for everybody else. What it has sent to the primary is marked now and, as it may not have
-    /// been committed yet, once more when it must have been. Its connections are made fit for others.
-    pub fn leave(&mut self) {
-        self.shared.registry.leave(&self.entry);
-        let pending_writes = self.state.pending_writes.clone();
-        self.mark_unanswered();
-        let leftover = self.leftover();
-        self.let_go_kept(leftover);
-        // A connection that is lost stays: what has come over it is still to be told.
-        let Some(mut leg) = self.leg.take_if(|leg| leg.link == Link::Up) else { return };
-        // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
-        let half_sent = matches!(self.phase, Phase::Streaming(left) if left > 0);
-        if leg.replies.is_within_frame() {
-            self.phase = Phase::Torn;
-        }
-        self.client_buffer.settle(&mut leg.lease.read_buffer);
-        let nothing = State::new(
-            Default::default(),
-            self.state.statements().clone(),
-            self.state.database().clone(),
-            self.state.notifiers.clone(),
-        );
-        let cleanup = Cleanup {
-            shared: self.shared.clone(),
-            entry: self.entry.clone(),
-            state: std::mem::replace(&mut self.state, Box::new(nothing)),
-            leg,
-            name: self.who.server_database.clone(),
-            pending_writes,
-            leftover,
-        };
-        if half_sent {
-            tokio::spawn(cleanup.outlast());
-        } else {
-            tokio::spawn(cleanup.run());
-        }
-    }
+    pub pending_writes: PendingWrites,
+    /// What the session leaves on the connection as far as is known now.
+    pub leftover: Leftover,
 }
 
 impl Cleanup {
-    async fn run(mut self) {
+    /// Brings the connection to where others can have it, or closes it.
+    pub(crate) async fn run(mut self) {
         let answered = self.outlive().await;
         if answered.is_err() {
             return self.outlast().await;
@@ -103,10 +72,9 @@ impl Cleanup {
                     Reset::RolledBack => resets.rolled_back.inc(),
                     Reset::Discarded => resets.discarded.inc(),
                 }
-                if !self.entry.leaves() {
-                    self.entry.settled().await;
+                if self.entry.leaves() || self.entry.settled().await {
+                    self.leg.lease.release(Instant::now());
                 }
-                self.leg.lease.release(Instant::now());
             }
             Ok(Err(_)) | Err(_) => resets.closed.inc(),
         }
@@ -115,9 +83,9 @@ impl Cleanup {
     /// Lets the server end what it was sent. What cannot be committed any more, or only reads, is cancelled if it takes
     /// long; what may be committed is left alone, as PostgreSQL leaves it alone.
     async fn outlive(&mut self) -> Result<()> {
-        if self.leg.batch == Batch::Open && !self.leg.replies.ledger.is_empty() {
+        if self.leg.batch() == Batch::Open && !self.leg.responses.ledger.is_empty() {
             // No Sync, which would commit what the client did not.
-            put_bare(&mut self.leg.lease.write_buffer, client::FLUSH);
+            self.leg.flush_batch();
         }
         if let Ok(outcome) = timeout(GENTLE, self.answered()).await {
             return outcome;
@@ -127,18 +95,21 @@ impl Cleanup {
             // Should it not arrive, the patience below ends all the same.
             let _ = self.shared.cancel_on(&key).await;
         } else if !self.pending_writes.is_clean() {
-            return self.answered().await;
+            let (shared, server) = (self.shared.clone(), self.leg.lease.server());
+            return tokio::select! {
+                biased;
+                outcome = self.answered() => outcome,
+                () = shared.goes_down(server) => Err(Error::ServerLost),
+            };
         }
         timeout(PATIENCE, self.answered()).await.unwrap_or(Err(Error::ServerLost))
     }
 
     /// Whether nothing of what is in flight can be of use to anybody.
     fn is_futile(&self) -> bool {
-        let within = self.leg.replies.tx != TxStatus::Idle;
-        let commits = || self.leg.replies.ledger.notes().any(PendingReply::commits);
-        // With one server nobody keeps track of what may write.
-        let only_reads = self.pending_writes.is_clean() && self.shared.config.servers.len() > 1;
-        self.leg.route == Route::Replica || only_reads || (within && !commits())
+        let within = self.leg.responses.tx != TxStatus::Idle;
+        let commits = || self.leg.responses.ledger.notes().any(PendingReply::commits);
+        self.leg.route == Route::Replica || self.pending_writes.is_clean() || (within && !commits())
     }
 
     /// Writes what waits, and reads until the server has answered all it was sent. Cancel safe.
@@ -146,8 +117,11 @@ impl Cleanup {
         loop {
             self.fail_copy();
             let leg = &self.leg;
-            let replies = &leg.replies;
-            if replies.ledger.is_empty() && leg.lease.write_buffer.is_empty() && !replies.is_within_frame() {
+            let responses = &leg.responses;
+            if responses.ledger.is_empty()
+                && leg.lease.write_buffer.is_empty()
+                && !responses.is_within_frame()
+            {
                 return Ok(());
             }
             poll_fn(|cx| self.poll_turn(cx)).await?;
@@ -156,60 +130,48 @@ impl Cleanup {
 
     /// Ends a copy that its client did not end.
     fn fail_copy(&mut self) {
-        if self.leg.replies.flow == Flow::CopyIn {
+        if self.leg.responses.flow == Flow::CopyIn {
             put_copy_fail(&mut self.leg.lease.write_buffer, b"the client has gone");
-            self.leg.replies.flow = Flow::Query;
+            self.leg.responses.flow = Flow::Query;
         }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let leg = &mut *self.leg;
         let backend = &mut *leg.lease;
-        let waiting = backend.write_buffer.len();
+        let unsent = !backend.is_flushed();
         let flushed = backend.poll_flush(cx).map_err(|_| Error::ServerLost)?;
         match backend.poll_fill(cx, CHUNK) {
             Poll::Ready(Ok(n)) if n > 0 => {}
             Poll::Ready(_) => return Poll::Ready(Err(Error::ServerLost)),
             // It may have been all there was to do.
-            Poll::Pending if waiting > 0 && flushed.is_ready() => return Poll::Ready(Ok(())),
+            Poll::Pending if unsent && flushed.is_ready() => return Poll::Ready(Ok(())),
             Poll::Pending => return Poll::Pending,
         }
-        let mut observer = Observer {
-            state: &mut self.state,
-            prepared: &mut backend.prepared,
-            unnamed: &mut backend.unnamed,
-            retry: Retry::Never,
-        };
         let mut nobody = ClientBuffer::default();
-        leg.replies
-            .absorb(&mut backend.read_buffer, &mut nobody, &mut observer)
-            .map_err(|_| Error::ServerLost)?;
-        nobody.settle(&mut backend.read_buffer);
-        if leg.replies.ledger.awaits_sync() {
-            leg.batch = Batch::Open;
+        leg.on_server_bytes(&mut self.state, &mut nobody);
+        if !leg.is_up() {
+            return Poll::Ready(Err(Error::ServerLost));
         }
+        nobody.settle(&mut leg.lease.read_buffer);
         Poll::Ready(Ok(()))
     }
 
     /// Undoes what the session has left on the connection, which has answered everything.
     async fn clean(&mut self) -> Result<Reset> {
-        if self.leg.replies.ledger.is_discarding() {
+        if self.leg.responses.ledger.is_discarding() {
             // Behind an error there is nothing that this could commit.
-            put_bare(&mut self.leg.lease.write_buffer, client::SYNC);
-            self.leg.replies.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
-            self.leg.batch = Batch::Closed;
+            self.leg.end_batch();
             self.answered().await?;
+            self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
-        let mut leftover = self.leftover.max(Leftover::of(&self.state));
-        if self.state.refused.is_some() {
-            leftover = leftover.max(Leftover::State);
-        }
+        let leftover = self.leftover.max(Leftover::of(&self.state));
         let mut standing = Standing::Idle;
-        if self.leg.replies.tx != TxStatus::Idle || self.leg.batch == Batch::Open {
+        if self.leg.responses.tx != TxStatus::Idle || self.leg.batch() == Batch::Open {
             standing = Standing::Open;
-            self.state.rolled_back();
+            self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
-        self.leg.lease.settings = self.state.settings.carried().clone();
+        self.leg.lease.settings = self.leg.progress.carried.now().clone();
         reset(&mut self.leg.lease, standing, leftover).await
     }
 
@@ -218,22 +180,24 @@ impl Cleanup {
         if self.pending_writes.is_clean() {
             return;
         }
-        self.shared.mark(&self.state.database().marks, &self.name, &self.pending_writes, Instant::now());
+        let database = (&*self.name, &self.state.database().marks);
+        mark(&self.shared, database, &self.pending_writes, Instant::now());
         if self.pending_writes.may_define() {
             self.shared.cluster.catalogs().doubt(&self.name);
         }
     }
 
     /// Lets the server know that nothing more will come. Where something may be committed still, waits until it has
-    /// closed the connection: until then it counts as open, which it is.
-    async fn outlast(mut self) {
+    /// closed the connection: until then it counts as open, which it is. A server that is down, or a server process that
+    /// does not come to an end, does not keep the connection's place in the pool.
+    pub(crate) async fn outlast(mut self) {
         self.shared.metrics.resets.closed.inc();
         if self.pending_writes.is_clean() {
             return;
         }
+        let (shared, server) = (self.shared.clone(), self.leg.lease.server());
         let lease = &mut self.leg.lease;
-        // However it ended, nothing can be committed any more.
-        let _ = poll_fn(|cx| {
+        let closed = poll_fn(|cx| {
             ready!(lease.poll_shutdown(cx))?;
             loop {
                 lease.read_buffer.clear();
@@ -241,8 +205,13 @@ impl Cleanup {
                     return Poll::Ready(Ok::<_, std::io::Error>(()));
                 }
             }
-        })
-        .await;
+        });
+        // However it ended: nothing can be committed any more, or nobody will know.
+        tokio::select! {
+            biased;
+            _ = timeout(OUTLAST_MAX, closed) => {}
+            () = shared.goes_down(server) => {}
+        }
         self.mark();
     }
 }

@@ -1,10 +1,12 @@
 //! Whether an answer is held back, and its request kept, so that it can be run again elsewhere.
 
+use crate::backend::ledger::Batch;
 use crate::router::Route;
-use crate::session::flow::request::Request;
-use crate::session::model::state::{Retry, State};
+use crate::session::leg::Leg;
+use crate::session::leg::progress::Retry;
 use crate::session::relay::client_buffer::ClientBuffer;
-use crate::session::{Batch, Leg};
+use crate::session::relay::request::Request;
+use crate::session::state::State;
 use crate::wire::TxStatus;
 
 /// Holds the answer back and keeps the request, when it could be run again.
@@ -22,12 +24,12 @@ pub(crate) fn hold(
             return;
         }
         // Behind a stale plan on the primary there may be writes, which must not run twice.
-        let once = leg.retry == Retry::StalePlan;
+        let once = leg.progress.retry == Retry::StalePlan;
         if once || bytes.len() < request.len || state.replay_buffer.bytes.len() + bytes.len() > plan.limit {
             // Too much to keep: all of it runs here and only here.
             client_buffer.release();
             state.replay_buffer.clear();
-            leg.retry = Retry::Never;
+            leg.progress.retry = Retry::Never;
         } else {
             state.replay_buffer.keep(bytes, request.ends());
         }
@@ -35,15 +37,15 @@ pub(crate) fn hold(
     }
     state.replay_buffer.clear();
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
-    let outside = plan.expected == TxStatus::Idle && leg.replies.tx == TxStatus::Idle;
-    leg.retry = match leg.route {
+    let outside = plan.expected == TxStatus::Idle && leg.responses.tx == TxStatus::Idle;
+    leg.progress.retry = match leg.route {
         _ if !fits || !outside || plan.joins == Joins::Rerun => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-        Route::Primary if request.describes_portal(bytes) && leg.batch == Batch::Closed => Retry::StalePlan,
+        Route::Primary if request.describes_portal() && leg.batch() == Batch::Closed => Retry::StalePlan,
         Route::Primary => Retry::Never,
     };
-    if leg.retry == Retry::Never {
+    if leg.progress.retry == Retry::Never {
         client_buffer.release();
     } else {
         client_buffer.hold();

@@ -1,10 +1,9 @@
 //! What a session leaves on a connection, and the cheapest thing that is sure to remove it.
 
-use crate::backend::Backend;
 use crate::backend::settings::Settings;
+use crate::backend::{Backend, exec};
 use crate::error::{Error, Result};
-use crate::session::State;
-use crate::session::flow::greeting::tell;
+use crate::session::state::State;
 
 /// What is left on a connection, from the least to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +21,7 @@ pub(crate) enum Leftover {
 impl Leftover {
     /// What the session is known to leave on its connection to the primary.
     pub(crate) fn of(state: &State) -> Self {
-        match (state.pins.is_empty(), state.pins.outlast_discard()) {
+        match (state.pins().is_empty(), state.pins.outlast_discard()) {
             (true, _) => Leftover::Known,
             (false, false) => Leftover::State,
             (false, true) => Leftover::Lasting,
@@ -61,12 +60,12 @@ pub(crate) async fn reset(backend: &mut Backend, standing: Standing, leftover: L
     let mut reset = Reset::Nothing;
     if standing == Standing::Open {
         // As a simple query it ends an open batch as well, which a Sync would commit.
-        tell(backend, "ROLLBACK").await?;
+        exec(backend, "ROLLBACK").await?;
         reset = Reset::RolledBack;
     }
     if leftover == Leftover::State {
         // Refused in a transaction, so that its success tells that there is none.
-        tell(backend, "DISCARD ALL").await?;
+        exec(backend, "DISCARD ALL").await?;
         backend.prepared.clear();
         backend.unnamed = None;
         backend.settings = Settings::default();
@@ -78,9 +77,5 @@ pub(crate) async fn reset(backend: &mut Backend, standing: Standing, leftover: L
 
 /// Nothing may be left that the next client would take for its own.
 fn fit(backend: &Backend, reset: Reset) -> Result<Reset> {
-    if backend.read_buffer.is_empty() && backend.write_buffer.is_empty() {
-        Ok(reset)
-    } else {
-        Err(Error::ServerLost)
-    }
+    if backend.read_buffer.is_empty() && backend.is_flushed() { Ok(reset) } else { Err(Error::ServerLost) }
 }

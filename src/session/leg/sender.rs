@@ -5,31 +5,31 @@ use bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
-use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::backend::settings::{Span, Value, assignment};
-use crate::session::Leg;
-use crate::session::leg::restore::restores as restores_of;
-use crate::session::model::state::{NamedBy, State};
-use crate::session::model::statements::{self as names, Handle, KnownResult, Naming, Unnamed};
+use crate::backend::prepared::ServerName;
+use crate::backend::value::{Span, Value, assignment};
+use crate::session::leg::progress::Progress;
+use crate::session::model::restore::restores as restores_of;
+use crate::session::model::server_words::{parsed_as, queried_as};
+use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
+use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
+use crate::session::state::State;
+use crate::session::transaction::Event;
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
-use crate::wire::request::{self, Named};
+use crate::wire::reply::{CLOSE_COMPLETE, PARSE_COMPLETE};
+use crate::wire::request::{self, BindView, ParseView};
 use crate::wire::tag::client;
-use crate::wire::{HEADER, TxStatus, header};
+use crate::wire::{HEADER, TxStatus};
 use std::sync::Arc;
 
-/// ParseComplete, whole.
-const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// A name that no statement ever has: to bind it fails.
 pub(crate) const NO_STATEMENT: &[u8] = b"weir_none";
 /// A statement that is deallocated in the place of one that the connection does not hold.
 pub(crate) const STAND_IN: &[u8] = b"weir_gone";
 /// A statement and a portal of weir's own that last no longer than the client's batch.
 pub(crate) const WITHIN: &[u8] = b"weir_within";
-/// CloseComplete, whole.
-const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
 /// Writes a session's messages to the connection it has leased.
 pub(crate) struct Sender<'a> {
@@ -37,6 +37,8 @@ pub(crate) struct Sender<'a> {
     pub backend: &'a mut Backend,
     /// Its ledger.
     pub ledger: &'a mut Ledger<PendingReply>,
+    /// What is known of the connection besides.
+    pub progress: &'a mut Progress,
     /// The session.
     pub state: &'a mut State,
     /// Transaction status as last known, when nothing is in flight that may change it.
@@ -49,71 +51,75 @@ pub(crate) struct Sender<'a> {
     pub metrics: &'a Metrics,
 }
 
-impl<'a> Sender<'a> {
-    /// Writes to a leased connection on which this is the transaction status, as far as it is known.
-    pub(crate) fn on(
-        leg: &'a mut Leg,
-        state: &'a mut State,
-        metrics: &'a Metrics,
-        tx: Option<TxStatus>,
-    ) -> Self {
-        let (backend, ledger) = (&mut *leg.lease, &mut leg.replies.ledger);
-        Self { backend, ledger, state, tx, dropped: Vec::new(), naming: Naming::Weirs, metrics }
-    }
-}
-
 impl Sender<'_> {
-    pub(crate) fn owe(&mut self, reply: Reply, action: Action, note: PendingReply) {
-        let note = self.ledger.push(reply, action, note);
-        self.dropped.extend(note);
-    }
-
-    /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
-    pub(crate) fn settings(&mut self) {
-        let sql = self.state.settings.carried().difference(self.state.settings.wanted());
-        if sql.is_empty() {
-            return;
-        }
-        request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
-        self.state.settings.told(self.tx.unwrap_or_default());
-    }
-
-    /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
-    /// at once. It is taken back should that fail.
-    pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings.wanted().name_statement();
-        request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
-        self.backend.unnamed = None;
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Bind, Action::Swallow, PendingReply::Applying);
-        self.owe(Reply::Execute, Action::Swallow, PendingReply::Applies);
-        self.state.unconfirmed += 1;
-        self.state.naming = NamedBy::Weir;
-        self.state.settings.told(TxStatus::Open);
+    pub(crate) fn owe(&mut self, reply: Reply, action: Action, pending: PendingReply) {
+        let pending = self.ledger.push(reply, action, pending);
+        self.dropped.extend(pending);
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server
     /// itself says what may follow. Its log tells why by the savepoint's name. What the client was told of its settings
     /// in the lost one is set first, so that the server tells it of their return.
     pub(crate) fn failed_block(&mut self) {
-        const FAILS: &str = "ROLLBACK TO SAVEPOINT weir_lost_connection";
         let mut sql = String::from("BEGIN");
-        for (name, value) in &self.state.reported {
+        for (name, value) in self.state.transaction.reported() {
             sql.push(';');
             sql.push_str(&assignment(name, &Value::Raw(value.clone()), Span::Transaction));
         }
+        self.own_query(&sql, PendingReply::None);
+        self.own_query("ROLLBACK TO SAVEPOINT weir_lost_connection", PendingReply::Fails);
+    }
+
+    /// Makes the transaction fail, because a request of it was cancelled that was never sent.
+    pub(crate) fn fail_block(&mut self) {
+        self.own_query("ROLLBACK TO SAVEPOINT weir_canceled", PendingReply::Fails);
+    }
+
+    /// A simple query of weir's. It takes the unnamed statement with it.
+    fn own_query(&mut self, sql: &str, pending: PendingReply) {
         self.backend.unnamed = None;
-        for (sql, note) in [(sql.as_str(), PendingReply::None), (FAILS, PendingReply::Fails)] {
-            request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
-            self.owe(Reply::Query, Action::Swallow, note);
+        request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
+        self.owe(Reply::Query, Action::Swallow, pending);
+    }
+
+    /// One message of the client's, as it was read; `bytes` are the request's.
+    pub(crate) fn message(&mut self, message: &Message, bytes: &[u8]) {
+        let frame = message.of(bytes);
+        match (message.kind, &message.verdict) {
+            (MessageKind::Query { sql }, Some(verdict)) => self.query(frame, Some(sql.of(bytes)), verdict),
+            (MessageKind::Malformed(client::QUERY) | MessageKind::Cut(client::QUERY), Some(verdict)) => {
+                self.query(frame, None, verdict);
+            }
+            (MessageKind::FunctionCall { oid }, _) => self.call(frame, oid),
+            (MessageKind::Parse { name, sql, types }, Some(verdict)) => {
+                let view = ParseView { name: name.of(bytes), sql: sql.of(bytes), types: types.of(bytes) };
+                self.parse(frame, &view, verdict);
+            }
+            (MessageKind::Bind { portal, statement }, _) => {
+                self.bind(frame, &BindView { portal: portal.of(bytes), statement: statement.of(bytes) });
+            }
+            (MessageKind::DescribeStatement { name }, _) => self.describe(frame, name.of(bytes)),
+            (MessageKind::CloseStatement { name }, _) => self.close(frame, name.of(bytes)),
+            (MessageKind::Execute { portal, .. }, _) => self.execute(frame, portal.of(bytes)),
+            (MessageKind::Flush, _) => self.backend.write_buffer.extend_from_slice(frame),
+            (MessageKind::Cut(client::PARSE), _) => self.parse_cut(frame),
+            (MessageKind::Cut(client::BIND), _) => {
+                // Its names are longer than what is read of it: what it binds is not known.
+                self.state.pins.long_statement();
+                self.raw(frame, Reply::Bind);
+            }
+            (kind, _) => self.raw(frame, reply_to(kind)),
         }
     }
 
-    /// A simple query.
-    pub(crate) fn query(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
+    /// What weir does not read, or cannot: the server judges it.
+    fn raw(&mut self, frame: &[u8], reply: Reply) {
+        self.backend.write_buffer.extend_from_slice(frame);
+        self.owe(reply, Action::Forward, PendingReply::None);
+    }
+
+    /// A simple query; `sql` is its text, if that can be read.
+    fn query(&mut self, frame: &[u8], sql: Option<&[u8]>, verdict: &Arc<Verdict>) {
         self.backend.unnamed = None;
         if self.ledger.is_discarding() {
             // The server throws it away.
@@ -124,13 +130,13 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings.restored_by(verdict);
+        let restores = self.state.settings().restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
-            return self.discard_all(frame, verdict, restores);
+            return self.discard_all(sql.unwrap_or_default(), verdict, restores);
         }
         let owed = self.ledger.len();
-        let worded = self.worded(frame, verdict, &restores);
+        let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
         match worded.or_else(|| self.deallocates(verdict)) {
@@ -144,73 +150,45 @@ impl Sender<'_> {
             }
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
-        let note = self.runs(verdict, restores);
-        self.owe(Reply::Query, Action::Forward, note);
+        let pending = self.runs(verdict, restores);
+        self.owe(Reply::Query, Action::Forward, pending);
     }
 
     /// The text for the server in the place of a simple query.
-    fn worded(&self, frame: &[u8], verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
+    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings.startup();
+        let startup = self.state.settings().startup();
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
-        self.state.shown.queried_as(request::query(frame)?, verdict, more)
+        queried_as(&self.state.shown, sql?, verdict, more)
     }
 
-    /// A function call.
-    pub(crate) fn call(&mut self, frame: &[u8]) {
-        let function = frame.get(HEADER..HEADER + 4).and_then(|oid| oid.try_into().ok());
-        self.state.pins.call(function.map(u32::from_be_bytes));
-        self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(Reply::Call, Action::Forward, PendingReply::None);
+    fn call(&mut self, frame: &[u8], function: Option<u32>) {
+        self.state.pins.call(function);
+        self.raw(frame, Reply::Call);
     }
 
-    /// One message of the extended protocol. `verdict` is that of a Parse.
-    pub(crate) fn message(&mut self, frame: &[u8], verdict: Option<Arc<Verdict>>) {
-        match (frame.first().copied().unwrap_or_default(), verdict) {
-            (client::PARSE, Some(verdict)) => self.parse(frame, &verdict),
-            (client::PARSE, None) => self.parse_unread(frame),
-            (client::BIND, _) => self.bind(frame),
-            (client::DESCRIBE, _) => self.describe(frame),
-            (client::CLOSE, _) => self.close(frame),
-            (client::EXECUTE, _) => self.execute(frame),
-            (client::SYNC, _) => self.raw(frame, Reply::Sync),
-            // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
-            (client::FLUSH, _) if frame.len() > HEADER => self.raw(frame, Reply::Parse),
-            _ => self.backend.write_buffer.extend_from_slice(frame),
-        }
-    }
-
-    /// What weir does not read, or cannot: the server judges it.
-    fn raw(&mut self, frame: &[u8], reply: Reply) {
-        self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(reply, Action::Forward, PendingReply::None);
-    }
-
-    /// A Parse that is malformed, or too long to be kept: its statement lives on this connection alone, under the
-    /// client's own name, so the session stays there and nobody else gets the connection.
-    fn parse_unread(&mut self, frame: &[u8]) {
-        if is_cut(frame) {
-            self.state.pins.long_statement();
-            if frame.get(HEADER) == Some(&0) {
-                let serial = self.state.statements().stamp().0;
-                self.backend.unnamed = Some(serial);
-                self.state.names.unnamed = Some(Unnamed {
-                    serial,
-                    sql: None,
-                    types: Bytes::new(),
-                    verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
-                });
-            }
+    /// A Parse that is too long to be kept: its statement lives on this connection alone, under the client's own name,
+    /// so the session stays there and nobody else gets the connection.
+    fn parse_cut(&mut self, frame: &[u8]) {
+        self.state.pins.long_statement();
+        if frame.get(HEADER) == Some(&0) {
+            let serial = self.state.statements().stamp().0;
+            self.backend.unnamed = Some(serial);
+            self.state.names.unnamed = Some(Unnamed {
+                serial,
+                sql: None,
+                types: Bytes::new(),
+                verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
+            });
         }
         self.raw(frame, Reply::Parse);
     }
 
-    fn parse(&mut self, frame: &[u8], verdict: &Arc<Verdict>) {
-        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+    fn parse(&mut self, frame: &[u8], view: &ParseView<'_>, verdict: &Arc<Verdict>) {
         if let Some(pin) = self.state.refusal(verdict) {
             if view.name.is_empty() {
                 self.state.names.unnamed = None;
@@ -219,14 +197,14 @@ impl Sender<'_> {
             request::put_parse(&mut self.backend.write_buffer, NO_STATEMENT, sql.as_bytes(), &[0, 0]);
             return self.owe(Reply::Parse, Action::Forward, PendingReply::Refused(pin));
         }
-        let own = own::parsed_as(verdict).map(String::into_bytes);
+        let own = parsed_as(verdict).map(String::into_bytes);
         let rewritten = own.or_else(|| self.deallocates(verdict));
         if view.name.is_empty() {
-            return self.parse_unnamed(frame, verdict, rewritten);
+            return self.parse_unnamed(frame, view, verdict, rewritten);
         }
         let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
+        let reading = self.state.reading();
         let statement = statements.intern(sql, view.types, verdict, reading);
         if self.state.names.reopened(statement.id) {
             statement.renew(statements.stamp());
@@ -242,28 +220,33 @@ impl Sender<'_> {
             self.state.names.insert(view.name, handle);
             self.state.pins.prepare(view.name);
             request::put_parse(&mut self.backend.write_buffer, view.name, sql, view.types);
-            let note = PendingReply::Parsed(Box::new(PendingParse { name: view.name.into(), sent: None }));
-            return self.owe(Reply::Parse, Action::Forward, note);
+            let pending = PendingReply::Parsed(Box::new(PendingParse { name: view.name.into(), sent: None }));
+            return self.owe(Reply::Parse, Action::Forward, pending);
         }
         self.state.names.insert(view.name, handle.clone());
-        let mut note = PendingParse { name: view.name.into(), sent: None };
+        let mut pending = PendingParse { name: view.name.into(), sent: None };
         // In a failed transaction the server must have its say, and while the status is unknown it may have failed.
         let answerable = matches!(self.tx, Some(TxStatus::Idle | TxStatus::Open));
         let preparation = handle.preparation();
         if answerable && self.backend.prepared.name(preparation).is_some() {
             self.metrics.prepared_reused.inc();
-            let note = self.ledger.insert(PARSE_COMPLETE, PendingReply::Parsed(Box::new(note)));
-            self.dropped.extend(note);
+            let pending = self.ledger.insert(PARSE_COMPLETE, PendingReply::Parsed(Box::new(pending)));
+            self.dropped.extend(pending);
             return;
         }
         let (name, stamp) = self.prepare(preparation);
-        note.sent = Some((preparation, stamp));
+        pending.sent = Some((preparation, stamp));
         request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), sql, view.types);
-        self.owe(Reply::Parse, Action::Forward, PendingReply::Parsed(Box::new(note)));
+        self.owe(Reply::Parse, Action::Forward, PendingReply::Parsed(Box::new(pending)));
     }
 
-    fn parse_unnamed(&mut self, frame: &[u8], verdict: &Arc<Verdict>, rewritten: Option<Vec<u8>>) {
-        let Some(view) = request::parse(frame) else { return self.raw(frame, Reply::Parse) };
+    fn parse_unnamed(
+        &mut self,
+        frame: &[u8],
+        view: &ParseView<'_>,
+        verdict: &Arc<Verdict>,
+        rewritten: Option<Vec<u8>>,
+    ) {
         let stamp = self.state.statements().stamp();
         let unnamed = Unnamed {
             serial: stamp.0,
@@ -277,8 +260,8 @@ impl Sender<'_> {
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
         let before = self.state.names.unnamed.replace(unnamed);
-        let note = PendingReply::ParsedUnnamed(stamp.0, before.map(Box::new));
-        self.owe(Reply::Parse, Action::Forward, note);
+        let pending = PendingReply::ParsedUnnamed(stamp.0, before.map(Box::new));
+        self.owe(Reply::Parse, Action::Forward, pending);
     }
 
     /// A name that is taken: the server itself is made to refuse it, so that whatever else it would refuse first, and
@@ -295,14 +278,7 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Forward, PendingReply::Duplicate(Box::new((given.into(), name))));
     }
 
-    fn bind(&mut self, frame: &[u8]) {
-        let Some(view) = request::bind(frame) else {
-            if is_cut(frame) {
-                // Its names are longer than what is read of it: what it binds is not known.
-                self.state.pins.long_statement();
-            }
-            return self.raw(frame, Reply::Bind);
-        };
+    fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
         if view.statement.is_empty() {
             self.restore_unnamed();
             let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
@@ -310,7 +286,7 @@ impl Sender<'_> {
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
             if is_weirs(view.statement) {
-                request::put_bind(&mut self.backend.write_buffer, frame, &view, NO_STATEMENT);
+                request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
                 return self.owe(Reply::Bind, Action::Forward, PendingReply::Foreign(view.statement.into()));
             }
             // SQL may have prepared it; otherwise the server says in its own words that it is not known.
@@ -321,20 +297,20 @@ impl Sender<'_> {
             return self.bind_as_is(frame, view.portal, verdict);
         }
         if let KnownResult::Outdated(_) = handle.result {
-            request::put_bind(&mut self.backend.write_buffer, frame, &view, NO_STATEMENT);
+            request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
             return self.owe(Reply::Bind, Action::Forward, PendingReply::Outdated);
         }
         let name = self.ensure_named(view.statement, &handle);
-        request::put_bind(&mut self.backend.write_buffer, frame, &view, name.as_bytes());
-        let note = self.bound(view.portal, verdict);
-        self.owe(Reply::Bind, Action::Forward, note);
+        request::put_bind(&mut self.backend.write_buffer, frame, view, name.as_bytes());
+        let pending = self.bound(view.portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     /// A Bind under the name that the client gives.
     fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
         self.backend.write_buffer.extend_from_slice(frame);
-        let note = self.bound(portal, verdict);
-        self.owe(Reply::Bind, Action::Forward, note);
+        let pending = self.bound(portal, verdict);
+        self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
@@ -342,177 +318,65 @@ impl Sender<'_> {
         PendingReply::Bound(portal.into(), before)
     }
 
-    fn describe(&mut self, frame: &[u8]) {
-        match request::named(frame) {
-            Some(Named::Statement(b"")) => {
-                self.restore_unnamed();
-                self.raw(frame, Reply::DescribeStatement);
-            }
-            Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.get(given).cloned() else {
-                    if is_weirs(given) {
-                        request::put_named_statement(
-                            &mut self.backend.write_buffer,
-                            client::DESCRIBE,
-                            NO_STATEMENT,
-                        );
-                        return self.owe(
-                            Reply::DescribeStatement,
-                            Action::Forward,
-                            PendingReply::Foreign(given.into()),
-                        );
-                    }
-                    return self.raw(frame, Reply::DescribeStatement);
-                };
-                if handle.naming == Naming::Clients {
-                    return self.raw(frame, Reply::DescribeStatement);
-                }
-                let name = self.ensure_named(given, &handle);
-                request::put_named_statement(
-                    &mut self.backend.write_buffer,
-                    client::DESCRIBE,
-                    name.as_bytes(),
-                );
-                self.owe(Reply::DescribeStatement, Action::Forward, PendingReply::Describes(given.into()));
-            }
-            Some(Named::Portal(_)) | None => self.raw(frame, Reply::DescribePortal),
+    fn describe(&mut self, frame: &[u8], given: &[u8]) {
+        if given.is_empty() {
+            self.restore_unnamed();
+            return self.raw(frame, Reply::DescribeStatement);
         }
+        let Some(handle) = self.state.names.get(given).cloned() else {
+            if !is_weirs(given) {
+                return self.raw(frame, Reply::DescribeStatement);
+            }
+            request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, NO_STATEMENT);
+            let pending = PendingReply::Foreign(given.into());
+            return self.owe(Reply::DescribeStatement, Action::Forward, pending);
+        };
+        if handle.naming == Naming::Clients {
+            return self.raw(frame, Reply::DescribeStatement);
+        }
+        let name = self.ensure_named(given, &handle);
+        request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
+        self.owe(Reply::DescribeStatement, Action::Forward, PendingReply::Describes(given.into()));
     }
 
-    fn close(&mut self, frame: &[u8]) {
-        match request::named(frame) {
-            Some(Named::Statement(b"")) => {
-                self.state.names.unnamed = None;
-                self.backend.unnamed = None;
-                self.raw(frame, Reply::Close);
-            }
-            Some(Named::Statement(given)) => {
-                let Some(handle) = self.state.names.close(given) else {
-                    if is_weirs(given) {
-                        request::put_named_statement(
-                            &mut self.backend.write_buffer,
-                            client::CLOSE,
-                            NO_STATEMENT,
-                        );
-                        return self.owe(Reply::Close, Action::Forward, PendingReply::None);
-                    }
-                    return self.raw(frame, Reply::Close);
-                };
-                if handle.naming == Naming::Clients {
-                    self.state.pins.deallocate(given);
-                    self.backend.write_buffer.extend_from_slice(frame);
-                    let note = PendingReply::Closed(given.into(), handle);
-                    return self.owe(Reply::Close, Action::Forward, note);
-                }
-                let note = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
-                self.dropped.extend(note);
-            }
-            Some(Named::Portal(_)) | None => self.raw(frame, Reply::Close),
+    fn close(&mut self, frame: &[u8], given: &[u8]) {
+        if given.is_empty() {
+            self.state.names.unnamed = None;
+            self.backend.unnamed = None;
+            return self.raw(frame, Reply::Close);
         }
+        let Some(handle) = self.state.names.close(given) else {
+            if !is_weirs(given) {
+                return self.raw(frame, Reply::Close);
+            }
+            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, NO_STATEMENT);
+            return self.owe(Reply::Close, Action::Forward, PendingReply::None);
+        };
+        if handle.naming == Naming::Clients {
+            self.state.pins.deallocate(given);
+            self.backend.write_buffer.extend_from_slice(frame);
+            let pending = PendingReply::Closed(given.into(), handle);
+            return self.owe(Reply::Close, Action::Forward, pending);
+        }
+        let pending = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
+        self.dropped.extend(pending);
     }
 
-    fn execute(&mut self, frame: &[u8]) {
-        let portal = crate::wire::frame::cstr(frame, crate::wire::HEADER).map_or(&b""[..], |(name, _)| name);
+    fn execute(&mut self, frame: &[u8], portal: &[u8]) {
         let verdict = self.state.names.portal(portal).cloned();
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings.restored_by(verdict));
-        let note = match (&verdict, restores.clone()) {
+        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
+        let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
         };
         self.backend.write_buffer.extend_from_slice(frame);
-        self.owe(Reply::Execute, Action::Forward, note);
+        self.owe(Reply::Execute, Action::Forward, pending);
         if let (Some(verdict), Some([_])) = (&verdict, restores.as_deref()) {
             verdict.statements.iter().for_each(|statement| self.restore(statement));
         }
-    }
-
-    /// The server's name for the client's statement. Where the server lacks the preparation that the client knows, a
-    /// new one serves: that its result is the same was verified before, or the client never asked for it.
-    fn ensure_named(&mut self, given: &[u8], handle: &Handle) -> ServerName {
-        if let Some(name) = self.backend.prepared.name(handle.preparation()) {
-            self.metrics.prepared_reused.inc();
-            return name;
-        }
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle.clone() };
-        if let Some(known) = self.state.names.get_mut(given) {
-            *known = handle.clone();
-        }
-        self.ensure(&handle)
-    }
-
-    /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
-    /// under them must not be taken for the one that was prepared under others.
-    fn as_read_now(&self, statement: &Arc<names::Statement>) -> Arc<names::Statement> {
-        let statements = self.state.statements();
-        let reading = self.state.names.reading(self.state.settings.wanted(), || statements.stamp());
-        if statement.reading == reading {
-            return statement.clone();
-        }
-        statements.intern(&statement.sql, &statement.types, &statement.verdict, reading)
-    }
-
-    /// The server's name for a statement, prepared in front of the next message if need be.
-    fn ensure(&mut self, handle: &Handle) -> ServerName {
-        let preparation = handle.preparation();
-        if let Some(name) = self.backend.prepared.name(preparation) {
-            self.metrics.prepared_reused.inc();
-            return name;
-        }
-        let (name, stamp) = self.prepare(preparation);
-        let statement = &handle.statement;
-        request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), &statement.sql, &statement.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Prepares(preparation, stamp));
-        name
-    }
-
-    /// Prepares the client's statement as definitions are now and asks what its result is.
-    pub(crate) fn verify(&mut self, given: &[u8]) {
-        let Some(handle) = self.state.names.get(given).cloned() else { return };
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle };
-        let name = self.ensure(&handle);
-        request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
-        self.owe(Reply::DescribeStatement, Action::Swallow, PendingReply::Verifies(given.into()));
-        request::put_bare(&mut self.backend.write_buffer, client::FLUSH);
-        if let Some(known) = self.state.names.get_mut(given) {
-            *known = handle;
-        }
-    }
-
-    /// Enters a new preparation, and closes on the server what it displaces.
-    fn prepare(&mut self, preparation: Preparation) -> (ServerName, Stamp) {
-        let stamp = self.state.statements().stamp();
-        let name = self.backend.prepared.add(preparation, stamp);
-        self.metrics.prepared_parsed.inc();
-        while let Some(old) = self.backend.prepared.next_retired() {
-            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, old.as_bytes());
-            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(old));
-        }
-        (name, stamp)
-    }
-
-    /// Makes the server's unnamed statement the session's.
-    fn restore_unnamed(&mut self) {
-        let Some(unnamed) = &self.state.names.unnamed else {
-            // Another session's may be there.
-            self.backend.unnamed = None;
-            request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, b"");
-            return self.owe(Reply::Close, Action::Swallow, PendingReply::RestoresUnnamed);
-        };
-        if self.backend.unnamed == Some(unnamed.serial) {
-            return;
-        }
-        // One that was too long to be kept is where the session is pinned, or nowhere any more: the server will tell.
-        let Some(sql) = &unnamed.sql else { return };
-        self.backend.unnamed = Some(unnamed.serial);
-        request::put_parse(&mut self.backend.write_buffer, b"", sql, &unnamed.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::RestoresUnnamed);
     }
 
     /// Tells the server the value that it is about to show of one of weir's own settings, up to the end of the
@@ -523,9 +387,9 @@ impl Sender<'_> {
         self.run_within(sql.as_bytes(), PendingReply::Runs(verdict.clone()));
     }
 
-    /// Runs a statement of weir's own within the client's batch, with this note for its execution. It fails in the
-    /// client's stead.
-    pub(crate) fn run_within(&mut self, sql: &[u8], note: PendingReply) {
+    /// Runs a statement of weir's own within the client's batch, with this pending reply for its execution. It fails in
+    /// the client's stead.
+    pub(crate) fn run_within(&mut self, sql: &[u8], pending: PendingReply) {
         // Closed first, in case it was left behind an error.
         let write_buffer = &mut self.backend.write_buffer;
         request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
@@ -534,7 +398,7 @@ impl Sender<'_> {
         for reply in [Reply::Close, Reply::Parse, Reply::Bind] {
             self.owe(reply, Action::Swallow, PendingReply::None);
         }
-        self.owe(Reply::Execute, Action::Swallow, note);
+        self.owe(Reply::Execute, Action::Swallow, pending);
         self.owe(Reply::Close, Action::Swallow, PendingReply::None);
     }
 
@@ -564,7 +428,7 @@ impl Sender<'_> {
             return PendingReply::None;
         }
         if verdict.statements.iter().any(changes_settings) {
-            self.state.names.unsure();
+            self.state.transaction.on(Event::Sets);
         }
         let mut held = Vec::new();
         let names = self.free(verdict, &mut held);
@@ -601,9 +465,18 @@ fn changes_settings(statement: &Statement) -> bool {
         || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
 }
 
-/// Whether the rest of the message has not arrived.
-fn is_cut(frame: &[u8]) -> bool {
-    header(frame).and_then(Result::ok).is_some_and(|head| head.len > frame.len())
+/// What answers a message that is passed on as it is.
+fn reply_to(kind: MessageKind) -> Reply {
+    use MessageKind::{ClosePortal, DescribePortal, Malformed, Sync};
+    match kind {
+        Sync => Reply::Sync,
+        DescribePortal { .. } | Malformed(client::DESCRIBE) => Reply::DescribePortal,
+        ClosePortal { .. } | Malformed(client::CLOSE) => Reply::Close,
+        Malformed(client::BIND) => Reply::Bind,
+        Malformed(client::EXECUTE) => Reply::Execute,
+        // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
+        _ => Reply::Parse,
+    }
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

@@ -1,12 +1,7 @@
 //! What statements did to definitions, and who keeps a catalog is told of it: before the client hears that it has been
 //! committed, so that what anybody does next does not meet the old catalog.
 
-use std::cell::LazyCell;
 use std::mem::take;
-
-use crate::cluster::catalogs::Changed;
-use crate::session::Session;
-use crate::sql::Name;
 
 /// How sure it is that definitions were changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,47 +92,14 @@ impl Definitions {
         change
     }
 
+    /// What is committed and has not been told; asked once.
+    pub(crate) fn take_committed(&mut self) -> Change {
+        take(&mut self.committed)
+    }
+
     /// What runs now calls a function that may do anything.
-    fn suspect(&mut self) {
+    pub(crate) fn suspect(&mut self) {
         self.open = self.open.max(Change::ByFunction);
-    }
-}
-
-impl Session {
-    /// Looks at the code that runs. To be called before the server's words are taken in, which may tell that what
-    /// they did is committed.
-    pub(crate) fn suspect_functions(&mut self) {
-        let catalog = LazyCell::new(|| self.shared.cluster.catalogs().of(&self.who.server_database));
-        let is_code = |function: &Name| self.shared.functions.may_do_anything(function, catalog.as_deref());
-        if self.state.pending_writes.runs_code(is_code) {
-            self.state.definitions.suspect();
-        }
-    }
-
-    /// Tells of what is committed.
-    pub(crate) fn tell_definitions(&mut self) {
-        let change = take(&mut self.state.definitions.committed);
-        self.tell_change(change);
-    }
-
-    /// Tells of what may be committed though nobody will ever say so.
-    pub(crate) fn tell_unanswered_definitions(&mut self) {
-        let known = self.state.definitions.commit();
-        let may_define = self.state.pending_writes.may_define();
-        self.tell_change(if may_define { known.max(Change::ByCode) } else { known });
-    }
-
-    fn tell_change(&self, change: Change) {
-        let catalogs = self.shared.cluster.catalogs();
-        match change {
-            Change::None => {}
-            Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
-            Change::Data | Change::Certain => {
-                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
-                catalogs.stale(&self.who.server_database, what);
-                self.state.database().learned.clear();
-            }
-        }
     }
 }
 

@@ -4,7 +4,14 @@
 
 pub(crate) mod ddl;
 pub(crate) mod pins;
+pub(crate) mod restore;
+pub(crate) mod revocable;
+pub(crate) mod savepoints;
+pub(crate) mod server_words;
+pub(crate) mod set;
 pub(crate) mod settings;
-pub(crate) mod state;
+pub(crate) mod shown;
+pub(crate) mod statement;
 pub(crate) mod statements;
+pub(crate) mod undoable;
 pub(crate) mod weir_settings;

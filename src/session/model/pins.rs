@@ -1,74 +1,18 @@
 //! The state that a session has on its connection and that cannot be moved to another one.
 //!
 //! Pure. It follows what completed statements did, by PostgreSQL's rules: what a transaction undoes is kept with the
-//! points to which a rollback returns; locks, prepared statements and what code left are not undone. What is kept is
+//! transaction; locks, prepared statements and what code left are not undone. What is kept is
 //! never less than what is there. Where it is not known to be gone, it stays, and with it the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::backend::settings::{Settings, Value};
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
+use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
+use crate::session::model::savepoints::Transactional;
+use crate::session::model::undoable::Undoable;
 use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
-
-/// Kinds of state, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reasons(u16);
-
-impl Reasons {
-    fn with(self, pin: Pin) -> Self {
-        Self(self.0 | 1 << pin as u16)
-    }
-
-    /// Whether this kind is among them.
-    pub(crate) fn has(self, pin: Pin) -> bool {
-        self.0 & 1 << pin as u16 != 0
-    }
-
-    /// Those that are there.
-    pub(crate) fn iter(self) -> impl Iterator<Item = Pin> {
-        Pin::ALL.into_iter().filter(move |pin| self.has(*pin))
-    }
-
-    /// Those that are not among `others`.
-    pub(crate) fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    /// Whether there is none.
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-/// What a transaction that rolls back takes back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Undone {
-    temporary: Temporary,
-    channels: BTreeSet<Box<str>>,
-    /// Cursors `WITH HOLD`.
-    cursors: BTreeSet<Box<str>>,
-    /// Settings of which the values are not known.
-    settings: BTreeSet<Box<str>>,
-    /// Settings of which not even the names are.
-    any_setting: Known,
-}
-
-/// Temporary objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Temporary {
-    /// Relations by name.
-    named: BTreeSet<Box<str>>,
-    /// Whether there may be others.
-    others: Known,
-}
-
-/// Whether something is there that nothing more is known of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Known {
-    #[default]
-    Absent,
-    Maybe,
-}
 
 /// What no rollback takes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,22 +60,21 @@ struct Behind {
     long: Known,
 }
 
+/// Where the revocable part is.
+type Stack = Transactional<Undoable>;
+
 /// What a session has on its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     held: Option<Box<Held>>,
+    /// Whether relations without a schema may be temporary ones: the search path named `pg_temp` once.
+    path: Known,
 }
 
 /// Most sessions never have any of it.
 #[derive(Debug, Default)]
 struct Held {
-    now: Undone,
-    /// Where a rollback of the transaction returns to.
-    start: Undone,
-    savepoints: Vec<(Box<str>, Undone)>,
     lasting: Lasting,
-    /// Whether relations without a schema may be temporary ones: the search path named `pg_temp` once.
-    path: Known,
     /// There while `DISCARD ALL` or `DEALLOCATE` is in flight.
     behind: Option<Behind>,
 }
@@ -149,18 +92,15 @@ impl Pins {
     /// A search path was set.
     fn search(&mut self, path: &str) {
         if path.to_ascii_lowercase().contains("pg_temp") {
-            self.held.get_or_insert_default().path = Known::Maybe;
+            self.path = Known::Maybe;
         }
     }
 
     /// The kinds of state that there are, or will be should the transaction roll back.
-    pub(crate) fn reasons(&self) -> Reasons {
-        self.held.as_ref().map_or_else(Reasons::default, |held| held.reasons())
-    }
-
-    /// Whether the session needs its connection for any of it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.reasons().is_empty()
+    pub(crate) fn reasons(&self, stack: &Stack) -> Reasons {
+        let lasting = self.held.as_ref().map_or_else(Reasons::default, |held| held.lasting.reasons());
+        let revocable = stack.levels().filter_map(|level| level.pins.as_ref());
+        revocable.fold(lasting, |reasons, revocable| revocable.reasons(reasons))
     }
 
     /// Whether there may be state that DISCARD ALL leaves.
@@ -174,15 +114,12 @@ impl Pins {
         })
     }
 
-    /// One of the reasons why the session needs its connection.
-    pub(crate) fn any(&self) -> Option<Pin> {
-        self.reasons().iter().next()
-    }
-
     /// Whether notifications are for the client: it listens, or code may have done so in its name.
-    pub(crate) fn listens(&self) -> bool {
-        let asked = |held: &Held| !held.now.channels.is_empty() || !held.start.channels.is_empty();
-        self.held.as_ref().is_some_and(|held| asked(held) || held.lasting.may_be_anything())
+    pub(crate) fn listens(&self, stack: &Stack) -> bool {
+        let asked = |level: &Undoable| level.pins.as_ref().is_some_and(|pins| !pins.channels.is_empty());
+        asked(stack.now())
+            || asked(stack.at_begin())
+            || self.held.as_ref().is_some_and(|held| held.lasting.may_be_anything())
     }
 
     /// Whether a statement's completion changes anything here.
@@ -191,43 +128,112 @@ impl Pins {
     }
 
     /// A statement completed.
-    pub(crate) fn apply(&mut self, statement: &Statement, part: Part) {
+    pub(crate) fn apply(&mut self, stack: &mut Stack, statement: &Statement, part: Part) {
         if part != Part::Rowless {
-            self.settings(statement);
+            self.settings(stack, statement);
         }
         let changes = &statement.effects.changes;
-        let adds = changes.iter().any(|change| change.pin().is_some() || *change == Change::Searches);
-        if self.held.is_none() && !adds && !matches!(statement.kind, Kind::Savepoint(_)) {
-            return;
-        }
-        let held = self.held.get_or_insert_default();
         for change in changes.iter().filter(|change| part == Part::Whole || !change.frees()) {
-            held.change(change);
+            self.change(stack, change);
         }
         match &statement.kind {
-            Kind::Discard(Discard::All) => held.discard_all(),
-            Kind::Discard(Discard::Sequences) => held.lasting.drawn = Known::Absent,
-            Kind::Discard(Discard::Temp) => held.now.temporary = Temporary::default(),
-            Kind::Deallocate(name) => held.deallocate(name.as_deref()),
-            Kind::Reset(None) => {
-                held.now.settings.retain(|name| matches!(&**name, "role" | "session_authorization"));
+            Kind::Discard(Discard::All) => {
+                // It runs outside transactions only.
+                stack.change_for_good(|level| level.pins = None);
+                self.held.iter_mut().for_each(|held| held.discard_all());
             }
-            Kind::Savepoint(name) => held.savepoints.push((name.clone(), held.now.clone())),
-            Kind::Release(name) => held.release(name),
-            Kind::RollbackTo(name) => held.rollback_to(name),
+            Kind::Discard(Discard::Sequences) => {
+                self.held.iter_mut().for_each(|held| held.lasting.drawn = Known::Absent);
+            }
+            Kind::Discard(Discard::Temp) => lessen(stack, |now| now.temporary = Temporary::default()),
+            Kind::Deallocate(name) => {
+                self.held.iter_mut().for_each(|held| held.deallocate(name.as_deref()));
+            }
+            Kind::Reset(None) => lessen(stack, |now| {
+                now.settings.retain(|name| matches!(&**name, "role" | "session_authorization"));
+            }),
             _ => {}
         }
+        self.tidy();
     }
 
     /// What becomes known about settings again, and search paths that make new relations temporary.
-    fn settings(&mut self, statement: &Statement) {
+    fn settings(&mut self, stack: &mut Stack, statement: &Statement) {
         for setting in &statement.effects.settings {
             if &*setting.name == "search_path" {
                 self.search(&setting.value);
             }
-            if let (Scope::Session, Some(held)) = (setting.scope, &mut self.held) {
-                held.now.settings.remove(&setting.name);
+            if setting.scope == Scope::Session {
+                lessen(stack, |now| _ = now.settings.remove(&setting.name));
             }
+        }
+    }
+
+    fn change(&mut self, stack: &mut Stack, change: &Change) {
+        match change {
+            Change::Temporary(Some(name)) => _ = add(stack).temporary.named.insert(name.clone()),
+            Change::Temporary(None) => add(stack).temporary.others = Known::Maybe,
+            Change::Creates if self.path == Known::Maybe => add(stack).temporary.others = Known::Maybe,
+            Change::Creates | Change::TemporaryForNow => {}
+            Change::Searches => self.path = Known::Maybe,
+            Change::Drops(names) => names.iter().for_each(|name| self.drop_temporary(stack, name)),
+            Change::Renames => lessen(stack, |now| {
+                // What has which name is not known any more.
+                if !now.temporary.named.is_empty() {
+                    now.temporary.others = Known::Maybe;
+                }
+            }),
+            Change::Listen(channel) => _ = add(stack).channels.insert(channel.clone()),
+            Change::Unlisten(Some(channel)) => lessen(stack, |now| _ = now.channels.remove(channel)),
+            Change::Unlisten(None) => lessen(stack, |now| now.channels.clear()),
+            Change::HoldCursor(name) => _ = add(stack).cursors.insert(name.clone()),
+            Change::Close(name) => close(stack, name.as_deref()),
+            Change::DynamicSetting(Some(name)) => {
+                if &**name == "search_path" {
+                    self.path = Known::Maybe;
+                }
+                add(stack).settings.insert(name.clone());
+            }
+            Change::DynamicSetting(None) => {
+                self.path = Known::Maybe;
+                add(stack).any_setting = Known::Maybe;
+            }
+            lasting => self.change_for_good(lasting),
+        }
+    }
+
+    /// What no rollback takes back.
+    fn change_for_good(&mut self, change: &Change) {
+        if matches!(change, Change::Unlock(_) | Change::UnlockAll) && self.held.is_none() {
+            return;
+        }
+        let lasting = &mut self.held.get_or_insert_default().lasting;
+        match change {
+            Change::Lock(Some(key)) => *lasting.locks.entry(key.clone()).or_default() += 1,
+            Change::Lock(None) => lasting.other_locks = Known::Maybe,
+            Change::Unlock(key) => lasting.unlock(key),
+            Change::UnlockAll => {
+                lasting.locks.clear();
+                lasting.other_locks = Known::Absent;
+            }
+            Change::Prepare(name) => _ = lasting.prepared.insert(name.clone()),
+            Change::Drawn => lasting.drawn = Known::Maybe,
+            Change::Load => lasting.library = Known::Maybe,
+            Change::Code(traces) => lasting.code = lasting.code.max(*traces),
+            Change::LongStatement => lasting.long = Known::Maybe,
+            // Whatever else there will be counts, and is never given up.
+            _ => lasting.unknown = Known::Maybe,
+        }
+    }
+
+    fn drop_temporary(&self, stack: &mut Stack, dropped: &Dropped) {
+        match dropped {
+            Dropped::Temporary(name) => lessen(stack, |now| _ = now.temporary.named.remove(name)),
+            // Where pg_temp stands elsewhere in the search path, another relation of the name goes first.
+            Dropped::Unqualified(name) if self.path == Known::Absent => {
+                lessen(stack, |now| _ = now.temporary.named.remove(name));
+            }
+            Dropped::Unqualified(_) => {}
         }
     }
 
@@ -239,7 +245,7 @@ impl Pins {
                 change,
                 Change::Lock(_) | Change::Load | Change::Code(_) | Change::LongStatement | Change::Unknown
             ) {
-                self.held.get_or_insert_default().change(change);
+                self.change_for_good(change);
             }
         }
     }
@@ -266,8 +272,8 @@ impl Pins {
     /// Code was sent that may leave this.
     pub(crate) fn ran(&mut self, traces: Traces) {
         if traces > Traces::None {
+            self.change_for_good(&Change::Code(traces));
             let held = self.held.get_or_insert_default();
-            held.change(&Change::Code(traces));
             held.behind.iter_mut().for_each(|behind| behind.code = behind.code.max(traces));
         }
     }
@@ -352,40 +358,38 @@ impl Pins {
         held.lasting.long = Known::Maybe;
     }
 
-    /// The transaction committed.
-    pub(crate) fn commit(&mut self) {
-        let Some(held) = &mut self.held else { return };
-        held.start = held.now.clone();
-        held.savepoints.clear();
-        self.tidy();
-    }
-
-    /// The transaction rolled back.
-    pub(crate) fn rollback(&mut self) {
-        let Some(held) = &mut self.held else { return };
-        held.now = held.start.clone();
-        held.savepoints.clear();
-        self.tidy();
-    }
-
-    /// The connection is gone, and all that was on it.
-    pub(crate) fn clear(&mut self) {
-        // The search path goes along to the next one.
-        let path = self.held.take().map_or(Known::Absent, |held| held.path);
-        if path == Known::Maybe {
-            self.held = Some(Box::new(Held { path, ..Held::default() }));
-        }
+    /// The connection is gone, and all that was on it. The search path goes along to the next one.
+    pub(crate) fn clear(&mut self, stack: &mut Stack) {
+        stack.change_for_good(|level| level.pins = None);
+        self.held = None;
     }
 
     fn tidy(&mut self) {
-        let spent = |held: &Held| {
-            held.reasons().is_empty()
-                && held.path == Known::Absent
-                && held.savepoints.is_empty()
-                && held.behind.is_none()
-        };
+        let spent = |held: &Held| held.lasting.reasons().is_empty() && held.behind.is_none();
         self.held.take_if(|held| spent(held));
     }
+}
+
+/// What there is of the revocable part, to be added to.
+fn add(stack: &mut Stack) -> &mut Revocable {
+    stack.change().pins()
+}
+
+/// Changes what there is of it, if there is any.
+fn lessen(stack: &mut Stack, change: impl FnOnce(&mut Revocable)) {
+    if stack.now().pins.is_some() {
+        stack.change().lessen_pins(change);
+    }
+}
+
+/// A cursor that is closed stays closed, whatever becomes of the transaction.
+fn close(stack: &mut Stack, name: Option<&str>) {
+    stack.change_for_good(|level| {
+        level.lessen_pins(|pins| match name {
+            Some(name) => _ = pins.cursors.remove(name),
+            None => pins.cursors.clear(),
+        });
+    });
 }
 
 /// How much of a statement was executed.
@@ -411,97 +415,8 @@ impl Part {
 }
 
 impl Held {
-    fn reasons(&self) -> Reasons {
-        let lasting = &self.lasting;
-        let savepoints = self.savepoints.iter().map(|(_, undone)| undone);
-        let undone = [&self.now, &self.start].into_iter().chain(savepoints);
-        let mut reasons = undone.fold(Reasons::default(), |reasons, undone| undone.reasons(reasons));
-        for (pin, there) in [
-            (Pin::AdvisoryLock, !lasting.locks.is_empty() || lasting.other_locks == Known::Maybe),
-            (Pin::SqlPrepare, !lasting.prepared.is_empty()),
-            (Pin::Sequence, lasting.drawn == Known::Maybe),
-            (Pin::Load, lasting.library == Known::Maybe),
-            (Pin::Function, lasting.code > Traces::None || !lasting.doubts.is_empty()),
-            (Pin::LongStatement, lasting.long == Known::Maybe),
-            (Pin::Unknown, lasting.unknown == Known::Maybe),
-        ] {
-            if there {
-                reasons = reasons.with(pin);
-            }
-        }
-        reasons
-    }
-
-    fn change(&mut self, change: &Change) {
-        let (now, lasting) = (&mut self.now, &mut self.lasting);
-        match change {
-            Change::Temporary(Some(name)) => _ = now.temporary.named.insert(name.clone()),
-            Change::Temporary(None) => now.temporary.others = Known::Maybe,
-            Change::Creates if self.path == Known::Maybe => now.temporary.others = Known::Maybe,
-            Change::Creates | Change::TemporaryForNow => {}
-            Change::Searches => self.path = Known::Maybe,
-            Change::Drops(names) => names.iter().for_each(|name| self.drop_temporary(name)),
-            // What has which name is not known any more.
-            Change::Renames if !now.temporary.named.is_empty() => now.temporary.others = Known::Maybe,
-            Change::Renames => {}
-            Change::Listen(channel) => _ = now.channels.insert(channel.clone()),
-            Change::Unlisten(Some(channel)) => _ = now.channels.remove(channel),
-            Change::Unlisten(None) => now.channels.clear(),
-            Change::HoldCursor(name) => _ = now.cursors.insert(name.clone()),
-            Change::Close(name) => self.close(name.as_deref()),
-            Change::Lock(Some(key)) => *lasting.locks.entry(key.clone()).or_default() += 1,
-            Change::Lock(None) => lasting.other_locks = Known::Maybe,
-            Change::Unlock(key) => lasting.unlock(key),
-            Change::UnlockAll => {
-                lasting.locks.clear();
-                lasting.other_locks = Known::Absent;
-            }
-            Change::Prepare(name) => _ = lasting.prepared.insert(name.clone()),
-            Change::DynamicSetting(Some(name)) => {
-                if &**name == "search_path" {
-                    self.path = Known::Maybe;
-                }
-                now.settings.insert(name.clone());
-            }
-            Change::DynamicSetting(None) => {
-                self.path = Known::Maybe;
-                now.any_setting = Known::Maybe;
-            }
-            Change::Drawn => lasting.drawn = Known::Maybe,
-            Change::Load => lasting.library = Known::Maybe,
-            Change::Code(traces) => lasting.code = lasting.code.max(*traces),
-            Change::LongStatement => lasting.long = Known::Maybe,
-            Change::Unknown => lasting.unknown = Known::Maybe,
-        }
-    }
-
-    fn drop_temporary(&mut self, dropped: &Dropped) {
-        match dropped {
-            Dropped::Temporary(name) => _ = self.now.temporary.named.remove(name),
-            // Where pg_temp stands elsewhere in the search path, another relation of the name goes first.
-            Dropped::Unqualified(name) if self.path == Known::Absent => {
-                self.now.temporary.named.remove(name);
-            }
-            Dropped::Unqualified(_) => {}
-        }
-    }
-
-    /// A cursor that is closed stays closed, whatever becomes of the transaction.
-    fn close(&mut self, name: Option<&str>) {
-        let savepoints = self.savepoints.iter_mut().map(|(_, undone)| undone);
-        for undone in [&mut self.now, &mut self.start].into_iter().chain(savepoints) {
-            match name {
-                Some(name) => _ = undone.cursors.remove(name),
-                None => undone.cursors.clear(),
-            }
-        }
-    }
-
-    /// `DISCARD ALL`, which runs outside transactions only. It unloads no library, and nobody knows what else it leaves.
+    /// `DISCARD ALL`. It unloads no library, and nobody knows what else it leaves.
     fn discard_all(&mut self) {
-        self.now = Undone::default();
-        self.start = Undone::default();
-        self.savepoints.clear();
         let lasting = &mut self.lasting;
         for doubt in &mut lasting.doubts {
             if doubt.discarded != Discarded::Before {
@@ -525,28 +440,19 @@ impl Held {
         let behind = |name: &str| self.behind.as_ref().is_some_and(|behind| behind.prepared.contains(name));
         self.lasting.prepared.retain(|known| name.is_some_and(|name| name != &**known) || behind(known));
     }
-
-    fn release(&mut self, name: &str) {
-        if let Some(at) = self.savepoints.iter().rposition(|(savepoint, _)| &**savepoint == name) {
-            self.savepoints.truncate(at);
-        }
-    }
-
-    fn rollback_to(&mut self, name: &str) {
-        if let Some(at) = self.savepoints.iter().rposition(|(savepoint, _)| &**savepoint == name) {
-            self.now = self.savepoints[at].1.clone();
-            self.savepoints.truncate(at + 1);
-        }
-    }
 }
 
-impl Undone {
-    fn reasons(&self, mut reasons: Reasons) -> Reasons {
+impl Lasting {
+    fn reasons(&self) -> Reasons {
+        let mut reasons = Reasons::default();
         for (pin, there) in [
-            (Pin::Temporary, !self.temporary.named.is_empty() || self.temporary.others == Known::Maybe),
-            (Pin::Listen, !self.channels.is_empty()),
-            (Pin::HoldCursor, !self.cursors.is_empty()),
-            (Pin::DynamicSetting, !self.settings.is_empty() || self.any_setting == Known::Maybe),
+            (Pin::AdvisoryLock, !self.locks.is_empty() || self.other_locks == Known::Maybe),
+            (Pin::SqlPrepare, !self.prepared.is_empty()),
+            (Pin::Sequence, self.drawn == Known::Maybe),
+            (Pin::Load, self.library == Known::Maybe),
+            (Pin::Function, self.code > Traces::None || !self.doubts.is_empty()),
+            (Pin::LongStatement, self.long == Known::Maybe),
+            (Pin::Unknown, self.unknown == Known::Maybe),
         ] {
             if there {
                 reasons = reasons.with(pin);
@@ -554,9 +460,7 @@ impl Undone {
         }
         reasons
     }
-}
 
-impl Lasting {
     /// Whether there may be what nobody has told.
     fn may_be_anything(&self) -> bool {
         self.code > Traces::None

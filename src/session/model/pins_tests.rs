@@ -1,15 +1,40 @@
 use super::*;
+use crate::session::transaction::{Event, Transaction};
 use crate::sql::{Classifier, StandardConformingStrings, Verdict};
+use crate::wire::TxStatus;
 
 /// A session that runs statements outside of any server: what it has after them.
 struct Script {
     classifier: Classifier,
     pins: Pins,
+    transaction: Transaction,
 }
 
 impl Script {
     fn new() -> Self {
-        Self { classifier: Classifier::new(100), pins: Pins::default() }
+        Self::with(Pins::default())
+    }
+
+    fn with(pins: Pins) -> Self {
+        Self { classifier: Classifier::new(100), pins, transaction: Transaction::default() }
+    }
+
+    fn apply(&mut self, statement: &Statement, part: Part) {
+        self.pins.apply(self.transaction.undoable_mut(), statement, part);
+    }
+
+    fn end(&mut self) -> &mut Self {
+        self.transaction.on(Event::Ready(TxStatus::Idle));
+        self
+    }
+
+    fn words(&self) -> String {
+        let reasons = self.pins.reasons(self.transaction.undoable());
+        reasons.iter().map(Pin::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn listens(&self) -> bool {
+        self.pins.listens(self.transaction.undoable())
     }
 
     fn verdict(&self, sql: &str) -> std::sync::Arc<Verdict> {
@@ -19,26 +44,21 @@ impl Script {
     /// Runs a text outside a transaction, or what begins, ends or belongs to one.
     fn run(&mut self, sql: &str) -> &mut Self {
         for statement in &self.verdict(sql).statements {
-            self.pins.apply(statement, Part::Whole);
-            match statement.kind {
-                Kind::Commit { .. } => self.pins.commit(),
-                Kind::Rollback { .. } => self.pins.rollback(),
-                _ => {}
-            }
+            self.apply(statement, Part::Whole);
+            self.transaction.on(Event::Completed(statement, sql.as_bytes()));
         }
         self
     }
 
     /// The same, with the ReadyForQuery behind it that tells that no transaction is open.
     fn alone(&mut self, sql: &str) -> &mut Self {
-        self.run(sql).pins.commit();
-        self
+        self.run(sql).end()
     }
 
     fn fail(&mut self, sql: &str) -> &mut Self {
         self.verdict(sql).statements.iter().for_each(|statement| self.pins.fail(statement));
-        self.pins.rollback();
-        self
+        self.transaction.on(Event::Failed);
+        self.end()
     }
 }
 
@@ -56,11 +76,7 @@ fn after(texts: &[&str]) -> String {
         }
         open &= !matches!(*sql, "COMMIT" | "ROLLBACK");
     }
-    words(&script.pins)
-}
-
-fn words(pins: &Pins) -> String {
-    pins.reasons().iter().map(Pin::as_str).collect::<Vec<_>>().join(" ")
+    script.words()
 }
 
 #[test]
@@ -198,11 +214,11 @@ fn what_a_failed_statement_may_leave_counts() {
         ("PREPARE p AS SELECT 1", ""),
         ("SELECT pg_advisory_unlock_all()", ""),
     ] {
-        assert_eq!(words(&Script::new().fail(sql).pins), left, "{sql}");
+        assert_eq!(Script::new().fail(sql).words(), left, "{sql}");
     }
     let mut script = Script::new();
     script.alone("SELECT pg_advisory_lock(1)").fail("SELECT pg_advisory_unlock(1)");
-    assert_eq!(words(&script.pins), "advisory_lock");
+    assert_eq!(script.words(), "advisory_lock");
 }
 
 #[test]
@@ -210,24 +226,24 @@ fn a_row_limit_that_is_reached_gives_nothing_up() {
     let mut script = Script::new();
     script.alone("SELECT pg_advisory_lock(1)");
     let verdict = script.verdict("SELECT pg_advisory_unlock(1)");
-    script.pins.apply(&verdict.statements[0], Part::Begun);
-    assert_eq!(words(&script.pins), "advisory_lock");
+    script.apply(&verdict.statements[0], Part::Begun);
+    assert_eq!(script.words(), "advisory_lock");
     let verdict = script.verdict("SELECT pg_advisory_lock(2)");
-    script.pins.apply(&verdict.statements[0], Part::Begun);
+    script.apply(&verdict.statements[0], Part::Begun);
     script.alone("SELECT pg_advisory_unlock(1)");
-    assert_eq!(words(&script.pins), "advisory_lock", "the second lock was taken");
+    assert_eq!(script.words(), "advisory_lock", "the second lock was taken");
 }
 
 #[test]
 fn notifications_are_for_who_listens_or_did_when_the_transaction_began() {
     let mut script = Script::new();
-    assert!(!script.alone("NOTIFY a").pins.listens());
-    assert!(script.run("LISTEN a").pins.listens());
-    script.pins.commit();
-    assert!(script.run("UNLISTEN *").pins.listens(), "it may be rolled back");
-    script.pins.commit();
-    assert!(!script.pins.listens());
-    assert!(script.alone("DO $$ BEGIN EXECUTE x; END $$").pins.listens());
+    assert!(!script.alone("NOTIFY a").listens());
+    assert!(script.run("LISTEN a").listens());
+    script.end();
+    assert!(script.run("UNLISTEN *").listens(), "it may be rolled back");
+    script.end();
+    assert!(!script.listens());
+    assert!(script.alone("DO $$ BEGIN EXECUTE x; END $$").listens());
 }
 
 fn name(name: &str) -> Name {
@@ -237,32 +253,31 @@ fn name(name: &str) -> Name {
 #[test]
 fn a_function_in_doubt_pins_until_it_is_known() {
     let now = Instant::now();
-    let mut pins = Pins::default();
-    pins.doubt(name("f"), 1, now);
-    pins.doubt(name("f"), 1, now);
-    pins.doubt(name("g"), 1, now);
-    pins.commit();
-    assert_eq!(words(&pins), "function");
-    pins.resolve(|doubt| (doubt.function == name("f")).then_some(Traces::None));
-    assert_eq!((words(&pins).as_str(), pins.doubts()), ("function", true));
-    pins.resolve(|_| Some(Traces::None));
-    assert_eq!((words(&pins).as_str(), pins.doubts()), ("", false));
+    let mut script = Script::new();
+    script.pins.doubt(name("f"), 1, now);
+    script.pins.doubt(name("f"), 1, now);
+    script.pins.doubt(name("g"), 1, now);
+    script.end();
+    assert_eq!(script.words(), "function");
+    script.pins.resolve(|doubt| (doubt.function == name("f")).then_some(Traces::None));
+    assert_eq!((script.words().as_str(), script.pins.doubts()), ("function", true));
+    script.pins.resolve(|_| Some(Traces::None));
+    assert_eq!((script.words().as_str(), script.pins.doubts()), ("", false));
     // One that turns out to leave something goes on pinning, unless it has been discarded since.
-    pins.doubt(name("f"), 1, now);
-    pins.resolve(|_| Some(Traces::Discardable));
-    assert_eq!(words(&pins), "function");
-    let mut script = Script { pins, classifier: Classifier::new(10) };
-    assert_eq!(words(&script.alone("DISCARD ALL").pins), "");
+    script.pins.doubt(name("f"), 1, now);
+    script.pins.resolve(|_| Some(Traces::Discardable));
+    assert_eq!(script.words(), "function");
+    assert_eq!(script.alone("DISCARD ALL").words(), "");
     for (traces, left) in [(Traces::Discardable, ""), (Traces::Lasting, "function")] {
         script.pins.doubt(name("f"), 1, now);
         script.alone("DISCARD ALL");
         assert!(script.pins.doubts());
         script.pins.resolve(|_| Some(traces));
-        assert_eq!(words(&script.pins), left, "{traces:?}");
+        assert_eq!(script.words(), left, "{traces:?}");
     }
     (0..200).for_each(|n| script.pins.doubt(name(&format!("f{n}")), 1, now));
     script.pins.resolve(|_| Some(Traces::None));
-    assert_eq!(words(&script.pins), "function", "more than are remembered");
+    assert_eq!(script.words(), "function", "more than are remembered");
 }
 
 #[test]
@@ -276,7 +291,7 @@ fn a_function_called_by_its_oid_is_known_if_it_is_postgresqls_own() {
     ] {
         let mut pins = Pins::default();
         pins.call(oid);
-        assert_eq!(words(&pins), left, "{oid:?}");
+        assert_eq!(Script::with(pins).words(), left, "{oid:?}");
     }
 }
 
@@ -284,12 +299,16 @@ fn a_function_called_by_its_oid_is_known_if_it_is_postgresqls_own() {
 fn nothing_is_kept_of_a_session_that_has_nothing() {
     let mut script = Script::new();
     script.run("BEGIN").run("SAVEPOINT a").run("LISTEN c").run("ROLLBACK TO a").run("COMMIT");
-    assert!(script.pins.is_empty() && script.pins.held.is_none());
+    let is_empty = |script: &Script| {
+        let mut levels = script.transaction.undoable().levels();
+        script.pins.held.is_none() && levels.all(|level| level.pins.is_none())
+    };
+    assert!(script.words().is_empty() && is_empty(&script));
     script.alone("LISTEN a").alone("DISCARD ALL");
-    assert!(script.pins.held.is_none());
+    assert!(is_empty(&script));
     let startup = Settings::default().with("search_path", Some(Value::Raw("pg_temp, public".into())));
     script.pins = Pins::of(&startup);
-    assert_eq!(words(&script.alone("CREATE TABLE t ()").pins), "temporary");
-    script.pins.clear();
-    assert!(script.pins.is_empty());
+    assert_eq!(script.alone("CREATE TABLE t ()").words(), "temporary");
+    script.pins.clear(script.transaction.undoable_mut());
+    assert!(script.words().is_empty() && is_empty(&script));
 }

@@ -1,30 +1,20 @@
-//! The session's settings through transactions: what the client wants, and what the leased connection carries.
+//! The session's settings, as its client wants them.
 
 use crate::backend::datestyle;
-use crate::backend::settings::{Settings, Value};
-use crate::wire::TxStatus;
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 
-/// Settings as the client wants them and as the backend connection has them. They differ only while a connection has
-/// not been told yet, or after a RESET, which means the startup value to the client and the default to the server.
+/// Settings as the client wants them. Its connection may carry others: while it has not been told yet, and after a
+/// RESET, which means the startup value to the client and the default to the server.
 ///
 /// Those of weir itself travel to no server, as weir alone acts upon them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Now {
+pub(crate) struct SessionSettings {
     wanted: Settings,
-    carried: Settings,
     /// Those of weir itself, as they are until the transaction ends.
     own: Settings,
     /// The same, as they are for the session.
     own_session: Settings,
-}
-
-/// Settings with the points to which a rollback returns.
-#[derive(Debug, Default)]
-pub(crate) struct SessionSettings {
-    now: Now,
-    /// Where a rollback of the transaction returns to.
-    start: Now,
-    savepoints: Vec<(Box<str>, Now)>,
     /// What the client asked for in its startup packet: what RESET returns to.
     startup: Settings,
     own_startup: Settings,
@@ -43,30 +33,29 @@ impl SessionSettings {
             Settings::new(of_that_part.map(|(name, value)| (name.into(), value.clone())).collect())
         };
         let (startup, own) = (part(false), part(true));
-        let now = Now {
+        Self {
             wanted: startup.clone(),
-            carried: Settings::default(),
             own: own.clone(),
             own_session: own.clone(),
-        };
-        Self { start: now.clone(), now, savepoints: Vec::new(), startup, own_startup: own }
+            startup,
+            own_startup: own,
+        }
     }
 
     /// A session began with settings equal to these: shared ones are compared by their address.
-    pub(crate) fn shares(&mut self, startup: Settings) {
-        self.now.wanted = startup.clone();
-        self.start.wanted = startup.clone();
-        self.startup = startup;
+    pub(crate) fn shares(&mut self, startup: &Settings) {
+        self.wanted = startup.clone();
+        self.startup = startup.clone();
     }
 
     /// What the client wants of the servers.
     pub(crate) fn wanted(&self) -> &Settings {
-        &self.now.wanted
+        &self.wanted
     }
 
     /// What the client wants of weir.
     pub(crate) fn own(&self) -> &Settings {
-        &self.now.own
+        &self.own
     }
 
     /// What the client wanted of the servers when it came: what RESET returns to.
@@ -79,40 +68,13 @@ impl SessionSettings {
         &self.own_startup
     }
 
-    /// What the leased connection carries.
-    pub(crate) fn carried(&self) -> &Settings {
-        &self.now.carried
-    }
-
-    /// Whether the connection lacks nothing but the client's name.
-    pub(crate) fn lacks_name_only(&self) -> bool {
-        let Now { carried, wanted, .. } = &self.now;
-        carried != wanted && carried.differs_in_name_only(wanted)
-    }
-
-    /// A connection that carries these settings was leased, outside a transaction.
-    pub(crate) fn leased(&mut self, carried: Settings) {
-        self.start.carried = carried.clone();
-        self.now.carried = carried;
-    }
-
-    /// The connection was told what the client wants. Within a transaction a rollback takes it back.
-    pub(crate) fn told(&mut self, tx: TxStatus) {
-        self.now.carried = self.now.wanted.clone();
-        if tx == TxStatus::Idle {
-            self.start.carried = self.now.carried.clone();
-        }
-    }
-
     /// `SET name TO value` went through.
     pub(crate) fn set(&mut self, name: &str, value: Value) {
-        let now = &mut self.now;
         if is_weirs(name) {
-            now.own_session = now.own_session.with(name, Some(value.clone()));
-            now.own = now.own.with(name, Some(value));
+            self.own_session = self.own_session.with(name, Some(value.clone()));
+            self.own = self.own.with(name, Some(value));
         } else {
-            now.wanted = set_on_top_of(&now.wanted, name, value.clone());
-            now.carried = set_on_top_of(&now.carried, name, value);
+            self.wanted = set_on_top_of(&self.wanted, name, value);
         }
     }
 
@@ -120,147 +82,205 @@ impl SessionSettings {
     pub(crate) fn set_local(&mut self, name: &str, value: Option<Value>) {
         if is_weirs(name) {
             let value = value.or_else(|| self.own_startup.get(name).cloned());
-            self.now.own = self.now.own.with(name, value);
+            self.own = self.own.with(name, value);
         }
     }
 
     /// `RESET name` went through.
     pub(crate) fn reset(&mut self, name: &str) {
-        let now = &mut self.now;
         if is_weirs(name) {
-            now.own_session = now.own_session.with(name, self.own_startup.get(name).cloned());
-            now.own = now.own.with(name, self.own_startup.get(name).cloned());
+            self.own_session = self.own_session.with(name, self.own_startup.get(name).cloned());
+            self.own = self.own.with(name, self.own_startup.get(name).cloned());
         } else {
-            now.wanted = now.wanted.with(name, self.startup.get(name).cloned());
-            now.carried = now.carried.with(name, None);
-        }
-    }
-
-    /// The connection has been told what the client came with, of these settings, behind their reset.
-    pub(crate) fn restored(&mut self, names: impl Iterator<Item = Box<str>>) {
-        for name in names {
-            self.now.carried = self.now.carried.with(&name, self.startup.get(&name).cloned());
+            self.wanted = self.wanted.with(name, self.startup.get(name).cloned());
         }
     }
 
     /// Another setting's change has undone this one.
     pub(crate) fn forget(&mut self, name: &str) {
-        self.now.wanted = self.now.wanted.with(name, None);
-        self.now.carried = self.now.carried.with(name, None);
+        self.wanted = self.wanted.with(name, None);
     }
 
     /// `RESET ALL` or `DISCARD ALL` went through. Role and session authorization survive the former.
     pub(crate) fn reset_all(&mut self, keep: &[&str]) {
-        let kept = |from: &Settings, onto: Settings| {
-            keep.iter().fold(onto, |onto, name| onto.with(name, from.get(name).cloned()))
-        };
-        self.now = Now {
-            wanted: kept(&self.now.wanted, self.startup.clone()),
-            carried: kept(&self.now.carried, Settings::default()),
-            own: self.own_startup.clone(),
-            own_session: self.own_startup.clone(),
-        };
+        self.wanted = keeping(keep, &self.wanted, self.startup.clone());
+        self.own = self.own_startup.clone();
+        self.own_session = self.own_startup.clone();
     }
 
-    /// `SAVEPOINT name`.
-    pub(crate) fn savepoint(&mut self, name: &str) {
-        self.savepoints.push((name.into(), self.now.clone()));
+    /// Whether any holds until the transaction ends and no longer.
+    pub(crate) fn are_local(&self) -> bool {
+        self.own != self.own_session
     }
 
-    /// `RELEASE name`: the savepoint and all after it are forgotten.
-    pub(crate) fn release(&mut self, name: &str) {
-        if let Some(at) = self.savepoints.iter().rposition(|(n, _)| &**n == name) {
-            self.savepoints.truncate(at);
-        }
-    }
-
-    /// `ROLLBACK TO name`: the savepoint stays.
-    pub(crate) fn rollback_to(&mut self, name: &str) {
-        if let Some(at) = self.savepoints.iter().rposition(|(n, _)| &**n == name) {
-            self.now = self.savepoints[at].1.clone();
-            self.savepoints.truncate(at + 1);
-        }
-    }
-
-    /// The transaction committed.
-    pub(crate) fn commit(&mut self) {
-        self.now.own = self.now.own_session.clone();
-        self.start = self.now.clone();
-        self.savepoints.clear();
-    }
-
-    /// The transaction rolled back.
-    pub(crate) fn rollback(&mut self) {
-        self.now = self.start.clone();
-        self.savepoints.clear();
+    /// The transaction committed: what held for it alone is over.
+    pub(crate) fn end_local(&mut self) {
+        self.own = self.own_session.clone();
     }
 }
 
-fn set_on_top_of(settings: &Settings, name: &str, value: Value) -> Settings {
+/// `onto` with the values that settings of these names have in `from`.
+pub(crate) fn keeping(names: &[&str], from: &Settings, onto: Settings) -> Settings {
+    names.iter().fold(onto, |onto, name| onto.with(name, from.get(name).cloned()))
+}
+
+/// Settings with one set anew, which may keep a part of what it was.
+pub(crate) fn set_on_top_of(settings: &Settings, name: &str, value: Value) -> Settings {
     let value = if name == datestyle::NAME { datestyle::on_top_of(settings.get(name), value) } else { value };
     settings.with(name, Some(value))
+}
+
+/// A value without its quotes. Unquoted words are in lower case, as PostgreSQL's parser folds them.
+pub(crate) fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Raw(text) => return text.to_string(),
+        Value::Sql(text) => text,
+    };
+    let within = |open: &str, close| text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+    if let Some(quoted) = within("'", '\'') {
+        quoted.replace("''", "'")
+    } else if let Some(escaped) = within("E'", '\'') {
+        escaped.replace("''", "'").replace("\\\\", "\\")
+    } else if let Some(name) = within("\"", '"') {
+        name.replace("\"\"", "\"")
+    } else {
+        text.to_lowercase()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::transaction::carried::Carried;
+    use crate::session::transaction::{Event, Reaction, Transaction};
+    use crate::sql::{Classifier, StandardConformingStrings};
+    use crate::wire::TxStatus;
 
     fn sql(text: &str) -> Value {
         Value::Sql(text.into())
     }
 
+    /// A session's settings in its transaction, with those of its connection.
+    #[derive(Default)]
+    struct Script {
+        transaction: Transaction,
+        carried: Carried,
+    }
+
+    impl Script {
+        fn new(startup: &Settings) -> Self {
+            Self { transaction: Transaction::new(startup), carried: Carried::default() }
+        }
+
+        fn settings(&self) -> &SessionSettings {
+            &self.transaction.undoable().now().settings
+        }
+
+        fn change(&mut self, change: impl FnOnce(&mut SessionSettings)) {
+            change(&mut self.transaction.undoable_mut().change().settings);
+        }
+
+        fn set(&mut self, name: &str, value: Value) {
+            self.change(|settings| settings.set(name, value.clone()));
+            self.carried.set(name, value);
+        }
+
+        fn reset(&mut self, name: &str) {
+            self.change(|settings| settings.reset(name));
+            self.carried.reset(name);
+        }
+
+        fn reset_all(&mut self, keep: &[&str]) {
+            self.change(|settings| settings.reset_all(keep));
+            self.carried.reset_all(keep);
+        }
+
+        fn on(&mut self, event: Event<'_>) {
+            if let Reaction::Controls(control) = self.transaction.on(event) {
+                self.carried.follow(control);
+            }
+        }
+
+        /// A statement completed that moves in the transaction or ends it.
+        fn run(&mut self, text: &str) {
+            let verdict = Classifier::new(1).classify(text.as_bytes(), StandardConformingStrings::On);
+            self.on(Event::Completed(&verdict.statements[0], text.as_bytes()));
+        }
+    }
+
     #[test]
     fn a_rollback_returns_to_the_start() {
-        let mut settings = SessionSettings::default();
-        settings.set("work_mem", sql("'1MB'"));
-        settings.commit();
-        settings.set("work_mem", sql("'2MB'"));
-        settings.savepoint("a");
-        settings.set("work_mem", sql("'3MB'"));
-        settings.rollback_to("a");
-        assert_eq!(settings.wanted().get("work_mem"), Some(&sql("'2MB'")));
-        settings.rollback();
-        assert_eq!(settings.wanted().get("work_mem"), Some(&sql("'1MB'")));
-        assert_eq!(settings.carried(), settings.wanted());
+        let mut script = Script::default();
+        script.set("work_mem", sql("'1MB'"));
+        script.run("COMMIT");
+        script.set("work_mem", sql("'2MB'"));
+        script.run("SAVEPOINT a");
+        script.set("work_mem", sql("'3MB'"));
+        script.run("ROLLBACK TO a");
+        assert_eq!(script.settings().wanted().get("work_mem"), Some(&sql("'2MB'")));
+        script.run("ROLLBACK");
+        assert_eq!(script.settings().wanted().get("work_mem"), Some(&sql("'1MB'")));
+        assert_eq!(script.carried.now(), script.settings().wanted());
     }
 
     #[test]
     fn those_of_weir_itself_travel_to_no_server_and_follow_the_transaction() {
         let raw = |text: &str| Some(Value::Raw(text.into()));
         let startup = Settings::default().with("weir.target", raw("auto")).with("timezone", raw("UTC"));
-        let mut settings = SessionSettings::new(&startup);
-        assert_eq!(settings.wanted(), &Settings::default().with("timezone", raw("UTC")));
-        let mut target = |change: &dyn Fn(&mut SessionSettings)| {
-            change(&mut settings);
-            let Some(Value::Raw(text) | Value::Sql(text)) = settings.own().get("weir.target") else {
+        let mut script = Script::new(&startup);
+        assert_eq!(script.settings().wanted(), &Settings::default().with("timezone", raw("UTC")));
+        let mut target = |change: &dyn Fn(&mut Script)| {
+            change(&mut script);
+            let Some(Value::Raw(text) | Value::Sql(text)) = script.settings().own().get("weir.target") else {
                 panic!()
             };
             text.clone()
         };
-        assert_eq!(&*target(&|settings| settings.set("weir.target", sql("a"))), "a");
-        assert_eq!(&*target(&|settings| settings.set_local("weir.target", Some(sql("b")))), "b");
-        assert_eq!(&*target(&SessionSettings::commit), "a", "local to the transaction");
-        assert_eq!(&*target(&|settings| settings.set("weir.target", sql("c"))), "c");
-        assert_eq!(&*target(&|settings| settings.set_local("weir.target", None)), "auto");
-        assert_eq!(&*target(&SessionSettings::rollback), "a");
-        assert_eq!(&*target(&|settings| settings.reset("weir.target")), "auto");
-        assert_eq!(&*target(&|settings| settings.set("weir.target", sql("d"))), "d");
-        assert_eq!(&*target(&|settings| settings.reset_all(&["role"])), "auto");
-        assert_eq!(settings.carried(), &Settings::default());
+        let set_local = |value: Option<&str>| {
+            let value = value.map(sql);
+            move |script: &mut Script| {
+                script.change(|settings| settings.set_local("weir.target", value.clone()))
+            }
+        };
+        assert_eq!(&*target(&|script| script.set("weir.target", sql("a"))), "a");
+        assert_eq!(&*target(&set_local(Some("b"))), "b");
+        assert_eq!(&*target(&|script| script.run("COMMIT")), "a", "local to the transaction");
+        assert_eq!(&*target(&|script| script.set("weir.target", sql("c"))), "c");
+        assert_eq!(&*target(&set_local(None)), "auto");
+        assert_eq!(&*target(&|script| script.run("ROLLBACK")), "a");
+        assert_eq!(&*target(&|script| script.reset("weir.target")), "auto");
+        assert_eq!(&*target(&|script| script.set("weir.target", sql("d"))), "d");
+        assert_eq!(&*target(&|script| script.reset_all(&["role"])), "auto");
+        assert_eq!(script.carried.now(), &Settings::default());
     }
 
     #[test]
     fn reset_means_the_startup_value() {
         let startup = Settings::default().with("timezone", Some(Value::Raw("UTC".into())));
-        let mut settings = SessionSettings::new(&startup);
-        settings.set("timezone", sql("'Asia/Tokyo'"));
-        settings.reset("timezone");
-        assert_eq!(settings.wanted(), &startup);
-        assert_eq!(settings.carried(), &Settings::default());
-        settings.set("role", sql("x"));
-        settings.reset_all(&["role"]);
-        assert_eq!(settings.wanted().get("role"), Some(&sql("x")));
-        settings.reset_all(&[]);
-        assert_eq!(settings.wanted(), &startup);
+        let mut script = Script::new(&startup);
+        script.set("timezone", sql("'Asia/Tokyo'"));
+        script.reset("timezone");
+        assert_eq!(script.settings().wanted(), &startup);
+        assert_eq!(script.carried.now(), &Settings::default());
+        script.set("role", sql("x"));
+        script.reset_all(&["role"]);
+        assert_eq!(script.settings().wanted().get("role"), Some(&sql("x")));
+        script.reset_all(&[]);
+        assert_eq!(script.settings().wanted(), &startup);
+    }
+
+    #[test]
+    fn what_a_connection_was_told_outside_a_transaction_stays_told() {
+        let mut script = Script::default();
+        script.change(|settings| settings.set("work_mem", sql("'1MB'")));
+        script.on(Event::Ready(TxStatus::Idle));
+        for (tx, stays) in [(TxStatus::Open, false), (TxStatus::Idle, true)] {
+            script.carried = Carried::new(Settings::default());
+            let wanted = script.settings().wanted().clone();
+            script.carried.told(&wanted, tx);
+            assert_eq!(script.carried.now(), &wanted);
+            script.run("ROLLBACK");
+            assert_eq!(script.carried.now() == &wanted, stays, "{tx:?}");
+        }
     }
 }

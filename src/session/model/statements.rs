@@ -1,89 +1,13 @@
-//! Prepared statements by the names that clients give them, and the statements that all sessions share.
-//!
-//! Clients that prepare the same text with the same parameter types share one [`Statement`], so a backend connection
-//! prepares it once for all of them.
+//! Prepared statements and portals by the names that a client gives them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::backend::prepared::{Preparation, Stamp, StatementId};
-use crate::backend::settings::Settings;
+use crate::session::model::statement::Statement;
 use crate::sql::Verdict;
-
-/// How a server reads the constants in a text. It does so when it prepares a statement, by the settings of that moment,
-/// so sessions share statements only where they read alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reading {
-    /// By settings with this fingerprint.
-    By(u64),
-    /// By settings that are not known for sure; no two of these are alike.
-    Private(u64),
-}
-
-impl Reading {
-    /// Under these settings.
-    pub(crate) fn under(settings: &Settings) -> Self {
-        /// What constants are read by, or what tells where they begin and end.
-        const READ_BY: [&str; 11] = [
-            "array_nulls",
-            "client_encoding",
-            "datestyle",
-            "intervalstyle",
-            "lc_monetary",
-            "lc_numeric",
-            "standard_conforming_strings",
-            "timezone",
-            "timezone_abbreviations",
-            "transform_null_equals",
-            "xmloption",
-        ];
-        if settings.id() == 0 {
-            return Self::By(0);
-        }
-        let mut hasher = DefaultHasher::new();
-        let mut set = 0;
-        for value in READ_BY.iter().filter_map(|name| Some((name, settings.get(name)?))) {
-            value.hash(&mut hasher);
-            set += 1;
-        }
-        Self::By(if set == 0 { 0 } else { hasher.finish() })
-    }
-}
-
-/// A statement's text and parameter types, shared by all who prepare it.
-#[derive(Debug)]
-pub(crate) struct Statement {
-    /// Its identity.
-    pub id: StatementId,
-    /// The text in the encoding of the client that came first.
-    pub sql: Bytes,
-    /// The raw parameter type section of Parse.
-    pub types: Bytes,
-    /// What is known of it from its text.
-    pub verdict: Arc<Verdict>,
-    /// How its constants are read.
-    pub(crate) reading: Reading,
-    /// Preparations older than this are stale.
-    renewed: AtomicU64,
-}
-
-impl Statement {
-    /// A client closed and parsed it again: it wants a new preparation, whatever its reason.
-    pub(crate) fn renew(&self, stamp: Stamp) {
-        self.renewed.fetch_max(stamp.0, Ordering::AcqRel);
-    }
-}
-
-impl Statement {
-    /// The epoch of a preparation made now, given the last DDL in the database.
-    pub(crate) fn epoch(&self, ddl: Stamp) -> Stamp {
-        ddl.max(Stamp(self.renewed.load(Ordering::Acquire)))
-    }
-}
 
 /// One client's hold on a statement.
 #[derive(Clone, Debug)]
@@ -128,72 +52,6 @@ impl Handle {
     }
 }
 
-/// All statements that some client holds.
-#[derive(Debug, Default)]
-pub(crate) struct Statements {
-    shared: Mutex<Shared>,
-    hasher: RandomState,
-    ids: AtomicU64,
-    clock: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    /// By hash of text and types; statements with equal hashes stand beside each other.
-    by_hash: HashMap<u64, Vec<Weak<Statement>>>,
-    /// Size at which those that nobody holds are swept out.
-    sweep_at: usize,
-}
-
-impl Statements {
-    /// The shared statement with this text and these types, its constants read this way.
-    pub(crate) fn intern(
-        &self,
-        sql: &[u8],
-        types: &[u8],
-        verdict: &Arc<Verdict>,
-        reading: Reading,
-    ) -> Arc<Statement> {
-        let hash = self.hasher.hash_one((sql, types, reading));
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = shared.by_hash.entry(hash).or_default();
-        slot.retain(|weak| weak.strong_count() > 0);
-        let same = |s: &Arc<Statement>| {
-            s.sql == sql && s.types == types && s.reading == reading && Arc::ptr_eq(&s.verdict, verdict)
-        };
-        if let Some(found) = slot.iter().filter_map(Weak::upgrade).find(same) {
-            return found;
-        }
-        let statement = Arc::new(Statement {
-            id: StatementId(self.ids.fetch_add(1, Ordering::Relaxed) + 1),
-            sql: Bytes::copy_from_slice(sql),
-            types: Bytes::copy_from_slice(types),
-            verdict: verdict.clone(),
-            reading,
-            renewed: AtomicU64::new(0),
-        });
-        slot.push(Arc::downgrade(&statement));
-        shared.sweep();
-        statement
-    }
-
-    /// The next point in the order of preparations and changes.
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp(self.clock.fetch_add(1, Ordering::AcqRel) + 1)
-    }
-}
-
-impl Shared {
-    /// Keeps the map in proportion to what is held: sweeps when it has doubled since the last time.
-    fn sweep(&mut self) {
-        if self.by_hash.len() < self.sweep_at.max(1024) {
-            return;
-        }
-        self.by_hash.retain(|_, slot| slot.iter().any(|weak| weak.strong_count() > 0));
-        self.sweep_at = self.by_hash.len() * 2;
-    }
-}
-
 /// A client's unnamed statement: it follows the session when its next request runs elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Unnamed {
@@ -206,10 +64,6 @@ pub(crate) struct Unnamed {
     /// What is known of it.
     pub verdict: Arc<Verdict>,
 }
-
-/// That settings are not known for sure.
-#[derive(Clone, Copy, Debug)]
-struct Unsure;
 
 /// A client's statements and portals, by its own names.
 #[derive(Debug, Default)]
@@ -226,9 +80,6 @@ pub(crate) struct Names {
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
     unnamed_portal: Option<Arc<Verdict>>,
-    /// A setting was changed in this transaction, for it alone or not yet for certain: what is prepared now is shared
-    /// with nobody.
-    unsure: Option<Unsure>,
 }
 
 /// Most names in flight that are told apart; with more, all of them are.
@@ -365,22 +216,8 @@ impl Names {
         if portal.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(significant(portal)) }
     }
 
-    /// A setting is changed by what is sent now.
-    pub(crate) fn unsure(&mut self) {
-        self.unsure = Some(Unsure);
-    }
-
-    /// How the server will read what is prepared now, in a session with these settings. `stamp` tells it from others.
-    pub(crate) fn reading(&self, settings: &Settings, stamp: impl FnOnce() -> Stamp) -> Reading {
-        match self.unsure {
-            Some(Unsure) => Reading::Private(stamp().0),
-            None => Reading::under(settings),
-        }
-    }
-
     /// The transaction is over, and its portals with it.
     pub(crate) fn end_transaction(&mut self) {
-        self.unsure = None;
         self.unnamed_portal = None;
         if !self.portals.is_empty() {
             self.portals.clear();
@@ -391,26 +228,9 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::settings::Value;
+    use crate::session::model::statement::Reading;
+    use crate::session::shared::statements::Statements;
     use crate::sql::{SkeletonId, Why};
-
-    #[test]
-    fn equal_text_is_shared_and_let_go() {
-        let statements = Statements::default();
-        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let a = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
-        let b = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
-        let c = statements.intern(b"select 1", b"\0\x01\0\0\0\x17", &verdict, Reading::By(0));
-        assert!(Arc::ptr_eq(&a, &b));
-        assert_ne!(a.id, c.id);
-        let id = a.id;
-        drop((a, b));
-        assert_ne!(
-            statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0)).id,
-            id,
-            "nobody held it"
-        );
-    }
 
     #[test]
     fn a_statement_closed_and_parsed_again_is_new() {
@@ -434,30 +254,6 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_shared_where_their_constants_are_read_alike() {
-        let settings = |values: &[(&str, &str)]| {
-            let value = |(name, value): &(&str, &str)| ((*name).into(), Value::Raw((*value).into()));
-            Reading::under(&Settings::new(values.iter().map(value).collect()))
-        };
-        let none = settings(&[]);
-        assert_eq!(settings(&[("application_name", "a"), ("work_mem", "5MB")]), none);
-        let german = settings(&[("datestyle", "german")]);
-        assert_ne!(german, none);
-        assert_eq!(settings(&[("application_name", "b"), ("datestyle", "german")]), german);
-        assert_ne!(settings(&[("datestyle", "iso")]), german);
-        assert_ne!(settings(&[("timezone", "german")]), german);
-
-        let statements = Statements::default();
-        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = |reading| statements.intern(b"select '1.2.2003'::date", b"\0\0", &verdict, reading);
-        let (one, other) = (statement(none), statement(german));
-        assert_ne!(one.id, other.id);
-        assert!(Arc::ptr_eq(&one, &statement(none)));
-        let private = (statement(Reading::Private(1)), statement(Reading::Private(2)));
-        assert_ne!(private.0.id, private.1.id);
-    }
-
-    #[test]
     fn names_that_begin_alike_are_one() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
@@ -473,16 +269,5 @@ mod tests {
         assert!(names.get(&[b'n'; 70]).is_none());
         names.bind(&[b'p'; 64], Some(verdict));
         assert!(names.portal(&[b'p'; 65]).is_some());
-    }
-
-    #[test]
-    fn ddl_and_renewal_begin_an_epoch() {
-        let statements = Statements::default();
-        let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"s", b"\0\0", &verdict, Reading::By(0));
-        assert_eq!(statement.epoch(Stamp(3)), Stamp(3));
-        statement.renew(Stamp(9));
-        assert_eq!(statement.epoch(Stamp(7)), Stamp(9));
-        assert_eq!(statement.epoch(Stamp(12)), Stamp(12));
     }
 }

@@ -7,14 +7,13 @@
 
 use bytes::BytesMut;
 
-use crate::backend::settings::{Settings, Value, literal};
+use crate::backend::settings::Settings;
+use crate::backend::value::{Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::session::flow::routing_settings::plain;
-use crate::session::flow::show::Shown;
 use crate::session::model::settings::is_weirs;
-use crate::session::relay::pending_reply::PendingReply;
-use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Scope, Setting, Statement, Target, Verdict};
+use crate::session::model::settings::plain;
+use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Setting, Statement, Target, Verdict};
 use crate::wire::reply::{self, Report, Severity};
 use crate::wire::scan;
 
@@ -121,7 +120,7 @@ pub(crate) fn value_of(setting: &Setting) -> Option<Value> {
 }
 
 /// The first setting of a statement that must be refused, and why.
-fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
+pub(super) fn refused(statement: &Statement) -> Option<(&Setting, Error)> {
     weir_settings(statement)
         .find_map(|setting| Some((setting, admits(&setting.name, value_of(setting).as_ref()).err()?)))
 }
@@ -149,33 +148,9 @@ pub(crate) fn refused_value(name: &str, wrong: &str) -> String {
     literal(&format!("{name} = {wrong}"))
 }
 
-/// A text that the server answers as PostgreSQL would answer `statement` if weir's settings were its own, where the
-/// statement itself would not do. `now` has the values of what is shown; without it they are set in front later.
-pub(crate) fn in_servers_words(statement: &Statement, now: Option<&Shown>) -> Option<String> {
-    if let Some((setting, _)) = refused(statement) {
-        let value = refused_value(&setting.name, &value_of(setting).as_ref().map_or_else(String::new, plain));
-        return Some(match statement.kind {
-            Kind::Set | Kind::SetWeir(..) | Kind::Reset(_) => format!("SET {REFUSER} TO {value}"),
-            _ => format!("SELECT pg_catalog.set_config('{REFUSER}', {value}, false)"),
-        });
-    }
-    match (&statement.kind, &*statement.effects.settings) {
-        // To PostgreSQL some of the words are reserved ones.
-        (Kind::Set | Kind::SetWeir(..), [setting]) if is_weirs(&setting.name) => {
-            let local = if setting.scope == Scope::Local { "LOCAL " } else { "" };
-            Some(format!("SET {local}{} TO {}", setting.name, setting.value))
-        }
-        (Kind::Show(_), _) => {
-            let own = shown(statement)?;
-            Some(now.map_or_else(|| shown_later(own), |answers| answers.at_once(own)))
-        }
-        _ => None,
-    }
-}
-
 /// A statement that says what the setting will be when it is executed. `SHOW` itself does not do: described on a
 /// connection where nobody has shown the setting before, it fails.
-fn shown_later(own: WeirSetting) -> String {
+pub(super) fn shown_later(own: WeirSetting) -> String {
     let value = format!("pg_catalog.current_setting('{}')", own.name());
     if own == WeirSetting::Freshness {
         freshness_table(&value)
@@ -193,17 +168,8 @@ pub(crate) fn freshness_table(json: &str) -> String {
     )
 }
 
-/// The text for the server in the place of a statement of the extended protocol.
-pub(crate) fn parsed_as(verdict: &Verdict) -> Option<String> {
-    match &*verdict.statements {
-        [statement] => in_servers_words(statement, None),
-        _ => None,
-    }
-}
-
 /// The error for the client in the place of a server's, where the server refused something in weir's stead.
-pub(crate) fn refusal(note: &PendingReply, frame: &[u8]) -> Option<Error> {
-    let verdict = note.verdict()?;
+pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
@@ -16,13 +16,13 @@ use crate::net::Stream;
 /// Most bytes that are copied to go out with those before them: copying that much costs less than a system call.
 const TAIL_MAX: usize = 4 << 10;
 
-/// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's inbox.
+/// Bytes for the client, in order: `queue`, then the first `passed` bytes of the server's read buffer.
 #[derive(Debug, Default)]
 pub(crate) struct ClientBuffer {
     queue: BytesMut,
     /// Bytes of `queue` that may be written.
     queue_free: usize,
-    /// Bytes at the front of the server's inbox that are for the client.
+    /// Bytes at the front of the server's read buffer that are for the client.
     passed: usize,
     /// Bytes of `passed` that may be written. More than none only when all of `queue` is free.
     passed_free: usize,
@@ -55,12 +55,12 @@ impl ClientBuffer {
         self.len() - self.queue_free - self.passed_free
     }
 
-    /// Bytes at the front of the server's inbox that have been passed.
+    /// Bytes at the front of the server's read buffer that have been passed.
     pub(crate) fn passed(&self) -> usize {
         self.passed
     }
 
-    /// Bytes that were taken out of the inbox or made up.
+    /// Bytes that were taken out of the server's read buffer or made up.
     #[cfg(test)]
     pub(crate) fn queued(&self) -> &[u8] {
         &self.queue
@@ -93,13 +93,13 @@ impl ClientBuffer {
         self.free();
     }
 
-    /// The next `n` bytes of the inbox are for the client.
+    /// The next `n` bytes of the read buffer are for the client.
     pub(crate) fn pass(&mut self, n: usize) {
         self.passed += n;
         self.after();
     }
 
-    /// The next `n` bytes of the inbox are for nobody.
+    /// The next `n` bytes of the read buffer are for nobody.
     pub(crate) fn cut(&mut self, read_buffer: &mut BytesMut, n: usize) {
         self.settle(read_buffer);
         read_buffer.advance(n);
@@ -118,7 +118,7 @@ impl ClientBuffer {
         self.after();
     }
 
-    /// Moves what was passed out of the inbox, so that the connection can go its way.
+    /// Moves what was passed out of the server's read buffer, so that the connection can go its way.
     pub(crate) fn settle(&mut self, read_buffer: &mut BytesMut) {
         if self.passed == 0 {
             return;
@@ -143,8 +143,20 @@ impl ClientBuffer {
         }
     }
 
-    /// Writes what is free to go; ready when all of it is written. Cancel safe.
+    /// Writes what is free to go; ready when all of it is on the socket. Cancel safe.
     pub(crate) fn poll_flush(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        read_buffer: Option<&mut BytesMut>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_write(stream, cx, read_buffer))?;
+        // Also when nothing was written: the stream may still hold what it was given before.
+        Pin::new(stream).poll_flush(cx)
+    }
+
+    /// Gives the stream what is free to go.
+    fn poll_write(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
@@ -158,7 +170,7 @@ impl ClientBuffer {
             self.settle(read_buffer);
         }
         while self.queue_free > 0 {
-            let n = std::task::ready!(poll_some(stream, cx, &self.queue[..self.queue_free]))?;
+            let n = ready!(poll_some(stream, cx, &self.queue[..self.queue_free]))?;
             self.queue.advance(n);
             self.queue_free -= n;
         }
@@ -168,7 +180,7 @@ impl ClientBuffer {
         }
         let Some(read_buffer) = read_buffer else { return Poll::Ready(Ok(())) };
         while self.passed_free > 0 {
-            let n = std::task::ready!(poll_some(stream, cx, &read_buffer[..self.passed_free]))?;
+            let n = ready!(poll_some(stream, cx, &read_buffer[..self.passed_free]))?;
             read_buffer.advance(n);
             self.passed -= n;
             self.passed_free -= n;
@@ -186,7 +198,14 @@ fn poll_some(stream: &mut Stream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::net::holding::Holding;
 
     #[test]
     fn cut_and_put_keep_the_order() {
@@ -228,5 +247,38 @@ mod tests {
         assert_eq!((out.queue_free, out.held()), (3, 4));
         out.release();
         assert_eq!(out.queue_free, 7);
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_has_taken_arrives_though_nothing_more_is_written() {
+        for text in [&b"short"[..], &[b'x'; 1000]] {
+            let (mut stream, mut peer) = Holding::pair().unwrap();
+            let mut read_buffer = BytesMut::from(text);
+            let mut out = ClientBuffer::default();
+            out.put(&mut BytesMut::new(), b"made up, ");
+            out.pass(text.len());
+            let written = poll_fn(|cx| out.poll_flush(&mut stream, cx, Some(&mut read_buffer)));
+            timeout(Duration::from_secs(5), written).await.unwrap().unwrap();
+            assert!(out.is_empty() && stream.is_flushed());
+            drop(stream);
+            let mut told = Vec::new();
+            peer.read_to_end(&mut told).await.unwrap();
+            assert_eq!(told, [b"made up, ", text].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_held_does_not_keep_what_went_before_in_the_stream() {
+        let (mut stream, mut peer) = Holding::pair().unwrap();
+        let mut read_buffer = BytesMut::from(&b"held"[..]);
+        let mut out = ClientBuffer::default();
+        out.put(&mut read_buffer, b"free");
+        out.hold();
+        out.pass(4);
+        let written = poll_fn(|cx| out.poll_flush(&mut stream, cx, Some(&mut read_buffer)));
+        timeout(Duration::from_secs(5), written).await.unwrap().unwrap();
+        let mut told = [0; 4];
+        timeout(Duration::from_secs(5), peer.read_exact(&mut told)).await.unwrap().unwrap();
+        assert_eq!((&told, out.held()), (b"free", 4));
     }
 }

@@ -1,6 +1,6 @@
 //! A client's bytes cut into requests: the smallest things that are routed.
 //!
-//! Pure. The bytes stay in the client's buffer until a request is sent on; the cutter only remembers how much of the
+//! Pure. The bytes stay in the client's buffer until a request is sent on; the framer only remembers how much of the
 //! front of the buffer it has seen to be whole messages of an unfinished batch.
 
 use crate::session::relay::responses::Flow;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cutter_goes_on_where_it_stopped() {
+    fn the_framer_goes_on_where_it_stopped() {
         let bytes = [frame(b'P', 9), frame(b'B', 9), frame(b'S', 0)].concat();
         for split in 0..bytes.len() {
             let mut framer = Framer::default();

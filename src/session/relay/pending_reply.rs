@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::backend::ledger::Batch;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
-use crate::session::Batch;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
-/// A note in the ledger.
+/// What is remembered with an entry of the ledger.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum PendingReply {
     /// Nothing to remember.

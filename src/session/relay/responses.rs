@@ -4,8 +4,7 @@
 
 use bytes::BytesMut;
 
-use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
-use crate::session::Batch;
+use crate::backend::ledger::{Action, Batch, CopyIn, Ledger, Reply, Step, Unexpected};
 use crate::session::relay::client_buffer::{Answer, ClientBuffer};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::wire::scan::{self, Stop};
@@ -15,19 +14,21 @@ use crate::wire::{Header, TxStatus};
 /// What the session hears while a server's answer passes.
 pub(crate) trait Watcher {
     /// A CommandComplete. `nth` counts those of one simple query from 0.
-    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion;
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion;
     /// A reply ended well.
-    fn done(&mut self, note: PendingReply);
+    fn done(&mut self, pending: PendingReply);
     /// These replies will never come, in the order in which they were owed.
-    fn dropped(&mut self, notes: Vec<PendingReply>);
-    /// An ErrorResponse, with the note of the reply that it ends.
-    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError;
+    fn dropped(&mut self, replies: Vec<PendingReply>);
+    /// An ErrorResponse, with what is pending of the reply that it ends.
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
-    fn described(&mut self, frame: &[u8], note: &PendingReply);
-    /// A ReadyForQuery for the client.
+    fn described(&mut self, frame: &[u8], pending: &PendingReply);
+    /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again.
     fn ready(&mut self, status: TxStatus);
     /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
     fn parameter(&mut self, frame: &[u8]) -> Completion;
+    /// Whether what is in flight will be run again, so that its answers are nobody's.
+    fn is_rerunning(&self) -> bool;
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
     /// What the client gets in the place of a notification.
@@ -50,8 +51,8 @@ pub(crate) enum OnError {
     Pass,
     /// The client gets this instead.
     Replace(Vec<u8>),
-    /// Nobody gets it: the request will be run again.
-    Replay,
+    /// Nobody gets it: the request will be run again, and so has the watcher noted.
+    Rerun,
     /// The server is about to close the connection: the end of it will be told in weir's own words.
     Ending,
     /// It refuses settings that weir put in: what was sent behind them runs without them, and is nobody's answer.
@@ -79,7 +80,7 @@ pub(crate) enum Flow {
 
 /// The replies of one leased backend connection.
 #[derive(Debug, Default)]
-pub(crate) struct Replies {
+pub(crate) struct Responses {
     /// What is owed.
     pub ledger: Ledger<PendingReply>,
     /// Transaction status as the server last said.
@@ -91,8 +92,6 @@ pub(crate) struct Replies {
     rest: Rest,
     /// CommandCompletes of the simple query at the head.
     completions: usize,
-    /// Set when an error made the session decide to run the request again.
-    pub replay: Replay,
 }
 
 /// Where the rest of a frame goes.
@@ -107,17 +106,7 @@ enum Rest {
     Unit,
 }
 
-/// Whether what is in flight will be run again elsewhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replay {
-    /// It will not.
-    #[default]
-    No,
-    /// It will, when the server has answered all it was sent.
-    Wanted,
-}
-
-impl Replies {
+impl Responses {
     /// With an empty ledger that was used before: its memory serves again.
     pub(crate) fn with(ledger: Ledger<PendingReply>) -> Self {
         Self { ledger, ..Self::default() }
@@ -140,10 +129,10 @@ impl Replies {
     ) -> Result<(), Halt> {
         loop {
             while self.missing == 0
-                && let Some((bytes, note)) = self.ledger.next_insert()
+                && let Some((bytes, pending)) = self.ledger.next_insert()
             {
                 client_buffer.put(read_buffer, bytes);
-                watcher.done(note);
+                watcher.done(pending);
             }
             let requeue = read_buffer.len() - client_buffer.passed();
             if self.missing > 0 {
@@ -185,7 +174,7 @@ impl Replies {
     /// What happens to rows and their like: those of statements that weir put into the client's text are nobody's.
     fn action(&self) -> Action {
         match self.ledger.head_note() {
-            Some(note) if note.completes(self.completions).is_none() => Action::Swallow,
+            Some(pending) if pending.completes(self.completions).is_none() => Action::Swallow,
             _ => self.ledger.head_action(),
         }
     }
@@ -219,7 +208,7 @@ impl Replies {
                 let action = self.ledger.head_action();
                 // Who raises notices wants them seen while the statement runs. But a server's last words before
                 // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if action == Action::Forward && self.replay == Replay::No && !scan::is_farewell(frame) {
+                if action == Action::Forward && !watcher.is_rerunning() && !scan::is_farewell(frame) {
                     client_buffer.release();
                 }
                 action
@@ -253,8 +242,8 @@ impl Replies {
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
                     self.pass(head, read_buffer, client_buffer);
-                    if self.replay == Replay::No {
-                        watcher.ready(self.tx);
+                    watcher.ready(self.tx);
+                    if !watcher.is_rerunning() {
                         self.let_go(client_buffer);
                     }
                     return Ok(());
@@ -271,10 +260,10 @@ impl Replies {
             }
             server::PORTAL_SUSPENDED => self.suspended(watcher)?,
             tag => {
-                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(note)) =
+                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(pending)) =
                     (tag, self.ledger.head_note())
                 {
-                    watcher.described(frame, note);
+                    watcher.described(frame, pending);
                 }
                 let shown = self.action();
                 self.take(tag, watcher)?.min(shown)
@@ -291,7 +280,7 @@ impl Replies {
     fn completed(&mut self, tag: &[u8], watcher: &mut impl Watcher) -> Action {
         let nth = self.completions;
         self.completions += 1;
-        match self.ledger.head_note().map(|note| watcher.completed(tag, note, nth)) {
+        match self.ledger.head_note().map(|pending| watcher.completed(tag, pending, nth)) {
             Some(Completion::Weirs) => Action::Swallow,
             _ => Action::Forward,
         }
@@ -305,8 +294,8 @@ impl Replies {
 
     /// A row limit was reached: what the statement left behind is there all the same.
     fn suspended(&mut self, watcher: &mut impl Watcher) -> Result<Action, Halt> {
-        if let Some(note) = self.ledger.head_note() {
-            watcher.completed(b"", note, 0);
+        if let Some(pending) = self.ledger.head_note() {
+            watcher.completed(b"", pending, 0);
         }
         self.take(server::PORTAL_SUSPENDED, watcher)
     }
@@ -322,12 +311,12 @@ impl Replies {
     fn take(&mut self, tag: u8, watcher: &mut impl Watcher) -> Result<Action, Halt> {
         match self.ledger.take(tag) {
             Ok(Step::Within(action)) => Ok(action),
-            Ok(Step::Done(action, reply, note)) => {
+            Ok(Step::Done(action, reply, pending)) => {
                 if reply == Reply::Execute {
                     self.flow = Flow::Query;
                 }
                 self.completions = 0;
-                watcher.done(note);
+                watcher.done(pending);
                 Ok(action)
             }
             Err(Unexpected(_)) => Err(Halt::Broken("a message that nothing was asked for")),
@@ -344,9 +333,9 @@ impl Replies {
         let at = client_buffer.passed();
         let frame = &read_buffer[at..read_buffer.len().min(at + head.len)];
         let whole = frame.len() == head.len;
-        let note = self.ledger.head_note().cloned().unwrap_or_default();
+        let pending = self.ledger.head_note().cloned().unwrap_or_default();
         let reply = self.ledger.head();
-        let decision = watcher.failed(frame, self.ledger.head_action(), &note, client_buffer.answer());
+        let decision = watcher.failed(frame, self.ledger.head_action(), &pending, client_buffer.answer());
         self.flow = Flow::Query;
         match decision {
             OnError::Ending => {
@@ -360,14 +349,11 @@ impl Replies {
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
-        let alone =
-            matches!(reply, Some(Reply::Query)) || matches!(note, PendingReply::Publishes(_, Batch::Closed));
+        let alone = matches!(reply, Some(Reply::Query))
+            || matches!(pending, PendingReply::Publishes(_, Batch::Closed));
         let own = action == Action::Swallow && alone;
         match decision {
-            OnError::Replay => {
-                self.replay = Replay::Wanted;
-                self.cut(head, read_buffer, client_buffer);
-            }
+            OnError::Rerun => self.cut(head, read_buffer, client_buffer),
             OnError::Replace(bytes) if !own && whole => {
                 self.cut(head, read_buffer, client_buffer);
                 client_buffer.put(read_buffer, &bytes);

@@ -9,34 +9,47 @@ use super::*;
 #[derive(Default)]
 struct Events {
     seen: Vec<String>,
-    /// What to do with errors.
-    on_error: Replay,
+    /// What is done with errors.
+    on_error: Errors,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Errors {
+    #[default]
+    Pass,
+    /// They have their request run again.
+    RunAgain,
+    /// One of them has.
+    Rerunning,
 }
 
 impl Watcher for Events {
-    fn completed(&mut self, tag: &[u8], note: &PendingReply, nth: usize) -> Completion {
-        self.seen.push(format!("completed {tag:?} {note:?} {nth}"));
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
+        self.seen.push(format!("completed {tag:?} {pending:?} {nth}"));
         Completion::Clients
     }
 
-    fn done(&mut self, note: PendingReply) {
-        self.seen.push(format!("done {note:?}"));
+    fn done(&mut self, pending: PendingReply) {
+        self.seen.push(format!("done {pending:?}"));
     }
 
-    fn dropped(&mut self, notes: Vec<PendingReply>) {
-        self.seen.push(format!("dropped {notes:?}"));
+    fn dropped(&mut self, replies: Vec<PendingReply>) {
+        self.seen.push(format!("dropped {replies:?}"));
     }
 
-    fn failed(&mut self, frame: &[u8], action: Action, note: &PendingReply, answer: Answer) -> OnError {
-        self.seen.push(format!("failed {frame:?} {action:?} {note:?} {answer:?}"));
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError {
+        self.seen.push(format!("failed {frame:?} {action:?} {pending:?} {answer:?}"));
         match self.on_error {
-            Replay::Wanted => OnError::Replay,
-            Replay::No => OnError::Pass,
+            Errors::RunAgain | Errors::Rerunning => {
+                self.on_error = Errors::Rerunning;
+                OnError::Rerun
+            }
+            Errors::Pass => OnError::Pass,
         }
     }
 
-    fn described(&mut self, frame: &[u8], note: &PendingReply) {
-        self.seen.push(format!("described {frame:?} {note:?}"));
+    fn described(&mut self, frame: &[u8], pending: &PendingReply) {
+        self.seen.push(format!("described {frame:?} {pending:?}"));
     }
 
     fn ready(&mut self, status: TxStatus) {
@@ -52,6 +65,10 @@ impl Watcher for Events {
         None
     }
 
+    fn is_rerunning(&self) -> bool {
+        self.on_error == Errors::Rerunning
+    }
+
     fn listens(&self) -> bool {
         false
     }
@@ -64,7 +81,7 @@ fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
 
 /// A request that was sent, and what the server says to it.
 #[derive(Clone, Debug)]
-struct Requirement {
+struct Asked {
     owed: Vec<(Reply, Action)>,
     said: Vec<u8>,
 }
@@ -81,7 +98,7 @@ fn rows() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any, 0..6).prop_map(|frames| frames.concat())
 }
 
-fn simple() -> impl Strategy<Value = Requirement> {
+fn simple() -> impl Strategy<Value = Asked> {
     let statement = (rows(), any::<bool>()).prop_map(|(rows, described)| {
         let head = if described { frame(server::ROW_DESCRIPTION, b"\0\0") } else { Vec::new() };
         [head, rows, frame(server::COMMAND_COMPLETE, b"SELECT 1\0")].concat()
@@ -90,12 +107,12 @@ fn simple() -> impl Strategy<Value = Requirement> {
     (prop::collection::vec(statement, 0..3), any::<bool>(), action).prop_map(|(statements, fails, action)| {
         let error = if fails { frame(server::ERROR, ERROR) } else { Vec::new() };
         let said = [statements.concat(), error, frame(server::READY, b"I")].concat();
-        Requirement { owed: vec![(Reply::Query, action)], said }
+        Asked { owed: vec![(Reply::Query, action)], said }
     })
 }
 
 /// A batch of Parse, Bind, Execute, Sync that fails at one of them or not at all; the Parse may be weir's own.
-fn batch() -> impl Strategy<Value = Requirement> {
+fn batch() -> impl Strategy<Value = Asked> {
     let action = prop_oneof![Just(Action::Forward), Just(Action::Swallow)];
     (rows(), 0..6usize, action).prop_map(|(rows, fails, action)| {
         let said = [
@@ -115,18 +132,18 @@ fn batch() -> impl Strategy<Value = Requirement> {
             (Reply::Execute, forward),
             (Reply::Sync, forward),
         ];
-        Requirement { owed, said: heard }
+        Asked { owed, said: heard }
     })
 }
 
 /// What comes out of a conversation that is read in pieces of these sizes, again and again.
 fn outcome(
-    asked: &[Requirement],
+    asked: &[Asked],
     sizes: &[usize],
     answer: Answer,
-    on_error: Replay,
+    on_error: Errors,
 ) -> (Vec<u8>, Vec<String>, usize) {
-    let mut replies = Replies::default();
+    let mut replies = Responses::default();
     for (reply, action) in asked.iter().flat_map(|asked| &asked.owed) {
         assert!(replies.ledger.push(*reply, *action, PendingReply::None).is_none());
         assert!(replies.ledger.insert(b"3\0\0\0\x04", PendingReply::RestoresUnnamed).is_none());
@@ -160,7 +177,7 @@ proptest! {
         asked in prop::collection::vec(prop_oneof![simple(), batch()], 1..6),
         sizes in prop::collection::vec(1..60usize, 1..8),
         answer in prop_oneof![Just(Answer::Released), Just(Answer::Held)],
-        on_error in prop_oneof![Just(Replay::No), Just(Replay::Wanted)],
+        on_error in prop_oneof![Just(Errors::Pass), Just(Errors::RunAgain)],
     ) {
         let whole = outcome(&asked, &[usize::MAX], answer, on_error);
         prop_assert_eq!(&outcome(&asked, &sizes, answer, on_error), &whole);

@@ -1,9 +1,8 @@
-//! What a server's errors and descriptions say about statements, and the words in which the client hears of it.
+//! What a server's errors and descriptions say about statements.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::wire::frame::cstr;
-use crate::wire::tag::server;
 use crate::wire::{HEADER, scan};
 
 /// Errors after which the primary might answer differently than the replica that gave them: it only reads, it is
@@ -54,15 +53,6 @@ pub(crate) fn fingerprint(frame: &[u8]) -> u64 {
     }
     at.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What PostgreSQL says when a prepared statement's result has changed; drivers know it by the routine as well.
-pub(crate) fn outdated() -> Vec<u8> {
-    let fields = b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0";
-    let mut frame = vec![server::ERROR];
-    frame.extend(u32::try_from(fields.len() + 4).unwrap_or_default().to_be_bytes());
-    frame.extend(fields);
-    frame
 }
 
 /// An ErrorResponse in which the client's name for a statement stands in the place of the server's.

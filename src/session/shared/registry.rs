@@ -7,15 +7,25 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngCore;
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::Span;
 
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::wire::startup::CancelKey;
+
+/// How long a cancel request of weir's own may take on its way to a server.
+pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept for cancel requests that are on their way to it: for one, and for another that was asked
+/// for meanwhile. Whoever asks again and again would keep it for as long.
+const SETTLE_MAX: Duration = CANCEL_TIMEOUT.saturating_mul(2);
 
 /// Where a session's request is.
 #[derive(Debug, Default)]
@@ -54,8 +64,10 @@ struct Running {
 
 /// One session, as others see it.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     key: CancelKey,
+    /// Whoever asks for a cancel, what is logged of it is this session's.
+    span: Span,
     running: Mutex<Running>,
     settled: Notify,
     cancelled: Notify,
@@ -69,22 +81,22 @@ impl Entry {
     }
 
     /// The key for the client.
-    pub fn key(&self) -> &CancelKey {
+    pub(crate) fn key(&self) -> &CancelKey {
         &self.key
     }
 
     /// The session's requests run there from now on.
-    pub fn runs_on(&self, key: Arc<Key>) {
+    pub(crate) fn runs_on(&self, key: Arc<Key>) {
         self.lock().place = Place::On(key);
     }
 
     /// What wakes the session's task from now on.
-    pub fn wakes(&self, waker: &Waker) {
+    pub(crate) fn wakes(&self, waker: &Waker) {
         self.lock().waker = Some(waker.clone());
     }
 
     /// Whether there was an alarm since this was last asked. It may be about a server that the session has left.
-    pub fn take_alarm(&self) -> bool {
+    pub(crate) fn take_alarm(&self) -> bool {
         self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
     }
 
@@ -98,14 +110,20 @@ impl Entry {
     }
 
     /// The session is about to give its connection back. True when it may do so at once.
-    pub fn leaves(&self) -> bool {
+    pub(crate) fn leaves(&self) -> bool {
         let mut running = self.lock();
         running.place = Place::Nowhere;
         running.asking == Asking::Not
     }
 
-    /// Waits until no cancel request is on its way any more. Cancel safe.
-    pub async fn settled(&self) {
+    /// Waits until no cancel request is on its way any more. Not for ever: false when there still is one, so that
+    /// whatever runs on the connection next may be hit. Cancel safe.
+    pub(crate) async fn settled(&self) -> bool {
+        // In a box, because hardly anybody ever waits here.
+        Box::pin(timeout(SETTLE_MAX, self.all_arrived())).await.is_ok()
+    }
+
+    async fn all_arrived(&self) {
         loop {
             let settled = self.settled.notified();
             if self.lock().asking == Asking::Not {
@@ -115,11 +133,20 @@ impl Entry {
         }
     }
 
+    /// Ready when the client asks to cancel while its request is held back on its connection, or has asked and the server
+    /// has not heard of it yet. Cancel safe.
+    pub(crate) async fn asked_to_cancel(&self) {
+        let cancelled = self.cancelled.notified();
+        if self.lock().asking == Asking::Not {
+            cancelled.await;
+        }
+    }
+
     /// Waits for a connection, unless the client cancels meanwhile. Cancel safe if `connection` is.
     ///
     /// # Errors
     /// [`Error::Canceled`], or why there is no connection.
-    pub async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
         let cancelled = self.cancelled.notified();
         self.lock().place = Place::Queue;
         let queued = Queued(self);
@@ -151,6 +178,7 @@ impl Entry {
                 Cancel::Waited
             }
             Place::On(key) => {
+                self.cancelled.notify_waiters();
                 let key = key.clone();
                 if running.asking == Asking::Not {
                     running.asking = Asking::OnItsWay;
@@ -186,7 +214,7 @@ impl Drop for Queued<'_> {
 
 /// What came of a cancel request.
 #[derive(Debug)]
-pub enum Cancel {
+pub(crate) enum Cancel {
     /// The request runs: to be passed on there.
     Aimed(Aim),
     /// The request runs, and another cancel request is on its way to it: to be waited for with [`Entry::settled`].
@@ -201,7 +229,7 @@ pub enum Cancel {
 
 /// A cancel request on its way. The session keeps the connection that it goes to until this is dropped.
 #[derive(Debug)]
-pub struct Aim {
+pub(crate) struct Aim {
     /// None once it has been delivered for the last time.
     entry: Option<Arc<Entry>>,
     /// The connection it goes to.
@@ -209,9 +237,14 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// The span of the session that it is for.
+    pub(crate) fn span(&self) -> Span {
+        self.entry.as_ref().map_or_else(Span::none, |entry| entry.span.clone())
+    }
+
     /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
     /// meanwhile.
-    pub fn delivered(mut self) -> Option<Self> {
+    pub(crate) fn delivered(mut self) -> Option<Self> {
         let entry = self.entry.take()?;
         if !entry.delivered(&self.key) {
             return None;
@@ -231,7 +264,7 @@ impl Drop for Aim {
 
 /// All sessions.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     entries: Mutex<HashMap<i32, Arc<Entry>>>,
     next: AtomicI32,
 }
@@ -248,7 +281,7 @@ impl Registry {
     }
 
     /// Enters a session. Protocol 3.2 clients get a secret of 32 bytes, older ones of 4.
-    pub fn enter(&self, minor: u16) -> Arc<Entry> {
+    pub(crate) fn enter(&self, minor: u16) -> Arc<Entry> {
         let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
         rand::rng().fill_bytes(&mut secret);
         let secret = Bytes::from(secret);
@@ -261,6 +294,7 @@ impl Registry {
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
             let entry = Arc::new(Entry {
                 key,
+                span: Span::current(),
                 running: Mutex::default(),
                 settled: Notify::new(),
                 cancelled: Notify::new(),
@@ -272,7 +306,7 @@ impl Registry {
     }
 
     /// A server is down: sessions whose request runs there see whether it can run elsewhere.
-    pub fn alarm(&self, server: ServerId) {
+    pub(crate) fn alarm(&self, server: ServerId) {
         self.lock().values().for_each(|entry| entry.alarm(server));
     }
 
@@ -283,22 +317,17 @@ impl Registry {
     }
 
     /// The session is over.
-    pub fn leave(&self, entry: &Entry) {
+    pub(crate) fn leave(&self, entry: &Entry) {
         self.lock().remove(&entry.key.pid());
     }
 
     /// Sessions there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// No sessions.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Cancels the request of the session that has this key.
-    pub fn cancel(&self, key: &CancelKey) -> Cancel {
+    pub(crate) fn cancel(&self, key: &CancelKey) -> Cancel {
         let entry = self.lock().get(&key.pid()).cloned();
         match entry {
             Some(entry) if entry.key.admits(key) => entry.cancel(),
@@ -324,7 +353,7 @@ mod tests {
         assert!(aim.delivered().is_none());
         assert!(entry.leaves());
         registry.leave(&entry);
-        assert!(registry.is_empty());
+        assert_eq!(registry.len(), 0);
     }
 
     #[test]
@@ -352,6 +381,18 @@ mod tests {
         let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
         drop(dropped);
         assert!(entry.leaves(), "a delivery that was given up holds nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancel_request_that_never_arrives_is_not_waited_for_for_ever() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        assert!(entry.settled().await, "none is on its way");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(!entry.settled().await);
+        let (settled, ()) = tokio::join!(entry.settled(), async { drop(aim) });
+        assert!(settled);
     }
 
     #[tokio::test]

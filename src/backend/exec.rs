@@ -1,0 +1,74 @@
+//! Running a statement of weir's own on a connection that does nothing else.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+
+use bytes::{Buf, Bytes};
+
+use super::{Backend, refusal};
+use crate::error::{Error, Result};
+use crate::wire::scan::{self, Stop};
+use crate::wire::startup::Parameter;
+use crate::wire::tag::server;
+use crate::wire::{HEADER, request};
+
+/// What a server says to settings.
+#[derive(Debug, Default)]
+pub struct ParameterStatuses {
+    /// ParameterStatus, in the order in which they came.
+    pub parameters: Vec<Parameter>,
+    /// NoticeResponses, whole: of a value that was cut short, for one.
+    pub notices: Vec<Bytes>,
+}
+
+/// Runs SQL on an idle connection and returns what it brought about. Not cancel safe: the connection is of no use then.
+///
+/// # Errors
+/// What the server refused, or that it is lost.
+pub async fn exec(backend: &mut Backend, sql: &str) -> Result<ParameterStatuses> {
+    let mut told = ParameterStatuses::default();
+    if sql.is_empty() {
+        return Ok(told);
+    }
+    request::put_query(&mut backend.write_buffer, sql.as_bytes());
+    backend.unnamed = None;
+    let mut refused = None;
+    loop {
+        poll_fn(|cx| {
+            ready!(backend.poll_flush(cx))?;
+            match ready!(backend.poll_fill(cx, 1 << 20))? {
+                0 => Poll::Ready(Err(std::io::ErrorKind::UnexpectedEof.into())),
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+        .map_err(|_: std::io::Error| Error::ServerLost)?;
+        loop {
+            let (passing, stop) = scan::run(&backend.read_buffer);
+            backend.read_buffer.advance(passing);
+            let head = match stop {
+                Stop::Look(head) => head,
+                Stop::Bad(_) => return Err(Error::ServerProtocol("impossible message length")),
+                Stop::End { .. } | Stop::Partial => break,
+            };
+            if head.len > backend.read_buffer.len() {
+                return Err(Error::ServerProtocol("a very long answer to a change of settings"));
+            }
+            let frame = backend.read_buffer.split_to(head.len).freeze();
+            match head.tag {
+                server::PARAMETER_STATUS => told.parameters.extend(parameter(&frame)),
+                server::NOTICE => told.notices.push(frame),
+                server::ERROR => refused = Some(refusal(&frame[HEADER..])),
+                server::READY => return refused.map_or(Ok(told), Err),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The name and value of a ParameterStatus.
+fn parameter(frame: &Bytes) -> Option<Parameter> {
+    let (name, at) = crate::wire::frame::cstr(frame, HEADER)?;
+    let (value, _) = crate::wire::frame::cstr(frame, at)?;
+    Some((frame.slice_ref(name), frame.slice_ref(value)))
+}

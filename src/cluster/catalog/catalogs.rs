@@ -1,0 +1,487 @@
+//! The catalogs of the databases that clients use, loaded from the primary and kept fresh in the background.
+//!
+//! A connection is opened for each load and closed after it: an idle one would keep `DROP DATABASE` and
+//! `CREATE DATABASE ... TEMPLATE` from working (55006). Readers take a snapshot and never wait; until a database's
+//! catalog is loaded nothing is known of its functions, and what calls them goes to the primary.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::task::AbortHandle;
+use tokio::time::{timeout, timeout_at};
+use tokio_postgres::NoTls;
+
+use super::reading::{self, Answers};
+use super::snapshot::Catalog;
+use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::roles::Monitor;
+use crate::cluster::topology::{self, ServerId, Topology};
+use crate::config::User;
+
+/// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
+const DATABASES_MAX: usize = 1_000;
+
+/// How long the catalog of a database without sessions is kept: who connects for each request alone should find it.
+const UNUSED_MAX: Duration = Duration::from_secs(300);
+
+/// How long one load may take, connecting included.
+const LOAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long changes are collected before they are read: a migration makes many in a row.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Least time from the beginning of one load to that of the next for the sake of definitions that were changed. However
+/// often that happens, the primary has better things to do.
+const CHANGED_PAUSE: Duration = Duration::from_millis(500);
+
+/// The same for the sake of what only may have changed, and of functions that are missing: a statement may go on calling
+/// one that does not exist.
+const DOUBTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the first clients of a database wait for its catalog. What they did before it was read could leave
+/// something that nobody would know of.
+const FIRST_LOAD: Duration = Duration::from_secs(1);
+
+/// Time between attempts to load after a failure.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How long a database that could not be logged in to is left alone. The next session that wants it afterwards
+/// starts anew, with its own user.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a writer may take from looking at a snapshot to marking what it wrote by it. Writes that were marked by the
+/// snapshot before count as unknown until then: it may have said something else of the same name.
+const MARKING: Duration = Duration::from_millis(50);
+
+/// The catalogs of all databases in use.
+#[derive(Debug)]
+pub struct Catalogs {
+    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
+    /// Set once any catalog has held a relation that only the primary can be asked for.
+    confined: AtomicBool,
+    /// Set once any catalog has held a relation that runs code which leaves something in the session.
+    traces: AtomicBool,
+    /// Rung when anything is published.
+    news: Notify,
+    wanted: Mutex<HashMap<Arc<str>, Wanted>>,
+    monitor: Arc<Monitor>,
+    interval: Duration,
+}
+
+/// A database whose catalog is kept.
+#[derive(Debug)]
+struct Wanted {
+    /// Shared with everybody who has an interest in it.
+    interest: Arc<()>,
+    /// When somebody was last known to have one.
+    used: Instant,
+    seen: Seen,
+    asked: Option<Asked>,
+    /// Until when its first clients wait for it; `None` once a load has ended.
+    first: Option<Instant>,
+    /// Rung when another load is asked for.
+    bell: Arc<Notify>,
+    task: AbortHandle,
+}
+
+/// Somebody's interest in a database's catalog. While there is one the catalog is kept fresh.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    _shared: Arc<()>,
+}
+
+/// How many changes have been seen: of what was read before the last one, less is published or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Definitions were changed.
+    changes: u64,
+    /// Definitions may have been changed.
+    doubts: u64,
+    /// Code was changed: what it leaves in a session is another matter.
+    code: u64,
+}
+
+/// Which definitions were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// None that has code in it.
+    Data,
+    /// Perhaps what functions do, or which of them run when a relation is used.
+    Code,
+}
+
+/// Another load is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    /// When it was first asked for.
+    at: Instant,
+    /// The least time from the beginning of the last load.
+    pause: Duration,
+}
+
+impl Asked {
+    /// When to begin it, if the last one began at `began`.
+    fn due(self, began: Instant) -> Instant {
+        (self.at + SETTLE).max(began + self.pause)
+    }
+}
+
+impl Wanted {
+    fn new(bell: Arc<Notify>, task: AbortHandle) -> Self {
+        let now = Instant::now();
+        Self {
+            interest: Arc::default(),
+            used: now,
+            seen: Seen::default(),
+            asked: None,
+            first: Some(now + FIRST_LOAD),
+            bell,
+            task,
+        }
+    }
+
+    /// Somebody has an interest in it.
+    fn share(&mut self) -> Interest {
+        self.used = Instant::now();
+        Interest { _shared: self.interest.clone() }
+    }
+
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.interest) == 1
+    }
+
+    /// Asks for another load. Who is in more of a hurry hurries the others.
+    fn ask(&mut self, at: Instant, pause: Duration) {
+        let asked = self.asked.unwrap_or(Asked { at, pause });
+        self.asked = Some(Asked { at: asked.at, pause: asked.pause.min(pause) });
+        self.bell.notify_one();
+    }
+}
+
+/// Which server, in which of its lives as a primary, a catalog was read from.
+type Source = (ServerId, Option<u32>);
+
+/// Why a catalog was not loaded.
+#[derive(Debug)]
+enum Failure {
+    /// This user cannot log in to this database, or the database is gone.
+    Refused(String),
+    /// Anything else; it may pass.
+    Failed(String),
+}
+
+impl Catalogs {
+    pub(crate) fn new(monitor: Arc<Monitor>, interval: Duration) -> Self {
+        Self {
+            snapshots: ArcSwap::default(),
+            confined: AtomicBool::new(false),
+            traces: AtomicBool::new(false),
+            news: Notify::new(),
+            wanted: Mutex::default(),
+            monitor,
+            interval,
+        }
+    }
+
+    /// The catalog of a database (its name on the servers); `None` until it is loaded.
+    pub fn of(&self, database: &str) -> Option<Arc<Catalog>> {
+        self.snapshots.load().get(database).cloned()
+    }
+
+    /// Whether any database has, or had, a relation that only the primary can be asked for, unlogged or a sequence: if
+    /// none has, a read need not look at its database's catalog for them.
+    pub(crate) fn know_confined(&self) -> bool {
+        self.confined.load(Ordering::Relaxed)
+    }
+
+    /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
+    /// none has, only statements that call functions need be looked at for that.
+    pub(crate) fn know_traces(&self) -> bool {
+        self.traces.load(Ordering::Relaxed)
+    }
+
+    /// Ready when any catalog is published from now on.
+    pub fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does, until a while after the
+    /// last interest in it was dropped. To be called when a session of that user begins on that database (its name on
+    /// the servers); cheap when it is wanted already. `None` when there are too many.
+    pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
+        self.want_as(database, || Login::of(user))
+    }
+
+    fn want_as(self: &Arc<Self>, database: &str, login: impl FnOnce() -> Login) -> Option<Interest> {
+        let mut wanted = self.lock();
+        if let Some(entry) = wanted.get_mut(database) {
+            return Some(entry.share());
+        }
+        if wanted.len() >= DATABASES_MAX {
+            self.forget_unused(&mut wanted);
+        }
+        if wanted.len() >= DATABASES_MAX {
+            return None;
+        }
+        let database: Arc<str> = database.into();
+        let bell = Arc::new(Notify::new());
+        let keep = self.clone().keep_fresh(database.clone(), login(), bell.clone());
+        let task = tokio::spawn(keep).abort_handle();
+        Some(wanted.entry(database).or_insert(Wanted::new(bell, task)).share())
+    }
+
+    /// Forgets every database that has no session now.
+    fn forget_unused(&self, wanted: &mut HashMap<Arc<str>, Wanted>) {
+        let unused: Vec<_> = wanted.extract_if(|_, entry| entry.is_unused()).collect();
+        unused.iter().for_each(|(_, entry)| entry.task.abort());
+        self.snapshots.rcu(|old| {
+            let mut all = HashMap::clone(old);
+            unused.iter().for_each(|(database, _)| drop(all.remove(database)));
+            all
+        });
+    }
+
+    /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Cancel safe.
+    pub(crate) async fn first_load(&self, database: &str) {
+        loop {
+            let mut news = pin!(self.news());
+            news.as_mut().enable();
+            if self.of(database).is_some() {
+                return;
+            }
+            let first = self.lock().get(database).and_then(|entry| entry.first);
+            let Some(until) = first else { return };
+            if timeout_at(until.into(), news).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A load has ended, whatever came of it.
+    fn loaded(&self, database: &str) {
+        if let Some(entry) = self.lock().get_mut(database) {
+            entry.first = None;
+        }
+        self.news.notify_waiters();
+    }
+
+    /// A database's catalog has changed: DDL was seen, and its transaction has ended. To be called before the
+    /// client hears of it, so that whoever acts upon the change finds the old catalog gone.
+    pub fn stale(&self, database: &str, what: Changed) {
+        let mut wanted = self.lock();
+        let Some(entry) = wanted.get_mut(database) else { return };
+        entry.seen.changes += 1;
+        if what == Changed::Code {
+            entry.seen.code += 1;
+        }
+        let version = entry.seen.code;
+        entry.ask(Instant::now(), CHANGED_PAUSE);
+        if let Some(catalog) = self.of(database) {
+            let mut changed = catalog.after_change();
+            if what == Changed::Code {
+                changed.code = changed.code.after_change(version);
+            }
+            if changed != *catalog {
+                self.replace(&Arc::from(database), Some(changed));
+            }
+        }
+    }
+
+    /// Code of a user's ran that may have changed definitions: until they have been read again, what relations reach
+    /// is not known, while functions go on being what they were. To be called before the client hears of it. Whoever
+    /// runs such code all the time leaves relations unknown most of the time, and makes the primary be read once a second.
+    pub(crate) fn doubt(&self, database: &str) {
+        let mut wanted = self.lock();
+        let Some(entry) = wanted.get_mut(database) else { return };
+        entry.seen.doubts += 1;
+        entry.ask(Instant::now(), DOUBTED_PAUSE);
+        if let Some(catalog) = self.of(database).filter(|catalog| !catalog.is_doubted()) {
+            self.replace(&Arc::from(database), Some(catalog.doubted()));
+        }
+    }
+
+    /// A statement calls a function that the catalog does not hold: somebody may have created it past weir. Loads the
+    /// catalog again soon; what is known stays known meanwhile.
+    pub fn missed(&self, database: &str, now: Instant) {
+        if let Some(entry) = self.lock().get_mut(database) {
+            entry.ask(now, DOUBTED_PAUSE);
+        }
+    }
+
+    /// Ends all loading.
+    pub(crate) fn close(&self) {
+        for (_, entry) in self.lock().drain() {
+            entry.task.abort();
+        }
+    }
+
+    async fn keep_fresh(self: Arc<Self>, database: Arc<str>, login: Login, bell: Arc<Notify>) {
+        loop {
+            let began = Instant::now();
+            let Some(seen) = self.begin(&database, began) else { return };
+            let (wait, source) = match self.load(&database, &login).await {
+                Ok((source, catalog)) => {
+                    self.publish(&database, seen, catalog);
+                    (self.interval, Some(source))
+                }
+                Err(Failure::Failed(error)) => {
+                    tracing::warn!(database = &*database, error, "catalog not loaded; will try again");
+                    self.loaded(&database);
+                    (RETRY, None)
+                }
+                Err(Failure::Refused(error)) => {
+                    tracing::warn!(database = &*database, error, "catalog not loaded");
+                    self.loaded(&database);
+                    self.replace(&database, None);
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                    self.lock().remove(&database);
+                    return;
+                }
+            };
+            tokio::select! {
+                () = self.rest(&database, &bell, began, wait) => {}
+                () = self.moved(source) => self.stale(&database, Changed::Code),
+            }
+        }
+    }
+
+    /// Waits until the next load is due: so long, or less if somebody asks for it. Cancel safe.
+    async fn rest(&self, database: &str, bell: &Notify, began: Instant, wait: Duration) {
+        let latest = Instant::now() + wait;
+        loop {
+            let asked = self.lock().get(database).and_then(|entry| entry.asked);
+            let due = asked.map_or(latest, |asked| asked.due(began).min(latest));
+            if timeout_at(due.into(), bell.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until another server is the primary, or the same one anew: its definitions may be others. Cancel safe.
+    async fn moved(&self, source: Option<Source>) {
+        let Some(source) = source else { return std::future::pending().await };
+        let other = |topology: &Topology| topology.writable().map(place).filter(|now| is_other(*now, source));
+        self.monitor.wait(other).await;
+    }
+
+    /// Loads from the primary, once there is one.
+    async fn load(&self, database: &str, login: &Login) -> Result<(Source, Catalog), Failure> {
+        let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
+        let source = place(&primary);
+        let parameters =
+            control::parameters(&primary.address, database, login, LOAD_LIMIT, Purpose::Watching);
+        let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
+            return Err(Failure::Failed("no answer in time".into()));
+        };
+        let answers = answers?;
+        let catalog = tokio::task::spawn_blocking(move || answers.catalog()).await;
+        let catalog = catalog.map_err(|error| Failure::Failed(error.to_string()))?;
+        Ok((source, catalog))
+    }
+
+    /// Publishes what was read, as far as it has not changed since the reading began.
+    fn publish(&self, database: &Arc<str>, read_at: Seen, mut catalog: Catalog) {
+        // Comparing takes a while, so it is done in front of the lock: a change that comes between is seen behind it.
+        let unchanged = self.of(database).filter(|old| old.has_relations_of(&catalog));
+        let since = unchanged.and_then(|old| old.since);
+        let wanted = self.lock();
+        let Some(seen) = wanted.get(database).map(|entry| entry.seen) else { return };
+        if seen.changes != read_at.changes {
+            return;
+        }
+        catalog.code.version = read_at.code;
+        if seen.doubts == read_at.doubts {
+            catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
+        } else {
+            catalog = catalog.doubted();
+        }
+        self.replace(database, Some(catalog));
+    }
+
+    /// A load begins: whatever was asked for until now, it is what was asked for. `None` when nobody wants it any more,
+    /// or has not for long: then what is known of it is forgotten.
+    fn begin(&self, database: &Arc<str>, now: Instant) -> Option<Seen> {
+        let mut wanted = self.lock();
+        let entry = wanted.get_mut(database)?;
+        if !entry.is_unused() {
+            entry.used = now;
+        } else if now.saturating_duration_since(entry.used) >= UNUSED_MAX {
+            wanted.remove(database);
+            self.replace(database, None);
+            return None;
+        }
+        entry.asked = None;
+        Some(entry.seen)
+    }
+
+    fn replace(&self, database: &Arc<str>, catalog: Option<Catalog>) {
+        let confines = |catalog: &Catalog| !catalog.unlogged.is_empty() || !catalog.sequences.is_empty();
+        if catalog.as_ref().is_some_and(confines) {
+            self.confined.store(true, Ordering::Relaxed);
+        }
+        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
+            self.traces.store(true, Ordering::Relaxed);
+        }
+        let catalog = catalog.map(Arc::new);
+        self.snapshots.rcu(|old| {
+            let mut all = HashMap::clone(old);
+            match &catalog {
+                Some(catalog) => all.insert(database.clone(), catalog.clone()),
+                None => all.remove(database),
+            };
+            all
+        });
+        self.news.notify_waiters();
+    }
+
+    /// Nothing that can panic runs under this lock, so a poisoned one is still sound.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Wanted>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(server: &topology::Server) -> Source {
+    (server.id, server.timeline)
+}
+
+/// Whether this is not known to be the same primary. Not every server tells its timeline, nor always.
+fn is_other(now: Source, before: Source) -> bool {
+    let same_line = now.1.zip(before.1).is_none_or(|(now, before)| now == before);
+    now.0 != before.0 || !same_line
+}
+
+/// Reads over a connection of its own, and closes it before it returns.
+async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Answers, Failure> {
+    let (client, connection) = parameters.connect(NoTls).await?;
+    let mut connection = pin!(connection);
+    let answers = tokio::select! {
+        answers = reading::read(&client) => answers?,
+        ended = &mut connection => {
+            ended?;
+            return Err(Failure::Failed("the server closed the connection".into()));
+        }
+    };
+    // With the client gone, the connection says Terminate and ends.
+    drop(client);
+    connection.await?;
+    Ok(answers)
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(code) if control::is_login_refused(code) => Failure::Refused(words(&error)),
+            _ => Failure::Failed(words(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "catalogs_tests.rs"]
+mod tests;

@@ -1,0 +1,493 @@
+//! What is asked of the primary about one database, and the catalog that is made of the answers.
+//!
+//! PostgreSQL 14 to 18. Every query is bounded, and all of them see one state of the catalog. Objects with OIDs below
+//! 16384 are PostgreSQL's own; the languages 12 and 13 are `internal` and `c`, which only superusers can write.
+
+use std::time::Instant;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+
+use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
+use super::snapshot::{Catalog, Volatility};
+use super::traces::{self, Body, Function, Run, When};
+
+/// The functions that run when one is called: itself, or those that an aggregate is made of.
+macro_rules! runs {
+    () => {
+        "runs AS (
+        SELECT p.oid AS called, p.oid AS run FROM pg_catalog.pg_proc AS p WHERE p.prokind NOT IN ('a', 'p')
+        UNION ALL
+        SELECT a.aggfnoid, s.run
+          FROM pg_catalog.pg_aggregate AS a
+         CROSS JOIN LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
+                   (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
+    )"
+    };
+}
+
+/// Functions by schema and name, whether any is volatile, and whether any is not but in a language that does not hold
+/// it to that. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here: those that are known to
+/// be harmless are known without the catalog.
+const FUNCTIONS: &str = concat!(
+    "WITH ",
+    runs!(),
+    "
+    SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
+           pg_catalog.bool_or(f.provolatile = 'v'
+               OR f.oid < 16384 AND pg_catalog.starts_with(f.proname::pg_catalog.text, 'pg_')),
+           pg_catalog.bool_or(f.oid >= 16384 AND f.prolang NOT IN (12, 13))
+      FROM runs AS r
+      JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
+      JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+     GROUP BY n.nspname, p.proname
+     LIMIT 100000"
+);
+
+/// Unlogged tables, partitioned tables, materialised views and sequences; system catalogs are always logged.
+const UNLOGGED: &str = "
+    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'p', 'm', 'S') AND c.oid >= 16384
+     LIMIT 100000";
+
+/// The relations of users. Temporary ones are their sessions' own affair, unless writing to them runs code: an
+/// unqualified name may mean one of those.
+const RELATIONS: &str = "
+    SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.oid >= 16384
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+       AND (c.relpersistence <> 't' OR c.relhastriggers OR c.relhasrules)
+     LIMIT 100000";
+
+/// How relations hang together: inheritance (of tables, not of their indexes), foreign keys with an action, views and
+/// policies. A materialised view stands for itself, and PostgreSQL's own relations change by definitions alone.
+const EDGES: &str = "
+    SELECT 'inherits', i.inhrelid, i.inhparent
+      FROM pg_catalog.pg_inherits AS i
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+     WHERE c.relkind IN ('r', 'p', 'f')
+    UNION
+    SELECT 'cascades', k.confrelid, k.conrelid
+      FROM pg_catalog.pg_constraint AS k
+     WHERE k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
+    UNION
+    SELECT 'selects', r.ev_class, d.refobjid
+      FROM pg_catalog.pg_rewrite AS r
+      JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+      JOIN pg_catalog.pg_depend AS d ON d.objid = r.oid
+     WHERE r.ev_type = '1' AND c.relkind = 'v' AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refobjid >= 16384 AND d.refobjid <> r.ev_class
+    UNION
+    SELECT 'policy', p.polrelid, d.refobjid
+      FROM pg_catalog.pg_policy AS p
+      JOIN pg_catalog.pg_depend AS d ON d.objid = p.oid
+     WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refobjid >= 16384 AND d.refobjid <> p.polrelid
+    LIMIT 100000";
+
+/// Relations that run a user's code: triggers and rules when they are written, functions and operators when whatever
+/// calls them is used. Of a function in C that is declared IMMUTABLE it is believed that it reads no relation and
+/// writes none: extensions are full of them. Of one in C that is declared STABLE, and of any that is declared IMMUTABLE,
+/// it is believed that it writes none: PostgreSQL runs the latter when it likes, and indexes are full of them.
+///
+/// A function that takes a row of a relation can be called as if it were a column of it, which no statement's text
+/// tells. A domain's constraints and default run wherever a column has it in its type; as such domains are rare, the
+/// columns, by far the largest catalog, are not looked at where there is none.
+///
+/// A row without a relation says that code which may write can run anywhere: it is behind an operator, a cast, the
+/// support function of an operator class, or a domain.
+const CODE: &str = concat!(
+    "WITH RECURSIVE ",
+    runs!(),
+    ", code AS (
+        SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid,
+               pg_catalog.bool_or(f.provolatile = 'v' OR f.provolatile = 's' AND f.prolang NOT IN (12, 13)) AS writes,
+               CASE WHEN p.pronargs - p.pronargdefaults <= 1 THEN p.proargtypes[0] END AS argument
+          FROM runs AS r
+          JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
+          JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
+         WHERE p.oid >= 16384
+           AND (f.provolatile = 'v' OR f.oid >= 16384 AND (f.provolatile = 's' OR f.prolang NOT IN (12, 13)))
+         GROUP BY p.oid
+    ), called AS (
+        SELECT class, oid, writes FROM code
+        UNION ALL
+        SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, o.oid, c.writes
+          FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode
+    ), caller AS (
+        SELECT d.classid, d.objid, pg_catalog.bool_or(c.writes) AS writes
+          FROM called AS c
+          JOIN pg_catalog.pg_depend AS d ON d.refclassid = c.class AND d.refobjid = c.oid
+         GROUP BY d.classid, d.objid
+    ), changing AS (
+        SELECT classid, objid FROM caller WHERE writes
+    ), checking AS (
+        SELECT k.contypid AS type
+          FROM pg_catalog.pg_constraint AS k JOIN changing AS c ON c.objid = k.oid
+         WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.contypid <> 0
+        UNION
+        SELECT c.objid FROM changing AS c WHERE c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+        UNION
+        SELECT w.type
+          FROM checking AS c
+          JOIN LATERAL (
+                   SELECT t.oid FROM pg_catalog.pg_type AS t
+                    WHERE t.typelem = c.type OR t.typbasetype = c.type
+                   UNION ALL
+                   SELECT r.reltype FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_class AS r ON r.oid = a.attrelid
+                    WHERE a.atttypid = c.type AND NOT a.attisdropped AND r.reltype <> 0
+                   UNION ALL
+                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = c.type
+               ) AS w (type) ON true
+    )
+    SELECT t.tgrelid, 'written'
+      FROM pg_catalog.pg_trigger AS t
+     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+    UNION
+    SELECT r.ev_class, 'written'
+      FROM pg_catalog.pg_rewrite AS r
+     WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D' AND r.oid >= 16384
+    UNION
+    SELECT r.ev_class, CASE WHEN c.writes THEN 'used' ELSE 'read' END
+      FROM pg_catalog.pg_rewrite AS r
+      JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class
+      JOIN caller AS c ON c.objid = r.oid
+     WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type = '1' AND v.relkind = 'v'
+    UNION
+    SELECT p.polrelid, CASE WHEN c.writes THEN 'used' ELSE 'read' END
+      FROM pg_catalog.pg_policy AS p
+      JOIN caller AS c ON c.objid = p.oid
+     WHERE c.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+    UNION
+    SELECT y.typrelid, CASE WHEN c.writes THEN 'used' ELSE 'read' END
+      FROM code AS c
+      JOIN pg_catalog.pg_type AS y ON y.oid = c.argument
+     WHERE y.typrelid <> 0
+    UNION
+    SELECT a.adrelid, 'written'
+      FROM pg_catalog.pg_attrdef AS a JOIN changing AS c ON c.objid = a.oid
+     WHERE c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+    UNION
+    SELECT k.conrelid, 'written'
+      FROM pg_catalog.pg_constraint AS k JOIN changing AS c ON c.objid = k.oid
+     WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.conrelid <> 0
+    UNION
+    SELECT i.indrelid, 'written'
+      FROM pg_catalog.pg_index AS i JOIN changing AS c ON c.objid = i.indexrelid
+     WHERE c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION
+    SELECT a.attrelid, 'written'
+      FROM pg_catalog.pg_attribute AS a
+     WHERE EXISTS (SELECT FROM checking) AND NOT a.attisdropped
+       AND a.atttypid = ANY (ARRAY(SELECT c.type FROM checking AS c))
+    UNION
+    SELECT NULL, 'used'
+     WHERE EXISTS (SELECT FROM checking)
+        OR EXISTS (SELECT FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode WHERE c.writes)
+        OR EXISTS (SELECT FROM pg_catalog.pg_cast AS k JOIN code AS c ON c.oid = k.castfunc WHERE c.writes)
+        OR EXISTS (SELECT FROM pg_catalog.pg_amproc AS a JOIN code AS c ON c.oid = a.amproc WHERE c.writes)
+    LIMIT 100000"
+);
+
+/// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
+/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
+/// that they are given.
+const CODE_OF_FUNCTIONS: &str = "
+    SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
+           CASE WHEN k.kind = 'text'
+                THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) ELSE '' END
+      FROM pg_catalog.pg_proc AS p
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+      JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+      LEFT JOIN (
+               SELECT d.objid, e.extname
+                 FROM pg_catalog.pg_depend AS d
+                 JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
+                  AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+           ) AS e ON e.objid = p.oid
+     CROSS JOIN LATERAL (
+               SELECT CASE WHEN p.oid < 16384 THEN 'built_in'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
+                           WHEN p.prolang IN (12, 13) AND (p.provolatile <> 'v' OR p.prokind = 'a') THEN 'harmless'
+                           WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'harmless'
+                           WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
+                           ELSE 'opaque' END
+           ) AS k (kind)
+     LIMIT 100000";
+
+/// Extensions whose functions leave nothing in a session but what their own documentation calls a cache.
+const HARMLESS: &[&str] = &[
+    "address_standardizer",
+    "amcheck",
+    "autoinc",
+    "bloom",
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "dict_int",
+    "dict_xsyn",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "hypopg",
+    "insert_username",
+    "intagg",
+    "intarray",
+    "isn",
+    "lo",
+    "ltree",
+    "moddatetime",
+    "pageinspect",
+    "pg_buffercache",
+    "pg_freespacemap",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_trgm",
+    "pg_visibility",
+    "pg_walinspect",
+    "pgaudit",
+    "pgcrypto",
+    "pgrowlocks",
+    "pgstattuple",
+    "plpgsql",
+    "postgis",
+    "postgis_raster",
+    "postgis_sfcgal",
+    "postgis_topology",
+    "refint",
+    "seg",
+    "sslinfo",
+    "tablefunc",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+    "uuid-ossp",
+    "vector",
+    "xml2",
+];
+
+/// The functions that an aggregate is made of.
+const MADE_OF: &str = concat!(
+    "WITH ",
+    runs!(),
+    "SELECT r.called::pg_catalog.oid, r.run::pg_catalog.oid FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
+);
+
+/// Relations and the functions that run when they are used; none where it is one of PostgreSQL's own that leaves
+/// something, which no dependency tells.
+const RUN: &str = "
+    WITH own AS (
+        SELECT ':funcid (' || pg_catalog.string_agg(p.oid::pg_catalog.text, '|') || ') ' AS pattern
+          FROM pg_catalog.pg_proc AS p
+         WHERE p.oid < 16384 AND p.proname = ANY (ARRAY['set_config', 'setseed', 'pg_advisory_lock',
+               'pg_advisory_lock_shared', 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared',
+               'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'])
+    ), parts AS (
+        SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass AS class, r.oid, r.ev_class AS relation,
+               r.ev_action::pg_catalog.text AS tree, r.ev_type <> '1' AS written
+          FROM pg_catalog.pg_rewrite AS r WHERE r.oid >= 16384
+        UNION ALL
+        SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid,
+               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text), false
+          FROM pg_catalog.pg_policy AS p
+        UNION ALL
+        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text, true
+          FROM pg_catalog.pg_attrdef AS a
+        UNION ALL
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text, true
+          FROM pg_catalog.pg_constraint AS k WHERE k.conrelid <> 0 AND k.contype = 'c'
+        UNION ALL
+        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text, true
+          FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+        UNION ALL
+        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL, false
+          FROM pg_catalog.pg_index AS i WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+    )
+    SELECT p.relation, d.refobjid, p.written
+      FROM parts AS p
+      JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
+     WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384
+    UNION
+    SELECT p.relation, NULL, p.written
+      FROM parts AS p, own AS o
+     WHERE p.tree ~ o.pattern
+    LIMIT 100000";
+
+/// Functions, not in C, that run where no name shows it: behind operators, casts, comparisons and domains, and on changes
+/// of definitions.
+const UNNAMED: &str = "
+    SELECT u.oid::pg_catalog.oid, u.place
+      FROM (
+               SELECT o.oprcode, 'anywhere' FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384
+               UNION
+               SELECT c.castfunc, 'anywhere' FROM pg_catalog.pg_cast AS c WHERE c.oid >= 16384
+               UNION
+               SELECT a.amproc, 'anywhere' FROM pg_catalog.pg_amproc AS a WHERE a.oid >= 16384
+               UNION
+               SELECT d.refobjid, 'anywhere'
+                 FROM pg_catalog.pg_constraint AS k
+                 JOIN pg_catalog.pg_depend AS d ON d.objid = k.oid
+                WHERE k.contypid <> 0 AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+                  AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+               UNION
+               SELECT d.refobjid, 'anywhere'
+                 FROM pg_catalog.pg_depend AS d
+                 JOIN pg_catalog.pg_type AS t ON t.oid = d.objid
+                WHERE t.typtype = 'd' AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                  AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+               UNION
+               SELECT e.evtfoid, 'definitions' FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled <> 'D'
+           ) AS u (oid, place)
+      JOIN pg_catalog.pg_proc AS p ON p.oid = u.oid
+     WHERE p.oid >= 16384 AND p.prolang NOT IN (12, 13)
+     LIMIT 100000";
+
+/// Most rows of any query: the bound on what one database's catalog may cost. Where functions exceed it, none is known,
+/// and likewise relations: where some are missing, what is said of the others means nothing.
+const ROWS_MAX: usize = 100_000;
+
+/// What was read of a database.
+#[derive(Debug)]
+pub(super) struct Answers {
+    catalog: Catalog,
+    relations: Option<Facts>,
+    code: Option<traces::Rows>,
+    began: Instant,
+}
+
+impl Answers {
+    /// The catalog. Takes tens of milliseconds where there are tens of thousands of relations: not for a thread on
+    /// which sessions run.
+    pub(super) fn catalog(mut self) -> Catalog {
+        if let (Some(facts), Some(code)) = (&self.relations, &self.code) {
+            self.catalog.code = code.trace(facts.names(), facts.ties(), self.began);
+        }
+        match self.relations {
+            Some(facts) => facts.fill(&mut self.catalog),
+            None => self.catalog.operators_write = true,
+        }
+        self.catalog
+    }
+}
+
+/// Reads what there is to know of a database. The transaction that it begins ends with the connection.
+pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
+    let began = Instant::now();
+    // Compiling the queries takes longer than running them.
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off").await?;
+    let mut catalog = Catalog::default();
+    for row in bounded(client, FUNCTIONS).await?.unwrap_or_default() {
+        let volatility = match (row.try_get(2)?, row.try_get(3)?) {
+            (true, _) => Volatility::Volatile,
+            (false, true) => Volatility::Declared,
+            (false, false) => Volatility::ReadOnly,
+        };
+        catalog.add_function(row.try_get(0)?, row.try_get(1)?, volatility);
+    }
+    for row in &client.query_typed(UNLOGGED, &[]).await? {
+        catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(Answers { catalog, relations: facts(client).await?, code: code(client).await?, began })
+}
+
+/// The rows of a query, or `None` when they are too many.
+async fn bounded(client: &Client, query: &str) -> Result<Option<Vec<Row>>, Error> {
+    let rows = client.query_typed(query, &[]).await?;
+    Ok(Some(rows).filter(|rows| rows.len() < ROWS_MAX))
+}
+
+async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
+    let Some(relations) = bounded(client, RELATIONS).await? else { return Ok(None) };
+    let Some(edges) = bounded(client, EDGES).await? else { return Ok(None) };
+    let Some(code) = bounded(client, CODE).await? else { return Ok(None) };
+    Ok(Some(Facts {
+        relations: relations.iter().map(relation).collect::<Result<_, _>>()?,
+        edges: edges.iter().map(edge).collect::<Result<_, _>>()?,
+        code: code.iter().map(runs).collect::<Result<_, _>>()?,
+    }))
+}
+
+fn relation(row: &Row) -> Result<relations::Row, Error> {
+    let (schema, name): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+    let kind = match row.try_get(3)? {
+        "v" => Kind::View,
+        "S" => Kind::Sequence,
+        _ => Kind::Stored,
+    };
+    Ok(relations::Row { oid: row.try_get(0)?, schema: schema.into(), name: name.into(), kind })
+}
+
+fn edge(row: &Row) -> Result<Edge, Error> {
+    let tie = match row.try_get(0)? {
+        "inherits" => Tie::Inherits,
+        "cascades" => Tie::Cascades,
+        "policy" => Tie::Policy,
+        _ => Tie::Selects,
+    };
+    Ok(Edge { tie, from: row.try_get(1)?, to: row.try_get(2)? })
+}
+
+/// A relation that runs code, or no relation in particular.
+fn runs(row: &Row) -> Result<(Option<u32>, Runs), Error> {
+    let runs = match row.try_get(1)? {
+        "written" => Runs::Written,
+        "read" => Runs::Read,
+        _ => Runs::Used,
+    };
+    Ok((row.try_get(0)?, runs))
+}
+
+/// What code leaves: nothing is known of it when there is too much.
+async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
+    let functions = client.query_typed(CODE_OF_FUNCTIONS, &[(&HARMLESS, Type::TEXT_ARRAY)]).await?;
+    let Some(made_of) = bounded(client, MADE_OF).await? else { return Ok(None) };
+    let Some(run) = bounded(client, RUN).await? else { return Ok(None) };
+    let Some(unnamed) = bounded(client, UNNAMED).await? else { return Ok(None) };
+    if functions.len() >= ROWS_MAX {
+        return Ok(None);
+    }
+    let mut rows = traces::Rows {
+        functions: functions.iter().map(function).collect::<Result<_, _>>()?,
+        made_of: made_of
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, Error>>()?,
+        run: run.iter().map(behind).collect::<Result<_, _>>()?,
+        ..traces::Rows::default()
+    };
+    for row in &unnamed {
+        let place = match row.try_get(1)? {
+            "definitions" => &mut rows.definitions,
+            _ => &mut rows.anywhere,
+        };
+        place.push(row.try_get(0)?);
+    }
+    Ok(Some(rows))
+}
+
+fn behind(row: &Row) -> Result<Run, Error> {
+    let when = if row.try_get(2)? { When::Written } else { When::Used };
+    Ok(Run { relation: row.try_get(0)?, function: row.try_get(1)?, when })
+}
+
+fn function(row: &Row) -> Result<Function, Error> {
+    let (schema, name, text): (&str, &str, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(4)?);
+    let body = match row.try_get(3)? {
+        "built_in" => Body::BuiltIn,
+        "harmless" => Body::Harmless,
+        "text" => Body::Text(text.into()),
+        _ => Body::Opaque,
+    };
+    Ok(Function { oid: row.try_get(0)?, schema: schema.into(), name: name.into(), body })
+}

@@ -1,0 +1,334 @@
+//! A snapshot of what the primary's catalog says about one database: which functions only read, which relations replicas
+//! do not have, and what a statement that names a relation may reach.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::traces::CodeMap;
+use crate::freshness::Slot;
+use crate::sql::Name;
+
+/// What the catalog says about the functions of one name (`pg_proc.provolatile`), the worst of them last. An aggregate is
+/// what the functions are that it runs: PostgreSQL calls every one IMMUTABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    /// Every function of that name is IMMUTABLE or STABLE, and PostgreSQL's own or in C.
+    ReadOnly,
+    /// Every one is declared IMMUTABLE or STABLE, but some in a language that holds nobody to it: PostgreSQL refuses
+    /// their own writes, yet not those of a VOLATILE function that they call. A replica refuses those too.
+    Declared,
+    /// At least one function of that name is VOLATILE, or is one of PostgreSQL's own whose name begins with `pg_`:
+    /// many of those are STABLE and yet tell of the server that they run on.
+    Volatile,
+}
+
+/// One database's catalog at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// By name alone, and by schema and name outside `pg_catalog`: an unqualified call may resolve to any schema of
+    /// the search path, so all functions of a name count. Empty while a change of the catalog is being read.
+    pub functions: HashMap<Name, Volatility>,
+    /// Unlogged relations, by name alone and by schema and name. They are not replicated: reading one on a replica
+    /// fails with 0A000.
+    pub unlogged: HashSet<Name>,
+    /// Sequences and views of them, named in both ways. A replica has of a sequence what was reserved in advance, and
+    /// answers with that.
+    pub sequences: HashSet<Name>,
+    /// Relations by name alone (all of that name together), and by schema and name. Empty while a change of the
+    /// catalog is being read.
+    pub relations: HashMap<Name, Relation>,
+    /// Relations, named in both ways, the reading of which calls functions that may write: in the query of a view, or in
+    /// a policy for rows.
+    pub volatile: HashSet<Name>,
+    /// Whether an operator, a cast, a comparison or a domain of users may write: then any statement may that uses one,
+    /// which its text does not tell.
+    pub operators_write: bool,
+    /// What code leaves in the sessions that run it.
+    pub code: CodeMap,
+    /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
+    pub since: Option<Instant>,
+}
+
+/// Most places that a reach lists. A name that many schemas share reaches everything in the end.
+const SLOTS_MAX: usize = 256;
+
+/// What a statement that names a relation may touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// What may have changed when it was written.
+    pub written: Reach,
+    /// What an answer may depend on when it is read.
+    pub read: Reach,
+}
+
+/// How far a statement reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// These relations.
+    These(Box<[Slot]>),
+    /// Any relation of the database: user code is involved.
+    Everything,
+}
+
+impl Relation {
+    /// Takes in another relation of the same name: the name may mean either.
+    fn join(&mut self, other: &Self) {
+        self.written.join(&other.written);
+        self.read.join(&other.read);
+    }
+}
+
+impl Reach {
+    fn join(&mut self, other: &Self) {
+        let (Reach::These(own), Reach::These(others)) = (&*self, other) else {
+            *self = Reach::Everything;
+            return;
+        };
+        let mut slots = [&own[..], &others[..]].concat();
+        slots.sort_unstable();
+        slots.dedup();
+        *self = if slots.len() > SLOTS_MAX { Reach::Everything } else { Reach::These(slots.into()) };
+    }
+}
+
+impl Catalog {
+    /// What is known about a function; `None` when the catalog does not hold it.
+    pub fn function(&self, name: &Name) -> Option<Volatility> {
+        // PostgreSQL's own functions are kept by name alone, which can only err towards the primary.
+        let own = name.schema.as_deref() == Some("pg_catalog");
+        if own {
+            self.functions.get(&unqualified(&name.name)).copied()
+        } else {
+            self.functions.get(name).copied()
+        }
+    }
+
+    /// Whether a function may write when the primary runs it. What is declared not to is not believed, unless it is in
+    /// C: see [`Volatility::Declared`].
+    pub(crate) fn may_write(&self, function: &Name) -> bool {
+        self.function(function) != Some(Volatility::ReadOnly)
+    }
+
+    /// Whether a relation of that name is unlogged, in its schema or, unqualified, in any.
+    pub fn is_unlogged(&self, name: &Name) -> bool {
+        self.unlogged.contains(name)
+    }
+
+    /// Whether a relation of that name is a sequence, or a view of one.
+    pub fn is_sequence(&self, name: &Name) -> bool {
+        self.sequences.contains(name)
+    }
+
+    /// What a relation of that name reaches; `None` when the catalog does not hold it.
+    pub fn relation(&self, name: &Name) -> Option<&Relation> {
+        self.relations.get(name)
+    }
+
+    /// Whether reading a relation of that name may write, because of the functions that it calls.
+    pub fn is_volatile(&self, name: &Name) -> bool {
+        self.volatile.contains(name)
+    }
+
+    /// Whether it says of all relations what `other` says.
+    pub(crate) fn has_relations_of(&self, other: &Self) -> bool {
+        self.relations == other.relations && self.volatile == other.volatile
+    }
+
+    /// Adds the functions of one schema and name.
+    pub(crate) fn add_function(&mut self, schema: &str, name: &str, volatility: Volatility) {
+        match self.functions.entry(unqualified(name)) {
+            Entry::Vacant(entry) => {
+                entry.insert(volatility);
+            }
+            Entry::Occupied(mut entry) => {
+                let worst = volatility.max(*entry.get());
+                entry.insert(worst);
+            }
+        }
+        if schema != "pg_catalog" {
+            self.functions.insert(qualified(schema, name), volatility);
+        }
+    }
+
+    /// Adds an unlogged relation.
+    pub(crate) fn add_unlogged(&mut self, schema: &str, name: &str) {
+        self.unlogged.insert(unqualified(name));
+        self.unlogged.insert(qualified(schema, name));
+    }
+
+    /// Adds a sequence, or a view of one.
+    pub(crate) fn add_sequence(&mut self, schema: &str, name: &str) {
+        self.sequences.insert(unqualified(name));
+        self.sequences.insert(qualified(schema, name));
+    }
+
+    /// Adds a relation, and whether reading it is volatile.
+    pub(crate) fn add_relation(
+        &mut self,
+        schema: &str,
+        name: &str,
+        relation: &Relation,
+        reading: Volatility,
+    ) {
+        for name in [unqualified(name), qualified(schema, name)] {
+            if reading == Volatility::Volatile {
+                self.volatile.insert(name.clone());
+            }
+            match self.relations.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(relation.clone());
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().join(relation),
+            }
+        }
+    }
+
+    /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
+    /// would not always say so. A relation that only the primary can be asked for may be another one now: to ask the
+    /// primary is never wrong. What code leaves is another matter: see [`CodeMap`].
+    pub(crate) fn after_change(&self) -> Self {
+        let (unlogged, sequences) = (self.unlogged.clone(), self.sequences.clone());
+        let code = self.code.clone();
+        Self { unlogged, sequences, operators_write: true, code, ..Self::default() }
+    }
+
+    /// What may still be relied on after code of a user's ran, which may have changed definitions and mostly has not.
+    /// What relations reach must be right for no read to be stale. Functions are believed for the moment: a write that
+    /// reaches a replica by mistake is refused there.
+    pub(crate) fn doubted(&self) -> Self {
+        Self {
+            functions: self.functions.clone(),
+            operators_write: self.operators_write,
+            ..self.after_change()
+        }
+    }
+
+    /// Whether nothing is said of relations but which are the primary's alone.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.since.is_none() && self.relations.is_empty()
+    }
+}
+
+fn unqualified(name: &str) -> Name {
+    Name { schema: None, name: name.into() }
+}
+
+fn qualified(schema: &str, name: &str) -> Name {
+    Name { schema: Some(schema.into()), name: name.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.add_function("pg_catalog", "lower", Volatility::ReadOnly);
+        catalog.add_function("public", "total", Volatility::ReadOnly);
+        catalog.add_function("audit", "total", Volatility::Volatile);
+        catalog.add_function("public", "Total", Volatility::ReadOnly);
+        catalog.add_unlogged("public", "scratch");
+        catalog.add_sequence("public", "numbers");
+        let relation = Relation { written: Reach::Everything, read: Reach::Everything };
+        catalog.add_relation("public", "v", &relation, Volatility::Volatile);
+        catalog.since = Some(Instant::now());
+        catalog
+    }
+
+    #[test]
+    fn an_unqualified_name_only_reads_when_it_does_so_in_every_schema() {
+        let catalog = catalog();
+        assert_eq!(catalog.function(&unqualified("total")), Some(Volatility::Volatile));
+        assert_eq!(catalog.function(&qualified("public", "total")), Some(Volatility::ReadOnly));
+        assert_eq!(catalog.function(&qualified("audit", "total")), Some(Volatility::Volatile));
+        assert_eq!(catalog.function(&unqualified("Total")), Some(Volatility::ReadOnly));
+        assert_eq!(catalog.function(&qualified("nowhere", "total")), None);
+        assert_eq!(catalog.function(&unqualified("nothing")), None);
+    }
+
+    #[test]
+    fn the_order_of_schemas_does_not_matter() {
+        let mut catalog = Catalog::default();
+        catalog.add_function("audit", "total", Volatility::Volatile);
+        catalog.add_function("public", "total", Volatility::ReadOnly);
+        assert_eq!(catalog.function(&unqualified("total")), Some(Volatility::Volatile));
+    }
+
+    #[test]
+    fn postgresqls_own_functions_are_found_with_and_without_their_schema() {
+        let mut catalog = catalog();
+        assert_eq!(catalog.function(&unqualified("lower")), Some(Volatility::ReadOnly));
+        assert_eq!(catalog.function(&qualified("pg_catalog", "lower")), Some(Volatility::ReadOnly));
+        catalog.add_function("public", "lower", Volatility::Volatile);
+        assert_eq!(catalog.function(&unqualified("lower")), Some(Volatility::Volatile));
+    }
+
+    #[test]
+    fn a_name_alone_means_every_relation_of_that_name() {
+        let mut catalog = Catalog::default();
+        let slot = Slot::of;
+        let these = |slots: &[Slot]| Reach::These(slots.into());
+        let a = Relation { written: these(&[slot(1)]), read: these(&[slot(1), slot(3)]) };
+        let b = Relation { written: Reach::Everything, read: these(&[slot(2), slot(3)]) };
+        catalog.add_relation("one", "t", &a, Volatility::ReadOnly);
+        catalog.add_relation("two", "t", &b, Volatility::Volatile);
+        assert_eq!(catalog.relation(&qualified("one", "t")), Some(&a));
+        assert_eq!(catalog.relation(&qualified("two", "t")), Some(&b));
+        let both = Relation { written: Reach::Everything, read: these(&[slot(1), slot(2), slot(3)]) };
+        assert_eq!(catalog.relation(&unqualified("t")), Some(&both));
+        let volatile = |name| catalog.is_volatile(&name);
+        assert!(
+            !volatile(qualified("one", "t")) && volatile(qualified("two", "t")) && volatile(unqualified("t"))
+        );
+        for n in 0..300 {
+            catalog.add_relation(
+                &format!("tenant{n}"),
+                "u",
+                &Relation { written: these(&[slot(n)]), ..a.clone() },
+                Volatility::ReadOnly,
+            );
+        }
+        let many = catalog.relation(&unqualified("u")).unwrap();
+        assert_eq!((&many.written, &many.read), (&Reach::Everything, &a.read));
+    }
+
+    #[test]
+    fn after_a_change_no_function_is_known_but_what_only_the_primary_has_still_is() {
+        let changed = catalog().after_change();
+        assert_eq!(changed.function(&unqualified("lower")), None);
+        assert!(changed.is_unlogged(&unqualified("scratch")));
+        assert!(changed.is_unlogged(&qualified("public", "scratch")));
+        assert!(!changed.is_unlogged(&qualified("other", "scratch")));
+        assert!(
+            changed.is_sequence(&unqualified("numbers"))
+                && changed.is_sequence(&qualified("public", "numbers"))
+        );
+        assert!(changed.is_doubted() && changed.volatile.is_empty() && changed.operators_write);
+    }
+
+    #[test]
+    fn in_doubt_functions_are_known_and_what_relations_reach_is_not() {
+        let catalog = catalog();
+        let doubted = catalog.doubted();
+        assert_eq!(doubted.functions, catalog.functions);
+        assert!(doubted.is_unlogged(&unqualified("scratch")) && doubted.is_sequence(&unqualified("numbers")));
+        assert!(!catalog.is_doubted() && doubted.is_doubted() && doubted.volatile.is_empty());
+        assert!(!doubted.operators_write);
+    }
+
+    #[test]
+    fn only_what_cannot_write_is_known_not_to() {
+        let mut catalog = catalog();
+        catalog.add_function("public", "trusted", Volatility::ReadOnly);
+        catalog.add_function("public", "declared", Volatility::ReadOnly);
+        catalog.add_function("audit", "declared", Volatility::Declared);
+        let may_write = |schema, name| match schema {
+            "" => catalog.may_write(&unqualified(name)),
+            schema => catalog.may_write(&qualified(schema, name)),
+        };
+        assert!(!may_write("", "lower") && !may_write("", "trusted") && !may_write("public", "declared"));
+        assert!(may_write("", "declared") && may_write("audit", "declared"));
+        assert!(may_write("audit", "total") && may_write("", "nobody"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The servers as one: who belongs to the cluster now, and the questions that the data's way has about them.
+//!
+//! Servers come and go while weir runs. Each change is one new snapshot of the topology; whoever keeps something about
+//! servers compares the snapshot that it acted upon with the present one. Nobody is called, so nobody can be forgotten.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::Guard;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::catalogs::Catalogs;
+use super::control::Login;
+use super::member::Member;
+use super::roles::Monitor;
+use super::sampling::{Demand, SampleEvents, Samplers};
+use super::topology::{Role, Server, ServerId, Topology};
+use crate::config::{self, Config, Health};
+
+/// The servers, watched from the moment this is started until it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    monitor: Arc<Monitor>,
+    catalogs: Arc<Catalogs>,
+    demand: Arc<Demand>,
+    samplers: Arc<Samplers>,
+    members: Mutex<HashMap<ServerId, Member>>,
+    health: Health,
+    /// As whom control connections log in.
+    login: Login,
+}
+
+impl Cluster {
+    /// Begins to watch the configured servers, on the current runtime. Returns at once, before anything is known;
+    /// a server that is down keeps nothing from starting.
+    pub fn start(config: &Config) -> Arc<Self> {
+        Self::start_observed(config, Arc::new(()))
+    }
+
+    /// The same, with somebody who hears of each sample.
+    pub fn start_observed(config: &Config, events: Arc<dyn SampleEvents>) -> Arc<Self> {
+        let health = config.health.clone();
+        let user = config.users.iter().find(|user| user.name == health.user);
+        let login = user.map_or_else(|| Login::trusted(health.user.clone()), Login::of);
+        let now = std::time::Instant::now();
+        let monitor = Arc::new(Monitor::new(now));
+        let demand = Arc::new(Demand::new(now));
+        let cluster = Self {
+            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.catalog_interval)),
+            samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
+            members: Mutex::default(),
+            monitor,
+            demand,
+            health,
+            login,
+        };
+        for server in &config.servers {
+            cluster.insert(server);
+        }
+        Arc::new(cluster)
+    }
+
+    /// A server belongs to the cluster from now on, and is watched on the current runtime. Until it was probed nothing
+    /// is sent to it. The identity is its own for ever.
+    pub(crate) fn insert(&self, server: &config::Server) -> ServerId {
+        let id = self.monitor.insert(server, std::time::Instant::now());
+        let topology = Arc::clone(&self.monitor.topology());
+        if let Some(server) = topology.server(id) {
+            let member = Member::watch(server, &self.health, &self.login, &self.monitor, &self.samplers);
+            self.members().insert(id, member);
+        }
+        id
+    }
+
+    /// A server belongs to the cluster no more: when this returns no topology names it, and it is not watched. What runs
+    /// on it now may come to its end; what is new goes elsewhere. Whether there was one of this identity.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing removes servers until they are discovered"))]
+    pub(crate) fn remove(&self, server: ServerId) -> bool {
+        let Some(member) = self.members().remove(&server) else { return false };
+        drop(member);
+        let before = Arc::clone(&self.monitor.topology());
+        self.monitor.remove(server, std::time::Instant::now());
+        self.samplers.forget(&before, server);
+        true
+    }
+
+    /// Waits until every server has been probed once, at most for one probe's timeout: the first client should
+    /// find the roles known.
+    pub async fn first_look(&self) {
+        let explored = self.monitor.wait(|topology| topology.is_explored().then_some(()));
+        // A little more than the timeout, so that the server that used all of it is still reported.
+        if timeout(self.health.timeout + Duration::from_millis(100), explored).await.is_err() {
+            tracing::debug!("not every server was probed in time");
+        }
+    }
+
+    /// What is known now. For a look, not to be kept across an await: clone the `Arc` inside for that.
+    pub fn topology(&self) -> Guard<Arc<Topology>> {
+        self.monitor.topology()
+    }
+
+    /// Marks every change of the topology from now on. Subscribe first, then look.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.monitor.changes()
+    }
+
+    /// A connection to this server could not be made or broke. Has it probed at once, over a new connection; calls
+    /// that come faster than probes are one.
+    pub fn suspect(&self, server: ServerId) {
+        self.monitor.suspect(server);
+    }
+
+    /// Since when there has been no primary that can be written to; `None` while there is one.
+    pub(crate) fn without_primary_since(&self) -> Option<std::time::Instant> {
+        self.monitor.without_primary_since()
+    }
+
+    /// Waits for a primary that can be written to; `None` when there is none until `deadline`. Cancel safe.
+    pub async fn wait_for_primary(&self, deadline: Instant) -> Option<ServerId> {
+        let primary = self.monitor.wait(|topology| topology.writable().map(|server| server.id));
+        timeout_at(deadline, primary).await.ok()
+    }
+
+    /// What readers and writers want of the samplers.
+    pub fn demand(&self) -> &Arc<Demand> {
+        &self.demand
+    }
+
+    /// The catalogs of the databases in use.
+    pub fn catalogs(&self) -> &Arc<Catalogs> {
+        &self.catalogs
+    }
+
+    /// Whether everything can be served: there is a primary that can be written to. This is what `/readyz` tells and
+    /// nothing else asks: without a primary reads go on, and writes wait for one. The error says what is the matter with
+    /// each server that is not up or has no role.
+    pub fn ready(&self) -> Result<(), String> {
+        let topology = self.topology();
+        if topology.writable().is_some() {
+            return Ok(());
+        }
+        let trouble = |server: &Server| match (&server.trouble, server.role) {
+            (Some(trouble), _) => Some(format!("{}: {trouble}", server.name)),
+            (None, Role::Unknown) => Some(format!("{}: role not known", server.name)),
+            (None, Role::Primary | Role::Replica) => None,
+        };
+        let troubles: Vec<_> = topology.servers.iter().filter_map(trouble).collect();
+        let reason = "no primary can be reached";
+        Err(if troubles.is_empty() { reason.into() } else { format!("{reason}; {}", troubles.join("; ")) })
+    }
+
+    /// Ends all watching and closes the control connections; what is known stays as it is.
+    pub fn shutdown(&self) {
+        self.members().clear();
+        self.catalogs.close();
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<ServerId, Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}

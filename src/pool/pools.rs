@@ -1,0 +1,143 @@
+//! Which pools there are: made when a session asks for one, forgotten when nobody has any use for it. It opens no
+//! connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::connections::{Pool, Setup};
+use super::slots::Slots;
+use super::terms::{Account, Events, Limits, PoolKey};
+use crate::backend::notifiers::Notifiers;
+use crate::cluster::topology::{Address, ServerId};
+use crate::config::Config;
+
+/// All pools.
+pub struct Pools {
+    known: Mutex<Known>,
+    limits: Arc<Limits>,
+    total: Arc<Slots<Pool>>,
+    pub(super) events: Arc<dyn Events>,
+    notifiers: Arc<Notifiers>,
+}
+
+/// The pools that there are, and what those of one server share.
+#[derive(Default)]
+struct Known {
+    pools: HashMap<(PoolKey, Account), Arc<Pool>>,
+    servers: HashMap<ServerId, Site>,
+}
+
+/// A server to which there are pools, or connections of pools that are gone.
+struct Site {
+    address: Arc<Address>,
+    slots: Arc<Slots<Pool>>,
+}
+
+impl Pools {
+    /// No pools yet; they appear as sessions ask for them, and go when nobody has any use for them.
+    pub(crate) fn new(config: &Config, events: Arc<dyn Events>) -> Arc<Self> {
+        let pool = &config.pool;
+        Arc::new(Self {
+            known: Mutex::default(),
+            limits: Arc::new(Limits {
+                connect_timeout: pool.connect_timeout,
+                checkout_timeout: pool.checkout_timeout,
+                queue: pool.queue_limit,
+                min_idle: pool.min_idle,
+                idle_timeout: pool.idle_timeout,
+                lifetime: pool.lifetime,
+                statements: pool.prepared_statements,
+            }),
+            total: Arc::new(Slots::new(pool.total)),
+            events,
+            notifiers: Arc::default(),
+        })
+    }
+
+    /// The pool that leads there by this account, made when there is none yet. `None` when there is no such server.
+    pub(crate) fn get(&self, key: &PoolKey, account: &Account) -> Option<Arc<Pool>> {
+        let name = (key.clone(), account.clone());
+        let mut known = self.lock();
+        if let Some(pool) = known.pools.get(&name) {
+            return Some(pool.clone());
+        }
+        // Asked for under the lock: whoever removes a server after this finds the pool.
+        let server = self.events.server(key.server)?;
+        let site = known.servers.entry(key.server).or_insert_with(|| Site {
+            address: server.address.clone(),
+            slots: Arc::new(Slots::new(server.connections)),
+        });
+        let pool = Pool::new(Setup {
+            key: key.clone(),
+            address: site.address.clone(),
+            account: account.clone(),
+            limits: self.limits.clone(),
+            slots: [site.slots.clone(), self.total.clone()],
+            events: self.events.clone(),
+            notifiers: self.notifiers.clone(),
+        });
+        site.slots.join(&pool);
+        self.total.join(&pool);
+        known.pools.insert(name, pool.clone());
+        Some(pool)
+    }
+
+    /// Who may have sent a notification.
+    pub(crate) fn notifiers(&self) -> &Arc<Notifiers> {
+        &self.notifiers
+    }
+
+    /// Every pool there is, for upkeep and for metrics.
+    pub(crate) fn all(&self) -> Vec<Arc<Pool>> {
+        self.lock().pools.values().cloned().collect()
+    }
+
+    /// The address of a server to which there are connections, for cancel requests.
+    pub(crate) fn address(&self, server: ServerId) -> Option<Arc<Address>> {
+        self.lock().servers.get(&server).map(|site| site.address.clone())
+    }
+
+    /// Forgets the pools that hold nothing and that nobody holds: a new one would be no different. So there are never
+    /// many more than sessions and connections, whatever names clients make up.
+    pub(super) fn forget(&self) {
+        let mut known = self.lock();
+        known.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_empty());
+        known.servers.retain(|_, site| Arc::strong_count(&site.slots) > 1);
+    }
+
+    /// A server is gone for good: those who wait for a connection to it are told so, idle connections are closed, and
+    /// those that sessions have when they come back.
+    pub(crate) fn remove(&self, server: ServerId) {
+        let gone: Vec<_> = self.lock().pools.extract_if(|(key, _), _| key.server == server).collect();
+        gone.into_iter().for_each(|(_, pool)| pool.close());
+    }
+
+    /// A server is down: those who wait for a connection to it are told so instead of waiting their time out.
+    pub(crate) fn server_down(&self, server: ServerId) {
+        for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
+            pool.turn_away();
+        }
+    }
+
+    /// Nobody may be connected to a database for a moment: its idle connections are closed.
+    pub(crate) fn vacate(&self, database: &str) {
+        for pool in self.all().into_iter().filter(|pool| *pool.key().database == *database) {
+            pool.close_where(|_, _| true);
+        }
+    }
+
+    /// A server is not what it was: its idle connections are closed, and those that sessions have when they come back.
+    pub(crate) fn retire(&self, server: ServerId) {
+        for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
+            pool.retire();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "pools_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,111 @@
+//! Which pools there are, without any connection.
+
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::topology::{Health, Role, Server};
+use crate::config::Secret;
+use crate::error::Error;
+use crate::freshness::Freshness;
+
+/// The servers that there are.
+struct Servers(Mutex<Vec<ServerId>>);
+
+impl Events for Servers {
+    fn server(&self, server: ServerId) -> Option<Server> {
+        self.0.lock().unwrap().contains(&server).then(|| Server {
+            id: server,
+            name: "s".into(),
+            address: Arc::new(Address { host: "127.0.0.1".into(), port: 1 }),
+            connections: 10,
+            weight: 1,
+            role: Role::Primary,
+            health: Health::Up,
+            timeline: None,
+            version: None,
+            recovered: None,
+            trouble: None,
+            load: Arc::default(),
+            freshness: Arc::new(Freshness::new(std::time::Instant::now())),
+        })
+    }
+
+    fn suspect(&self, _: ServerId) {}
+
+    fn connected(&self, _: ServerId, _: &Result<(), Error>) {}
+}
+
+const A: ServerId = ServerId(1);
+const B: ServerId = ServerId(2);
+
+fn pools() -> (Arc<Pools>, Arc<Servers>) {
+    let servers = Arc::new(Servers(Mutex::new(vec![A, B])));
+    let pools = Pools {
+        known: Mutex::default(),
+        limits: Arc::new(Limits {
+            connect_timeout: Duration::from_secs(1),
+            checkout_timeout: Duration::from_secs(1),
+            queue: 1,
+            min_idle: 0,
+            idle_timeout: Duration::from_secs(1),
+            lifetime: Duration::from_secs(1),
+            statements: 1,
+        }),
+        total: Arc::new(Slots::new(0)),
+        events: servers.clone(),
+        notifiers: Arc::default(),
+    };
+    (Arc::new(pools), servers)
+}
+
+/// A pool for a lease that is made without one.
+pub(in crate::pool) fn unused_pool() -> Arc<Pool> {
+    get(&pools().0, A, "d", "p").unwrap()
+}
+
+fn get(pools: &Pools, server: ServerId, database: &str, password: &str) -> Option<Arc<Pool>> {
+    let key = PoolKey { server, database: database.into(), user: "u".into() };
+    pools.get(&key, &Account { password: Some(Secret::new(password)) })
+}
+
+#[test]
+fn who_comes_by_another_account_has_another_pool() {
+    let (pools, _) = pools();
+    let one = get(&pools, A, "d", "one").unwrap();
+    assert!(Arc::ptr_eq(&one, &get(&pools, A, "d", "one").unwrap()));
+    assert!(!Arc::ptr_eq(&one, &get(&pools, A, "d", "two").unwrap()));
+    assert!(!Arc::ptr_eq(&one, &get(&pools, B, "d", "one").unwrap()));
+}
+
+#[test]
+fn what_nobody_holds_is_forgotten_in_every_place() {
+    let (pools, _) = pools();
+    let held = get(&pools, A, "held", "p").unwrap();
+    for n in 0..100 {
+        get(&pools, A, &n.to_string(), "p").unwrap();
+        get(&pools, B, &n.to_string(), "p").unwrap();
+    }
+    pools.forget();
+    assert_eq!(pools.all().iter().map(|pool| pool.key().clone()).collect::<Vec<_>>(), [held.key().clone()]);
+    assert!(pools.address(A).is_some() && pools.address(B).is_none());
+    get(&pools, A, "next", "p").unwrap();
+    assert_eq!(pools.total.members(), 2, "the limits that pools share remember no more of them");
+    assert!(Arc::ptr_eq(&held, &get(&pools, A, "held", "p").unwrap()));
+}
+
+#[tokio::test]
+async fn with_its_server_a_pool_is_closed_for_good() {
+    let (pools, servers) = pools();
+    let (gone, stays) = (get(&pools, A, "d", "p").unwrap(), get(&pools, B, "d", "p").unwrap());
+    servers.0.lock().unwrap().retain(|server| *server != A);
+    assert!(Arc::ptr_eq(&gone, &get(&pools, A, "d", "p").unwrap()), "nobody has said so yet");
+    pools.remove(A);
+    assert!(gone.is_closed() && !stays.is_closed());
+    assert!(get(&pools, A, "d", "p").is_none(), "none comes into being after it");
+    let refused = gone.checkout(&Default::default(), 1).await.unwrap_err();
+    assert!(refused.is_outage(), "there may be another server: {refused}");
+    assert!(pools.address(A).is_some(), "what is lent can be cancelled");
+    drop(gone);
+    pools.forget();
+    assert!(pools.address(A).is_none() && pools.address(B).is_some());
+}

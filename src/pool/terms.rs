@@ -1,0 +1,48 @@
+//! What a pool is made for, and what it does not decide itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::topology::{Server, ServerId};
+use crate::config::Secret;
+
+/// What a pool's connections lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// Which server.
+    pub server: ServerId,
+    /// The database on the server.
+    pub database: Arc<str>,
+    /// The user towards the server.
+    pub user: Arc<str>,
+}
+
+/// By what proof a pool logs in. Whoever has another has another pool: nobody gets a connection that somebody else's
+/// password opened, and nobody fails by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// The password towards the server; none when it trusts weir.
+    pub password: Option<Secret>,
+}
+
+/// What a pool does not decide itself.
+pub trait Events: Send + Sync {
+    /// A server as it is known now; `None` once it has been removed.
+    fn server(&self, server: ServerId) -> Option<Server>;
+    /// A server could not be reached, or broke a connection: worth a probe.
+    fn suspect(&self, server: ServerId);
+    /// A connection attempt ended.
+    fn connected(&self, server: ServerId, result: &Result<(), crate::error::Error>);
+}
+
+/// Limits and times that all pools share.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) checkout_timeout: Duration,
+    pub(crate) queue: usize,
+    pub(crate) min_idle: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) statements: usize,
+}

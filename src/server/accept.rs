@@ -1,0 +1,152 @@
+//! From an accepted connection to its end: the limit of clients, the login, the session, and cancel requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::error::Error;
+use crate::frontend::{Arrival, admit, client_span, refuse};
+use crate::net::{Listener, Stream};
+use crate::session::{Cancel, Newcomer, Session, Shared};
+use crate::sql::Target;
+use crate::users::Users;
+use crate::wire::startup::CancelKey;
+
+/// What the accept loops share.
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) users: Users,
+    pub(super) permits: Arc<Semaphore>,
+}
+
+/// Accepts clients for ever. While weir drains they are told so.
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
+    loop {
+        let (stream, peer) = listener.accept().await;
+        let door = door.clone();
+        let permit = match door.shared.is_draining() {
+            true => Err(Error::Closing),
+            false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
+        };
+        client_span(peer).in_scope(|| match permit {
+            Ok(permit) => door.shared.clone().spawn(serve(door, stream, target, permit)),
+            // A cancel request must get through all the same. Nobody waits for who is turned away.
+            Err(why) => {
+                let turned_away = async move { turn_away(&door, stream, &why).await };
+                drop(tokio::spawn(turned_away.in_current_span()));
+            }
+        });
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn serve(door: Arc<Door>, stream: Stream, listener: Target, permit: OwnedSemaphorePermit) {
+    let metrics = &door.shared.metrics;
+    metrics.client_connections.inc();
+    // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
+    // client's whole life.
+    let Some(mut session) = Box::pin(log_in(&door, stream, listener)).await else { return };
+    metrics.clients.inc();
+    let outcome = session.run().await;
+    metrics.clients.dec();
+    session.leave();
+    if let Err(error) = outcome {
+        Box::pin(farewell(session, &error)).await;
+    }
+    drop(permit);
+}
+
+async fn farewell(session: Session, error: &Error) {
+    if matches!(error, Error::Lost(_)) {
+        return;
+    }
+    tracing::info!(%error, "client closed");
+    if let Some(stream) = session.into_stream().await {
+        refuse(stream, error).await;
+    }
+}
+
+async fn log_in(door: &Door, stream: Stream, listener: Target) -> Option<Session> {
+    let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
+    let admission = match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => *admission,
+        Ok(Arrival::Cancel(key, stream)) => {
+            pass_on(&door.shared, key, stream);
+            return None;
+        }
+        Err(error) => {
+            if !matches!(error, Error::Lost(_)) {
+                door.shared.metrics.logins_failed.inc();
+                tracing::info!(%error, "login failed");
+            }
+            return None;
+        }
+    };
+    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
+        Ok(session) => {
+            tracing::info!("client connected");
+            Some(session)
+        }
+        Err((stream, error)) => {
+            door.shared.metrics.logins_failed.inc();
+            tracing::info!(%error, "login failed");
+            refuse(stream, &error).await;
+            None
+        }
+    }
+}
+
+/// A connection that cannot be served: told why, unless it is a cancel request.
+async fn turn_away(door: &Door, stream: Stream, why: &Error) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    match admit(stream, &door.users, deadline).await {
+        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
+        Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
+        Err(_) => {}
+    }
+}
+
+/// Passes a cancel request on. It needs no client's place while it is on its way.
+fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
+    let on_its_way = shared.clone();
+    shared.spawn(async move {
+        cancel(&on_its_way, &key).await;
+        drop(stream);
+    });
+}
+
+/// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
+/// delivered there: then its client may be told so, by the end of its connection.
+async fn cancel(shared: &Shared, key: &CancelKey) {
+    let cancels = &shared.metrics.cancels;
+    match shared.registry.cancel(key) {
+        Cancel::Aimed(aim) => cancels.forwarded.inc_by(shared.deliver(aim).await),
+        Cancel::Joined(entry) => {
+            cancels.joined.inc();
+            // Delivered or given up, its client need not wait longer.
+            let _ = entry.settled().await;
+        }
+        Cancel::Waited => cancels.waiting.inc(),
+        Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown => cancels.unknown.inc(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function's future takes up, without running it.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_is_small() {
+        let task = size(serve);
+        assert!(task <= 2048, "{task} bytes per client, idle or not");
+    }
+}

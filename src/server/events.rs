@@ -1,0 +1,92 @@
+//! What the rooms tell each other without knowing each other: troubles with servers, and changes of their roles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::cluster::topology::{Health, Server, ServerId};
+use crate::cluster::{Cluster, Sample, SampleEvents};
+use crate::error::{Error, Result};
+use crate::pool::Events;
+use crate::session::Shared;
+use crate::telemetry::metrics::{ConnectResult, Metrics};
+
+/// How often those who wait for a server that is down are told so.
+const ALARM_ROUND: Duration = Duration::from_millis(500);
+
+/// What pools tell the rest of the house.
+pub(super) struct Wires {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Events for Wires {
+    fn server(&self, server: ServerId) -> Option<Server> {
+        self.cluster.topology().server(server).cloned()
+    }
+
+    fn suspect(&self, server: ServerId) {
+        self.cluster.suspect(server);
+    }
+
+    fn connected(&self, server: ServerId, result: &Result<()>) {
+        let Some(server) = self.server(server) else { return };
+        let outcome = match result {
+            Ok(()) => ConnectResult::Ok,
+            Err(Error::Refused { .. } | Error::ServerAuthentication(_)) => ConnectResult::Refused,
+            Err(_) => ConnectResult::Failed,
+        };
+        if let Err(error) = result {
+            tracing::warn!(server = &*server.name, %error, "cannot connect");
+        }
+        self.metrics.servers.connected(&server.name, outcome);
+    }
+}
+
+/// What the samplers tell the rest of the house.
+pub(super) struct Samples {
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl SampleEvents for Samples {
+    fn sampled(&self, server: &Server, sample: Sample, took: Duration) {
+        let took = Some(took).filter(|_| sample.is_answer());
+        self.metrics.servers.sampled(&server.name, sample.as_str(), took);
+    }
+}
+
+/// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
+/// topology a moment earlier may have begun to wait since.
+pub(super) async fn raise_alarms(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    loop {
+        let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
+        let mut round = None;
+        for server in topology.servers.iter().filter(|server| server.health == Health::Down) {
+            shared.pools.server_down(server.id);
+            shared.registry.alarm(server.id);
+            round = Some(ALARM_ROUND);
+        }
+        let ended = match round {
+            Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
+            None => changes.changed().await.is_err(),
+        };
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
+/// an old primary's connection idle would be sent to it. Pools of a server that is gone are closed with it.
+pub(super) async fn retire_connections(shared: Arc<Shared>) {
+    let mut changes = shared.cluster.changes();
+    let mut before = arc_swap::Guard::into_inner(shared.cluster.topology());
+    while changes.changed().await.is_ok() {
+        let now = arc_swap::Guard::into_inner(shared.cluster.topology());
+        now.changed_since(&before).for_each(|server| shared.pools.retire(server));
+        now.removed_since(&before).for_each(|server| shared.pools.remove(server));
+        before = now;
+    }
+}

@@ -1,0 +1,119 @@
+//! The daemon: where the rooms are wired, from the start to the end of the drain. Serves no client itself.
+
+mod accept;
+mod drain;
+mod events;
+mod figures;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::admin::http;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::net::Listener;
+use crate::pool::Pools;
+use crate::router::{Reason, Route};
+use crate::session::Shared;
+use crate::sql::Target;
+use crate::telemetry::metrics::{Metrics, RequestLabels};
+use crate::users::Users;
+use accept::{Door, accept};
+use drain::drain;
+use events::{Samples, Wires, raise_alarms, retire_connections};
+use figures::{State, watch_figures};
+
+/// How a run can fail to begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A verifier in the configuration is none.
+    #[error("user {0}: the verifier is not a SCRAM-SHA-256 verifier")]
+    Verifier(Arc<str>),
+}
+
+/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
+/// no longer than until `at_once` is ready.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    at_once: impl Future<Output = ()>,
+) -> std::result::Result<(), StartError> {
+    let running = start(Arc::new(config)).await?;
+    stop.await;
+    drain(&running.shared, at_once).await;
+    Ok(())
+}
+
+/// What runs until it is dropped.
+struct Running {
+    shared: Arc<Shared>,
+    _beside: JoinSet<()>,
+    _accepting: JoinSet<()>,
+}
+
+/// Puts the rooms together, and opens the door once the servers have been looked at.
+async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> {
+    let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
+    let listeners = bind(&config)?;
+    let metrics = Arc::new(Metrics::new(RequestLabels {
+        routes: &[Route::Primary.as_str(), Route::Replica.as_str()],
+        reasons: &Reason::ALL.map(Reason::as_str),
+    }));
+    let samples = Arc::new(Samples { metrics: metrics.clone() });
+    let cluster = Cluster::start_observed(&config, samples);
+    let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
+    let pools = Pools::new(&config, events);
+    let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
+    watch_figures(&metrics, &shared);
+    let mut beside = JoinSet::new();
+    beside.spawn(pools.upkeep());
+    beside.spawn(raise_alarms(shared.clone()));
+    beside.spawn(retire_connections(shared.clone()));
+    if let Some(address) = config.metrics {
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let condition = Arc::new(State { shared: shared.clone() });
+        let metrics = metrics.clone();
+        beside.spawn(async move {
+            http::serve(listener, metrics, condition).await;
+        });
+    }
+    cluster.first_look().await;
+    let permits = Arc::new(Semaphore::new(config.clients.limit));
+    let door = Arc::new(Door { shared: shared.clone(), users, permits });
+    let mut accepting = JoinSet::new();
+    for (listener, target) in listeners {
+        accepting.spawn(accept(door.clone(), listener, target));
+    }
+    tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
+    Ok(Running { shared, _beside: beside, _accepting: accepting })
+}
+
+fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Target)>, StartError> {
+    let bind = |listener: &crate::config::Listener| {
+        let address = listener.address;
+        Listener::bind(address)
+            .map(|bound| (bound, listener.target))
+            .map_err(|source| StartError::Listen { address, source })
+    };
+    config.listeners.iter().map(bind).collect()
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

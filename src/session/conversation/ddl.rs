@@ -1,0 +1,46 @@
+//! What a session did to definitions is told to who keeps the catalog, before its client hears of it.
+
+use std::cell::LazyCell;
+
+use crate::cluster::catalogs::Changed;
+use crate::session::conversation::Conversation;
+use crate::session::model::ddl::Change;
+use crate::sql::Name;
+
+impl Conversation {
+    /// Looks at the code that runs. To be called before the server's words are taken in, which may tell that what
+    /// they did is committed.
+    pub(crate) fn suspect_functions(&mut self) {
+        let catalog = LazyCell::new(|| self.catalog());
+        let is_code = |function: &Name| self.policy.functions.may_do_anything(function, catalog.as_deref());
+        if self.state.pending_writes.runs_code(is_code) {
+            self.state.definitions.suspect();
+        }
+    }
+
+    /// Tells of what is committed.
+    pub(crate) fn tell_definitions(&mut self) {
+        let change = self.state.definitions.take_committed();
+        self.tell_change(change);
+    }
+
+    /// Tells of what may be committed though nobody will ever say so.
+    pub(crate) fn tell_unanswered_definitions(&mut self) {
+        let known = self.state.definitions.commit();
+        let may_define = self.state.pending_writes.may_define();
+        self.tell_change(if may_define { known.max(Change::ByCode) } else { known });
+    }
+
+    fn tell_change(&self, change: Change) {
+        let catalogs = self.shared.cluster.catalogs();
+        match change {
+            Change::None => {}
+            Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
+            Change::Data | Change::Certain => {
+                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
+                catalogs.stale(&self.who.server_database, what);
+                self.state.database().learned.clear();
+            }
+        }
+    }
+}

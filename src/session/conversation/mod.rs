@@ -1,0 +1,393 @@
+//! What belongs to a client: who it is, what it has set, prepared, written and seen. It goes along from connection to
+//! connection, and never holds one.
+
+mod ddl;
+mod pin_log;
+mod pinning;
+pub(crate) mod routing_settings;
+mod slow_query;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::ledger::Batch;
+use crate::backend::settings::Settings;
+use crate::cluster::catalog::Catalog;
+use crate::cluster::catalogs::Interest;
+use crate::cluster::topology::ServerId;
+use crate::config::{Config, PoolMode, User};
+use crate::router::{Decision, Route, SessionView, Transaction};
+use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
+use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
+use crate::session::conversation::pin_log::PinLog;
+use crate::session::conversation::routing_settings::{
+    Configured, ConfiguredTargets, RoutingSettings, WeirSettings,
+};
+use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
+use crate::session::leg::Leg;
+use crate::session::leg::progress::Sent;
+use crate::session::leg::state::LegState;
+use crate::session::relay::facts::Fact;
+use crate::session::relay::request::Request;
+use crate::session::shared::Shared;
+use crate::session::shared::policy::Policy;
+use crate::session::shared::registry::Entry;
+use crate::session::state::State;
+use crate::session::transaction::Event;
+use crate::sql::{Hint, LongText, Pin, Target, Verdict};
+use crate::telemetry::metrics::observe;
+
+/// Who the client is, and what was settled when it came.
+pub(crate) struct Who {
+    pub user: Arc<User>,
+    /// The database as the client named it.
+    pub database: Arc<str>,
+    /// The database on the servers.
+    pub server_database: Arc<str>,
+    /// Targets fixed by the configuration.
+    pub targets: ConfiguredTargets,
+    /// What the configuration asks of the reads.
+    pub levels: Configured,
+    pub pool_size: usize,
+    pub mode: PoolMode,
+    /// Has the database's catalog kept fresh, once the session has entered it.
+    pub catalog: Option<Interest>,
+}
+
+impl Who {
+    /// A user who asks for this database by a listener with this target. Of a user whom the configuration names no more
+    /// holds what was said when it logged in.
+    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Target) -> Self {
+        let named = config.users.iter().find(|named| named.name == user.name);
+        let user = named.cloned().map_or(user, Arc::new);
+        let listed = config.databases.iter().find(|listed| &*listed.name == database);
+        let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
+        let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
+        let mode = listed.and_then(|listed| listed.pool_mode).or(user.pool_mode);
+        Self {
+            server_database: listed.map_or_else(|| name.clone(), |listed| listed.server_database.clone()),
+            database: name,
+            targets: ConfiguredTargets {
+                listener,
+                database: listed.map_or(Target::Auto, |listed| listed.target),
+                user: user.target,
+            },
+            levels: Configured::new(&config.routing, listed, &user),
+            pool_size: size.unwrap_or(config.pool.size),
+            mode: mode.unwrap_or(config.pool.mode),
+            user,
+            catalog: None,
+        }
+    }
+
+    /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
+    /// stays as it was when it came.
+    fn read(&mut self, config: &Config) {
+        let now = Self::new(config, self.user.clone(), &self.database, self.targets.listener);
+        let (server_database, mode) = (self.server_database.clone(), self.mode);
+        *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
+    }
+}
+
+/// Requests at the front of the client's buffer that were run before and go to the primary now.
+#[derive(Debug)]
+pub(crate) struct Rerun {
+    pub left: usize,
+    /// The error that made them come back; `None` when a connection was lost.
+    pub cause: Option<String>,
+}
+
+/// A client and all that is known of it.
+pub(crate) struct Conversation {
+    pub shared: Arc<Shared>,
+    /// The policy by which the request under way is served.
+    pub policy: Arc<Policy>,
+    pub who: Box<Who>,
+    /// The session as others see it.
+    pub entry: Arc<Entry>,
+    /// What it has set, prepared and left on connections.
+    pub state: Box<State>,
+    /// Its settings as routing reads them.
+    pub routing: Box<RoutingSettings>,
+    /// What it has written and seen.
+    pub tracking: Tracking,
+    pub rerun: Option<Rerun>,
+    /// What has been told of its pins.
+    pub pins_told: PinLog,
+    /// What a slow-query line would say of the flight.
+    pub trail: SlowQueryTrail,
+    /// Where the last request went that did not only ask about weir, and why.
+    pub last_route: Option<(ServerId, Decision)>,
+}
+
+impl Conversation {
+    /// Of a client that begins with these settings.
+    pub(crate) fn new(shared: Arc<Shared>, who: Who, entry: Arc<Entry>, startup: Settings) -> Self {
+        let (statements, nowhere) = (shared.statements.clone(), shared.nowhere.clone());
+        let mut state = State::new(startup, statements, nowhere, shared.pools.notifiers().clone());
+        state.pid = entry.key().pid();
+        Self {
+            pins_told: PinLog::new(shared.metrics.clone()),
+            policy: Arc::clone(&shared.policy()),
+            shared,
+            who: Box::new(who),
+            entry,
+            state: Box::new(state),
+            routing: Box::default(),
+            tracking: Tracking::default(),
+            rerun: None,
+            trail: SlowQueryTrail::default(),
+            last_route: None,
+        }
+    }
+
+    /// Takes the policy of this moment, for one request. Whether it is another than before.
+    pub(crate) fn read_policy(&mut self) -> bool {
+        let now = self.shared.policy();
+        if Arc::ptr_eq(&now, &self.policy) {
+            return false;
+        }
+        self.policy = Arc::clone(&now);
+        self.who.read(&now.config);
+        true
+    }
+
+    /// A server has accepted the session on its database.
+    pub(crate) fn enters(&mut self) {
+        self.state.enters(self.shared.database(&self.who.server_database));
+    }
+
+    pub(crate) fn clock(&self) -> Clock<'_> {
+        Clock { cluster: &self.shared.cluster, primary_wait: self.policy.config.pool.primary_wait }
+    }
+
+    /// The catalog of the session's database, once it has been read.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.shared.cluster.catalogs().of(&self.who.server_database)
+    }
+
+    /// A server's name, for people.
+    pub(crate) fn server_name(&self, server: ServerId) -> Arc<str> {
+        let topology = self.shared.cluster.topology();
+        topology.server(server).map_or_else(|| "removed".into(), |server| server.name.clone())
+    }
+
+    /// Looks at the settings again if they have changed.
+    pub(crate) fn refresh_routing(&mut self) {
+        if self.routing.refresh(self.state.settings()) {
+            self.state.shown.strings = self.routing.strings;
+        }
+    }
+
+    /// What is asked of a read with this hint. The settings must have been looked at again.
+    pub(crate) fn levels(&self, weir: &WeirSettings, hint: &Hint) -> Levels {
+        weir.levels(hint, &self.who.levels, |lsn| self.shared.cluster.demand().as_replayed(lsn))
+    }
+
+    /// What a request that goes this way needs of a replica.
+    pub(crate) fn requirement(&self, request: &Request, route: Route, now: Instant) -> Requirement {
+        if !Requirement::concerns(request, route) {
+            return Requirement::NOTHING;
+        }
+        let basis = Basis {
+            cluster: &self.shared.cluster,
+            database: &self.who.server_database,
+            marks: &self.state.database().marks,
+            tracking: &self.tracking,
+            levels: self.levels(self.routing.weir(), &request.hint()),
+        };
+        Requirement::of(request, &basis, now)
+    }
+
+    /// The session as the router sees it.
+    pub(crate) fn view(&self, transaction: Transaction) -> SessionView<'_> {
+        let who = &self.who;
+        SessionView {
+            transaction,
+            pin: self.pinned(),
+            target: self.routing.weir().target(&who.targets),
+            user: &who.user.name,
+            database: &who.database,
+            application_name: self.routing.application_name(),
+            defaults: self.routing.defaults(),
+        }
+    }
+
+    /// Why the session keeps its connection to the primary, if it does.
+    pub(crate) fn pinned(&self) -> Option<Pin> {
+        self.state.pins().iter().next().or(self.pins_told.for_good())
+    }
+
+    /// What was sent and will never be answered may have been committed all the same.
+    pub(crate) fn mark_unanswered(&mut self) {
+        if !self.state.pending_writes.is_clean() {
+            self.mark(Instant::now());
+            self.tell_unanswered_definitions();
+            self.state.pending_writes.clear();
+        }
+    }
+
+    /// Marks what the server's last words may have acknowledged, before the client hears of it.
+    pub(crate) fn mark_answered(&mut self, answers: &Answers) {
+        match self.state.pending_writes.acknowledged_by(answers) {
+            Acknowledged::Nothing => {}
+            Acknowledged::Part => self.mark(Instant::now()),
+            Acknowledged::All => {
+                self.mark(Instant::now());
+                self.state.pending_writes.clear();
+            }
+        }
+    }
+
+    /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
+    /// been answered.
+    pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) {
+        if request.any(Fact::Looks) {
+            leg.progress.sent.add(Sent::Look);
+        }
+        if leg.route == Route::Replica {
+            return;
+        }
+        request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
+        if !request.any(Fact::Looks) {
+            return;
+        }
+        if self.is_alone() {
+            return self.tracking.looks_at_anything();
+        }
+        let catalog = self.catalog();
+        let catalog = catalog.as_deref();
+        self.tracking.looks(request, catalog);
+        if self.was_refused(request) || may_write_unseen(request, catalog) {
+            self.state.pending_writes.sent_anything();
+        }
+    }
+
+    /// Where the transaction will stand once the request has been answered.
+    pub(crate) fn foretell(&mut self, request: &Request) {
+        if !request.any(Fact::Transacts) {
+            return;
+        }
+        for statement in request.statements() {
+            self.state.transaction.on(Event::Sends(statement, self.routing.isolation()));
+        }
+    }
+
+    /// Whether a replica refused a request as a write, now or lately: then it is one, whatever its text says.
+    fn was_refused(&self, request: &Request) -> bool {
+        let learned = &self.state.database().learned;
+        let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.as_deref() == Some("25006"));
+        let lately = |verdict: &Arc<Verdict>| learned.knows(verdict.skeleton, Instant::now());
+        now || (!learned.is_empty() && request.verdicts().any(lately))
+    }
+
+    /// The session has looked at data over a connection.
+    pub(crate) fn looked(&mut self, leg: &Leg, at: Instant) {
+        self.tracking.looked(leg.route, leg.lease.server(), leg.lease.opened, at);
+        if leg.route == Route::Primary {
+            // What was seen there must be on a replica before the session looks at one.
+            self.shared.cluster.demand().wrote(at);
+        }
+    }
+
+    /// A connection is lost: cancel requests go there no more, and its server is worth a probe.
+    pub(crate) fn leaves(&mut self, leg: &Leg) {
+        self.entry.leaves();
+        if leg.progress.sent.has(Sent::Look) {
+            // Part of an answer may have been seen.
+            self.looked(leg, Instant::now());
+        }
+        if !matches!(leg.progress.state, LegState::Refused(_)) {
+            self.shared.cluster.suspect(leg.lease.server());
+        }
+    }
+
+    /// A request is about to be written to this connection: counts it, and keeps what will be told of it.
+    pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
+        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
+        let Some(leg) = leg else { return };
+        if leg.flight.is_none() && self.policy.config.log.slow_query.is_some() {
+            match request.text(bytes, &self.state.names) {
+                Some(sql) => self.trail.begin(sql, decision.reason, self.routing.strings),
+                // What is executed or fetched now was named earlier in the batch.
+                None if leg.batch() == Batch::Open => {}
+                None => self.trail.begin(b"", decision.reason, self.routing.strings),
+            }
+        }
+        if request.any(Fact::ConcernsServer) {
+            self.last_route = Some((leg.lease.server(), decision));
+        }
+        self.predict_pins(request);
+    }
+
+    /// Counts what was in flight on a connection and took so long, and tells of it when that was too long.
+    pub(crate) fn count(&mut self, leg: &Leg, took: Duration) {
+        let metrics = &self.shared.metrics;
+        match leg.route {
+            Route::Primary => observe(&metrics.query_seconds.primary, took),
+            Route::Replica => observe(&metrics.query_seconds.replica, took),
+        }
+        if let Some(sqlstate) = self.state.last_error.take() {
+            if sqlstate == "25006" && leg.route == Route::Primary {
+                // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
+                self.shared.cluster.suspect(leg.lease.server());
+            }
+            metrics.error(&sqlstate);
+        }
+        if self.policy.config.log.slow_query.is_none_or(|limit| took <= limit) {
+            return;
+        }
+        let topology = self.shared.cluster.topology();
+        self.trail.tell(&Slow {
+            id: self.entry.key().pid(),
+            user: &self.who.user.name,
+            database: &self.who.database,
+            server: topology.server(leg.lease.server()).map_or("", |server| &server.name),
+            route: leg.route,
+            took,
+        });
+    }
+
+    /// So much of what is run again has been written; a shape that a replica refused is remembered.
+    pub(crate) fn went(&mut self, request: &Request, len: usize, now: Instant) {
+        let Some(rerun) = &self.rerun else { return };
+        let refused = matches!(rerun.cause.as_deref(), Some("25006" | "0A000"));
+        self.passed_over(len);
+        if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
+            self.state.database().learned.remember(verdict.skeleton, now);
+            self.shared.metrics.learned.inc();
+        }
+    }
+
+    /// So much of what is run again has left the client's buffer.
+    pub(crate) fn passed_over(&mut self, len: usize) {
+        if let Some(rerun) = &mut self.rerun {
+            rerun.left = rerun.left.saturating_sub(len);
+        }
+        self.rerun.take_if(|rerun| rerun.left == 0);
+    }
+
+    /// All of a long query string has been read. Before the server can run it, it is known whether it leaves nothing.
+    pub(crate) fn has_read_long(&mut self, text: &LongText) {
+        // Behind a relation there may be code, and which relation it is nobody has looked.
+        if !text.leaves_nothing() || self.shared.cluster.catalogs().know_traces() {
+            self.state.pins.long_statement();
+        }
+    }
+
+    /// Whether there is one server only: then there is no replica to be stale, and nothing is told apart. Should one come,
+    /// everything counts as written when something last was.
+    fn is_alone(&self) -> bool {
+        self.shared.cluster.topology().servers.len() == 1
+    }
+
+    fn mark(&mut self, now: Instant) {
+        if self.is_alone() {
+            self.state.database().marks.wrote_anything(now);
+            return self.tracking.acknowledged(now);
+        }
+        let database = (&*self.who.server_database, &self.state.database().marks);
+        let at = mark(&self.shared, database, &self.state.pending_writes, now);
+        self.tracking.acknowledged(at);
+    }
+}

@@ -1,0 +1,232 @@
+//! The session's settings as routing reads them, worked out anew only when they change.
+//!
+//! Pure. It never decides where anything goes.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::backend::settings::Settings;
+use crate::config::{Database, Routing, User};
+use crate::freshness::Lsn;
+use crate::router::{FixedTarget, TargetSource};
+use crate::session::consistency::requirement::Levels;
+use crate::session::model::settings::{SessionSettings, plain};
+use crate::sql::{
+    AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
+};
+
+/// What routing reads from the settings.
+#[derive(Debug, Default)]
+pub(crate) struct RoutingSettings {
+    of: (Settings, Settings),
+    weir: WeirSettings,
+    application_name: Box<str>,
+    defaults: Modes,
+    /// How the lexer reads backslashes.
+    pub(crate) strings: StandardConformingStrings,
+}
+
+impl RoutingSettings {
+    /// `default_transaction_isolation`, where it is not PostgreSQL's default.
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        self.defaults.isolation
+    }
+
+    fn new(of: &SessionSettings) -> Self {
+        let (settings, own) = (of.wanted(), of.own());
+        let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
+        Self {
+            of: (settings.clone(), own.clone()),
+            weir: WeirSettings::of(own, of.own_startup()),
+            application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
+            defaults: Modes {
+                isolation: text("default_transaction_isolation").and_then(|value| match value.as_str() {
+                    "serializable" => Some(Isolation::Serializable),
+                    "repeatable read" => Some(Isolation::RepeatableRead),
+                    _ => None,
+                }),
+                access: text("default_transaction_read_only")
+                    .filter(|v| is_on(v))
+                    .map(|_| AccessMode::ReadOnly),
+                deferrable: None,
+            },
+            strings: match text("standard_conforming_strings") {
+                Some(value) if !is_on(&value) => StandardConformingStrings::Off,
+                _ => StandardConformingStrings::On,
+            },
+        }
+    }
+}
+
+/// What a client asks of weir by its own settings, by `SET` or, without one, in the startup packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WeirSettings {
+    target: Option<(Target, TargetSource)>,
+    consistency: Option<Consistency>,
+    max_staleness: Option<MaxStaleness>,
+    min_lsn: Option<Lsn>,
+}
+
+impl WeirSettings {
+    /// By these settings of a client that came with those of `startup`.
+    pub(crate) fn of(own: &Settings, startup: &Settings) -> Self {
+        Self {
+            target: read(own, "weir.target").map(|target| {
+                let startup = read(startup, "weir.target") == Some(target);
+                (target, if startup { TargetSource::Startup } else { TargetSource::Set })
+            }),
+            consistency: read(own, "weir.consistency"),
+            max_staleness: read(own, "weir.max_staleness"),
+            min_lsn: read(own, "weir.min_lsn"),
+        }
+    }
+}
+
+/// What the configuration asks of a client's reads: the database's entry, then the user's, then `[routing]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configured {
+    consistency: Consistency,
+    max_staleness: Option<Duration>,
+}
+
+impl Configured {
+    pub(crate) fn new(routing: &Routing, database: Option<&Database>, user: &User) -> Self {
+        let consistency = database.and_then(|database| database.consistency).or(user.consistency);
+        let max_staleness = database.and_then(|database| database.max_staleness).or(user.max_staleness);
+        Self {
+            consistency: consistency.unwrap_or(routing.consistency),
+            max_staleness: max_staleness.map_or(routing.max_staleness, MaxStaleness::limit),
+        }
+    }
+}
+
+/// The value of one of weir's own settings, where it is set. A value that makes no sense was refused before it could
+/// be set.
+fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
+    plain(own.get(name)?).parse().ok()
+}
+
+/// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
+fn is_on(value: &str) -> bool {
+    !value.is_empty()
+        && (["true", "yes"].iter().any(|word| word.starts_with(value)) || value == "on" || value == "1")
+}
+
+/// Targets that the configuration fixes, from the nearest to the farthest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConfiguredTargets {
+    /// Of the listener by which the client came.
+    pub listener: Target,
+    /// Of the database.
+    pub database: Target,
+    /// Of the user.
+    pub user: Target,
+}
+
+impl RoutingSettings {
+    /// Looks at the settings again if they have changed. Says whether they had.
+    pub(crate) fn refresh(&mut self, settings: &SessionSettings) -> bool {
+        let (wanted, own) = &self.of;
+        if wanted == settings.wanted() && own == settings.own() {
+            return false;
+        }
+        *self = Self::new(settings);
+        true
+    }
+
+    /// What the client asks of weir.
+    pub(crate) fn weir(&self) -> &WeirSettings {
+        &self.weir
+    }
+
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
+    /// Transaction modes that a `BEGIN` does not have to say.
+    pub(crate) fn defaults(&self) -> Modes {
+        self.defaults
+    }
+}
+
+impl WeirSettings {
+    /// What is asked of a read with this hint: the first that says something of hint, `SET`, startup packet and
+    /// configuration. `as_replayed` says where replay stands once it has come to a position.
+    pub(crate) fn levels(
+        &self,
+        hint: &Hint,
+        configured: &Configured,
+        as_replayed: impl FnOnce(Lsn) -> Lsn,
+    ) -> Levels {
+        let max_staleness = hint.max_staleness.or(self.max_staleness);
+        Levels {
+            consistency: hint.consistency.or(self.consistency).unwrap_or(configured.consistency),
+            max_staleness: max_staleness.map_or(configured.max_staleness, MaxStaleness::limit),
+            // It may come from pg_current_wal_insert_lsn(), which can stand where replay will not for a long time.
+            min_lsn: self.min_lsn.map(as_replayed),
+        }
+    }
+
+    /// The target that applies before any hint and any rule, and who fixed it.
+    pub(crate) fn target(&self, configured: &ConfiguredTargets) -> Option<FixedTarget> {
+        let said = |by| self.target.filter(|(_, source)| *source == by).map(|(target, _)| target);
+        let (set, startup) = (said(TargetSource::Set), said(TargetSource::Startup));
+        let ConfiguredTargets { listener, database, user } = *configured;
+        FixedTarget::first(set, startup, listener, database, user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::value::Value;
+
+    fn view(pairs: &[(&str, Value)]) -> RoutingSettings {
+        let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));
+        RoutingSettings::new(&SessionSettings::new(&Settings::new(settings.collect())))
+    }
+
+    #[test]
+    fn settings_are_read_as_postgresql_reads_them() {
+        let view = view(&[
+            ("weir.target", Value::Sql("'Primary'".into())),
+            ("weir.consistency", Value::Raw("Session".into())),
+            ("weir.max_staleness", Value::Sql("500".into())),
+            ("weir.min_lsn", Value::Sql("'16/b374d848'".into())),
+            ("default_transaction_read_only", Value::Raw("tr".into())),
+            ("standard_conforming_strings", Value::Sql("off".into())),
+            ("default_transaction_isolation", Value::Sql("'serializable'".into())),
+        ]);
+        assert_eq!(view.weir.target, Some((Target::Primary, TargetSource::Startup)));
+        assert_eq!(view.weir.consistency, Some(Consistency::Session));
+        assert_eq!(view.weir.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        assert_eq!(view.weir.min_lsn, Some(Lsn(0x16_b374_d848)));
+        assert_eq!(view.defaults.access, Some(AccessMode::ReadOnly));
+        assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
+        assert_eq!(view.strings, StandardConformingStrings::Off);
+        assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
+    }
+
+    #[test]
+    fn what_is_set_later_is_told_from_what_the_client_came_with() {
+        let startup = Settings::default().with("weir.target", Some(Value::Raw("replica".into())));
+        let mut settings = SessionSettings::new(&startup);
+        settings.set("weir.target", Value::Sql("'auto'".into()));
+        assert_eq!(RoutingSettings::new(&settings).weir.target, Some((Target::Auto, TargetSource::Set)));
+        settings.reset("weir.target");
+        assert_eq!(
+            RoutingSettings::new(&settings).weir.target,
+            Some((Target::Replica, TargetSource::Startup))
+        );
+    }
+
+    #[test]
+    fn an_application_name_keeps_its_capitals_where_postgresql_keeps_them() {
+        let name = |value| view(&[("application_name", value)]).application_name;
+        assert_eq!(&*name(Value::Raw("Reports 7".into())), "Reports 7");
+        assert_eq!(&*name(Value::Sql("'Reports ''7'''".into())), "Reports '7'");
+        assert_eq!(&*name(Value::Sql("E'a''b\\\\c'".into())), "a'b\\c");
+        assert_eq!(&*name(Value::Sql("\"Reports\"".into())), "Reports");
+        assert_eq!(&*name(Value::Sql("Reports".into())), "reports");
+    }
+}

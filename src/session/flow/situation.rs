@@ -1,0 +1,129 @@
+//! The values by which the next step is decided, taken from a session at one moment.
+
+use crate::router::Route;
+use crate::session::client::Client;
+use crate::session::consistency::requirement::Requirement;
+use crate::session::conversation::Conversation;
+use crate::session::flow::plan::{Condition, Freshness, LegFacts, Owed, RequestFact, Settings, Situation};
+use crate::session::leg::Leg;
+use crate::session::leg::state::LegState;
+use crate::session::model::statements::{KnownResult, Naming};
+use crate::session::relay::facts::{Fact, begins};
+use crate::session::relay::framer::Unit;
+use crate::session::relay::message::Field;
+use crate::session::relay::request::Request;
+use crate::sql::Isolation;
+
+/// How things stand between a request that is to go this way, and needs this of a replica, and the session's connection.
+pub(crate) fn situation(
+    conversation: &Conversation,
+    client: &Client,
+    leg: &Leg,
+    request: &Request,
+    (route, requirement): (Route, &Requirement),
+) -> Situation {
+    let bytes = &client.read_buffer[..];
+    let names = &conversation.state.names;
+    let moving = names.are_moving() && request.names_any(bytes, |name| names.is_moving(name));
+    let outdated = outdated(conversation, bytes, leg, request).next().is_some();
+    Situation {
+        route,
+        expected: conversation.state.transaction.status(),
+        leg: LegFacts {
+            route: leg.route,
+            condition: condition(leg),
+            owed: owed(leg),
+            batch: leg.batch(),
+            tx: leg.responses.tx,
+            flow: leg.responses.flow,
+            freshness: freshness(conversation, leg, request, requirement),
+            settings: settings(conversation, leg),
+        },
+        request: [
+            (RequestFact::Single, matches!(request.unit, Unit::Single { .. })),
+            (RequestFact::Acts, request.any(Fact::Acts)),
+            (RequestFact::NamesMove, moving),
+            (RequestFact::ResultsOutdated, outdated),
+            (RequestFact::TooMuchToKeep, is_too_much(conversation, client, request)),
+            (RequestFact::Limited, conversation.who.user.timeouts.query.is_some()),
+        ]
+        .into(),
+    }
+}
+
+fn condition(leg: &Leg) -> Condition {
+    match &leg.progress.state {
+        LegState::Rerunning(_) => Condition::Rerunning,
+        state if state.is_up() => Condition::Working,
+        _ => Condition::Lost,
+    }
+}
+
+fn owed(leg: &Leg) -> Owed {
+    if leg.responses.ledger.is_discarding() {
+        Owed::Discarding
+    } else if !leg.progress.unconfirmed.is_none() {
+        Owed::Settings
+    } else if leg.owes() {
+        Owed::Answers
+    } else {
+        Owed::Nothing
+    }
+}
+
+fn freshness(
+    conversation: &Conversation,
+    leg: &Leg,
+    request: &Request,
+    requirement: &Requirement,
+) -> Freshness {
+    if leg.route == Route::Primary
+        || requirement.is_met((leg.lease.server(), leg.lease.opened), &conversation.clock())
+    {
+        return Freshness::Enough;
+    }
+    let one_snapshot = matches!(
+        conversation.state.transaction.isolation(),
+        Some(Isolation::RepeatableRead | Isolation::Serializable)
+    );
+    if one_snapshot && !request.statements().any(begins) { Freshness::Fixed } else { Freshness::Short }
+}
+
+fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) -> bool {
+    let kept = conversation.state.replay_buffer.bytes.len() + request.len;
+    client.buffer.is_holding() && kept > conversation.policy.config.routing.hold_back
+}
+
+fn settings(conversation: &Conversation, leg: &Leg) -> Settings {
+    let (carried, wanted) = (leg.progress.carried.now(), conversation.state.settings().wanted());
+    if carried == wanted {
+        Settings::Same
+    } else if carried.acts_as(wanted) {
+        Settings::Rights
+    } else if carried.differs_in_name_only(wanted) {
+        Settings::Name
+    } else {
+        Settings::Values
+    }
+}
+
+/// The names of statements that a request binds and that must be looked at first: their client was told a result in an
+/// earlier epoch, and the server does not hold the preparation of that time.
+pub(crate) fn outdated<'a>(
+    conversation: &'a Conversation,
+    bytes: &'a [u8],
+    leg: &'a Leg,
+    request: &'a Request,
+) -> impl Iterator<Item = Field> + 'a {
+    let state = &conversation.state;
+    let ddl = state.database().ddl();
+    request.bound_earlier().filter(move |name| {
+        let Some(handle) = state.names.get(name.of(bytes)) else { return false };
+        let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
+        // What was found in a transaction may have been undone with it.
+        let was_outdated = matches!(handle.result, KnownResult::Outdated(_));
+        known
+            && handle.epoch < handle.statement.epoch(ddl)
+            && (was_outdated || !leg.lease.prepared.holds(handle.preparation()))
+    })
+}

@@ -1,0 +1,254 @@
+//! What is heard of a leg's server, on behalf of the session: names, settings and pins follow what completed, errors
+//! decide what becomes of the request.
+
+use crate::backend::ledger::{Action, Batch};
+use crate::backend::prepared::{Prepared, ServerName};
+use crate::backend::refusal;
+use crate::backend::settings::NAME;
+use crate::cluster::topology::ServerId;
+use crate::error::Error;
+use crate::session::leg::progress::{Progress, Retry, Sent};
+use crate::session::leg::sender::NO_STATEMENT;
+use crate::session::leg::state::LegEvent;
+use crate::session::model::restore::restores as restored_by;
+use crate::session::model::statements::KnownResult;
+use crate::session::model::weir_settings as own;
+use crate::session::relay::client_buffer::Answer;
+use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::responses::{Completion, OnError, Watcher};
+use crate::session::relay::server_errors::{fingerprint, is_stale_plan, primary_may_differ, renamed};
+use crate::session::state::{Due, State};
+use crate::session::transaction::Event;
+use crate::sql::Kind;
+use crate::wire::frame::cstr;
+use crate::wire::reply::outdated;
+use crate::wire::{HEADER, TxStatus, scan};
+
+/// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
+const REPORTED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "search_path",
+    "standard_conforming_strings",
+    "timezone",
+];
+
+/// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
+const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
+
+/// Hears a leased connection's replies on behalf of the session.
+pub(crate) struct Observer<'a> {
+    /// The session.
+    pub state: &'a mut State,
+    /// The connection's statements.
+    pub prepared: &'a mut Prepared,
+    /// The connection's unnamed statement.
+    pub unnamed: &'a mut Option<u64>,
+    /// What is known of the connection besides.
+    pub progress: &'a mut Progress,
+    /// The connection's server.
+    pub server: ServerId,
+}
+
+impl Observer<'_> {
+    /// An error that speaks of a statement by weir's name for it, with the client's name instead.
+    fn in_clients_words(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        const QUOTED: &[u8] = b"\"weir_";
+        let start = frame.windows(QUOTED.len()).position(|window| window == QUOTED)? + 1;
+        let len = frame[start..].iter().position(|byte| *byte == b'"')?;
+        let name = &frame[start..start + len];
+        let id = ServerName::statement(name)?;
+        Some(renamed(frame, name, self.state.names.name_of(id)?))
+    }
+
+    /// These preparations did not happen.
+    fn unprepare(&mut self, replies: &[PendingReply]) {
+        for pending in replies {
+            match pending {
+                PendingReply::Prepares(preparation, stamp) => self.prepared.forget(*preparation, *stamp),
+                PendingReply::Parsed(parsed) => {
+                    if let Some((preparation, stamp)) = parsed.sent {
+                        self.prepared.forget(preparation, stamp);
+                    }
+                }
+                PendingReply::Retires(name) => self.prepared.retire(*name),
+                PendingReply::Frees(freed) => freed.held.iter().for_each(|name| self.prepared.retire(*name)),
+                PendingReply::ParsedUnnamed(..) | PendingReply::RestoresUnnamed => *self.unnamed = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Watcher for Observer<'_> {
+    fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
+        self.state.pending_writes.completed(tag);
+        if self.state.definitions.completed(tag).outdates_statements() {
+            self.state.outdate_statements();
+        }
+        let Some(verdict) = pending.verdict() else { return Completion::Clients };
+        let Some((nth, restores)) = pending.completes(nth) else { return Completion::Weirs };
+        if let Some(statement) = verdict.statements.get(nth) {
+            self.state.apply(statement, tag, pending, &mut self.progress.carried);
+            if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
+                let startup = self.state.settings().startup();
+                let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
+                self.progress.carried.restored(restored, startup);
+            }
+        }
+        Completion::Clients
+    }
+
+    fn done(&mut self, pending: PendingReply) {
+        match pending {
+            PendingReply::Applies => self.progress.unconfirmed.settled(1),
+            PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
+                if self.progress.retry != Retry::Never =>
+            {
+                self.state.replay_buffer.done.push(pending)
+            }
+            _ => {}
+        }
+    }
+
+    fn dropped(&mut self, replies: Vec<PendingReply>) {
+        let applied = replies.iter().filter(|pending| matches!(pending, PendingReply::Applies)).count();
+        self.progress.unconfirmed.settled(applied);
+        self.unprepare(&replies);
+        self.state.undo(replies.into_iter());
+    }
+
+    fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError {
+        let sqlstate = scan::sqlstate(frame).unwrap_or_default();
+        if matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")) {
+            self.progress.on(LegEvent::Said(refusal(frame.get(HEADER..).unwrap_or_default())));
+            return OnError::Ending;
+        }
+        match (action, pending) {
+            (Action::Swallow, PendingReply::Applies | PendingReply::Applying) => {
+                self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
+                return OnError::Refusing;
+            }
+            // A statement that cannot be prepared any more: whoever asks for it is told so.
+            (Action::Swallow, PendingReply::Fails | PendingReply::Publishes(_, Batch::Closed)) => {
+                return OnError::Pass;
+            }
+            _ => {}
+        }
+        self.state.transaction.on(Event::Failed);
+        if let PendingReply::ParsedUnnamed(serial, _) = pending {
+            // It has taken the one before with it.
+            self.state.names.skipped(*serial, None);
+        }
+        let stale = is_stale_plan(sqlstate, frame);
+        if stale {
+            self.state.outdate_statements();
+        }
+        let again = answer == Answer::Held
+            && match self.progress.retry {
+                Retry::Never => false,
+                Retry::OnPrimary => primary_may_differ(sqlstate),
+                Retry::StalePlan => stale,
+            };
+        if again {
+            self.state.transaction.on(Event::WillRequeue);
+            self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
+            return OnError::Rerun;
+        }
+        let refusal = pending.verdict().and_then(|verdict| own::refusal(verdict, frame));
+        let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
+        self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        self.state.survives(pending);
+        if let PendingReply::Frees(_) = pending {
+            self.unprepare(std::slice::from_ref(pending));
+            self.state.undo(std::iter::once(pending.clone()));
+        }
+        if let Some(refusal) = refusal {
+            return OnError::Replace(own::response(&refusal));
+        }
+        match pending {
+            PendingReply::Refused(pin) if sqlstate == own::REFUSED_BY_NAME.as_bytes() => {
+                let refusal = Error::WouldPin(pin.as_str());
+                self.state.last_error = Some(refusal.sqlstate().to_owned());
+                OnError::Replace(own::response(&refusal))
+            }
+            _ if sqlstate == b"57014" && self.state.requests.due == Due::Overdue => {
+                let said = scan::field(frame, b'M').unwrap_or_default();
+                OnError::Replace(renamed(frame, said, TIMED_OUT))
+            }
+            PendingReply::Outdated if sqlstate == b"26000" => OnError::Replace(outdated()),
+            PendingReply::Foreign(given) if sqlstate == b"26000" => {
+                OnError::Replace(renamed(frame, NO_STATEMENT, given))
+            }
+            PendingReply::Duplicate(names) if sqlstate == b"42P05" => {
+                OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
+            }
+            _ => self.in_clients_words(frame).map_or(OnError::Pass, OnError::Replace),
+        }
+    }
+
+    fn described(&mut self, frame: &[u8], pending: &PendingReply) {
+        let (PendingReply::Describes(name) | PendingReply::Verifies(name)) = pending else { return };
+        let Some(handle) = self.state.names.get_mut(name) else { return };
+        let now = fingerprint(frame);
+        handle.result = match (pending, handle.result) {
+            (PendingReply::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told))
+                if told != now =>
+            {
+                KnownResult::Outdated(told)
+            }
+            _ => KnownResult::Columns(now),
+        };
+    }
+
+    fn ready(&mut self, status: TxStatus) {
+        self.state.on(Event::Ready(status), &mut self.progress.carried);
+        if self.is_rerunning() {
+            // It is nobody's answer. Only what the connection carries has changed by it.
+            return;
+        }
+        if status == TxStatus::Idle && self.state.definitions.commit().outdates_statements() {
+            // What was prepared between the change and its commit saw the old definitions.
+            self.state.outdate_statements();
+        }
+        self.progress.sent.remove(Sent::Name);
+        self.state.requests.answered += 1;
+        self.state.replay_buffer.answered();
+    }
+
+    fn parameter(&mut self, frame: &[u8]) -> Completion {
+        let told = || {
+            let (name, end) = cstr(frame, HEADER)?;
+            let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+            let value = std::str::from_utf8(cstr(frame, end)?.0).ok()?;
+            Some((REPORTED.into_iter().find(|reported| **reported == *name)?, value.into()))
+        };
+        // The client knows its own name.
+        let named = cstr(frame, HEADER).is_some_and(|(name, _)| name == NAME.as_bytes());
+        if named && self.progress.sent.has(Sent::Name) {
+            return Completion::Weirs;
+        }
+        if let Some((name, value)) = told() {
+            self.state.transaction.on(Event::Reported(name, value));
+        }
+        Completion::Clients
+    }
+
+    /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
+    fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        let client = self.state.notifiers.client(self.server, pid)?;
+        Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
+    }
+
+    fn is_rerunning(&self) -> bool {
+        self.progress.state.is_rerunning()
+    }
+
+    fn listens(&self) -> bool {
+        self.state.pins.listens(self.state.transaction.undoable())
+    }
+}

@@ -1,0 +1,119 @@
+//! What a session has learned of a connection at work, and what it has done there.
+//!
+//! Pure.
+
+use crate::backend::settings::Settings;
+use crate::session::leg::state::{LegEvent, LegState};
+use crate::session::model::set::{Set, Word};
+use crate::session::transaction::carried::Carried;
+
+/// What a session has learned of a leg's connection, and what it has done there.
+pub(crate) struct Progress {
+    /// Changed by [`Progress::on`] only.
+    pub state: LegState,
+    /// The settings that it carries.
+    pub carried: Carried,
+    /// What of the requests in flight may be run again, and after which errors.
+    pub retry: Retry,
+    /// Changes of settings that weir put in and the server has not confirmed yet.
+    pub unconfirmed: Unconfirmed,
+    /// Whether the session may have drawn from sequences since it got the connection.
+    pub drew: SequenceUse,
+    /// What of note was sent.
+    pub sent: Set<Sent>,
+}
+
+impl Progress {
+    pub(crate) fn new(carried: Settings) -> Self {
+        Self {
+            state: LegState::default(),
+            carried: Carried::new(carried),
+            retry: Retry::Never,
+            unconfirmed: Unconfirmed::default(),
+            drew: SequenceUse::Not,
+            sent: Set::default(),
+        }
+    }
+
+    /// Something happened to the connection.
+    pub(crate) fn on(&mut self, event: LegEvent) {
+        self.state.on(event);
+    }
+}
+
+/// How many changes of settings the server has still to confirm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unconfirmed(usize);
+
+impl Unconfirmed {
+    /// One was sent.
+    pub(crate) fn sent(&mut self) {
+        self.0 += 1;
+    }
+
+    /// So many were confirmed, or will never be.
+    pub(crate) fn settled(&mut self, count: usize) {
+        self.0 = self.0.saturating_sub(count);
+    }
+
+    /// Whether none is on its way.
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether fewer are on their way than `before`.
+    pub(crate) fn has_fallen(self, before: Self) -> bool {
+        self.0 < before.0
+    }
+}
+
+/// Whether an error's request may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// It may not.
+    Never,
+    /// It ran on a replica, outside a transaction, and nothing of its answer is out.
+    OnPrimary,
+    /// It ran outside a transaction with a statement whose plan may be stale; nothing of its answer is out.
+    StalePlan,
+}
+
+/// Whether something that was sent may have drawn from a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SequenceUse {
+    Not,
+    Perhaps,
+    /// By its own words.
+    Surely,
+}
+
+/// Something of note that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// What looks at data, until all is answered.
+    Look,
+    /// A change of the connection's name that weir put into the client's batch, until that is answered.
+    Name,
+    /// What asks for the end of a server process, this one perhaps.
+    Termination,
+}
+
+impl Word for Sent {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirmations_are_not_counted_below_none() {
+        let mut unconfirmed = Unconfirmed::default();
+        unconfirmed.sent();
+        let before = unconfirmed;
+        unconfirmed.settled(2);
+        assert!(unconfirmed.is_none() && unconfirmed.has_fallen(before));
+    }
+}

@@ -1,0 +1,96 @@
+//! What is asked of every request's statements, found in one pass over them while the request is read.
+//!
+//! Pure. Here is only what decides on the way of each request. What is asked seldom is asked of the statements.
+
+use crate::session::model::set::{Set, Word};
+use crate::session::model::weir_settings as own;
+use crate::sql::{Chain, Dependency, Discard, Kind, Statement};
+
+/// What is so of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// It sets or shows any of weir's own settings.
+    ConcernsWeir,
+    /// It does anything but show one of them.
+    ConcernsServer,
+    /// It calls functions, or runs code that may.
+    Calls,
+    /// It names relations that it reads.
+    Reads,
+    /// It looks at data, or begins what will.
+    Looks,
+    /// It begins or ends a transaction, or says how one is to be.
+    Transacts,
+    /// It takes away what the session has on its connection.
+    TakesAway,
+    /// It wants other server processes gone.
+    MakesWay,
+    /// It speaks of prepared statements by their names.
+    AsksPrepared,
+    /// It asks which values its session has drawn from sequences.
+    AsksDrawn,
+    /// It may change data, or anything else that others see.
+    Acts,
+}
+
+impl Word for Fact {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// What is so of a statement.
+pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
+    let Statement { kind, functions, reads, effects, depends_on, vacates, .. } = statement;
+    let shows = own::shown(statement).is_some();
+    let runs = || effects.code.as_ref().is_some_and(|code| !code.is_plain());
+    let transacts = matches!(
+        kind,
+        Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::SetTransaction(..)
+    );
+    let asks_prepared = matches!(depends_on, Dependency::Statement(_) | Dependency::Statements);
+    let takes_away = matches!(kind, Kind::Discard(Discard::All) | Kind::Deallocate(_));
+    let ends_process = matches!(depends_on, Dependency::Termination);
+    [
+        (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
+        (Fact::ConcernsServer, !shows),
+        (Fact::Calls, !functions.is_empty() || runs()),
+        (Fact::Reads, !reads.is_empty()),
+        (Fact::Looks, looks(statement)),
+        (Fact::Transacts, transacts),
+        (Fact::TakesAway, takes_away),
+        (Fact::MakesWay, vacates.is_some() || ends_process),
+        (Fact::AsksPrepared, asks_prepared),
+        (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
+        (Fact::Acts, acts(statement)),
+    ]
+    .into()
+}
+
+/// Whether a statement looks at data, or begins what will.
+pub(crate) fn looks(statement: &Statement) -> bool {
+    begins(statement) || reads(statement)
+}
+
+/// Whether a statement begins a transaction, of which it is not known what it will look at.
+pub(crate) fn begins(statement: &Statement) -> bool {
+    let chains = |chain| chain == Chain::Chain;
+    match statement.kind {
+        Kind::Begin(_) => true,
+        Kind::Commit { chain } | Kind::Rollback { chain } => chains(chain),
+        _ => false,
+    }
+}
+
+/// Whether a statement looks at data.
+pub(crate) fn reads(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
+    )
+}
+
+/// Whether a statement may change data, or anything else that others see.
+pub(crate) fn acts(statement: &Statement) -> bool {
+    matches!(statement.kind, Kind::Primary(_) | Kind::Execute(_)) || !statement.functions.is_empty()
+}

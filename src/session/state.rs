@@ -1,0 +1,300 @@
+//! What a client owns, put together: statements, settings, transaction, pins, and what completed statements do to them.
+//!
+//! It goes along from connection to connection. Pure.
+
+use std::sync::{Arc, Weak};
+
+use bytes::BytesMut;
+
+use crate::backend::Key;
+use crate::backend::notifiers::Notifiers;
+use crate::backend::settings::Settings;
+use crate::backend::value::Value;
+use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::model::ddl::Definitions;
+use crate::session::model::pins::{Part, Pins};
+use crate::session::model::restore::IDENTITY;
+use crate::session::model::revocable::Reasons;
+use crate::session::model::settings::SessionSettings;
+use crate::session::model::settings::plain;
+use crate::session::model::shown::Shown;
+use crate::session::model::statement::Reading;
+use crate::session::model::statements::{Names, Naming};
+use crate::session::model::weir_settings;
+use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::replay_buffer::ReplayBuffer;
+use crate::session::shared::databases::Database;
+use crate::session::shared::statements::Statements;
+use crate::session::transaction::carried::Carried;
+use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
+use crate::sql::{Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+
+/// Whether a request was cancelled because it took too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It was not.
+    #[default]
+    InTime,
+    /// It was.
+    Overdue,
+}
+
+/// How far a session's requests are.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// How many have been answered so far.
+    pub answered: u64,
+    /// Whether what runs was cancelled because it took too long.
+    pub due: Due,
+}
+
+/// What a session has drawn from sequences.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    /// Tells this session's draws from all others'.
+    pub by: u64,
+    /// The connection on which it may have drawn.
+    pub on: Weak<Key>,
+}
+
+/// A session's own state.
+pub(crate) struct State {
+    /// The process ID that its client was given.
+    pub pid: i32,
+    /// Who may have sent a notification.
+    pub notifiers: Arc<Notifiers>,
+    /// What it has drawn from sequences.
+    pub drawn: Drawn,
+    /// Statements and portals.
+    pub names: Names,
+    /// The transaction, and what follows it: settings, and some of what pins.
+    pub transaction: Transaction,
+    /// What is said of weir's own.
+    pub shown: Shown,
+    /// What keeps the session on its connection.
+    pub pins: Pins,
+    /// Statements of the request under way that the user's policy refuses, and why.
+    pub refusals: Vec<(Arc<Verdict>, Pin)>,
+    /// What is kept for running again.
+    pub replay_buffer: ReplayBuffer,
+    /// SQLSTATE of the last error the client was sent, until it is counted.
+    pub last_error: Option<String>,
+    /// What may have been written and is not marked for good.
+    pub pending_writes: PendingWrites,
+    /// What was done to definitions.
+    pub definitions: Definitions,
+    /// How far its requests are.
+    pub requests: Requests,
+    statements: Arc<Statements>,
+    database: Arc<Database>,
+}
+
+impl State {
+    /// A session that begins with these settings.
+    pub(crate) fn new(
+        startup: Settings,
+        statements: Arc<Statements>,
+        database: Arc<Database>,
+        notifiers: Arc<Notifiers>,
+    ) -> Self {
+        Self {
+            pid: 0,
+            notifiers,
+            drawn: Drawn { by: statements.stamp().0, on: Weak::new() },
+            names: Names::default(),
+            transaction: Transaction::new(&startup),
+            shown: Shown::default(),
+            pins: Pins::of(&startup),
+            refusals: Vec::new(),
+            replay_buffer: ReplayBuffer::default(),
+            last_error: None,
+            pending_writes: PendingWrites::default(),
+            definitions: Definitions::default(),
+            requests: Requests::default(),
+            statements,
+            database,
+        }
+    }
+
+    /// Definitions changed, or a plan turned out to be stale: what is prepared from now on is of another epoch.
+    pub(crate) fn outdate_statements(&self) {
+        self.database.changed(self.statements.stamp());
+    }
+
+    /// What a session that is over goes on with: nothing.
+    pub(crate) fn successor(&self) -> Self {
+        let (statements, database) = (self.statements.clone(), self.database.clone());
+        Self::new(Settings::default(), statements, database, self.notifiers.clone())
+    }
+
+    /// All shared statements.
+    pub(crate) fn statements(&self) -> &Arc<Statements> {
+        &self.statements
+    }
+
+    /// A server has accepted the session on this database.
+    pub(crate) fn enters(&mut self, database: Arc<Database>) {
+        self.database = database;
+    }
+
+    /// What happens to the transaction happens to what its connection carries.
+    pub(crate) fn on(&mut self, event: Event<'_>, carried: &mut Carried) {
+        if let Reaction::Controls(control) = self.transaction.on(event) {
+            carried.follow(control);
+        }
+    }
+
+    /// Settings as the client wants them.
+    pub(crate) fn settings(&self) -> &SessionSettings {
+        &self.transaction.undoable().now().settings
+    }
+
+    /// How a server reads the constants of what is prepared now.
+    pub(crate) fn reading(&self) -> Reading {
+        match self.transaction.certainty() {
+            // It is shared with nobody.
+            Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
+            Certainty::Certain => Reading::under(self.settings().wanted()),
+        }
+    }
+
+    /// Why the session needs its connection, or will should the transaction roll back.
+    pub(crate) fn pins(&self) -> Reasons {
+        self.pins.reasons(self.transaction.undoable())
+    }
+
+    /// Why a statement is refused, if it is.
+    pub(crate) fn refusal(&self, verdict: &Arc<Verdict>) -> Option<Pin> {
+        self.refusals.iter().find(|(refused, _)| Arc::ptr_eq(refused, verdict)).map(|(_, pin)| *pin)
+    }
+
+    /// What the sessions of this database share.
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Whether a statement's completion changes the session.
+    pub(crate) fn matters(verdict: &Verdict) -> bool {
+        verdict.statements.iter().any(|statement| {
+            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
+                || Pins::heed(statement)
+                || !statement.effects.settings.is_empty()
+                || weir_settings::shown(statement).is_some()
+        })
+    }
+
+    /// A statement completed with this command tag.
+    pub(crate) fn apply(
+        &mut self,
+        statement: &Statement,
+        tag: &[u8],
+        pending: &PendingReply,
+        carried: &mut Carried,
+    ) {
+        let part = Part::of(tag);
+        for setting in statement.effects.settings.iter().filter(|_| part != Part::Rowless) {
+            match setting.scope {
+                Scope::Session => self.set(setting, &statement.kind, carried),
+                Scope::Local => {
+                    self.change_settings().set_local(&setting.name, weir_settings::value_of(setting));
+                }
+            }
+        }
+        if !pending.frees(statement) {
+            self.pins.apply(self.transaction.undoable_mut(), statement, part);
+        }
+        match &statement.kind {
+            Kind::Reset(Some(name)) => self.reset(name, carried),
+            Kind::Reset(None) => self.reset_all(&IDENTITY, carried),
+            Kind::Discard(Discard::All) => {
+                self.reset_all(&[], carried);
+                self.drawn.by = self.statements.stamp().0;
+            }
+            Kind::Discard(Discard::Sequences) => self.drawn.by = self.statements.stamp().0,
+            _ => {}
+        }
+        self.on(Event::Completed(statement, tag), carried);
+    }
+
+    fn change_settings(&mut self) -> &mut SessionSettings {
+        &mut self.transaction.undoable_mut().change().settings
+    }
+
+    /// A request failed: what no rollback takes back may be there all the same.
+    pub(crate) fn survives(&mut self, pending: &PendingReply) {
+        let Some(verdict) = pending.verdict() else { return };
+        verdict.statements.iter().for_each(|statement| self.pins.fail(statement));
+    }
+
+    fn set(&mut self, setting: &Setting, by: &Kind, carried: &mut Carried) {
+        let (name, value) = (&*setting.name, &*setting.value);
+        if name == "session_authorization" {
+            // It undoes SET ROLE.
+            self.change_settings().forget("role");
+            carried.reset("role");
+        }
+        if value.eq_ignore_ascii_case("default") {
+            return self.reset(name, carried);
+        }
+        let value = Value::Sql(value.into());
+        // set_config takes a value as it is, and SET may spell it otherwise.
+        let by_name = matches!(by, Kind::Set | Kind::SetWeir(..) | Kind::SetTransaction(..));
+        let value = if by_name { value } else { Value::Raw(plain(&value).into()) };
+        self.change_settings().set(name, value.clone());
+        carried.set(name, value);
+    }
+
+    fn reset(&mut self, name: &str, carried: &mut Carried) {
+        self.change_settings().reset(name);
+        carried.reset(name);
+    }
+
+    fn reset_all(&mut self, keep: &[&str], carried: &mut Carried) {
+        self.change_settings().reset_all(keep);
+        carried.reset_all(keep);
+    }
+
+    /// Undoes what a request did to the names, latest first.
+    pub(crate) fn undo(&mut self, replies: impl DoubleEndedIterator<Item = PendingReply>) {
+        for pending in replies.rev() {
+            match pending {
+                PendingReply::Parsed(parsed) => {
+                    self.names.remove(&parsed.name);
+                }
+                PendingReply::Closed(name, handle) => {
+                    if handle.naming == Naming::Clients {
+                        self.pins.prepare(&name);
+                    }
+                    self.names.insert(&name, handle);
+                }
+                PendingReply::ParsedUnnamed(serial, before) => {
+                    self.names.skipped(serial, before.map(|before| *before))
+                }
+                PendingReply::Publishes(name, _) => {
+                    self.pins.deallocate(&name);
+                    if let Some(handle) = self.names.get_mut(&name) {
+                        handle.naming = Naming::Weirs;
+                    }
+                }
+                PendingReply::Bound(portal, before) => {
+                    self.names.bind(&portal, before);
+                }
+                PendingReply::Frees(freed) => {
+                    freed.names.into_iter().for_each(|(name, handle)| self.names.take_back(name, handle))
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The requests in the replay buffer, to be run again as if they had never been run.
+    pub(crate) fn take_replay(&mut self) -> BytesMut {
+        // Nothing of it is on a connection any more.
+        self.transaction.on(Event::Requeued);
+        let done = std::mem::take(&mut self.replay_buffer.done);
+        self.undo(done.into_iter());
+        let bytes = std::mem::take(&mut self.replay_buffer.bytes);
+        self.replay_buffer.clear();
+        bytes
+    }
+}

@@ -1,0 +1,341 @@
+//! The client's transaction: where it stands, what was said for it, and what a rollback of it takes back.
+//!
+//! Pure. One value with one transition function. It never knows which connection it runs on, nor a byte of the protocol.
+
+pub(crate) mod carried;
+
+use std::mem::take;
+
+use crate::backend::settings::Settings;
+use crate::error::Error;
+use crate::session::model::savepoints::{Control, Transactional};
+use crate::session::model::undoable::Undoable;
+use crate::sql::{Chain, Discard, Isolation, Kind, Statement};
+use crate::wire::TxStatus;
+
+/// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
+/// `Reported`, `Failed` and `Ready` of the latter, and with `Answered` both are at the same point.
+#[derive(Debug)]
+pub(crate) enum Event<'a> {
+    /// A statement is sent, in a session whose transactions have this isolation level where they say nothing of it.
+    Sends(&'a Statement, Option<Isolation>),
+    /// Something is sent that changes settings.
+    Sets,
+    /// A statement completed, with this command tag.
+    Completed(&'a Statement, &'a [u8]),
+    /// The client was told the value of a setting.
+    Reported(&'static str, Box<str>),
+    /// A request failed.
+    Failed,
+    /// A ReadyForQuery for the client.
+    Ready(TxStatus),
+    /// All that was sent has been answered, with no batch open, and this is what the server said last.
+    Answered(TxStatus),
+    /// The same, outside a transaction.
+    Ended,
+    /// The connection was lost, whose server had said this last, and requests in flight are answered with an error.
+    Lost(TxStatus),
+    /// There was no request to which the loss could be told.
+    Untold(Error),
+    /// The client sends another request, which begins with such a statement.
+    Asks(Option<&'a Kind>),
+    /// A server stands where the client stands, in a transaction that has failed.
+    Resumed,
+    /// A request failed, outside a transaction, and will be put back with all that is in flight behind it.
+    WillRequeue,
+    /// What was in flight is put back, to be run again as if it had never been run.
+    Requeued,
+    /// Nobody ends it any more: the server is told to roll back.
+    Abandoned,
+}
+
+/// What comes of an event.
+#[derive(Debug)]
+pub(crate) enum Reaction<'a> {
+    /// Nothing that concerns others.
+    Nothing,
+    /// All that follows the transaction does this. What is in [`Transaction`] has done so.
+    Controls(Control<'a>),
+    /// The client is told this in the place of an answer.
+    Tells(Error),
+}
+
+/// The transaction block, once all that is in flight will have been answered, as far as can be foretold.
+///
+/// ```text
+///                 sends BEGIN               answered: failed
+///      ┌───────► Idle ───────────► Open ◄────────────────────► Failed ◄─────────┐
+///      │          ▲ ◄──────────────┘ ▲                          │ │             │
+///      │          │  sends COMMIT,   └──────────────────────────┘ │             │ resumed
+///      │          │  ROLLBACK           ... AND CHAIN             │             │
+///      │          │                                               │             │
+///      │          │     lost, with the end in flight              │             │
+///      │          ├──────────────── Open, Failed ─────────────────┤ lost        │
+///      │          │                                               ▼             │
+///      │          └─────────────────────────────────────────── LostTold ────────┘
+///      │             sends COMMIT, ROLLBACK                     ▲     │
+///      │                                        asks, is told   │     │ untold
+///      │                       asks COMMIT, is told             │     ▼
+///      └────────────────────────────────────────────────────── LostUntold
+/// ```
+///
+/// Whatever the server says when all has been answered holds, and what is requeued was outside of a transaction.
+#[derive(Debug, Default)]
+enum Block {
+    /// There is none.
+    #[default]
+    Idle,
+    /// One, at this isolation level where one was said.
+    Open(Option<Isolation>),
+    /// One that has failed: everything but its end is refused.
+    Failed(Option<Isolation>),
+    /// One that has failed because its connection was lost. There is none now, and the client knows why.
+    LostTold,
+    /// The same, and the client is to be told.
+    LostUntold(Error),
+}
+
+impl Block {
+    fn status(&self) -> TxStatus {
+        match self {
+            Block::Idle => TxStatus::Idle,
+            Block::Open(_) => TxStatus::Open,
+            Block::Failed(_) | Block::LostTold | Block::LostUntold(_) => TxStatus::Failed,
+        }
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        match self {
+            Block::Open(isolation) | Block::Failed(isolation) => *isolation,
+            Block::Idle | Block::LostTold | Block::LostUntold(_) => None,
+        }
+    }
+
+    /// After a statement, as far as its text tells.
+    fn sends(self, statement: &Statement, default: Option<Isolation>) -> Self {
+        match (&statement.kind, self) {
+            (Kind::Begin(modes), Block::Idle) => Block::Open(modes.isolation.or(default)),
+            // Of a second BEGIN PostgreSQL heeds the modes alone.
+            (Kind::Begin(modes) | Kind::SetTransaction(modes, _), Block::Open(isolation)) => {
+                Block::Open(modes.isolation.or(isolation))
+            }
+            (_, Block::Idle) => Block::Idle,
+            (Kind::Commit { chain } | Kind::Rollback { chain }, block) => match chain {
+                Chain::Chain => Block::Open(block.isolation()),
+                Chain::NoChain => Block::Idle,
+            },
+            (_, block) => block,
+        }
+    }
+
+    fn answered(self, status: TxStatus) -> Self {
+        match status {
+            TxStatus::Idle => Block::Idle,
+            TxStatus::Open => Block::Open(self.isolation()),
+            TxStatus::Failed => Block::Failed(self.isolation()),
+        }
+    }
+
+    /// A transaction whose end was not in flight has failed by the loss, and the client will end it.
+    fn lost(self, server: TxStatus) -> Self {
+        match (server, self.status()) {
+            (TxStatus::Idle, _) | (_, TxStatus::Idle) => Block::Idle,
+            _ => Block::LostTold,
+        }
+    }
+
+    /// The first request after a loss is told of it, unless it takes everything back.
+    fn asks(self, first: Option<&Kind>) -> (Self, Option<Error>) {
+        match (self, first) {
+            (Block::LostUntold(_), Some(Kind::Rollback { .. })) => (Block::LostTold, None),
+            (Block::LostUntold(error), Some(Kind::Commit { .. })) => (Block::Idle, Some(error)),
+            (Block::LostUntold(error), _) => (Block::LostTold, Some(error)),
+            (block, _) => (block, None),
+        }
+    }
+}
+
+/// Whether something went wrong since the last ReadyForQuery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Outcome {
+    #[default]
+    Fine,
+    Failed,
+}
+
+/// Whether settings are known as of what is sent now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    /// They are.
+    #[default]
+    Certain,
+    /// One was changed in this transaction, for it alone or not yet for certain.
+    Uncertain,
+}
+
+/// The transaction that is under way, if one is, and all that follows it.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    block: Block,
+    outcome: Outcome,
+    certainty: Certainty,
+    /// What the client was told of its settings in it.
+    reported: Vec<(&'static str, Box<str>)>,
+    undoable: Transactional<Undoable>,
+    /// The same as it will be when what is in flight is put back: what completes meanwhile completes for nobody.
+    requeued: Option<Box<Transactional<Undoable>>>,
+}
+
+impl Transaction {
+    /// None yet, in a session that begins with these settings.
+    pub(crate) fn new(startup: &Settings) -> Self {
+        Self { undoable: Undoable::new(startup), ..Self::default() }
+    }
+
+    /// Its status once all that is in flight will have been answered, as far as can be foretold.
+    pub(crate) fn status(&self) -> TxStatus {
+        self.block.status()
+    }
+
+    /// Its isolation level, where one was said.
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        self.block.isolation()
+    }
+
+    /// Whether it has failed because its connection was lost, and no other stands in for that.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.block, Block::LostTold | Block::LostUntold(_))
+    }
+
+    /// Whether settings are known as of what is sent now.
+    pub(crate) fn certainty(&self) -> Certainty {
+        self.certainty
+    }
+
+    /// What the client was told of its settings in it: each name with the last value.
+    pub(crate) fn reported(&self) -> &[(&'static str, Box<str>)] {
+        &self.reported
+    }
+
+    /// What a rollback takes back.
+    pub(crate) fn undoable(&self) -> &Transactional<Undoable> {
+        &self.undoable
+    }
+
+    /// The same, to be changed by what completed.
+    pub(crate) fn undoable_mut(&mut self) -> &mut Transactional<Undoable> {
+        &mut self.undoable
+    }
+
+    /// The one way in which it changes.
+    pub(crate) fn on<'a>(&mut self, event: Event<'a>) -> Reaction<'a> {
+        let control = match event {
+            Event::Completed(statement, tag) => control_of(statement, tag),
+            Event::Ready(status) => self.ready(status),
+            Event::Lost(server) => Some(self.lost(server)),
+            Event::Requeued => Some(self.requeued()),
+            Event::Abandoned => Some(Control::Rollback),
+            Event::Asks(first) => {
+                let (block, error) = take(&mut self.block).asks(first);
+                self.block = block;
+                return error.map_or(Reaction::Nothing, Reaction::Tells);
+            }
+            unanswered => {
+                self.goes_on(unanswered);
+                None
+            }
+        };
+        let Some(control) = control else { return Reaction::Nothing };
+        if control == Control::Commit && self.undoable.now().settings.are_local() {
+            self.undoable.change().settings.end_local();
+        }
+        self.undoable.follow(control);
+        Reaction::Controls(control)
+    }
+
+    /// What neither ends it nor marks a point in it.
+    fn goes_on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Sends(statement, default) => {
+                self.block = take(&mut self.block).sends(statement, default);
+            }
+            Event::Answered(status) => {
+                self.block = take(&mut self.block).answered(status);
+                self.requeued = None;
+            }
+            Event::Sets => self.certainty = Certainty::Uncertain,
+            Event::Ended => self.certainty = Certainty::Certain,
+            Event::Failed => self.outcome = Outcome::Failed,
+            Event::WillRequeue if self.requeued.is_none() => {
+                let mut before = self.undoable.clone();
+                before.follow(Control::Rollback);
+                self.requeued = Some(Box::new(before));
+            }
+            Event::Reported(name, value) => {
+                self.reported.retain(|(known, _)| *known != name);
+                self.reported.push((name, value));
+            }
+            Event::Untold(error) if self.is_lost() => self.block = Block::LostUntold(error),
+            Event::Resumed if self.is_lost() => self.block = Block::Failed(None),
+            _ => {}
+        }
+    }
+
+    /// What completed behind a request that is to be run again did so for nobody.
+    fn forget_rerun(&mut self) {
+        if let Some(before) = self.requeued.take() {
+            self.undoable = *before;
+        }
+    }
+
+    fn ready(&mut self, status: TxStatus) -> Option<Control<'static>> {
+        let outcome = take(&mut self.outcome);
+        if status != TxStatus::Idle {
+            return None;
+        }
+        self.reported.clear();
+        Some(match outcome {
+            Outcome::Fine => Control::Commit,
+            Outcome::Failed => Control::Rollback,
+        })
+    }
+
+    fn lost(&mut self, server: TxStatus) -> Control<'static> {
+        self.block = take(&mut self.block).lost(server);
+        self.forget_rerun();
+        self.outcome = Outcome::Fine;
+        self.certainty = Certainty::Certain;
+        if !self.is_lost() {
+            self.reported.clear();
+        }
+        Control::Rollback
+    }
+
+    fn requeued(&mut self) -> Control<'static> {
+        self.block = Block::Idle;
+        self.forget_rerun();
+        self.outcome = Outcome::Fine;
+        self.reported.clear();
+        Control::Rollback
+    }
+}
+
+/// What a completed statement asks of all that follows the transaction.
+fn control_of<'a>(statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
+    Some(match &statement.kind {
+        // One that had failed is rolled back by COMMIT as well.
+        Kind::Commit { .. } if tag == b"ROLLBACK" => Control::Rollback,
+        Kind::Commit { .. } => Control::Commit,
+        Kind::Rollback { .. } => Control::Rollback,
+        Kind::Savepoint(name) => Control::Savepoint(name),
+        Kind::Release(name) => Control::Release(name),
+        Kind::RollbackTo(name) => Control::RollbackTo(name),
+        // It runs in no transaction, so that nothing behind it in a batch takes it back.
+        Kind::Discard(Discard::All) => Control::Commit,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;

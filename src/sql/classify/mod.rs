@@ -1,0 +1,29 @@
+//! The rules: from a statement's tokens to what it is, what it accesses, what it depends on and what it leaves.
+//!
+//! The first word decides which rules read a statement (`dispatch`). Utility statements are read by their grammar
+//! (`control`, `settings`, `prepared`, `utility`); queries are scanned by their tokens and then parsed (`scan`, `tree`,
+//! `query`); code is searched for what it may leave (`code_reader`). They fail closed: what is not understood for sure
+//! goes to the primary. They never ask a catalog and remember nothing.
+
+mod code_reader;
+mod control;
+mod database;
+mod dependency;
+mod dispatch;
+mod functions;
+mod locks;
+mod parameters;
+mod prepared;
+mod query;
+mod reader;
+mod scan;
+mod set_config;
+mod settings;
+mod temporary;
+mod tree;
+mod utility;
+
+pub(crate) use code_reader::CodeReader;
+pub(in crate::sql) use dispatch::classify;
+pub(in crate::sql) use functions::KnownFunctions;
+pub(in crate::sql) use reader::Reader;

@@ -1,0 +1,64 @@
+//! The verdict over a query or a data-modifying statement: scanned by its tokens, then parsed, and both put together.
+
+use super::reader::Reader;
+use super::scan::{Scan, scan};
+use super::tree;
+use crate::sql::text::Token;
+use crate::sql::verdict::{Effects, Kind, Name, Statement, Why};
+
+/// The words that begin a query or a data-modifying statement.
+const QUERY_WORDS: [&str; 8] = ["select", "with", "values", "table", "insert", "update", "delete", "merge"];
+
+/// Whether the first word behind any opening parentheses begins a query.
+pub(super) fn begins(tokens: &[Token<'_>]) -> bool {
+    let first = tokens.iter().find(|t| !t.is_symbol("("));
+    first.is_some_and(|t| QUERY_WORDS.iter().any(|w| t.is_word(w)))
+}
+
+/// A query or a data-modifying statement.
+pub(super) fn read(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
+    let scan = scan(tokens, reader);
+    if scan.why == Some(Why::Unparsable) {
+        return Statement::primary(Why::Unparsable);
+    }
+    // Both limits look at the shape alone, never at literals: equal skeletons have equal verdicts.
+    let (tree, otherwise) = if scan.terms > tree::TERMS_MAX || tree::shape_len(tokens) > tree::SHAPE_MAX {
+        (None, Why::TooLong)
+    } else {
+        (tree::parse(tokens, reader.known), Why::Unparsable)
+    };
+    match tree {
+        Some(tree) => {
+            let kind = scan.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
+            let (reads_listed, writes_listed) = (scan.reads_listed, scan.writes_listed);
+            let statement = Statement { reads_listed, writes_listed, ..Statement::of(kind) };
+            named(statement, scan, tree.reads, tree.functions)
+        }
+        // The tokens alone tell what a write is and does; of a read they do not tell enough.
+        None => {
+            let statement = match scan.why {
+                Some(why) => Statement { writes_listed: scan.writes_listed, ..Statement::primary(why) },
+                None => Statement::primary(otherwise),
+            };
+            let (reads, calls) = (scan.tables.clone(), scan.calls.clone());
+            named(statement, scan, reads, calls)
+        }
+    }
+}
+
+/// The statement with the names of what it accesses and calls, and with what it leaves.
+fn named(statement: Statement, scan: Scan, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
+    let mut writes = scan.writes;
+    for list in [&mut reads, &mut writes, &mut functions] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    reads.retain(|name| writes.binary_search(name).is_err());
+    Statement {
+        functions: functions.into(),
+        reads: reads.into(),
+        writes: writes.into(),
+        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
+        ..statement
+    }
+}

@@ -1,0 +1,158 @@
+//! Calls of `set_config(name, value, is_local)`: which setting gets which value, as far as the arguments tell. Whether
+//! the call runs at all is not known here.
+
+use super::parameters;
+use crate::sql::text::{self, StandardConformingStrings, Token};
+use crate::sql::verdict::{Scope, Setting};
+
+/// What a `set_config` call does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Assignment {
+    /// All three arguments are literals.
+    Known(Setting),
+    /// It ends with the transaction; the name, where the text tells it.
+    Local(Option<Box<str>>),
+    /// This setting stays with a value that the text does not tell.
+    Named(Box<str>),
+    /// It stays, and the text does not tell what it is.
+    Unknown,
+}
+
+/// Reads the arguments of `set_config(name, value, is_local)`.
+pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStrings) -> Assignment {
+    let mut parts = arguments.split(|t| t.is_symbol(","));
+    let (Some(name), Some(value), Some(local), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Assignment::Unknown;
+    };
+    let name = literal(name, strings).map(|name| name.to_ascii_lowercase());
+    let repeatable = name.as_deref().filter(|name| parameters::is_repeatable(name));
+    let unknown = || repeatable.map_or(Assignment::Unknown, |name| Assignment::Named(name.into()));
+    let scope = match local {
+        [t] if parameters::boolean(t, strings) == Some(true) => Scope::Local,
+        [t] if parameters::boolean(t, strings) == Some(false) => Scope::Session,
+        _ => return unknown(),
+    };
+    let known = || {
+        let name = repeatable?;
+        let value = match value {
+            [t] if t.is_word("null") => "DEFAULT".to_owned(),
+            value => value_as_sql(name, &literal(value, strings)?)?,
+        };
+        Some(Setting { name: name.into(), value: value.into(), scope })
+    };
+    match (known(), scope) {
+        (Some(setting), _) => Assignment::Known(setting),
+        (None, Scope::Local) => Assignment::Local(name.map(Into::into)),
+        (None, Scope::Session) => unknown(),
+    }
+}
+
+/// A string literal, perhaps with a cast to text.
+fn literal(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<String> {
+    match tokens {
+        [t] => text::string_value(*t, strings),
+        [t, cast, ty] if cast.is_symbol("::") && (ty.is_word("text") || ty.is_word("varchar")) => {
+            text::string_value(*t, strings)
+        }
+        _ => None,
+    }
+}
+
+/// The value that `set_config` was given, as `SET` would be given it.
+fn value_as_sql(name: &str, value: &str) -> Option<String> {
+    if !parameters::lists_names(name) || value.trim().is_empty() {
+        return Some(text::quote_literal(value));
+    }
+    let names: Option<Vec<_>> = value.split(',').map(|part| listed_name(part.trim())).collect();
+    Some(names?.join(", "))
+}
+
+/// One name of a list, folded unless quoted. A quoted name that holds a comma has been split and is refused here.
+fn listed_name(part: &str) -> Option<String> {
+    let name = match part.strip_prefix('"') {
+        Some(rest) => {
+            let inside = rest.strip_suffix('"')?;
+            let undoubled = inside.replace("\"\"", "");
+            if undoubled.contains('"') {
+                return None;
+            }
+            inside.replace("\"\"", "\"")
+        }
+        None if part.is_empty() || part.contains(['"', ' ', '\t', '\n']) => return None,
+        None => part.to_ascii_lowercase(),
+    };
+    Some(text::quote_literal(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::verdict::{Change, Kind, Pin, Scope, Statement, Why};
+    use crate::sql::{Classifier, StandardConformingStrings};
+
+    fn statement(sql: &str) -> Statement {
+        Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On).statements[0].clone()
+    }
+
+    fn pins(sql: &str) -> Vec<Pin> {
+        statement(sql).effects.pins().collect()
+    }
+
+    /// `name = value`, with `local` in front when it ends with the transaction.
+    fn settings(sql: &str) -> String {
+        let settings = statement(sql).effects.settings;
+        let written = settings.iter().map(|setting| {
+            let local = if setting.scope == Scope::Local { "local " } else { "" };
+            format!("{local}{} = {}", setting.name, setting.value)
+        });
+        written.collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn set_config_with_literals_is_a_setting() {
+        assert_eq!(settings("SELECT set_config('search_path', '', false)"), "search_path = ''");
+        assert_eq!(
+            settings("SELECT pg_catalog.set_config('search_path', 'a, \"B c\",$user', true)"),
+            "local search_path = 'a', 'B c', '$user'"
+        );
+        assert_eq!(
+            settings("SELECT set_config('a.b', 'x,y', 'f'), set_config('C.d'::text, NULL, true)"),
+            "a.b = 'x,y'; local c.d = DEFAULT"
+        );
+        assert_eq!(statement("SELECT set_config('a.b', 'x', false)").effects.changes.len(), 0);
+    }
+
+    #[test]
+    fn set_config_that_cannot_be_followed_pins() {
+        for sql in [
+            "SELECT set_config('a.b', $1, false)",
+            "SELECT set_config($1, 'x', false)",
+            "SELECT set_config('a.b', 'x', $1)",
+            "SELECT set_config('a.b', 'x' || 'y', false)",
+            "SELECT set_config('a.b', 'x', false) FROM t",
+            "SELECT set_config('a.b', 'x', false) WHERE false",
+            "SELECT set_config('a.b', 'x', false) FETCH FIRST 0 ROWS ONLY",
+            "SELECT EXISTS (SELECT set_config('a.b', 'x', false))",
+            "WITH w AS (SELECT set_config('a.b', 'x', false)) TABLE t",
+            "UPDATE t SET a = set_config('a.b', 'x', false)",
+            "INSERT INTO t TABLE u RETURNING set_config('a.b', 'x', false)",
+            "DECLARE c CURSOR FOR SELECT set_config('a.b', 'x', false)",
+            "SELECT set_config('transaction_read_only', 'on', false)",
+            "SELECT set_config(VARIADIC x)",
+        ] {
+            assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
+            assert_eq!(settings(sql), "", "{sql}");
+        }
+        let local = statement("SELECT set_config('a.b', $1, true)");
+        assert_eq!((local.kind, local.effects.changes.len()), (Kind::Primary(Why::SessionState), 0));
+        for sql in [
+            "SELECT set_config('search_path', $1, true)",
+            "SELECT set_config($1, 'x', true)",
+            "SELECT set_config('search_path', 'a', true) FROM t",
+            "DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)",
+        ] {
+            assert_eq!(&*statement(sql).effects.changes, [Change::Searches], "{sql}");
+        }
+    }
+}

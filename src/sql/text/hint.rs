@@ -1,0 +1,85 @@
+//! Hints in a comment in front of a statement: `/* weir: replica, max_staleness=500ms */`.
+
+use crate::sql::verdict::Hint;
+
+/// The text behind `weir:` of the first such block comment before the first token.
+#[inline]
+pub(super) fn hint_text(sql: &[u8]) -> Option<&[u8]> {
+    match sql.first() {
+        // Nearly all statements begin with a letter.
+        Some(first) if !first.is_ascii_alphabetic() => hint_in_comment(sql),
+        _ => None,
+    }
+}
+
+fn hint_in_comment(sql: &[u8]) -> Option<&[u8]> {
+    let mut rest = sql.trim_ascii_start();
+    loop {
+        if rest.starts_with(b"--") {
+            let end = rest.iter().position(|&b| b == b'\n' || b == b'\r')?;
+            rest = rest[end..].trim_ascii_start();
+            continue;
+        }
+        let inside = rest.strip_prefix(b"/*")?;
+        // A comment in a comment ends the search: no hint looks like that.
+        let end = inside.windows(2).position(|w| w == b"*/" || w == b"/*")?;
+        if inside[end] == b'/' {
+            return None;
+        }
+        if let Some(text) = inside[..end].trim_ascii().strip_prefix(b"weir:") {
+            return Some(text.trim_ascii());
+        }
+        rest = inside[end + 2..].trim_ascii_start();
+    }
+}
+
+/// What the hint in front of a statement asks for. Words it does not know are ignored, as comments are.
+pub(in crate::sql) fn hint(sql: &[u8]) -> Hint {
+    let mut hint = Hint::default();
+    let Some(text) = hint_text(sql).and_then(|t| std::str::from_utf8(t).ok()) else { return hint };
+    for word in text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()) {
+        let (key, value) = word.split_once('=').unwrap_or(("target", word));
+        match key {
+            "target" => hint.target = value.parse().ok().or(hint.target),
+            "consistency" => hint.consistency = value.parse().ok().or(hint.consistency),
+            "max_staleness" => hint.max_staleness = value.parse().ok().or(hint.max_staleness),
+            _ => {}
+        }
+    }
+    hint
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sql::verdict::{Consistency, MaxStaleness, Target};
+
+    #[test]
+    fn reads_the_first_hint_in_front() {
+        let all = hint(b"/* weir: replica consistency=strong, max_staleness=500ms */ SELECT 1");
+        assert_eq!(all.target, Some(Target::Replica));
+        assert_eq!(all.consistency, Some(Consistency::Strong));
+        assert_eq!(all.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
+        let unlimited = hint(b"/* weir: consistency=eventual max_staleness=off */ SELECT 1");
+        assert_eq!(unlimited.max_staleness, Some(MaxStaleness::Off));
+        let behind = hint(b" -- note\n /* trace 1 */ /*weir:primary*/ SELECT 1");
+        assert_eq!(behind.target, Some(Target::Primary));
+    }
+
+    #[test]
+    fn ignores_what_is_not_a_hint() {
+        for sql in [
+            "SELECT /* weir: primary */ 1",
+            "/* weird: primary */ SELECT 1",
+            "/* weir: prmary */ SELECT 1",
+            "/* weir: max_staleness=1x consistency=some */ SELECT 1",
+            "/* /* weir: primary */ */ SELECT 1",
+            "/* weir: primary",
+            "",
+        ] {
+            assert_eq!(hint(sql.as_bytes()), Hint::default(), "{sql}");
+        }
+    }
+}

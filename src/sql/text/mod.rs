@@ -1,0 +1,25 @@
+//! From bytes to tokens, by PostgreSQL's lexical rules: cuts a text into tokens and statements, reads names, values and
+//! hints in them, and makes of a text what stands for it (its skeleton, its shape).
+//!
+//! It never decides what a statement does or where it may run. Of functions it knows only which names make a literal
+//! count. What it cannot read for sure it refuses, and whoever asked fails closed.
+
+mod cursor;
+mod hint;
+pub mod lexer;
+mod long;
+mod shape;
+mod skeleton;
+mod split;
+mod value;
+
+pub(in crate::sql) use cursor::Cursor;
+pub(in crate::sql) use hint::hint;
+pub use lexer::StandardConformingStrings;
+pub(in crate::sql) use lexer::{Lexer, Token, TokenKind};
+pub(crate) use long::LongText;
+pub(crate) use shape::{SHAPE_MAX, shape};
+pub use skeleton::{SkeletonKeys, skeleton};
+pub use split::split_statements;
+pub(in crate::sql) use split::tokens;
+pub(in crate::sql) use value::{name, quote_literal, string_value};

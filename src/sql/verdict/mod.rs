@@ -1,0 +1,24 @@
+//! What is known about SQL from its text alone, as plain values: what each file says of a statement, the others and the
+//! rest of the house read.
+//!
+//! It never looks at a text and names nothing else of this room. A verdict knows nothing of sessions, servers or
+//! catalogs: names are as the statement wrote them.
+
+mod access;
+mod code;
+mod dependency;
+mod effects;
+mod kind;
+mod level;
+mod name;
+mod statement;
+
+pub(crate) use access::Access;
+pub use access::Listed;
+pub use code::{Code, Traces};
+pub use dependency::Dependency;
+pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
+pub use kind::{AccessMode, Chain, Deferrable, Discard, Isolation, Kind, Modes, Why};
+pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target};
+pub use name::Name;
+pub use statement::{SkeletonId, Statement, Verdict};

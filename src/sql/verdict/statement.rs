@@ -1,0 +1,112 @@
+//! The verdict over a text, and what is known of each statement in it.
+//!
+//! A verdict depends on the statement's skeleton (its text without literals), so one serves every literal. Whether a
+//! function that is not built in may run on a replica it does not say: the router asks the catalog.
+
+use super::access::{Access, Listed};
+use super::code::Code;
+use super::dependency::Dependency;
+use super::effects::{Change, Effects};
+use super::kind::{Kind, Why};
+use super::level::Hint;
+use super::name::Name;
+
+/// Identifies a skeleton: the statement's text with every literal replaced by a placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SkeletonId(pub u128);
+
+/// The verdict over one SQL string, which may hold several statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Identity for what is learned about this shape of statement at run time.
+    pub skeleton: SkeletonId,
+    /// One entry per statement in order; empty for an empty query string.
+    pub statements: Box<[Statement]>,
+    /// What a comment in front of the statement asks for.
+    pub hint: Hint,
+}
+
+/// One statement of a SQL string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What it is.
+    pub kind: Kind,
+    /// Functions called that are not in the table of built-ins. The router asks the catalog for their volatility.
+    pub functions: Box<[Name]>,
+    /// Relations it reads, as far as its text tells; one that it writes as well is not among them.
+    pub reads: Box<[Name]>,
+    /// Whether `reads` is all of them.
+    pub reads_listed: Listed,
+    /// Relations it writes, as far as its text tells.
+    pub writes: Box<[Name]>,
+    /// Whether `writes` is all of them.
+    pub writes_listed: Listed,
+    /// What it leaves behind in the session when it succeeds.
+    pub effects: Effects,
+    /// What it depends on that lives on one connection.
+    pub depends_on: Dependency,
+    /// The database to which nobody else may be connected while it runs.
+    pub vacates: Option<Box<str>>,
+}
+
+impl Statement {
+    /// A statement of this kind that names nothing and leaves nothing.
+    pub(in crate::sql) fn of(kind: Kind) -> Self {
+        Self {
+            reads_listed: kind.reads_listed(),
+            writes_listed: kind.writes_listed(),
+            kind,
+            functions: Box::default(),
+            reads: Box::default(),
+            writes: Box::default(),
+            effects: Effects::default(),
+            depends_on: Dependency::default(),
+            vacates: None,
+        }
+    }
+
+    /// A statement that must run on the primary for this reason, and of which nothing else is known.
+    pub(in crate::sql) fn primary(why: Why) -> Self {
+        Self::of(Kind::Primary(why))
+    }
+
+    /// The same statement, which leaves this and nothing else.
+    pub(in crate::sql) fn leaving(self, change: Change) -> Self {
+        Self { effects: Effects::of(Some(change), None), ..self }
+    }
+
+    /// The same statement, which runs this code and leaves what that leaves.
+    pub(in crate::sql) fn running(self, code: Code) -> Self {
+        Self { effects: Effects::of(None, Some(code)), ..self }
+    }
+
+    /// What it may have changed when it ran on the primary, not counting what [`functions`](Self::functions) did: of
+    /// those that are volatile or unknown, everything must be supposed.
+    ///
+    /// Sequences do not count: they must be read on the primary in any case. Nor do locks, notifications and
+    /// what belongs to a session.
+    pub(crate) fn writes_what(&self) -> Access<'_> {
+        match (self.writes_listed, &*self.writes) {
+            (Listed::Partly, _) => Access::Everything,
+            (Listed::Wholly, []) => Access::Nothing,
+            (Listed::Wholly, names) => Access::Relations(names),
+        }
+    }
+
+    /// What its answer may depend on. Everything, if it calls a function that weir does not know: even one that is
+    /// declared STABLE may read any relation.
+    pub(crate) fn reads_what(&self) -> Access<'_> {
+        // What is both written and read is listed as written alone.
+        let told = self.reads_listed == Listed::Wholly && self.functions.is_empty() && self.writes.is_empty();
+        if told { Access::Relations(&self.reads) } else { Access::Everything }
+    }
+}
+
+impl Verdict {
+    /// The verdict for what cannot be read: everything unknown, so the primary, and there may be anything left of it.
+    pub(crate) fn opaque(skeleton: SkeletonId, why: Why) -> Self {
+        let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };
+        let statement = Statement::primary(why).leaving(change);
+        Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
+    }
+}
