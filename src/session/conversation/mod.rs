@@ -265,7 +265,7 @@ impl Conversation {
 
     /// Where the transaction will stand once the request has been answered.
     pub(crate) fn foretell(&mut self, request: &Request) {
-        if !request.any(Fact::Transacts) {
+        if !request.any(Fact::Transacts) || !request.runs() {
             return;
         }
         for statement in request.statements() {

@@ -113,6 +113,25 @@ impl Message {
         matches!(self.kind, MessageKind::Query { .. } | MessageKind::Parse { .. })
     }
 
+    /// Whether a statement may run by it, or by the Execute that it stands for.
+    pub(crate) fn runs(&self) -> bool {
+        match self.kind {
+            MessageKind::Query { .. }
+            | MessageKind::Bind { .. }
+            | MessageKind::Execute { .. }
+            | MessageKind::FunctionCall { .. }
+            | MessageKind::Malformed(_)
+            | MessageKind::Cut(_) => true,
+            MessageKind::Parse { .. }
+            | MessageKind::DescribeStatement { .. }
+            | MessageKind::DescribePortal { .. }
+            | MessageKind::CloseStatement { .. }
+            | MessageKind::ClosePortal { .. }
+            | MessageKind::Sync
+            | MessageKind::Flush => false,
+        }
+    }
+
     /// The prepared statement that it defines, uses or closes.
     pub(crate) fn statement_name(&self) -> Option<Field> {
         match self.kind {

@@ -152,6 +152,11 @@ impl Request {
         self.verdicts().flat_map(|verdict| &verdict.statements)
     }
 
+    /// Whether any statement may run, and is not only parsed and described for a request to come.
+    pub(crate) fn runs(&self) -> bool {
+        self.messages.iter().any(Message::runs)
+    }
+
     /// Whose names the server gets for what the request itself prepares.
     pub(crate) fn names_prepared(&self) -> Naming {
         if self.any(Fact::AsksPrepared) { Naming::Clients } else { Naming::Weirs }
