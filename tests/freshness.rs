@@ -540,17 +540,23 @@ async fn servers_are_sampled_as_often_as_somebody_cares() -> Result<()> {
     let given_up = clock.counts.during(seconds(2)).await;
     assert!(given_up[..3].iter().all(|count| *count <= 4), "{given_up:?}");
 
-    // Somebody reads all the time, and one replica cannot keep up.
+    // Somebody reads all the time, and one replica cannot keep up. How often that is depends on the machine: at the pace
+    // of idle servers it would take minutes.
+    let before = clock.counts.get();
+    let begun = Instant::now();
+    let often = || clock.counts.get()[..3].iter().zip(before).all(|(now, before)| *now >= before + 100);
     let reading = async {
-        let end = Instant::now() + seconds(2);
-        while Instant::now() < end {
+        while !often() && begun.elapsed() < PATIENCE {
             let _wanted = demand.want(Instant::now());
             tokio::task::yield_now().await;
         }
     };
-    let (reads, ()) = tokio::join!(clock.counts.during(seconds(2)), reading);
-    eprintln!("samples in 2 s, wanted all the time: {reads:?}");
-    assert!(reads[..3].iter().all(|count| (100..=2100).contains(count)), "{reads:?}");
+    reading.await;
+    let (seconds, after) = (begun.elapsed().as_secs_f64(), clock.counts.get());
+    let reads: [usize; 3] = std::array::from_fn(|index| after[index] - before[index]);
+    eprintln!("samples in {seconds:.2} s, wanted all the time: {reads:?}");
+    assert!(often(), "{reads:?} in {seconds} s");
+    assert!(reads.iter().all(|count| *count as f64 <= 1050.0 * seconds + 50.0), "{reads:?} in {seconds} s");
     Ok(())
 }
 

@@ -47,12 +47,15 @@ impl Stage {
         })
     }
 
-    /// A client in a transaction that has written, whose process has been killed since.
+    /// A client in a transaction that has written, whose process has been killed since, as weir has seen.
     fn bereaved(&self) -> Result<Client> {
         let mut client = self.weir.connect()?;
         client.query("BEGIN")?;
         client.query("INSERT INTO casualties VALUES (1)")?;
+        let lost = || self.weir.log().matches("connection to a server lost").count();
+        let before = lost();
         self.kill(0, "state = 'idle in transaction'")?;
+        wait_for("weir to see it", PATIENCE, || Ok((lost() > before).then_some(())))?;
         Ok(client)
     }
 
