@@ -96,7 +96,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Deallocate(Some(name)) => format!("deallocates {name}"),
         Kind::Deallocate(None) => "deallocates all prepared statements".to_owned(),
         Kind::Discard(what) => format!("discards {what:?}").to_lowercase(),
-        Kind::Cursor => "cursor".to_owned(),
+        Kind::Cursor(_) => "cursor".to_owned(),
     }
 }
 

@@ -176,7 +176,7 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
+            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(_))
                 || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()

@@ -86,7 +86,7 @@ pub(crate) fn begins(statement: &Statement) -> bool {
 pub(crate) fn reads(statement: &Statement) -> bool {
     matches!(
         statement.kind,
-        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
     )
 }
 

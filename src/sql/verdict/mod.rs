@@ -18,7 +18,7 @@ pub use access::Listed;
 pub use code::{Code, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
-pub use kind::{AccessMode, Chain, Deferrable, Discard, Isolation, Kind, Modes, Why};
+pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
 pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target};
 pub use name::Name;
 pub use statement::{SkeletonId, Statement, Verdict};
