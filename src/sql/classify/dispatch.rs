@@ -16,7 +16,7 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| depending(dependency(tokens), statement(tokens, reader)))
+                .map(|tokens| depending(dependency(tokens, reader.strings), statement(tokens, reader)))
                 .collect(),
             hint: text::hint(sql),
         },
