@@ -562,7 +562,8 @@ mod tests {
             application_name: None,
             table: None,
             statement: None,
-            target,
+            target: Some(target),
+            transactions: None,
         };
         let mut scene = scene();
         scene.rules = vec![
