@@ -2,6 +2,7 @@
 
 mod balance;
 mod explain;
+mod lazy;
 mod learned;
 mod reason;
 mod route;
@@ -10,6 +11,7 @@ mod session_view;
 
 pub use balance::pick;
 pub use explain::explain;
+pub use lazy::{Course, Promise, Snapshot, lazy};
 pub use learned::Learned;
 pub use reason::Reason;
 pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};

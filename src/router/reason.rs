@@ -105,11 +105,21 @@ pub enum Reason {
     Rerun,
     /// The replica that ran it was lost, so it runs again on the primary.
     ReplicaLost,
+    /// A read of a transaction that has only read: outside of it.
+    LazyRead,
+    /// It needs its transaction, which has only read, on a server: settings, a cursor, a portal, the time.
+    LazyState,
+    /// It begins, ends or moves in a transaction of which no server knows: weir answers it.
+    LazyControl,
+    /// A REPEATABLE READ transaction that may write.
+    RepeatableRead,
+    /// A write stands behind it in the same pipeline.
+    PipelinedWrite,
 }
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 49] = [
+    pub const ALL: [Reason; 54] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -159,6 +169,11 @@ impl Reason {
         Reason::Stale,
         Reason::Rerun,
         Reason::ReplicaLost,
+        Reason::LazyRead,
+        Reason::LazyState,
+        Reason::LazyControl,
+        Reason::RepeatableRead,
+        Reason::PipelinedWrite,
     ];
 
     /// The label, in snake case.
@@ -213,6 +228,11 @@ impl Reason {
             Reason::Stale => "stale",
             Reason::Rerun => "rerun",
             Reason::ReplicaLost => "replica_lost",
+            Reason::LazyRead => "lazy_read",
+            Reason::LazyState => "lazy_state",
+            Reason::LazyControl => "lazy_control",
+            Reason::RepeatableRead => "repeatable_read",
+            Reason::PipelinedWrite => "pipelined_write",
         }
     }
 }
@@ -262,6 +282,6 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), Reason::ALL.len());
-        assert_eq!(Reason::ReplicaLost as usize, Reason::ALL.len() - 1, "the last one is listed last");
+        assert_eq!(Reason::PipelinedWrite as usize, Reason::ALL.len() - 1, "the last one is listed last");
     }
 }

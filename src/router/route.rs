@@ -118,7 +118,7 @@ fn qualified(name: &str) -> Name {
 
 /// What a request needs, before anybody's wishes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     /// Any server can run it.
     Anywhere(Reason),
     /// A replica might refuse it, or do what only the primary should; a target of `replica` takes the risk.
@@ -187,7 +187,7 @@ fn replica(reason: Reason, world: &World<'_>) -> Decision {
 }
 
 /// Where the application or the operator wants it: comment, session, configuration, rules.
-fn wish(
+pub(super) fn wish(
     verdict: &Verdict,
     sql: &[u8],
     session: &SessionView<'_>,
@@ -240,7 +240,7 @@ fn several(statements: &[Statement], session: &SessionView<'_>, world: &World<'_
     need
 }
 
-fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &World<'_>) -> Need {
+pub(super) fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &World<'_>) -> Need {
     match &statement.kind {
         // Outside a transaction it is one by itself, with the session's default isolation.
         Kind::Read | Kind::Show(_) if session.defaults.isolation == Some(Isolation::Serializable) => {
@@ -278,7 +278,7 @@ fn begin(modes: Modes, session: &SessionView<'_>) -> Need {
 /// What a read needs. A name alone does not tell the schema, so that a relation may be taken for an unlogged one of
 /// the same name: a target of `replica` is heeded. Not so for a sequence, of which a replica would tell something wrong
 /// without saying so.
-fn read(statement: &Statement, world: &World<'_>) -> Need {
+pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
     let reads = |is: fn(&Catalog, &Name) -> bool| {
         world.catalog.is_some_and(|catalog| statement.reads.iter().any(|relation| is(catalog, relation)))
     };

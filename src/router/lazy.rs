@@ -1,0 +1,202 @@
+//! Where a request runs whose transaction has only read so far: alone and outside of it, within it on a replica, or within
+//! it on the primary.
+//!
+//! Pure. Statements that weir answers itself are not asked about.
+
+use crate::sql::{AccessMode, Change, CursorUse, Dependency, Isolation, Kind, Modes, Statement, Transactions, Verdict, Why};
+
+use super::route::{Need, read, statement_need, wish};
+use super::{Reason, Route, SessionView, World};
+use crate::sql::Target;
+
+/// How a request runs, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Outside of its transaction: nothing of that matters to it.
+    Alone(Reason),
+    /// Within it, and a replica will do.
+    OnReplica(Reason),
+    /// Within it, on the primary.
+    OnPrimary(Reason),
+}
+
+/// A transaction that has only read so far.
+pub struct Promise<'a> {
+    /// Its modes, as it was begun or as the session's transactions are.
+    pub modes: Modes,
+    /// Where it is to run.
+    pub transactions: Transactions,
+    /// Whether a cursor of this name is open on a replica.
+    pub is_open: &'a dyn Fn(&str) -> bool,
+    /// What has been read must stay as it was seen, so that it cannot go anywhere else.
+    pub snapshot: Snapshot,
+}
+
+/// Whether a transaction's view of the data is fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Each statement has its own, or there is none yet.
+    None,
+    /// It has one, on a replica.
+    Kept,
+}
+
+impl Course {
+    /// The reason.
+    pub fn reason(self) -> Reason {
+        match self {
+            Course::Alone(reason) | Course::OnReplica(reason) | Course::OnPrimary(reason) => reason,
+        }
+    }
+
+    /// Where it leads.
+    pub fn route(self) -> Route {
+        match self {
+            Course::Alone(_) | Course::OnReplica(_) => Route::Replica,
+            Course::OnPrimary(_) => Route::Primary,
+        }
+    }
+
+    /// Within the transaction at least.
+    #[must_use]
+    pub fn within(self) -> Self {
+        match self {
+            Course::Alone(_) => Course::OnReplica(Reason::LazyState),
+            course => course,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Course::OnPrimary(_), _) => self,
+            (_, Course::OnPrimary(_)) => other,
+            (Course::OnReplica(_), _) => self,
+            _ => other,
+        }
+    }
+}
+
+/// Where the statements of a request run together.
+pub fn lazy<'v>(
+    requests: impl IntoIterator<Item = (&'v Verdict, &'v [u8])>,
+    session: &SessionView<'_>,
+    world: &World<'_>,
+    promise: &Promise<'_>,
+) -> Course {
+    let least = match at_least(session, promise) {
+        course @ Course::OnPrimary(_) => return course,
+        course => course,
+    };
+    let all = requests.into_iter().fold(least, |course, (verdict, sql)| match course {
+        Course::OnPrimary(_) => course,
+        course => course.or(of_verdict(verdict, sql, session, world, promise)),
+    });
+    match (all, promise.snapshot) {
+        // It has read there, and goes on there: the primary would show it something else.
+        (Course::OnPrimary(_), Snapshot::Kept) => Course::OnReplica(Reason::InTransaction),
+        (course, _) => course,
+    }
+}
+
+/// What the transaction itself asks for.
+fn at_least(session: &SessionView<'_>, promise: &Promise<'_>) -> Course {
+    let Modes { isolation, access, .. } = promise.modes;
+    let reads_only = access == Some(AccessMode::ReadOnly);
+    if session.pin.is_some() {
+        return Course::OnPrimary(Reason::Pinned);
+    }
+    match isolation {
+        Some(Isolation::Serializable) => Course::OnPrimary(Reason::Serializable),
+        // One snapshot for all of it: on a replica, if it will never need the primary.
+        Some(Isolation::RepeatableRead) if reads_only => Course::OnReplica(Reason::BeginReadOnly),
+        Some(Isolation::RepeatableRead) => Course::OnPrimary(Reason::RepeatableRead),
+        _ if promise.transactions == Transactions::Primary && !reads_only => Course::OnPrimary(Reason::Begin),
+        _ => Course::Alone(Reason::LazyRead),
+    }
+}
+
+fn of_verdict(
+    verdict: &Verdict,
+    sql: &[u8],
+    session: &SessionView<'_>,
+    world: &World<'_>,
+    promise: &Promise<'_>,
+) -> Course {
+    let wish = wish(verdict, sql, session, world);
+    if let Some((Target::Primary, reason)) = wish {
+        return Course::OnPrimary(reason);
+    }
+    let statements = verdict.statements.iter().map(|statement| of_statement(statement, session, world, promise));
+    let (mut course, mut doubt) = (Course::Alone(Reason::LazyRead), None);
+    for asked in statements {
+        match asked {
+            Ok(asked) => course = course.or(asked),
+            Err(reason) => doubt = doubt.or(Some(reason)),
+        }
+    }
+    let learned = world.learned.knows(verdict.skeleton, world.now) && !verdict.statements.is_empty();
+    match (wish, doubt) {
+        // Whoever asks for a replica takes the risk.
+        (Some((Target::Replica, _)), _) => course,
+        (_, Some(reason)) => course.or(Course::OnPrimary(reason)),
+        _ if learned => course.or(Course::OnPrimary(Reason::Learned)),
+        _ => course,
+    }
+}
+
+/// Where one statement runs.
+///
+/// # Errors
+/// Why a replica might refuse it, or do what only the primary should.
+fn of_statement(
+    statement: &Statement,
+    session: &SessionView<'_>,
+    world: &World<'_>,
+    promise: &Promise<'_>,
+) -> Result<Course, Reason> {
+    let within = Course::OnReplica(Reason::LazyState);
+    match &statement.kind {
+        Kind::Read | Kind::Show(_) => match read(statement, world) {
+            Need::Anywhere(_) if asks_transaction(statement, world) || sets(statement) => Ok(within),
+            need => course(need, Course::Alone(Reason::LazyRead)),
+        },
+        Kind::Primary(Why::LocalSetting) => course(read(statement, world), within),
+        // What is reset goes back to what the client came with, and only the connection's own next request tells that.
+        Kind::Set | Kind::SetWeir(..) if !defaults(statement) => Ok(within),
+        Kind::Cursor(CursorUse::Declare(_)) => course(read(statement, world), within),
+        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name))) if (promise.is_open)(name) => {
+            Ok(within)
+        }
+        Kind::Cursor(CursorUse::Close(None)) if (promise.is_open)("") => Ok(within),
+        _ => course(statement_need(statement, session, world), within),
+    }
+}
+
+fn course(need: Need, anywhere: Course) -> Result<Course, Reason> {
+    match need {
+        Need::Anywhere(_) => Ok(anywhere),
+        Need::Doubtful(reason) => Err(reason),
+        Need::Primary(reason) => Ok(Course::OnPrimary(reason)),
+    }
+}
+
+/// Whether a statement changes settings, until the transaction ends at least.
+fn sets(statement: &Statement) -> bool {
+    let local = |change: &Change| matches!(change, Change::LocalSetting(_));
+    !statement.effects.settings.is_empty() || statement.effects.changes.iter().any(local)
+}
+
+fn defaults(statement: &Statement) -> bool {
+    statement.effects.settings.iter().any(|setting| setting.value.eq_ignore_ascii_case("default"))
+}
+
+/// Whether the answer depends on the transaction itself, which another connection has not begun: by the statement's
+/// words, or perhaps by what a view or a function of the user's asks.
+fn asks_transaction(statement: &Statement, world: &World<'_>) -> bool {
+    statement.depends_on == Dependency::Transaction
+        || !statement.functions.is_empty()
+}
+
+#[cfg(test)]
+#[path = "lazy_tests.rs"]
+mod tests;

@@ -1,0 +1,1 @@
+//! Where requests of a transaction run that has only read, as a table.
