@@ -253,7 +253,7 @@ impl From<Why> for Reason {
             Why::Temporary => Reason::Temporary,
             Why::HoldCursor => Reason::HoldCursor,
             Why::TwoPhase => Reason::TwoPhase,
-            Why::SessionState => Reason::SessionState,
+            Why::SessionState | Why::LocalSetting => Reason::SessionState,
             Why::ServerFile => Reason::ServerFile,
             Why::Unparsable => Reason::Unparsable,
             Why::TooLong => Reason::TooLong,

@@ -148,7 +148,9 @@ fn let_go(mut lease: Lease, leftover: Leftover, shared: &Shared) {
 fn runs_code(statement: &Statement) -> bool {
     let opaque = matches!(
         statement.kind,
-        Kind::Primary(Why::Procedure | Why::Unparsable | Why::TooLong | Why::SessionState)
+        Kind::Primary(
+            Why::Procedure | Why::Unparsable | Why::TooLong | Why::SessionState | Why::LocalSetting
+        )
     );
     opaque || !statement.functions.is_empty()
 }

@@ -174,7 +174,7 @@ impl Pins {
             Change::Temporary(Some(name)) => _ = add(stack).temporary.named.insert(name.clone()),
             Change::Temporary(None) => add(stack).temporary.others = Known::Maybe,
             Change::Creates if self.path == Known::Maybe => add(stack).temporary.others = Known::Maybe,
-            Change::Creates | Change::TemporaryForNow => {}
+            Change::Creates | Change::TemporaryForNow | Change::LocalSetting(_) => {}
             Change::Searches => self.path = Known::Maybe,
             Change::Drops(names) => names.iter().for_each(|name| self.drop_temporary(stack, name)),
             Change::Renames => lessen(stack, |now| {

@@ -157,7 +157,7 @@ impl<'k> Search<'k> {
         for change in &scan.changes {
             self.leaves(match change {
                 // Of what a body creates, only what says so is temporary: search paths are looked at above.
-                Change::Creates => Traces::None,
+                Change::Creates | Change::LocalSetting(_) => Traces::None,
                 Change::Searches if !creates => Traces::None,
                 Change::Unknown => Traces::Lasting,
                 _ => Traces::Discardable,

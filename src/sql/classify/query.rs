@@ -29,7 +29,7 @@ pub(super) fn read(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
     };
     match tree {
         Some(tree) => {
-            let kind = scan.why.or(tree.why).map_or(Kind::Read, Kind::Primary);
+            let kind = stronger(scan.why, tree.why).map_or(Kind::Read, Kind::Primary);
             let (reads_listed, writes_listed) = (scan.reads_listed, scan.writes_listed);
             let statement = Statement { reads_listed, writes_listed, ..Statement::of(kind) };
             named(statement, scan, tree.reads, tree.functions)
@@ -37,6 +37,7 @@ pub(super) fn read(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         // The tokens alone tell what a write is and does; of a read they do not tell enough.
         None => {
             let statement = match scan.why {
+                Some(Why::LocalSetting) => Statement::primary(Why::SessionState),
                 Some(why) => Statement { writes_listed: scan.writes_listed, ..Statement::primary(why) },
                 None => Statement::primary(otherwise),
             };
@@ -44,6 +45,11 @@ pub(super) fn read(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
             named(statement, scan, reads, calls)
         }
     }
+}
+
+/// The tokens' reason, unless it is the weakest and the tree has another.
+fn stronger(tokens: Option<Why>, tree: Option<Why>) -> Option<Why> {
+    tokens.filter(|why| *why != Why::LocalSetting).or(tree).or(tokens)
 }
 
 /// The statement with the names of what it accesses and calls, and with what it leaves.

@@ -150,6 +150,7 @@ impl<'t, 'a> Scanner<'t, 'a> {
         let rank = |why: Why| match why {
             Why::Write => 0,
             Why::RowLock => 1,
+            Why::LocalSetting => 3,
             _ => 2,
         };
         if self.found.why.is_none_or(|old| rank(why) < rank(old)) {
@@ -343,10 +344,13 @@ impl<'t, 'a> Scanner<'t, 'a> {
     }
 
     fn local(&mut self, setting: Option<Box<str>>) {
-        self.note(Why::SessionState);
-        if setting.is_none_or(|name| &*name == "search_path") {
+        // The mode of a transaction, or the state of random(), is more than a setting.
+        let plain = setting.as_deref().is_none_or(parameters::is_repeatable);
+        self.note(if plain { Why::LocalSetting } else { Why::SessionState });
+        if setting.as_deref().is_none_or(|name| name == "search_path") {
             self.leave(Change::Searches);
         }
+        self.leave(Change::LocalSetting(setting));
     }
 
     fn dynamic(&mut self, setting: Option<Box<str>>) {

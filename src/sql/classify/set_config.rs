@@ -88,7 +88,7 @@ fn listed_name(part: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::verdict::{Change, Kind, Pin, Scope, Statement, Why};
+    use crate::sql::verdict::{Change, Kind, Pin, Scope, Statement, Traces, Why};
     use crate::sql::{Classifier, StandardConformingStrings};
 
     fn statement(sql: &str) -> Statement {
@@ -144,15 +144,51 @@ mod tests {
             assert_eq!(pins(sql), [Pin::DynamicSetting], "{sql}");
             assert_eq!(settings(sql), "", "{sql}");
         }
-        let local = statement("SELECT set_config('a.b', $1, true)");
-        assert_eq!((local.kind, local.effects.changes.len()), (Kind::Primary(Why::SessionState), 0));
-        for sql in [
-            "SELECT set_config('search_path', $1, true)",
-            "SELECT set_config($1, 'x', true)",
-            "SELECT set_config('search_path', 'a', true) FROM t",
-            "DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)",
+    }
+
+    #[test]
+    fn set_config_that_ends_with_the_transaction_is_told_apart() {
+        let local = |name: Option<&str>| Change::LocalSetting(name.map(Into::into));
+        for (sql, name) in [
+            ("SELECT set_config('a.b', $1, true)", Some("a.b")),
+            ("SELECT set_config('ROLE', $1, true)", Some("role")),
+            ("SELECT set_config('a.b', 'x', true) FROM t", Some("a.b")),
         ] {
-            assert_eq!(&*statement(sql).effects.changes, [Change::Searches], "{sql}");
+            let statement = statement(sql);
+            assert_eq!(statement.kind, Kind::Primary(Why::LocalSetting), "{sql}");
+            assert_eq!(&*statement.effects.changes, [local(name)], "{sql}");
+            assert_eq!(statement.effects.traces(), Traces::None, "{sql}");
+        }
+        for (sql, name) in [
+            ("SELECT set_config('search_path', $1, true)", Some("search_path")),
+            ("SELECT set_config($1, 'x', true)", None),
+            ("SELECT set_config('search_path', 'a', true) FROM t", Some("search_path")),
+            ("DECLARE c CURSOR FOR SELECT set_config('search_path', 'a', true)", Some("search_path")),
+        ] {
+            assert_eq!(&*statement(sql).effects.changes, [Change::Searches, local(name)], "{sql}");
+        }
+        // A cursor whose rows may set it, nobody knows when.
+        let declared = statement("DECLARE c CURSOR FOR SELECT set_config('a.b', 'x', true)");
+        assert_eq!(&*declared.effects.changes, [local(Some("a.b"))]);
+    }
+
+    #[test]
+    fn what_is_stronger_than_a_local_setting_stays_the_reason() {
+        for (sql, why) in [
+            ("SELECT set_config('a.b', $1, true), nextval('s')", Why::Sequence),
+            ("SELECT nextval('s'), set_config('a.b', $1, true)", Why::Sequence),
+            ("SELECT set_config('a.b', $1, true) FROM pg_temp.t", Why::Temporary),
+            ("SELECT set_config('a.b', $1, true) FROM t FOR UPDATE", Why::RowLock),
+            ("UPDATE t SET a = set_config('a.b', $1, true)", Why::Write),
+            ("SELECT set_config('a.b', $1, true), set_config('c.d', $1, false)", Why::SessionState),
+            ("SELECT set_config('transaction_read_only', $1, true)", Why::SessionState),
+            ("SELECT set_config('seed', '0.5', true)", Why::SessionState),
+            ("SELECT set_config('a.b', $1, true) GROUP BY DISTINCT CUBE (a)", Why::SessionState),
+        ] {
+            let statement = statement(sql);
+            assert_eq!(statement.kind, Kind::Primary(why), "{sql}");
+            let told = |change: &Change| matches!(change, Change::LocalSetting(Some(_)));
+            assert!(statement.effects.changes.iter().any(told), "{sql}");
         }
     }
 }

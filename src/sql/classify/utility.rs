@@ -120,9 +120,14 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
 
 /// A query of which nobody knows how much will run, nor when.
 fn fetched(query: Statement) -> Statement {
-    let settings = query.effects.settings.iter().filter_map(|setting| match setting.scope {
-        Scope::Session => Some(Change::DynamicSetting(Some(setting.name.clone()))),
-        Scope::Local => (&*setting.name == "search_path").then_some(Change::Searches),
+    let settings = query.effects.settings.iter().flat_map(|setting| {
+        let name = Some(setting.name.clone());
+        let searches = setting.scope == Scope::Local && &*setting.name == "search_path";
+        let change = match setting.scope {
+            Scope::Session => Change::DynamicSetting(name),
+            Scope::Local => Change::LocalSetting(name),
+        };
+        searches.then_some(Change::Searches).into_iter().chain([change])
     });
     let changes = query.effects.changes.iter().cloned().chain(settings).collect();
     Statement { effects: Effects { changes, settings: Box::default(), ..query.effects }, ..query }

@@ -56,6 +56,7 @@ fn why_writes(why: Why) -> Listed {
         | Why::AdvisoryLock
         | Why::ServerState
         | Why::SessionState
+        | Why::LocalSetting
         | Why::Notification
         | Why::HoldCursor => Listed::Wholly,
         Why::Write

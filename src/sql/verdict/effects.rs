@@ -97,6 +97,9 @@ pub enum Change {
     Prepare(Box<str>),
     /// A setting was given a value that the text does not tell; `None` when neither does it tell which one.
     DynamicSetting(Option<Box<str>>),
+    /// A setting may have been given a value that the text does not tell, until the end of the transaction; `None` when
+    /// neither does it tell which one.
+    LocalSetting(Option<Box<str>>),
     /// `currval` or `lastval` were answered: the values live on the connection that drew them.
     Drawn,
     /// `LOAD`.
@@ -201,6 +204,7 @@ impl Change {
     fn traces(&self) -> Traces {
         match self {
             Change::Code(traces) => *traces,
+            Change::LocalSetting(_) => Traces::None,
             Change::Load | Change::LongStatement | Change::Unknown => Traces::Lasting,
             _ => Traces::Discardable,
         }
@@ -232,6 +236,7 @@ impl Change {
             Change::TemporaryForNow
             | Change::Creates
             | Change::Searches
+            | Change::LocalSetting(_)
             | Change::Drops(_)
             | Change::Renames
             | Change::Unlisten(_)

@@ -159,6 +159,9 @@ pub enum Why {
     TwoPhase,
     /// LOAD, or anything else that leaves unknown state in the server process.
     SessionState,
+    /// A read that changes settings until the transaction ends, to what its text does not tell: see
+    /// [`Change::LocalSetting`](super::Change::LocalSetting). Nothing else keeps it from a replica, its functions aside.
+    LocalSetting,
     /// COPY to or from a file or program of the server.
     ServerFile,
     /// The lexer or the parser gave up.
