@@ -3,7 +3,7 @@
 //!
 //! Pure. Statements that weir answers itself are not asked about.
 
-use crate::sql::{AccessMode, Change, CursorUse, Dependency, Isolation, Kind, Modes, Statement, Transactions, Verdict, Why};
+use crate::sql::{AccessMode, CursorUse, Dependency, Isolation, Kind, Modes, Statement, Transactions, Verdict, Why};
 
 use super::route::{Need, read, statement_need, wish};
 use super::{Reason, Route, SessionView, World};
@@ -11,7 +11,7 @@ use crate::sql::Target;
 
 /// How a request runs, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum LazyRoute {
     /// Outside of its transaction: nothing of that matters to it.
     Alone(Reason),
     /// Within it, and a replica will do.
@@ -41,19 +41,19 @@ pub enum Snapshot {
     Kept,
 }
 
-impl Course {
+impl LazyRoute {
     /// The reason.
     pub fn reason(self) -> Reason {
         match self {
-            Course::Alone(reason) | Course::OnReplica(reason) | Course::OnPrimary(reason) => reason,
+            LazyRoute::Alone(reason) | LazyRoute::OnReplica(reason) | LazyRoute::OnPrimary(reason) => reason,
         }
     }
 
     /// Where it leads.
     pub fn route(self) -> Route {
         match self {
-            Course::Alone(_) | Course::OnReplica(_) => Route::Replica,
-            Course::OnPrimary(_) => Route::Primary,
+            LazyRoute::Alone(_) | LazyRoute::OnReplica(_) => Route::Replica,
+            LazyRoute::OnPrimary(_) => Route::Primary,
         }
     }
 
@@ -61,16 +61,16 @@ impl Course {
     #[must_use]
     pub fn within(self) -> Self {
         match self {
-            Course::Alone(_) => Course::OnReplica(Reason::LazyState),
+            LazyRoute::Alone(_) => LazyRoute::OnReplica(Reason::LazyState),
             course => course,
         }
     }
 
     fn or(self, other: Self) -> Self {
         match (self, other) {
-            (Course::OnPrimary(_), _) => self,
-            (_, Course::OnPrimary(_)) => other,
-            (Course::OnReplica(_), _) => self,
+            (LazyRoute::OnPrimary(_), _) => self,
+            (_, LazyRoute::OnPrimary(_)) => other,
+            (LazyRoute::OnReplica(_), _) => self,
             _ => other,
         }
     }
@@ -82,36 +82,36 @@ pub fn lazy<'v>(
     session: &SessionView<'_>,
     world: &World<'_>,
     promise: &Promise<'_>,
-) -> Course {
+) -> LazyRoute {
     let least = match at_least(session, promise) {
-        course @ Course::OnPrimary(_) => return course,
+        course @ LazyRoute::OnPrimary(_) => return course,
         course => course,
     };
     let all = requests.into_iter().fold(least, |course, (verdict, sql)| match course {
-        Course::OnPrimary(_) => course,
+        LazyRoute::OnPrimary(_) => course,
         course => course.or(of_verdict(verdict, sql, session, world, promise)),
     });
     match (all, promise.snapshot) {
         // It has read there, and goes on there: the primary would show it something else.
-        (Course::OnPrimary(_), Snapshot::Kept) => Course::OnReplica(Reason::InTransaction),
+        (LazyRoute::OnPrimary(_), Snapshot::Kept) => LazyRoute::OnReplica(Reason::InTransaction),
         (course, _) => course,
     }
 }
 
 /// What the transaction itself asks for.
-fn at_least(session: &SessionView<'_>, promise: &Promise<'_>) -> Course {
+fn at_least(session: &SessionView<'_>, promise: &Promise<'_>) -> LazyRoute {
     let Modes { isolation, access, .. } = promise.modes;
     let reads_only = access == Some(AccessMode::ReadOnly);
     if session.pin.is_some() {
-        return Course::OnPrimary(Reason::Pinned);
+        return LazyRoute::OnPrimary(Reason::Pinned);
     }
     match isolation {
-        Some(Isolation::Serializable) => Course::OnPrimary(Reason::Serializable),
+        Some(Isolation::Serializable) => LazyRoute::OnPrimary(Reason::Serializable),
         // One snapshot for all of it: on a replica, if it will never need the primary.
-        Some(Isolation::RepeatableRead) if reads_only => Course::OnReplica(Reason::BeginReadOnly),
-        Some(Isolation::RepeatableRead) => Course::OnPrimary(Reason::RepeatableRead),
-        _ if promise.transactions == Transactions::Primary && !reads_only => Course::OnPrimary(Reason::Begin),
-        _ => Course::Alone(Reason::LazyRead),
+        Some(Isolation::RepeatableRead) if reads_only => LazyRoute::OnReplica(Reason::BeginReadOnly),
+        Some(Isolation::RepeatableRead) => LazyRoute::OnPrimary(Reason::RepeatableRead),
+        _ if promise.transactions == Transactions::Primary && !reads_only => LazyRoute::OnPrimary(Reason::Begin),
+        _ => LazyRoute::Alone(Reason::LazyRead),
     }
 }
 
@@ -121,13 +121,13 @@ fn of_verdict(
     session: &SessionView<'_>,
     world: &World<'_>,
     promise: &Promise<'_>,
-) -> Course {
+) -> LazyRoute {
     let wish = wish(verdict, sql, session, world);
     if let Some((Target::Primary, reason)) = wish {
-        return Course::OnPrimary(reason);
+        return LazyRoute::OnPrimary(reason);
     }
     let statements = verdict.statements.iter().map(|statement| of_statement(statement, session, world, promise));
-    let (mut course, mut doubt) = (Course::Alone(Reason::LazyRead), None);
+    let (mut course, mut doubt) = (LazyRoute::Alone(Reason::LazyRead), None);
     for asked in statements {
         match asked {
             Ok(asked) => course = course.or(asked),
@@ -138,8 +138,8 @@ fn of_verdict(
     match (wish, doubt) {
         // Whoever asks for a replica takes the risk.
         (Some((Target::Replica, _)), _) => course,
-        (_, Some(reason)) => course.or(Course::OnPrimary(reason)),
-        _ if learned => course.or(Course::OnPrimary(Reason::Learned)),
+        (_, Some(reason)) => course.or(LazyRoute::OnPrimary(reason)),
+        _ if learned => course.or(LazyRoute::OnPrimary(Reason::Learned)),
         _ => course,
     }
 }
@@ -153,12 +153,12 @@ fn of_statement(
     session: &SessionView<'_>,
     world: &World<'_>,
     promise: &Promise<'_>,
-) -> Result<Course, Reason> {
-    let within = Course::OnReplica(Reason::LazyState);
+) -> Result<LazyRoute, Reason> {
+    let within = LazyRoute::OnReplica(Reason::LazyState);
     match &statement.kind {
         Kind::Read | Kind::Show(_) => match read(statement, world) {
-            Need::Anywhere(_) if asks_transaction(statement, world) || sets(statement) => Ok(within),
-            need => course(need, Course::Alone(Reason::LazyRead)),
+            Need::Anywhere(_) if asks_transaction(statement, world) || statement.sets() => Ok(within),
+            need => course(need, LazyRoute::Alone(Reason::LazyRead)),
         },
         Kind::Primary(Why::LocalSetting) => course(read(statement, world), within),
         // What is reset goes back to what the client came with, and only the connection's own next request tells that.
@@ -168,22 +168,22 @@ fn of_statement(
             Ok(within)
         }
         Kind::Cursor(CursorUse::Close(None)) if (promise.is_open)("") => Ok(within),
+        // Within a string, or where a server knows of the transaction: that is told of its end.
+        Kind::Commit { .. }
+        | Kind::Rollback { .. }
+        | Kind::Savepoint(_)
+        | Kind::Release(_)
+        | Kind::RollbackTo(_) => Ok(within),
         _ => course(statement_need(statement, session, world), within),
     }
 }
 
-fn course(need: Need, anywhere: Course) -> Result<Course, Reason> {
+fn course(need: Need, anywhere: LazyRoute) -> Result<LazyRoute, Reason> {
     match need {
         Need::Anywhere(_) => Ok(anywhere),
         Need::Doubtful(reason) => Err(reason),
-        Need::Primary(reason) => Ok(Course::OnPrimary(reason)),
+        Need::Primary(reason) => Ok(LazyRoute::OnPrimary(reason)),
     }
-}
-
-/// Whether a statement changes settings, until the transaction ends at least.
-fn sets(statement: &Statement) -> bool {
-    let local = |change: &Change| matches!(change, Change::LocalSetting(_));
-    !statement.effects.settings.is_empty() || statement.effects.changes.iter().any(local)
 }
 
 fn defaults(statement: &Statement) -> bool {

@@ -11,7 +11,7 @@ mod session_view;
 
 pub use balance::pick;
 pub use explain::explain;
-pub use lazy::{Course, Promise, Snapshot, lazy};
+pub use lazy::{LazyRoute, Promise, Snapshot, lazy};
 pub use learned::Learned;
 pub use reason::Reason;
 pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};
@@ -26,6 +26,9 @@ pub enum Route {
     /// Some replica; the balancer picks which.
     Replica,
 }
+
+/// What stands in the place of a route where weir answered itself.
+pub const ANSWERED: usize = 2;
 
 impl Route {
     /// The label, in snake case.

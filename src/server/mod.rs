@@ -70,7 +70,7 @@ async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> 
     let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
-        routes: &[Route::Primary.as_str(), Route::Replica.as_str()],
+        routes: &[Route::Primary.as_str(), Route::Replica.as_str(), "weir"],
         reasons: &Reason::ALL.map(Reason::as_str),
     }));
     let samples = Arc::new(Samples { metrics: metrics.clone() });

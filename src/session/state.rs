@@ -21,7 +21,7 @@ use crate::session::model::shown::Shown;
 use crate::session::model::statement::Reading;
 use crate::session::model::statements::{Handle, KnownResult, Names, Naming, Unnamed};
 use crate::session::model::weir_settings;
-use crate::session::relay::kept::Said;
+use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{PendingParse, PendingReply};
 use crate::session::relay::replay_buffer::ReplayBuffer;
@@ -29,7 +29,8 @@ use crate::session::shared::databases::Database;
 use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
-use crate::sql::{Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+use crate::session::transaction::journal::Ran;
+use crate::sql::{CursorUse, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 use crate::wire::TxStatus;
 
 /// Whether a request was cancelled because it took too long.
@@ -197,7 +198,7 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(_))
+            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_)))
                 || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
@@ -277,8 +278,18 @@ impl State {
 
     /// What weir answers to a message about a statement that controls a transaction of which no server knows, and what is to
     /// be done when that has its turn. None where the message is about another.
-    pub(crate) fn keeps(&mut self, message: &Message, bytes: &[u8]) -> Option<(Said, PendingReply)> {
-        let is_control = |verdict: &&Arc<Verdict>| matches!(&*verdict.statements, [one] if !one.tag.is_empty());
+    pub(crate) fn keeps(
+        &mut self,
+        keeps: Keeps,
+        message: &Message,
+        bytes: &[u8],
+    ) -> Option<(Said, PendingReply)> {
+        let is_control = |verdict: &&Arc<Verdict>| match (&*verdict.statements, keeps) {
+            (_, Keeps::Nothing) => false,
+            ([one], Keeps::Begin) => matches!(one.kind, Kind::Begin(_)),
+            ([one], Keeps::Controls | Keeps::All) => !one.tag.is_empty(),
+            _ => false,
+        };
         match message.kind {
             MessageKind::Query { .. } => {
                 let verdict = message.verdict.as_ref().filter(is_control)?.clone();
@@ -338,6 +349,23 @@ impl State {
             [statement] if failed && ends(statement) => Said::Completed("ROLLBACK"),
             [statement] => Said::Completed(statement.tag),
             _ => Said::Completed(""),
+        }
+    }
+
+    /// A statement has completed that another connection may have to be told of, or that opened or closed a cursor.
+    pub(crate) fn enters_journal(&mut self, verdict: &Verdict, nth: usize) {
+        let Some(journal) = self.transaction.journal_mut() else { return };
+        let Some(statement) = verdict.statements.get(nth) else { return };
+        match &statement.kind {
+            Kind::Cursor(CursorUse::Declare(name)) if journal.ran == Ran::Replica => {
+                journal.opens(name.as_bytes(), Some(verdict.skeleton));
+            }
+            Kind::Cursor(CursorUse::Close(name)) => journal.closes(name.as_deref().map(str::as_bytes)),
+            _ => {}
+        }
+        let last = nth + 1 == verdict.statements.len();
+        if last && verdict.statements.iter().any(Statement::sets) {
+            journal.completes();
         }
     }
 

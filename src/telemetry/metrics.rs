@@ -39,6 +39,7 @@ pub struct Metrics {
     register: Register,
     hooks: Mutex<Vec<Hook>>,
     requests: Requests,
+    transactions: IntCounterVec,
 
     /// From a request being sent to a server to its answer being complete, by route.
     pub query_seconds: ByRoute<Histogram>,
@@ -313,6 +314,11 @@ impl Metrics {
         // In the order of the documented table.
         Self {
             requests: Requests::new(&mut r, labels),
+            transactions: r.counters(
+                "transactions_total",
+                "Transactions by how they ran (none: without a connection of their own; replica; upgraded: on the primary after reads elsewhere; primary) and why on the primary.",
+                &["ran", "reason"],
+            ),
             query_seconds: ByRoute::new(&mut r),
             checkout_wait_seconds: r.histogram(
                 "checkout_wait_seconds",
@@ -362,6 +368,11 @@ impl Metrics {
     /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
     pub fn request(&self, route: usize, reason: usize) {
         self.requests.add(route, reason);
+    }
+
+    /// Counts a transaction that is over, by how it ran and, where that was on the primary, why.
+    pub fn transaction(&self, ran: &str, reason: &str) {
+        self.transactions.with_label_values(&[ran, reason]).inc();
     }
 
     /// A session has come to keep its connection for this reason.

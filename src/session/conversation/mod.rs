@@ -28,6 +28,7 @@ use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
@@ -36,6 +37,7 @@ use crate::session::state::State;
 use crate::session::transaction::Event;
 use crate::sql::{Hint, LongText, Pin, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
+use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -188,7 +190,6 @@ impl Conversation {
 
     /// Where a transaction runs that is begun with this hint: comment, `SET`, startup option, listener, database, user,
     /// rule (`ruled`), `[routing]`. The settings must have been looked at again.
-    #[expect(dead_code, reason = "asked of what begins a transaction")]
     pub(crate) fn transactions(&self, hint: &Hint, ruled: Option<Transactions>) -> Transactions {
         self.routing.weir().transactions(hint, &self.who.transactions, ruled)
     }
@@ -272,13 +273,32 @@ impl Conversation {
         }
     }
 
+    /// Whether a request may write although its statements only read, as far as the catalog knows.
+    pub(crate) fn may_write_unseen(&self, request: &Request) -> bool {
+        may_write_unseen(request, self.catalog().as_deref())
+    }
+
     /// Where the transaction will stand once the request has been answered.
-    pub(crate) fn foretell(&mut self, request: &Request) {
+    pub(crate) fn foretell(&mut self, request: &Request, keeps: Keeps) {
         if !request.any(Fact::Transacts) || !request.runs() {
             return;
         }
-        for statement in request.statements() {
+        // That it begins has been said.
+        let behind = if keeps == Keeps::Begin { 1 } else { 0 };
+        for statement in request.statements().skip(behind) {
             self.state.transaction.on(Event::Sends(statement, self.routing.isolation()));
+        }
+    }
+
+    /// Looks whether a transaction has ended, and none has begun: what lasted as long is over.
+    pub(crate) fn ends(&mut self) {
+        let state = &mut self.state;
+        if let Some(ended) = state.transaction.take_ended() {
+            self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
+        }
+        if state.transaction.status() == TxStatus::Idle {
+            state.names.end_transaction();
+            state.transaction.on(Event::Ended);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::session::client::Phase;
 use crate::session::conversation::Rerun;
 use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
 use crate::session::flow::session::Session;
+use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
 use crate::session::leg::Leg;
 use crate::session::leg::cleanup::Cleanup;
 use crate::session::leg::connection::{Abandoned, LeftBatch};
@@ -36,8 +37,13 @@ impl Session {
         }
         if leg.progress.state.is_rerunning() {
             self.run_again().await;
-        } else if !self.end_flight() {
-            self.give_back().await;
+        } else {
+            let needed = self.end_flight();
+            let Self { client, conversation, legs, .. } = self;
+            release_parked(client, conversation, legs);
+            if !needed {
+                self.give_back().await;
+            }
         }
         Ok(())
     }
@@ -59,6 +65,8 @@ impl Session {
             // Within a batch the server has not said what became of the transaction.
             state.transaction.on(Event::Answered(leg.responses.tx));
         }
+        let journal = state.transaction.journal_mut().filter(|journal| !journal.is_on_primary());
+        journal.into_iter().for_each(|journal| journal.queries());
         state.names.settle();
         state.pins.settle();
         client.buffer.release();
@@ -66,8 +74,7 @@ impl Session {
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
-                state.names.end_transaction();
-                state.transaction.on(Event::Ended);
+                conversation.ends();
             }
             conversation.tell_pins();
         }
@@ -115,7 +122,10 @@ impl Session {
         leg.progress.carried.follow(Control::Rollback);
         conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
         // A session does not lose its state by a plan that was stale.
-        if leg.route == Route::Replica || conversation.pinned().is_none() {
+        if leg.responses.tx != TxStatus::Idle {
+            // Its transaction has failed there, and goes on elsewhere.
+            upgrade(client, conversation, legs).await;
+        } else if leg.route == Route::Replica || conversation.pinned().is_none() {
             // What was in flight behind the error has run, and may have left what the session forgets next.
             self.give_back().await;
         }
@@ -155,6 +165,18 @@ impl Session {
     /// When the client must be closed: it was sent part of a message, or its state went with the server.
     pub(crate) fn fail_over(&mut self) -> Result<()> {
         let Some(mut leg) = self.legs.take() else { return Ok(()) };
+        if let Some(mut parked) = self.legs.take_parked() {
+            // Together they were one transaction.
+            self.client.buffer.settle(&mut parked.lease.read_buffer);
+            let_go(&self.conversation, parked);
+        }
+        if self.is_begun_anew(&leg) {
+            self.conversation.leaves(&leg);
+            leg.abandon(&mut self.conversation.state);
+            self.client.buffer.settle(&mut leg.lease.read_buffer);
+            self.conversation.state.transaction.on(Event::Withdrawn);
+            return Ok(());
+        }
         let writes = !self.conversation.state.pending_writes.is_clean();
         let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
         self.conversation.mark_unanswered();
@@ -193,6 +215,18 @@ impl Session {
         }
     }
 
+    /// Whether a connection that is lost between two requests is missed by nobody: all that was there can be said again.
+    fn is_begun_anew(&self, leg: &Leg) -> bool {
+        let transaction = &self.conversation.state.transaction;
+        leg.route == Route::Replica
+            && !leg.owes()
+            && leg.batch() == Batch::Closed
+            && !leg.responses.is_within_frame()
+            && leg.responses.tx != TxStatus::Idle
+            && transaction.journal().is_some()
+            && transaction.is_renewable()
+    }
+
     /// What is lost with a leg.
     fn lost_with(&self, leg: &Leg) -> Set<LossFact> {
         let torn = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
@@ -210,7 +244,7 @@ impl Session {
     fn tell_lost(&mut self, tx: TxStatus, abandoned: &Abandoned, error: Error) {
         let Self { client, conversation, .. } = self;
         conversation.state.transaction.on(Event::Lost(tx));
-        let in_block = conversation.state.transaction.is_lost();
+        let in_block = conversation.state.transaction.status() == TxStatus::Failed;
         let status = conversation.state.transaction.status();
         conversation.state.names.end_transaction();
         let left = client.drop_streaming();
@@ -249,6 +283,7 @@ impl Session {
         conversation.mark_unanswered();
         let leftover = connections.leftover(&conversation.state);
         connections.let_go(leftover);
+        legs.take_parked().into_iter().for_each(|parked| let_go(conversation, parked));
         // A connection that is lost stays: what has come over it is still to be told.
         let Some(mut leg) = legs.take_if(Leg::is_up) else { return };
         // The server waits for the rest of a message that nobody has: whatever came next would be taken for it.
@@ -260,7 +295,7 @@ impl Session {
         let nothing = conversation.state.successor();
         let cleanup = Cleanup {
             shared: conversation.shared.clone(),
-            entry: conversation.entry.clone(),
+            entry: Some(conversation.entry.clone()),
             state: std::mem::replace(&mut conversation.state, Box::new(nothing)),
             leg,
             name: conversation.who.server_database.clone(),

@@ -9,7 +9,7 @@ use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::request::Request;
 use crate::session::transaction::Transaction;
-use crate::sql::{Chain, Kind, Scope, Statement, Verdict};
+use crate::sql::{Chain, Kind, Statement, Verdict};
 use crate::wire::TxStatus;
 use crate::wire::request::binds_nothing;
 

@@ -1,15 +1,37 @@
-//! Where a request is to go, by what its session knows at this moment.
+//! Where a request is to go, and how it runs there, by what its session knows at this moment.
 
 use std::time::Instant;
 
-use crate::router::{Decision, Reason, Replicas, Route, Transaction, World, route_all};
+use crate::backend::ledger::Batch;
+use crate::router::{
+    Decision, LazyRoute, Promise, Reason, Replicas, Route, Snapshot, Transaction, World, lazy, route_all,
+    ruled_transactions,
+};
 use crate::session::conversation::Conversation;
-use crate::session::flow::plan::{confine, seen_in_part};
+use crate::session::flow::control::{control, keeps};
+use crate::session::flow::plan::{Manner, confine, seen_in_part};
 use crate::session::leg::Leg;
 use crate::session::relay::facts::Fact;
-use crate::session::relay::message::Message;
-use crate::session::relay::request::Request;
+use crate::session::relay::framer::{Framer, Unit};
+use crate::session::relay::kept::Keeps;
+use crate::session::relay::message::{Message, MessageKind};
+use crate::session::relay::request::{Reader, Request};
+use crate::session::relay::responses::Flow;
+use crate::session::transaction::journal::Ran;
+use crate::sql::{CursorUse, Isolation, Kind, Modes, Statement, Transactions, Verdict};
 use crate::wire::TxStatus;
+
+/// Where a request is to go, and how it runs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    pub decision: Decision,
+    pub manner: Manner,
+    /// What of it weir answers itself.
+    pub keeps: Keeps,
+}
+
+/// The most requests behind one that are looked at for a write.
+const AHEAD_MAX: usize = 64;
 
 /// Where a request is to go that stands at the front of `bytes`, if this is the session's connection.
 pub(crate) fn decide(
@@ -18,19 +40,108 @@ pub(crate) fn decide(
     leg: Option<&Leg>,
     request: &Request,
     now: Instant,
+) -> Decided {
+    conversation.refresh_routing();
+    let transaction = &conversation.state.transaction;
+    let ran = transaction.journal().map(|journal| journal.ran);
+    let on_replica = ran == Some(Ran::Replica);
+    let open = ran == Some(Ran::Upgraded) && transaction.journal().is_some_and(|one| one.has_portal(None));
+    match (transaction.status(), transaction.is_promised()) {
+        (TxStatus::Idle, _) if request.any(Fact::Controls) => begins(conversation, bytes, leg, request, now),
+        (_, true) => promised(conversation, bytes, request, now),
+        (TxStatus::Open | TxStatus::Failed, false) if on_replica && leg.is_some() => {
+            on_its_replica(conversation, bytes, request, now)
+        }
+        (TxStatus::Open | TxStatus::Failed, false) if open || (ran == Some(Ran::Upgraded) && is_aside(leg)) => {
+            on_two(conversation, bytes, request)
+        }
+        _ => as_it_comes(conversation, bytes, leg, request, now),
+    }
+}
+
+/// Whether requests go to the replica's connection of a transaction that has one to the primary.
+fn is_aside(leg: Option<&Leg>) -> bool {
+    leg.is_some_and(|leg| leg.route == Route::Replica)
+}
+
+/// In a transaction on the primary that has something open on a replica's connection.
+fn on_two(conversation: &Conversation, bytes: &[u8], request: &Request) -> Decided {
+    let there = conversation.state.transaction.status() == TxStatus::Open && speaks_of_open(conversation, bytes, request);
+    let route = if there { Route::Replica } else { Route::Primary };
+    let decision = Decision { route, reason: Reason::InTransaction };
+    Decided { decision, manner: Manner::Aside, keeps: Keeps::Nothing }
+}
+
+/// Whether a request speaks of cursors and portals that are open on a replica's connection, and of nothing else.
+fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) -> bool {
+    let Some(journal) = conversation.state.transaction.journal() else { return false };
+    let is_open = |name: &[u8]| journal.has_portal(Some(name));
+    let fetches = |statement: &Statement| match &statement.kind {
+        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name))) => is_open(name.as_bytes()),
+        _ => false,
+    };
+    let mut bound: Vec<&[u8]> = Vec::new();
+    let mut speaks = false;
+    for message in &request.messages {
+        let fits = match message.kind {
+            MessageKind::Sync | MessageKind::Flush => continue,
+            MessageKind::Bind { portal, .. } => {
+                bound.push(portal.of(bytes));
+                message.verdict.as_ref().is_none_or(|verdict| verdict.statements.iter().all(fetches))
+            }
+            MessageKind::Query { .. } | MessageKind::Parse { .. } | MessageKind::DescribeStatement { .. } => {
+                let verdict = message.verdict.as_ref();
+                verdict.is_some_and(|one| !one.statements.is_empty() && one.statements.iter().all(fetches))
+            }
+            MessageKind::Execute { portal, .. } | MessageKind::DescribePortal { name: portal } => {
+                bound.contains(&portal.of(bytes)) || is_open(portal.of(bytes))
+            }
+            MessageKind::ClosePortal { name } => is_open(name.of(bytes)),
+            _ => false,
+        };
+        if !fits {
+            return false;
+        }
+        speaks = true;
+    }
+    speaks
+}
+
+/// A request whose connection stands where its client stands.
+fn as_it_comes(
+    conversation: &Conversation,
+    bytes: &[u8],
+    leg: Option<&Leg>,
+    request: &Request,
+    now: Instant,
+) -> Decided {
+    let decision = placed(conversation, bytes, leg, request, now);
+    Decided { decision, manner: Manner::AsItComes, keeps: Keeps::Nothing }
+}
+
+fn placed(
+    conversation: &Conversation,
+    bytes: &[u8],
+    leg: Option<&Leg>,
+    request: &Request,
+    now: Instant,
 ) -> Decision {
-    if let Some(rerun) = &conversation.rerun {
-        let reason = if rerun.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost };
+    if let Some(reason) = rerun(conversation) {
         return Decision { route: Route::Primary, reason };
     }
-    conversation.refresh_routing();
     let route = leg.map_or(Route::Primary, |leg| leg.route);
     let transaction = match conversation.state.transaction.status() {
         TxStatus::Idle => Transaction::None,
         TxStatus::Open => Transaction::Open(route),
         TxStatus::Failed => Transaction::Failed(route),
     };
-    let decision = by_router(conversation, bytes, transaction, request, now);
+    let world = Surroundings::of(conversation, request);
+    let decision = route_all(
+        statements(conversation, bytes, request),
+        &conversation.view(transaction),
+        &world.world(conversation, now),
+    );
+    missed(conversation, decision.reason, now);
     if transaction != Transaction::None {
         return decision;
     }
@@ -42,37 +153,286 @@ pub(crate) fn decide(
     confined
 }
 
-fn by_router(
-    conversation: &Conversation,
+/// Outside a transaction, a request that may begin one.
+fn begins(
+    conversation: &mut Conversation,
     bytes: &[u8],
-    transaction: Transaction,
+    leg: Option<&Leg>,
     request: &Request,
     now: Instant,
-) -> Decision {
-    let shared = &conversation.shared;
-    let topology = shared.cluster.topology();
-    let replicas = if topology.replicas().next().is_some() { Replicas::Usable } else { Replicas::None };
-    let catalogs = shared.cluster.catalogs();
-    let some_matter = || catalogs.know_confined() || catalogs.know_traces();
-    let needs_catalog = request.any(Fact::Calls) || (request.any(Fact::Reads) && some_matter());
-    let catalog = if needs_catalog { conversation.catalog() } else { None };
-    let world = World {
-        replicas,
-        catalog: catalog.as_deref(),
-        learned: &conversation.state.database().learned,
-        rules: &conversation.policy.config.routing.rules,
-        functions: &conversation.policy.functions,
-        now,
+) -> Decided {
+    let batch = leg.map_or(Batch::Closed, Leg::batch);
+    let keeps = keeps(request, bytes, &conversation.state.names, &conversation.state.transaction);
+    // On the primary a batch that is open is a transaction, which BEGIN goes on with.
+    let on_primary = batch == Batch::Open && leg.is_some_and(|leg| leg.route == Route::Primary);
+    if keeps == Keeps::Nothing || on_primary {
+        return as_it_comes(conversation, bytes, leg, request, now);
+    }
+    let begin = request.statements().find_map(|statement| match statement.kind {
+        Kind::Begin(modes) => Some(modes),
+        _ => None,
+    });
+    let transactions = transactions_of(conversation, bytes, request);
+    conversation.state.transaction.next_runs(transactions);
+    if keeps == Keeps::All {
+        return kept();
+    }
+    let modes = begin.unwrap_or_default();
+    match course(conversation, bytes, request, &Lazy { modes, transactions, skips: Keeps::Controls }, now) {
+        LazyRoute::Alone(reason) => alone(conversation, reason),
+        LazyRoute::OnReplica(reason) if first_begins(request) => within(conversation, Route::Replica, reason, Keeps::Begin),
+        course => {
+            let decision = Decision { route: Route::Primary, reason: course.reason() };
+            Decided { decision, manner: Manner::AsItComes, keeps: Keeps::Nothing }
+        }
+    }
+}
+
+/// In a transaction of which no server knows.
+fn promised(conversation: &Conversation, bytes: &[u8], request: &Request, now: Instant) -> Decided {
+    let transaction = &conversation.state.transaction;
+    let keeps = keeps(request, bytes, &conversation.state.names, transaction);
+    match (keeps, transaction.status()) {
+        (Keeps::All, _) => return kept(),
+        // Any server refuses what it is asked in one that has failed.
+        (_, TxStatus::Failed) => {
+            return within(conversation, Route::Replica, Reason::InTransaction, Keeps::Nothing);
+        }
+        _ => {}
+    }
+    let skips = if keeps == Keeps::Controls { Keeps::Controls } else { Keeps::Nothing };
+    let (modes, transactions) = modes_of(conversation);
+    match course(conversation, bytes, request, &Lazy { modes, transactions, skips }, now) {
+        LazyRoute::Alone(reason) if keeps == Keeps::Controls => alone(conversation, reason),
+        course => within(conversation, course.route(), course.reason(), Keeps::Nothing),
+    }
+}
+
+/// In a transaction that has a replica's connection.
+fn on_its_replica(conversation: &Conversation, bytes: &[u8], request: &Request, now: Instant) -> Decided {
+    let stays = Decision { route: Route::Replica, reason: Reason::InTransaction };
+    let decided = |decision| Decided { decision, manner: Manner::Within, keeps: Keeps::Nothing };
+    if conversation.state.transaction.status() == TxStatus::Failed {
+        return decided(stays);
+    }
+    let (modes, transactions) = modes_of(conversation);
+    let lazy = Lazy { modes, transactions, skips: Keeps::Nothing };
+    match course(conversation, bytes, request, &lazy, now) {
+        LazyRoute::OnPrimary(reason) => decided(Decision { route: Route::Primary, reason }),
+        LazyRoute::Alone(_) | LazyRoute::OnReplica(_) => decided(stays),
+    }
+}
+
+/// weir answers all of it.
+fn kept() -> Decided {
+    let decision = Decision { route: Route::Primary, reason: Reason::LazyControl };
+    Decided { decision, manner: Manner::Kept, keeps: Keeps::All }
+}
+
+/// Outside of the transaction.
+fn alone(conversation: &Conversation, reason: Reason) -> Decided {
+    let decision = to_replica(conversation, reason);
+    Decided { decision, manner: Manner::Alone, keeps: Keeps::Controls }
+}
+
+fn within(conversation: &Conversation, route: Route, reason: Reason, keeps: Keeps) -> Decided {
+    let decision = match route {
+        Route::Replica => to_replica(conversation, reason),
+        Route::Primary => Decision { route, reason },
     };
-    let text = |one: &Message| match world.rules {
+    Decided { decision, manner: Manner::Within, keeps }
+}
+
+fn to_replica(conversation: &Conversation, reason: Reason) -> Decision {
+    if let Some(reason) = rerun(conversation) {
+        return Decision { route: Route::Primary, reason };
+    }
+    let usable = conversation.shared.cluster.topology().replicas().next().is_some();
+    match usable {
+        true => Decision { route: Route::Replica, reason },
+        false => Decision { route: Route::Primary, reason: Reason::NoReplica },
+    }
+}
+
+/// Why what is run again goes to the primary.
+fn rerun(conversation: &Conversation) -> Option<Reason> {
+    let rerun = conversation.rerun.as_ref()?;
+    Some(if rerun.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost })
+}
+
+/// A transaction that has only read, and which statements of a request are not asked about.
+struct Lazy {
+    modes: Modes,
+    transactions: Transactions,
+    skips: Keeps,
+}
+
+/// Where a request of such a transaction runs.
+fn course(conversation: &Conversation, bytes: &[u8], request: &Request, of: &Lazy, now: Instant) -> LazyRoute {
+    if conversation.rerun.as_ref().is_some_and(|rerun| rerun.cause.is_some()) {
+        // It may have been a write in a reader's words.
+        return LazyRoute::OnPrimary(Reason::Rerun);
+    }
+    let surroundings = Surroundings::of(conversation, request);
+    let world = surroundings.world(conversation, now);
+    let journal = conversation.state.transaction.journal();
+    let one_snapshot = of.modes.isolation == Some(Isolation::RepeatableRead);
+    let has_read = journal.is_some_and(|journal| journal.ran == Ran::Replica && journal.has_queried());
+    let is_open = |name: &str| {
+        let name = Some(name.as_bytes()).filter(|name| !name.is_empty());
+        journal.is_some_and(|journal| journal.has_portal(name))
+    };
+    let promise = Promise {
+        modes: of.modes,
+        transactions: of.transactions,
+        is_open: &is_open,
+        snapshot: if one_snapshot && has_read { Snapshot::Kept } else { Snapshot::None },
+    };
+    let view = conversation.view(Transaction::None);
+    let asked = statements(conversation, bytes, request)
+        .filter(|(verdict, _)| of.skips == Keeps::Nothing || control(verdict).is_none());
+    let course = lazy(asked, &view, &world, &promise);
+    missed(conversation, course.reason(), now);
+    let whole = |end| !matches!(end, Unit::Long { .. });
+    match course {
+        LazyRoute::OnPrimary(_) => course,
+        _ if !whole(request.unit) || request.is_open_ended() => LazyRoute::OnPrimary(Reason::TooLong),
+        _ if writes_follow(conversation, bytes, request, &promise, &world) => {
+            LazyRoute::OnPrimary(Reason::PipelinedWrite)
+        }
+        _ if request.leaves_portal() || journal.is_some_and(|journal| journal.has_run()) => course.within(),
+        _ => course,
+    }
+}
+
+/// Whether a write of the same transaction stands in the client's bytes already, behind a request.
+fn writes_follow(
+    conversation: &Conversation,
+    bytes: &[u8],
+    request: &Request,
+    promise: &Promise<'_>,
+    world: &World<'_>,
+) -> bool {
+    let mut rest = bytes.get(request.len..).unwrap_or_default();
+    if rest.is_empty() || ends(request) {
+        return false;
+    }
+    let reader = Reader {
+        classifier: &conversation.shared.classifier,
+        strings: conversation.routing.strings,
+        statements: &conversation.state.names,
+    };
+    let view = conversation.view(Transaction::None);
+    for _ in 0..AHEAD_MAX {
+        let unit = match Framer::default().next(rest, Flow::Query) {
+            Ok(unit @ (Unit::Single { .. } | Unit::Batch { .. })) => unit,
+            _ => return false,
+        };
+        let next = Request::read(unit, rest, &reader, Vec::new());
+        let asked = next.verdicts().map(|verdict| (&**verdict, &b""[..]));
+        let asked = asked.filter(|(verdict, _)| control(verdict).is_none());
+        if let LazyRoute::OnPrimary(_) = lazy(asked, &view, world, promise) {
+            return true;
+        }
+        if ends(&next) {
+            return false;
+        }
+        rest = rest.get(next.len..).unwrap_or_default();
+    }
+    false
+}
+
+/// Whether a request ends its transaction.
+fn ends(request: &Request) -> bool {
+    request
+        .statements()
+        .any(|statement| matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. }))
+}
+
+/// Whether the first thing that a request runs begins a transaction.
+fn first_begins(request: &Request) -> bool {
+    request.statements().next().is_some_and(|statement| matches!(statement.kind, Kind::Begin(_)))
+}
+
+/// The modes of the transaction under way, as it was begun or as the session's are, and where it is to run.
+fn modes_of(conversation: &Conversation) -> (Modes, Transactions) {
+    let journal = conversation.state.transaction.journal();
+    let (said, transactions) =
+        journal.map(|journal| (journal.modes(), journal.transactions)).unwrap_or_default();
+    (with_defaults(conversation, said), transactions)
+}
+
+fn with_defaults(conversation: &Conversation, said: Modes) -> Modes {
+    let defaults = conversation.routing.defaults();
+    Modes {
+        isolation: said.isolation.or(defaults.isolation),
+        access: said.access.or(defaults.access),
+        deferrable: said.deferrable,
+    }
+}
+
+/// Where a transaction is to run that a request begins.
+fn transactions_of(conversation: &Conversation, bytes: &[u8], request: &Request) -> Transactions {
+    let rules = &conversation.policy.config.routing.rules;
+    let view = conversation.view(Transaction::None);
+    let begins = |verdict: &Verdict| control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)));
+    let ruled = match rules.as_slice() {
+        [] => None,
+        _ => statements(conversation, bytes, request)
+            .find(|(verdict, _)| begins(verdict))
+            .and_then(|(verdict, sql)| ruled_transactions(rules, verdict, sql, &view)),
+    };
+    conversation.transactions(&request.hint(), ruled)
+}
+
+/// The statements of a request, with their texts where somebody looks at those.
+fn statements<'a>(
+    conversation: &'a Conversation,
+    bytes: &'a [u8],
+    request: &'a Request,
+) -> impl Iterator<Item = (&'a Verdict, &'a [u8])> {
+    let text = |one: &'a Message| match &*conversation.policy.config.routing.rules {
         // Only rules look at texts, and finding that of a name takes a while.
         [] => Default::default(),
         _ => one.text(bytes, &conversation.state.names).unwrap_or_default(),
     };
-    let statements = request.messages.iter().filter_map(|one| Some((one.verdict.as_deref()?, text(one))));
-    let decision = route_all(statements, &conversation.view(transaction), &world);
-    if decision.reason == Reason::UnknownFunction {
-        catalogs.missed(&conversation.who.server_database, now);
+    request.messages.iter().filter_map(move |one| Some((one.verdict.as_deref()?, text(one))))
+}
+
+/// A function that the catalog did not know may be there by now.
+fn missed(conversation: &Conversation, reason: Reason, now: Instant) {
+    if reason == Reason::UnknownFunction {
+        conversation.shared.cluster.catalogs().missed(&conversation.who.server_database, now);
     }
-    decision
+}
+
+/// What the world is made of while something is decided.
+struct Surroundings {
+    catalog: Option<std::sync::Arc<crate::cluster::catalog::Catalog>>,
+    replicas: Replicas,
+}
+
+impl Surroundings {
+    fn of(conversation: &Conversation, request: &Request) -> Self {
+        let shared = &conversation.shared;
+        let usable = shared.cluster.topology().replicas().next().is_some();
+        let catalogs = shared.cluster.catalogs();
+        let some_matter = || catalogs.know_confined() || catalogs.know_traces();
+        let needs_catalog = request.any(Fact::Calls) || (request.any(Fact::Reads) && some_matter());
+        Self {
+            catalog: if needs_catalog { conversation.catalog() } else { None },
+            replicas: if usable { Replicas::Usable } else { Replicas::None },
+        }
+    }
+
+    fn world<'a>(&'a self, conversation: &'a Conversation, now: Instant) -> World<'a> {
+        World {
+            replicas: self.replicas,
+            catalog: self.catalog.as_deref(),
+            learned: &conversation.state.database().learned,
+            rules: &conversation.policy.config.routing.rules,
+            functions: &conversation.policy.functions,
+            now,
+        }
+    }
 }

@@ -9,34 +9,42 @@ use bytes::Buf;
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::pool::Lease;
-use crate::router::{Decision, Reason, Route};
+use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::Rerun;
-use crate::session::flow::decide::decide;
+use crate::session::conversation::{Conversation, Rerun};
+use crate::session::flow::answer::answer;
+use crate::session::flow::control::keeps;
+use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
-use crate::session::flow::freshness_wait::await_freshness;
-use crate::session::flow::plan::{Step, WITHOUT_LEG, plan};
+use crate::session::flow::freshness_wait::{Waited, await_freshness};
+use crate::session::flow::plan::{Manner, Step, plan, without_leg};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
 use crate::session::flow::timeouts::Deadlines;
-use crate::session::flow::write::write;
+use crate::session::flow::upgrade::{release_parked, swap, upgrade};
+use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::sender::Sender;
 use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::{Event, Reaction};
+use crate::sql::Kind;
 use crate::wire::TxStatus;
 
 /// Where a request goes, as things stand.
 struct Course {
     decision: Decision,
+    manner: Manner,
+    /// What of it weir answers itself.
+    keeps: Keeps,
     /// What it needs of a replica.
     requirement: Requirement,
     /// When weir began to work on it, without the time spent waiting for others.
@@ -109,8 +117,13 @@ impl Session {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
         }
         let request = self.read(unit);
-        if self.conversation.state.transaction.is_lost() && !self.resume_block(&request).await? {
-            return Ok(());
+        if self.conversation.state.transaction.is_lost() {
+            if self.ends_lost(&request) {
+                return Ok(());
+            }
+            if !self.resume_block(&request).await? {
+                return Ok(());
+            }
         }
         self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
@@ -147,7 +160,7 @@ impl Session {
         let Self { client, conversation, connections, legs, memory, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
         connections.runs(request.statements());
-        write((client, conversation, leg), &request, course.begun);
+        write((client, conversation, leg), &request, &course.how());
         memory.messages = request.into_memory();
         // What weir answers itself may be due at once.
         self.on_server_bytes();
@@ -166,15 +179,17 @@ impl Session {
 
     fn decide(&mut self, request: &Request, begun: Instant) -> Course {
         let Self { client, conversation, legs, .. } = self;
-        let decision = decide(conversation, &client.read_buffer, legs.active(), request, begun);
+        let decided = decide(conversation, &client.read_buffer, legs.active(), request, begun);
+        let Decided { decision, manner, keeps } = decided;
         let requirement = conversation.requirement(request, decision.route, begun);
-        Course { decision, requirement, begun }
+        Course { decision, manner, keeps, requirement, begun }
     }
 
     fn plan(&self, request: &Request, course: &Course) -> Step {
-        let Some(leg) = self.legs.active() else { return WITHOUT_LEG };
-        let Course { decision, requirement, .. } = course;
-        plan(&situation(&self.conversation, &self.client, leg, request, (decision.route, requirement)))
+        let Course { decision, manner, requirement, .. } = course;
+        let Some(leg) = self.legs.active() else { return without_leg(*manner) };
+        let goes = (decision.route, *manner, requirement);
+        plan(&situation(&self.conversation, &self.client, leg, request, goes))
     }
 
     async fn act(&mut self, step: Step, request: &Request, course: &mut Course) -> Result<Next> {
@@ -209,12 +224,35 @@ impl Session {
                 let Some(leg) = legs.active() else { return Ok(Next::Plan) };
                 // On the heap: few wait, but every client's task would have room for it.
                 return match Box::pin(await_freshness(client, conversation, leg, &course.requirement)).await {
-                    Ok(()) => Ok(Next::Write),
+                    Ok(Waited::Fresh) => Ok(Next::Write),
+                    // The primary has all of it, and what was said in the transaction can be said there again.
+                    Ok(Waited::InVain) if course.manner == Manner::Within && leg.batch() == Batch::Closed => {
+                        course.decision = Decision { route: Route::Primary, reason: Reason::Stale };
+                        Ok(Next::Plan)
+                    }
+                    Ok(Waited::InVain) => Ok(Next::Write),
                     Err(Error::Canceled) => Box::pin(self.cancel_held(request)).await,
                     Err(error) => Err(error),
                 };
             }
             Step::Write => return Ok(Next::Write),
+            Step::Answer => {
+                let Self { client, conversation, legs, .. } = self;
+                conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
+                answer(client, conversation, legs.active_mut(), request);
+                release_parked(client, conversation, legs);
+                return Ok(Next::Over);
+            }
+            Step::Upgrade => {
+                let Self { client, conversation, legs, .. } = self;
+                upgrade(client, conversation, legs).await;
+                return Ok(Next::Plan);
+            }
+            Step::Swap => {
+                let Self { client, conversation, legs, .. } = self;
+                swap(client, conversation, legs).await;
+                return Ok(Next::Plan);
+            }
         }
         Ok(Next::Decide)
     }
@@ -230,6 +268,7 @@ impl Session {
                 let checkout = Checkout { client, conversation, connections, requirement };
                 checkout.run(course.decision, course.begun).await.map(|lent| {
                     course.decision = lent.decision;
+                    course.settle(conversation, request);
                     (lent.lease, lent.waited)
                 })
             }
@@ -385,6 +424,10 @@ impl Session {
     /// Answers the request with an error: it goes nowhere.
     fn refuse(&mut self, request: &Request, error: &Error) {
         self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
+        if self.conversation.state.transaction.is_promised() {
+            self.conversation.state.transaction.on(Event::Failed);
+            self.conversation.state.transaction.on(Event::Ready(TxStatus::Idle));
+        }
         let status = self.conversation.state.transaction.status();
         self.client.refuse(&request.unit, request.len, error, status);
     }
@@ -399,6 +442,20 @@ impl Session {
             self.complete().await?;
         }
         Ok(())
+    }
+
+    /// Answers what ends a transaction that was lost: there is nothing to be ended anywhere. Whether it did.
+    fn ends_lost(&mut self, request: &Request) -> bool {
+        let Self { client, conversation, legs, .. } = self;
+        let first = request.statements().next().map(|statement| &statement.kind);
+        let untold = matches!(first, Some(Kind::Commit { .. })) && conversation.state.transaction.is_untold();
+        let transaction = &conversation.state.transaction;
+        let keeps = keeps(request, &client.read_buffer, &conversation.state.names, transaction);
+        if keeps != Keeps::All || untold || first.is_none() {
+            return false;
+        }
+        answer(client, conversation, legs.active_mut(), request);
+        true
     }
 
     /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
@@ -461,6 +518,24 @@ impl Session {
         })
     }
 }
+
+impl Course {
+    /// It is known where the request runs. What reads by code of which nobody knows what it does must not run on the primary
+    /// outside of its transaction: it would be committed by itself.
+    fn settle(&mut self, conversation: &Conversation, request: &Request) {
+        let alone = self.manner == Manner::Alone && self.decision.route == Route::Primary;
+        if alone && (request.any(Fact::Calls) || conversation.may_write_unseen(request)) {
+            let promised = conversation.state.transaction.is_promised();
+            self.manner = if promised { Manner::Within } else { Manner::AsItComes };
+            self.keeps = Keeps::Nothing;
+        }
+    }
+
+    fn how(&self) -> How {
+        How { manner: self.manner, keeps: self.keeps, reason: self.decision.reason, begun: self.begun }
+    }
+}
+
 
 /// Why no transaction stands in for one that was lost.
 enum NotResumed {

@@ -11,6 +11,15 @@ use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
 use crate::session::leg::Leg;
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// The replica is as fresh as it must be.
+    Fresh,
+    /// It is not.
+    InVain,
+}
+
 /// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`. Cancel safe.
 ///
 /// # Errors
@@ -20,7 +29,7 @@ pub(super) async fn await_freshness(
     conversation: &Conversation,
     leg: &Leg,
     requirement: &Requirement,
-) -> Result<()> {
+) -> Result<Waited> {
     let clock = conversation.clock();
     let samplers = conversation.shared.cluster.demand().clone();
     let wait = conversation.policy.config.routing.freshness_wait;
@@ -30,11 +39,11 @@ pub(super) async fn await_freshness(
         loop {
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
-            if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock) || clock.is_hopeless(wait) {
-                return;
+            if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock) {
+                return Waited::Fresh;
             }
-            if timeout_at(deadline, news).await.is_err() {
-                return;
+            if clock.is_hopeless(wait) || timeout_at(deadline, news).await.is_err() {
+                return Waited::InVain;
             }
         }
     };

@@ -2,6 +2,7 @@
 //!
 //! It knows all the other rooms of a session, and none of them knows it.
 
+mod answer;
 pub(crate) mod complete;
 pub(crate) mod control;
 pub(crate) mod decide;
@@ -15,4 +16,5 @@ pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;
+mod upgrade;
 pub(crate) mod write;

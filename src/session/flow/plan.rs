@@ -33,6 +33,28 @@ pub(crate) enum Step {
     AwaitFreshness,
     /// Write it.
     Write,
+    /// Answer it: no server is asked.
+    Answer,
+    /// Give up the replica's connection on which its transaction runs, or put it aside for what is open there: the request
+    /// goes to the primary.
+    Upgrade,
+    /// Have requests go to the connection that was put aside, and this one wait.
+    Swap,
+}
+
+/// How a request runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// On a connection that stands where its client stands.
+    AsItComes,
+    /// weir answers all of it.
+    Kept,
+    /// Outside of its transaction, of which no server knows.
+    Alone,
+    /// Within its transaction, of which the connection is told first where it does not know of it.
+    Within,
+    /// On the connection that was put aside with what the request speaks of.
+    Aside,
 }
 
 /// How things stand between a request and the session's connection.
@@ -40,7 +62,9 @@ pub(crate) enum Step {
 pub(crate) struct Situation {
     /// Where the request is to go.
     pub route: Route,
-    /// Transaction status once all that is in flight will have been answered.
+    /// How it runs there.
+    pub manner: Manner,
+    /// Transaction status there once all that is in flight will have been answered.
     pub expected: TxStatus,
     pub leg: LegFacts,
     pub request: Set<RequestFact>,
@@ -129,11 +153,23 @@ impl Word for RequestFact {
 }
 
 /// What a request without a connection needs next.
-pub(crate) const WITHOUT_LEG: Step = Step::CheckOut;
+pub(crate) fn without_leg(manner: Manner) -> Step {
+    match manner {
+        Manner::Kept => Step::Answer,
+        Manner::AsItComes | Manner::Alone | Manner::Within | Manner::Aside => Step::CheckOut,
+    }
+}
 
 /// What a request needs next.
 pub(crate) fn plan(situation: &Situation) -> Step {
-    match place(situation) {
+    let place = match situation.manner {
+        Manner::AsItComes => place(situation),
+        _ => match lazy_place(situation) {
+            Ok(place) => place,
+            Err(step) => return step,
+        },
+    };
+    match place {
         Place::Later => Step::AwaitAnswers,
         Place::Behind => Step::FlushBatch,
         Place::Elsewhere => Step::EndBatch,
@@ -182,6 +218,36 @@ fn place(situation: &Situation) -> Place {
         (false, Owed::Nothing, Batch::Closed) => Place::Here,
         (false, _, Batch::Open) => Place::Behind,
         (false, _, Batch::Closed) => Place::Later,
+    }
+}
+
+/// Where a request of a transaction can be written that has only read. What comes of it decides on what follows, so one
+/// at a time is under way.
+///
+/// # Errors
+/// What comes first.
+fn lazy_place(situation: &Situation) -> Result<Place, Step> {
+    let leg = &situation.leg;
+    match (leg.condition, leg.owed, leg.batch) {
+        (Condition::Rerunning | Condition::Lost, ..) => return Ok(Place::Later),
+        // Only here it is thrown away, as it must be.
+        (_, Owed::Discarding, _) => return Ok(Place::Here),
+        (_, Owed::Answers | Owed::Settings, Batch::Open) => return Ok(Place::Behind),
+        (_, Owed::Answers | Owed::Settings, Batch::Closed) => return Ok(Place::Later),
+        (_, Owed::Nothing, _) => {}
+    }
+    let stays = leg.route == Route::Primary || leg.tx != TxStatus::Idle;
+    let serves = leg.route == situation.route && (stays || leg.freshness == Freshness::Enough);
+    match (situation.manner, leg.tx, leg.batch) {
+        (Manner::Kept, _, Batch::Closed) => Err(Step::Answer),
+        (Manner::Kept, _, Batch::Open) => Ok(Place::Here),
+        (Manner::Aside, _, Batch::Closed) if leg.route != situation.route => Err(Step::Swap),
+        (Manner::Within, TxStatus::Open | TxStatus::Failed, _) if !serves => Err(Step::Upgrade),
+        // A batch is begun outside of the transaction: of that a server is told in front of one.
+        (Manner::Within, TxStatus::Idle, Batch::Open) => Ok(Place::Elsewhere),
+        (_, _, Batch::Open) if !serves => Ok(Place::Elsewhere),
+        (_, _, Batch::Closed) if !serves => Ok(Place::Later),
+        _ => Ok(Place::Here),
     }
 }
 

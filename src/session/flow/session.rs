@@ -31,6 +31,7 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
 use crate::session::state::Due;
+use crate::wire::TxStatus;
 
 /// How long a connection is kept for a client that has drawn from a sequence and may ask for it: a client's own time and
 /// a round trip.
@@ -170,7 +171,9 @@ impl Session {
 
     /// Between two requests: nothing under way on a connection, nothing to take, nothing to send.
     fn is_idle(&self) -> bool {
-        self.client.is_idle() && self.legs.active().is_none_or(|leg| !leg.owes() && !leg.is_held())
+        self.client.is_idle()
+            && !self.conversation.state.transaction.is_promised()
+            && self.legs.active().is_none_or(|leg| !leg.owes() && !leg.is_held())
     }
 
     /// Whether all that was sent has been answered, or the connection is gone: time for [`Session::complete`].
@@ -327,10 +330,13 @@ impl Session {
     /// What the session does, for its limits of time.
     fn doing(&self) -> Doing {
         match self.legs.active() {
-            // In a transaction that has failed because its connection was lost.
-            None if self.conversation.state.transaction.is_lost() => Doing::Pausing,
+            // In a transaction of which no server knows, or not any more.
+            None if self.conversation.state.transaction.status() != TxStatus::Idle => Doing::Pausing,
             None => Doing::Nothing,
-            Some(leg) => Doing::on(leg),
+            Some(leg) => match Doing::on(leg) {
+                Doing::Nothing if self.conversation.state.transaction.is_promised() => Doing::Pausing,
+                doing => doing,
+            },
         }
     }
 

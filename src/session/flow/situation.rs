@@ -4,7 +4,9 @@ use crate::router::Route;
 use crate::session::client::Client;
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
-use crate::session::flow::plan::{Condition, Freshness, LegFacts, Owed, RequestFact, Settings, Situation};
+use crate::session::flow::plan::{
+    Condition, Freshness, LegFacts, Manner, Owed, RequestFact, Settings, Situation,
+};
 use crate::session::leg::Leg;
 use crate::session::leg::state::LegState;
 use crate::session::model::statements::{KnownResult, Naming};
@@ -20,7 +22,7 @@ pub(crate) fn situation(
     client: &Client,
     leg: &Leg,
     request: &Request,
-    (route, requirement): (Route, &Requirement),
+    (route, manner, requirement): (Route, Manner, &Requirement),
 ) -> Situation {
     let bytes = &client.read_buffer[..];
     let names = &conversation.state.names;
@@ -28,7 +30,8 @@ pub(crate) fn situation(
     let outdated = outdated(conversation, bytes, leg, request).next().is_some();
     Situation {
         route,
-        expected: conversation.state.transaction.status(),
+        manner,
+        expected: conversation.state.transaction.status_on_server(),
         leg: LegFacts {
             route: leg.route,
             condition: condition(leg),
@@ -95,7 +98,7 @@ fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) 
 }
 
 fn settings(conversation: &Conversation, leg: &Leg) -> Settings {
-    let (carried, wanted) = (leg.progress.carried.now(), conversation.state.settings().wanted());
+    let (carried, wanted) = (leg.progress.carried.now(), conversation.state.wanted_at_first());
     if carried == wanted {
         Settings::Same
     } else if carried.acts_as(wanted) {

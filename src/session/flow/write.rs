@@ -2,28 +2,44 @@
 
 use std::time::Instant;
 
-use bytes::Buf;
-
+use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
 use crate::session::conversation::Conversation;
+use crate::session::flow::plan::Manner;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
-use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::leg::hold_back::{Hold, Joins, Stands, hold};
 use crate::session::leg::progress::Sent;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
+use crate::session::relay::message::MessageKind;
 use crate::session::relay::request::Request;
-use crate::sql::Dependency;
+use crate::session::state::State;
+use crate::session::transaction::Event;
+use crate::session::transaction::journal::Judged;
+use crate::sql::{Dependency, Kind, Statement};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
 use crate::wire::tag::client as tag;
+
+/// How a request is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub manner: Manner,
+    /// What of it weir answers itself.
+    pub keeps: Keeps,
+    /// Why it goes where it goes.
+    pub reason: Reason,
+    /// When weir began to work on it.
+    pub begun: Instant,
+}
 
 /// Takes the request's bytes and writes them, as the server needs them, to the connection's write buffer.
 pub(crate) fn write(
     (client, conversation, leg): (&mut Client, &mut Conversation, &mut Leg),
     request: &Request,
-    begun: Instant,
+    how: &How,
 ) {
     conversation.tracks(request, leg);
     makes_way(conversation, leg, request);
@@ -34,34 +50,107 @@ pub(crate) fn write(
         conversation.has_read_long(&text);
     }
     let now = Instant::now();
-    observe(&conversation.shared.metrics.added_seconds, now.saturating_duration_since(begun));
+    observe(&conversation.shared.metrics.added_seconds, now.saturating_duration_since(how.begun));
     let idle = !leg.owes();
     leg.begin_flight(now);
-    let bytes = &client.read_buffer[..len];
+    let bytes = client.read_buffer.split_to(len);
+    marks(conversation, leg, request, how);
     let plan = Hold {
+        stands: stands(conversation, leg, how),
         joins: match (idle, &conversation.rerun) {
             (false, _) => Joins::Flight,
             (true, None) => Joins::Nothing,
             (true, Some(_)) => Joins::Rerun,
         },
-        expected: conversation.state.transaction.status(),
         limit: conversation.policy.config.routing.hold_back,
     };
-    hold(leg, &mut client.buffer, &mut conversation.state, request, bytes, &plan);
+    hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
+    let begins = begins(conversation, leg, request, how);
     // While something is in flight the status is known only where nothing in it can fail a transaction.
-    let tx = match (idle, conversation.state.transaction.status()) {
+    let tx = match (idle, conversation.state.transaction.status_on_server()) {
+        (true, status) if begins == Begins::Here => Some(status),
         (true, _) => Some(leg.responses.tx),
         (false, TxStatus::Idle) => Some(TxStatus::Idle),
         (false, _) => None,
     };
-    let sending = Sending { tx, keeps: Keeps::Nothing };
-    leg.send(request, bytes, &mut conversation.state, &conversation.shared.metrics, sending);
-    client.read_buffer.advance(len);
+    let sending = Sending { tx, keeps: how.keeps };
+    leg.send(request, &bytes, &mut conversation.state, &conversation.shared.metrics, sending);
     if request.len > len {
         client.phase = Phase::Streaming(request.len - len);
     }
-    conversation.foretell(request);
+    if !matches!(how.manner, Manner::Alone | Manner::Kept) {
+        conversation.foretell(request, how.keeps);
+    }
+    if matches!(how.manner, Manner::Within | Manner::Aside) && leg.route == Route::Replica {
+        opens_portals(conversation, request, &bytes);
+    }
     conversation.went(request, len, now);
+}
+
+/// Whether a server is told of the transaction in front of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    Not,
+    Here,
+}
+
+/// Where a request may have to be put back after part of it has been answered, it is known to what that returns.
+fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, how: &How) {
+    let kept = how.keeps != Keeps::Nothing && request.any(Fact::Controls);
+    if kept || (how.manner == Manner::Within && leg.route == Route::Replica) {
+        conversation.state.transaction.on(Event::Marks);
+    }
+}
+
+/// Whether what is asked of a connection could be asked of another.
+fn stands(conversation: &Conversation, leg: &Leg, how: &How) -> Stands {
+    let transaction = &conversation.state.transaction;
+    let on_replica = how.manner == Manner::Within && leg.route == Route::Replica;
+    match (transaction.status_on_server(), leg.responses.tx) {
+        _ if on_replica && transaction.is_renewable() => Stands::Anywhere,
+        _ if how.manner == Manner::Within => Stands::Here,
+        (TxStatus::Idle, TxStatus::Idle) => Stands::Anywhere,
+        _ => Stands::Here,
+    }
+}
+
+/// Has the server told of the transaction, where it does not know of it and has to.
+fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how: &How) -> Begins {
+    if how.manner != Manner::Within || leg.responses.tx != TxStatus::Idle {
+        return Begins::Not;
+    }
+    let (state, default) = (&mut conversation.state, conversation.routing.isolation());
+    if how.keeps == Keeps::Begin
+        && let Some(begin) = request.statements().next()
+    {
+        state.transaction.on(Event::Kept(begin));
+    }
+    state.transaction.next_because(how.reason.as_str());
+    let modes = |statement: &Statement| matches!(statement.kind, Kind::Begin(_) | Kind::SetTransaction(..));
+    let judged = if request.statements().any(modes) { Judged::Modes } else { Judged::Statement };
+    leg.begin(state, &conversation.shared.metrics, judged, default);
+    Begins::Here
+}
+
+/// What a request opens on a replica's connection and leaves open, or closes there: from then on more may be asked of it.
+fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8]) {
+    let State { names, transaction, .. } = &mut *conversation.state;
+    let Some(journal) = transaction.journal_mut() else { return };
+    let leaves = request.leaves_portal();
+    for message in &request.messages {
+        match message.kind {
+            MessageKind::Bind { portal, .. } if leaves && !portal.is_empty() => {
+                let shape = names.portal(portal.of(bytes)).map(|verdict| verdict.skeleton);
+                journal.opens(portal.of(bytes), shape);
+            }
+            MessageKind::ClosePortal { name } => journal.closes(Some(name.of(bytes))),
+            MessageKind::Bind { .. } | MessageKind::Query { .. } => journal.closes(Some(b"")),
+            _ => {}
+        }
+    }
+    if request.leaves_unnamed_portal() {
+        journal.opens(b"", names.portal(b"").map(|verdict| verdict.skeleton));
+    }
 }
 
 /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.

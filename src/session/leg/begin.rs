@@ -7,7 +7,6 @@ use crate::backend::ledger::{Action, Reply};
 use crate::router::Route;
 use crate::session::leg::Leg;
 use crate::session::leg::sender::{Sender, WITHIN};
-use crate::session::model::savepoints::Control;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::state::State;
 use crate::session::transaction::Event;

@@ -43,8 +43,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection whose session is over.
 pub(crate) struct Cleanup {
     pub shared: Arc<Shared>,
-    /// Cancel requests on their way to the connection are waited for.
-    pub entry: Arc<Entry>,
+    /// The session that is over: cancel requests on their way to the connection are waited for. None where it goes on
+    /// elsewhere, and none is on its way.
+    pub entry: Option<Arc<Entry>>,
     pub state: Box<State>,
     pub leg: Box<Leg>,
     /// The database on the servers.
@@ -72,7 +73,11 @@ impl Cleanup {
                     Reset::RolledBack => resets.rolled_back.inc(),
                     Reset::Discarded => resets.discarded.inc(),
                 }
-                if self.entry.leaves() || self.entry.settled().await {
+                let settled = match &self.entry {
+                    Some(entry) => entry.leaves() || entry.settled().await,
+                    None => true,
+                };
+                if settled {
                     self.leg.lease.release(Instant::now());
                 }
             }

@@ -153,6 +153,7 @@ impl Leg {
             tx,
             dropped: Vec::new(),
             keeps: Keeps::Nothing,
+            bound: Vec::new(),
             naming: Naming::Weirs,
             metrics,
         }

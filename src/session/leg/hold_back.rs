@@ -37,12 +37,14 @@ pub(crate) fn hold(
     }
     state.replay_buffer.clear();
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
-    let outside = plan.expected == TxStatus::Idle && leg.responses.tx == TxStatus::Idle;
+    let outside = leg.responses.tx == TxStatus::Idle;
     leg.progress.retry = match leg.route {
-        _ if !fits || !outside || plan.joins == Joins::Rerun => Retry::Never,
+        _ if !fits || plan.stands == Stands::Here || plan.joins == Joins::Rerun => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-        Route::Primary if request.describes_portal() && leg.batch() == Batch::Closed => Retry::StalePlan,
+        Route::Primary if outside && request.describes_portal() && leg.batch() == Batch::Closed => {
+            Retry::StalePlan
+        }
         Route::Primary => Retry::Never,
     };
     if leg.progress.retry == Retry::Never {
@@ -56,9 +58,18 @@ pub(crate) fn hold(
 /// What decides whether an answer is held back.
 pub(crate) struct Hold {
     pub(crate) joins: Joins,
-    pub(crate) expected: TxStatus,
+    pub(crate) stands: Stands,
     /// Most bytes that are kept.
     pub(crate) limit: usize,
+}
+
+/// Whether a request could as well run on another connection, as far as its transaction goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// It is in no transaction, or in one of which another connection can be told all.
+    Anywhere,
+    /// What it is in lives on this connection.
+    Here,
 }
 
 /// What a request joins when it is written.

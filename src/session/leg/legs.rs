@@ -45,7 +45,6 @@ impl Legs {
 impl Legs {
     /// Has requests go to the other one, if this one owes nothing any more. What it has given to the client stands in
     /// `buffer` then, in front of what the other will give. Whether they do.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no request needs two connections yet"))]
     pub(crate) fn swap(&mut self, buffer: &mut ClientBuffer) -> bool {
         if self.active.as_ref().is_some_and(|leg| leg.owes() || leg.responses.is_within_frame()) {
             return false;
@@ -55,6 +54,16 @@ impl Legs {
         }
         std::mem::swap(&mut self.active, &mut self.parked);
         true
+    }
+
+    /// One that owes nothing waits from now on, with what lives on it. No other does.
+    pub(crate) fn park(&mut self, leg: Box<Leg>) {
+        self.parked = Some(leg);
+    }
+
+    /// The one that waits is needed no longer.
+    pub(crate) fn take_parked(&mut self) -> Option<Box<Leg>> {
+        self.parked.take()
     }
 }
 

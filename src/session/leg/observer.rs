@@ -93,6 +93,7 @@ impl Watcher for Observer<'_> {
         let Some((nth, restores)) = pending.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
             self.state.apply(statement, tag, pending, &mut self.progress.carried);
+            self.state.enters_journal(verdict, nth);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
                 let startup = self.state.settings().startup();
                 let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);

@@ -17,6 +17,7 @@ use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
 use crate::session::state::State;
 use crate::session::transaction::Event;
+use crate::session::transaction::journal::{Bound, Ran, Run};
 use crate::sql::{Discard, Kind, SkeletonId, Statement, Verdict, Why};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::reply::{CLOSE_COMPLETE, PARSE_COMPLETE};
@@ -48,6 +49,8 @@ pub(crate) struct Sender<'a> {
     pub dropped: Vec<PendingReply>,
     /// What weir answers itself.
     pub keeps: Keeps,
+    /// What has been bound to portals by the request, of statements that change settings.
+    pub bound: Vec<(Box<[u8]>, Run)>,
     /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
     pub naming: Naming,
     /// Counts what is prepared and what was there.
@@ -87,9 +90,12 @@ impl Sender<'_> {
 
     /// One message of the client's, as it was read; `bytes` are the request's.
     pub(crate) fn message(&mut self, message: &Message, bytes: &[u8]) {
-        if self.keeps == Keeps::Controls
-            && let Some((said, pending)) = self.state.keeps(message, bytes)
-        {
+        if let Some((said, pending)) = self.state.keeps(self.keeps, message, bytes) {
+            // That it begins is known already.
+            let pending = match pending {
+                PendingReply::Kept(_) if self.keeps == Keeps::Begin => PendingReply::None,
+                pending => pending,
+            };
             let pending = self.ledger.insert(said.bytes(), pending);
             self.dropped.extend(pending);
             return;
@@ -160,8 +166,36 @@ impl Sender<'_> {
             }
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
+        if let (Some(sql), true) = (sql, verdict.statements.iter().any(Statement::sets)) {
+            self.tells_journal(Run { sql: Bytes::copy_from_slice(sql), bound: None });
+        }
         let pending = self.runs(verdict, restores);
         self.owe(Reply::Query, Action::Forward, pending);
+    }
+
+    /// A statement that changes settings is sent: the journal tells of it once it has completed.
+    fn tells_journal(&mut self, run: Run) {
+        let journal = self.state.transaction.journal_mut().filter(|journal| journal.ran == Ran::Replica);
+        journal.into_iter().for_each(|journal| journal.sends(run.clone()));
+    }
+
+    /// Remembers what is bound to a portal, should it change settings.
+    fn remembers(&mut self, frame: &[u8], view: &BindView<'_>, verdict: &Verdict) {
+        let on_replica = self.state.transaction.journal().is_some_and(|journal| journal.ran == Ran::Replica);
+        if !on_replica || !verdict.statements.iter().any(Statement::sets) {
+            return;
+        }
+        let told = match view.statement {
+            b"" => self.state.names.unnamed.as_ref().map(|one| (one.sql.clone(), one.types.clone())),
+            name => self.state.names.get(name).map(|handle| {
+                (Some(Bytes::copy_from_slice(&handle.statement.sql)), handle.statement.types.clone())
+            }),
+        };
+        if let Some((Some(sql), types)) = told {
+            let bound = Some(Bound { types, frame: Bytes::copy_from_slice(frame) });
+            self.bound.retain(|(portal, _)| **portal != *view.portal);
+            self.bound.push((view.portal.into(), Run { sql, bound }));
+        }
     }
 
     /// The text for the server in the place of a simple query.
@@ -285,6 +319,7 @@ impl Sender<'_> {
         if view.statement.is_empty() {
             self.restore_unnamed();
             let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+            verdict.iter().for_each(|verdict| self.remembers(frame, view, verdict));
             return self.bind_as_is(frame, view.portal, verdict);
         }
         let Some(handle) = self.state.names.get(view.statement).cloned() else {
@@ -295,6 +330,7 @@ impl Sender<'_> {
             // SQL may have prepared it; otherwise the server says in its own words that it is not known.
             return self.bind_as_is(frame, view.portal, None);
         };
+        self.remembers(frame, view, &handle.statement.verdict);
         let verdict = Some(handle.statement.verdict.clone());
         if handle.naming == Naming::Clients {
             return self.bind_as_is(frame, view.portal, verdict);
@@ -369,6 +405,10 @@ impl Sender<'_> {
         let verdict = self.state.names.portal(portal).cloned();
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
+        }
+        if let Some(at) = self.bound.iter().position(|(bound, _)| **bound == *portal) {
+            let (_, run) = self.bound.swap_remove(at);
+            self.tells_journal(run);
         }
         let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
         let pending = match (&verdict, restores.clone()) {

@@ -8,6 +8,8 @@ pub(crate) enum Keeps {
     /// None of it: a server is to judge.
     #[default]
     Nothing,
+    /// What begins the transaction, of which the server is told in other words.
+    Begin,
     /// What controls the transaction, if anything does. The rest needs a connection.
     Controls,
     /// All of it.

@@ -219,6 +219,24 @@ impl Request {
         bound
     }
 
+    /// Whether the unnamed portal is one of those: bound and not executed, or executed up to a limit.
+    pub(crate) fn leaves_unnamed_portal(&self) -> bool {
+        let mut left = false;
+        for message in &self.messages {
+            match message.kind {
+                MessageKind::Bind { portal, .. } if portal.is_empty() => left = true,
+                MessageKind::Execute { portal, limit } if portal.is_empty() => left = limit != 0,
+                _ => {}
+            }
+        }
+        left
+    }
+
+    /// Whether more of the same batch is on its way.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        matches!(self.unit, Unit::Batch { end: End::Open, .. })
+    }
+
     /// Whether all of it is seen, and nothing of it can be asked for later: then it can go to any server.
     pub(crate) fn is_self_contained(&self) -> bool {
         match self.unit {

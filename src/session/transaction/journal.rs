@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::sql::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement};
+use crate::sql::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions};
 
 /// Whether a query has run, which fixes some of a transaction's modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,17 +78,21 @@ pub(crate) struct Journal {
     sent: Vec<Run>,
     /// How far it has come.
     pub(crate) ran: Ran,
+    /// Where it is to run.
+    pub(crate) transactions: Transactions,
+    /// Why it runs on the primary, once it does.
+    pub(crate) because: &'static str,
 }
 
 impl Journal {
     /// Of a transaction that begins with these modes.
-    pub(crate) fn new(modes: Modes) -> Self {
-        Self { modes, ..Self::default() }
+    pub(crate) fn new(modes: Modes, transactions: Transactions) -> Self {
+        Self { modes, transactions, ..Self::default() }
     }
 
-    /// The same, and this is how far it has come.
-    pub(super) fn on(self, ran: Ran) -> Self {
-        Self { ran, ..self }
+    /// The same, and this is how far it has come, and why.
+    pub(super) fn on(self, ran: Ran, because: &'static str) -> Self {
+        Self { ran, because, ..self }
     }
 
     /// The modes that were said, by BEGIN or behind it.
@@ -103,6 +107,11 @@ impl Journal {
             access: modes.access.or(self.modes.access),
             deferrable: modes.deferrable.or(self.modes.deferrable),
         };
+    }
+
+    /// Whether it is on the primary, to the end.
+    pub(crate) fn is_on_primary(&self) -> bool {
+        matches!(self.ran, Ran::Primary | Ran::Upgraded)
     }
 
     /// A query runs.
@@ -202,7 +211,7 @@ impl Journal {
 
     /// The transaction that `AND CHAIN` begins.
     pub(crate) fn chained(&self) -> Self {
-        Self::new(self.modes)
+        Self::new(self.modes, self.transactions)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -329,7 +338,7 @@ mod tests {
             StandardConformingStrings::On,
         );
         let Kind::Begin(modes) = verdict.statements[0].kind else { panic!() };
-        let mut journal = Journal::new(modes);
+        let mut journal = Journal::new(modes, Transactions::Lazy);
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE";
         assert_eq!(journal.begin(Judged::Modes), begin);
         assert!(journal.is_fresh());

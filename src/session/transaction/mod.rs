@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::journal::{Journal, Ran, chains};
-use crate::sql::{Chain, Discard, Isolation, Kind, Statement};
+use crate::sql::{Chain, Discard, Isolation, Kind, Statement, Transactions};
 use crate::wire::TxStatus;
 
 /// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
@@ -225,8 +225,20 @@ pub(crate) struct Transaction {
     journal: Option<Box<Journal>>,
     /// To this it returns when what is in flight is put back.
     mark: Option<Box<Mark>>,
-    /// How one ran that has ended and is not counted.
-    ended: Option<Ran>,
+    /// Where the next one is to run.
+    next: Transactions,
+    /// Why it runs on the primary, if it begins there.
+    because: &'static str,
+    /// One that has ended and is not counted.
+    ended: Option<Over>,
+}
+
+/// How a transaction ran that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub ran: Ran,
+    /// Why it ran on the primary; empty where it did not.
+    pub because: &'static str,
 }
 
 /// A point in a transaction of which no server knows, or whose journal tells all.
@@ -262,6 +274,21 @@ impl Transaction {
         self.block.is_promised()
     }
 
+    /// Whether its journal tells all that is on its connection to a replica: nothing is open there, and what has been read
+    /// need not stay as it was seen.
+    pub(crate) fn is_renewable(&self) -> bool {
+        let one_snapshot = matches!(
+            self.block.isolation().or(self.journal().and_then(|journal| journal.modes().isolation)),
+            Some(Isolation::RepeatableRead | Isolation::Serializable)
+        );
+        self.journal().is_none_or(|journal| {
+            journal.ran != Ran::Primary
+                && journal.ran != Ran::Upgraded
+                && !journal.has_portal(None)
+                && !(one_snapshot && journal.has_queried())
+        })
+    }
+
     /// What was said in it, if there is one.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.as_deref()
@@ -272,8 +299,18 @@ impl Transaction {
         self.journal.as_deref_mut()
     }
 
-    /// How one ran that has ended; asked once.
-    pub(crate) fn take_ended(&mut self) -> Option<Ran> {
+    /// One that is about to begin is to run there.
+    pub(crate) fn next_runs(&mut self, transactions: Transactions) {
+        self.next = transactions;
+    }
+
+    /// Should one begin on the primary, this is why.
+    pub(crate) fn next_because(&mut self, reason: &'static str) {
+        self.because = reason;
+    }
+
+    /// One that has ended; asked once.
+    pub(crate) fn take_ended(&mut self) -> Option<Over> {
         self.ended.take()
     }
 
@@ -285,6 +322,11 @@ impl Transaction {
     /// Whether it has failed because its connection was lost, and no other stands in for that.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.block, Block::LostTold | Block::LostUntold(_))
+    }
+
+    /// Whether its client is still to be told that it was lost.
+    pub(crate) fn is_untold(&self) -> bool {
+        matches!(self.block, Block::LostUntold(_))
     }
 
     /// Whether settings are known as of what is sent now.
@@ -347,9 +389,11 @@ impl Transaction {
             }
             Event::Begins(ran, default) => self.begins(ran, default),
             Event::Withdrawn => {
-                if matches!(self.block, Block::Open(_)) {
-                    self.block = Block::Promised;
-                }
+                self.block = match take(&mut self.block) {
+                    Block::Open(_) => Block::Promised,
+                    Block::Failed(_) => Block::PromiseFailed,
+                    block => block,
+                };
             }
             Event::Marks => {
                 let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
@@ -370,6 +414,11 @@ impl Transaction {
                 self.reported.push((name, value));
             }
             Event::Untold(error) if self.is_lost() => self.block = Block::LostUntold(error),
+            // What it had on its connection cannot be had again.
+            Event::Untold(error) if self.block.is_promised() => {
+                self.end(None);
+                self.block = Block::LostUntold(error);
+            }
             Event::Resumed if self.is_lost() => self.block = Block::Failed(None),
             _ => {}
         }
@@ -386,10 +435,11 @@ impl Transaction {
         let control = control_of(statement, tag);
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
-                *journal = Some(Box::new(Journal::new(*modes).on(Ran::Primary)));
+                *journal = Some(Box::new(Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because)));
             }
             (Kind::Commit { .. } | Kind::Rollback { .. }, Some(journal)) => {
-                let next = chains(&statement.kind).then(|| journal.chained().on(journal.ran));
+                let next = chains(&statement.kind)
+                    .then(|| journal.chained().on(journal.ran, journal.because));
                 self.end(next);
             }
             (_, Some(journal)) => journal.follow(statement),
@@ -401,7 +451,10 @@ impl Transaction {
     /// The transaction is over, and perhaps another has begun.
     fn end(&mut self, next: Option<Journal>) {
         let over = std::mem::replace(&mut self.journal, next.map(Box::new));
-        self.ended = over.map(|journal| journal.ran);
+        self.ended = over.map(|journal| {
+            let on_primary = matches!(journal.ran, Ran::Primary | Ran::Upgraded);
+            Over { ran: journal.ran, because: if on_primary { journal.because } else { "" } }
+        });
     }
 
     fn kept<'a>(&mut self, statement: &'a Statement) -> Option<Control<'a>> {
@@ -409,7 +462,7 @@ impl Transaction {
         let control = control_of(statement, tag);
         match &statement.kind {
             Kind::Begin(modes) => {
-                self.journal = Some(Box::new(Journal::new(*modes)));
+                self.journal = Some(Box::new(Journal::new(*modes, self.next)));
                 self.block = Block::Promised;
             }
             Kind::SetTransaction(modes, _) => {
@@ -434,6 +487,7 @@ impl Transaction {
 
     fn begins(&mut self, ran: Ran, default: Option<Isolation>) {
         let Some(journal) = self.journal.as_deref_mut() else { return };
+        journal.because = self.because;
         journal.ran = match ran {
             Ran::Primary if journal.has_queried() || journal.ran == Ran::Replica => Ran::Upgraded,
             ran => ran,
@@ -472,7 +526,7 @@ impl Transaction {
         self.outcome = Outcome::Fine;
         self.certainty = Certainty::Certain;
         if self.block.is_promised() {
-            self.return_to_mark();
+            self.mark = None;
             self.journal.as_deref_mut().into_iter().for_each(|journal| journal.closes(None));
             return None;
         }

@@ -88,6 +88,12 @@ impl Statement {
         Self { effects: Effects::of(None, Some(code)), ..self }
     }
 
+    /// Whether it changes settings, until the transaction ends at least, as far as its text tells.
+    pub(crate) fn sets(&self) -> bool {
+        let local = |change: &Change| matches!(change, Change::LocalSetting(_));
+        !self.effects.settings.is_empty() || self.effects.changes.iter().any(local)
+    }
+
     /// What it may have changed when it ran on the primary, not counting what [`functions`](Self::functions) did: of
     /// those that are volatile or unknown, everything must be supposed.
     ///

@@ -1,0 +1,76 @@
+//! From one connection of a transaction to another: the replica's is given up or put aside, the one that was put aside
+//! comes to the front, and what is needed no longer is made fit for others.
+
+use crate::session::client::Client;
+use crate::session::consistency::pending_writes::PendingWrites;
+use crate::session::conversation::Conversation;
+use crate::session::leg::Leg;
+use crate::session::leg::cleanup::Cleanup;
+use crate::session::leg::legs::Legs;
+use crate::session::leg::reset::Leftover;
+use crate::session::transaction::Event;
+use crate::wire::TxStatus;
+
+/// The transaction leaves its replica, whose connection owes nothing: what has been said there is in the journal. Where a
+/// cursor or a portal is open there, it waits for whoever asks for more of it.
+pub(super) async fn upgrade(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) {
+    let Some(mut leg) = legs.take() else { return };
+    client.buffer.settle(&mut leg.lease.read_buffer);
+    let settled = conversation.entry.leaves() || conversation.entry.settled().await;
+    let transaction = &mut conversation.state.transaction;
+    let open = transaction.journal().is_some_and(|journal| journal.has_portal(None));
+    transaction.on(Event::Withdrawn);
+    if settled && open && leg.responses.tx == TxStatus::Open {
+        legs.park(leg);
+    } else if settled {
+        let_go(conversation, leg);
+    }
+}
+
+/// Requests go to the connection that was put aside, and this one, which owes nothing, waits in its place.
+pub(super) async fn swap(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) {
+    let settled = conversation.entry.leaves() || conversation.entry.settled().await;
+    let failed = legs.active().is_some_and(|leg| leg.responses.tx == TxStatus::Failed);
+    if !legs.swap(&mut client.buffer) {
+        return;
+    }
+    if (failed || !settled)
+        && let Some(leg) = legs.take_parked()
+    {
+        // What was open there is gone, and its transaction has failed for its client.
+        let journal = conversation.state.transaction.journal_mut();
+        journal.into_iter().for_each(|journal| journal.closes(None));
+        let_go(conversation, leg);
+    }
+    let Some(leg) = legs.active_mut() else { return };
+    conversation.entry.runs_on(leg.lease.key.clone());
+    if failed && leg.responses.tx == TxStatus::Open {
+        leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
+    }
+}
+
+/// Nothing is open any more on the connection that was put aside: it is let go.
+pub(super) fn release_parked(client: &mut Client, conversation: &Conversation, legs: &mut Legs) {
+    let transaction = &conversation.state.transaction;
+    if transaction.journal().is_some_and(|journal| journal.has_portal(None)) {
+        return;
+    }
+    if let Some(mut leg) = legs.take_parked() {
+        client.buffer.settle(&mut leg.lease.read_buffer);
+        let_go(conversation, leg);
+    }
+}
+
+/// A connection on which the client's transaction has only read is made fit for others. It owes nothing.
+pub(super) fn let_go(conversation: &Conversation, leg: Box<Leg>) {
+    let cleanup = Cleanup {
+        shared: conversation.shared.clone(),
+        entry: None,
+        state: Box::new(conversation.state.successor()),
+        leg,
+        name: conversation.who.server_database.clone(),
+        pending_writes: PendingWrites::default(),
+        leftover: Leftover::Known,
+    };
+    conversation.shared.spawn(cleanup.run());
+}
