@@ -295,6 +295,93 @@ async fn each_name_reaches_what_its_definition_says() -> Result<()> {
     Ok(())
 }
 
+/// Each relation's definition, and whether reading it asks for the transaction.
+const ASKING: &[(&str, &str, bool)] = &[
+    (
+        "of_nothing",
+        "VIEW of_nothing AS SELECT clock_timestamp(), statement_timestamp(), current_user, user FROM t",
+        false,
+    ),
+    ("of_two_times", "VIEW of_two_times AS SELECT age(at, at), date_trunc('day', at) FROM t", false),
+    (
+        "of_setting",
+        "VIEW of_setting AS SELECT current_setting('app.tenant', true) AS a, current_setting('TimeZone')",
+        false,
+    ),
+    ("of_catalog", "VIEW of_catalog AS SELECT relname FROM pg_class", false),
+    ("of_immutable", "VIEW of_immutable AS SELECT knows(id) FROM t WHERE id === 1", false),
+    ("of_now", "VIEW of_now AS SELECT id FROM t WHERE at > now()", true),
+    ("of_start", "VIEW of_start AS SELECT EXISTS (SELECT FROM t WHERE at = transaction_timestamp())", true),
+    ("of_day", "VIEW of_day AS SELECT CURRENT_DATE AS day", true),
+    ("of_clock", "VIEW of_clock AS SELECT LOCALTIME(0) AS clock FROM t", true),
+    ("of_stamp", "VIEW of_stamp AS SELECT current_timestamp, current_user", true),
+    ("of_age", "VIEW of_age AS SELECT age(at) FROM t", true),
+    ("of_mode", "VIEW of_mode AS SELECT current_setting('Transaction_Isolation')", true),
+    (
+        "of_any_setting",
+        "VIEW of_any_setting AS SELECT current_setting('app.a'), current_setting(name) AS b FROM t",
+        true,
+    ),
+    ("of_settings", "VIEW of_settings AS SELECT name FROM pg_settings", true),
+    ("of_snapshot", "VIEW of_snapshot AS SELECT pg_current_snapshot()", true),
+    ("of_function", "VIEW of_function AS SELECT looks(id) FROM t", true),
+    ("of_aggregate", "VIEW of_aggregate AS SELECT sum_up(id) FROM t", true),
+    ("over", "VIEW over AS SELECT * FROM of_now", true),
+    ("stored", "MATERIALIZED VIEW stored AS SELECT * FROM of_now", false),
+    ("over_stored", "VIEW over_stored AS SELECT * FROM stored", false),
+    ("written", "TABLE written (id int DEFAULT looks(1), at timestamptz DEFAULT now())", false),
+    (
+        "guarded",
+        "TABLE guarded (id int, at date); CREATE POLICY p ON guarded USING (at < CURRENT_DATE)",
+        true,
+    ),
+    (
+        "tenants",
+        "TABLE tenants (name text); CREATE POLICY p ON tenants USING (name = current_setting('app.tenant'))",
+        false,
+    ),
+    (
+        "checked",
+        "TABLE checked (at timestamptz); CREATE POLICY p ON checked FOR INSERT WITH CHECK (at < now())",
+        false,
+    ),
+    ("over_guarded", "VIEW over_guarded AS SELECT g.id FROM tenants, guarded g", true),
+    (
+        "computed",
+        "TABLE computed (id int); CREATE FUNCTION days(computed) RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'",
+        true,
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_for_its_transaction_is_known() -> Result<()> {
+    let servers = harness::Cluster::with(Options::new(0))?;
+    servers.sql(0, FUNCTIONS)?;
+    // One that may write would let any statement ask.
+    servers.sql(0, "DROP OPERATOR ==== (int, int)")?;
+    servers.sql(0, "SET ROLE app; CREATE TABLE t (id int, name text, at timestamptz)")?;
+    for (_, definition, _) in ASKING {
+        servers.sql(0, &format!("SET ROLE app; CREATE {definition}"))?;
+    }
+    let watch = Watch::start(&servers);
+    let catalog = watch.catalog().await;
+    for (relation, _, asks) in ASKING {
+        assert_eq!(catalog.asks_transaction(&name(relation)), *asks, "{relation}");
+    }
+    for (relation, asks) in [("pg_class", false), ("pg_catalog.pg_class", false), ("nowhere", true)] {
+        assert_eq!(catalog.asks_transaction(&name(relation)), asks, "{relation}");
+    }
+    for (function, asks) in
+        [("knows", false), ("public.knows", false), ("plain_sum", false), ("looks", true), ("writes", true)]
+    {
+        assert_eq!(catalog.function_asks_transaction(&name(function)), asks, "{function}");
+    }
+    for (function, asks) in [("sum_up", true), ("sum_up_by_looking", true), ("nobody", true)] {
+        assert_eq!(catalog.function_asks_transaction(&name(function)), asks, "{function}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_empties_the_catalog_and_is_in_the_next_one() -> Result<()> {
     let servers = harness::Cluster::with(Options::new(0))?;

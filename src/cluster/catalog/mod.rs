@@ -3,6 +3,7 @@
 //! It is read in the background and published as snapshots. It decides no route, and no reader ever waits for it but
 //! the first clients of a database.
 
+mod asking;
 pub mod catalogs;
 mod reading;
 mod relations;

@@ -8,9 +8,11 @@ use std::time::Instant;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
+use super::asking::ASKING;
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
 use super::snapshot::{Catalog, Volatility};
 use super::traces::{self, Body, Function, Run, When};
+use crate::sql::ASKING_CALLS;
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
 macro_rules! runs {
@@ -26,8 +28,8 @@ macro_rules! runs {
     };
 }
 
-/// Functions by schema and name, whether any is volatile, and whether any is not but in a language that does not hold
-/// it to that. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here: those that are known to
+/// Functions by schema and name, whether any is volatile, whether any is not but in a language that does not hold it to
+/// that, and whether any is not IMMUTABLE. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here: those that are known to
 /// be harmless are known without the catalog.
 const FUNCTIONS: &str = concat!(
     "WITH ",
@@ -36,7 +38,8 @@ const FUNCTIONS: &str = concat!(
     SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
            pg_catalog.bool_or(f.provolatile = 'v'
                OR f.oid < 16384 AND pg_catalog.starts_with(f.proname::pg_catalog.text, 'pg_')),
-           pg_catalog.bool_or(f.oid >= 16384 AND f.prolang NOT IN (12, 13))
+           pg_catalog.bool_or(f.oid >= 16384 AND f.prolang NOT IN (12, 13)),
+           pg_catalog.bool_or(f.provolatile <> 'i')
       FROM runs AS r
       JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
       JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
@@ -393,7 +396,11 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
             (false, true) => Volatility::Declared,
             (false, false) => Volatility::ReadOnly,
         };
-        catalog.add_function(row.try_get(0)?, row.try_get(1)?, volatility);
+        let (schema, name) = (row.try_get(0)?, row.try_get(1)?);
+        catalog.add_function(schema, name, volatility);
+        if row.try_get(4)? {
+            catalog.add_asking_function(schema, name);
+        }
     }
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
@@ -411,10 +418,15 @@ async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
     let Some(relations) = bounded(client, RELATIONS).await? else { return Ok(None) };
     let Some(edges) = bounded(client, EDGES).await? else { return Ok(None) };
     let Some(code) = bounded(client, CODE).await? else { return Ok(None) };
+    let asking = client.query_typed(ASKING, &[(&ASKING_CALLS, Type::NAME_ARRAY)]).await?;
+    if asking.len() >= ROWS_MAX {
+        return Ok(None);
+    }
     Ok(Some(Facts {
         relations: relations.iter().map(relation).collect::<Result<_, _>>()?,
         edges: edges.iter().map(edge).collect::<Result<_, _>>()?,
         code: code.iter().map(runs).collect::<Result<_, _>>()?,
+        asking: asking.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
     }))
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub(super) edges: Vec<Edge>,
     /// The relations, by OID, that run a user's code; `None` is any statement that uses an operator, a cast or the like.
     pub(super) code: Vec<(Option<u32>, Runs)>,
+    /// Those that ask for the transaction when they are read, by OID.
+    pub(super) asking: Vec<u32>,
 }
 
 /// One relation (`pg_class`).
@@ -110,6 +112,9 @@ impl Facts {
             if reading.numbers == Numbers::Drawn {
                 catalog.add_sequence(&row.schema, &row.name);
             }
+            if reading.asks {
+                catalog.add_asking(&row.schema, &row.name);
+            }
         }
     }
 }
@@ -182,6 +187,8 @@ struct Reading {
     /// Whether it may run code that writes.
     volatility: Volatility,
     numbers: Numbers,
+    /// Whether it may ask for the transaction.
+    asks: bool,
 }
 
 /// Whether rows are, or may be, those of a sequence.
@@ -196,6 +203,8 @@ enum Numbers {
 struct Node {
     slot: Option<Slot>,
     numbers: Numbers,
+    /// It asks for the transaction, or leads to what nobody knows.
+    asks: bool,
     written: Steps,
     read: Steps,
 }
@@ -224,6 +233,9 @@ impl Graph {
         for (oid, runs) in &facts.code {
             graph.run(*runs, oid.and_then(|oid| trees.place(oid)));
         }
+        for place in facts.asking.iter().filter_map(|oid| trees.place(*oid)) {
+            graph.nodes[place].asks = true;
+        }
         graph
     }
 
@@ -231,6 +243,7 @@ impl Graph {
         let Some(from) = trees.place(edge.from) else { return };
         let to = trees.place(edge.to);
         let node = &mut self.nodes[from];
+        node.asks |= to.is_none() && matches!(edge.tie, Tie::Selects | Tie::Policy);
         match edge.tie {
             Tie::Inherits => {}
             Tie::Cascades => node.written.lead(to),
@@ -271,13 +284,14 @@ impl Graph {
     /// What reading a node comes to. Of what is too far to follow, the worst.
     fn reading(&self, from: usize) -> Reading {
         let Some(reached) = self.walk(from, |node| &node.read) else {
-            return Reading { volatility: Volatility::Volatile, numbers: Numbers::Drawn };
+            return Reading { volatility: Volatility::Volatile, numbers: Numbers::Drawn, asks: true };
         };
         let writes = |at: &usize| self.nodes[*at].read.code == Some(Code::Write);
         let drawn = |at: &usize| self.nodes[*at].numbers == Numbers::Drawn;
         Reading {
             volatility: if reached.iter().any(writes) { Volatility::Volatile } else { Volatility::ReadOnly },
             numbers: if reached.iter().any(drawn) { Numbers::Drawn } else { Numbers::None },
+            asks: reached.iter().any(|at| self.nodes[*at].asks),
         }
     }
 
@@ -331,6 +345,7 @@ mod tests {
             relations: relations.split(' ').map(row).collect(),
             edges: edges.iter().map(edge).collect(),
             code: code.iter().map(|(oid, runs)| (Some(*oid), *runs)).collect(),
+            ..Facts::default()
         };
         let mut catalog = Catalog::default();
         facts.fill(&mut catalog);
@@ -400,6 +415,35 @@ mod tests {
         let catalog = catalog("1 2 v3", &[(Policy, 1, 2), (Selects, 3, 1)], &[]);
         reaches(&catalog, 1, reach(&[1]), reach(&[1, 2]));
         reaches(&catalog, 3, reach(&[1]), reach(&[1, 2]));
+    }
+
+    #[test]
+    fn what_asks_behind_a_name_shows_at_that_name() {
+        use Tie::{Cascades, Inherits, Policy, Selects};
+        let ties = [
+            (Selects, 2, 1),
+            (Selects, 3, 2),
+            (Policy, 4, 3),
+            (Cascades, 5, 4),
+            (Inherits, 6, 4),
+            (Selects, 7, 99),
+            (Selects, 8, 5),
+        ];
+        let row =
+            |oid: u32| Row { oid, schema: "s".into(), name: oid.to_string().into(), kind: Kind::Stored };
+        let facts = Facts {
+            relations: (1..=8).map(row).collect(),
+            edges: ties.iter().map(|&(tie, from, to)| Edge { tie, from, to }).collect(),
+            asking: vec![2],
+            ..Facts::default()
+        };
+        let mut catalog = Catalog::default();
+        facts.fill(&mut catalog);
+        for (number, asks) in
+            [(1, false), (2, true), (3, true), (4, true), (5, false), (6, true), (7, true), (8, false)]
+        {
+            assert_eq!(catalog.asks_transaction(&name(number)), asks, "{number}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A snapshot of what the primary's catalog says about one database: which functions only read, which relations replicas
 //! do not have, and what a statement that names a relation may reach.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -41,6 +42,11 @@ pub struct Catalog {
     /// Relations, named in both ways, the reading of which calls functions that may write: in the query of a view, or in
     /// a policy for rows.
     pub volatile: HashSet<Name>,
+    /// Relations, named in both ways, the reading of which asks for the transaction: in the query of a view, or in a policy
+    /// for rows.
+    pub asking: HashSet<Name>,
+    /// Functions, named as in `functions`, of which some is not IMMUTABLE: what such a one asks, nobody knows.
+    pub asking_functions: HashSet<Name>,
     /// Whether an operator, a cast, a comparison or a domain of users may write: then any statement may that uses one,
     /// which its text does not tell.
     pub operators_write: bool,
@@ -95,13 +101,7 @@ impl Reach {
 impl Catalog {
     /// What is known about a function; `None` when the catalog does not hold it.
     pub fn function(&self, name: &Name) -> Option<Volatility> {
-        // PostgreSQL's own functions are kept by name alone, which can only err towards the primary.
-        let own = name.schema.as_deref() == Some("pg_catalog");
-        if own {
-            self.functions.get(&unqualified(&name.name)).copied()
-        } else {
-            self.functions.get(name).copied()
-        }
+        self.functions.get(&*key(name)).copied()
     }
 
     /// Whether a function may write when the primary runs it. What is declared not to is not believed, unless it is in
@@ -130,6 +130,26 @@ impl Catalog {
         self.volatile.contains(name)
     }
 
+    /// Whether reading a relation of that name may ask for the transaction that it is read in: when that began, how it was
+    /// begun, what it has open. Of what the catalog does not hold, and where an operator may run anything, nobody knows. Of
+    /// PostgreSQL's own relations, those that ask are told by the text (`Dependency::Transaction`).
+    pub fn asks_transaction(&self, relation: &Name) -> bool {
+        if self.operators_write || self.asking.contains(relation) {
+            return true;
+        }
+        let own = match relation.schema.as_deref() {
+            Some(schema) => matches!(schema, "pg_catalog" | "information_schema"),
+            // They are found before any other of that name.
+            None => relation.name.starts_with("pg_"),
+        };
+        !own && !self.relations.contains_key(relation)
+    }
+
+    /// Whether a function of that name may ask for the transaction: any may that is not declared IMMUTABLE.
+    pub fn function_asks_transaction(&self, function: &Name) -> bool {
+        self.function(function).is_none() || self.asking_functions.contains(&*key(function))
+    }
+
     /// Whether it says of all relations what `other` says.
     pub(crate) fn has_relations_of(&self, other: &Self) -> bool {
         self.relations == other.relations && self.volatile == other.volatile
@@ -149,6 +169,20 @@ impl Catalog {
         if schema != "pg_catalog" {
             self.functions.insert(qualified(schema, name), volatility);
         }
+    }
+
+    /// Takes down that some function of one schema and name is not IMMUTABLE.
+    pub(crate) fn add_asking_function(&mut self, schema: &str, name: &str) {
+        self.asking_functions.insert(unqualified(name));
+        if schema != "pg_catalog" {
+            self.asking_functions.insert(qualified(schema, name));
+        }
+    }
+
+    /// Takes down that reading a relation asks for the transaction.
+    pub(crate) fn add_asking(&mut self, schema: &str, name: &str) {
+        self.asking.insert(unqualified(name));
+        self.asking.insert(qualified(schema, name));
     }
 
     /// Adds an unlogged relation.
@@ -199,6 +233,7 @@ impl Catalog {
     pub(crate) fn doubted(&self) -> Self {
         Self {
             functions: self.functions.clone(),
+            asking_functions: self.asking_functions.clone(),
             operators_write: self.operators_write,
             ..self.after_change()
         }
@@ -207,6 +242,14 @@ impl Catalog {
     /// Whether nothing is said of relations but which are the primary's alone.
     pub(crate) fn is_doubted(&self) -> bool {
         self.since.is_none() && self.relations.is_empty()
+    }
+}
+
+/// The name under which a function is kept: PostgreSQL's own by name alone, which can only err towards the primary.
+fn key(function: &Name) -> Cow<'_, Name> {
+    match function.schema.as_deref() {
+        Some("pg_catalog") => Cow::Owned(unqualified(&function.name)),
+        _ => Cow::Borrowed(function),
     }
 }
 
@@ -315,6 +358,33 @@ mod tests {
         assert!(doubted.is_unlogged(&unqualified("scratch")) && doubted.is_sequence(&unqualified("numbers")));
         assert!(!catalog.is_doubted() && doubted.is_doubted() && doubted.volatile.is_empty());
         assert!(!doubted.operators_write);
+    }
+
+    #[test]
+    fn only_what_is_known_asks_nothing_of_the_transaction() {
+        let mut catalog = catalog();
+        catalog.add_asking("public", "v");
+        let relation = Relation { written: Reach::Everything, read: Reach::Everything };
+        catalog.add_relation("public", "t", &relation, Volatility::ReadOnly);
+        catalog.add_asking_function("pg_catalog", "lower");
+        catalog.add_asking_function("audit", "total");
+        let asks = |catalog: &Catalog, name: Name| catalog.asks_transaction(&name);
+        for asking in [unqualified("v"), qualified("public", "v"), unqualified("x"), qualified("x", "t")] {
+            assert!(asks(&catalog, asking.clone()), "{asking:?}");
+        }
+        for silent in [unqualified("t"), unqualified("pg_class"), qualified("information_schema", "tables")] {
+            assert!(!asks(&catalog, silent.clone()), "{silent:?}");
+        }
+        let calls = |name| catalog.function_asks_transaction(&name);
+        assert!(calls(unqualified("total")) && calls(qualified("audit", "total")));
+        assert!(calls(qualified("pg_catalog", "lower")) && calls(unqualified("nobody")));
+        assert!(!calls(qualified("public", "total")) && !calls(unqualified("Total")));
+        let doubted = catalog.doubted();
+        assert!(
+            asks(&doubted, unqualified("t")) && !doubted.function_asks_transaction(&unqualified("Total"))
+        );
+        assert!(catalog.after_change().function_asks_transaction(&unqualified("Total")));
+        assert!(asks(&Catalog { operators_write: true, ..catalog.clone() }, unqualified("t")));
     }
 
     #[test]

@@ -28,3 +28,4 @@ pub(crate) use code_reader::CodeReader;
 pub(in crate::sql) use dispatch::classify;
 pub(in crate::sql) use functions::KnownFunctions;
 pub(in crate::sql) use reader::Reader;
+pub(crate) use transaction::ASKING_CALLS;

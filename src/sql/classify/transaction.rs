@@ -20,8 +20,8 @@
 use super::set_config::literal;
 use crate::sql::text::{self, Cursor, StandardConformingStrings, Token};
 
-/// Functions that ask, whatever their arguments.
-const CALLS: &[&str] = &[
+/// Functions of PostgreSQL's own that ask, whatever their arguments; `age` if it has one.
+pub(crate) const ASKING_CALLS: &[&str] = &[
     "age",
     "cursor_to_xml",
     "cursor_to_xmlschema",
@@ -65,7 +65,7 @@ pub(super) fn asks(tokens: &[Token<'_>], at: usize, strings: StandardConformingS
         "pg_settings" | "pg_cursors" => true,
         "current_setting" if called => asks_setting(&tokens[at + 1..], strings),
         "current_setting" | "age" if applied => true,
-        name => called && CALLS.binary_search(&name).is_ok(),
+        name => called && ASKING_CALLS.binary_search(&name).is_ok(),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted() {
-        assert!(CALLS.is_sorted());
+        assert!(ASKING_CALLS.is_sorted());
     }
 
     #[test]
