@@ -3,7 +3,10 @@
 //!
 //! Pure. Statements that weir answers itself are not asked about.
 
-use crate::sql::{AccessMode, CursorUse, Dependency, Isolation, Kind, Modes, Statement, Transactions, Verdict, Why};
+use crate::cluster::catalog::Catalog;
+use crate::sql::{
+    AccessMode, CursorUse, Dependency, Isolation, Kind, Modes, Name, Statement, Transactions, Verdict, Why,
+};
 
 use super::route::{Need, read, statement_need, wish};
 use super::{Reason, Route, SessionView, World};
@@ -110,7 +113,9 @@ fn at_least(session: &SessionView<'_>, promise: &Promise<'_>) -> LazyRoute {
         // One snapshot for all of it: on a replica, if it will never need the primary.
         Some(Isolation::RepeatableRead) if reads_only => LazyRoute::OnReplica(Reason::BeginReadOnly),
         Some(Isolation::RepeatableRead) => LazyRoute::OnPrimary(Reason::RepeatableRead),
-        _ if promise.transactions == Transactions::Primary && !reads_only => LazyRoute::OnPrimary(Reason::Begin),
+        _ if promise.transactions == Transactions::Primary && !reads_only => {
+            LazyRoute::OnPrimary(Reason::Begin)
+        }
         _ => LazyRoute::Alone(Reason::LazyRead),
     }
 }
@@ -126,7 +131,8 @@ fn of_verdict(
     if let Some((Target::Primary, reason)) = wish {
         return LazyRoute::OnPrimary(reason);
     }
-    let statements = verdict.statements.iter().map(|statement| of_statement(statement, session, world, promise));
+    let statements =
+        verdict.statements.iter().map(|statement| of_statement(statement, session, world, promise));
     let (mut course, mut doubt) = (LazyRoute::Alone(Reason::LazyRead), None);
     for asked in statements {
         match asked {
@@ -193,8 +199,13 @@ fn defaults(statement: &Statement) -> bool {
 /// Whether the answer depends on the transaction itself, which another connection has not begun: by the statement's
 /// words, or perhaps by what a view or a function of the user's asks.
 fn asks_transaction(statement: &Statement, world: &World<'_>) -> bool {
-    statement.depends_on == Dependency::Transaction
-        || !statement.functions.is_empty()
+    let Statement { depends_on, functions, reads, .. } = statement;
+    let may = |names: &[Name], asks: fn(&Catalog, &Name) -> bool| {
+        names.iter().any(|name| world.catalog.is_none_or(|catalog| asks(catalog, name)))
+    };
+    *depends_on == Dependency::Transaction
+        || may(functions, Catalog::function_asks_transaction)
+        || may(reads, Catalog::asks_transaction)
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
 use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
-use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::session::transaction::journal::Ran;
+use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::sql::{CursorUse, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 use crate::wire::TxStatus;
 
@@ -198,8 +198,10 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_)))
-                || Pins::heed(statement)
+            !matches!(
+                statement.kind,
+                Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_))
+            ) || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
         })

@@ -1,8 +1,10 @@
 //! Where a request is to go, and how it runs there, by what its session knows at this moment.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::ledger::Batch;
+use crate::cluster::catalog::Catalog;
 use crate::router::{
     Decision, LazyRoute, Promise, Reason, Replicas, Route, Snapshot, Transaction, World, lazy, route_all,
     ruled_transactions,
@@ -52,7 +54,9 @@ pub(crate) fn decide(
         (TxStatus::Open | TxStatus::Failed, false) if on_replica && leg.is_some() => {
             on_its_replica(conversation, bytes, request, now)
         }
-        (TxStatus::Open | TxStatus::Failed, false) if open || (ran == Some(Ran::Upgraded) && is_aside(leg)) => {
+        (TxStatus::Open | TxStatus::Failed, false)
+            if open || (ran == Some(Ran::Upgraded) && is_aside(leg)) =>
+        {
             on_two(conversation, bytes, request)
         }
         _ => as_it_comes(conversation, bytes, leg, request, now),
@@ -66,7 +70,8 @@ fn is_aside(leg: Option<&Leg>) -> bool {
 
 /// In a transaction on the primary that has something open on a replica's connection.
 fn on_two(conversation: &Conversation, bytes: &[u8], request: &Request) -> Decided {
-    let there = conversation.state.transaction.status() == TxStatus::Open && speaks_of_open(conversation, bytes, request);
+    let there = conversation.state.transaction.status() == TxStatus::Open
+        && speaks_of_open(conversation, bytes, request);
     let route = if there { Route::Replica } else { Route::Primary };
     let decision = Decision { route, reason: Reason::InTransaction };
     Decided { decision, manner: Manner::Aside, keeps: Keeps::Nothing }
@@ -180,7 +185,9 @@ fn begins(
     let modes = begin.unwrap_or_default();
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips: Keeps::Controls }, now) {
         LazyRoute::Alone(reason) => alone(conversation, reason),
-        LazyRoute::OnReplica(reason) if first_begins(request) => within(conversation, Route::Replica, reason, Keeps::Begin),
+        LazyRoute::OnReplica(reason) if first_begins(request) => {
+            within(conversation, Route::Replica, reason, Keeps::Begin)
+        }
         course => {
             let decision = Decision { route: Route::Primary, reason: course.reason() };
             Decided { decision, manner: Manner::AsItComes, keeps: Keeps::Nothing }
@@ -268,12 +275,20 @@ struct Lazy {
 }
 
 /// Where a request of such a transaction runs.
-fn course(conversation: &Conversation, bytes: &[u8], request: &Request, of: &Lazy, now: Instant) -> LazyRoute {
+fn course(
+    conversation: &Conversation,
+    bytes: &[u8],
+    request: &Request,
+    of: &Lazy,
+    now: Instant,
+) -> LazyRoute {
     if conversation.rerun.as_ref().is_some_and(|rerun| rerun.cause.is_some()) {
         // It may have been a write in a reader's words.
         return LazyRoute::OnPrimary(Reason::Rerun);
     }
-    let surroundings = Surroundings::of(conversation, request);
+    // What a view or a function asks of the transaction, only the catalog tells.
+    let names = request.any(Fact::Calls) || request.any(Fact::Reads);
+    let surroundings = Surroundings::new(conversation, if names { conversation.catalog() } else { None });
     let world = surroundings.world(conversation, now);
     let journal = conversation.state.transaction.journal();
     let one_snapshot = of.modes.isolation == Some(Isolation::RepeatableRead);
@@ -408,21 +423,22 @@ fn missed(conversation: &Conversation, reason: Reason, now: Instant) {
 
 /// What the world is made of while something is decided.
 struct Surroundings {
-    catalog: Option<std::sync::Arc<crate::cluster::catalog::Catalog>>,
+    catalog: Option<Arc<Catalog>>,
     replicas: Replicas,
 }
 
 impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
-        let shared = &conversation.shared;
-        let usable = shared.cluster.topology().replicas().next().is_some();
-        let catalogs = shared.cluster.catalogs();
+        let catalogs = conversation.shared.cluster.catalogs();
         let some_matter = || catalogs.know_confined() || catalogs.know_traces();
-        let needs_catalog = request.any(Fact::Calls) || (request.any(Fact::Reads) && some_matter());
-        Self {
-            catalog: if needs_catalog { conversation.catalog() } else { None },
-            replicas: if usable { Replicas::Usable } else { Replicas::None },
-        }
+        let needed = request.any(Fact::Calls) || (request.any(Fact::Reads) && some_matter());
+        Self::new(conversation, if needed { conversation.catalog() } else { None })
+    }
+
+    /// With this of the catalog.
+    fn new(conversation: &Conversation, catalog: Option<Arc<Catalog>>) -> Self {
+        let usable = conversation.shared.cluster.topology().replicas().next().is_some();
+        Self { catalog, replicas: if usable { Replicas::Usable } else { Replicas::None } }
     }
 
     fn world<'a>(&'a self, conversation: &'a Conversation, now: Instant) -> World<'a> {

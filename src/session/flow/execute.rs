@@ -536,7 +536,6 @@ impl Course {
     }
 }
 
-
 /// Why no transaction stands in for one that was lost.
 enum NotResumed {
     /// There is no connection for it, or not any more.

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
-use crate::sql::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions};
+use crate::sql::{
+    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions,
+};
 
 /// Whether a query has run, which fixes some of a transaction's modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,11 +230,8 @@ impl Journal {
     pub(crate) fn begin(&self, judged: Judged) -> String {
         let mut sql = String::from("BEGIN");
         let modes = &self.modes;
-        let words = [
-            modes.isolation.map(isolation),
-            modes.access.map(access),
-            modes.deferrable.map(deferrable),
-        ];
+        let words =
+            [modes.isolation.map(isolation), modes.access.map(access), modes.deferrable.map(deferrable)];
         for word in words.into_iter().flatten() {
             sql.push(' ');
             sql.push_str(word);
