@@ -74,7 +74,6 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "pool",
             "router",
             "session",
-            "sql",
             "telemetry",
             "users",
             "wire",

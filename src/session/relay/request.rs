@@ -302,6 +302,7 @@ mod tests {
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
     use crate::session::shared::statements::Statements;
+    use crate::sql::Transactions;
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -503,6 +504,15 @@ mod tests {
         assert_eq!(facts("DROP DATABASE d"), [ConcernsServer, Looks, MakesWay]);
         assert_eq!(facts("EXECUTE s"), [ConcernsServer, Looks, AsksPrepared]);
         assert_eq!(facts(""), []);
+    }
+
+    #[test]
+    fn of_several_hints_the_strictest_holds() {
+        let begins = |transactions| Hint { transactions, ..Hint::default() };
+        let both = |a, b| strictest([begins(a), begins(b)].into_iter()).transactions;
+        let (lazy, primary) = (Some(Transactions::Lazy), Some(Transactions::Primary));
+        assert_eq!((both(lazy, primary), both(primary, lazy)), (primary, primary));
+        assert_eq!((both(lazy, None), both(None, None)), (lazy, None));
     }
 
     proptest! {

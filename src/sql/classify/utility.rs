@@ -141,19 +141,19 @@ pub(super) fn copy(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement 
             return Statement::primary(Why::Unparsable);
         }
         return match destination(&mut cursor) {
-            Some(CopyEnd::Client) => query::read(query, reader),
-            Some(CopyEnd::Server) => Statement::primary(Why::ServerFile),
-            None => Statement::primary(Why::Unparsable),
+            CopyEnd::Client => query::read(query, reader),
+            CopyEnd::Server => Statement::primary(Why::ServerFile),
+            CopyEnd::Unknown => Statement::primary(Why::Unparsable),
         };
     }
     let Some(table) = cursor.take_qualified() else { return Statement::primary(Why::Unparsable) };
     cursor.take_parenthesised();
     match (cursor.take_any(&["from", "to"]), destination(&mut cursor)) {
-        (Some("from"), Some(CopyEnd::Client)) => copy_from(Why::Write, table, cursor.rest(), reader),
-        (Some("from"), Some(CopyEnd::Server)) => copy_from(Why::ServerFile, table, cursor.rest(), reader),
-        (Some(_), Some(CopyEnd::Client)) => copy_table(table),
-        (Some(_), Some(CopyEnd::Server)) => Statement::primary(Why::ServerFile),
-        _ => Statement::primary(Why::Unparsable),
+        (Some("from"), CopyEnd::Client) => copy_from(Why::Write, table, cursor.rest(), reader),
+        (Some("from"), CopyEnd::Server) => copy_from(Why::ServerFile, table, cursor.rest(), reader),
+        (Some(_), CopyEnd::Client) => copy_table(table),
+        (Some(_), CopyEnd::Server) => Statement::primary(Why::ServerFile),
+        (None, _) | (_, CopyEnd::Unknown) => Statement::primary(Why::Unparsable),
     }
 }
 
@@ -180,19 +180,22 @@ fn copy_table(table: Name) -> Statement {
     Statement { reads: Box::new([table]), reads_listed: Listed::Wholly, ..Statement::of(kind) }
 }
 
+/// Where the rows of a `COPY` come from, or go to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CopyEnd {
     Client,
+    /// A file or a program.
     Server,
+    Unknown,
 }
 
-fn destination(cursor: &mut Cursor<'_, '_>) -> Option<CopyEnd> {
+fn destination(cursor: &mut Cursor<'_, '_>) -> CopyEnd {
     if cursor.take_any(&["stdin", "stdout"]).is_some() {
-        Some(CopyEnd::Client)
+        CopyEnd::Client
     } else if cursor.take_word("program") || cursor.take_string().is_some() {
-        Some(CopyEnd::Server)
+        CopyEnd::Server
     } else {
-        None
+        CopyEnd::Unknown
     }
 }
 
