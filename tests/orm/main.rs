@@ -1,0 +1,129 @@
+//! Where the reads of untouched applications go, and what a restart of the primary does to their pools.
+//!
+//! The applications are Python programs (FastAPI on SQLAlchemy and asyncpg, Django, psycopg alone) that know nothing
+//! of weir. This program gives them a cluster with weir in front, and asks the servers' own logs what ran where.
+//! `tests/orm/run` runs it; it is no part of `cargo test`, since it needs packages from elsewhere.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod reads;
+mod restart;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use harness::{Cluster, Failure, Result, Weir, WeirSetup};
+
+use application::Application;
+
+/// Runs untouched ORM applications through weir, and fails when a target is missed.
+#[derive(Parser)]
+#[command(name = "tests/orm/run")]
+struct Arguments {
+    /// What to run; everything, if nothing is said.
+    #[arg(value_enum)]
+    trials: Vec<Trial>,
+    /// `[routing] transactions` of weir while reads are counted. The restart is tried with both values.
+    #[arg(long, default_value = "lazy", value_name = "WORD")]
+    transactions: String,
+    /// Requests to each application.
+    #[arg(long, default_value_t = 3000, value_name = "N")]
+    requests: u32,
+    /// Users who ask at the same time.
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    users: u32,
+    /// Repeats a run's choices.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// The Python that has the applications' packages.
+    #[arg(long, hide = true)]
+    python: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Trial {
+    /// FastAPI, SQLAlchemy and asyncpg: a session per request.
+    Fastapi,
+    /// Django with ATOMIC_REQUESTS, and psycopg.
+    Django,
+    /// psycopg in plain SQL, with the transactions that it begins by itself.
+    Psycopg,
+    /// A pool of SQLAlchemy's while the primary is restarted.
+    Restart,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::parse();
+    if arguments.trials.is_empty() {
+        arguments.trials = Trial::value_variants().to_vec();
+    }
+    match run(&arguments) {
+        Ok(misses) if misses.is_empty() => ExitCode::SUCCESS,
+        Ok(misses) => {
+            misses.iter().for_each(|miss| eprintln!("missed: {miss}"));
+            ExitCode::FAILURE
+        }
+        Err(failure) => {
+            eprintln!("orm: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every target that was missed, in words.
+fn run(arguments: &Arguments) -> Result<Vec<String>> {
+    eprintln!("starting PostgreSQL: a primary and two replicas");
+    let cluster = Cluster::start()?;
+    cluster.connect(cluster.primary())?.query(include_str!("schema.sql"))?;
+    cluster.wait_caught_up()?;
+
+    let mut misses = Vec::new();
+    let counted = arguments.trials.iter().filter_map(|trial| Some((trial.application()?, trial)));
+    for (number, (file, trial)) in counted.enumerate() {
+        let application = Application { python: &arguments.python, file };
+        let weir = weir(&cluster, &arguments.transactions)?;
+        let load = reads::Load { requests: arguments.requests, users: arguments.users, seed: arguments.seed };
+        let outcome = reads::measure(&cluster, &weir, &application, &load)?;
+        if number == 0 {
+            println!("{}", reads::HEAD);
+        }
+        println!("{}", outcome.row(&format!("{trial:?}").to_lowercase()));
+        misses.extend(outcome.misses().map(|miss| format!("{trial:?}: {miss}")));
+    }
+    if arguments.trials.contains(&Trial::Restart) {
+        for transactions in ["lazy", "primary"] {
+            let application = Application { python: &arguments.python, file: "restart.py" };
+            let outcome =
+                weir(&cluster, transactions).and_then(|weir| restart::measure(&cluster, &weir, &application));
+            match outcome {
+                Ok(outcome) => {
+                    println!("restart of the primary, transactions = \"{transactions}\": {outcome}");
+                    misses.extend(outcome.miss().map(|miss| format!("restart, {transactions}: {miss}")));
+                }
+                Err(failure) => misses.push(format!("restart, {transactions}: {failure}")),
+            }
+        }
+    }
+    Ok(misses)
+}
+
+impl Trial {
+    /// The program whose reads are counted.
+    fn application(self) -> Option<&'static str> {
+        match self {
+            Trial::Fastapi => Some("fastapi_app.py"),
+            Trial::Django => Some("django_app.py"),
+            Trial::Psycopg => Some("psycopg_app.py"),
+            Trial::Restart => None,
+        }
+    }
+}
+
+/// weir with its defaults but for the transactions.
+fn weir(cluster: &Cluster, transactions: &str) -> Result<Weir> {
+    let setup = WeirSetup::in_front_of(cluster, 0..cluster.size());
+    let setup = setup.set("routing", "transactions", &format!("\"{transactions}\""));
+    setup.start(env!("CARGO_BIN_EXE_weir")).map_err(|failure| Failure::new(format!("no weir: {failure}")))
+}

@@ -1,0 +1,62 @@
+//! A pool of connections through a restart of the primary. What ran is lost; no connection may be left believing that
+//! something is open on it, for then every later transaction of the pool fails.
+
+use std::fmt;
+use std::time::Duration;
+
+use harness::{Cluster, Failure, Result, Stop, Weir, wait_for};
+
+use crate::application::Application;
+
+/// How long weir may take to find the primary again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What became of the transactions.
+pub(crate) struct Outcome {
+    /// Those that failed while the primary was away.
+    lost: u64,
+    /// Those tried after it was back.
+    later: u64,
+    /// And of these, those that failed.
+    failed: u64,
+    last: String,
+}
+
+/// Restarts the primary under an application's pool.
+pub(crate) fn measure(cluster: &Cluster, weir: &Weir, application: &Application<'_>) -> Result<Outcome> {
+    let mut running = application.start(weir, &[])?;
+    if running.line()?.is_empty() {
+        return Err(Failure::new("the application did not come to work"));
+    }
+    cluster.stop(cluster.primary(), Stop::Immediate)?;
+    cluster.restart(cluster.primary())?;
+    wait_for("a write through weir", PATIENCE, || {
+        let mut client = weir.connect()?;
+        Ok(client.query("UPDATE articles SET version = version WHERE id = 480").ok())
+    })?;
+    running.go_on()?;
+    let figures = running.end()?;
+    Ok(Outcome {
+        lost: figures.number("lost")?,
+        later: figures.number("later")?,
+        failed: figures.number("failed")?,
+        last: figures.words("last")?,
+    })
+}
+
+impl Outcome {
+    /// What was missed, if anything was.
+    pub(crate) fn miss(&self) -> Option<String> {
+        (self.failed > 0).then(|| format!("{} of {} later transactions failed", self.failed, self.later))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} transactions lost, then {} of {} failed", self.lost, self.failed, self.later)?;
+        if self.failed > 0 {
+            write!(f, " ({})", self.last)?;
+        }
+        Ok(())
+    }
+}
