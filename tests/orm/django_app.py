@@ -121,7 +121,8 @@ client = httpx.Client(transport=transport, base_url="http://app")
 
 
 def request(step: users.Step) -> list[users.Article]:
-    return client.request(*step.http()).raise_for_status().json()["articles"]
+    articles: list[users.Article] = client.request(*step.http()).raise_for_status().json()["articles"]
+    return articles
 
 
 users.in_threads(request)

@@ -129,7 +129,8 @@ async def main() -> None:
 
         async def request(step: users.Step) -> list[users.Article]:
             response = await client.request(*step.http())
-            return response.raise_for_status().json()["articles"]
+            answer: Answer = response.raise_for_status().json()
+            return answer["articles"]
 
         await users.in_tasks(request)
     await engine.dispose()

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use harness::{Cluster, Failure, Result, Weir, WeirSetup};
+use harness::{Cluster, Result, Weir, WeirSetup};
 
 use application::Application;
 
@@ -28,15 +28,8 @@ struct Arguments {
     /// `[routing] transactions` of weir while reads are counted. The restart is tried with both values.
     #[arg(long, default_value = "lazy", value_name = "WORD")]
     transactions: String,
-    /// Requests to each application.
-    #[arg(long, default_value_t = 3000, value_name = "N")]
-    requests: u32,
-    /// Users who ask at the same time.
-    #[arg(long, default_value_t = 24, value_name = "N")]
-    users: u32,
-    /// Repeats a run's choices.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    seed: u64,
+    #[command(flatten)]
+    load: reads::Load,
     /// The Python that has the applications' packages.
     #[arg(long, hide = true)]
     python: PathBuf,
@@ -80,17 +73,20 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
     cluster.wait_caught_up()?;
 
     let mut misses = Vec::new();
-    let counted = arguments.trials.iter().filter_map(|trial| Some((trial.application()?, trial)));
-    for (number, (file, trial)) in counted.enumerate() {
+    let mut head = Some(reads::HEAD);
+    let counted = arguments.trials.iter().filter_map(|trial| Some((trial, trial.application()?)));
+    for (trial, file) in counted {
         let application = Application { python: &arguments.python, file };
-        let weir = weir(&cluster, &arguments.transactions)?;
-        let load = reads::Load { requests: arguments.requests, users: arguments.users, seed: arguments.seed };
-        let outcome = reads::measure(&cluster, &weir, &application, &load)?;
-        if number == 0 {
-            println!("{}", reads::HEAD);
+        let outcome = weir(&cluster, &arguments.transactions)
+            .and_then(|weir| reads::measure(&cluster, &weir, &application, &arguments.load));
+        match outcome {
+            Ok(outcome) => {
+                head.take().into_iter().for_each(|head| println!("{head}"));
+                println!("{}", outcome.row(&format!("{trial:?}").to_lowercase()));
+                misses.extend(outcome.misses().map(|miss| format!("{trial:?}: {miss}")));
+            }
+            Err(failure) => misses.push(format!("{trial:?}: {failure}")),
         }
-        println!("{}", outcome.row(&format!("{trial:?}").to_lowercase()));
-        misses.extend(outcome.misses().map(|miss| format!("{trial:?}: {miss}")));
     }
     if arguments.trials.contains(&Trial::Restart) {
         for transactions in ["lazy", "primary"] {
@@ -121,9 +117,11 @@ impl Trial {
     }
 }
 
-/// weir with its defaults but for the transactions.
+/// weir with its defaults but for the transactions and what the restart is about.
 fn weir(cluster: &Cluster, transactions: &str) -> Result<Weir> {
-    let setup = WeirSetup::in_front_of(cluster, 0..cluster.size());
-    let setup = setup.set("routing", "transactions", &format!("\"{transactions}\""));
-    setup.start(env!("CARGO_BIN_EXE_weir")).map_err(|failure| Failure::new(format!("no weir: {failure}")))
+    let wait = format!("\"{}ms\"", restart::PRIMARY_WAIT.as_millis());
+    WeirSetup::in_front_of(cluster, 0..cluster.size())
+        .set("routing", "transactions", &format!("\"{transactions}\""))
+        .set("pool", "primary_wait", &wait)
+        .start(env!("CARGO_BIN_EXE_weir"))
 }

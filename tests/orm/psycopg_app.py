@@ -9,14 +9,22 @@ from psycopg.rows import dict_row
 
 import users
 
-local = threading.local()
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+class Local(threading.local):
+    """What each thread has of its own."""
+
+    connection: Connection | None = None
+
+
+local = Local()
 
 ARTICLES = "SELECT id, author_id, title, version FROM articles"
 
 
-def connection() -> psycopg.Connection[dict[str, Any]]:
-    """The thread's own."""
-    if not hasattr(local, "connection"):
+def connection() -> Connection:
+    if local.connection is None:
         local.connection = psycopg.connect(os.environ["DATABASE_URL"], row_factory=dict_row)
     return local.connection
 

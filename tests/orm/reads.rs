@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use harness::{Cluster, Result, Weir};
 
 use crate::application::Application;
@@ -15,10 +16,17 @@ pub(crate) const HEAD: &str =
     "application   requests   reads  on replicas  on the primary    share  stale reads  failed";
 
 /// What is asked of an application.
+#[derive(Args)]
 pub(crate) struct Load {
-    pub(crate) requests: u32,
-    pub(crate) users: u32,
-    pub(crate) seed: u64,
+    /// Requests to each application.
+    #[arg(long, default_value_t = 3000, value_name = "N")]
+    requests: u32,
+    /// Users who ask at the same time.
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    users: u32,
+    /// Repeats a run's choices.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
 }
 
 /// What an application's requests came to.
@@ -41,9 +49,8 @@ pub(crate) fn measure(
     load: &Load,
 ) -> Result<Outcome> {
     let mark = cluster.mark();
-    let arguments = [("users", load.users.to_string()), ("requests", load.requests.to_string())];
-    let arguments = arguments.into_iter().chain([("seed", load.seed.to_string())]);
-    let arguments: Vec<_> = arguments.map(|(name, value)| format!("--{name}={value}")).collect();
+    let Load { requests, users, seed } = load;
+    let arguments = [format!("--requests={requests}"), format!("--users={users}"), format!("--seed={seed}")];
     let figures = application.start(weir, &arguments)?.end()?;
     let reads = |server| cluster.statements(server, &mark).iter().filter(|text| is_read(text)).count() as u64;
     Ok(Outcome {

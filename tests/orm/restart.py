@@ -21,7 +21,6 @@ WRITE = text("UPDATE articles SET version = version + 1 WHERE id = :id")
 async def transaction(engine: AsyncEngine, number: int) -> None:
     async with engine.connect() as connection:
         await connection.execute(READ, {"id": number})
-        await asyncio.sleep(0.005)
         if number % 2:
             await connection.execute(WRITE, {"id": number})
         await connection.commit()

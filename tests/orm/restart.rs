@@ -1,15 +1,26 @@
 //! A pool of connections through a restart of the primary. What ran is lost; no connection may be left believing that
-//! something is open on it, for then every later transaction of the pool fails.
+//! something is open on it, for then every later transaction of the pool fails. A driver believes that when its BEGIN
+//! is answered by an error: a BEGIN on its way when the server dies, or one that no primary is there for.
 
 use std::fmt;
+use std::thread;
 use std::time::Duration;
 
 use harness::{Cluster, Failure, Result, Stop, Weir, wait_for};
 
 use crate::application::Application;
 
+/// How long weir waits for a primary.
+pub(crate) const PRIMARY_WAIT: Duration = Duration::from_millis(500);
+
+/// How long the primary is away, time after time: as briefly as it can be, then longer than weir waits for it.
+const OUTAGES: [Duration; 4] = [Duration::ZERO, Duration::ZERO, Duration::ZERO, Duration::from_secs(2)];
+
 /// How long weir may take to find the primary again.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two outages.
+const AT_WORK: Duration = Duration::from_millis(500);
 
 /// What became of the transactions.
 pub(crate) struct Outcome {
@@ -22,18 +33,22 @@ pub(crate) struct Outcome {
     last: String,
 }
 
-/// Restarts the primary under an application's pool.
+/// Restarts the primary under an application's pool, again and again.
 pub(crate) fn measure(cluster: &Cluster, weir: &Weir, application: &Application<'_>) -> Result<Outcome> {
     let mut running = application.start(weir, &[])?;
     if running.line()?.is_empty() {
         return Err(Failure::new("the application did not come to work"));
     }
-    cluster.stop(cluster.primary(), Stop::Immediate)?;
-    cluster.restart(cluster.primary())?;
-    wait_for("a write through weir", PATIENCE, || {
-        let mut client = weir.connect()?;
-        Ok(client.query("UPDATE articles SET version = version WHERE id = 480").ok())
-    })?;
+    for outage in OUTAGES {
+        cluster.stop(cluster.primary(), Stop::Immediate)?;
+        thread::sleep(outage);
+        cluster.restart(cluster.primary())?;
+        wait_for("a write through weir", PATIENCE, || {
+            let mut client = weir.connect()?;
+            Ok(client.query("UPDATE articles SET version = version WHERE id = 480").ok())
+        })?;
+        thread::sleep(AT_WORK);
+    }
     running.go_on()?;
     let figures = running.end()?;
     Ok(Outcome {
