@@ -1,10 +1,10 @@
-//! A Python program beside this file, connected to weir, that ends with a line of figures.
+//! A Python program beside this file that works on a database and ends with a line of figures.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use harness::{Failure, Result, Weir};
+use harness::{Failure, Result};
 
 /// A program that is not running yet.
 pub(crate) struct Application<'a> {
@@ -22,11 +22,12 @@ pub(crate) struct Running {
 pub(crate) struct Figures(String);
 
 impl Application<'_> {
-    pub(crate) fn start(&self, weir: &Weir, arguments: &[String]) -> Result<Running> {
+    /// Starts it on what listens to this port.
+    pub(crate) fn start(&self, port: u16, arguments: &[String]) -> Result<Running> {
         let mut child = Command::new(self.python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/orm").join(self.file))
             .args(arguments)
-            .env("DATABASE_URL", format!("postgresql://app:app@127.0.0.1:{}/app", weir.port()))
+            .env("DATABASE_URL", format!("postgresql://app:app@127.0.0.1:{port}/app"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -10,7 +10,7 @@ mod application;
 mod reads;
 mod restart;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -89,20 +89,32 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
         }
     }
     if arguments.trials.contains(&Trial::Restart) {
-        for transactions in ["lazy", "primary"] {
-            let application = Application { python: &arguments.python, file: "restart.py" };
-            let outcome =
-                weir(&cluster, transactions).and_then(|weir| restart::measure(&cluster, &weir, &application));
-            match outcome {
-                Ok(outcome) => {
-                    println!("restart of the primary, transactions = \"{transactions}\": {outcome}");
-                    misses.extend(outcome.miss().map(|miss| format!("restart, {transactions}: {miss}")));
-                }
-                Err(failure) => misses.push(format!("restart, {transactions}: {failure}")),
-            }
-        }
+        println!("\na pool's transactions while the primary is restarted, and later ones");
+        misses.extend(restarts(&cluster, &arguments.python));
     }
     Ok(misses)
+}
+
+/// The restart without weir, which shows what the application can bear, and with both kinds of transactions.
+fn restarts(cluster: &Cluster, python: &Path) -> Vec<String> {
+    let application = Application { python, file: "restart.py" };
+    let mut misses = Vec::new();
+    for (name, transactions) in [("direct", None), ("lazy", Some("lazy")), ("primary", Some("primary"))] {
+        let outcome = match transactions {
+            None => restart::measure(cluster, cluster.port(cluster.primary()), &application),
+            Some(word) => {
+                weir(cluster, word).and_then(|weir| restart::measure(cluster, weir.port(), &application))
+            }
+        };
+        match outcome {
+            Ok(outcome) => {
+                println!("{:<12}{outcome}", format!("{name}:"));
+                misses.extend(outcome.miss().map(|miss| format!("restart, {name}: {miss}")));
+            }
+            Err(failure) => misses.push(format!("restart, {name}: {failure}")),
+        }
+    }
+    misses
 }
 
 impl Trial {

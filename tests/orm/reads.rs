@@ -51,7 +51,7 @@ pub(crate) fn measure(
     let mark = cluster.mark();
     let Load { requests, users, seed } = load;
     let arguments = [format!("--requests={requests}"), format!("--users={users}"), format!("--seed={seed}")];
-    let figures = application.start(weir, &arguments)?.end()?;
+    let figures = application.start(weir.port(), &arguments)?.end()?;
     let reads = |server| cluster.statements(server, &mark).iter().filter(|text| is_read(text)).count() as u64;
     Ok(Outcome {
         requests: figures.number("requests")?,

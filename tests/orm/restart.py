@@ -9,7 +9,6 @@ import os
 import sys
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 POOL = 8
@@ -38,7 +37,7 @@ async def main() -> None:
         while not over.is_set():
             try:
                 await transaction(engine, number)
-            except (SQLAlchemyError, OSError):
+            except Exception:
                 lost += 1
                 await asyncio.sleep(0.01)
 

@@ -6,7 +6,8 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Cluster, Failure, Result, Stop, Weir, wait_for};
+use harness::client::{Address, Client, Login};
+use harness::{Cluster, Failure, Result, Stop, wait_for};
 
 use crate::application::Application;
 
@@ -33,9 +34,9 @@ pub(crate) struct Outcome {
     last: String,
 }
 
-/// Restarts the primary under an application's pool, again and again.
-pub(crate) fn measure(cluster: &Cluster, weir: &Weir, application: &Application<'_>) -> Result<Outcome> {
-    let mut running = application.start(weir, &[])?;
+/// Restarts the primary under the pool of an application that is connected to this port, again and again.
+pub(crate) fn measure(cluster: &Cluster, port: u16, application: &Application<'_>) -> Result<Outcome> {
+    let mut running = application.start(port, &[])?;
     if running.line()?.is_empty() {
         return Err(Failure::new("the application did not come to work"));
     }
@@ -43,8 +44,8 @@ pub(crate) fn measure(cluster: &Cluster, weir: &Weir, application: &Application<
         cluster.stop(cluster.primary(), Stop::Immediate)?;
         thread::sleep(outage);
         cluster.restart(cluster.primary())?;
-        wait_for("a write through weir", PATIENCE, || {
-            let mut client = weir.connect()?;
+        wait_for("a write", PATIENCE, || {
+            let mut client = Client::connect(&Address::local(port), &Login::new("app", "app"))?;
             Ok(client.query("UPDATE articles SET version = version WHERE id = 480").ok())
         })?;
         thread::sleep(AT_WORK);
