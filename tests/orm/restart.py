@@ -5,11 +5,18 @@ Prints a line when the pool is at work, goes on through whatever happens until i
 
 import asyncio
 import json
+import logging
 import os
 import sys
+import warnings
 
 from sqlalchemy import text
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+# That connections are lost is what this is about.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+warnings.simplefilter("ignore", SAWarning)
 
 POOL = 8
 LATER = 48

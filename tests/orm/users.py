@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ from typing_extensions import TypedDict  # the standard one is too old for Pydan
 AUTHORS = 48
 ARTICLES = 480
 PAGE = 20
+
+# Between two requests of a user, on average, in seconds.
+THOUGHT = 0.05
 
 # One request in ten writes, after it has read.
 MIX = {"article": 35, "page": 20, "author": 15, "summary": 13, "feed": 6, "edit": 6, "comment": 5}
@@ -36,10 +40,11 @@ class Article(TypedDict):
 
 @dataclass(frozen=True)
 class Step:
-    """One request of one user."""
+    """One request of one user, and how long the user thinks before it."""
 
     kind: str
     article: int
+    thought: float = 0.0
 
     @property
     def author(self) -> int:
@@ -97,12 +102,12 @@ class Ledger:
                 _, comments = self.acknowledged.get(step.article, (0, 0))
                 self.acknowledged[step.article] = (article["version"], article.get("comments", comments))
 
-    def gone_wrong(self) -> None:
-        """Counts a request without an answer, and shows the first few."""
+    def gone_wrong(self, step: Step, error: Exception) -> None:
+        """Counts a request without an answer, and says what the first few died of."""
         with self.lock:
             self.failed += 1
             if self.failed <= 3:
-                traceback.print_exc()
+                print("failed:", step, *traceback.format_exception_only(error))
 
     def report(self) -> None:
         """The last line, for the program that started this one."""
@@ -135,12 +140,13 @@ class Plan:
                 yield Step("article", look_again)
                 look_again = None
                 continue
+            thought = dice.expovariate(1 / THOUGHT)
             kind = dice.choices(kinds, weights)[0]
             article = dice.randint(1, ARTICLES)
             if kind in ("edit", "comment"):
                 article = 1 + user + self.users * dice.randrange((ARTICLES - user - 1) // self.users + 1)
                 look_again = article if dice.random() < 0.5 else None
-            yield Step(kind, article)
+            yield Step(kind, article, thought)
 
 
 def in_threads(request: Callable[[Step], list[Article]]) -> None:
@@ -149,11 +155,12 @@ def in_threads(request: Callable[[Step], list[Article]]) -> None:
 
     def live(user: int) -> None:
         for step in plan.steps(user):
+            time.sleep(step.thought)
             least = ledger.least(step)
             try:
                 ledger.answered(step, least, request(step))
-            except Exception:
-                ledger.gone_wrong()
+            except Exception as error:
+                ledger.gone_wrong(step, error)
 
     with ThreadPoolExecutor(plan.users) as threads:
         list(threads.map(live, range(plan.users)))
@@ -166,11 +173,12 @@ async def in_tasks(request: Callable[[Step], Awaitable[list[Article]]]) -> None:
 
     async def live(user: int) -> None:
         for step in plan.steps(user):
+            await asyncio.sleep(step.thought)
             least = ledger.least(step)
             try:
                 ledger.answered(step, least, await request(step))
-            except Exception:
-                ledger.gone_wrong()
+            except Exception as error:
+                ledger.gone_wrong(step, error)
 
     await asyncio.gather(*map(live, range(plan.users)))
     ledger.report()
