@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use harness::{Failure, Result};
 
-/// A program that is not running yet.
+/// A program that is that is not running yet.
 pub(crate) struct Application<'a> {
     pub(crate) python: &'a Path,
     pub(crate) file: &'static str,

@@ -33,6 +33,9 @@ struct Arguments {
     /// The Python that has the applications' packages.
     #[arg(long, hide = true)]
     python: PathBuf,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
