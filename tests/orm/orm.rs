@@ -20,7 +20,7 @@ use application::Application;
 
 /// Runs untouched ORM applications through weir, and fails when a target is missed.
 #[derive(Parser)]
-#[command(name = "tests/orm/run")]
+#[command(name = "orm", bin_name = "tests/orm/run")]
 struct Arguments {
     /// What to run; everything, if nothing is said.
     #[arg(value_enum)]

@@ -15,9 +15,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
-from typing import NotRequired
 
-from typing_extensions import TypedDict  # the standard one is too old for Pydantic before Python 3.12
+from typing_extensions import NotRequired, TypedDict  # typing's are too old for Pydantic before Python 3.12
 
 AUTHORS = 48
 ARTICLES = 480
