@@ -2,6 +2,8 @@
 //!
 //! The applications are Python programs (FastAPI on SQLAlchemy and asyncpg, Django, psycopg alone) that know nothing
 //! of weir. This program gives them a cluster with weir in front, and asks the servers' own logs what ran where.
+//! That it can find stale reads is seen with WEIR__ROUTING__CONSISTENCY=eventual in the environment, which weir inherits.
+//!
 //! `tests/orm/run` runs it; it is no part of `cargo test`, since it needs packages from elsewhere.
 
 #![forbid(unsafe_code)]
