@@ -40,7 +40,9 @@ impl<'a> Screen<'a> {
         println!("    curl http://127.0.0.1:{}/metrics", weir.metrics_port());
         println!("    less {}", weir.config().display());
         println!();
-        println!("  {CLIENTS} clients read and write; each server's own log says what it ran:");
+        println!(
+            "  {CLIENTS} clients read and write, another works like an ORM; each server's own log says what it ran:"
+        );
         println!();
         let kind = if stdout().is_terminal() { Kind::Terminal(0) } else { Kind::Lines };
         Ok(Self { cluster, begin: Instant::now(), kind })
@@ -77,7 +79,7 @@ impl<'a> Screen<'a> {
         for (server, (reads, writes)) in servers.rates().iter().enumerate() {
             let _ = write!(line, " | {} {reads:.0} reads/s {writes:.0} writes/s", self.cluster.name(server));
         }
-        line + &format!(" | {errors} errors")
+        line + &format!(" | ORM reads {:.0} % on replicas | {errors} errors", servers.orm_share())
     }
 }
 
@@ -91,6 +93,11 @@ fn table(cluster: &Cluster, servers: &Servers, metrics: &Metrics, errors: u64) -
             counts.reads, counts.writes
         );
     }
+    let _ = writeln!(
+        text,
+        "\n  {:.0} % of what the ORM reads, in transactions, comes from replicas",
+        servers.orm_share()
+    );
     let _ = writeln!(
         text,
         "\n  weir's routes and reasons, as /metrics counts them; {errors} errors at the clients\n"

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use harness::{Cluster, Mark};
 
+use crate::traffic::ORM_TABLE;
+
 /// How many statements of other clients are kept for showing.
 const KEPT: usize = 5;
 
@@ -13,6 +15,8 @@ const KEPT: usize = 5;
 pub(crate) struct Counts {
     pub(crate) reads: u64,
     pub(crate) writes: u64,
+    /// Of the reads, those of the client that works like an ORM.
+    orm: u64,
 }
 
 /// Counts of all servers, and what was run by others than the demo's own clients.
@@ -60,6 +64,13 @@ impl<'a> Servers<'a> {
         &self.counts
     }
 
+    /// How much of what the ORM-like client read came from replicas, in percent.
+    pub(crate) fn orm_share(&self) -> f64 {
+        let all: u64 = self.counts.iter().map(|counts| counts.orm).sum();
+        let primary = self.counts[self.cluster.primary()].orm;
+        100.0 * (all - primary) as f64 / all.max(1) as f64
+    }
+
     /// Reads and writes a second between the last two looks, by server.
     pub(crate) fn rates(&self) -> &[(f64, f64)] {
         &self.rates
@@ -76,15 +87,19 @@ impl<'a> Servers<'a> {
             return;
         }
         let counts = &mut self.counts[server];
+        let orm = statement.contains(ORM_TABLE);
         let first = statement.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
         match first.as_str() {
             "SELECT" if statement.contains("FOR UPDATE") => counts.writes += 1,
-            "SELECT" => counts.reads += 1,
+            "SELECT" => {
+                counts.reads += 1;
+                counts.orm += u64::from(orm);
+            }
             "INSERT" | "UPDATE" | "DELETE" | "MERGE" => counts.writes += 1,
             _ => {}
         }
         let demo = statement.contains("balance") && statement.contains("accounts");
-        if !demo && !matches!(first.as_str(), "BEGIN" | "COMMIT") {
+        if !demo && !orm && !matches!(first.as_str(), "BEGIN" | "COMMIT") {
             let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
             self.foreign.push_back((server, line));
             self.foreign.drain(..self.foreign.len().saturating_sub(KEPT));

@@ -1,0 +1,144 @@
+//! Where the reads of untouched applications go, and what a restart of the primary does to their pools.
+//!
+//! The applications are Python programs (FastAPI on SQLAlchemy and asyncpg, Django, psycopg alone) that know nothing
+//! of weir. This program gives them a cluster with weir in front, and asks the servers' own logs what ran where.
+//! That it can find stale reads is seen with WEIR__ROUTING__CONSISTENCY=eventual in the environment, which weir inherits.
+//!
+//! `tests/orm/run` runs it; it is no part of `cargo test`, since it needs packages from elsewhere.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod reads;
+mod restart;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use harness::{Cluster, Result, Weir, WeirSetup};
+
+use application::Application;
+
+/// Runs untouched ORM applications through weir, and fails when a target is missed.
+#[derive(Parser)]
+#[command(name = "orm", bin_name = "tests/orm/run")]
+struct Arguments {
+    /// What to run; everything, if nothing is said.
+    #[arg(value_enum)]
+    trials: Vec<Trial>,
+    /// `[routing] transactions` of weir while reads are counted. The restart is tried with both values.
+    #[arg(long, default_value = "lazy", value_name = "WORD")]
+    transactions: String,
+    #[command(flatten)]
+    load: reads::Load,
+    /// The Python that has the applications' packages.
+    #[arg(long, hide = true)]
+    python: PathBuf,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Trial {
+    /// FastAPI, SQLAlchemy and asyncpg: a session per request.
+    Fastapi,
+    /// Django with ATOMIC_REQUESTS, and psycopg.
+    Django,
+    /// psycopg in plain SQL, with the transactions that it begins by itself.
+    Psycopg,
+    /// A pool of SQLAlchemy's while the primary is restarted.
+    Restart,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::parse();
+    if arguments.trials.is_empty() {
+        arguments.trials = Trial::value_variants().to_vec();
+    }
+    match run(&arguments) {
+        Ok(misses) if misses.is_empty() => ExitCode::SUCCESS,
+        Ok(misses) => {
+            misses.iter().for_each(|miss| eprintln!("missed: {miss}"));
+            ExitCode::FAILURE
+        }
+        Err(failure) => {
+            eprintln!("orm: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every target that was missed, in words.
+fn run(arguments: &Arguments) -> Result<Vec<String>> {
+    eprintln!("starting PostgreSQL: a primary and two replicas");
+    let cluster = Cluster::start()?;
+    cluster.connect(cluster.primary())?.query(include_str!("schema.sql"))?;
+    cluster.wait_caught_up()?;
+
+    let mut misses = Vec::new();
+    let mut head = Some(reads::HEAD);
+    let counted = arguments.trials.iter().filter_map(|trial| Some((trial, trial.application()?)));
+    for (trial, file) in counted {
+        let application = Application { python: &arguments.python, file };
+        let outcome = weir(&cluster, &arguments.transactions)
+            .and_then(|weir| reads::measure(&cluster, &weir, &application, &arguments.load));
+        match outcome {
+            Ok(outcome) => {
+                head.take().into_iter().for_each(|head| println!("{head}"));
+                println!("{}", outcome.row(&format!("{trial:?}").to_lowercase()));
+                misses.extend(outcome.misses().map(|miss| format!("{trial:?}: {miss}")));
+            }
+            Err(failure) => misses.push(format!("{trial:?}: {failure}")),
+        }
+    }
+    if arguments.trials.contains(&Trial::Restart) {
+        println!("\na pool's transactions while the primary is restarted, and later ones");
+        misses.extend(restarts(&cluster, &arguments.python));
+    }
+    Ok(misses)
+}
+
+/// The restart without weir, which shows what the application can bear, and with both kinds of transactions.
+fn restarts(cluster: &Cluster, python: &Path) -> Vec<String> {
+    let application = Application { python, file: "restart.py" };
+    let mut misses = Vec::new();
+    for (name, transactions) in [("direct", None), ("lazy", Some("lazy")), ("primary", Some("primary"))] {
+        let outcome = match transactions {
+            None => restart::measure(cluster, cluster.port(cluster.primary()), &application),
+            Some(word) => {
+                weir(cluster, word).and_then(|weir| restart::measure(cluster, weir.port(), &application))
+            }
+        };
+        match outcome {
+            Ok(outcome) => {
+                println!("{:<12}{outcome}", format!("{name}:"));
+                misses.extend(outcome.miss().map(|miss| format!("restart, {name}: {miss}")));
+            }
+            Err(failure) => misses.push(format!("restart, {name}: {failure}")),
+        }
+    }
+    misses
+}
+
+impl Trial {
+    /// The program whose reads are counted.
+    fn application(self) -> Option<&'static str> {
+        match self {
+            Trial::Fastapi => Some("fastapi_app.py"),
+            Trial::Django => Some("django_app.py"),
+            Trial::Psycopg => Some("psycopg_app.py"),
+            Trial::Restart => None,
+        }
+    }
+}
+
+/// weir with its defaults but for the transactions and what the restart is about.
+fn weir(cluster: &Cluster, transactions: &str) -> Result<Weir> {
+    let wait = format!("\"{}ms\"", restart::PRIMARY_WAIT.as_millis());
+    WeirSetup::in_front_of(cluster, 0..cluster.size())
+        .set("routing", "transactions", &format!("\"{transactions}\""))
+        .set("pool", "primary_wait", &wait)
+        .start(env!("CARGO_BIN_EXE_weir"))
+}
