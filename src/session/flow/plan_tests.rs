@@ -200,12 +200,16 @@ fn what_stands_before_a_request() {
 
 fn check((name, route, expected, leg, request, step): Row) {
     let request = request.iter().copied().collect();
-    assert_eq!(plan(&Situation { route, expected, leg, request }), step, "{name}");
+    assert_eq!(plan(&Situation { route, manner: Manner::AsItComes, expected, leg, request }), step, "{name}");
 }
 
 #[test]
 fn without_a_connection_one_is_taken() {
-    assert_eq!(WITHOUT_LEG, Step::CheckOut);
+    for (manner, step) in
+        [(Manner::AsItComes, Step::CheckOut), (Manner::Within, Step::CheckOut), (Manner::Kept, Step::Answer)]
+    {
+        assert_eq!(without_leg(manner), step);
+    }
 }
 
 #[test]

@@ -52,8 +52,9 @@ impl Watcher for Events {
         self.seen.push(format!("described {frame:?} {pending:?}"));
     }
 
-    fn ready(&mut self, status: TxStatus) {
+    fn ready(&mut self, status: TxStatus) -> TxStatus {
         self.seen.push(format!("ready {status:?}"));
+        status
     }
 
     fn parameter(&mut self, frame: &[u8]) -> Completion {

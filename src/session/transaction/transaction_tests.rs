@@ -41,6 +41,12 @@ impl Script {
                 let (sql, tag) = rest.split_once(": ").unwrap_or((rest, rest));
                 self.completed(sql, tag);
             }
+            "kept" => _ = self.transaction.on(Event::Kept(&self.verdict(rest).statements[0])),
+            "begins" if rest == "replica" => _ = self.transaction.on(Event::Begins(Ran::Replica, None)),
+            "begins" => _ = self.transaction.on(Event::Begins(Ran::Primary, None)),
+            "withdrawn" => _ = self.transaction.on(Event::Withdrawn),
+            "marks" => _ = self.transaction.on(Event::Marks),
+            "will" => _ = self.transaction.on(Event::WillRequeue),
             "sets" => _ = self.transaction.on(Event::Sets),
             "reported" => _ = self.transaction.on(Event::Reported("timezone", rest.into())),
             "error" => _ = self.transaction.on(Event::Failed),
@@ -78,6 +84,8 @@ impl Script {
     fn words(&self) -> String {
         let block = match &self.transaction.block {
             Block::Idle => "idle",
+            Block::Promised => "promised",
+            Block::PromiseFailed => "promise failed",
             Block::Open(None) => "open",
             Block::Open(Some(Isolation::Serializable)) => "open serializable",
             Block::Open(Some(_)) => "open at a level",
@@ -254,6 +262,48 @@ const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("what runs again has never run", "> BEGIN; < SET work_mem=1; error; reported UTC; requeued", "idle"),
     ("and may succeed then", "error; requeued; < SET work_mem=1; ready I; answered I", "idle =1"),
     ("a client leaves", "> BEGIN; < SET work_mem=1; ready T; answered T; abandoned", "open"),
+    ("weir keeps it to itself", "kept BEGIN", "promised"),
+    ("and all that needs no judgement", "kept BEGIN; kept SAVEPOINT a; kept RELEASE a; kept COMMIT", "idle"),
+    ("a read of it runs outside of it", "kept BEGIN; ready I; answered I", "promised"),
+    ("and can make it fail", "kept BEGIN; error; ready I; answered I", "promise failed"),
+    ("until it goes back", "kept BEGIN; kept SAVEPOINT a; error; ready I; kept ROLLBACK TO a", "promised"),
+    ("or ends", "kept BEGIN; error; ready I; answered I; kept COMMIT", "idle"),
+    ("the next one has not failed", "kept BEGIN; error; ready I; kept ROLLBACK AND CHAIN", "promised"),
+    (
+        "a server is told of it",
+        "kept BEGIN ISOLATION LEVEL SERIALIZABLE; begins primary",
+        "open serializable",
+    ),
+    ("of one that has failed too", "kept BEGIN; error; ready I; begins primary", "failed"),
+    (
+        "what was set stays when its connection goes",
+        "kept BEGIN; begins replica; < SET work_mem = 1; withdrawn",
+        "promised =1",
+    ),
+    (
+        "and is taken back with it",
+        "kept BEGIN; begins replica; < SET work_mem = 1; withdrawn; kept ROLLBACK",
+        "idle",
+    ),
+    ("a read that is put back fails nothing", "kept BEGIN; error; will; ready I; requeued", "promised"),
+    ("nor does one behind a BEGIN", "marks; kept BEGIN; error; will; ready I; requeued", "idle"),
+    (
+        "what completed in front of it has not",
+        "kept BEGIN; begins replica; marks; < SET work_mem = 1; error; will; ready E; requeued",
+        "promised",
+    ),
+    ("a lost read fails it", "kept BEGIN; lost I", "promise failed"),
+    ("so does a lost replica", "kept BEGIN; begins replica; < SET work_mem = 1; lost T", "promise failed =1"),
+    (
+        "of what is lost on the primary nothing is left",
+        "kept BEGIN; begins primary; < SET work_mem = 1; lost T",
+        "lost",
+    ),
+    (
+        "what was lost between two requests is told",
+        "kept BEGIN; begins replica; lost T; untold; asks SELECT 1",
+        "lost told",
+    ),
 ];
 
 #[test]
