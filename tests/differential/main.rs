@@ -18,6 +18,7 @@ mod dice;
 mod errors;
 mod extended;
 mod later;
+mod lazy;
 mod neighbour;
 mod pins;
 mod prepared;
@@ -41,7 +42,7 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
     for pieces in [Pieces::Whole, Pieces::Tiny] {
         for pool in stage::pools() {
             // The choice of connection has nothing to do with how the bytes are cut: one size for each is enough.
-            if pieces == Pieces::Tiny && pool != stage::pool_for(talk.name) {
+            if pieces == Pieces::Tiny && pool != stage::pool_for(&talk.name) {
                 continue;
             }
             let heard = stage.through(pool, talk, pieces)?;
@@ -81,6 +82,21 @@ fn the_extended_protocol() -> Result<()> {
 #[test]
 fn transactions() -> Result<()> {
     hold("transactions", &transactions::talks())
+}
+
+#[test]
+fn lazy_transactions() -> Result<()> {
+    hold("lazy_transactions", &lazy::of_transactions())
+}
+
+#[test]
+fn lazy_legs() -> Result<()> {
+    hold("lazy_legs", &lazy::of_legs())
+}
+
+#[test]
+fn lazy_messages() -> Result<()> {
+    hold("lazy_messages", &lazy::of_messages())
 }
 
 #[test]
