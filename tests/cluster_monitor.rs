@@ -71,7 +71,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         },
         timeouts: config::Timeouts::default(),
         routing: config::Routing {
-            transactions: config::Transactions::Primary,
+            transactions: weir::sql::Transactions::Primary,
             consistency: weir::sql::Consistency::Eventual,
             max_staleness: None,
             freshness_wait: PATIENCE,
@@ -103,6 +103,7 @@ fn user(name: &str) -> config::User {
         server_user: name.into(),
         server_password: Some(password),
         target: weir::sql::Target::Auto,
+        transactions: None,
         consistency: None,
         max_staleness: None,
         pool_size: None,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use weir::config::{
     Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with,
 };
-use weir::sql::{Consistency, MaxStaleness, Target};
+use weir::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 const MINIMAL: &str = r#"
 [[servers]]
@@ -59,6 +59,8 @@ fn two_servers_and_a_user_are_enough() {
     assert_eq!(config.users[0].server_password.as_ref().unwrap().expose(), "hunter2");
     assert_eq!(&*config.health.user, "app");
     assert_eq!((config.pool.size, config.pool.total), (20, 0));
+    assert_eq!(config.routing.transactions, Transactions::Lazy);
+    assert_eq!((config.listeners[0].transactions, config.users[0].transactions), (None, None));
     assert_eq!(config.routing.consistency, Consistency::Global);
     assert_eq!(config.routing.max_staleness, Some(Duration::from_secs(10)));
     assert_eq!(config.routing.freshness_wait, Duration::from_millis(10));
@@ -88,7 +90,7 @@ weight = 99999999999999999999
 [[users]]
 name = "x"
 [routing]
-transactions = "lazy"
+transactions = "eager"
 consistency = "best"
 read_functions = ["ok", "a.b.c"]
 hold_back = "64kb"
@@ -112,11 +114,11 @@ size = 1
         "line 14: servers[1].port: expected a whole number from 1 to 65535, found 70000",
         "line 15: servers[1].weight: expected a whole number from 0 to 1000, found a number beyond all limits",
         "line 16: users[0]: needs one of password, password_file, password_env, verifier, or auth = \"trust\"",
-        "line 19: routing.transactions: \"lazy\" is not supported yet",
+        "line 19: routing.transactions: expected \"lazy\" or \"primary\", found \"eager\"",
         "line 20: routing.consistency: expected \"eventual\" or \"session\" or \"global\" or \"strong\", found \"best\"",
         "line 21: routing.read_functions: expected name or schema.name, found \"a.b.c\"",
         "line 22: routing.hold_back: expected 0 to 16777216 bytes with a unit (B, kB, MB), found \"64kb\"",
-        "line 23: routing.rules[0].target: is missing",
+        "line 23: routing.rules[0].target: is missing; a rule gives target, transactions, or both",
         "line 24: routing.rules[0].statement: not a regular expression: unclosed group",
         "line 25: routing.rules[1]: needs a condition",
         "line 27: poll: unknown; did you mean pool?",
@@ -152,6 +154,19 @@ fn what_contradicts_itself_is_a_mistake() {
         ("[routing]\nmax_staleness = \"0ms\"\n", "routing.max_staleness: expected a time from 1ms to 24d"),
         ("[routing]\nfreshness_wait = \"off\"\n", "routing.freshness_wait: expected a time from 0us to 1s"),
         ("[[databases]]\nname = \"a\"\nmax_staleness = 5\n", "databases[0].max_staleness: expected a time"),
+        (
+            "[[databases]]\nname = \"a\"\ntransactions = \"auto\"\n",
+            "databases[0].transactions: expected \"lazy\" or \"primary\", found \"auto\"",
+        ),
+        (
+            "[[listeners]]\naddress = \"[::1]:1\"\ntransactions = true\n",
+            "listeners[0].transactions: expected",
+        ),
+        ("[[users]]\nname = \"a\"\nauth = \"trust\"\ntransactions = \"\"\n", "users[1].transactions: "),
+        (
+            "[[routing.rules]]\nuser = \"app\"\ntransactions = \"replica\"\n",
+            "routing.rules[0].transactions: expected \"lazy\" or \"primary\", found \"replica\"",
+        ),
         ("pool = 5\n", "pool: expected a table, found 5"),
         ("[listeners]\naddress = \"127.0.0.1:1\"\n", "listeners: expected a list of tables: [[listeners]]"),
         ("[[users]]\nname = \"a\\u0000b\"\nauth = \"trust\"\n", "users[1].name: must not hold a zero byte"),
@@ -194,6 +209,7 @@ fn the_environment_overrides_scalars_of_sections() {
         ("WEIR__LISTEN__ADDRESS", "0.0.0.0:7000"),
         ("WEIR__POOL__SIZE", "7"),
         ("WEIR__POOL__IDLE_TIMEOUT", "90s"),
+        ("WEIR__ROUTING__TRANSACTIONS", "primary"),
         ("WEIR__ROUTING__CONSISTENCY", "session"),
         ("WEIR__ROUTING__MAX_STALENESS", "off"),
         ("WEIR__ROUTING__FRESHNESS_WAIT", "0ms"),
@@ -208,6 +224,7 @@ fn the_environment_overrides_scalars_of_sections() {
     assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:7000");
     assert_eq!((config.pool.size, config.pool.queue_limit), (7, 6), "the file's other keys stay");
     assert_eq!(config.pool.idle_timeout, Duration::from_secs(90));
+    assert_eq!(config.routing.transactions, Transactions::Primary);
     assert_eq!(config.routing.consistency, Consistency::Session);
     assert_eq!((config.routing.max_staleness, config.routing.freshness_wait), (None, Duration::ZERO));
     assert_eq!(config.metrics.unwrap().port(), 9187);
@@ -270,6 +287,7 @@ server_password_env = "B_PASSWORD"
 name = "d"
 auth = "trust"
 target = "replica"
+transactions = "primary"
 consistency = "session"
 max_staleness = "2s"
 pool_size = 3
@@ -294,6 +312,7 @@ idle_in_transaction = "1min"
     assert_eq!(c.server_password.as_ref().unwrap().expose(), "from the environment");
     assert!(matches!(d.credential, Credential::Trust) && d.server_password.is_none(), "{d:?}");
     assert_eq!((d.target, d.pool_size), (Target::Replica, Some(3)));
+    assert_eq!((d.transactions, a.transactions), (Some(Transactions::Primary), None));
     assert_eq!(d.pool_mode, Some(PoolMode::Session));
     let minute = Some(Duration::from_secs(60));
     let own = Timeouts { idle_client: minute.map(|m| m * 60), idle_in_transaction: minute, query: None };
@@ -408,10 +427,12 @@ fn rules_listeners_and_databases_are_read_in_their_order() {
 [[listeners]]
 address = "[::1]:7000"
 target = "primary"
+transactions = "primary"
 [[databases]]
 name = "reports"
 server_database = "shop"
 target = "replica"
+transactions = "lazy"
 consistency = "eventual"
 max_staleness = "off"
 pool_size = 2
@@ -422,16 +443,33 @@ target = "primary"
 application_name = "x"
 statement = "(?i)^select"
 target = "auto"
+transactions = "lazy"
+[[routing.rules]]
+user = "app"
+transactions = "primary"
 "#;
     let config = load("lists", &format!("{MINIMAL}{more}"), &[]).unwrap();
     assert_eq!(config.listeners[1].target, Target::Primary);
+    assert_eq!(config.listeners[1].transactions, Some(Transactions::Primary));
     assert_eq!(config.listeners[1].address.to_string(), "[::1]:7000");
     let database = &config.databases[0];
     assert_eq!((&*database.name, &*database.server_database), ("reports", "shop"));
     assert_eq!((database.target, database.consistency), (Target::Replica, Some(Consistency::Eventual)));
     assert_eq!(database.max_staleness, Some(MaxStaleness::Off));
-    let [first, second] = &config.routing.rules[..] else { panic!("{:?}", config.routing.rules) };
-    assert_eq!((first.table.as_deref(), first.target), (Some("public.t"), Target::Primary));
+    assert_eq!(database.transactions, Some(Transactions::Lazy));
+    let [first, second, third] = &config.routing.rules[..] else { panic!("{:?}", config.routing.rules) };
+    assert_eq!((first.table.as_deref(), first.target), (Some("public.t"), Some(Target::Primary)));
+    assert_eq!(first.transactions, None);
+    assert_eq!((second.target, second.transactions), (Some(Target::Auto), Some(Transactions::Lazy)));
+    assert_eq!((third.target, third.transactions), (None, Some(Transactions::Primary)), "no target is fixed");
+    let shown = weir::config::Summary(&config).to_string();
+    for part in [
+        "[::1]:7000, always the primary, transactions on the primary",
+        "reports is shop on the servers, replicas where they can, transactions are lazy",
+        "BEGIN       transactions are lazy",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
     assert!(second.statement.as_ref().unwrap().is_match(b"SELECT '\xe9'"), "statements need not be UTF-8");
 }
 

@@ -61,6 +61,7 @@ fn user(name: &str, password: &str) -> User {
         server_user: name.into(),
         server_password: None,
         target: Target::Auto,
+        transactions: None,
         consistency: None,
         max_staleness: None,
         pool_size: None,

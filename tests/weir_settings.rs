@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use harness::client::{Answer, Client, Login, Message, ServerError, front};
-use harness::{Cluster, Failure, Options, Result, Weir, WeirSetup, wait_for};
+use harness::client::{Address, Answer, Client, Login, Message, ServerError, front};
+use harness::{Cluster, Failure, Options, Result, Weir, WeirSetup, free_port, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -149,6 +149,50 @@ fn the_first_that_says_something_counts() -> Result<()> {
 }
 
 #[test]
+fn where_transactions_run_is_said_by_the_first_that_says_anything() -> Result<()> {
+    let port = free_port()?;
+    let weir = setup(Cluster::shared())
+        .set("routing", "transactions", "\"primary\"")
+        .append("[[users]]\nname = \"u\"\nserver_user = \"app\"\npassword = \"u\"\nserver_password = \"app\"")
+        .append("transactions = \"lazy\"")
+        .append("[[databases]]\nname = \"strict\"\nserver_database = \"app\"\ntransactions = \"primary\"")
+        .append(&format!("[[listeners]]\naddress = \"127.0.0.1:{port}\"\ntransactions = \"lazy\""))
+        .append("[[routing.rules]]\nuser = \"app\"\ntransactions = \"lazy\"")
+        .start(WEIR)?;
+    let (u, strict) = (Login::new("u", "u"), Login::new("u", "u").database("strict"));
+    for how in ALL {
+        let shown = |client: &mut Client| show(client, how, "transactions");
+        let mut client = connect(&weir, &app())?;
+        assert_eq!(shown(&mut client)?, "primary", "{how:?}: a rule is for the statement that begins one");
+        assert_eq!(show(&mut client, how, "target")?, "auto", "{how:?}: nor does the rule fix a target");
+        assert_eq!(shown(&mut connect(&weir, &u.clone().database("app"))?)?, "lazy", "{how:?}");
+        assert_eq!(shown(&mut connect(&weir, &strict)?)?, "primary", "{how:?}");
+        let mut client = Client::connect(&Address::local(port), &strict)?;
+        assert_eq!(shown(&mut client)?, "lazy", "{how:?}");
+        let options = strict.clone().parameter("options", "-c weir.transactions=Primary");
+        let mut client = Client::connect(&Address::local(port), &options)?;
+        for (sql, transactions) in [
+            ("SELECT 1", "primary"),
+            ("SET weir.transactions = lazy", "lazy"),
+            ("BEGIN", "lazy"),
+            ("SET LOCAL weir.transactions TO 'PRIMARY'", "primary"),
+            ("COMMIT", "lazy"),
+            ("RESET weir.transactions", "primary"),
+            ("SELECT set_config('weir.transactions', 'lazy', false)", "lazy"),
+            ("DISCARD ALL", "primary"),
+        ] {
+            run(&mut client, how, sql)?;
+            assert_eq!(shown(&mut client)?, transactions, "{sql} ({how:?})");
+        }
+        let hinted = run(&mut client, how, "/* weir: transactions=lazy */ SHOW weir.transactions")?;
+        assert_eq!(hinted.value(), "lazy", "{how:?}");
+    }
+    let mut client = connect(&weir, &app())?;
+    assert_eq!(client.query("SET weir.transactions = lazy; SHOW weir.transactions")?.value(), "lazy");
+    Ok(())
+}
+
+#[test]
 fn settings_follow_their_transaction() -> Result<()> {
     let weir = start()?;
     for how in ALL {
@@ -178,12 +222,18 @@ fn settings_follow_their_transaction() -> Result<()> {
 }
 
 /// Statements that must fail, with SQLSTATE and message.
-const REFUSED: [(&str, &str, &str); 14] = [
+const REFUSED: [(&str, &str, &str); 16] = [
     ("SET weir.consistency = 'bogus'", "22023", r#"invalid value for parameter "weir.consistency": "bogus""#),
     ("SET weir.consistency TO a, 'b'", "22023", r#"invalid value for parameter "weir.consistency": "a,b""#),
     ("SET LOCAL weir.target = 'x''y'", "22023", r#"invalid value for parameter "weir.target": "x'y""#),
     ("SET weir.target = 'default'", "22023", r#"invalid value for parameter "weir.target": "default""#),
     ("SET weir.target = E'\\\\'", "22023", r#"invalid value for parameter "weir.target": "\""#),
+    (
+        "SET weir.transactions = replica",
+        "22023",
+        r#"invalid value for parameter "weir.transactions": "replica""#,
+    ),
+    ("SET LOCAL weir.transactions = ''", "22023", r#"invalid value for parameter "weir.transactions": """#),
     ("SET weir.max_staleness = 'x'", "22023", r#"invalid value for parameter "weir.max_staleness": "x""#),
     ("SET weir.max_staleness = -2", "22023", r#"invalid value for parameter "weir.max_staleness": "-2""#),
     ("SET weir.min_lsn = 'x'", "22023", r#"invalid value for parameter "weir.min_lsn": "x""#),
@@ -226,6 +276,9 @@ fn what_makes_no_sense_is_refused_in_postgresqls_words() -> Result<()> {
         assert_eq!(refused.sqlstate(), "42704");
         assert_eq!(refused.message(), r#"unrecognized configuration parameter "weir.foo""#);
         assert_eq!(show(&mut client, how, "consistency")?, "global", "nothing of it stays");
+        assert_eq!(show(&mut client, how, "transactions")?, "lazy", "{how:?}");
+        let lazy = error(&mut client, how, "SET weir.transactions = off")?;
+        assert_eq!(lazy.field('H'), Some("Available values: lazy, primary."));
         let level = error(&mut client, how, "SET weir.consistency = ''")?;
         assert_eq!(level.field('H'), Some("Available values: eventual, session, global, strong."));
     }
@@ -271,6 +324,7 @@ fn a_client_cannot_come_with_what_makes_no_sense() -> Result<()> {
     let weir = start()?;
     for (options, sqlstate, message) in [
         ("-c weir.consistency=best", "22023", r#"invalid value for parameter "weir.consistency": "best""#),
+        ("-c weir.transactions=auto", "22023", r#"invalid value for parameter "weir.transactions": "auto""#),
         ("-c weir.foo=1", "42704", r#"unrecognized configuration parameter "weir.foo""#),
         ("-c weir.lsn=0/1", "55P02", r#"parameter "weir.lsn" cannot be changed"#),
     ] {

@@ -12,12 +12,12 @@ use config::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
-use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout};
+use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::users::{Surroundings, user};
 use super::{
     Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting, Routing, Rule,
-    Server, Timeouts, Transactions, source, warnings,
+    Server, Timeouts, source, warnings,
 };
 use crate::sql::Target;
 
@@ -106,14 +106,15 @@ fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
         (address, clients)
     };
     let (address, clients) = root.section("listen", main);
-    let mut listeners = vec![Listener { address, target: Target::Auto }];
+    let mut listeners = vec![Listener { address, target: Target::Auto, transactions: None }];
     root.list("listeners", |entry| {
         let address = entry.require("address", kinds::address);
         let target = entry.read("target", target).unwrap_or_default();
+        let transactions = entry.read("transactions", transactions);
         if address.is_some_and(|address| taken(&listeners, address)) {
             entry.note("address", "clients are listened for at this address already");
         }
-        listeners.extend(address.map(|address| Listener { address, target }));
+        listeners.extend(address.map(|address| Listener { address, target, transactions }));
     });
     (listeners, clients)
 }
@@ -197,6 +198,7 @@ fn databases(root: &mut Section) -> Vec<Database> {
             server_database: entry.read("server_database", text).unwrap_or_else(|| name.clone()).into(),
             name: name.into(),
             target: entry.read("target", target).unwrap_or_default(),
+            transactions: entry.read("transactions", transactions),
             consistency: entry.read("consistency", consistency),
             max_staleness: entry.read("max_staleness", max_staleness),
             pool_size: entry.read("pool_size", count(1..=10_000)),
@@ -253,17 +255,13 @@ fn routing(s: &mut Section) -> Routing {
     }
 }
 
-fn transactions(value: &Value) -> Result<Transactions, String> {
-    match word(&[("primary", Some(Transactions::Primary)), ("lazy", None)])(value)? {
-        Some(transactions) => Ok(transactions),
-        None => Err("\"lazy\" is not supported yet; \"primary\" is".to_owned()),
-    }
-}
-
 fn rule(entry: &mut Section) -> Rule {
     const CONDITIONS: [&str; 5] = ["user", "database", "application_name", "table", "statement"];
     if !CONDITIONS.iter().any(|condition| entry.has(condition)) {
         entry.note_whole(format!("needs a condition: {}", CONDITIONS.join(", ")));
+    }
+    if !entry.has("target") && !entry.has("transactions") {
+        entry.note("target", "is missing; a rule gives target, transactions, or both");
     }
     Rule {
         user: entry.read("user", text),
@@ -271,7 +269,8 @@ fn rule(entry: &mut Section) -> Rule {
         application_name: entry.read("application_name", text),
         table: entry.read("table", name),
         statement: entry.read("statement", regex),
-        target: entry.require("target", target).unwrap_or_default(),
+        target: entry.read("target", target),
+        transactions: entry.read("transactions", transactions),
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sql::{Consistency, MaxStaleness, Target};
+use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod check;
 mod kinds;
@@ -60,12 +60,14 @@ pub struct Config {
 }
 
 /// One listening address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Listener {
     /// TCP address.
     pub address: SocketAddr,
     /// Fixed target for clients of this listener; `Auto` leaves it to the router.
     pub target: Target,
+    /// Overrides `[routing] transactions` for them.
+    pub transactions: Option<Transactions>,
 }
 
 /// Limits that hold for all clients.
@@ -138,6 +140,8 @@ pub struct Database {
     pub server_database: Arc<str>,
     /// Fixed target; `Auto` leaves it to the router.
     pub target: Target,
+    /// Overrides `[routing] transactions`.
+    pub transactions: Option<Transactions>,
     /// Overrides `[routing] consistency`.
     pub consistency: Option<Consistency>,
     /// Overrides `[routing] max_staleness`.
@@ -161,6 +165,8 @@ pub struct User {
     pub server_password: Option<Secret>,
     /// Fixed target; `Auto` leaves it to the router.
     pub target: Target,
+    /// Overrides `[routing] transactions`.
+    pub transactions: Option<Transactions>,
     /// Overrides `[routing] consistency`.
     pub consistency: Option<Consistency>,
     /// Overrides `[routing] max_staleness`.
@@ -249,7 +255,7 @@ pub enum PoolMode {
 /// `[routing]`.
 #[derive(Clone, Debug)]
 pub struct Routing {
-    /// How transactions are routed.
+    /// Where transactions run of which nothing nearer says it.
     pub transactions: Transactions,
     /// How fresh a replica must be.
     pub consistency: Consistency,
@@ -275,15 +281,7 @@ pub struct Routing {
     pub rules: Vec<Rule>,
 }
 
-/// `[routing] transactions`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transactions {
-    /// A transaction runs on the primary unless it says READ ONLY.
-    #[default]
-    Primary,
-}
-
-/// One `[[routing.rules]]` entry: all given conditions must hold.
+/// One `[[routing.rules]]` entry: all given conditions must hold. It gives a target, transactions, or both.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The user that logged in.
@@ -296,8 +294,10 @@ pub struct Rule {
     pub table: Option<String>,
     /// A regular expression over the statement's text.
     pub statement: Option<regex::bytes::Regex>,
-    /// Where it goes.
-    pub target: Target,
+    /// Where it goes; `None` leaves that to other rules.
+    pub target: Option<Target>,
+    /// Where the transaction runs that it begins; `None` leaves that to other rules.
+    pub transactions: Option<Transactions>,
 }
 
 /// `[health]`.

@@ -8,7 +8,7 @@ use config::Value;
 
 use super::PoolMode;
 use super::kinds::{duration_or_off, word};
-use crate::sql::{Consistency, MaxStaleness, Target};
+use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 const MS: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -19,6 +19,11 @@ pub(super) const MAX_STALENESS: RangeInclusive<Duration> = MS..=Duration::from_s
 /// `target = "auto" | "primary" | "replica"`.
 pub(super) fn target(value: &Value) -> Result<Target, String> {
     word(&Target::WORDS)(value)
+}
+
+/// `transactions = "lazy" | "primary"`.
+pub(super) fn transactions(value: &Value) -> Result<Transactions, String> {
+    word(&Transactions::WORDS)(value)
 }
 
 /// `consistency = "eventual" | "session" | "global" | "strong"`.

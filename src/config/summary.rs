@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::kinds::shown;
 use super::{Config, Credential, PoolMode, RoleSetting};
-use crate::sql::Target;
+use crate::sql::{Target, Transactions};
 
 /// Shows what a configuration comes down to. No secret is in it.
 pub struct Summary<'a>(pub &'a Config);
@@ -13,7 +13,8 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(config) = self;
         for listener in &config.listeners {
-            writeln!(f, "listens on  {}{}", listener.address, fixed(listener.target))?;
+            let fixed = fixed(listener.target, listener.transactions);
+            writeln!(f, "listens on  {}{fixed}", listener.address)?;
         }
         for server in &config.servers {
             let role = match server.role {
@@ -31,7 +32,8 @@ impl fmt::Display for Summary<'_> {
         }
         for database in &config.databases {
             let (name, there) = (&database.name, &database.server_database);
-            writeln!(f, "database    {name} is {there} on the servers{}", fixed(database.target))?;
+            let fixed = fixed(database.target, database.transactions);
+            writeln!(f, "database    {name} is {there} on the servers{fixed}")?;
         }
         for user in &config.users {
             let proof = match user.credential {
@@ -39,7 +41,8 @@ impl fmt::Display for Summary<'_> {
                 Credential::Password(_) | Credential::Verifier(_) => "scram-sha-256",
             };
             let (name, there) = (&user.name, &user.server_user);
-            writeln!(f, "user        {name}, {proof}, {there} on the servers{}", fixed(user.target))?;
+            let fixed = fixed(user.target, user.transactions);
+            writeln!(f, "user        {name}, {proof}, {there} on the servers{fixed}")?;
         }
         let pool = &config.pool;
         writeln!(
@@ -60,6 +63,11 @@ impl fmt::Display for Summary<'_> {
         let wait = shown(routing.freshness_wait);
         let level = routing.consistency.as_str();
         writeln!(f, "reads       {level}, {age}; wait {wait} for a replica that is fresh enough")?;
+        let begun = match routing.transactions {
+            Transactions::Lazy => "lazy; while they only read they have no connection to the primary",
+            Transactions::Primary => "on the primary, unless they say READ ONLY",
+        };
+        writeln!(f, "BEGIN       transactions are {begun}")?;
         match config.metrics {
             Some(address) => writeln!(f, "metrics     http://{address}/metrics")?,
             None => writeln!(f, "metrics     not served")?,
@@ -68,10 +76,16 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-fn fixed(target: Target) -> &'static str {
-    match target {
+fn fixed(target: Target, transactions: Option<Transactions>) -> String {
+    let target = match target {
         Target::Auto => "",
         Target::Primary => ", always the primary",
         Target::Replica => ", replicas where they can",
-    }
+    };
+    let transactions = match transactions {
+        None => "",
+        Some(Transactions::Lazy) => ", transactions are lazy",
+        Some(Transactions::Primary) => ", transactions on the primary",
+    };
+    format!("{target}{transactions}")
 }

@@ -79,6 +79,7 @@ pub(super) fn user(
         name: name.into(),
         server_password,
         target: entry.read("target", overrides::target).unwrap_or_default(),
+        transactions: entry.read("transactions", overrides::transactions),
         consistency: entry.read("consistency", overrides::consistency),
         max_staleness: entry.read("max_staleness", overrides::max_staleness),
         pool_size: entry.read("pool_size", count(1..=10_000)),

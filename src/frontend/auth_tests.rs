@@ -16,6 +16,7 @@ fn user(name: &str, credential: Credential) -> User {
         server_user: "server_side".into(),
         server_password: None,
         target: Target::Auto,
+        transactions: None,
         consistency: None,
         max_staleness: None,
         pool_size: None,

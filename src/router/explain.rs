@@ -65,6 +65,9 @@ fn hint(verdict: &Verdict) -> String {
     if let Some(staleness) = verdict.hint.max_staleness {
         words.push(format!("max_staleness={staleness}"));
     }
+    if let Some(transactions) = verdict.hint.transactions {
+        words.push(format!("transactions={}", transactions.as_str()));
+    }
     words.join(", ")
 }
 
@@ -96,7 +99,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Deallocate(Some(name)) => format!("deallocates {name}"),
         Kind::Deallocate(None) => "deallocates all prepared statements".to_owned(),
         Kind::Discard(what) => format!("discards {what:?}").to_lowercase(),
-        Kind::Cursor => "cursor".to_owned(),
+        Kind::Cursor(_) => "cursor".to_owned(),
     }
 }
 
@@ -149,6 +152,8 @@ mod tests {
                         statement 2   primary only: temporary\n\
                         \x20 pins        temporary\n";
         assert_eq!(explained("SET LOCAL work_mem = '1MB'; CREATE TEMP TABLE t (a int)"), expected);
+        let begin = explained("/* weir: auto transactions=primary */ BEGIN");
+        assert!(begin.contains("hint          auto, transactions=primary\n"), "{begin}");
         assert_eq!(explained(""), "route         replica\nreason        empty\n");
     }
 }

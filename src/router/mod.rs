@@ -13,6 +13,7 @@ pub use explain::explain;
 pub use learned::Learned;
 pub use reason::Reason;
 pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};
+pub use rules::transactions as ruled_transactions;
 pub use session_view::{FixedTarget, SessionView, TargetSource, Transaction};
 
 /// Where a request goes.

@@ -258,7 +258,7 @@ fn statement_need(statement: &Statement, session: &SessionView<'_>, world: &Worl
         Kind::Set | Kind::SetWeir(..) | Kind::Reset(_) => Need::Primary(Reason::Setting),
         Kind::Prepare(_) | Kind::Execute(_) | Kind::Deallocate(_) => Need::Primary(Reason::Prepared),
         Kind::Discard(_) => Need::Primary(Reason::Discard),
-        Kind::Cursor => Need::Primary(Reason::Cursor),
+        Kind::Cursor(_) => Need::Primary(Reason::Cursor),
     }
 }
 
@@ -562,7 +562,8 @@ mod tests {
             application_name: None,
             table: None,
             statement: None,
-            target,
+            target: Some(target),
+            transactions: None,
         };
         let mut scene = scene();
         scene.rules = vec![

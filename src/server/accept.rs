@@ -7,11 +7,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, admit, client_span, refuse};
 use crate::net::{Listener, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
-use crate::sql::Target;
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
 
@@ -23,7 +23,7 @@ pub(super) struct Door {
 }
 
 /// Accepts clients for ever. While weir drains they are told so.
-pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) {
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
     loop {
         let (stream, peer) = listener.accept().await;
         let door = door.clone();
@@ -32,7 +32,7 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) 
             false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
         };
         client_span(peer).in_scope(|| match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, stream, target, permit)),
+            Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
                 let turned_away = async move { turn_away(&door, stream, &why).await };
@@ -43,7 +43,7 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, target: Target) 
 }
 
 /// One connection from its first byte to its last.
-async fn serve(door: Arc<Door>, stream: Stream, listener: Target, permit: OwnedSemaphorePermit) {
+async fn serve(door: Arc<Door>, stream: Stream, listener: config::Listener, permit: OwnedSemaphorePermit) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
@@ -69,7 +69,7 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(door: &Door, stream: Stream, listener: Target) -> Option<Session> {
+async fn log_in(door: &Door, stream: Stream, listener: config::Listener) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
     let admission = match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,

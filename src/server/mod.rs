@@ -13,12 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::admin::http;
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::net::Listener;
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
-use crate::sql::Target;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::Users;
 use accept::{Door, accept};
@@ -97,18 +96,18 @@ async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> 
     let permits = Arc::new(Semaphore::new(config.clients.limit));
     let door = Arc::new(Door { shared: shared.clone(), users, permits });
     let mut accepting = JoinSet::new();
-    for (listener, target) in listeners {
-        accepting.spawn(accept(door.clone(), listener, target));
+    for (listener, configured) in listeners {
+        accepting.spawn(accept(door.clone(), listener, configured));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
     Ok(Running { shared, _beside: beside, _accepting: accepting })
 }
 
-fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Target)>, StartError> {
-    let bind = |listener: &crate::config::Listener| {
+fn bind(config: &Config) -> std::result::Result<Vec<(Listener, config::Listener)>, StartError> {
+    let bind = |listener: &config::Listener| {
         let address = listener.address;
         Listener::bind(address)
-            .map(|bound| (bound, listener.target))
+            .map(|bound| (bound, *listener))
             .map_err(|source| StartError::Listen { address, source })
     };
     config.listeners.iter().map(bind).collect()

@@ -12,6 +12,7 @@ use super::*;
 use crate::config;
 use crate::config::RoleSetting;
 use crate::session::Policy;
+use crate::sql::Target;
 
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);

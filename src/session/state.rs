@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::backend::Key;
 use crate::backend::notifiers::Notifiers;
@@ -19,15 +19,18 @@ use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
 use crate::session::model::statement::Reading;
-use crate::session::model::statements::{Names, Naming};
+use crate::session::model::statements::{Handle, KnownResult, Names, Naming, Unnamed};
 use crate::session::model::weir_settings;
-use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::kept::Said;
+use crate::session::relay::message::{Message, MessageKind};
+use crate::session::relay::pending_reply::{PendingParse, PendingReply};
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
 use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::sql::{Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+use crate::wire::TxStatus;
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,6 +161,24 @@ impl State {
         }
     }
 
+    /// A client's hold on a statement with this text, parsed now.
+    pub(crate) fn handle(&mut self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Handle {
+        let statement = self.statements.intern(sql, types, verdict, self.reading());
+        if self.names.reopened(statement.id) {
+            statement.renew(self.statements.stamp());
+        }
+        let epoch = statement.epoch(self.database.ddl());
+        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs }
+    }
+
+    /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the
+    /// transaction, those in front of that.
+    pub(crate) fn wanted_at_first(&self) -> &Settings {
+        let undoable = self.transaction.undoable();
+        let level = if self.transaction.is_promised() { undoable.at_begin() } else { undoable.now() };
+        level.settings.wanted()
+    }
+
     /// Why the session needs its connection, or will should the transaction roll back.
     pub(crate) fn pins(&self) -> Reasons {
         self.pins.reasons(self.transaction.undoable())
@@ -176,7 +197,7 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor)
+            !matches!(statement.kind, Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(_))
                 || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
@@ -252,6 +273,79 @@ impl State {
     fn reset_all(&mut self, keep: &[&str], carried: &mut Carried) {
         self.change_settings().reset_all(keep);
         carried.reset_all(keep);
+    }
+
+    /// What weir answers to a message about a statement that controls a transaction of which no server knows, and what is to
+    /// be done when that has its turn. None where the message is about another.
+    pub(crate) fn keeps(&mut self, message: &Message, bytes: &[u8]) -> Option<(Said, PendingReply)> {
+        let is_control = |verdict: &&Arc<Verdict>| matches!(&*verdict.statements, [one] if !one.tag.is_empty());
+        match message.kind {
+            MessageKind::Query { .. } => {
+                let verdict = message.verdict.as_ref().filter(is_control)?.clone();
+                (self.names.unnamed, self.names.unnamed_portal) = (None, None);
+                Some((self.completes(&verdict), PendingReply::Kept(verdict)))
+            }
+            MessageKind::Parse { name, sql, types } => {
+                let verdict = message.verdict.as_ref().filter(is_control)?.clone();
+                let (sql, types) = (sql.of(bytes), types.of(bytes));
+                let pending = match name.of(bytes) {
+                    b"" => {
+                        let serial = self.statements.stamp().0;
+                        let (sql, types) = (Some(Bytes::copy_from_slice(sql)), Bytes::copy_from_slice(types));
+                        let before = self.names.unnamed.replace(Unnamed { serial, sql, types, verdict });
+                        PendingReply::ParsedUnnamed(serial, before.map(Box::new))
+                    }
+                    name => {
+                        let handle = self.handle(sql, types, &verdict);
+                        self.names.insert(name, handle);
+                        PendingReply::Parsed(Box::new(PendingParse { name: name.into(), sent: None }))
+                    }
+                };
+                Some((Said::ParseComplete, pending))
+            }
+            MessageKind::Bind { portal, statement } => {
+                let verdict = self.verdict_of(statement.of(bytes)).filter(is_control)?.clone();
+                let before = self.names.bind(portal.of(bytes), Some(verdict));
+                Some((Said::BindComplete, PendingReply::Bound(portal.of(bytes).into(), before)))
+            }
+            MessageKind::DescribeStatement { name } => {
+                self.verdict_of(name.of(bytes)).filter(is_control)?;
+                Some((Said::NothingAtAll, PendingReply::None))
+            }
+            MessageKind::DescribePortal { name } => {
+                self.names.portal(name.of(bytes)).filter(is_control)?;
+                Some((Said::NoRows, PendingReply::None))
+            }
+            MessageKind::Execute { portal, .. } => {
+                let verdict = self.names.portal(portal.of(bytes)).filter(is_control)?.clone();
+                Some((self.completes(&verdict), PendingReply::Kept(verdict)))
+            }
+            _ => None,
+        }
+    }
+
+    fn verdict_of(&self, name: &[u8]) -> Option<&Arc<Verdict>> {
+        match name {
+            b"" => self.names.unnamed.as_ref().map(|unnamed| &unnamed.verdict),
+            name => self.names.get(name).map(|handle| &handle.statement.verdict),
+        }
+    }
+
+    fn completes(&self, verdict: &Verdict) -> Said {
+        let ends = |statement: &Statement| matches!(statement.kind, Kind::Commit { .. });
+        let failed = self.transaction.status() == TxStatus::Failed;
+        match &*verdict.statements {
+            [statement] if failed && ends(statement) => Said::Completed("ROLLBACK"),
+            [statement] => Said::Completed(statement.tag),
+            _ => Said::Completed(""),
+        }
+    }
+
+    /// What weir has answered has its turn.
+    pub(crate) fn kept(&mut self, verdict: &Verdict) {
+        for statement in &verdict.statements {
+            self.transaction.on(Event::Kept(statement));
+        }
     }
 
     /// Undoes what a request did to the names, latest first.

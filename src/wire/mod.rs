@@ -39,4 +39,13 @@ impl TxStatus {
             _ => None,
         }
     }
+
+    /// The byte in `ReadyForQuery`.
+    pub(crate) fn to_byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::Open => b'T',
+            Self::Failed => b'E',
+        }
+    }
 }

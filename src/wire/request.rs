@@ -72,6 +72,19 @@ pub(crate) fn bind(frame: &[u8]) -> Option<BindView<'_>> {
     Some(BindView { portal, statement })
 }
 
+/// Whether a whole `Bind` brings no values, and says so in the only way that no server refuses.
+pub(crate) fn binds_nothing(frame: &[u8]) -> bool {
+    let counted = |at: usize| frame.get(at..at + 2).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
+    let behind = || {
+        let view = bind(frame)?;
+        let formats = HEADER + view.portal.len() + view.statement.len() + 2;
+        let values = formats + 2 + 2 * counted(formats).filter(|count| *count <= 1)?;
+        let results = values + 2;
+        (counted(values)? == 0).then_some(results + 2 + 2 * counted(results)?)
+    };
+    behind() == Some(frame.len())
+}
+
 /// The view of a `Describe` or `Close`.
 pub(crate) fn named(frame: &[u8]) -> Option<Named<'_>> {
     let (name, end) = cstr(frame, HEADER + 1)?;
@@ -116,6 +129,19 @@ pub(crate) fn put_bind(out: &mut BytesMut, first: &[u8], view: &BindView<'_>, st
     put_cstr(out, view.portal);
     put_cstr(out, statement);
     out.put_slice(first.get(head..).unwrap_or_default());
+}
+
+/// Writes the `Bind` of a frame anew, as one of a portal and a statement that have both this name, and runs the portal and
+/// closes it.
+pub(crate) fn put_bound_run(out: &mut BytesMut, frame: &[u8], view: &BindView<'_>, name: &[u8]) {
+    let values = frame.get(HEADER + view.portal.len() + view.statement.len() + 2..).unwrap_or_default();
+    out.put_u8(client::BIND);
+    put_len(out, 2 * (name.len() + 1) + values.len());
+    put_cstr(out, name);
+    put_cstr(out, name);
+    out.put_slice(values);
+    put_execute(out, name);
+    put_close_portal(out, name);
 }
 
 /// Writes a `Close` of a portal.

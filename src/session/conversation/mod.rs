@@ -15,13 +15,13 @@ use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
-use crate::config::{Config, PoolMode, User};
+use crate::config::{Config, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
-    Configured, ConfiguredTargets, RoutingSettings, WeirSettings,
+    Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings,
 };
 use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
@@ -34,7 +34,7 @@ use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::sql::{Hint, LongText, Pin, Target, Verdict};
+use crate::sql::{Hint, LongText, Pin, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
 
 /// Who the client is, and what was settled when it came.
@@ -44,8 +44,12 @@ pub(crate) struct Who {
     pub database: Arc<str>,
     /// The database on the servers.
     pub server_database: Arc<str>,
+    /// The listener by which the client came.
+    listener: Listener,
     /// Targets fixed by the configuration.
     pub targets: ConfiguredTargets,
+    /// Where the configuration has transactions run.
+    pub transactions: ConfiguredTransactions,
     /// What the configuration asks of the reads.
     pub levels: Configured,
     pub pool_size: usize,
@@ -55,9 +59,9 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    /// A user who asks for this database by a listener with this target. Of a user whom the configuration names no more
-    /// holds what was said when it logged in.
-    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Target) -> Self {
+    /// A user who asks for this database by this listener. Of a user whom the configuration names no more holds what was
+    /// said when it logged in.
+    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Listener) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
         let user = named.cloned().map_or(user, Arc::new);
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
@@ -67,11 +71,9 @@ impl Who {
         Self {
             server_database: listed.map_or_else(|| name.clone(), |listed| listed.server_database.clone()),
             database: name,
-            targets: ConfiguredTargets {
-                listener,
-                database: listed.map_or(Target::Auto, |listed| listed.target),
-                user: user.target,
-            },
+            targets: ConfiguredTargets::new(&listener, listed, &user),
+            transactions: ConfiguredTransactions::new(&config.routing, &listener, listed, &user),
+            listener,
             levels: Configured::new(&config.routing, listed, &user),
             pool_size: size.unwrap_or(config.pool.size),
             mode: mode.unwrap_or(config.pool.mode),
@@ -83,7 +85,7 @@ impl Who {
     /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
     /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
-        let now = Self::new(config, self.user.clone(), &self.database, self.targets.listener);
+        let now = Self::new(config, self.user.clone(), &self.database, self.listener);
         let (server_database, mode) = (self.server_database.clone(), self.mode);
         *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
     }
@@ -182,6 +184,13 @@ impl Conversation {
     /// What is asked of a read with this hint. The settings must have been looked at again.
     pub(crate) fn levels(&self, weir: &WeirSettings, hint: &Hint) -> Levels {
         weir.levels(hint, &self.who.levels, |lsn| self.shared.cluster.demand().as_replayed(lsn))
+    }
+
+    /// Where a transaction runs that is begun with this hint: comment, `SET`, startup option, listener, database, user,
+    /// rule (`ruled`), `[routing]`. The settings must have been looked at again.
+    #[expect(dead_code, reason = "asked of what begins a transaction")]
+    pub(crate) fn transactions(&self, hint: &Hint, ruled: Option<Transactions>) -> Transactions {
+        self.routing.weir().transactions(hint, &self.who.transactions, ruled)
     }
 
     /// What a request that goes this way needs of a replica.

@@ -6,13 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::backend::settings::Settings;
-use crate::config::{Database, Routing, User};
+use crate::config::{Database, Listener, Routing, User};
 use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};
 use crate::session::consistency::requirement::Levels;
 use crate::session::model::settings::{SessionSettings, plain};
 use crate::sql::{
     AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
+    Transactions,
 };
 
 /// What routing reads from the settings.
@@ -62,6 +63,7 @@ impl RoutingSettings {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WeirSettings {
     target: Option<(Target, TargetSource)>,
+    transactions: Option<Transactions>,
     consistency: Option<Consistency>,
     max_staleness: Option<MaxStaleness>,
     min_lsn: Option<Lsn>,
@@ -75,6 +77,7 @@ impl WeirSettings {
                 let startup = read(startup, "weir.target") == Some(target);
                 (target, if startup { TargetSource::Startup } else { TargetSource::Set })
             }),
+            transactions: read(own, "weir.transactions"),
             consistency: read(own, "weir.consistency"),
             max_staleness: read(own, "weir.max_staleness"),
             min_lsn: read(own, "weir.min_lsn"),
@@ -121,6 +124,40 @@ pub(crate) struct ConfiguredTargets {
     pub database: Target,
     /// Of the user.
     pub user: Target,
+}
+
+impl ConfiguredTargets {
+    pub(crate) fn new(listener: &Listener, database: Option<&Database>, user: &User) -> Self {
+        Self {
+            listener: listener.target,
+            database: database.map_or(Target::Auto, |database| database.target),
+            user: user.target,
+        }
+    }
+}
+
+/// What the configuration says of a client's transactions. The rules stand between the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConfiguredTransactions {
+    /// Of the listener, the database, the user: the first that says anything.
+    nearest: Option<Transactions>,
+    /// Of `[routing]`.
+    otherwise: Transactions,
+}
+
+impl ConfiguredTransactions {
+    pub(crate) fn new(
+        routing: &Routing,
+        listener: &Listener,
+        database: Option<&Database>,
+        user: &User,
+    ) -> Self {
+        let database = database.and_then(|database| database.transactions);
+        Self {
+            nearest: listener.transactions.or(database).or(user.transactions),
+            otherwise: routing.transactions,
+        }
+    }
 }
 
 impl RoutingSettings {
@@ -174,6 +211,19 @@ impl WeirSettings {
         let ConfiguredTargets { listener, database, user } = *configured;
         FixedTarget::first(set, startup, listener, database, user)
     }
+
+    /// Where a transaction runs that is begun with this hint: by hint, `SET`, startup packet, listener, database, user,
+    /// rule and `[routing]`, the first that says anything. `ruled` is what the rules say of the statement that begins it.
+    pub(crate) fn transactions(
+        &self,
+        hint: &Hint,
+        configured: &ConfiguredTransactions,
+        ruled: Option<Transactions>,
+    ) -> Transactions {
+        // What the client came with is a setting until another is set.
+        let asked = hint.transactions.or(self.transactions);
+        asked.or(configured.nearest).or(ruled).unwrap_or(configured.otherwise)
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +240,7 @@ mod tests {
     fn settings_are_read_as_postgresql_reads_them() {
         let view = view(&[
             ("weir.target", Value::Sql("'Primary'".into())),
+            ("weir.transactions", Value::Raw("Primary".into())),
             ("weir.consistency", Value::Raw("Session".into())),
             ("weir.max_staleness", Value::Sql("500".into())),
             ("weir.min_lsn", Value::Sql("'16/b374d848'".into())),
@@ -198,6 +249,7 @@ mod tests {
             ("default_transaction_isolation", Value::Sql("'serializable'".into())),
         ]);
         assert_eq!(view.weir.target, Some((Target::Primary, TargetSource::Startup)));
+        assert_eq!(view.weir.transactions, Some(Transactions::Primary));
         assert_eq!(view.weir.consistency, Some(Consistency::Session));
         assert_eq!(view.weir.max_staleness, Some(MaxStaleness::AtMost(Duration::from_millis(500))));
         assert_eq!(view.weir.min_lsn, Some(Lsn(0x16_b374_d848)));
@@ -218,6 +270,23 @@ mod tests {
             RoutingSettings::new(&settings).weir.target,
             Some((Target::Replica, TargetSource::Startup))
         );
+    }
+
+    #[test]
+    fn where_a_transaction_runs_is_said_by_the_first_that_says_anything() {
+        use Transactions::{Lazy, Primary};
+        let said = |hint, set, nearest, ruled, otherwise| {
+            let weir = WeirSettings { transactions: set, ..WeirSettings::default() };
+            let configured = ConfiguredTransactions { nearest, otherwise };
+            weir.transactions(&Hint { transactions: hint, ..Hint::default() }, &configured, ruled)
+        };
+        let (lazy, primary) = (Some(Lazy), Some(Primary));
+        assert_eq!(said(primary, lazy, lazy, lazy, Lazy), Primary);
+        assert_eq!(said(None, primary, lazy, lazy, Lazy), Primary);
+        assert_eq!(said(None, None, primary, lazy, Lazy), Primary);
+        assert_eq!(said(None, None, None, primary, Lazy), Primary);
+        assert_eq!(said(None, None, None, None, Primary), Primary);
+        assert_eq!(said(lazy, primary, primary, primary, Primary), Lazy);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::backend::{ParameterStatuses, exec};
 use crate::cluster::topology::ServerId;
+use crate::config::Listener;
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
@@ -20,7 +21,6 @@ use crate::session::client::Client;
 use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
 use crate::session::model::weir_settings as own;
-use crate::sql::Target;
 use crate::wire::TxStatus;
 use crate::wire::reply;
 use crate::wire::startup::Parameter;
@@ -29,8 +29,8 @@ use crate::wire::startup::Parameter;
 pub(crate) struct Newcomer {
     /// What the front door found out.
     pub admission: Admission<Stream>,
-    /// The listener's fixed target.
-    pub listener: Target,
+    /// By which listener.
+    pub listener: Listener,
     /// When the login must be done.
     pub deadline: tokio::time::Instant,
 }

@@ -3,6 +3,7 @@
 //! It knows all the other rooms of a session, and none of them knows it.
 
 pub(crate) mod complete;
+pub(crate) mod control;
 pub(crate) mod decide;
 pub(crate) mod execute;
 pub(crate) mod failover;

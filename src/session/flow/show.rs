@@ -86,6 +86,10 @@ fn value_of(
             let fixed = weir.target(&conversation.who.targets).map(|fixed| fixed.target);
             hint.target.or(fixed).unwrap_or_default().as_str().to_owned()
         }
+        // No rule is asked: what it would say depends on the statement that begins the transaction.
+        WeirSetting::Transactions => {
+            weir.transactions(hint, &conversation.who.transactions, None).as_str().to_owned()
+        }
         WeirSetting::Consistency => levels.consistency.as_str().to_owned(),
         WeirSetting::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),
         WeirSetting::MinLsn => levels.min_lsn.unwrap_or_default().to_string(),

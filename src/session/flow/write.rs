@@ -7,10 +7,12 @@ use bytes::Buf;
 use crate::session::client::{Client, Phase};
 use crate::session::conversation::Conversation;
 use crate::session::leg::Leg;
+use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::progress::Sent;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::sql::Dependency;
 use crate::telemetry::metrics::observe;
@@ -52,7 +54,8 @@ pub(crate) fn write(
         (false, TxStatus::Idle) => Some(TxStatus::Idle),
         (false, _) => None,
     };
-    leg.send(request, bytes, &mut conversation.state, &conversation.shared.metrics, tx);
+    let sending = Sending { tx, keeps: Keeps::Nothing };
+    leg.send(request, bytes, &mut conversation.state, &conversation.shared.metrics, sending);
     client.read_buffer.advance(len);
     if request.len > len {
         client.phase = Phase::Streaming(request.len - len);

@@ -17,6 +17,7 @@ use crate::session::leg::sender::Sender;
 use crate::session::leg::state::LegEvent;
 use crate::session::model::statements::Naming;
 use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
 use crate::session::relay::responses::{Flow, Halt, Responses, Watcher};
@@ -151,6 +152,7 @@ impl Leg {
             state,
             tx,
             dropped: Vec::new(),
+            keeps: Keeps::Nothing,
             naming: Naming::Weirs,
             metrics,
         }
@@ -197,12 +199,13 @@ impl Leg {
         bytes: &[u8],
         state: &mut State,
         metrics: &Metrics,
-        tx: Option<TxStatus>,
+        sending: Sending,
     ) {
         let (batch, status, route) = (self.batch(), self.responses.tx, self.route);
         let alone = !self.owes() && status == TxStatus::Idle;
-        let mut sender = self.sender(state, metrics, tx);
+        let mut sender = self.sender(state, metrics, sending.tx);
         sender.naming = request.names_prepared();
+        sender.keeps = sending.keeps;
         if batch == Batch::Closed && status != TxStatus::Failed {
             if sender.lacks_name_only() && alone && request.only_reads() {
                 sender.name_within();
@@ -300,6 +303,15 @@ impl Leg {
         self.drop_replies(state, replies);
         Abandoned { readies, batch, commits }
     }
+}
+
+/// How a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    /// Transaction status of the connection, as far as it is known.
+    pub tx: Option<TxStatus>,
+    /// What of the request weir answers itself.
+    pub keeps: Keeps,
 }
 
 /// How much is read from a server at once.

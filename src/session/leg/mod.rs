@@ -3,6 +3,7 @@
 //! Everything that is known of a connection stands here and nothing of it in the client's conversation, so that a session
 //! can have two of them. A leg never knows its client's socket.
 
+pub(crate) mod begin;
 pub(crate) mod cleanup;
 pub(crate) mod connection;
 pub(crate) mod connection_requirements;

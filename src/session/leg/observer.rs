@@ -105,6 +105,7 @@ impl Watcher for Observer<'_> {
     fn done(&mut self, pending: PendingReply) {
         match pending {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
+            PendingReply::Kept(verdict) => self.state.kept(&verdict),
             PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
                 if self.progress.retry != Retry::Never =>
             {
@@ -128,7 +129,7 @@ impl Watcher for Observer<'_> {
             return OnError::Ending;
         }
         match (action, pending) {
-            (Action::Swallow, PendingReply::Applies | PendingReply::Applying) => {
+            (Action::Swallow, PendingReply::Applies | PendingReply::Applying | PendingReply::Begins) => {
                 self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
                 return OnError::Refusing;
             }
@@ -204,11 +205,11 @@ impl Watcher for Observer<'_> {
         };
     }
 
-    fn ready(&mut self, status: TxStatus) {
+    fn ready(&mut self, status: TxStatus) -> TxStatus {
         self.state.on(Event::Ready(status), &mut self.progress.carried);
         if self.is_rerunning() {
             // It is nobody's answer. Only what the connection carries has changed by it.
-            return;
+            return status;
         }
         if status == TxStatus::Idle && self.state.definitions.commit().outdates_statements() {
             // What was prepared between the change and its commit saw the old definitions.
@@ -217,6 +218,7 @@ impl Watcher for Observer<'_> {
         self.progress.sent.remove(Sent::Name);
         self.state.requests.answered += 1;
         self.state.replay_buffer.answered();
+        self.state.transaction.told(status)
     }
 
     fn parameter(&mut self, frame: &[u8]) -> Completion {

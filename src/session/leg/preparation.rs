@@ -20,7 +20,7 @@ use crate::wire::{TxStatus, request};
 impl Sender<'_> {
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
     pub(crate) fn settings(&mut self) {
-        let sql = self.progress.carried.now().difference(self.state.settings().wanted());
+        let sql = self.progress.carried.now().difference(self.state.wanted_at_first());
         if sql.is_empty() {
             return;
         }
@@ -51,7 +51,7 @@ impl Sender<'_> {
     }
 
     fn told(&mut self, tx: TxStatus) {
-        let wanted = self.state.settings().wanted().clone();
+        let wanted = self.state.wanted_at_first().clone();
         self.progress.carried.told(&wanted, tx);
     }
 

@@ -12,6 +12,7 @@ use crate::session::model::restore::restores as restores_of;
 use crate::session::model::server_words::{parsed_as, queried_as};
 use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
 use crate::session::state::State;
@@ -45,6 +46,8 @@ pub(crate) struct Sender<'a> {
     pub tx: Option<TxStatus>,
     /// Notes of messages that the server will throw away unread.
     pub dropped: Vec<PendingReply>,
+    /// What weir answers itself.
+    pub keeps: Keeps,
     /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
     pub naming: Naming,
     /// Counts what is prepared and what was there.
@@ -76,7 +79,7 @@ impl Sender<'_> {
     }
 
     /// A simple query of weir's. It takes the unnamed statement with it.
-    fn own_query(&mut self, sql: &str, pending: PendingReply) {
+    pub(super) fn own_query(&mut self, sql: &str, pending: PendingReply) {
         self.backend.unnamed = None;
         request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
         self.owe(Reply::Query, Action::Swallow, pending);
@@ -84,6 +87,13 @@ impl Sender<'_> {
 
     /// One message of the client's, as it was read; `bytes` are the request's.
     pub(crate) fn message(&mut self, message: &Message, bytes: &[u8]) {
+        if self.keeps == Keeps::Controls
+            && let Some((said, pending)) = self.state.keeps(message, bytes)
+        {
+            let pending = self.ledger.insert(said.bytes(), pending);
+            self.dropped.extend(pending);
+            return;
+        }
         let frame = message.of(bytes);
         match (message.kind, &message.verdict) {
             (MessageKind::Query { sql }, Some(verdict)) => self.query(frame, Some(sql.of(bytes)), verdict),
@@ -202,15 +212,8 @@ impl Sender<'_> {
         if view.name.is_empty() {
             return self.parse_unnamed(frame, view, verdict, rewritten);
         }
-        let statements = self.state.statements().clone();
         let sql = rewritten.as_deref().unwrap_or(view.sql);
-        let reading = self.state.reading();
-        let statement = statements.intern(sql, view.types, verdict, reading);
-        if self.state.names.reopened(statement.id) {
-            statement.renew(statements.stamp());
-        }
-        let epoch = statement.epoch(self.state.database().ddl());
-        let mut handle = Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs };
+        let mut handle = self.state.handle(sql, view.types, verdict);
         if self.state.names.get(view.name).is_some() {
             return self.duplicate(view.name, &handle);
         }

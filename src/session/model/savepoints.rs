@@ -32,6 +32,16 @@ impl<T: Clone> Transactional<T> {
         Self { now, at_begin: None, savepoints: Vec::new() }
     }
 
+    /// The same points of another value, of which each depends on that of this one.
+    pub(crate) fn map<U>(&self, of: impl Fn(&T) -> U) -> Transactional<U> {
+        let savepoints = self.savepoints.iter().map(|(name, was)| (name.clone(), was.as_ref().map(&of)));
+        Transactional {
+            now: of(&self.now),
+            at_begin: self.at_begin.as_ref().map(&of),
+            savepoints: savepoints.collect(),
+        }
+    }
+
     /// As it is now.
     pub(crate) fn now(&self) -> &T {
         &self.now

@@ -46,6 +46,11 @@ pub(crate) enum KnownResult {
 }
 
 impl Handle {
+    /// Whether any connection can hold it for anybody.
+    pub(crate) fn is_weirs(&self) -> bool {
+        self.naming == Naming::Weirs
+    }
+
     /// The preparation that the client's executions need.
     pub(crate) fn preparation(&self) -> Preparation {
         Preparation { id: self.statement.id, epoch: self.epoch }
@@ -79,7 +84,8 @@ pub(crate) struct Names {
     skipped: Vec<u64>,
     /// Verdicts of bound portals, for as long as the transaction can last.
     portals: HashMap<Box<[u8]>, Arc<Verdict>>,
-    unnamed_portal: Option<Arc<Verdict>>,
+    /// What the unnamed portal executes.
+    pub unnamed_portal: Option<Arc<Verdict>>,
 }
 
 /// Most names in flight that are told apart; with more, all of them are.

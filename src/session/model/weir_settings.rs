@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::model::settings::is_weirs;
 use crate::session::model::settings::plain;
-use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Setting, Statement, Target, Verdict};
+use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Setting, Statement, Target, Transactions, Verdict};
 use crate::wire::reply::{self, Report, Severity};
 use crate::wire::scan;
 
@@ -22,6 +22,8 @@ use crate::wire::scan;
 pub(crate) enum WeirSetting {
     /// Where requests go.
     Target,
+    /// Where transactions run.
+    Transactions,
     /// Whose writes a read must see.
     Consistency,
     /// How old what it sees may be.
@@ -36,8 +38,9 @@ pub(crate) enum WeirSetting {
     Freshness,
 }
 
-const ALL: [(&str, WeirSetting); 7] = [
+const ALL: [(&str, WeirSetting); 8] = [
     ("weir.target", WeirSetting::Target),
+    ("weir.transactions", WeirSetting::Transactions),
     ("weir.consistency", WeirSetting::Consistency),
     ("weir.max_staleness", WeirSetting::MaxStaleness),
     ("weir.min_lsn", WeirSetting::MinLsn),
@@ -84,6 +87,7 @@ fn admits(name: &str, value: Option<&Value>) -> Result<()> {
     let text = value.map(plain);
     let taken = |text: &str| match own {
         WeirSetting::Target => text.parse::<Target>().is_ok(),
+        WeirSetting::Transactions => text.parse::<Transactions>().is_ok(),
         WeirSetting::Consistency => text.parse::<Consistency>().is_ok(),
         WeirSetting::MaxStaleness => text.parse::<MaxStaleness>().is_ok(),
         WeirSetting::MinLsn => text.parse::<Lsn>().is_ok(),
@@ -91,6 +95,7 @@ fn admits(name: &str, value: Option<&Value>) -> Result<()> {
     };
     let hint = match own {
         WeirSetting::Target => Some("Available values: auto, primary, replica."),
+        WeirSetting::Transactions => Some("Available values: lazy, primary."),
         WeirSetting::Consistency => Some("Available values: eventual, session, global, strong."),
         WeirSetting::MaxStaleness => Some(
             "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"; \"off\" sets no limit.",

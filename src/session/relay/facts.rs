@@ -4,7 +4,7 @@
 
 use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
-use crate::sql::{Chain, Dependency, Discard, Kind, Statement};
+use crate::sql::{Chain, Dependency, Discard, Kind, Scope, Statement};
 
 /// What is so of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) enum Fact {
     AsksDrawn,
     /// It may change data, or anything else that others see.
     Acts,
+    /// It begins, ends or moves in a transaction.
+    Controls,
 }
 
 impl Word for Fact {
@@ -63,8 +65,23 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::AsksPrepared, asks_prepared),
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
+        (Fact::Controls, controls(statement)),
     ]
     .into()
+}
+
+/// Whether a statement begins, ends or moves in a transaction.
+pub(crate) fn controls(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Begin(_)
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::SetTransaction(_, Scope::Local)
+    )
 }
 
 /// Whether a statement looks at data, or begins what will.
@@ -86,7 +103,7 @@ pub(crate) fn begins(statement: &Statement) -> bool {
 pub(crate) fn reads(statement: &Statement) -> bool {
     matches!(
         statement.kind,
-        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor | Kind::Prepare(_)
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
     )
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod client_buffer;
 pub(crate) mod facts;
 pub(crate) mod framer;
+pub(crate) mod kept;
 pub(crate) mod message;
 pub(crate) mod pending_reply;
 pub(crate) mod replay_buffer;

@@ -15,6 +15,10 @@ pub(crate) enum PendingReply {
     None,
     /// A query or an execution that changes the session when it completes.
     Runs(Arc<Verdict>),
+    /// A statement that controls the transaction, and weir answers.
+    Kept(Arc<Verdict>),
+    /// What weir put in front of a request to have a server stand where the client stands in its transaction.
+    Begins,
     /// One that also frees names of statements, which are taken back should it fail, or is followed by others.
     Frees(Box<Freed>),
     /// The client's Parse of a named statement; sent to the server under this stamp, or answered by weir.

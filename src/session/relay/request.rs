@@ -267,6 +267,7 @@ fn strictest(hints: impl Iterator<Item = Hint>) -> Hint {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         },
+        transactions: a.transactions.max(b.transactions),
     };
     hints.reduce(both).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::session::relay::client_buffer::{Answer, ClientBuffer};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::wire::scan::{self, Stop};
 use crate::wire::tag::server;
-use crate::wire::{Header, TxStatus};
+use crate::wire::{HEADER, Header, TxStatus};
 
 /// What the session hears while a server's answer passes.
 pub(crate) trait Watcher {
@@ -23,8 +23,9 @@ pub(crate) trait Watcher {
     fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
     /// A RowDescription or NoData: what a Describe says of a result.
     fn described(&mut self, frame: &[u8], pending: &PendingReply);
-    /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again.
-    fn ready(&mut self, status: TxStatus);
+    /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again. Says which status the
+    /// client is told: it may stand in a transaction of which this server does not know.
+    fn ready(&mut self, status: TxStatus) -> TxStatus;
     /// A ParameterStatus in the answer to the client's own request: whose statement brought it about.
     fn parameter(&mut self, frame: &[u8]) -> Completion;
     /// Whether what is in flight will be run again, so that its answers are nobody's.
@@ -242,7 +243,8 @@ impl Responses {
                 let action = self.take(head.tag, watcher)?;
                 if action == Action::Forward {
                     self.pass(head, read_buffer, client_buffer);
-                    watcher.ready(self.tx);
+                    let told = watcher.ready(self.tx);
+                    read_buffer[at + HEADER] = told.to_byte();
                     if !watcher.is_rerunning() {
                         self.let_go(client_buffer);
                     }

@@ -6,6 +6,7 @@ use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::settings::{is_weirs, keeping, set_on_top_of};
+use crate::session::model::undoable::Undoable;
 use crate::wire::TxStatus;
 
 /// Settings as a connection has them.
@@ -16,6 +17,11 @@ impl Carried {
     /// A connection that carries these was leased, outside a transaction.
     pub(crate) fn new(settings: Settings) -> Self {
         Self(Transactional::new(settings))
+    }
+
+    /// A server was told of the client's transaction as far as it has come.
+    pub(crate) fn begins(&mut self, undoable: &Transactional<Undoable>) {
+        self.0 = undoable.map(|level| level.settings.wanted().clone());
     }
 
     /// As they are now.

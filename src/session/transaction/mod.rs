@@ -1,8 +1,11 @@
 //! The client's transaction: where it stands, what was said for it, and what a rollback of it takes back.
 //!
 //! Pure. One value with one transition function. It never knows which connection it runs on, nor a byte of the protocol.
+//! A transaction that has only read is a promise: no server knows of it, and its journal tells what a server would have to
+//! be told.
 
 pub(crate) mod carried;
+pub(crate) mod journal;
 
 use std::mem::take;
 
@@ -10,6 +13,7 @@ use crate::backend::settings::Settings;
 use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
+use crate::session::transaction::journal::{Journal, Ran, chains};
 use crate::sql::{Chain, Discard, Isolation, Kind, Statement};
 use crate::wire::TxStatus;
 
@@ -23,6 +27,15 @@ pub(crate) enum Event<'a> {
     Sets,
     /// A statement completed, with this command tag.
     Completed(&'a Statement, &'a [u8]),
+    /// weir has answered a statement of a transaction of which no server knows.
+    Kept(&'a Statement),
+    /// A server is told of the transaction, in a session whose transactions have this isolation level where they say
+    /// nothing of it.
+    Begins(Ran, Option<Isolation>),
+    /// The connection is given up on which it ran, and the journal tells all that was there.
+    Withdrawn,
+    /// What is sent now may be put back after part of it has been answered.
+    Marks,
     /// The client was told the value of a setting.
     Reported(&'static str, Box<str>),
     /// A request failed.
@@ -77,14 +90,27 @@ pub(crate) enum Reaction<'a> {
 ///      │                                        asks, is told   │     │ untold
 ///      │                       asks COMMIT, is told             │     ▼
 ///      └────────────────────────────────────────────────────── LostUntold
+///
+///      kept BEGIN              begins
+/// Idle ─────────► Promised ──────────────► Open           kept: weir has answered it
+///      ◄─────────   │ ▲  ◄──────────────                  begins: a server is told of it
+///    kept COMMIT,   │ │     withdrawn, requeued
+///    ROLLBACK       │ │ kept ROLLBACK TO
+///            failed ▼ │        begins
+///           PromiseFailed ──────────────► Failed
 /// ```
 ///
-/// Whatever the server says when all has been answered holds, and what is requeued was outside of a transaction.
+/// Whatever the server says when all has been answered holds, unless no server knows of the transaction. What is requeued
+/// was outside of one, or its journal tells all of it.
 #[derive(Debug, Default)]
 enum Block {
     /// There is none.
     #[default]
     Idle,
+    /// One of which no server knows.
+    Promised,
+    /// The same, and it has failed.
+    PromiseFailed,
     /// One, at this isolation level where one was said.
     Open(Option<Isolation>),
     /// One that has failed: everything but its end is refused.
@@ -99,15 +125,23 @@ impl Block {
     fn status(&self) -> TxStatus {
         match self {
             Block::Idle => TxStatus::Idle,
-            Block::Open(_) => TxStatus::Open,
-            Block::Failed(_) | Block::LostTold | Block::LostUntold(_) => TxStatus::Failed,
+            Block::Open(_) | Block::Promised => TxStatus::Open,
+            Block::Failed(_) | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => TxStatus::Failed,
         }
+    }
+
+    fn is_promised(&self) -> bool {
+        matches!(self, Block::Promised | Block::PromiseFailed)
     }
 
     fn isolation(&self) -> Option<Isolation> {
         match self {
             Block::Open(isolation) | Block::Failed(isolation) => *isolation,
-            Block::Idle | Block::LostTold | Block::LostUntold(_) => None,
+            Block::Idle
+            | Block::Promised
+            | Block::PromiseFailed
+            | Block::LostTold
+            | Block::LostUntold(_) => None,
         }
     }
 
@@ -130,6 +164,7 @@ impl Block {
 
     fn answered(self, status: TxStatus) -> Self {
         match status {
+            _ if self.is_promised() => self,
             TxStatus::Idle => Block::Idle,
             TxStatus::Open => Block::Open(self.isolation()),
             TxStatus::Failed => Block::Failed(self.isolation()),
@@ -137,8 +172,10 @@ impl Block {
     }
 
     /// A transaction whose end was not in flight has failed by the loss, and the client will end it.
-    fn lost(self, server: TxStatus) -> Self {
+    fn lost(self, server: TxStatus, ran: Option<Ran>) -> Self {
         match (server, self.status()) {
+            _ if self.is_promised() => Block::PromiseFailed,
+            (_, TxStatus::Open | TxStatus::Failed) if ran == Some(Ran::Replica) => Block::PromiseFailed,
             (TxStatus::Idle, _) | (_, TxStatus::Idle) => Block::Idle,
             _ => Block::LostTold,
         }
@@ -184,6 +221,19 @@ pub(crate) struct Transaction {
     undoable: Transactional<Undoable>,
     /// The same as it will be when what is in flight is put back: what completes meanwhile completes for nobody.
     requeued: Option<Box<Transactional<Undoable>>>,
+    /// What was said in it, while there is one.
+    journal: Option<Box<Journal>>,
+    /// To this it returns when what is in flight is put back.
+    mark: Option<Box<Mark>>,
+    /// How one ran that has ended and is not counted.
+    ended: Option<Ran>,
+}
+
+/// A point in a transaction of which no server knows, or whose journal tells all.
+#[derive(Debug)]
+struct Mark {
+    journal: Option<Box<Journal>>,
+    undoable: Transactional<Undoable>,
 }
 
 impl Transaction {
@@ -195,6 +245,36 @@ impl Transaction {
     /// Its status once all that is in flight will have been answered, as far as can be foretold.
     pub(crate) fn status(&self) -> TxStatus {
         self.block.status()
+    }
+
+    /// The same on a connection that is at work for it.
+    pub(crate) fn status_on_server(&self) -> TxStatus {
+        if self.block.is_promised() { TxStatus::Idle } else { self.block.status() }
+    }
+
+    /// What a client is told whose server says that it has this status.
+    pub(crate) fn told(&self, server: TxStatus) -> TxStatus {
+        if self.block.is_promised() { self.block.status() } else { server }
+    }
+
+    /// Whether the client stands in one of which no server knows.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.block.is_promised()
+    }
+
+    /// What was said in it, if there is one.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
+    }
+
+    /// The same, to be added to.
+    pub(crate) fn journal_mut(&mut self) -> Option<&mut Journal> {
+        self.journal.as_deref_mut()
+    }
+
+    /// How one ran that has ended; asked once.
+    pub(crate) fn take_ended(&mut self) -> Option<Ran> {
+        self.ended.take()
     }
 
     /// Its isolation level, where one was said.
@@ -230,10 +310,11 @@ impl Transaction {
     /// The one way in which it changes.
     pub(crate) fn on<'a>(&mut self, event: Event<'a>) -> Reaction<'a> {
         let control = match event {
-            Event::Completed(statement, tag) => control_of(statement, tag),
+            Event::Completed(statement, tag) => self.completed(statement, tag),
+            Event::Kept(statement) => self.kept(statement),
             Event::Ready(status) => self.ready(status),
-            Event::Lost(server) => Some(self.lost(server)),
-            Event::Requeued => Some(self.requeued()),
+            Event::Lost(server) => self.lost(server),
+            Event::Requeued => self.requeued(),
             Event::Abandoned => Some(Control::Rollback),
             Event::Asks(first) => {
                 let (block, error) = take(&mut self.block).asks(first);
@@ -261,11 +342,24 @@ impl Transaction {
             }
             Event::Answered(status) => {
                 self.block = take(&mut self.block).answered(status);
-                self.requeued = None;
+                (self.requeued, self.mark) = (None, None);
+                self.journal.as_deref_mut().into_iter().for_each(Journal::answered);
+            }
+            Event::Begins(ran, default) => self.begins(ran, default),
+            Event::Withdrawn => {
+                if matches!(self.block, Block::Open(_)) {
+                    self.block = Block::Promised;
+                }
+            }
+            Event::Marks => {
+                let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
+                self.mark = Some(Box::new(Mark { journal, undoable }));
             }
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,
             Event::Failed => self.outcome = Outcome::Failed,
+            // It has not failed for its client.
+            Event::WillRequeue if self.mark.is_some() || self.block.is_promised() => self.outcome = Outcome::Fine,
             Event::WillRequeue if self.requeued.is_none() => {
                 let mut before = self.undoable.clone();
                 before.follow(Control::Rollback);
@@ -288,10 +382,82 @@ impl Transaction {
         }
     }
 
+    fn completed<'a>(&mut self, statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
+        let control = control_of(statement, tag);
+        match (&statement.kind, &mut self.journal) {
+            (Kind::Begin(modes), journal @ None) => {
+                *journal = Some(Box::new(Journal::new(*modes).on(Ran::Primary)));
+            }
+            (Kind::Commit { .. } | Kind::Rollback { .. }, Some(journal)) => {
+                let next = chains(&statement.kind).then(|| journal.chained().on(journal.ran));
+                self.end(next);
+            }
+            (_, Some(journal)) => journal.follow(statement),
+            (_, None) => {}
+        }
+        control
+    }
+
+    /// The transaction is over, and perhaps another has begun.
+    fn end(&mut self, next: Option<Journal>) {
+        let over = std::mem::replace(&mut self.journal, next.map(Box::new));
+        self.ended = over.map(|journal| journal.ran);
+    }
+
+    fn kept<'a>(&mut self, statement: &'a Statement) -> Option<Control<'a>> {
+        let tag: &[u8] = if self.status() == TxStatus::Failed { b"ROLLBACK" } else { b"" };
+        let control = control_of(statement, tag);
+        match &statement.kind {
+            Kind::Begin(modes) => {
+                self.journal = Some(Box::new(Journal::new(*modes)));
+                self.block = Block::Promised;
+            }
+            Kind::SetTransaction(modes, _) => {
+                self.journal.as_deref_mut().into_iter().for_each(|journal| journal.set_modes(*modes));
+            }
+            Kind::Commit { .. } | Kind::Rollback { .. } => {
+                let journal = self.journal.as_deref().filter(|_| chains(&statement.kind));
+                let next = journal.map(Journal::chained);
+                self.block = if next.is_some() { Block::Promised } else { Block::Idle };
+                self.end(next);
+                self.reported.clear();
+            }
+            kind => {
+                self.journal.as_deref_mut().into_iter().for_each(|journal| journal.follow(statement));
+                if matches!(kind, Kind::RollbackTo(_)) {
+                    (self.block, self.outcome) = (Block::Promised, Outcome::Fine);
+                }
+            }
+        }
+        control
+    }
+
+    fn begins(&mut self, ran: Ran, default: Option<Isolation>) {
+        let Some(journal) = self.journal.as_deref_mut() else { return };
+        journal.ran = match ran {
+            Ran::Primary if journal.has_queried() || journal.ran == Ran::Replica => Ran::Upgraded,
+            ran => ran,
+        };
+        let isolation = journal.modes().isolation.or(default);
+        self.block = match self.block {
+            Block::PromiseFailed => Block::Failed(isolation),
+            _ => Block::Open(isolation),
+        };
+    }
+
     fn ready(&mut self, status: TxStatus) -> Option<Control<'static>> {
         let outcome = take(&mut self.outcome);
+        if self.block.is_promised() {
+            if outcome == Outcome::Failed {
+                self.block = Block::PromiseFailed;
+            }
+            return None;
+        }
         if status != TxStatus::Idle {
             return None;
+        }
+        if self.journal.is_some() {
+            self.end(None);
         }
         self.reported.clear();
         Some(match outcome {
@@ -300,23 +466,42 @@ impl Transaction {
         })
     }
 
-    fn lost(&mut self, server: TxStatus) -> Control<'static> {
-        self.block = take(&mut self.block).lost(server);
+    fn lost(&mut self, server: TxStatus) -> Option<Control<'static>> {
+        self.block = take(&mut self.block).lost(server, self.journal.as_deref().map(|journal| journal.ran));
         self.forget_rerun();
         self.outcome = Outcome::Fine;
         self.certainty = Certainty::Certain;
+        if self.block.is_promised() {
+            self.return_to_mark();
+            self.journal.as_deref_mut().into_iter().for_each(|journal| journal.closes(None));
+            return None;
+        }
         if !self.is_lost() {
             self.reported.clear();
         }
-        Control::Rollback
+        if self.journal.is_some() {
+            self.end(None);
+        }
+        Some(Control::Rollback)
     }
 
-    fn requeued(&mut self) -> Control<'static> {
+    fn return_to_mark(&mut self) {
+        if let Some(mark) = self.mark.take() {
+            (self.journal, self.undoable) = (mark.journal, mark.undoable);
+        }
+    }
+
+    fn requeued(&mut self) -> Option<Control<'static>> {
+        self.outcome = Outcome::Fine;
+        if self.mark.is_some() || self.block.is_promised() {
+            self.return_to_mark();
+            self.block = if self.journal.is_some() { Block::Promised } else { Block::Idle };
+            return None;
+        }
         self.block = Block::Idle;
         self.forget_rerun();
-        self.outcome = Outcome::Fine;
         self.reported.clear();
-        Control::Rollback
+        Some(Control::Rollback)
     }
 }
 

@@ -47,12 +47,15 @@ fn isolation(cursor: &mut Cursor<'_, '_>) -> Option<Isolation> {
 /// `BEGIN [WORK | TRANSACTION] [modes]`, with the cursor behind `BEGIN`.
 pub(super) fn begin(mut cursor: Cursor<'_, '_>) -> Statement {
     cursor.take_any(&["work", "transaction"]);
-    modes(cursor).map_or_else(unparsable, |m| Statement::of(Kind::Begin(m)))
+    modes(cursor).map_or_else(unparsable, |m| Statement::of(Kind::Begin(m)).tagged("BEGIN"))
 }
 
 /// `START TRANSACTION [modes]`, with the cursor behind `START`.
 pub(super) fn start(mut cursor: Cursor<'_, '_>) -> Statement {
-    if cursor.take_word("transaction") { begin(cursor) } else { unparsable() }
+    if !cursor.take_word("transaction") {
+        return unparsable();
+    }
+    modes(cursor).map_or_else(unparsable, |m| Statement::of(Kind::Begin(m)).tagged("START TRANSACTION"))
 }
 
 /// `COMMIT`, `END` and `COMMIT PREPARED`, with the cursor behind the first word.
@@ -61,7 +64,7 @@ pub(super) fn commit(mut cursor: Cursor<'_, '_>) -> Statement {
         return Statement::primary(Why::TwoPhase);
     }
     cursor.take_any(&["work", "transaction"]);
-    chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Commit { chain }))
+    chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Commit { chain }).tagged("COMMIT"))
 }
 
 /// `ROLLBACK`, `ABORT`, `ROLLBACK TO` and `ROLLBACK PREPARED`, with the cursor behind the first word.
@@ -71,9 +74,9 @@ pub(super) fn rollback(mut cursor: Cursor<'_, '_>) -> Statement {
     }
     cursor.take_any(&["work", "transaction"]);
     if cursor.take_word("to") {
-        return savepoint(cursor, Kind::RollbackTo);
+        return savepoint(cursor, Kind::RollbackTo).tagged("ROLLBACK");
     }
-    chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Rollback { chain }))
+    chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Rollback { chain }).tagged("ROLLBACK"))
 }
 
 fn chain(mut cursor: Cursor<'_, '_>) -> Option<Chain> {

@@ -1,11 +1,12 @@
 //! Finds what a statement depends on that lives on one connection: calls and system views by their names, prepared
-//! statements by the command's grammar. Whether it is there is not looked at.
+//! statements by the command's grammar, the transaction by whatever asks for it. Whether it is there is not looked at.
 
-use crate::sql::text::{Cursor, Token};
+use super::transaction;
+use crate::sql::text::{Cursor, StandardConformingStrings, Token};
 use crate::sql::verdict::Dependency;
 
 /// What a statement depends on.
-pub(super) fn dependency(tokens: &[Token<'_>]) -> Dependency {
+pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Dependency {
     const CALLS: [(&str, Dependency); 3] = [
         ("currval", Dependency::Drawn),
         ("lastval", Dependency::Drawn),
@@ -25,7 +26,14 @@ pub(super) fn dependency(tokens: &[Token<'_>]) -> Dependency {
             return dependency;
         }
     }
-    by_name(tokens).map_or(Dependency::Nothing, Dependency::Statement)
+    if let Some(name) = by_name(tokens) {
+        return Dependency::Statement(name);
+    }
+    let asks = |at| transaction::asks(tokens, at, strings);
+    if transaction::shows(tokens) || (0..tokens.len()).any(asks) {
+        return Dependency::Transaction;
+    }
+    Dependency::Nothing
 }
 
 /// The name behind `PREPARE`, `EXECUTE`, `EXPLAIN ... EXECUTE` or `CREATE TABLE ... AS EXECUTE`.

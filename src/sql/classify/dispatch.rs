@@ -5,7 +5,9 @@ use super::dependency::dependency;
 use super::reader::Reader;
 use super::{control, database, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
-use crate::sql::verdict::{Change, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why};
+use crate::sql::verdict::{
+    Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
+};
 
 /// The verdict over a text.
 pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<'_>) -> Verdict {
@@ -14,7 +16,7 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| depending(dependency(tokens), statement(tokens, reader)))
+                .map(|tokens| depending(dependency(tokens, reader.strings), statement(tokens, reader)))
                 .collect(),
             hint: text::hint(sql),
         },
@@ -54,8 +56,8 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"start" => control::start(cursor),
         b"commit" | b"end" => control::commit(cursor),
         b"rollback" | b"abort" => control::rollback(cursor),
-        b"savepoint" => control::savepoint(cursor, Kind::Savepoint),
-        b"release" => control::savepoint(cursor, Kind::Release),
+        b"savepoint" => control::savepoint(cursor, Kind::Savepoint).tagged("SAVEPOINT"),
+        b"release" => control::savepoint(cursor, Kind::Release).tagged("RELEASE"),
         b"set" => settings::set(cursor, reader.strings),
         b"reset" => settings::reset(cursor),
         b"show" => settings::show(cursor),
@@ -64,7 +66,7 @@ fn statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Statement {
         b"execute" => prepared::execute(cursor, reader),
         b"deallocate" => prepared::deallocate(cursor),
         b"declare" => utility::declare(cursor, reader),
-        b"fetch" | b"move" => Statement::of(Kind::Cursor),
+        b"fetch" | b"move" => fetch(cursor),
         b"close" => close(cursor),
         b"explain" => utility::explain(cursor, reader),
         b"copy" => utility::copy(cursor, reader),
@@ -126,8 +128,22 @@ fn discard(mut cursor: Cursor<'_, '_>) -> Statement {
 
 /// `CLOSE name | ALL`, with the cursor behind `CLOSE`.
 fn close(mut cursor: Cursor<'_, '_>) -> Statement {
-    let closed = if cursor.take_word("all") { None } else { cursor.take_name() };
-    Statement::of(Kind::Cursor).leaving(Change::Close(closed))
+    let all = cursor.take_word("all");
+    let closed = cursor.take_name().filter(|_| !all);
+    if !all && closed.is_none() {
+        return Statement::primary(Why::Unparsable);
+    }
+    Statement::of(Kind::Cursor(CursorUse::Close(closed.clone()))).leaving(Change::Close(closed))
+}
+
+/// `FETCH [direction] [FROM | IN] name` and `MOVE`, with the cursor behind the first word. Whatever comes before the
+/// name, it is the last.
+fn fetch(cursor: Cursor<'_, '_>) -> Statement {
+    let name = cursor.rest().last().filter(|token| token.is_name()).and_then(|token| text::name(*token));
+    match name {
+        Some(name) => Statement::of(Kind::Cursor(CursorUse::Fetch(name))),
+        None => Statement::primary(Why::Unparsable),
+    }
 }
 
 #[cfg(test)]
@@ -365,6 +381,44 @@ mod tests {
         assert_eq!(statement_of("DEALLOCATE ALL").kind, Kind::Deallocate(None));
         assert_eq!(statement_of("EXECUTE \"P\"(1)").kind, Kind::Execute("P".into()));
         assert_eq!(statement_of("DISCARD TEMPORARY").kind, Kind::Discard(Discard::Temp));
+    }
+
+    #[test]
+    fn cursors_are_named() {
+        let used = |sql: &str| match statement_of(sql).kind {
+            Kind::Cursor(used) => Some(used),
+            _ => None,
+        };
+        let (declares, closes) =
+            (|n: &str| CursorUse::Declare(n.into()), |n: &str| CursorUse::Close(Some(n.into())));
+        assert_eq!(used("DECLARE C SCROLL CURSOR FOR SELECT 1"), Some(declares("c")));
+        assert_eq!(used("DECLARE \"C d\" CURSOR WITHOUT HOLD FOR TABLE t"), Some(declares("C d")));
+        for sql in [
+            "FETCH C",
+            "FETCH NEXT FROM c",
+            "FETCH RELATIVE -5 IN c",
+            "FETCH ALL \"c\"",
+            "FETCH 10 c;",
+            "MOVE FORWARD ALL IN c",
+            "MOVE c",
+        ] {
+            assert_eq!(used(sql), Some(CursorUse::Fetch("c".into())), "{sql}");
+        }
+        assert_eq!(used("FETCH forward"), Some(CursorUse::Fetch("forward".into())));
+        assert_eq!(used("CLOSE \"All\""), Some(closes("All")));
+        assert_eq!(used("CLOSE C"), Some(closes("c")));
+        assert_eq!(used("CLOSE ALL"), Some(CursorUse::Close(None)));
+        // A query that EXPLAIN runs opens none; and what no server would take is no cursor's.
+        for sql in [
+            "EXPLAIN ANALYZE DECLARE c CURSOR FOR SELECT 1",
+            "FETCH",
+            "FETCH FROM 5",
+            "MOVE 'c'",
+            "CLOSE",
+            "CLOSE 1",
+        ] {
+            assert!(matches!(statement_of(sql).kind, Kind::Primary(_)), "{sql}");
+        }
     }
 
     #[test]

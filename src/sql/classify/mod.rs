@@ -20,6 +20,7 @@ mod scan;
 mod set_config;
 mod settings;
 mod temporary;
+mod transaction;
 mod tree;
 mod utility;
 

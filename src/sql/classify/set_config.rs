@@ -50,7 +50,7 @@ pub(super) fn set_config(arguments: &[Token<'_>], strings: StandardConformingStr
 }
 
 /// A string literal, perhaps with a cast to text.
-fn literal(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<String> {
+pub(super) fn literal(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<String> {
     match tokens {
         [t] => text::string_value(*t, strings),
         [t, cast, ty] if cast.is_symbol("::") && (ty.is_word("text") || ty.is_word("varchar")) => {

@@ -48,7 +48,7 @@ fn set_transaction(mut cursor: Cursor<'_, '_>) -> Statement {
         return Statement::primary(Why::SessionState);
     }
     match control::modes(cursor) {
-        Some(modes) => Statement::of(Kind::SetTransaction(modes, Scope::Local)),
+        Some(modes) => Statement::of(Kind::SetTransaction(modes, Scope::Local)).tagged("SET"),
         None => Statement::primary(Why::Unparsable),
     }
 }
@@ -105,7 +105,7 @@ fn assignment(
     }
     if parameters::is_of_transaction(&name) {
         let modes = transaction_setting(&name, cursor, strings)?;
-        return Some(Statement::of(Kind::SetTransaction(modes, Scope::Local)));
+        return Some(Statement::of(Kind::SetTransaction(modes, Scope::Local)).tagged("SET"));
     }
     if name == "seed" {
         return None;

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::scan::scan;
 use super::{code_reader, functions, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
-use crate::sql::verdict::{Change, Code, Effects, Kind, Listed, Name, Scope, Statement, Why};
+use crate::sql::verdict::{Change, Code, CursorUse, Effects, Kind, Listed, Name, Scope, Statement, Why};
 
 /// Whether `EXPLAIN` runs the statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,16 @@ pub(super) fn explain(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
         _ if cursor.at_word("execute") => {
             Statement { writes_listed: Listed::Partly, ..Statement::primary(Why::SessionState) }
         }
-        Analyze::Runs => match cursor.take_word("declare") {
-            true => declare(cursor, reader),
-            false => Statement::primary(Why::Unparsable),
-        },
-        Analyze::PlansOnly => Statement::primary(Why::Unparsable),
+        Analyze::Runs if cursor.take_word("declare") => not_opened(declare(cursor, reader)),
+        _ => Statement::primary(Why::Unparsable),
+    }
+}
+
+/// The query of a cursor that is run and measured: there is no cursor afterwards.
+fn not_opened(declared: Statement) -> Statement {
+    match declared.kind {
+        Kind::Cursor(_) => Statement { kind: Kind::Primary(Why::SessionState), ..declared },
+        _ => declared,
     }
 }
 
@@ -108,7 +113,7 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
             let effects = Effects { changes, ..query.effects };
             Statement { kind: Kind::Primary(Why::HoldCursor), effects, ..query }
         }
-        Kind::Read => Statement { kind: Kind::Cursor, ..query },
+        Kind::Read => Statement { kind: Kind::Cursor(CursorUse::Declare(name)), ..query },
         _ => query,
     }
 }

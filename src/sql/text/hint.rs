@@ -43,6 +43,7 @@ pub(in crate::sql) fn hint(sql: &[u8]) -> Hint {
             "target" => hint.target = value.parse().ok().or(hint.target),
             "consistency" => hint.consistency = value.parse().ok().or(hint.consistency),
             "max_staleness" => hint.max_staleness = value.parse().ok().or(hint.max_staleness),
+            "transactions" => hint.transactions = value.parse().ok().or(hint.transactions),
             _ => {}
         }
     }
@@ -54,7 +55,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sql::verdict::{Consistency, MaxStaleness, Target};
+    use crate::sql::verdict::{Consistency, MaxStaleness, Target, Transactions};
 
     #[test]
     fn reads_the_first_hint_in_front() {
@@ -66,6 +67,10 @@ mod tests {
         assert_eq!(unlimited.max_staleness, Some(MaxStaleness::Off));
         let behind = hint(b" -- note\n /* trace 1 */ /*weir:primary*/ SELECT 1");
         assert_eq!(behind.target, Some(Target::Primary));
+        let begin = hint(b"/* weir: transactions=primary */ BEGIN");
+        assert_eq!((begin.transactions, begin.target), (Some(Transactions::Primary), None));
+        let last = hint(b"/* weir: auto, transactions=primary transactions=Lazy */ BEGIN");
+        assert_eq!((last.transactions, last.target), (Some(Transactions::Lazy), Some(Target::Auto)));
     }
 
     #[test]
@@ -75,6 +80,7 @@ mod tests {
             "/* weird: primary */ SELECT 1",
             "/* weir: prmary */ SELECT 1",
             "/* weir: max_staleness=1x consistency=some */ SELECT 1",
+            "/* weir: transactions=eager transactions= lazy */ BEGIN",
             "/* /* weir: primary */ */ SELECT 1",
             "/* weir: primary",
             "",

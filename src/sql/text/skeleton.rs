@@ -3,7 +3,7 @@
 //! This runs on every statement, so it is one walk without allocation. Two texts with one skeleton have one
 //! verdict: white space, comments, the case of unquoted words and the values of literals do not count, and a list of literals counts as
 //! one. Where a literal does decide the verdict (`set_config('x', ...)`, anything that is not a query), it
-//! stays in the key; see [`Literals`].
+//! stays in the key; see [`Literals`]. Those that stand for a time (`'now'`) count as one another, and as no others.
 //!
 //! The hash is two polynomials over the field of 2^61 - 1, each evaluated at a secret random point drawn at start. For
 //! any two different skeletons of n words, chosen without knowledge of the points (and nothing in a proxy's
@@ -12,6 +12,7 @@
 
 use super::hint;
 use super::lexer::{LexError, Lexer, StandardConformingStrings, StringForm, Token, TokenKind};
+use super::moment::is_moment;
 use crate::sql::verdict::SkeletonId;
 
 /// The field's size, a Mersenne prime: reduction is a shift and an add.
@@ -263,6 +264,12 @@ impl Walk {
             self.hash.bytes(token.text, Tag::Verbatim);
             return;
         }
+        if is_moment(token) {
+            // It asks for the time, which other literals do not.
+            self.flush();
+            self.hash.word(MOMENT | (Tag::Literal as u64) << 56);
+            return;
+        }
         match self.list {
             // `1, 2, 3` counts as `1`: lists of any length share one skeleton.
             List::Comma => self.list = List::Literal,
@@ -307,6 +314,9 @@ fn is_lock(text: &[u8]) -> bool {
     ];
     text[2] == b'_' && NAMES.iter().any(|name| text.eq_ignore_ascii_case(name))
 }
+
+/// The form of a literal that stands for a time: see [`is_moment`].
+const MOMENT: u64 = 7;
 
 /// The forms of literal that the grammar tells apart.
 #[inline(always)]

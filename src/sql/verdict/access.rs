@@ -42,7 +42,7 @@ impl Kind {
     pub(super) fn reads_listed(&self) -> Listed {
         match self {
             // The statements that it stands for are not known: those of the transaction, of the cursor, of the name.
-            Kind::Begin(_) | Kind::Cursor | Kind::Execute(_) | Kind::Primary(_) => Listed::Partly,
+            Kind::Begin(_) | Kind::Cursor(_) | Kind::Execute(_) | Kind::Primary(_) => Listed::Partly,
             _ => Listed::Wholly,
         }
     }

@@ -1,5 +1,5 @@
-//! What a statement depends on that lives on one connection and was left there by its session: SQL-level prepared
-//! statements by name, and the values drawn from sequences.
+//! What a statement depends on that lives on one connection: SQL-level prepared statements by name and values drawn from
+//! sequences, which its session left there, and the transaction itself. Of several things the first of this list is told.
 
 /// What it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,4 +15,7 @@ pub enum Dependency {
     Drawn,
     /// The end of a server process, its own perhaps (`pg_terminate_backend`).
     Termination,
+    /// The transaction that it runs in: when it began, how it was begun, what it has open. It may depend on that, rather:
+    /// which settings are asked for, a text does not always tell.
+    Transaction,
 }

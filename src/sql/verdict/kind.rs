@@ -48,7 +48,18 @@ pub enum Kind {
     /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.
     Discard(Discard),
     /// `DECLARE name CURSOR` without `HOLD` over a plain read, `FETCH`, `MOVE`, `CLOSE`: where the transaction runs.
-    Cursor,
+    Cursor(CursorUse),
+}
+
+/// What is done with which cursor; names as PostgreSQL folds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorUse {
+    /// `DECLARE name CURSOR`.
+    Declare(Box<str>),
+    /// `FETCH`, `MOVE`.
+    Fetch(Box<str>),
+    /// `CLOSE name`, or `CLOSE ALL` when `None`.
+    Close(Option<Box<str>>),
 }
 
 /// Whether `AND CHAIN` follows a transaction's end.

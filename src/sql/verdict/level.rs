@@ -1,5 +1,5 @@
-//! What may be asked of a read: where it may run, and how fresh the answer must be; and these as they are written in a
-//! hint, in `SET weir.*`, in a startup option. What is meant by them is decided elsewhere.
+//! What may be asked of a read: where it may run, and how fresh the answer must be; and of a transaction: where it runs.
+//! These as they are written in a hint, in `SET weir.*`, in a startup option. What is meant by them is decided elsewhere.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +15,16 @@ pub enum Target {
     Primary,
     /// A replica whenever one can run it.
     Replica,
+}
+
+/// Where a transaction runs that does not say `READ ONLY`. Of two that are asked for, the greater asks for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transactions {
+    /// One that has only read has no connection to the primary.
+    #[default]
+    Lazy,
+    /// One that may write runs on the primary from its first statement.
+    Primary,
 }
 
 /// How fresh a replica must be to serve a read.
@@ -49,6 +59,8 @@ pub struct Hint {
     pub consistency: Option<Consistency>,
     /// `max_staleness=...`.
     pub max_staleness: Option<MaxStaleness>,
+    /// `transactions=...`, in front of what begins a transaction.
+    pub transactions: Option<Transactions>,
 }
 
 /// Not a value that the setting takes.
@@ -66,6 +78,19 @@ impl Target {
             Self::Auto => "auto",
             Self::Primary => "primary",
             Self::Replica => "replica",
+        }
+    }
+}
+
+impl Transactions {
+    /// Both by their words.
+    pub(crate) const WORDS: [(&'static str, Self); 2] = [("lazy", Self::Lazy), ("primary", Self::Primary)];
+
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lazy => "lazy",
+            Self::Primary => "primary",
         }
     }
 }
@@ -97,6 +122,14 @@ fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T, NoSuchValue> {
 }
 
 impl FromStr for Target {
+    type Err = NoSuchValue;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchValue> {
+        word(&Self::WORDS, text)
+    }
+}
+
+impl FromStr for Transactions {
     type Err = NoSuchValue;
 
     fn from_str(text: &str) -> Result<Self, NoSuchValue> {
@@ -193,6 +226,9 @@ mod tests {
         }
         for (word, target) in Target::WORDS {
             assert_eq!((word.parse(), target.as_str()), (Ok(target), word));
+        }
+        for (word, transactions) in Transactions::WORDS {
+            assert_eq!((word.parse(), transactions.as_str()), (Ok(transactions), word));
         }
         assert_eq!("".parse::<Consistency>(), Err(NoSuchValue));
         assert_eq!("global ".parse::<Consistency>(), Err(NoSuchValue));

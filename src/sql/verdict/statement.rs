@@ -47,6 +47,8 @@ pub struct Statement {
     pub depends_on: Dependency,
     /// The database to which nobody else may be connected while it runs.
     pub vacates: Option<Box<str>>,
+    /// The command tag that completes it, where it controls a transaction; that of a COMMIT in one that has not failed.
+    pub tag: &'static str,
 }
 
 impl Statement {
@@ -62,7 +64,13 @@ impl Statement {
             effects: Effects::default(),
             depends_on: Dependency::default(),
             vacates: None,
+            tag: "",
         }
+    }
+
+    /// The same statement, which this command tag completes.
+    pub(in crate::sql) fn tagged(self, tag: &'static str) -> Self {
+        Self { tag, ..self }
     }
 
     /// A statement that must run on the primary for this reason, and of which nothing else is known.

@@ -1,0 +1,341 @@
+//! The journal of a transaction that has only read: what another connection must be told to stand where the client stands.
+//!
+//! Pure. It knows what was said and in which order, never where it ran. A savepoint that is rolled back to takes back what
+//! was entered after it, as the server does.
+
+use bytes::Bytes;
+
+use crate::sql::{AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement};
+
+/// Whether a query has run, which fixes some of a transaction's modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Queried {
+    #[default]
+    NotYet,
+    Since,
+}
+
+/// A statement that is told again: it changed settings, until the transaction ends at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Its text.
+    pub sql: Bytes,
+    /// What was bound to it, where it came by the extended protocol.
+    pub bound: Option<Bound>,
+}
+
+/// Values of a statement's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// The raw parameter type section of its Parse.
+    pub types: Bytes,
+    /// The Bind, from its type byte on.
+    pub frame: Bytes,
+}
+
+/// What was said behind BEGIN, as far as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Savepoint(Box<str>),
+    Ran(Run),
+    /// A cursor or portal of this name was opened on the replica's connection, by a statement of this shape.
+    Portal(Box<[u8]>, Option<SkeletonId>),
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// Without any connection of its own.
+    #[default]
+    Nowhere,
+    /// On a replica.
+    Replica,
+    /// On the primary, from its first statement on.
+    Primary,
+    /// On the primary, after it had read elsewhere.
+    Upgraded,
+}
+
+impl Ran {
+    /// The word for it: a label of the metric.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Ran::Nowhere => "none",
+            Ran::Replica => "replica",
+            Ran::Primary => "primary",
+            Ran::Upgraded => "upgraded",
+        }
+    }
+}
+
+/// What is known of a transaction that weir has begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Journal {
+    modes: Modes,
+    queried: Queried,
+    entries: Vec<Entry>,
+    /// What was sent to a connection of its own and has not completed.
+    sent: Vec<Run>,
+    /// How far it has come.
+    pub(crate) ran: Ran,
+}
+
+impl Journal {
+    /// Of a transaction that begins with these modes.
+    pub(crate) fn new(modes: Modes) -> Self {
+        Self { modes, ..Self::default() }
+    }
+
+    /// The same, and this is how far it has come.
+    pub(super) fn on(self, ran: Ran) -> Self {
+        Self { ran, ..self }
+    }
+
+    /// The modes that were said, by BEGIN or behind it.
+    pub(crate) fn modes(&self) -> Modes {
+        self.modes
+    }
+
+    /// `SET TRANSACTION` in front of everything else.
+    pub(crate) fn set_modes(&mut self, modes: Modes) {
+        self.modes = Modes {
+            isolation: modes.isolation.or(self.modes.isolation),
+            access: modes.access.or(self.modes.access),
+            deferrable: modes.deferrable.or(self.modes.deferrable),
+        };
+    }
+
+    /// A query runs.
+    pub(crate) fn queries(&mut self) {
+        self.queried = Queried::Since;
+    }
+
+    /// Whether one has.
+    pub(crate) fn has_queried(&self) -> bool {
+        self.queried == Queried::Since
+    }
+
+    /// Whether `SET TRANSACTION` cannot fail: nothing has been said but the modes.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.queried == Queried::NotYet && self.entries.is_empty()
+    }
+
+    /// Whether there is a savepoint of this name.
+    pub(crate) fn has_savepoint(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
+    /// The names of all savepoints, oldest first.
+    pub(crate) fn savepoints(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Savepoint(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// Whether what follows must run where what was said before is in force.
+    pub(crate) fn has_run(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::Ran(_)))
+    }
+
+    /// Whether a cursor or portal is open, of this name or of any.
+    pub(crate) fn has_portal(&self, wanted: Option<&[u8]>) -> bool {
+        self.portals().any(|(name, _)| wanted.is_none_or(|wanted| wanted == name))
+    }
+
+    /// Cursors and portals that are open, each with the shape of its statement.
+    pub(crate) fn portals(&self) -> impl Iterator<Item = (&[u8], Option<SkeletonId>)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Portal(name, shape) => Some((&**name, *shape)),
+            _ => None,
+        })
+    }
+
+    /// A cursor or portal was opened.
+    pub(crate) fn opens(&mut self, name: &[u8], shape: Option<SkeletonId>) {
+        self.closes(Some(name));
+        self.entries.push(Entry::Portal(name.into(), shape));
+    }
+
+    /// A cursor or portal was closed, or all of them.
+    pub(crate) fn closes(&mut self, name: Option<&[u8]>) {
+        self.entries.retain(|entry| match entry {
+            Entry::Portal(open, _) => name.is_some_and(|name| **open != *name),
+            _ => true,
+        });
+    }
+
+    /// A statement that changes settings is sent.
+    pub(crate) fn sends(&mut self, run: Run) {
+        self.sent.push(run);
+    }
+
+    /// The oldest of those has completed.
+    pub(crate) fn completes(&mut self) {
+        if !self.sent.is_empty() {
+            self.entries.push(Entry::Ran(self.sent.remove(0)));
+        }
+    }
+
+    /// All that was sent has been answered.
+    pub(crate) fn answered(&mut self) {
+        self.sent.clear();
+    }
+
+    /// A statement completed that moves in the transaction.
+    pub(crate) fn follow(&mut self, statement: &Statement) {
+        match &statement.kind {
+            Kind::Savepoint(name) => self.entries.push(Entry::Savepoint(name.clone())),
+            Kind::Release(name) => {
+                let Some(at) = self.position(name) else { return };
+                let behind = self.entries.split_off(at);
+                self.entries.extend(behind.into_iter().filter(|entry| !matches!(entry, Entry::Savepoint(_))));
+            }
+            Kind::RollbackTo(name) => {
+                if let Some(at) = self.position(name) {
+                    self.entries.truncate(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The transaction that `AND CHAIN` begins.
+    pub(crate) fn chained(&self) -> Self {
+        Self::new(self.modes)
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Savepoint(savepoint) if **savepoint == *name);
+        self.entries.iter().rposition(is_it)
+    }
+
+    /// What is to be told again behind BEGIN, in order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// BEGIN as it is told to a server, with a query behind it where one has run and `judged` says that it matters.
+    pub(crate) fn begin(&self, judged: Judged) -> String {
+        let mut sql = String::from("BEGIN");
+        let modes = &self.modes;
+        let words = [
+            modes.isolation.map(isolation),
+            modes.access.map(access),
+            modes.deferrable.map(deferrable),
+        ];
+        for word in words.into_iter().flatten() {
+            sql.push(' ');
+            sql.push_str(word);
+        }
+        if judged == Judged::Modes && self.has_queried() {
+            sql.push_str(";SELECT");
+        }
+        sql
+    }
+}
+
+/// What the server is to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// A statement that does not ask what ran before.
+    Statement,
+    /// Whether modes may still be changed.
+    Modes,
+}
+
+fn isolation(level: Isolation) -> &'static str {
+    match level {
+        Isolation::ReadUncommitted => "ISOLATION LEVEL READ UNCOMMITTED",
+        Isolation::ReadCommitted => "ISOLATION LEVEL READ COMMITTED",
+        Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",
+    }
+}
+
+fn access(mode: AccessMode) -> &'static str {
+    match mode {
+        AccessMode::ReadOnly => "READ ONLY",
+        AccessMode::ReadWrite => "READ WRITE",
+    }
+}
+
+fn deferrable(mode: Deferrable) -> &'static str {
+    match mode {
+        Deferrable::Deferrable => "DEFERRABLE",
+        Deferrable::NotDeferrable => "NOT DEFERRABLE",
+    }
+}
+
+/// Whether the end of a transaction begins another.
+pub(crate) fn chains(kind: &Kind) -> bool {
+    matches!(kind, Kind::Commit { chain: Chain::Chain } | Kind::Rollback { chain: Chain::Chain })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Classifier, StandardConformingStrings};
+
+    fn follow(journal: &mut Journal, texts: &[&str]) {
+        let classifier = Classifier::new(10);
+        for text in texts {
+            match text.split_once(' ') {
+                Some(("SET", _)) => {
+                    journal.sends(Run { sql: Bytes::copy_from_slice(text.as_bytes()), bound: None });
+                    journal.completes();
+                }
+                Some(("open", name)) => journal.opens(name.as_bytes(), None),
+                Some(("close", name)) => journal.closes(Some(name.as_bytes())),
+                _ => {
+                    let verdict = classifier.classify(text.as_bytes(), StandardConformingStrings::On);
+                    journal.follow(&verdict.statements[0]);
+                }
+            }
+        }
+    }
+
+    fn told(texts: &[&str]) -> String {
+        let mut journal = Journal::default();
+        follow(&mut journal, texts);
+        let word = |entry: &Entry| match entry {
+            Entry::Savepoint(name) => format!("<{name}>"),
+            Entry::Ran(run) => String::from_utf8(run.sql.to_vec()).unwrap(),
+            Entry::Portal(name, _) => String::from_utf8(name.to_vec()).unwrap(),
+        };
+        journal.entries().iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn savepoints_take_back_what_is_behind_them() {
+        for (texts, expected) in [
+            (&["SAVEPOINT a", "SET x", "SAVEPOINT b", "SET y"][..], "<a> SET x <b> SET y"),
+            (&["SAVEPOINT a", "SET x", "ROLLBACK TO a"], "<a>"),
+            (&["SAVEPOINT a", "SET x", "RELEASE a"], "SET x"),
+            (&["SAVEPOINT a", "SAVEPOINT b", "SET x", "SAVEPOINT a", "RELEASE b"], "<a> SET x"),
+            (&["SAVEPOINT a", "SET x", "SAVEPOINT a", "SET y", "ROLLBACK TO a"], "<a> SET x <a>"),
+            (&["SAVEPOINT a", "open c", "ROLLBACK TO a"], "<a>"),
+            (&["open c", "SAVEPOINT a", "open d", "RELEASE a", "close c"], "d"),
+            (&["SAVEPOINT a", "ROLLBACK TO b", "RELEASE b"], "<a>"),
+        ] {
+            assert_eq!(told(texts), expected, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn begin_says_the_modes_and_that_a_query_ran() {
+        let verdict = Classifier::new(1).classify(
+            b"BEGIN READ ONLY, ISOLATION LEVEL REPEATABLE READ NOT DEFERRABLE",
+            StandardConformingStrings::On,
+        );
+        let Kind::Begin(modes) = verdict.statements[0].kind else { panic!() };
+        let mut journal = Journal::new(modes);
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE";
+        assert_eq!(journal.begin(Judged::Modes), begin);
+        assert!(journal.is_fresh());
+        journal.queries();
+        assert_eq!(journal.begin(Judged::Statement), begin);
+        assert_eq!(journal.begin(Judged::Modes), format!("{begin};SELECT"));
+        assert_eq!(journal.chained().begin(Judged::Modes), begin);
+    }
+}
