@@ -278,7 +278,8 @@ impl State {
     /// What weir answers to a message about a statement that controls a transaction of which no server knows, and what is to
     /// be done when that has its turn. None where the message is about another.
     pub(crate) fn keeps(&mut self, message: &Message, bytes: &[u8]) -> Option<(Said, PendingReply)> {
-        let is_control = |verdict: &&Arc<Verdict>| matches!(&*verdict.statements, [one] if !one.tag.is_empty());
+        let is_control =
+            |verdict: &&Arc<Verdict>| matches!(&*verdict.statements, [one] if !one.tag.is_empty());
         match message.kind {
             MessageKind::Query { .. } => {
                 let verdict = message.verdict.as_ref().filter(is_control)?.clone();

@@ -74,7 +74,8 @@ pub(crate) fn bind(frame: &[u8]) -> Option<BindView<'_>> {
 
 /// Whether a whole `Bind` brings no values, and says so in the only way that no server refuses.
 pub(crate) fn binds_nothing(frame: &[u8]) -> bool {
-    let counted = |at: usize| frame.get(at..at + 2).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
+    let counted =
+        |at: usize| frame.get(at..at + 2).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
     let behind = || {
         let view = bind(frame)?;
         let formats = HEADER + view.portal.len() + view.statement.len() + 2;

@@ -79,6 +79,12 @@ impl Neighbour {
         self.hear(PAUSE)
     }
 
+    /// Comes by where it may be that there is no connection for it, and waits no longer than it takes if there is one.
+    pub(crate) fn look_in(&mut self) -> Result<Option<String>> {
+        let at_once = self.hearing.is_none();
+        if at_once { self.visit() } else { self.hear(Duration::ZERO) }
+    }
+
     /// Hears the rest of the last visit's answer.
     pub(crate) fn finish(&mut self) -> Result<Option<String>> {
         let wrong = self.hear(Duration::from_secs(10))?;

@@ -125,7 +125,9 @@ impl<'a> Walk<'a> {
                     return Some(());
                 }
             }
-            (MessageKind::DescribePortal { name }, _) if self.bound(name.of(bytes)).is_some() => return Some(()),
+            (MessageKind::DescribePortal { name }, _) if self.bound(name.of(bytes)).is_some() => {
+                return Some(());
+            }
             (MessageKind::Execute { portal, .. }, _) => {
                 if let Some(at) = self.bound(portal.of(bytes)) {
                     let (_, statement) = self.bound.swap_remove(at);

@@ -219,11 +219,8 @@ impl Journal {
     pub(crate) fn begin(&self, judged: Judged) -> String {
         let mut sql = String::from("BEGIN");
         let modes = &self.modes;
-        let words = [
-            modes.isolation.map(isolation),
-            modes.access.map(access),
-            modes.deferrable.map(deferrable),
-        ];
+        let words =
+            [modes.isolation.map(isolation), modes.access.map(access), modes.deferrable.map(deferrable)];
         for word in words.into_iter().flatten() {
             sql.push(' ');
             sql.push_str(word);

@@ -126,7 +126,9 @@ impl Block {
         match self {
             Block::Idle => TxStatus::Idle,
             Block::Open(_) | Block::Promised => TxStatus::Open,
-            Block::Failed(_) | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => TxStatus::Failed,
+            Block::Failed(_) | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
+                TxStatus::Failed
+            }
         }
     }
 
@@ -137,11 +139,9 @@ impl Block {
     fn isolation(&self) -> Option<Isolation> {
         match self {
             Block::Open(isolation) | Block::Failed(isolation) => *isolation,
-            Block::Idle
-            | Block::Promised
-            | Block::PromiseFailed
-            | Block::LostTold
-            | Block::LostUntold(_) => None,
+            Block::Idle | Block::Promised | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
+                None
+            }
         }
     }
 
@@ -359,7 +359,9 @@ impl Transaction {
             Event::Ended => self.certainty = Certainty::Certain,
             Event::Failed => self.outcome = Outcome::Failed,
             // It has not failed for its client.
-            Event::WillRequeue if self.mark.is_some() || self.block.is_promised() => self.outcome = Outcome::Fine,
+            Event::WillRequeue if self.mark.is_some() || self.block.is_promised() => {
+                self.outcome = Outcome::Fine
+            }
             Event::WillRequeue if self.requeued.is_none() => {
                 let mut before = self.undoable.clone();
                 before.follow(Control::Rollback);

@@ -83,7 +83,9 @@ fn together() -> Vec<Talk> {
             .batch(&run(COUNT))
             .batch(&run("COMMIT")),
         Talk::new("lazy: begin in a batch with modes and settings")
-            .batch(&[run("BEGIN"), run("SET TRANSACTION READ ONLY"), run("SHOW transaction_read_only")].concat())
+            .batch(
+                &[run("BEGIN"), run("SET TRANSACTION READ ONLY"), run("SHOW transaction_read_only")].concat(),
+            )
             .batch(&run(COUNT))
             .batch(&run("COMMIT"))
             .batch(&[run("BEGIN"), run("SET LOCAL work_mem = '5MB'"), run("SHOW work_mem")].concat())
@@ -115,7 +117,11 @@ fn described() -> Vec<Talk> {
         Talk::new("lazy: reads with parameters, described first, as drivers do")
             .queries(&["BEGIN"])
             .say(
-                &[parse("r", "SELECT name, price FROM items WHERE id = $1", &[]), describe_statement("r"), flush()],
+                &[
+                    parse("r", "SELECT name, price FROM items WHERE id = $1", &[]),
+                    describe_statement("r"),
+                    flush(),
+                ],
                 Hear::UpTo(b'T'),
             )
             .batch(&again("r", &[text("3")]))

@@ -283,7 +283,9 @@ fn messages() -> Vec<Talk> {
             .batch(&run(COUNT))
             .batch(&run("SELEC"))
             .batch(&run("COMMIT"))
-            .batch(&[run("BEGIN"), run(COUNT), vec![parse("", "SELECT no_such", &[])], run("COMMIT")].concat())
+            .batch(
+                &[run("BEGIN"), run(COUNT), vec![parse("", "SELECT no_such", &[])], run("COMMIT")].concat(),
+            )
             .batch(&run("ROLLBACK")),
         Talk::new("lazy: a failure, the rollback and the next transaction in one batch")
             .batch(&[run("BEGIN"), run("SELECT 1/0"), run("ROLLBACK"), run("BEGIN"), run(COUNT)].concat())

@@ -225,4 +225,3 @@ fn sql() -> Vec<Talk> {
 
 /// Fails, and so changes nothing.
 const INSERT_TWICE: &str = "INSERT INTO items VALUES (1, 'taken')";
-

@@ -24,7 +24,14 @@ fn simple() -> Vec<Talk> {
         Talk::new("lazy: two transactions behind each other, sent at once")
             .changes()
             .ask(&queries(&["BEGIN", COUNT, "COMMIT", "BEGIN", COUNT, INSERT, COUNT, "COMMIT", COUNT]))
-            .ask(&queries(&["BEGIN", "DELETE FROM items WHERE id = 100", "ROLLBACK", "BEGIN", COUNT, "ROLLBACK"])),
+            .ask(&queries(&[
+                "BEGIN",
+                "DELETE FROM items WHERE id = 100",
+                "ROLLBACK",
+                "BEGIN",
+                COUNT,
+                "ROLLBACK",
+            ])),
         Talk::new("lazy: a write behind reads, all sent at once, the end later")
             .changes()
             .ask(&queries(&["BEGIN", COUNT, ONE, INSERT]))
@@ -37,7 +44,16 @@ fn simple() -> Vec<Talk> {
         Talk::new("lazy: a failure amid a pipeline, and its end in the same")
             .changes()
             .ask(&queries(&["BEGIN", COUNT, "SELECT 1/0", INSERT, "COMMIT", COUNT, "BEGIN", ONE, "COMMIT"]))
-            .ask(&queries(&["BEGIN", "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a", COUNT, INSERT, "COMMIT", COUNT])),
+            .ask(&queries(&[
+                "BEGIN",
+                "SAVEPOINT a",
+                "SELECT 1/0",
+                "ROLLBACK TO a",
+                COUNT,
+                INSERT,
+                "COMMIT",
+                COUNT,
+            ])),
         Talk::new("lazy: fifty transactions at once")
             .changes()
             .ask(
@@ -68,12 +84,29 @@ fn batches() -> Vec<Talk> {
         Talk::new("lazy: a failure amid batches, sent at once")
             .changes()
             .ask(&synced(&["BEGIN", COUNT, "SELECT 1/0", COUNT, "SELEC", "COMMIT", COUNT]))
-            .ask(&synced(&["BEGIN", "SAVEPOINT a", "SELECT no_such", "ROLLBACK TO a", INSERT, "RELEASE a", "COMMIT", COUNT])),
+            .ask(&synced(&[
+                "BEGIN",
+                "SAVEPOINT a",
+                "SELECT no_such",
+                "ROLLBACK TO a",
+                INSERT,
+                "RELEASE a",
+                "COMMIT",
+                COUNT,
+            ])),
         Talk::new("lazy: one batch of many statements")
             .changes()
             .batch(&["BEGIN", COUNT, ONE, COUNT, "SAVEPOINT a", ONE, "RELEASE a", "COMMIT"].map(run).concat())
-            .batch(&["BEGIN", COUNT, "SAVEPOINT a", INSERT, COUNT, "ROLLBACK TO a", COUNT, "COMMIT", COUNT].map(run).concat())
-            .batch(&["BEGIN", COUNT, "SET LOCAL work_mem = '5MB'", "SHOW work_mem", INSERT, "SHOW work_mem"].map(run).concat())
+            .batch(
+                &["BEGIN", COUNT, "SAVEPOINT a", INSERT, COUNT, "ROLLBACK TO a", COUNT, "COMMIT", COUNT]
+                    .map(run)
+                    .concat(),
+            )
+            .batch(
+                &["BEGIN", COUNT, "SET LOCAL work_mem = '5MB'", "SHOW work_mem", INSERT, "SHOW work_mem"]
+                    .map(run)
+                    .concat(),
+            )
             .batch(&["ROLLBACK", "SHOW work_mem", COUNT].map(run).concat()),
         Talk::new("lazy: named statements, whole transactions of them, sent at once")
             .changes()
@@ -87,7 +120,8 @@ fn batches() -> Vec<Talk> {
                 &(1..20)
                     .flat_map(|n| {
                         let id = n.to_string();
-                        let mut frames = [again("b", &[]), vec![sync()], again("r", &[text(&id)]), vec![sync()]].concat();
+                        let mut frames =
+                            [again("b", &[]), vec![sync()], again("r", &[text(&id)]), vec![sync()]].concat();
                         if n % 4 == 0 {
                             frames.extend([again("w", &[text(&id)]), vec![sync()]].concat());
                         }
@@ -96,8 +130,8 @@ fn batches() -> Vec<Talk> {
                     })
                     .collect::<Vec<_>>(),
             ),
-        Talk::new("lazy: Syncs and Flushes between everything")
-            .ask(&[
+        Talk::new("lazy: Syncs and Flushes between everything").ask(
+            &[
                 vec![sync(), flush()],
                 run("BEGIN"),
                 vec![flush(), sync(), sync(), flush()],
@@ -106,7 +140,8 @@ fn batches() -> Vec<Talk> {
                 run("COMMIT"),
                 vec![sync(), sync()],
             ]
-            .concat()),
+            .concat(),
+        ),
     ]
 }
 
@@ -154,8 +189,19 @@ fn mixed() -> Vec<Talk> {
     vec![
         Talk::new("lazy: simple queries and batches in one pipeline")
             .changes()
-            .ask(&[vec![query("BEGIN")], synced(&[COUNT]), vec![query(ONE)], synced(&[INSERT]), vec![query("COMMIT")]].concat())
-            .ask(&[synced(&["BEGIN"]), vec![query(COUNT)], synced(&["ROLLBACK"]), vec![query(COUNT)]].concat()),
+            .ask(
+                &[
+                    vec![query("BEGIN")],
+                    synced(&[COUNT]),
+                    vec![query(ONE)],
+                    synced(&[INSERT]),
+                    vec![query("COMMIT")],
+                ]
+                .concat(),
+            )
+            .ask(
+                &[synced(&["BEGIN"]), vec![query(COUNT)], synced(&["ROLLBACK"]), vec![query(COUNT)]].concat(),
+            ),
         Talk::new("lazy: begin in a batch without Sync, then simple queries")
             .ask(&[run("BEGIN"), vec![query(COUNT), query("COMMIT"), sync()]].concat())
             .ask(&[run("BEGIN"), run(COUNT), vec![query("ROLLBACK")]].concat())
@@ -167,27 +213,36 @@ fn mixed() -> Vec<Talk> {
             .queries(&[COUNT, "ROLLBACK", ONE])
             .say(&[run("SELECT 1/0"), vec![query("BEGIN"), sync()]].concat(), Hear::Ready(1))
             .queries(&[COUNT, "COMMIT"]),
-        Talk::new("lazy: cursors and portals in one pipeline")
-            .changes()
-            .ask(
-                &[
-                    vec![query("BEGIN"), query("DECLARE c CURSOR FOR SELECT id FROM items ORDER BY id"), query("FETCH 2 c")],
-                    vec![parse("s", "SELECT id FROM items ORDER BY id DESC", &[]), bind("p", "s", &[]), execute("p", 2), sync()],
-                    vec![query(INSERT), execute("p", 2), sync(), query("FETCH 2 c"), query(COUNT)],
-                    vec![execute("p", 0), sync(), query("COMMIT"), query(COUNT)],
-                ]
-                .concat(),
-            ),
-        Talk::new("lazy: a function call, a copy and a notification in one pipeline")
-            .changes()
-            .ask(
-                &[
-                    vec![query("BEGIN"), function_call(177, &[text("1"), text("2")]), query("COPY (SELECT 1) TO STDOUT")],
-                    vec![query("COPY items (id, name) FROM STDIN"), copy_data("100\tcopied\n"), copy_done()],
-                    vec![query(COUNT), query("COMMIT"), query(COUNT)],
-                ]
-                .concat(),
-            ),
+        Talk::new("lazy: cursors and portals in one pipeline").changes().ask(
+            &[
+                vec![
+                    query("BEGIN"),
+                    query("DECLARE c CURSOR FOR SELECT id FROM items ORDER BY id"),
+                    query("FETCH 2 c"),
+                ],
+                vec![
+                    parse("s", "SELECT id FROM items ORDER BY id DESC", &[]),
+                    bind("p", "s", &[]),
+                    execute("p", 2),
+                    sync(),
+                ],
+                vec![query(INSERT), execute("p", 2), sync(), query("FETCH 2 c"), query(COUNT)],
+                vec![execute("p", 0), sync(), query("COMMIT"), query(COUNT)],
+            ]
+            .concat(),
+        ),
+        Talk::new("lazy: a function call, a copy and a notification in one pipeline").changes().ask(
+            &[
+                vec![
+                    query("BEGIN"),
+                    function_call(177, &[text("1"), text("2")]),
+                    query("COPY (SELECT 1) TO STDOUT"),
+                ],
+                vec![query("COPY items (id, name) FROM STDIN"), copy_data("100\tcopied\n"), copy_done()],
+                vec![query(COUNT), query("COMMIT"), query(COUNT)],
+            ]
+            .concat(),
+        ),
         Talk::new("lazy: everything, and the farewell amid a transaction")
             .changes()
             .ask(&queries(&["BEGIN", COUNT, INSERT]))

@@ -55,7 +55,9 @@ fn reading() -> Vec<Talk> {
             .batch(&[describe_portal("q"), describe_portal("p")])
             .queries(&["COMMIT"]),
         Talk::new("lazy: a limit greater than the rows")
-            .batch(&[run("BEGIN"), vec![parse("s", NINE, &[]), bind("", "s", &[]), execute("", 100)]].concat())
+            .batch(
+                &[run("BEGIN"), vec![parse("s", NINE, &[]), bind("", "s", &[]), execute("", 100)]].concat(),
+            )
             .batch(&[bind("", "s", &[]), execute("", 10)])
             .batch(&[bind("", "s", &[]), execute("", 9)])
             .batch(&[execute("", 9)])
@@ -70,7 +72,13 @@ fn reading() -> Vec<Talk> {
             .queries(&["COMMIT"]),
         Talk::new("lazy: several portals at once, and statements between")
             .batch(&run("BEGIN"))
-            .batch(&[parse("s", NINE, &[]), bind("a", "s", &[]), bind("b", "s", &[]), execute("a", 2), execute("b", 3)])
+            .batch(&[
+                parse("s", NINE, &[]),
+                bind("a", "s", &[]),
+                bind("b", "s", &[]),
+                execute("a", 2),
+                execute("b", 3),
+            ])
             .batch(&[execute("b", 2), execute("a", 1)])
             .batch(&run(COUNT))
             .batch(&[close_statement("s"), execute("a", 1)])
@@ -87,7 +95,13 @@ fn reading() -> Vec<Talk> {
             .batch(&[execute("p", 2)])
             .queries(&["COMMIT"]),
         Talk::new("lazy: a portal in pieces, JDBC's way with autocommit off")
-            .batch(&[run("BEGIN"), vec![parse("", IDS, &[]), bind("c1", "", &[]), describe_portal("c1"), execute("c1", 5)]].concat())
+            .batch(
+                &[
+                    run("BEGIN"),
+                    vec![parse("", IDS, &[]), bind("c1", "", &[]), describe_portal("c1"), execute("c1", 5)],
+                ]
+                .concat(),
+            )
             .batch(&[execute("c1", 5)])
             .batch(&[execute("c1", 5)])
             .batch(&[execute("c1", 5)])
@@ -140,7 +154,14 @@ fn upgraded() -> Vec<Talk> {
         Talk::new("lazy: a portal and a write in one batch")
             .changes()
             .queries(&["BEGIN"])
-            .batch(&[vec![parse("s", IDS, &[]), bind("p", "s", &[]), execute("p", 2)], run(INSERT), vec![execute("p", 2)]].concat())
+            .batch(
+                &[
+                    vec![parse("s", IDS, &[]), bind("p", "s", &[]), execute("p", 2)],
+                    run(INSERT),
+                    vec![execute("p", 2)],
+                ]
+                .concat(),
+            )
             .batch(&[vec![execute("p", 1)], run(COUNT), vec![execute("p", 1)], run("COMMIT")].concat())
             .batch(&run(COUNT)),
         Talk::new("lazy: two portals, one of before and one of behind the write")
@@ -230,7 +251,11 @@ fn divided() -> Vec<Talk> {
             .batch(&[execute("p", 2)]),
         Talk::new("lazy: a portal that fails on its way")
             .queries(&["BEGIN"])
-            .batch(&[parse("s", "SELECT 10 / (5 - n) FROM generate_series(1, 9) n", &[]), bind("p", "s", &[]), execute("p", 3)])
+            .batch(&[
+                parse("s", "SELECT 10 / (5 - n) FROM generate_series(1, 9) n", &[]),
+                bind("p", "s", &[]),
+                execute("p", 3),
+            ])
             .batch(&[execute("p", 3), execute("p", 3)])
             .batch(&[execute("p", 3)])
             .queries(&["ROLLBACK", "BEGIN", "SAVEPOINT a"])

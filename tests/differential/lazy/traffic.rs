@@ -46,18 +46,48 @@ fn notices() -> Vec<Talk> {
 fn temporary() -> Vec<Talk> {
     vec![
         Talk::new("lazy: temporary tables behind reads").queries(&[
-            "BEGIN", COUNT, "CREATE TEMP TABLE lazy_t (id int)", "INSERT INTO lazy_t VALUES (1)", "SELECT * FROM lazy_t",
-            COUNT, "COMMIT", "SELECT * FROM lazy_t", "BEGIN", "SELECT * FROM lazy_t", "INSERT INTO lazy_t VALUES (2)",
-            "ROLLBACK", "SELECT * FROM lazy_t", "DROP TABLE lazy_t",
+            "BEGIN",
+            COUNT,
+            "CREATE TEMP TABLE lazy_t (id int)",
+            "INSERT INTO lazy_t VALUES (1)",
+            "SELECT * FROM lazy_t",
+            COUNT,
+            "COMMIT",
+            "SELECT * FROM lazy_t",
+            "BEGIN",
+            "SELECT * FROM lazy_t",
+            "INSERT INTO lazy_t VALUES (2)",
+            "ROLLBACK",
+            "SELECT * FROM lazy_t",
+            "DROP TABLE lazy_t",
         ]),
         Talk::new("lazy: temporary tables that end with the transaction").queries(&[
-            "BEGIN", COUNT, "CREATE TEMP TABLE lazy_d ON COMMIT DROP AS SELECT 1 AS id", "SELECT * FROM lazy_d", "COMMIT",
-            "SELECT * FROM lazy_d", "BEGIN", "SELECT 1 AS x INTO TEMP lazy_i", "SELECT * FROM lazy_i", "ROLLBACK",
-            "BEGIN", "SELECT * FROM lazy_i", "COMMIT",
+            "BEGIN",
+            COUNT,
+            "CREATE TEMP TABLE lazy_d ON COMMIT DROP AS SELECT 1 AS id",
+            "SELECT * FROM lazy_d",
+            "COMMIT",
+            "SELECT * FROM lazy_d",
+            "BEGIN",
+            "SELECT 1 AS x INTO TEMP lazy_i",
+            "SELECT * FROM lazy_i",
+            "ROLLBACK",
+            "BEGIN",
+            "SELECT * FROM lazy_i",
+            "COMMIT",
         ]),
         Talk::new("lazy: a table made within, and what reads say of it").changes().queries(&[
-            "BEGIN", COUNT, "CREATE TABLE play.t (id int)", "SELECT count(*) FROM play.t", "ALTER TABLE play.t ADD word text",
-            "SELECT * FROM play.t", "ROLLBACK", "SELECT * FROM play.t", "BEGIN", "SELECT * FROM play.t", "ROLLBACK",
+            "BEGIN",
+            COUNT,
+            "CREATE TABLE play.t (id int)",
+            "SELECT count(*) FROM play.t",
+            "ALTER TABLE play.t ADD word text",
+            "SELECT * FROM play.t",
+            "ROLLBACK",
+            "SELECT * FROM play.t",
+            "BEGIN",
+            "SELECT * FROM play.t",
+            "ROLLBACK",
         ]),
     ]
 }
@@ -65,29 +95,83 @@ fn temporary() -> Vec<Talk> {
 fn locks() -> Vec<Talk> {
     vec![
         Talk::new("lazy: locks behind reads").changes().queries(&[
-            "BEGIN", COUNT, "LOCK TABLE items IN EXCLUSIVE MODE", COUNT, "COMMIT", "BEGIN", COUNT,
-            "SELECT id FROM items WHERE id = 1 FOR SHARE", COUNT, "ROLLBACK", "BEGIN", "LOCK TABLE orders", "COMMIT",
-            "BEGIN", COUNT, "LOCK TABLE no_such", "COMMIT",
+            "BEGIN",
+            COUNT,
+            "LOCK TABLE items IN EXCLUSIVE MODE",
+            COUNT,
+            "COMMIT",
+            "BEGIN",
+            COUNT,
+            "SELECT id FROM items WHERE id = 1 FOR SHARE",
+            COUNT,
+            "ROLLBACK",
+            "BEGIN",
+            "LOCK TABLE orders",
+            "COMMIT",
+            "BEGIN",
+            COUNT,
+            "LOCK TABLE no_such",
+            "COMMIT",
         ]),
         Talk::new("lazy: advisory locks behind reads").queries(&[
-            "BEGIN", COUNT, "SELECT pg_advisory_xact_lock(81)", COUNT, "SELECT pg_try_advisory_xact_lock(81)", "COMMIT",
-            "SELECT pg_advisory_unlock(81)", "BEGIN", COUNT, "SELECT pg_advisory_lock(82)", "ROLLBACK",
-            "SELECT pg_advisory_unlock(82)", "SELECT pg_advisory_unlock(82)",
+            "BEGIN",
+            COUNT,
+            "SELECT pg_advisory_xact_lock(81)",
+            COUNT,
+            "SELECT pg_try_advisory_xact_lock(81)",
+            "COMMIT",
+            "SELECT pg_advisory_unlock(81)",
+            "BEGIN",
+            COUNT,
+            "SELECT pg_advisory_lock(82)",
+            "ROLLBACK",
+            "SELECT pg_advisory_unlock(82)",
+            "SELECT pg_advisory_unlock(82)",
         ]),
         Talk::new("lazy: sequences, and what a transaction remembers of them").changes().queries(&[
-            "BEGIN", COUNT, "SELECT nextval('counter')", "SELECT currval('counter'), lastval()", "ROLLBACK",
-            "SELECT currval('counter')", "BEGIN", "SELECT currval('counter')", "SELECT setval('counter', 30)", "COMMIT",
-            "BEGIN", "SELECT last_value FROM counter", "SELECT nextval('counter')", "COMMIT",
+            "BEGIN",
+            COUNT,
+            "SELECT nextval('counter')",
+            "SELECT currval('counter'), lastval()",
+            "ROLLBACK",
+            "SELECT currval('counter')",
+            "BEGIN",
+            "SELECT currval('counter')",
+            "SELECT setval('counter', 30)",
+            "COMMIT",
+            "BEGIN",
+            "SELECT last_value FROM counter",
+            "SELECT nextval('counter')",
+            "COMMIT",
         ]),
         Talk::new("lazy: what asks for the transaction's own identity").queries(&[
-            "BEGIN", COUNT, "SELECT txid_current() = txid_current()", "SELECT pg_current_xact_id_if_assigned() IS NOT NULL",
-            "SELECT pg_current_wal_lsn() IS NOT NULL", COUNT, "COMMIT",
-            "BEGIN", "SELECT pg_export_snapshot() <> ''", COUNT, "COMMIT",
+            "BEGIN",
+            COUNT,
+            "SELECT txid_current() = txid_current()",
+            "SELECT pg_current_xact_id_if_assigned() IS NOT NULL",
+            "SELECT pg_current_wal_lsn() IS NOT NULL",
+            COUNT,
+            "COMMIT",
+            "BEGIN",
+            "SELECT pg_export_snapshot() <> ''",
+            COUNT,
+            "COMMIT",
         ]),
         Talk::new("lazy: constraints deferred behind reads").changes().queries(&[
-            "CREATE TABLE play.d (id int CONSTRAINT d_once UNIQUE DEFERRABLE)", "BEGIN", COUNT,
-            "SET CONSTRAINTS ALL DEFERRED", "INSERT INTO play.d VALUES (1), (1)", COUNT, "COMMIT",
-            "BEGIN", "SET CONSTRAINTS ALL DEFERRED", COUNT, "COMMIT", "BEGIN", "SET CONSTRAINTS no_such DEFERRED", "COMMIT",
+            "CREATE TABLE play.d (id int CONSTRAINT d_once UNIQUE DEFERRABLE)",
+            "BEGIN",
+            COUNT,
+            "SET CONSTRAINTS ALL DEFERRED",
+            "INSERT INTO play.d VALUES (1), (1)",
+            COUNT,
+            "COMMIT",
+            "BEGIN",
+            "SET CONSTRAINTS ALL DEFERRED",
+            COUNT,
+            "COMMIT",
+            "BEGIN",
+            "SET CONSTRAINTS no_such DEFERRED",
+            "COMMIT",
         ]),
     ]
 }
@@ -95,14 +179,39 @@ fn locks() -> Vec<Talk> {
 fn phases() -> Vec<Talk> {
     vec![
         Talk::new("lazy: PREPARE TRANSACTION behind reads and a write").changes().queries(&[
-            "BEGIN", COUNT, INSERT, "PREPARE TRANSACTION 'lazy one'", COUNT, "COMMIT PREPARED 'lazy one'", COUNT, "BEGIN",
-            COUNT, "DELETE FROM items WHERE id = 100", "PREPARE TRANSACTION 'lazy two'", "ROLLBACK PREPARED 'lazy two'", COUNT,
+            "BEGIN",
+            COUNT,
+            INSERT,
+            "PREPARE TRANSACTION 'lazy one'",
+            COUNT,
+            "COMMIT PREPARED 'lazy one'",
+            COUNT,
+            "BEGIN",
+            COUNT,
+            "DELETE FROM items WHERE id = 100",
+            "PREPARE TRANSACTION 'lazy two'",
+            "ROLLBACK PREPARED 'lazy two'",
+            COUNT,
         ]),
         Talk::new("lazy: PREPARE TRANSACTION behind reads only").queries(&[
-            "BEGIN", COUNT, "PREPARE TRANSACTION 'lazy three'", COUNT, "ROLLBACK PREPARED 'lazy three'", "BEGIN",
-            "PREPARE TRANSACTION 'lazy four'", "COMMIT PREPARED 'lazy four'", "BEGIN", "SAVEPOINT a",
-            "SET LOCAL my.word = 'x'", "PREPARE TRANSACTION 'lazy five'", "SELECT current_setting('my.word', true)",
-            "COMMIT PREPARED 'lazy five'", "BEGIN", COUNT, "COMMIT PREPARED 'lazy six'", "ROLLBACK",
+            "BEGIN",
+            COUNT,
+            "PREPARE TRANSACTION 'lazy three'",
+            COUNT,
+            "ROLLBACK PREPARED 'lazy three'",
+            "BEGIN",
+            "PREPARE TRANSACTION 'lazy four'",
+            "COMMIT PREPARED 'lazy four'",
+            "BEGIN",
+            "SAVEPOINT a",
+            "SET LOCAL my.word = 'x'",
+            "PREPARE TRANSACTION 'lazy five'",
+            "SELECT current_setting('my.word', true)",
+            "COMMIT PREPARED 'lazy five'",
+            "BEGIN",
+            COUNT,
+            "COMMIT PREPARED 'lazy six'",
+            "ROLLBACK",
         ]),
     ]
 }
@@ -110,7 +219,18 @@ fn phases() -> Vec<Talk> {
 fn notifications() -> Vec<Talk> {
     vec![
         Talk::new("lazy: LISTEN and NOTIFY behind reads")
-            .queries(&["BEGIN", COUNT, "LISTEN here", COUNT, "COMMIT", "BEGIN", COUNT, "NOTIFY here, 'one'", COUNT, "COMMIT"])
+            .queries(&[
+                "BEGIN",
+                COUNT,
+                "LISTEN here",
+                COUNT,
+                "COMMIT",
+                "BEGIN",
+                COUNT,
+                "NOTIFY here, 'one'",
+                COUNT,
+                "COMMIT",
+            ])
             .queries(&["BEGIN", "NOTIFY here, 'lost'", "ROLLBACK", "BEGIN", COUNT, "UNLISTEN here", "COMMIT"])
             .queries(&["NOTIFY here, 'not heard'", ONE]),
         Talk::new("lazy: notifications that come in a transaction that has only read")
@@ -129,8 +249,14 @@ fn copies() -> Vec<Talk> {
     const IN: &str = "COPY items (id, name) FROM STDIN";
     vec![
         Talk::new("lazy: copies out in a transaction").queries(&[
-            "BEGIN", "COPY (SELECT id, name FROM items WHERE id < 4 ORDER BY id) TO STDOUT", COUNT,
-            "COPY (SELECT 1) TO STDOUT (FORMAT csv)", "COPY orders TO STDOUT", "COPY (SELECT 1/0) TO STDOUT", COUNT, "ROLLBACK",
+            "BEGIN",
+            "COPY (SELECT id, name FROM items WHERE id < 4 ORDER BY id) TO STDOUT",
+            COUNT,
+            "COPY (SELECT 1) TO STDOUT (FORMAT csv)",
+            "COPY orders TO STDOUT",
+            "COPY (SELECT 1/0) TO STDOUT",
+            COUNT,
+            "ROLLBACK",
         ]),
         Talk::new("lazy: a copy in behind reads")
             .changes()
@@ -167,13 +293,31 @@ fn calls() -> Vec<Talk> {
             .queries(&["BEGIN"])
             .ask(&[function_call(177, &[text("1"), text("2")])])
             .queries(&[COUNT])
-            .ask(&[function_call(177, &[text("3"), text("4")]), query(ONE), function_call(177, &[text("5"), text("6")])])
+            .ask(&[
+                function_call(177, &[text("3"), text("4")]),
+                query(ONE),
+                function_call(177, &[text("5"), text("6")]),
+            ])
             .queries(&["COMMIT"])
             .ask(&[function_call(177, &[text("7"), text("8")])]),
         Talk::new("lazy: large objects, which live in transactions")
             .changes()
-            .queries(&["BEGIN", COUNT, "SELECT lo_create(424242)", "SELECT lo_put(424242, 0, 'some text')", "SELECT lo_get(424242)", "COMMIT"])
-            .queries(&["BEGIN", COUNT, "SELECT lo_open(424242, 262144)", "SELECT loread(0, 4)", "SELECT loread(0, 4)", "COMMIT"])
+            .queries(&[
+                "BEGIN",
+                COUNT,
+                "SELECT lo_create(424242)",
+                "SELECT lo_put(424242, 0, 'some text')",
+                "SELECT lo_get(424242)",
+                "COMMIT",
+            ])
+            .queries(&[
+                "BEGIN",
+                COUNT,
+                "SELECT lo_open(424242, 262144)",
+                "SELECT loread(0, 4)",
+                "SELECT loread(0, 4)",
+                "COMMIT",
+            ])
             .queries(&["BEGIN", "SELECT lo_get(424242)", "COMMIT", "SELECT lo_unlink(424242)"]),
     ]
 }
