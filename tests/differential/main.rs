@@ -35,7 +35,7 @@ mod transactions;
 
 use harness::Result;
 use stage::{Pieces, Setup, Stage, Transactions};
-use talk::Talk;
+use talk::{Talk, Ways};
 
 /// Where weir differs from the server in a conversation; none when it does not.
 fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
@@ -53,12 +53,20 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 /// Through which weirs a conversation is held, and how its bytes are cut.
 ///
 /// Lazy transactions meet every size of pool. Where the transaction has a connection from its begin to its end, and where
-/// bytes are cut, the choice of connection has nothing to do with it: one size for each conversation is enough.
+/// bytes are cut, the choice of connection has nothing to do with it: one size for each conversation is enough. With
+/// WEIR_EVERY_WAY in the environment all conversations go all of these ways.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
-    let whole = |setup: &Setup| setup.transactions == Transactions::Lazy || setup.is_drawn_for(&talk.name);
-    let tiny = |setup: &Setup| setup.transactions == Transactions::Lazy && setup.is_drawn_for(&talk.name);
-    let whole = Setup::all().filter(whole).map(|setup| (setup, Pieces::Whole));
-    whole.chain(Setup::all().filter(tiny).map(|setup| (setup, Pieces::Tiny)))
+    let all = talk.ways == Ways::All || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let way = move |setup: Setup, pieces| match (setup.transactions, pieces) {
+        (Transactions::Lazy, Pieces::Whole) => all || setup.is_drawn_for(&talk.name),
+        (Transactions::Lazy, Pieces::Tiny) | (Transactions::Primary, Pieces::Whole) => {
+            all && setup.is_drawn_for(&talk.name)
+        }
+        (Transactions::Primary, Pieces::Tiny) => false,
+    };
+    let cut = [Pieces::Whole, Pieces::Tiny];
+    let every = cut.into_iter().flat_map(|pieces| Setup::all().map(move |setup| (setup, pieces)));
+    every.filter(move |(setup, pieces)| way(*setup, *pieces))
 }
 
 /// Holds all conversations of a group and fails with everything that differs. With WEIR_TALK in the environment,

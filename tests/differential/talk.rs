@@ -14,6 +14,7 @@ pub(crate) struct Talk {
     pub(crate) ground: Ground,
     pub(crate) words: Words,
     pub(crate) by: By,
+    pub(crate) ways: Ways,
 }
 
 /// What the client does next.
@@ -67,6 +68,14 @@ pub(crate) enum By {
     Superuser,
 }
 
+/// Through which weirs it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    All,
+    /// Only one: others do not answer otherwise what they have answered in another form.
+    One,
+}
+
 impl By {
     /// The name to log in with, which is the password too.
     pub(crate) fn name(self) -> &'static str {
@@ -79,8 +88,8 @@ impl By {
 
 impl Talk {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        let (ground, words, by) = (Ground::Shared, Words::Servers, By::Owner);
-        Self { name: name.into(), startup: Vec::new(), steps: Vec::new(), ground, words, by }
+        let (ground, words, by, ways) = (Ground::Shared, Words::Servers, By::Owner, Ways::All);
+        Self { name: name.into(), startup: Vec::new(), steps: Vec::new(), ground, words, by, ways }
     }
 
     /// Has a superuser talk.
@@ -160,7 +169,9 @@ impl Step {
 /// The same conversation as clients hold it: by simple queries as it is given, by the extended protocol, and both of
 /// them sent ahead, as pipelines are.
 pub(crate) fn in_all_forms(talk: &Talk) -> Vec<Talk> {
-    let form = |what: &str, steps| Talk { name: format!("{}, {what}", talk.name), steps, ..talk.clone() };
+    let ways = Ways::One;
+    let form =
+        |what: &str, steps| Talk { name: format!("{}, {what}", talk.name), steps, ways, ..talk.clone() };
     let extended: Vec<Step> = talk.steps.iter().map(extended).collect();
     vec![
         talk.clone(),

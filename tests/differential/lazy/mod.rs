@@ -6,11 +6,13 @@ use crate::talk::Talk;
 mod batches;
 mod begin;
 mod cursors;
+mod defaults;
 mod failed;
 mod modes;
 mod names;
 mod pipelines;
 mod portals;
+mod requests;
 mod savepoints;
 mod settings;
 mod strings;
@@ -25,12 +27,20 @@ const NINE: &str = "SELECT n FROM generate_series(1, 9) n";
 
 /// Begin, end, modes, savepoints, failures.
 pub(crate) fn of_transactions() -> Vec<Talk> {
-    [begin::talks(), modes::talks(), savepoints::talks(), failed::talks(), strings::talks()].concat()
+    [
+        begin::talks(),
+        modes::talks(),
+        defaults::talks(),
+        savepoints::talks(),
+        failed::talks(),
+        strings::talks(),
+    ]
+    .concat()
 }
 
 /// What a leg has to hold.
 pub(crate) fn of_legs() -> Vec<Talk> {
-    [settings::talks(), cursors::talks(), portals::talks()].concat()
+    [settings::talks(), requests::talks(), cursors::talks(), portals::talks()].concat()
 }
 
 /// The protocol's messages, one by one and many at once.

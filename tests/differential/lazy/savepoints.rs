@@ -331,7 +331,7 @@ fn held() -> Vec<Talk> {
             "SHOW my.word",
             COUNT,
             "COMMIT",
-            "SELECT current_setting('my.word', true)",
+            "SELECT coalesce(current_setting('my.word', true), '')",
         ]),
         Talk::new("lazy: a session's setting within a savepoint, released and committed").queries(&[
             "BEGIN",

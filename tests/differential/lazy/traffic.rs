@@ -206,7 +206,7 @@ fn phases() -> Vec<Talk> {
             "SAVEPOINT a",
             "SET LOCAL my.word = 'x'",
             "PREPARE TRANSACTION 'lazy five'",
-            "SELECT current_setting('my.word', true)",
+            "SELECT coalesce(current_setting('my.word', true), '')",
             "COMMIT PREPARED 'lazy five'",
             "BEGIN",
             COUNT,
