@@ -116,6 +116,8 @@ pub(crate) struct Stage {
     database: String,
     /// A superuser's connection to each server, the primary first.
     admins: Mutex<Vec<Client>>,
+    /// What the replicas are known to have.
+    caught_up: Mutex<String>,
     /// Who else uses the pools of the database.
     neighbours: Mutex<BTreeMap<Setup, Neighbour>>,
     /// Objects with this OID and above were made in a conversation.
@@ -131,8 +133,9 @@ impl Stage {
         Client::connect(&cluster.address(0), &login)?.query(FURNITURE)?;
         let login = Login::new("postgres", "postgres").database(database);
         let primary = Client::connect(&cluster.address(0), &login)?;
-        let (admins, neighbours) = (Mutex::new(vec![primary]), Mutex::default());
-        let mut stage = Self { cluster, database: database.to_owned(), admins, neighbours, first_new: 0 };
+        let (admins, caught_up, neighbours) = (Mutex::new(vec![primary]), Mutex::default(), Mutex::default());
+        let database = database.to_owned();
+        let mut stage = Self { cluster, database, admins, caught_up, neighbours, first_new: 0 };
         stage.admin("SET client_min_messages = warning")?;
         stage.admin(TIDY)?;
         let newest = stage.admin("SELECT max(oid::int8) FROM pg_class")?;
@@ -236,13 +239,22 @@ impl Stage {
     fn catch_up(&self) -> Result<()> {
         let mut admins = self.lock();
         let Some((primary, replicas)) = admins.split_first_mut() else { return Ok(()) };
-        let written = primary.query("SELECT pg_current_wal_lsn()")?;
-        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.value());
-        for replica in replicas {
-            wait_for("a replica to catch up", Duration::from_secs(20), || {
-                Ok((replica.query(&replayed)?.value() == "t").then_some(()))
-            })?;
+        let written = primary.query("SELECT pg_current_wal_lsn()")?.value().to_owned();
+        let mut caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if *caught_up == written {
+            return Ok(());
         }
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
+        for replica in replicas {
+            let mut has_it = || Ok((replica.query(&replayed)?.value() == "t").then_some(()));
+            // Nearly always it is a matter of a millisecond.
+            let soon = (0..10).find_map(|_| {
+                std::thread::sleep(Duration::from_micros(300));
+                has_it().transpose()
+            });
+            soon.unwrap_or_else(|| wait_for("a replica to catch up", Duration::from_secs(20), has_it))?;
+        }
+        *caught_up = written;
         Ok(())
     }
 
