@@ -8,8 +8,8 @@ use harness::Result;
 use harness::client::front::*;
 
 use crate::dice::Dice;
-use crate::random::{self, Said, Then};
-use crate::stage::Stage;
+use crate::random::{Round, Said, Then};
+use crate::talk::Words;
 
 /// The seeds of which every run holds conversations, and how many.
 const ALWAYS: (u64, u64) = (20_000, 200);
@@ -393,6 +393,6 @@ impl Author {
 
 #[test]
 fn random_transactions() -> Result<()> {
-    let stage = Stage::set("talks_random_transactions")?;
-    random::hold(&stage, ALWAYS, |seed| Author::new(seed).conversation())
+    let round = Round::on("talks_random_transactions", Words::Servers)?;
+    round.hold(ALWAYS, |seed| Author::new(seed).conversation())
 }
