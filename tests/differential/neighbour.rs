@@ -13,6 +13,9 @@ use crate::talk::{again, run};
 /// conversation lets go of it; nothing depends on whether it gets its turn now or then.
 const PAUSE: Duration = Duration::from_millis(30);
 
+/// How long it pauses where the conversation may keep the connection.
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// Tells of settings and rights.
 const TELL: &str = "SELECT current_setting('TimeZone'), current_setting('DateStyle'), current_setting('work_mem'), \
                     current_setting('search_path'), current_setting('my.word', true), current_user, \
@@ -72,11 +75,24 @@ impl Neighbour {
 
     /// Comes by, unless the last visit is not over. What was answered wrongly, if anything.
     pub(crate) fn visit(&mut self) -> Result<Option<String>> {
-        if self.hearing.is_none() {
+        self.call()?;
+        self.hear(PAUSE)
+    }
+
+    /// Comes by where it may be that there is no connection for it, which a transaction is no reason to wait for.
+    pub(crate) fn look_in(&mut self) -> Result<Option<String>> {
+        let pause = if self.call()? { GLANCE } else { Duration::ZERO };
+        self.hear(pause)
+    }
+
+    /// Says what is to be said at the next visit, unless the last one is not over; whether it did.
+    fn call(&mut self) -> Result<bool> {
+        let calls = self.hearing.is_none();
+        if calls {
             self.client.send(&self.visits[self.next])?;
             self.hearing = Some(Vec::new());
         }
-        self.hear(PAUSE)
+        Ok(calls)
     }
 
     /// Hears the rest of the last visit's answer.

@@ -1,4 +1,6 @@
 //! Random conversations: what no table of conversations thought of. A seed repeats one.
+//!
+//! One that differs is made shorter as long as it still differs, and then shown.
 
 use harness::Result;
 use harness::client::Message;
@@ -7,8 +9,8 @@ use harness::client::front::*;
 use crate::compare;
 use crate::corpus::*;
 use crate::dice::Dice;
-use crate::stage::{Heard, Pieces, Stage};
-use crate::talk::{Hear, Step, Talk};
+use crate::stage::{Heard, Pieces, Setup, Stage, Transactions};
+use crate::talk::{Hear, Step, Talk, Words};
 
 /// Conversations that every run holds.
 const ALWAYS: u64 = 50;
@@ -25,14 +27,14 @@ const NOT_PARSED: [&str; 1] = ["DEALLOCATE"];
 
 /// What is sent at once.
 #[derive(Clone, Debug)]
-struct Said {
-    frames: Vec<Vec<u8>>,
-    then: Then,
+pub(crate) struct Said {
+    pub(crate) frames: Vec<Vec<u8>>,
+    pub(crate) then: Then,
 }
 
 /// What a client does when it has sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub(crate) enum Then {
     /// Hears all of the answer.
     Hears,
     /// Goes on talking.
@@ -218,8 +220,8 @@ impl Player {
 
 /// The conversation as it is held. Whatever was answered, a Sync and an empty query behind it show where the answer
 /// ends.
-fn talk(said: &[Said]) -> Talk {
-    let mut talk = Talk::new("a random conversation").changes().in_weirs_words();
+fn talk(said: &[Said], words: Words) -> Talk {
+    let mut talk = Talk { words, ..Talk::new("a random conversation").changes() };
     for (n, said) in said.iter().enumerate() {
         talk = talk.say(&said.frames, Hear::Nothing);
         match said.then {
@@ -242,49 +244,88 @@ fn in_one(heard: &Heard) -> Heard {
     vec![login, heard.flatten().cloned().collect::<Vec<Message>>()]
 }
 
-/// How weir differs in a conversation.
-fn difference(stage: &Stage, said: &[Said], seed: u64) -> Result<Option<String>> {
-    let talk = talk(said);
-    let expected =
-        in_one(&stage.directly(&talk, Pieces::Whole).inspect_err(|_| eprintln!("{}", shown(said)))?);
-    if expected[1].iter().any(|message| message.tag == crate::stage::END) {
-        // The server itself says nothing: there is nothing to go by.
-        return Ok(None);
-    }
-    let pools = [1, 2, 11];
-    let pool = pools[usize::try_from(seed % 3).unwrap_or(0)];
-    let heard = match stage.through(pool, &talk, Pieces::Whole) {
-        Ok(heard) => heard,
-        Err(failure) => return Ok(Some(format!("pool of {pool}: {failure}"))),
-    };
-    let what = compare::difference(&talk, &expected, &in_one(&heard.heard), stage.first_new);
-    Ok(what.or(heard.wrong).map(|what| format!("pool of {pool}: {what}")))
+/// Where random conversations are held, and what is asked of them.
+pub(crate) struct Round {
+    stage: Stage,
+    words: Words,
 }
 
-/// The conversation without what the difference does not need.
-fn shortened(stage: &Stage, mut said: Vec<Said>, seed: u64) -> Result<(Vec<Said>, String)> {
-    let mut what = String::new();
-    let mut at = 0;
-    while at < said.len() {
-        let mut shorter = said.clone();
-        shorter.remove(at);
-        match difference(stage, &shorter, seed)? {
-            Some(differs) => (said, what) = (shorter, differs),
-            None => at += 1,
-        }
+impl Round {
+    /// With a database of this name.
+    pub(crate) fn on(database: &str, words: Words) -> Result<Self> {
+        Ok(Self { stage: Stage::set(database)?, words })
     }
-    for n in 0..said.len() {
-        let mut at = 0;
-        while at < said[n].frames.len() {
-            let mut shorter = said.clone();
-            shorter[n].frames.remove(at);
-            match difference(stage, &shorter, seed)? {
-                Some(differs) => (said, what) = (shorter, differs),
-                None => at += 1,
+
+    /// Holds them. With WEIR_RANDOM_SEED in the environment it begins there, and WEIR_RANDOM_TALKS says how many are
+    /// held. Those that every run holds are known to be heard the same; others may find what weir gets wrong.
+    pub(crate) fn hold(&self, always: (u64, u64), conversation: impl Fn(u64) -> Vec<Said>) -> Result<()> {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let first = number("WEIR_RANDOM_SEED").unwrap_or(always.0);
+        let talks = number("WEIR_RANDOM_TALKS").unwrap_or(always.1);
+        let mut failed = Vec::new();
+        for seed in first..first + talks {
+            eprintln!("seed {seed}");
+            let said = conversation(seed);
+            if let Some(what) = self.difference(&said, seed)? {
+                eprintln!("seed {seed} differs: {what}\n{}", shown(&said));
+                let (shorter, why) = self.shortened(said, seed)?;
+                eprintln!("seed {seed}\n{}{}", shown(&shorter), why.unwrap_or(what));
+                failed.push(seed);
             }
         }
+        assert!(failed.is_empty(), "WEIR_RANDOM_SEED: {failed:?} differ");
+        Ok(())
     }
-    Ok((said, what))
+
+    /// How weir differs in a conversation.
+    fn difference(&self, said: &[Said], seed: u64) -> Result<Option<String>> {
+        let talk = talk(said, self.words);
+        let server =
+            self.stage.directly(&talk, Pieces::Whole).inspect_err(|_| eprintln!("{}", shown(said)))?;
+        let expected = in_one(&server);
+        if expected[1].iter().any(|message| message.tag == crate::stage::END) {
+            // The server itself says nothing: there is nothing to go by.
+            return Ok(None);
+        }
+        let pool = [1, 2, 11][usize::try_from(seed % 3).unwrap_or(0)];
+        let transactions = if seed.is_multiple_of(2) { Transactions::Lazy } else { Transactions::Primary };
+        let setup = Setup { pool, transactions };
+        let heard = match self.stage.through(setup, &talk, Pieces::Whole) {
+            Ok(heard) => heard,
+            Err(failure) => return Ok(Some(format!("{setup:?}: {failure}"))),
+        };
+        let what = compare::difference(&talk, &expected, &in_one(&heard.heard), self.stage.first_new);
+        Ok(what.or(heard.wrong).map(|what| format!("{setup:?}: {what}")))
+    }
+
+    /// The conversation without what the difference does not need: first without some of what is said at once, then
+    /// without some of its messages.
+    fn shortened(&self, mut said: Vec<Said>, seed: u64) -> Result<(Vec<Said>, Option<String>)> {
+        let mut why = None;
+        // Whether a change leaves the difference: then it is made.
+        let mut attempt = |said: &mut Vec<Said>, change: &dyn Fn(&mut Vec<Said>)| -> Result<bool> {
+            let mut changed = said.clone();
+            change(&mut changed);
+            let differs = self.difference(&changed, seed)?;
+            let stays = differs.is_some();
+            if stays {
+                (*said, why) = (changed, differs);
+            }
+            Ok(stays)
+        };
+        let mut at = 0;
+        while at < said.len() {
+            at += usize::from(!attempt(&mut said, &|said| drop(said.remove(at)))?);
+        }
+        for n in 0..said.len() {
+            let mut at = 0;
+            while at < said[n].frames.len() {
+                at += usize::from(!attempt(&mut said, &|said| drop(said[n].frames.remove(at)))?);
+            }
+            attempt(&mut said, &|said| said[n].then = Then::Hears)?;
+        }
+        Ok((said, why))
+    }
 }
 
 fn shown(said: &[Said]) -> String {
@@ -299,26 +340,8 @@ fn shown(said: &[Said]) -> String {
     said.iter().map(one).collect()
 }
 
-/// With WEIR_RANDOM_SEED in the environment it begins there, and WEIR_RANDOM_TALKS says how many are held. Those that
-/// every run holds are known to be heard the same; others find what weir is known to get wrong as well.
 #[test]
 fn random_conversations() -> Result<()> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number("WEIR_RANDOM_SEED").unwrap_or(FIRST);
-    let talks = number("WEIR_RANDOM_TALKS").unwrap_or(ALWAYS);
-    let stage = Stage::set("talks_random")?;
-    let mut failed = Vec::new();
-    for seed in first..first + talks {
-        eprintln!("seed {seed}");
-        let said = Player::new(seed).conversation();
-        if let Some(what) = difference(&stage, &said, seed)? {
-            eprintln!("seed {seed} differs: {what}\n{}", shown(&said));
-            let (shorter, why) = shortened(&stage, said, seed)?;
-            let why = if why.is_empty() { what } else { why };
-            eprintln!("seed {seed}\n{}{why}", shown(&shorter));
-            failed.push(seed);
-        }
-    }
-    assert!(failed.is_empty(), "WEIR_RANDOM_SEED: {failed:?} differ");
-    Ok(())
+    let round = Round::on("talks_random", Words::Weirs)?;
+    round.hold((FIRST, ALWAYS), |seed| Player::new(seed).conversation())
 }

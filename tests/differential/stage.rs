@@ -19,6 +19,50 @@ const POOLS: [usize; 3] = [1, 2, 10];
 /// The size of the pools of which each client keeps connections of its own.
 const BY_SESSION: usize = 11;
 
+/// How a weir is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Setup {
+    pub(crate) pool: usize,
+    pub(crate) transactions: Transactions,
+}
+
+/// What `transactions` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Transactions {
+    Lazy,
+    Primary,
+}
+
+impl Setup {
+    /// Each of them, those first of which no choice of connection is left.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let pools = POOLS.into_iter().chain([BY_SESSION]);
+        pools.flat_map(|pool| {
+            [Transactions::Lazy, Transactions::Primary].map(|transactions| Self { pool, transactions })
+        })
+    }
+
+    /// Whether a conversation of this name is held through it although another one would do as well: always the same
+    /// one of each kind.
+    pub(crate) fn is_drawn_for(self, name: &str) -> bool {
+        self.pool == POOLS[name.len() % POOLS.len()]
+    }
+
+    fn start(self) -> Weir {
+        let mode = if self.pool == BY_SESSION { "\"session\"" } else { "\"transaction\"" };
+        let transactions = match self.transactions {
+            Transactions::Lazy => "\"lazy\"",
+            Transactions::Primary => "\"primary\"",
+        };
+        WeirSetup::in_front_of(Cluster::shared(), 0..3)
+            .set("pool", "size", &self.pool.to_string())
+            .set("pool", "mode", mode)
+            .set("routing", "transactions", transactions)
+            .start(env!("CARGO_BIN_EXE_weir"))
+            .unwrap_or_else(|failure| panic!("no weir: {failure}"))
+    }
+}
+
 /// What every database holds.
 const FURNITURE: &str = "
 CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, price numeric(10,2), note text,
@@ -72,8 +116,10 @@ pub(crate) struct Stage {
     database: String,
     /// A superuser's connection to each server, the primary first.
     admins: Mutex<Vec<Client>>,
-    /// Who else uses the pools of the database, by their size.
-    neighbours: Mutex<BTreeMap<usize, Neighbour>>,
+    /// What the replicas are known to have.
+    caught_up: Mutex<String>,
+    /// Who else uses the pools of the database.
+    neighbours: Mutex<BTreeMap<Setup, Neighbour>>,
     /// Objects with this OID and above were made in a conversation.
     pub(crate) first_new: u32,
 }
@@ -87,8 +133,9 @@ impl Stage {
         Client::connect(&cluster.address(0), &login)?.query(FURNITURE)?;
         let login = Login::new("postgres", "postgres").database(database);
         let primary = Client::connect(&cluster.address(0), &login)?;
-        let (admins, neighbours) = (Mutex::new(vec![primary]), Mutex::default());
-        let mut stage = Self { cluster, database: database.to_owned(), admins, neighbours, first_new: 0 };
+        let (admins, caught_up, neighbours) = (Mutex::new(vec![primary]), Mutex::default(), Mutex::default());
+        let database = database.to_owned();
+        let mut stage = Self { cluster, database, admins, caught_up, neighbours, first_new: 0 };
         stage.admin("SET client_min_messages = warning")?;
         stage.admin(TIDY)?;
         let newest = stage.admin("SELECT max(oid::int8) FROM pg_class")?;
@@ -103,39 +150,45 @@ impl Stage {
 
     /// The conversation with the primary itself.
     pub(crate) fn directly(&self, talk: &Talk, pieces: Pieces) -> Result<Heard> {
-        self.play(&self.cluster.address(0), talk, pieces, &mut || Ok(()))
+        self.play(&self.cluster.address(0), talk, pieces, &mut |_| Ok(()))
     }
 
-    /// The conversation through the weir with this size of pool, with a neighbour between its requests. On a pool
-    /// of one it comes after a guest who left a mess.
-    pub(crate) fn through(&self, pool: usize, talk: &Talk, pieces: Pieces) -> Result<Through> {
-        let weir = weirs().get(&pool).ok_or_else(|| Failure::new("no weir has a pool of this size"))?;
+    /// The conversation through the weir of this setup, with a neighbour between its requests. On a pool of one it
+    /// comes after a guest who left a mess.
+    pub(crate) fn through(&self, setup: Setup, talk: &Talk, pieces: Pieces) -> Result<Through> {
+        let weir = weirs().get(&setup).ok_or_else(|| Failure::new("there is no weir of this setup"))?;
         let mut neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
-        let neighbour = match neighbours.entry(pool) {
+        let neighbour = match neighbours.entry(setup) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 new.insert(Neighbour::at(&weir.address(), &self.cluster.address(0), &self.database)?)
             }
         };
-        if pieces == Pieces::Whole && pool == 1 {
+        if pieces == Pieces::Whole && setup.pool == 1 {
             neighbour::guest(&weir.address(), &self.database)?;
         }
         let mut wrong = None;
-        let heard = self.play(&weir.address(), talk, pieces, &mut || {
-            wrong = wrong.take().or(neighbour.visit()?);
+        let heard = self.play(&weir.address(), talk, pieces, &mut |status| {
+            let heard = match status {
+                'I' => neighbour.visit()?,
+                // A transaction that has only read holds no connection, and one that holds it must not be waited for.
+                _ if setup.transactions == Transactions::Lazy => neighbour.look_in()?,
+                _ => None,
+            };
+            wrong = wrong.take().or(heard);
             Ok(())
         })?;
         wrong = wrong.or(neighbour.finish()?);
         Ok(Through { heard, wrong })
     }
 
-    /// Holds the conversation; `between` is called where the session has no request and no transaction.
+    /// Holds the conversation; `between` is called where the session has no request, with the transaction's status.
     fn play(
         &self,
         address: &Address,
         talk: &Talk,
         pieces: Pieces,
-        between: &mut dyn FnMut() -> Result<()>,
+        between: &mut dyn FnMut(char) -> Result<()>,
     ) -> Result<Heard> {
         if talk.ground == Ground::Fresh {
             self.admin(TIDY)?;
@@ -175,8 +228,8 @@ impl Stage {
             if last.is_some_and(|last| last.tag == END) {
                 break;
             }
-            if last.is_some_and(|last| last.status() == Some('I')) {
-                between()?;
+            if let Some(status) = last.and_then(Message::status) {
+                between(status)?;
             }
         }
         Ok(heard)
@@ -186,13 +239,22 @@ impl Stage {
     fn catch_up(&self) -> Result<()> {
         let mut admins = self.lock();
         let Some((primary, replicas)) = admins.split_first_mut() else { return Ok(()) };
-        let written = primary.query("SELECT pg_current_wal_lsn()")?;
-        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.value());
-        for replica in replicas {
-            wait_for("a replica to catch up", Duration::from_secs(20), || {
-                Ok((replica.query(&replayed)?.value() == "t").then_some(()))
-            })?;
+        let written = primary.query("SELECT pg_current_wal_lsn()")?.value().to_owned();
+        let mut caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if *caught_up == written {
+            return Ok(());
         }
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
+        for replica in replicas {
+            let mut has_it = || Ok((replica.query(&replayed)?.value() == "t").then_some(()));
+            // Nearly always it is a matter of a millisecond.
+            let soon = (0..10).find_map(|_| {
+                std::thread::sleep(Duration::from_micros(300));
+                has_it().transpose()
+            });
+            soon.unwrap_or_else(|| wait_for("a replica to catch up", Duration::from_secs(20), has_it))?;
+        }
+        *caught_up = written;
         Ok(())
     }
 
@@ -215,29 +277,9 @@ fn cast() -> Result<&'static Cluster> {
     Ok(cluster)
 }
 
-/// The size of pool that a conversation in tiny pieces uses, always the same one.
-pub(crate) fn pool_for(name: &str) -> usize {
-    POOLS[name.len() % POOLS.len()]
-}
-
-/// The sizes of pool that there are weirs for.
-pub(crate) fn pools() -> impl Iterator<Item = usize> {
-    weirs().keys().copied()
-}
-
-fn weirs() -> &'static BTreeMap<usize, Weir> {
-    static WEIRS: OnceLock<BTreeMap<usize, Weir>> = OnceLock::new();
-    WEIRS.get_or_init(|| {
-        let start = |size: usize| {
-            let mode = if size == BY_SESSION { "\"session\"" } else { "\"transaction\"" };
-            WeirSetup::in_front_of(Cluster::shared(), 0..3)
-                .set("pool", "size", &size.to_string())
-                .set("pool", "mode", mode)
-                .start(env!("CARGO_BIN_EXE_weir"))
-                .unwrap_or_else(|failure| panic!("no weir: {failure}"))
-        };
-        POOLS.into_iter().chain([BY_SESSION]).map(|size| (size, start(size))).collect()
-    })
+fn weirs() -> &'static BTreeMap<Setup, Weir> {
+    static WEIRS: OnceLock<BTreeMap<Setup, Weir>> = OnceLock::new();
+    WEIRS.get_or_init(|| Setup::all().map(|setup| (setup, setup.start())).collect())
 }
 
 /// The type that [`listen`] gives to what is no message: the end of the connection, or silence.

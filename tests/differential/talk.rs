@@ -1,19 +1,20 @@
 //! A conversation with a server: what the client says, and after what it waits for which answer.
 
-use harness::client::front::{bind, execute, parse, query, sync};
+use harness::client::front::{bind, describe_portal, execute, parse, query, sync};
 
 /// One conversation. It begins with a login of its own and ends with a farewell query, so that whatever comes too
 /// much is seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Talk {
     /// What it shows, as a sentence without a full stop.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Startup parameters besides user and database.
     pub(crate) startup: Vec<(&'static str, &'static str)>,
     pub(crate) steps: Vec<Step>,
     pub(crate) ground: Ground,
     pub(crate) words: Words,
     pub(crate) by: By,
+    pub(crate) ways: Ways,
 }
 
 /// What the client does next.
@@ -67,6 +68,14 @@ pub(crate) enum By {
     Superuser,
 }
 
+/// Through which weirs it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    All,
+    /// Only one: others do not answer otherwise what they have answered in another form.
+    One,
+}
+
 impl By {
     /// The name to log in with, which is the password too.
     pub(crate) fn name(self) -> &'static str {
@@ -78,9 +87,9 @@ impl By {
 }
 
 impl Talk {
-    pub(crate) fn new(name: &'static str) -> Self {
-        let (ground, words, by) = (Ground::Shared, Words::Servers, By::Owner);
-        Self { name, startup: Vec::new(), steps: Vec::new(), ground, words, by }
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        let (ground, words, by, ways) = (Ground::Shared, Words::Servers, By::Owner, Ways::All);
+        Self { name: name.into(), startup: Vec::new(), steps: Vec::new(), ground, words, by, ways }
     }
 
     /// Has a superuser talk.
@@ -131,11 +140,69 @@ impl Talk {
         self
     }
 
+    /// Lets a moment pass.
+    pub(crate) fn pause(mut self) -> Self {
+        self.steps.push(Step::Pause);
+        self
+    }
+
     /// Has somebody else run a statement on the primary.
     pub(crate) fn aside(mut self, sql: &'static str, hear: Hear) -> Self {
         self.steps.push(Step::Aside(sql, hear));
         self
     }
+}
+
+impl Step {
+    /// The text of a simple query that is answered before anything else is said.
+    fn sql(&self) -> Option<&[u8]> {
+        match self {
+            Self::Say(bytes, Hear::Ready(1)) => {
+                let whole = bytes.get(1..5)? == (bytes.len() as u32 - 1).to_be_bytes();
+                (bytes[0] == b'Q' && whole).then(|| &bytes[5..bytes.len() - 1])
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The same conversation as clients hold it: by simple queries as it is given, by the extended protocol, and both of
+/// them sent ahead, as pipelines are.
+pub(crate) fn in_all_forms(talk: &Talk) -> Vec<Talk> {
+    let ways = Ways::One;
+    let form =
+        |what: &str, steps| Talk { name: format!("{}, {what}", talk.name), steps, ways, ..talk.clone() };
+    let extended: Vec<Step> = talk.steps.iter().map(extended).collect();
+    vec![
+        talk.clone(),
+        form("sent ahead", ahead(&talk.steps)),
+        form("extended and sent ahead", ahead(&extended)),
+        form("extended", extended),
+    ]
+}
+
+/// A simple query as a batch; anything else as it is.
+fn extended(step: &Step) -> Step {
+    let batch = |sql: &[u8]| {
+        let frames = [parse("", sql, &[]), bind("", "", &[]), describe_portal(""), execute("", 0), sync()];
+        Step::Say(frames.concat(), Hear::Ready(1))
+    };
+    step.sql().map_or_else(|| step.clone(), batch)
+}
+
+/// What is answered one after the other said in one go.
+fn ahead(steps: &[Step]) -> Vec<Step> {
+    let mut joined: Vec<Step> = Vec::new();
+    for step in steps {
+        match (joined.last_mut(), step) {
+            (Some(Step::Say(before, Hear::Ready(count))), Step::Say(bytes, Hear::Ready(more))) => {
+                before.extend(bytes);
+                *count += more;
+            }
+            _ => joined.push(step.clone()),
+        }
+    }
+    joined
 }
 
 /// Parse, Bind and Execute of an unnamed statement without parameters.

@@ -16,7 +16,7 @@ use crate::session::leg::Leg;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::{Framer, Unit};
 use crate::session::relay::kept::Keeps;
-use crate::session::relay::message::{Message, MessageKind};
+use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::journal::Ran;
@@ -170,13 +170,11 @@ fn begins(
     let keeps = keeps(request, bytes, &conversation.state.names, &conversation.state.transaction);
     // On the primary a batch that is open is a transaction, which BEGIN goes on with.
     let on_primary = batch == Batch::Open && leg.is_some_and(|leg| leg.route == Route::Primary);
-    if keeps == Keeps::Nothing || on_primary {
+    // Nor is anything gained where the session keeps its connection; and what it listens to must wait for the end.
+    if keeps == Keeps::Nothing || on_primary || conversation.pinned().is_some() {
         return as_it_comes(conversation, bytes, leg, request, now);
     }
-    let begin = request.statements().find_map(|statement| match statement.kind {
-        Kind::Begin(modes) => Some(modes),
-        _ => None,
-    });
+    let begin = begun_modes(request);
     let transactions = transactions_of(conversation, bytes, request);
     conversation.state.transaction.next_runs(transactions);
     if keeps == Keeps::All {
@@ -185,7 +183,7 @@ fn begins(
     let modes = begin.unwrap_or_default();
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips: Keeps::Controls }, now) {
         LazyRoute::Alone(reason) => alone(conversation, reason),
-        LazyRoute::OnReplica(reason) if first_begins(request) => {
+        LazyRoute::OnReplica(reason) if begin.is_some() && first_begins(request, bytes) => {
             within(conversation, Route::Replica, reason, Keeps::Begin)
         }
         course => {
@@ -364,9 +362,29 @@ fn ends(request: &Request) -> bool {
         .any(|statement| matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. }))
 }
 
-/// Whether the first thing that a request runs begins a transaction.
-fn first_begins(request: &Request) -> bool {
-    request.statements().next().is_some_and(|statement| matches!(statement.kind, Kind::Begin(_)))
+/// The modes of the one BEGIN that a request is about.
+fn begun_modes(request: &Request) -> Option<Modes> {
+    let mut begun = request.statements().filter_map(|statement| match statement.kind {
+        Kind::Begin(modes) => Some(modes),
+        _ => None,
+    });
+    begun.next().filter(|_| begun.next().is_none())
+}
+
+/// Whether the first thing that a batch runs begins a transaction.
+fn first_begins(request: &Request, bytes: &[u8]) -> bool {
+    let begins = |verdict: &Verdict| control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)));
+    let parsed = |name: Field| {
+        let is_it = |one: &&Message| matches!(one.kind, MessageKind::Parse { name: parsed, .. } if parsed.of(bytes) == name.of(bytes));
+        request.messages.iter().find(is_it).and_then(|one| one.verdict.as_deref())
+    };
+    let first = request.messages.iter().find(|one| one.runs());
+    first.is_some_and(|one| match one.kind {
+        MessageKind::Bind { statement, .. } => {
+            one.verdict.as_deref().or(parsed(statement)).is_some_and(begins)
+        }
+        _ => false,
+    })
 }
 
 /// The modes of the transaction under way, as it was begun or as the session's are, and where it is to run.

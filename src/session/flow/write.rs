@@ -121,7 +121,7 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
     }
     let (state, default) = (&mut conversation.state, conversation.routing.isolation());
     if how.keeps == Keeps::Begin
-        && let Some(begin) = request.statements().next()
+        && let Some(begin) = request.statements().find(|one| matches!(one.kind, Kind::Begin(_)))
     {
         state.transaction.on(Event::Kept(begin));
     }
