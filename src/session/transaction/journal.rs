@@ -131,11 +131,6 @@ impl Journal {
         self.queried == Queried::NotYet && self.entries.is_empty()
     }
 
-    /// Whether there is a savepoint of this name.
-    pub(crate) fn has_savepoint(&self, name: &str) -> bool {
-        self.position(name).is_some()
-    }
-
     /// The names of all savepoints, oldest first.
     pub(crate) fn savepoints(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| match entry {

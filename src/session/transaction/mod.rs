@@ -244,6 +244,8 @@ pub(crate) struct Over {
 /// A point in a transaction of which no server knows, or whose journal tells all.
 #[derive(Debug)]
 struct Mark {
+    /// Its status then.
+    status: TxStatus,
     journal: Option<Box<Journal>>,
     undoable: Transactional<Undoable>,
 }
@@ -397,7 +399,7 @@ impl Transaction {
             }
             Event::Marks => {
                 let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
-                self.mark = Some(Box::new(Mark { journal, undoable }));
+                self.mark = Some(Box::new(Mark { status: self.status(), journal, undoable }));
             }
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,
@@ -543,17 +545,19 @@ impl Transaction {
         Some(Control::Rollback)
     }
 
-    fn return_to_mark(&mut self) {
-        if let Some(mark) = self.mark.take() {
-            (self.journal, self.undoable) = (mark.journal, mark.undoable);
-        }
-    }
-
     fn requeued(&mut self) -> Option<Control<'static>> {
         self.outcome = Outcome::Fine;
-        if self.mark.is_some() || self.block.is_promised() {
-            self.return_to_mark();
-            self.block = if self.journal.is_some() { Block::Promised } else { Block::Idle };
+        if let Some(mark) = self.mark.take() {
+            (self.journal, self.undoable) = (mark.journal, mark.undoable);
+            self.block = match mark.status {
+                TxStatus::Idle => Block::Idle,
+                TxStatus::Open => Block::Promised,
+                TxStatus::Failed => Block::PromiseFailed,
+            };
+            return None;
+        }
+        if self.block.is_promised() {
+            self.block = Block::Promised;
             return None;
         }
         self.block = Block::Idle;
