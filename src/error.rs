@@ -129,6 +129,9 @@ pub enum Error {
     /// A client said nothing for too long within a transaction.
     #[error("terminating connection due to idle-in-transaction timeout")]
     IdleInTransaction,
+    /// A transaction lasted for too long of which no server knew.
+    #[error("terminating connection due to transaction timeout")]
+    TransactionTimeout,
     /// weir is draining, and begins nothing new.
     #[error("the database system is shutting down")]
     Closing,
@@ -166,6 +169,7 @@ impl Error {
             Error::CheckoutTimeout(_) | Error::Canceled | Error::QueryTimeout => "57014",
             Error::IdleClient => "57P05",
             Error::IdleInTransaction => "25P03",
+            Error::TransactionTimeout => "25P04",
             Error::Closing => "57P03",
             Error::NoPrimary | Error::Unreachable(_) => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,

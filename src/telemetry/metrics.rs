@@ -139,6 +139,8 @@ pub struct Resets {
 pub struct TimedOut {
     /// A client that said nothing.
     pub idle_client: IntCounter,
+    /// A transaction as a whole.
+    pub transaction: IntCounter,
     /// A client that said nothing within a transaction.
     pub idle_in_transaction: IntCounter,
     /// A request on a server.
@@ -294,12 +296,13 @@ impl Resets {
 
 impl TimedOut {
     fn new(r: &mut Register) -> Self {
-        let help = "What took longer than [timeouts] allow: idle_client, idle_in_transaction or query.";
+        let help = "What took longer than [timeouts] allow, or than its client allows a transaction of which no server knows: idle_client, idle_in_transaction, transaction or query.";
         let family = r.counters("timeouts_total", help, &["limit"]);
         let of = |limit| family.with_label_values(&[limit]);
         Self {
             idle_client: of("idle_client"),
             idle_in_transaction: of("idle_in_transaction"),
+            transaction: of("transaction"),
             query: of("query"),
         }
     }

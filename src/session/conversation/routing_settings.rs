@@ -1,4 +1,4 @@
-//! The session's settings as routing reads them, worked out anew only when they change.
+//! The session's settings as routing reads them, and its limits of time, worked out anew only when they change.
 //!
 //! Pure. It never decides where anything goes.
 
@@ -11,6 +11,7 @@ use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};
 use crate::session::consistency::requirement::Levels;
 use crate::session::model::settings::{SessionSettings, plain};
+use crate::session::model::transaction_limits::TransactionLimits;
 use crate::sql::{
     AccessMode, Consistency, Hint, Isolation, MaxStaleness, Modes, StandardConformingStrings, Target,
     Transactions,
@@ -23,6 +24,7 @@ pub(crate) struct RoutingSettings {
     weir: WeirSettings,
     application_name: Box<str>,
     defaults: Modes,
+    limits: TransactionLimits,
     /// How the lexer reads backslashes.
     pub(crate) strings: StandardConformingStrings,
 }
@@ -51,6 +53,7 @@ impl RoutingSettings {
                     .map(|_| AccessMode::ReadOnly),
                 deferrable: None,
             },
+            limits: TransactionLimits::of(settings),
             strings: match text("standard_conforming_strings") {
                 Some(value) if !is_on(&value) => StandardConformingStrings::Off,
                 _ => StandardConformingStrings::On,
@@ -178,6 +181,11 @@ impl RoutingSettings {
 
     pub(crate) fn application_name(&self) -> &str {
         &self.application_name
+    }
+
+    /// How long transactions may last.
+    pub(crate) fn limits(&self) -> TransactionLimits {
+        self.limits
     }
 
     /// Transaction modes that a `BEGIN` does not have to say.

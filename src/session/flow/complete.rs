@@ -215,10 +215,12 @@ impl Session {
         }
     }
 
-    /// Whether a connection that is lost between two requests is missed by nobody: all that was there can be said again.
+    /// Whether a connection that is lost between two requests is missed by nobody: all that was there can be said again. But
+    /// for one that its client wanted to last no longer.
     fn is_begun_anew(&self, leg: &Leg) -> bool {
         let transaction = &self.conversation.state.transaction;
         leg.route == Route::Replica
+            && !leg.progress.state.is_overdue()
             && !leg.owes()
             && leg.batch() == Batch::Closed
             && !leg.responses.is_within_frame()

@@ -19,7 +19,7 @@ use crate::session::connections::Connections;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
-use crate::session::flow::timeouts::{Deadlines, Doing, Expired};
+use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
@@ -328,15 +328,22 @@ impl Session {
     }
 
     /// What the session does, for its limits of time.
-    fn doing(&self) -> Doing {
-        match self.legs.active() {
+    fn moment(&self) -> Moment {
+        let Conversation { state, routing, .. } = &self.conversation;
+        let transaction = &state.transaction;
+        let doing = match self.legs.active().map_or(Doing::Nothing, Doing::on) {
             // In a transaction of which no server knows, or not any more.
-            None if self.conversation.state.transaction.status() != TxStatus::Idle => Doing::Pausing,
-            None => Doing::Nothing,
-            Some(leg) => match Doing::on(leg) {
-                Doing::Nothing if self.conversation.state.transaction.is_promised() => Doing::Pausing,
-                doing => doing,
-            },
+            Doing::Nothing if transaction.is_promised() => Doing::Pausing,
+            Doing::Nothing if self.legs.active().is_none() && transaction.status() != TxStatus::Idle => {
+                Doing::Pausing
+            }
+            doing => doing,
+        };
+        let promised = || Promised { number: transaction.number(), limits: routing.limits() };
+        Moment {
+            doing,
+            answered: state.requests.answered,
+            promised: transaction.is_promised().then(promised),
         }
     }
 
@@ -345,11 +352,12 @@ impl Session {
     /// # Errors
     /// When the client must be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let doing = self.doing();
-        let Some(deadlines) = &mut self.deadlines else { return Poll::Pending };
-        let state = &mut self.conversation.state;
-        if deadlines.look(doing, state.requests.answered) {
-            state.requests.due = Due::InTime;
+        let (moment, now) = (self.moment(), Instant::now());
+        let Some(deadlines) = Deadlines::of(&mut self.deadlines, &moment, now) else {
+            return Poll::Pending;
+        };
+        if deadlines.look(moment, now) {
+            self.conversation.state.requests.due = Due::InTime;
         }
         let shared = self.conversation.shared.clone();
         let timeouts = &shared.metrics.timeouts;
@@ -360,9 +368,13 @@ impl Session {
                     timeouts.idle_client.inc();
                     return Poll::Ready(Err(Error::IdleClient));
                 }
-                Expired::Transaction => {
+                Expired::IdleInTransaction => {
                     timeouts.idle_in_transaction.inc();
                     return Poll::Ready(Err(Error::IdleInTransaction));
+                }
+                Expired::Transaction => {
+                    timeouts.transaction.inc();
+                    return Poll::Ready(Err(Error::TransactionTimeout));
                 }
                 Expired::Query => {
                     timeouts.query.inc();

@@ -1,4 +1,4 @@
-//! What `SHOW` says of weir's own settings: found out before the request is written.
+//! What `SHOW` says of weir's own settings: found out before the request is written, or when it is.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,14 @@ use crate::error::{Error, Result};
 use crate::freshness::Lsn;
 use crate::session::conversation::Conversation;
 use crate::session::conversation::routing_settings::WeirSettings;
+use crate::session::flow::plan::Manner;
 use crate::session::flow::server_rows::{freshness, route};
+use crate::session::leg::Leg;
 use crate::session::model::weir_settings::{self as own, WeirSetting};
 use crate::session::relay::request::Request;
-use crate::sql::{Hint, MaxStaleness};
+use crate::session::transaction::journal::chains;
+use crate::sql::{Hint, Kind, MaxStaleness};
+use crate::wire::TxStatus;
 
 /// How long a look at all servers waits for news of the primary. Without any it tells what is known.
 const LOOK: Duration = Duration::from_millis(100);
@@ -71,6 +75,34 @@ pub(crate) fn enter(conversation: &mut Conversation, request: &Request, sample: 
     }
 }
 
+/// Enters where the transaction runs in which a request is about to be written to this connection, if it shows that.
+pub(crate) fn enter_transaction(
+    conversation: &mut Conversation,
+    leg: &Leg,
+    request: &Request,
+    manner: Manner,
+) {
+    let mut status = conversation.state.transaction.status();
+    let mut word = None;
+    for statement in request.statements() {
+        match &statement.kind {
+            Kind::Begin(_) => status = TxStatus::Open,
+            kind @ (Kind::Commit { .. } | Kind::Rollback { .. }) if !chains(kind) => status = TxStatus::Idle,
+            _ if own::shown(statement) == Some(WeirSetting::Transaction) => {
+                word = Some(match (status, manner) {
+                    (TxStatus::Idle, _) => "none",
+                    (_, Manner::Alone) => "lazy",
+                    _ => leg.route.as_str(),
+                });
+            }
+            _ => {}
+        }
+    }
+    if let Some(word) = word {
+        conversation.state.shown.put(WeirSetting::Transaction, Some(word.to_owned()));
+    }
+}
+
 fn value_of(
     conversation: &Conversation,
     own: WeirSetting,
@@ -94,6 +126,8 @@ fn value_of(
         WeirSetting::MaxStaleness => MaxStaleness::from(levels.max_staleness).to_string(),
         WeirSetting::MinLsn => levels.min_lsn.unwrap_or_default().to_string(),
         WeirSetting::Lsn => sample?.to_string(),
+        // It is known when the request is written.
+        WeirSetting::Transaction => return None,
         WeirSetting::Route => conversation.last_route.map_or_else(String::new, |last| route(&topology, last)),
         WeirSetting::Freshness => {
             let position = sample.or(cluster.demand().position().map(|(lsn, _)| lsn));

@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::backend::ledger::Batch;
 use crate::config::Timeouts;
 use crate::session::leg::Leg;
+use crate::session::model::transaction_limits::TransactionLimits;
 use crate::session::shared::registry::Entry;
 use crate::wire::TxStatus;
 
@@ -43,6 +44,33 @@ impl Doing {
     }
 }
 
+/// A transaction of which no server knows: none would end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Promised {
+    /// Which of the session's it is.
+    pub number: u64,
+    /// What its client has set.
+    pub limits: TransactionLimits,
+}
+
+/// What a session does at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub doing: Doing,
+    /// Requests answered so far.
+    pub answered: u64,
+    pub promised: Option<Promised>,
+}
+
+impl Moment {
+    /// Outside a transaction, before any request.
+    const FIRST: Self = Self { doing: Doing::Nothing, answered: 0, promised: None };
+
+    fn asked(&self) -> TransactionLimits {
+        self.promised.map(|promised| promised.limits).unwrap_or_default()
+    }
+}
+
 /// Whether the request that runs was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
@@ -61,41 +89,60 @@ enum Shot {
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     limits: Timeouts,
-    doing: Doing,
-    /// Requests answered when it began.
-    answered: u64,
+    moment: Moment,
+    /// When it began to do so.
     since: Instant,
+    /// The last transaction of which no server knew, by its number, and when it was seen first.
+    begun: (u64, Instant),
     told: Told,
     shot: Shot,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadlines {
-    /// None when nothing is limited.
+    /// None when the configuration limits nothing.
     pub(crate) fn new(limits: Timeouts, now: Instant) -> Option<Box<Self>> {
         let limited = limits != Timeouts::default();
-        limited.then(|| {
-            Box::new(Self {
-                limits,
-                doing: Doing::Nothing,
-                answered: 0,
-                since: now,
-                told: Told::Nothing,
-                shot: Shot::None,
-                timer: None,
-            })
-        })
+        limited.then(|| Box::new(Self::with(limits, now)))
     }
 
-    /// When it has gone on for too long.
-    fn end(&self) -> Option<Instant> {
-        let (since, limit) = match (self.doing, self.told) {
-            (Doing::Nothing, _) => (self.since, self.limits.idle_client),
-            (Doing::Pausing, _) => (self.since, self.limits.idle_in_transaction),
-            (Doing::Running, Told::Nothing) => (self.since, self.limits.query),
-            (Doing::Running, Told::Cancel(at)) => (at, Some(GRACE)),
+    fn with(limits: Timeouts, now: Instant) -> Self {
+        Self {
+            limits,
+            moment: Moment::FIRST,
+            since: now,
+            begun: (0, now),
+            told: Told::Nothing,
+            shot: Shot::None,
+            timer: None,
+        }
+    }
+
+    /// Those that a session has: where the configuration limits nothing, once its client has.
+    pub(crate) fn of<'a>(
+        deadlines: &'a mut Option<Box<Self>>,
+        moment: &Moment,
+        now: Instant,
+    ) -> Option<&'a mut Self> {
+        if deadlines.is_none() && !moment.asked().is_none() {
+            *deadlines = Some(Box::new(Self::with(Timeouts::default(), now)));
+        }
+        deadlines.as_deref_mut()
+    }
+
+    /// When something will have gone on for too long, and what.
+    fn end(&self) -> Option<(Instant, Expired)> {
+        let (limits, asked) = (&self.limits, self.moment.asked());
+        let idle = limits.idle_in_transaction.into_iter().chain(asked.idle).min();
+        let (since, limit, expired) = match (self.moment.doing, self.told) {
+            (Doing::Nothing, _) => (self.since, limits.idle_client, Expired::Client),
+            (Doing::Pausing, _) => (self.since, idle, Expired::IdleInTransaction),
+            (Doing::Running, Told::Nothing) => (self.since, limits.query, Expired::Query),
+            (Doing::Running, Told::Cancel(at)) => (at, Some(GRACE), Expired::Cancel),
         };
-        limit.map(|limit| since + limit)
+        let doing = limit.map(|limit| (since + limit, expired));
+        let whole = asked.whole.map(|limit| (self.begun.1 + limit, Expired::Transaction));
+        doing.into_iter().chain(whole).min_by_key(|(end, _)| *end)
     }
 
     /// Ready when `end` has come. Cancel safe.
@@ -122,6 +169,8 @@ pub(crate) enum Expired {
     /// The client has said nothing.
     Client,
     /// It has said nothing within a transaction.
+    IdleInTransaction,
+    /// The transaction as a whole.
     Transaction,
     /// A request: it is to be cancelled.
     Query,
@@ -130,29 +179,29 @@ pub(crate) enum Expired {
 }
 
 impl Deadlines {
-    /// Takes note of what the session does; `answered` counts its requests. Whether that is something new.
-    pub(crate) fn look(&mut self, doing: Doing, answered: u64) -> bool {
-        if (doing, answered) == (self.doing, self.answered) {
+    /// Takes note of what the session does. Whether that is something new.
+    pub(crate) fn look(&mut self, moment: Moment, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.moment, moment);
+        if let Some(Promised { number, .. }) = moment.promised
+            && number != self.begun.0
+        {
+            self.begun = (number, now);
+        }
+        if (moment.doing, moment.answered) == (before.doing, before.answered) {
             return false;
         }
-        (self.doing, self.answered) = (doing, answered);
-        (self.since, self.told) = (Instant::now(), Told::Nothing);
+        (self.since, self.told) = (now, Told::Nothing);
         true
     }
 
     /// Ready when the session may not go on as it does. To be asked when there is nothing else to do. Cancel safe.
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        let Some(end) = self.end() else { return Poll::Pending };
+        let Some((end, expired)) = self.end() else { return Poll::Pending };
         ready!(self.poll_end(end, cx));
-        Poll::Ready(match (self.doing, self.told) {
-            (Doing::Nothing, _) => Expired::Client,
-            (Doing::Pausing, _) => Expired::Transaction,
-            (Doing::Running, Told::Nothing) => {
-                (self.told, self.shot) = (Told::Cancel(Instant::now()), Shot::Fired);
-                Expired::Query
-            }
-            (Doing::Running, Told::Cancel(_)) => Expired::Cancel,
-        })
+        if expired == Expired::Query {
+            (self.told, self.shot) = (Told::Cancel(Instant::now()), Shot::Fired);
+        }
+        Poll::Ready(expired)
     }
 
     /// Waits until no cancel request of weir's own can hit what is written next. False where one has not arrived and may
@@ -185,20 +234,61 @@ mod tests {
         assert!(Deadlines::new(Timeouts::default(), Instant::now()).is_none());
     }
 
+    fn moment(doing: Doing, answered: u64) -> Moment {
+        Moment { doing, answered, promised: None }
+    }
+
     #[test]
     fn each_request_and_each_pause_counts_from_its_beginning() {
-        let mut deadlines = Deadlines::new(limits(), Instant::now()).unwrap();
-        let begun = deadlines.since;
-        assert_eq!(deadlines.end(), Some(begun + HOUR));
-        assert!(!deadlines.look(Doing::Nothing, 0));
-        assert!(deadlines.look(Doing::Running, 0));
-        assert_eq!(deadlines.end(), Some(deadlines.since + SECOND));
+        let begun = Instant::now();
+        let mut deadlines = Deadlines::new(limits(), begun).unwrap();
+        assert_eq!(deadlines.end(), Some((begun + HOUR, Expired::Client)));
+        let at = |seconds| begun + seconds * SECOND;
+        assert!(!deadlines.look(moment(Doing::Nothing, 0), at(1)));
+        assert!(deadlines.look(moment(Doing::Running, 0), at(2)));
+        assert_eq!(deadlines.end(), Some((at(3), Expired::Query)));
         deadlines.told = Told::Cancel(begun);
-        assert_eq!(deadlines.end(), Some(begun + GRACE));
-        assert!(deadlines.look(Doing::Running, 1), "the next one of a pipeline");
-        assert_eq!(deadlines.end(), Some(deadlines.since + SECOND));
-        assert!(deadlines.look(Doing::Pausing, 1));
+        assert_eq!(deadlines.end(), Some((begun + GRACE, Expired::Cancel)));
+        assert!(deadlines.look(moment(Doing::Running, 1), at(4)), "the next one of a pipeline");
+        assert_eq!(deadlines.end(), Some((at(5), Expired::Query)));
+        assert!(deadlines.look(moment(Doing::Pausing, 1), at(6)));
         assert_eq!(deadlines.end(), None, "off");
+    }
+
+    #[test]
+    fn what_a_client_has_set_holds_in_a_transaction_of_which_no_server_knows() {
+        let begun = Instant::now();
+        let at = |seconds| begun + seconds * SECOND;
+        let promised = |doing, answered, number, idle: u32, whole: u32| {
+            let limit = |seconds| (seconds > 0).then_some(seconds * SECOND);
+            let limits = TransactionLimits { idle: limit(idle), whole: limit(whole) };
+            Moment { doing, answered, promised: Some(Promised { number, limits }) }
+        };
+        let mut none = None;
+        assert!(Deadlines::of(&mut none, &moment(Doing::Pausing, 0), begun).is_none());
+        assert!(Deadlines::of(&mut none, &promised(Doing::Pausing, 1, 1, 0, 0), begun).is_none());
+        let deadlines = Deadlines::of(&mut none, &promised(Doing::Pausing, 1, 1, 5, 0), begun).unwrap();
+        deadlines.look(promised(Doing::Pausing, 1, 1, 5, 0), at(1));
+        assert_eq!(deadlines.end(), Some((at(6), Expired::IdleInTransaction)));
+        deadlines.look(promised(Doing::Running, 1, 1, 5, 0), at(2));
+        assert_eq!(deadlines.end(), None);
+        // The whole counts from its beginning, whatever runs, and wherever it was meanwhile.
+        deadlines.look(promised(Doing::Running, 1, 1, 5, 60), at(3));
+        assert_eq!(deadlines.end(), Some((at(61), Expired::Transaction)));
+        deadlines.look(promised(Doing::Pausing, 2, 1, 5, 60), at(4));
+        assert_eq!(deadlines.end(), Some((at(9), Expired::IdleInTransaction)));
+        deadlines.look(moment(Doing::Pausing, 3), at(5));
+        assert_eq!(deadlines.end(), None, "a server keeps them");
+        deadlines.look(promised(Doing::Pausing, 4, 1, 0, 60), at(6));
+        assert_eq!(deadlines.end(), Some((at(61), Expired::Transaction)));
+        deadlines.look(promised(Doing::Pausing, 6, 2, 0, 60), at(7));
+        assert_eq!(deadlines.end(), Some((at(67), Expired::Transaction)), "the next one");
+        // Of two limits the smaller holds.
+        deadlines.limits.idle_in_transaction = Some(2 * SECOND);
+        deadlines.look(promised(Doing::Pausing, 7, 2, 3, 60), at(8));
+        assert_eq!(deadlines.end(), Some((at(10), Expired::IdleInTransaction)));
+        deadlines.look(promised(Doing::Pausing, 8, 2, 1, 60), at(9));
+        assert_eq!(deadlines.end(), Some((at(10), Expired::IdleInTransaction)));
     }
 
     #[tokio::test(start_paused = true)]

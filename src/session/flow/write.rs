@@ -6,6 +6,7 @@ use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
 use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Manner;
+use crate::session::flow::show::enter_transaction;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, Stands, hold};
@@ -54,6 +55,9 @@ pub(crate) fn write(
     let idle = !leg.owes();
     leg.begin_flight(now);
     let bytes = client.read_buffer.split_to(len);
+    if request.any(Fact::ConcernsWeir) {
+        enter_transaction(conversation, leg, request, how.manner);
+    }
     marks(conversation, leg, request, how);
     let plan = Hold {
         stands: stands(conversation, leg, how),

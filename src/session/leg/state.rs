@@ -57,6 +57,16 @@ pub(crate) enum LegEvent {
 }
 
 impl LegState {
+    /// Whether the server ends the connection by a limit of time that its client has set for its transactions.
+    pub(crate) fn is_overdue(&self) -> bool {
+        match self {
+            LegState::Ending(said) | LegState::Closed(Some(said)) => {
+                matches!(said.sqlstate(), "25P03" | "25P04")
+            }
+            _ => false,
+        }
+    }
+
     /// The one way from one state to another. What is lost stays lost, for the first reason.
     pub(crate) fn on(&mut self, event: LegEvent) {
         use LegState::{Closed, Deaf, Ending, Refused, Rerunning, Violated, Working};

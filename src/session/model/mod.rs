@@ -13,5 +13,6 @@ pub(crate) mod settings;
 pub(crate) mod shown;
 pub(crate) mod statement;
 pub(crate) mod statements;
+pub(crate) mod transaction_limits;
 pub(crate) mod undoable;
 pub(crate) mod weir_settings;

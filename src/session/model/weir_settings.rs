@@ -32,19 +32,22 @@ pub(crate) enum WeirSetting {
     MinLsn,
     /// Shown only: where everything acknowledged so far lies at or before.
     Lsn,
+    /// Shown only: where the transaction runs.
+    Transaction,
     /// Shown only: where the last request went.
     Route,
     /// Shown only: how far the servers are.
     Freshness,
 }
 
-const ALL: [(&str, WeirSetting); 8] = [
+const ALL: [(&str, WeirSetting); 9] = [
     ("weir.target", WeirSetting::Target),
     ("weir.transactions", WeirSetting::Transactions),
     ("weir.consistency", WeirSetting::Consistency),
     ("weir.max_staleness", WeirSetting::MaxStaleness),
     ("weir.min_lsn", WeirSetting::MinLsn),
     ("weir.lsn", WeirSetting::Lsn),
+    ("weir.transaction", WeirSetting::Transaction),
     ("weir.route", WeirSetting::Route),
     ("weir.freshness", WeirSetting::Freshness),
 ];
@@ -91,7 +94,7 @@ fn admits(name: &str, value: Option<&Value>) -> Result<()> {
         WeirSetting::Consistency => text.parse::<Consistency>().is_ok(),
         WeirSetting::MaxStaleness => text.parse::<MaxStaleness>().is_ok(),
         WeirSetting::MinLsn => text.parse::<Lsn>().is_ok(),
-        WeirSetting::Lsn | WeirSetting::Route | WeirSetting::Freshness => false,
+        WeirSetting::Lsn | WeirSetting::Transaction | WeirSetting::Route | WeirSetting::Freshness => false,
     };
     let hint = match own {
         WeirSetting::Target => Some("Available values: auto, primary, replica."),
@@ -101,7 +104,7 @@ fn admits(name: &str, value: Option<&Value>) -> Result<()> {
             "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"; \"off\" sets no limit.",
         ),
         WeirSetting::MinLsn => Some("A value is what \"SHOW weir.lsn\" gives, such as 16/B374D848."),
-        WeirSetting::Lsn | WeirSetting::Route | WeirSetting::Freshness => {
+        WeirSetting::Lsn | WeirSetting::Transaction | WeirSetting::Route | WeirSetting::Freshness => {
             return Err(Error::SettingFixed(name.to_owned()));
         }
     };

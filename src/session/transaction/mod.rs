@@ -231,6 +231,8 @@ pub(crate) struct Transaction {
     because: &'static str,
     /// One that has ended and is not counted.
     ended: Option<Over>,
+    /// How many of the client's weir has begun itself.
+    kept: u64,
 }
 
 /// How a transaction ran that is over.
@@ -309,6 +311,11 @@ impl Transaction {
     /// Should one begin on the primary, this is why.
     pub(crate) fn next_because(&mut self, reason: &'static str) {
         self.because = reason;
+    }
+
+    /// Which of those it is that weir has begun itself: a number that no two of the session share, and never 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.kept
     }
 
     /// One that has ended; asked once.
@@ -469,6 +476,7 @@ impl Transaction {
         match &statement.kind {
             Kind::Begin(modes) => {
                 self.journal = Some(Box::new(Journal::new(*modes, self.next)));
+                self.kept += 1;
                 self.block = Block::Promised;
             }
             Kind::SetTransaction(modes, _) => {
@@ -478,6 +486,7 @@ impl Transaction {
                 let journal = self.journal.as_deref().filter(|_| chains(&statement.kind));
                 let next = journal.map(Journal::chained);
                 self.block = if next.is_some() { Block::Promised } else { Block::Idle };
+                self.kept += 1;
                 self.end(next);
                 self.reported.clear();
             }

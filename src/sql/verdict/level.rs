@@ -178,24 +178,36 @@ impl FromStr for MaxStaleness {
     /// As PostgreSQL reads a setting that is a time in milliseconds: `500ms`, `1.5 s`, `1min`, a bare `500`; `off` and
     /// -1 are no limit.
     fn from_str(text: &str) -> Result<Self, NoSuchValue> {
-        let text = text.trim();
-        if text.eq_ignore_ascii_case("off") {
+        if text.trim().eq_ignore_ascii_case("off") {
             return Ok(Self::Off);
         }
-        let end = text.find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c))).unwrap_or(text.len());
-        let (number, unit) = text.split_at(end);
-        let number: f64 = number.parse().map_err(|_| NoSuchValue)?;
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or(NoSuchValue)?;
-        // To the millisecond and within an int, as PostgreSQL keeps it.
-        let millis = (number * factor).round_ties_even();
-        match millis {
-            -1.0 => Ok(Self::Off),
-            _ if (0.0..=f64::from(i32::MAX)).contains(&millis) => {
-                Ok(Self::AtMost(Duration::from_secs_f64(millis / 1_000.0)))
-            }
-            _ => Err(NoSuchValue),
+        match milliseconds(text) {
+            Some(-1.0) => Ok(Self::Off),
+            Some(millis) => timeout(millis).map(Self::AtMost).ok_or(NoSuchValue),
+            None => Err(NoSuchValue),
         }
     }
+}
+
+/// A limit of time as PostgreSQL reads one of its own that counts milliseconds; 0 and what is no time set none.
+pub fn time_limit(text: &str) -> Option<Duration> {
+    milliseconds(text).and_then(timeout).filter(|limit| !limit.is_zero())
+}
+
+/// To the millisecond, as PostgreSQL keeps it.
+fn milliseconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c))).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: f64 = number.parse().ok()?;
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim())?;
+    Some((number * factor).round_ties_even())
+}
+
+/// Within an int.
+fn timeout(millis: f64) -> Option<Duration> {
+    let fits = (0.0..=f64::from(i32::MAX)).contains(&millis);
+    fits.then(|| Duration::from_secs_f64(millis / 1_000.0))
 }
 
 impl fmt::Display for MaxStaleness {
@@ -257,6 +269,12 @@ mod tests {
             assert_eq!(text.parse(), Ok(MaxStaleness::Off), "{text}");
         }
         assert_eq!(MaxStaleness::Off.to_string(), "off");
+        for (text, millis) in [("1000", 1000), ("1.5s", 1500), (" 2 min ", 120_000), ("1d", 86_400_000)] {
+            assert_eq!(time_limit(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["0", "0s", "1us", "-1", "", "off", "1S"] {
+            assert_eq!(time_limit(text), None, "{text}");
+        }
         for text in ["", "x", "ms", "-2", "-1s", "1 parsec", "1S", "5m", "inf", "NaN", "25d", "1 2", "--1"] {
             assert_eq!(text.parse::<MaxStaleness>(), Err(NoSuchValue), "{text}");
         }

@@ -19,6 +19,6 @@ pub use code::{Code, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
 pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
-pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions};
+pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions, time_limit};
 pub use name::Name;
 pub use statement::{SkeletonId, Statement, Verdict};
