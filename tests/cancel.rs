@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Key, Login, Message, front};
-use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -23,7 +23,11 @@ const QUICK: &str =
 
 /// One connection to the primary, which goes from hand to hand.
 fn narrow() -> Result<Weir> {
-    let setup = WeirSetup::in_front_of(Cluster::shared(), [0]).append(QUICK);
+    let setup = WeirSetup::in_front_of(Cluster::shared(), [0]).append(QUICK).set(
+        "routing",
+        "transactions",
+        "\"primary\"",
+    );
     setup.set("pool", "size", "1").set("pool", "checkout_timeout", "\"60s\"").start(WEIR)
 }
 
@@ -200,6 +204,112 @@ fn a_cancel_leaves_the_session_as_the_server_would() -> Result<()> {
         let heard = scene(&mut weir.connect()?)?;
         assert_eq!(transcript(&heard), transcript(&expected), "{name}");
     }
+    Ok(())
+}
+
+/// The statement that is hit fails, and the transaction with it. Nothing else does.
+#[test]
+fn a_transaction_that_has_only_read_is_hit_where_it_reads() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "CREATE TABLE promised (i int); GRANT ALL ON promised TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = lazy(cluster).start(WEIR)?;
+    let mut client = weir.connect()?;
+    // Nothing runs anywhere.
+    for sql in
+        ["BEGIN", "SELECT 1", "SAVEPOINT a", "SELECT 2", "RELEASE a", "INSERT INTO promised VALUES (1)"]
+    {
+        client.query(sql)?;
+        client.cancel()?;
+    }
+    assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+    assert_eq!(client.query("/* weir: primary */ SELECT count(*) FROM promised")?.value(), "1");
+    // A read runs alone.
+    for begin in ["BEGIN", "BEGIN READ ONLY"] {
+        client.query(begin)?;
+        client.query("SAVEPOINT a")?;
+        let mark = cluster.mark();
+        client.send(&[front::query("SELECT 'promised read' FROM pg_sleep(60)")])?;
+        wait_running("promised read")?;
+        client.cancel()?;
+        let heard = client.until_ready()?;
+        assert_eq!(first_error(&heard).as_deref(), Some("57014"), "{begin}");
+        assert_eq!(heard.last().unwrap().status(), Some('E'), "{begin}");
+        assert!(matches!(*cluster.ran_on(&mark, "promised read"), [1 | 2]), "{begin}");
+        assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{begin}");
+        client.query("ROLLBACK TO a")?;
+        client.query("SELECT pg_sleep(0.05)")?;
+        assert_eq!(client.query("COMMIT")?.tag, "COMMIT", "{begin}");
+    }
+    Ok(())
+}
+
+fn lazy(cluster: &Cluster) -> WeirSetup {
+    let setup = WeirSetup::in_front_of(cluster, 0..cluster.size()).at_any_age();
+    setup.set("routing", "transactions", "\"lazy\"")
+}
+
+/// Its write waits for a connection, and is never sent.
+fn cancel_waiting(weir: &Weir, client: &mut Client, write: &str) -> Result<()> {
+    client.send(&[front::query(write)])?;
+    let waiting =
+        || -> Result<f64> { Ok(weir.metrics()?.sum("weir_cancels_total", &[("result", "waiting")])) };
+    let before = waiting()?;
+    // One that comes before it waits hits nothing.
+    wait_for("the write to be cancelled", PATIENCE, || {
+        client.cancel()?;
+        Ok((waiting()? > before).then_some(()))
+    })?;
+    let heard = client.until_ready()?;
+    assert_eq!(first_error(&heard).as_deref(), Some("57014"));
+    assert_eq!(heard.last().unwrap().status(), Some('E'));
+    Ok(())
+}
+
+/// The transaction that waits to go to the primary fails by a cancel, though no server knows of it.
+#[test]
+fn a_cancel_ends_the_wait_for_the_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE waited (i int); GRANT ALL ON waited TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = lazy(&cluster)
+        .set("pool", "size", "1")
+        .set("pool", "checkout_timeout", "\"60s\"")
+        .set("pool", "primary_wait", "\"60s\"")
+        .set("health", "interval", "\"200ms\"")
+        .start(WEIR)?;
+    let (mut holder, mut client) = (weir.connect()?, weir.connect()?);
+    client.set_patience(PATIENCE);
+    holder.query("BEGIN")?;
+    holder.query("INSERT INTO waited VALUES (0)")?;
+    let mark = cluster.mark();
+    for begin in ["BEGIN", "BEGIN; SAVEPOINT a"] {
+        begin.split("; ").try_for_each(|sql| client.query(sql).map(drop))?;
+        client.query("SELECT 'before the wait'")?;
+        cancel_waiting(&weir, &mut client, "INSERT INTO waited VALUES (1)")?;
+        assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+        if begin.ends_with('a') {
+            client.query("ROLLBACK TO a")?;
+            assert_eq!(client.query("SELECT 'after the wait'")?.value(), "after the wait");
+            assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+        } else {
+            assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
+        }
+    }
+    assert!(cluster.ran_on(&mark, "VALUES (1)").is_empty());
+    holder.query("COMMIT")?;
+    for sql in ["BEGIN", "SELECT 1", "INSERT INTO waited VALUES (2)", "COMMIT"] {
+        client.query(sql)?;
+    }
+    // And while the primary is away.
+    cluster.stop(0, Stop::Immediate)?;
+    client.query("BEGIN")?;
+    assert_eq!(client.query("SELECT count(*) >= 0 FROM waited")?.value(), "t");
+    cancel_waiting(&weir, &mut client, "INSERT INTO waited VALUES (3)")?;
+    assert_eq!(client.query("ROLLBACK")?.tag, "ROLLBACK");
+    assert_eq!(client.query("SELECT 'reads go on'")?.value(), "reads go on");
+    cluster.restart(0)?;
+    assert_eq!(cluster.sql(0, "SELECT string_agg(i::text, ' ' ORDER BY i) FROM waited")?.value(), "0 2");
     Ok(())
 }
 

@@ -23,7 +23,8 @@ fn quick(cluster: &Cluster) -> WeirSetup {
     )
 }
 
-/// Clients that read all the time, each read with another number to tell lost and repeated answers.
+/// Clients that read all the time, each read with another number to tell lost and repeated answers. Half of them read in
+/// transactions.
 struct Readers {
     stop: AtomicBool,
     reads: AtomicU64,
@@ -60,6 +61,10 @@ impl Readers {
         for i in 0.. {
             let number = (n << 32 | i).to_string();
             let begun = Instant::now();
+            let in_transaction = n & 2 != 0;
+            if in_transaction && i % 5 == 0 {
+                client.query("BEGIN")?;
+            }
             let heard = if n % 2 == 1 {
                 let bound = front::bind("", "s", &[Some(number.as_bytes())]);
                 client.ask(&[bound, front::execute("", 0), front::sync()])?
@@ -73,6 +78,10 @@ impl Readers {
             }
             let rows: Vec<_> = heard.iter().filter(|m| m.tag == b'D').flat_map(Message::text_row).collect();
             assert_eq!(rows, [Some(number)], "{heard:?}");
+            assert_eq!(heard.last().unwrap().status(), Some(if in_transaction { 'T' } else { 'I' }));
+            if in_transaction && i % 5 == 4 {
+                assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+            }
             self.reads.fetch_add(1, Ordering::SeqCst);
             self.slowest_us.fetch_max(took, Ordering::SeqCst);
             if self.stop.load(Ordering::SeqCst) {
@@ -308,5 +317,68 @@ fn connections_from_before_an_outage_are_closed() -> Result<()> {
     assert_eq!([connections("active")?, connections("idle")?], [0.0, 0.0]);
     holder.query("SELECT 'on a new one'")?;
     assert_eq!(connections("idle")?, 1.0);
+    Ok(())
+}
+
+/// What can be read is read, what must be written waits, and fails as it would on a server.
+#[test]
+fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE outlived (id int); GRANT ALL ON outlived TO app")?;
+    cluster.wait_caught_up()?;
+    let start = |wait: &str| {
+        quick(&cluster)
+            .at_any_age()
+            .set("pool", "primary_wait", wait)
+            .set("routing", "transactions", "\"lazy\"")
+            .start(WEIR)
+    };
+    let (weir, patient) = (start("\"1s\"")?, start("\"60s\"")?);
+    let (mut client, mut waiting) = (weir.connect()?, patient.connect()?);
+    waiting.set_patience(2 * PATIENCE);
+    let write = "INSERT INTO outlived VALUES (1)";
+    let status = |client: &mut Client, sql: &str| -> Result<Option<char>> {
+        let heard = client.ask(&[front::query(sql)])?;
+        assert!(heard.iter().all(|message| message.error().is_none()), "{sql}: {heard:?}");
+        Ok(heard.last().unwrap().status())
+    };
+    for client in [&mut client, &mut waiting] {
+        assert_eq!(status(client, "BEGIN")?, Some('T'));
+        assert_eq!(status(client, "SELECT count(*) FROM outlived")?, Some('T'));
+        assert_eq!(status(client, "SAVEPOINT a")?, Some('T'));
+    }
+    cluster.stop(0, Stop::Immediate)?;
+    for sql in ["SELECT count(*) FROM outlived", "SAVEPOINT b", "SELECT 1", "RELEASE b", "SELECT 2"] {
+        assert_eq!(status(&mut client, sql)?, Some('T'), "{sql}");
+        assert_eq!(status(&mut waiting, sql)?, Some('T'), "{sql}");
+    }
+    let begun = Instant::now();
+    let heard = client.ask(&[front::query(write)])?;
+    assert_eq!(heard[0].error().unwrap().sqlstate(), "08006", "{heard:?}");
+    assert_eq!(heard.last().unwrap().status(), Some('E'));
+    assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+    // A savepoint from before is still good.
+    assert_eq!(status(&mut client, "ROLLBACK TO a")?, Some('T'));
+    assert_eq!(status(&mut client, "SELECT count(*) FROM outlived")?, Some('T'));
+    assert_eq!(status(&mut client, "COMMIT")?, Some('I'));
+    for end in ["ROLLBACK", "COMMIT"] {
+        assert_eq!(status(&mut client, "BEGIN")?, Some('T'));
+        assert_eq!(client.query(write).unwrap_err().sqlstate(), Some("08006"));
+        let ended = client.query(end)?;
+        assert_eq!(ended.tag, "ROLLBACK", "{end} needs no server");
+    }
+    assert_eq!(status(&mut client, "SELECT 'outside'")?, Some('I'));
+    // With time enough nobody hears of it.
+    thread::scope(|scope| {
+        let written = scope.spawn(|| -> Result<String> {
+            waiting.query(write)?;
+            Ok(waiting.query("COMMIT")?.tag)
+        });
+        cluster.restart(0)?;
+        assert_eq!(written.join().unwrap()?, "COMMIT");
+        Ok::<_, harness::Failure>(())
+    })?;
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM outlived")?.value(), "1");
     Ok(())
 }

@@ -441,6 +441,64 @@ fn a_user_may_be_kept_from_pinning() -> Result<()> {
     Ok(())
 }
 
+/// A transaction that has only read fails by it as any other does.
+#[test]
+fn what_is_refused_fails_a_lazy_transaction() -> Result<()> {
+    let weir = with_policy("reject").set("routing", "transactions", "\"lazy\"").start(WEIR)?;
+    wait_for_catalog(&weir)?;
+    let mut client = connect(&weir)?;
+    for sql in [
+        "CREATE TEMP TABLE mine (id int)",
+        "LISTEN here",
+        "SELECT pg_advisory_lock(1)",
+        "PREPARE p AS SELECT 1",
+    ] {
+        let batch =
+            [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0), front::sync()];
+        for frames in [vec![front::query(sql)], batch.to_vec()] {
+            client.query("BEGIN")?;
+            client.query("SELECT 'has only read'")?;
+            client.query("SAVEPOINT a")?;
+            let heard = client.ask(&frames)?;
+            assert_eq!(heard[0].error().unwrap().sqlstate(), "0A000", "{sql}: {heard:?}");
+            assert_eq!(heard.last().unwrap().status(), Some('E'), "{sql}: {heard:?}");
+            assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{sql}");
+            client.query("ROLLBACK TO a")?;
+            assert_eq!(client.query("SELECT 'goes on'")?.value(), "goes on", "{sql}");
+            assert_eq!(client.query("COMMIT")?.tag, "COMMIT", "{sql}");
+        }
+    }
+    assert_eq!(pins(&weir)?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What a session has on its connection is there in its transactions, however they begin, and what a transaction makes
+/// stays or goes with it.
+#[test]
+fn state_and_lazy_transactions() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .set("routing", "transactions", "\"lazy\"")
+        .start(WEIR)?;
+    wait_for_catalog(&weir)?;
+    let mut client = weir.connect()?;
+    let made = "CREATE TEMP TABLE made AS SELECT 42 AS answer";
+    for end in ["ROLLBACK", "COMMIT"] {
+        for sql in ["BEGIN", "SELECT 'has only read'", made, end] {
+            client.query(sql)?;
+        }
+        wait_pins(&weir, if end == "COMMIT" { &["temporary"] } else { &[] }, end)?;
+    }
+    client.query("BEGIN")?;
+    assert_eq!(client.query("SELECT answer FROM made")?.value(), "42");
+    client.query("COMMIT")?;
+    client.query("DROP TABLE made; DISCARD TEMP")?;
+    wait_pins(&weir, &[], "DISCARD")?;
+    client.query("BEGIN")?;
+    assert_eq!(client.query("SELECT pg_is_in_recovery()")?.value(), "t", "it reads on replicas again");
+    client.query("COMMIT").map(drop)
+}
+
 #[test]
 fn a_user_may_be_kept_on_the_primary_for_good() -> Result<()> {
     let weir = with_policy("primary-only").start(WEIR)?;

@@ -438,3 +438,102 @@ fn settings_that_a_replica_refuses_send_the_request_to_the_primary() -> Result<(
         Ok((stage.cluster.ran_on(&mark, "'!'") == [1]).then_some(()))
     })
 }
+
+/// In front of a primary and one replica, whose transactions begin when they need a connection.
+fn lazy(cluster: &Cluster) -> WeirSetup {
+    WeirSetup::in_front_of(cluster, 0..2).set("routing", "transactions", "\"lazy\"")
+}
+
+/// A replica's process that is killed is not missed by a transaction that has only read.
+#[test]
+fn a_transaction_that_has_only_read_outlives_its_replica() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.weir = lazy(&stage.cluster).at_any_age().start(WEIR)?;
+    let mut client = stage.weir.connect()?;
+    for begin in ["BEGIN", "BEGIN READ ONLY"] {
+        assert_eq!(says(&mut client, begin)?, ["BEGIN", "T"]);
+        assert_eq!(client.query("SELECT pg_is_in_recovery()")?.value(), "t");
+        // Between two reads.
+        stage.kill(1, "state = 'idle' AND query LIKE 'SELECT pg_is_in_recovery()%'")?;
+        assert_eq!(says(&mut client, "SELECT 1")?, ["SELECT 1", "T"], "{begin}");
+        // During one, which runs again on the primary.
+        client.send(&[front::query("SELECT 'interrupted' FROM pg_sleep(2)")])?;
+        stage.kill(1, "state = 'active' AND query LIKE 'SELECT ''interrupted''%'")?;
+        assert_eq!(gist(&client.until_ready()?), ["SELECT 1", "T"], "{begin}");
+        // On a connection of the transaction's own.
+        assert_eq!(says(&mut client, "SET LOCAL work_mem = '1234kB'")?, ["SET", "T"]);
+        stage.kill(1, "state = 'idle in transaction'")?;
+        assert_eq!(client.query("SHOW work_mem")?.value(), "1234kB", "{begin}");
+        client.send(&[front::query("SELECT 'interrupted', pg_sleep(2)")])?;
+        stage.kill(1, "state = 'active' AND query LIKE 'SELECT ''interrupted''%'")?;
+        assert_eq!(gist(&client.until_ready()?), ["SELECT 1", "T"], "{begin}");
+        assert_eq!(client.query("SHOW work_mem")?.value(), "1234kB", "{begin}");
+        assert_eq!(says(&mut client, "COMMIT")?, ["COMMIT", "I"], "{begin}");
+    }
+    Ok(())
+}
+
+/// A replica that falls behind while a transaction reads is left for a server that has not.
+#[test]
+fn a_transaction_that_has_only_read_does_not_read_stale() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.weir = lazy(&stage.cluster).set("routing", "freshness_wait", "\"500ms\"").start(WEIR)?;
+    let (mut client, mut writer) = (stage.weir.connect()?, stage.weir.connect()?);
+    let read = "SELECT count(*), pg_is_in_recovery() FROM casualties";
+    let mut written = 0;
+    for begin in ["BEGIN", "BEGIN READ ONLY"] {
+        for set in ["SAVEPOINT a", "SET LOCAL work_mem = '1234kB'"] {
+            let mut count = |client: &mut Client| -> Result<(String, String)> {
+                let row = client.query(read)?.rows.remove(0);
+                let mut row = row.into_iter().flatten();
+                Ok((row.next().unwrap(), row.next().unwrap()))
+            };
+            wait_for("the replica to serve", PATIENCE, || Ok((count(&mut client)?.1 == "t").then_some(())))?;
+            client.query(begin)?;
+            client.query(set)?;
+            assert_eq!(count(&mut client)?.0, written.to_string(), "{begin}; {set}");
+            stage.cluster.pause_replay(1)?;
+            writer.query("INSERT INTO casualties VALUES (1)")?;
+            written += 1;
+            let seen = (written.to_string(), "f".to_owned());
+            assert_eq!(count(&mut client)?, seen, "{begin}; {set}");
+            assert_eq!(count(&mut client)?, seen, "{begin}; {set}");
+            stage.cluster.resume_replay(1)?;
+            assert_eq!(says(&mut client, "COMMIT")?, ["COMMIT", "I"], "{begin}; {set}");
+        }
+    }
+    Ok(())
+}
+
+/// A replica that cancels a read in favour of its replay is not seen either: the read runs again on the primary.
+#[test]
+fn a_transaction_that_has_only_read_outlives_a_recovery_conflict() -> Result<()> {
+    let options = Options::new(1)
+        .setting("hot_standby_feedback", "off")
+        .setting("autovacuum", "off")
+        .setting("max_standby_streaming_delay", "0");
+    let cluster = Cluster::with(options)?;
+    cluster.sql(0, "CREATE TABLE casualties (id int); GRANT ALL ON casualties TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = lazy(&cluster).at_any_age().start(WEIR)?;
+    let mut client = weir.connect()?;
+    for (n, begin) in ["BEGIN", "BEGIN READ ONLY"].into_iter().enumerate() {
+        for set in ["SAVEPOINT a", "SET LOCAL work_mem = '1234kB'"] {
+            assert_eq!(says(&mut client, begin)?, ["BEGIN", "T"]);
+            client.query(set)?;
+            client.send(&[front::query("SELECT 'conflicting', count(*), pg_sleep(2) FROM casualties")])?;
+            let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' \
+                AND query LIKE 'SELECT ''conflicting''%'";
+            wait_for("the read to run", PATIENCE, || {
+                Ok((cluster.sql(1, active)?.value() == "1").then_some(()))
+            })?;
+            // The lock of the primary is replayed, whoever reads the table there.
+            cluster.sql(0, "BEGIN; LOCK TABLE casualties IN ACCESS EXCLUSIVE MODE; COMMIT")?;
+            assert_eq!(gist(&client.until_ready()?), ["SELECT 1", "T"], "{n}: {begin}; {set}");
+            assert_eq!(says(&mut client, "COMMIT")?, ["COMMIT", "I"], "{begin}; {set}");
+        }
+    }
+    let reruns = weir.metrics()?.sum("weir_reruns_total", &[("cause", "40001")]);
+    assert!(reruns > 0.0, "no read was in the way");
+    Ok(())
+}

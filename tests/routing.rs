@@ -207,7 +207,11 @@ fn several_statements_are_one_request() -> Result<()> {
 
 #[test]
 fn transactions_stay_where_they_began() -> Result<()> {
-    let weir = start()?;
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .set("routing", "transactions", "\"primary\"")
+        .start(WEIR)?;
+    knows_functions(&weir)?;
     let mut client = weir.connect()?;
     for (statements, place) in [
         (vec!["BEGIN", "SELECT 'in begin'", "COMMIT"], Primary),
@@ -262,6 +266,49 @@ fn transactions_stay_where_they_began() -> Result<()> {
     assert_eq!(cluster().ran_on(&mark, "VALUES (41)").len(), 1);
     client.query("ROLLBACK")?;
     assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[]), 0.0);
+    Ok(())
+}
+
+/// Who says where holds in a lazy transaction as well, from the request on that it concerns.
+#[test]
+fn clients_may_say_where_lazy_transactions_run() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .set("routing", "transactions", "\"lazy\"")
+        .start(WEIR)?;
+    knows_functions(&weir)?;
+    let volatile = "SELECT 2 + hidden.writes() WHERE false";
+    for (set, read, doubtful) in
+        [("auto", Replica, Primary), ("primary", Primary, Primary), ("replica", Replica, Replica)]
+    {
+        let mut client = weir.connect()?;
+        client.query(&format!("SET weir.target = '{set}'"))?;
+        for place in [read, read] {
+            client.query("BEGIN")?;
+            assert_eq!(query(&mut client, &format!("SELECT 'lazy {set}'"))?, [place], "{set}");
+            assert_eq!(query(&mut client, volatile)?, [doubtful], "{set}");
+            assert_eq!(
+                query(&mut client, &format!("INSERT INTO log SELECT 50 WHERE '{set}' = ''"))?,
+                [Primary]
+            );
+            assert_eq!(query(&mut client, &format!("SELECT 'lazy {set}, after'"))?, [Primary], "{set}");
+            assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+        }
+    }
+    let mut client = weir.connect()?;
+    client.query("BEGIN")?;
+    assert_eq!(query(&mut client, "SELECT 'before the hint'")?, [Replica]);
+    assert_eq!(query(&mut client, "/* weir: primary */ SELECT 'lazy hint'")?, [Primary]);
+    assert_eq!(query(&mut client, "/* weir: replica */ SELECT 'lazy hint, too late'")?, [Primary]);
+    client.query("COMMIT")?;
+    for end in ["COMMIT", "ROLLBACK"] {
+        client.query("BEGIN")?;
+        assert_eq!(query(&mut client, "SELECT 'before SET LOCAL'")?, [Replica]);
+        client.query("SET LOCAL weir.target = 'primary'")?;
+        assert_eq!(query(&mut client, "SELECT 'behind SET LOCAL'")?, [Primary]);
+        client.query(end)?;
+        assert_eq!(query(&mut client, "SELECT 'behind its end'")?, [Replica]);
+    }
     Ok(())
 }
 

@@ -228,3 +228,42 @@ fn a_primary_connection_that_is_lost_takes_state_with_it() -> Result<()> {
     assert!(with_state.is_closed_within(PATIENCE)?);
     Ok(())
 }
+
+/// A transaction that has only read holds nothing, and reads and writes on the connections that its client keeps anyway.
+#[test]
+fn a_lazy_transaction_runs_on_the_client_s_own_connections() -> Result<()> {
+    let cluster = Cluster::with(Options::new(2))?;
+    cluster.sql(0, "CREATE TABLE by_session (i int); GRANT ALL ON by_session TO app")?;
+    cluster.wait_caught_up()?;
+    let weir =
+        by_session(&cluster, 0..3).at_any_age().set("routing", "transactions", "\"lazy\"").start(WEIR)?;
+    let mut client = named(&weir, "ours")?;
+    client.query("SET work_mem = '1111kB'")?;
+    let on_replicas = || -> Result<Vec<String>> {
+        Ok([connected(&cluster, 1, "ours")?, connected(&cluster, 2, "ours")?].concat())
+    };
+    client.query("BEGIN")?;
+    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    assert_eq!(on_replicas()?, [pid.clone()]);
+    for n in 0..3 {
+        assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid, "{n}");
+        client.query("SET LOCAL statement_timeout = '1h'")?;
+        assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid, "{n}");
+        client.query("INSERT INTO by_session VALUES (1)")?;
+        assert_eq!(client.query("SHOW statement_timeout")?.value(), "1h", "{n}");
+        assert_eq!(client.query("SHOW work_mem")?.value(), "1111kB", "{n}");
+        client.query("COMMIT")?;
+        client.query("BEGIN")?;
+    }
+    client.query("ROLLBACK")?;
+    // State that a transaction leaves on the primary is there for the next one.
+    for sql in ["BEGIN", "SELECT 1", "CREATE TEMP TABLE ours AS SELECT 42 AS answer", "COMMIT", "BEGIN"] {
+        client.query(sql)?;
+    }
+    assert_eq!(client.query("SELECT answer FROM ours")?.value(), "42");
+    client.query("COMMIT")?;
+    assert_eq!(client.query("SELECT count(*) FROM by_session")?.value(), "3");
+    assert_eq!(connected(&cluster, 0, "ours")?.len(), 1);
+    assert_eq!(on_replicas()?.len(), 1);
+    Ok(())
+}

@@ -14,8 +14,28 @@ const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A transaction has a connection from BEGIN on.
 fn primary_only() -> WeirSetup {
-    WeirSetup::in_front_of(Cluster::shared(), [0])
+    WeirSetup::in_front_of(Cluster::shared(), [0]).set("routing", "transactions", "\"primary\"")
+}
+
+/// A transaction has a connection when it needs one.
+fn lazy() -> WeirSetup {
+    WeirSetup::in_front_of(Cluster::shared(), 0..3).at_any_age().set("routing", "transactions", "\"lazy\"")
+}
+
+/// What may have been said in a transaction of which no server knows.
+const PROMISES: [&[&str]; 6] = [
+    &["BEGIN"],
+    &["BEGIN", "SELECT 1"],
+    &["BEGIN READ ONLY", "SELECT 1"],
+    &["BEGIN", "SAVEPOINT a", "SELECT 1", "ROLLBACK TO a"],
+    &["BEGIN", "SELECT 1", "COMMIT AND CHAIN"],
+    &["BEGIN", "SELECT 1/0"],
+];
+
+fn say(client: &mut Client, statements: &[&str]) -> Result<()> {
+    statements.iter().try_for_each(|sql| client.ask(&[front::query(sql)]).map(drop))
 }
 
 /// The error with which a client is closed while it says nothing.
@@ -121,6 +141,116 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
     client.query("COMMIT")?;
     assert!(client.read_within(Duration::from_millis(1500))?.is_none());
     client.query("SELECT 1").map(drop)
+}
+
+/// No server knows of the transaction, so that none could end it.
+#[test]
+fn a_client_s_own_limits_hold_in_a_transaction_that_has_only_read() -> Result<()> {
+    let weir = lazy().start(WEIR)?;
+    let come = |options: &str| {
+        let login = Login::new("app", "app").database("app").parameter("options", options);
+        Client::connect(&weir.address(), &login)
+    };
+    let mut direct = Cluster::shared().connect(0)?;
+    say(&mut direct, &["SET idle_in_transaction_session_timeout = 1000", "BEGIN", "SELECT 1"])?;
+    let expected = farewell(&mut direct)?;
+    assert_eq!(expected.sqlstate(), "25P03");
+    thread::scope(|scope| -> Result<()> {
+        let (come, expected) = (&come, &expected);
+        let ends = |statements: &'static [&'static str], n: usize| {
+            move || -> Result<()> {
+                let mut client = come(if n == 2 { "-c idle_in_transaction_session_timeout=1s" } else { "" })?;
+                match n {
+                    0 => say(&mut client, &["SET idle_in_transaction_session_timeout = 1000"])?,
+                    1 => say(&mut client, &["SET idle_in_transaction_session_timeout TO '1s'"])?,
+                    _ => {}
+                }
+                client.query("SELECT 'outside'")?;
+                assert!(client.read_within(Duration::from_millis(1500))?.is_none(), "outside a transaction");
+                say(&mut client, statements)?;
+                let error = farewell(&mut client)?;
+                assert_eq!(
+                    (error.sqlstate(), error.message()),
+                    ("25P03", expected.message()),
+                    "{statements:?}"
+                );
+                Ok(())
+            }
+        };
+        let ended: Vec<_> =
+            PROMISES.iter().enumerate().map(|(n, statements)| scope.spawn(ends(statements, n % 3))).collect();
+        ended.into_iter().try_for_each(|client| client.join().unwrap())
+    })?;
+    let overdue = weir.metrics()?.sum("weir_timeouts_total", &[("limit", "idle_in_transaction")]);
+    assert_eq!(overdue, PROMISES.len() as f64);
+    // One that goes on is not idle, and what is off limits nothing.
+    let mut client = come("-c idle_in_transaction_session_timeout=1s")?;
+    client.query("BEGIN")?;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        client.query("SELECT 1")?;
+    }
+    client.query("COMMIT")?;
+    say(&mut client, &["SET idle_in_transaction_session_timeout = 0", "BEGIN", "SELECT 1"])?;
+    assert!(client.read_within(Duration::from_millis(1500))?.is_none());
+    client.query("COMMIT").map(drop)
+}
+
+/// The replica's server ends it, and the client hears of that.
+#[test]
+fn a_limit_that_a_replica_keeps_ends_the_transaction() -> Result<()> {
+    let weir = lazy().start(WEIR)?;
+    let mut client = weir.connect()?;
+    let set = "SET LOCAL idle_in_transaction_session_timeout = '300ms'";
+    say(&mut client, &["BEGIN", "SELECT 1", set])?;
+    wait_metric(&weir, "weir_backend_connections", &[("state", "active")], 0.0)?;
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P03"));
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+    assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
+    client.query("SELECT 'lives on'").map(drop)
+}
+
+#[test]
+fn an_idle_transaction_that_has_only_read_is_ended_as_any_other() -> Result<()> {
+    let weir = lazy().set("timeouts", "idle_in_transaction", "\"1s\"").start(WEIR)?;
+    for statements in PROMISES {
+        let mut client = weir.connect()?;
+        // Of two limits the smaller holds.
+        client.query("SET idle_in_transaction_session_timeout = '1h'")?;
+        say(&mut client, statements)?;
+        assert_eq!(farewell(&mut client)?.sqlstate(), "25P03", "{statements:?}");
+    }
+    let mut client = weir.connect()?;
+    client.query("BEGIN")?;
+    let begun = Instant::now();
+    client.query("SELECT pg_sleep(1.5)")?;
+    while begun.elapsed() < Duration::from_secs(2) {
+        client.query("SELECT 1")?;
+    }
+    client.query("COMMIT")?;
+    assert!(client.read_within(Duration::from_millis(1500))?.is_none());
+    client.query("SELECT 1").map(drop)
+}
+
+#[test]
+fn a_long_read_of_a_transaction_that_has_only_read_is_cancelled() -> Result<()> {
+    let weir = lazy().set("timeouts", "query", "\"1s\"").start(WEIR)?;
+    let mut client = weir.connect()?;
+    say(&mut client, &["BEGIN", "SELECT 1", "SAVEPOINT a"])?;
+    let mark = Cluster::shared().mark();
+    let heard = client.ask(&[front::query("SELECT 'a long read' FROM pg_sleep(60)")])?;
+    let error = first_error(&heard);
+    assert_eq!(
+        (error.sqlstate(), error.message()),
+        ("57014", "canceling statement due to statement timeout")
+    );
+    assert_eq!(heard.last().unwrap().status(), Some('E'));
+    assert!(matches!(*Cluster::shared().ran_on(&mark, "a long read"), [1 | 2]));
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+    say(&mut client, &["ROLLBACK TO a"])?;
+    assert_eq!(client.query("SELECT 'goes on'")?.value(), "goes on");
+    assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+    Ok(())
 }
 
 #[test]
@@ -355,6 +485,41 @@ fn a_drain_ends_what_is_idle_and_waits_for_what_runs() -> Result<()> {
         assert_eq!(farewell(&mut working)?.sqlstate(), "57P01");
         wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
     }
+    Ok(())
+}
+
+/// Also where no server knows of the transaction.
+#[test]
+fn a_drain_waits_for_transactions_that_have_only_read() -> Result<()> {
+    Cluster::shared()
+        .sql(0, "DROP TABLE IF EXISTS drained; CREATE TABLE drained (i int); GRANT ALL ON drained TO app")?;
+    for mode in ["\"transaction\"", "\"session\""] {
+        let mut weir =
+            lazy().set("pool", "mode", mode).set("listen", "drain_timeout", "\"1min\"").start(WEIR)?;
+        let mut idle = weir.connect()?;
+        idle.query("SELECT 1")?;
+        let mut clients: Vec<Client> = (0..4).map(|_| weir.connect()).collect::<Result<_>>()?;
+        say(&mut clients[0], &["BEGIN"])?;
+        say(&mut clients[1], &["BEGIN", "SELECT 1", "SAVEPOINT a"])?;
+        say(&mut clients[2], &["BEGIN", "SELECT 1/0"])?;
+        say(&mut clients[3], &["BEGIN", "SELECT 1"])?;
+        weir.ask_to_stop()?;
+        assert_eq!(farewell(&mut idle)?.sqlstate(), "57P01", "{mode}");
+        assert_eq!(clients[1].query("SELECT 'goes on'")?.value(), "goes on", "{mode}");
+        clients[3].query("INSERT INTO drained VALUES (1)")?;
+        assert!(weir.exit_status().is_none(), "{mode}: it waits for the transactions");
+        for (client, end, tag) in [
+            (0, "COMMIT", "COMMIT"),
+            (1, "ROLLBACK", "ROLLBACK"),
+            (2, "COMMIT", "ROLLBACK"),
+            (3, "COMMIT", "COMMIT"),
+        ] {
+            assert_eq!(clients[client].query(end)?.tag, tag, "{mode}");
+            assert_eq!(farewell(&mut clients[client])?.sqlstate(), "57P01", "{mode}");
+        }
+        wait_for("weir to end", PATIENCE, || Ok(weir.exit_status()))?;
+    }
+    assert_eq!(Cluster::shared().sql(0, "SELECT count(*) FROM drained")?.value(), "2");
     Ok(())
 }
 

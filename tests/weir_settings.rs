@@ -618,3 +618,56 @@ fn without_a_primary_there_is_no_token() -> Result<()> {
     }
     Ok(())
 }
+
+/// It says so of the transaction as it is, in both protocols, and leaves it where it is.
+#[test]
+fn the_transaction_tells_where_it_runs() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "CREATE TABLE told_where (i int); GRANT ALL ON told_where TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = setup(cluster).at_any_age().set("routing", "transactions", "\"lazy\"").start(WEIR)?;
+    for how in ALL {
+        let mut client = connect(&weir, &app())?;
+        let mut play = |steps: &[(&str, &str)]| -> Result<()> {
+            for (sql, expected) in steps {
+                client.query(sql)?;
+                assert_eq!(show(&mut client, how, "transaction")?, *expected, "{how:?}: {sql} of {steps:?}");
+            }
+            Ok(())
+        };
+        let write = "INSERT INTO told_where VALUES (1)";
+        play(&[("SELECT 1", "none"), ("BEGIN", "lazy"), ("SELECT 1", "lazy"), ("SAVEPOINT a", "lazy")])?;
+        play(&[("SET LOCAL work_mem = '1MB'", "replica"), ("SELECT 2", "replica"), (write, "primary")])?;
+        play(&[
+            ("SELECT 3", "primary"),
+            ("COMMIT", "none"),
+            ("BEGIN READ ONLY", "lazy"),
+            ("ROLLBACK", "none"),
+        ])?;
+        play(&[("BEGIN", "lazy"), ("COMMIT AND CHAIN", "lazy"), ("COMMIT", "none")])?;
+        play(&[("BEGIN ISOLATION LEVEL SERIALIZABLE", "primary"), ("COMMIT", "none")])?;
+        play(&[("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "replica"), ("COMMIT", "none")])?;
+        play(&[
+            ("/* weir: transactions=primary */ BEGIN", "primary"),
+            (write, "primary"),
+            ("ROLLBACK", "none"),
+        ])?;
+        // PostgreSQL answers no SHOW there.
+        client.query("BEGIN")?;
+        assert_eq!(error(&mut client, how, "SELECT 1/0")?.sqlstate(), "22012", "{how:?}");
+        assert_eq!(error(&mut client, how, "SHOW weir.transaction")?.sqlstate(), "25P02", "{how:?}");
+        assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK", "{how:?}");
+        assert_eq!(error(&mut client, how, "SET weir.transaction = 'lazy'")?.sqlstate(), "55P02", "{how:?}");
+    }
+    // What begins in the same request counts.
+    let mut client = connect(&weir, &app())?;
+    assert_eq!(client.query("BEGIN; SHOW weir.transaction")?.value(), "primary");
+    client.query("ROLLBACK")?;
+    let run =
+        |sql: &str| [front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)].concat();
+    let heard = client.ask(&[run("BEGIN"), run("SHOW weir.transaction"), front::sync()])?;
+    let row = heard.iter().find(|message| message.tag == b'D').map(Message::text_row);
+    assert_eq!(row, Some(vec![Some("lazy".to_owned())]), "{heard:?}");
+    client.query("ROLLBACK")?;
+    Ok(())
+}
