@@ -42,7 +42,7 @@ const ON_REPLICA: &[&str] = &[
 ];
 
 /// ... and what says other words there.
-const NOT_ON_REPLICA: &[&str] = &["LOCK TABLE", "READ WRITE", "; BEGIN", "AND CHAIN"];
+const NOT_ON_REPLICA: &[&str] = &["LOCK TABLE", "VACUUM", "READ WRITE", "; BEGIN", "AND CHAIN"];
 
 /// What would begin such transactions where locks and the like are among the statements.
 const NOT_ON_PRIMARY: &[&str] = &["CHARACTERISTICS AS TRANSACTION READ ONLY"];
