@@ -45,7 +45,7 @@ const ON_REPLICA: &[&str] = &[
 const NOT_ON_REPLICA: &[&str] = &["LOCK TABLE", "VACUUM", "READ WRITE", "; BEGIN", "AND CHAIN"];
 
 /// What would begin such transactions where locks and the like are among the statements.
-const NOT_ON_PRIMARY: &[&str] = &["CHARACTERISTICS AS TRANSACTION READ ONLY"];
+const NOT_ON_PRIMARY: &[&str] = &["CHARACTERISTICS AS TRANSACTION READ ONLY", "BEGIN READ ONLY"];
 
 const ENDS: &[&str] = &[
     "COMMIT",
