@@ -6,18 +6,7 @@ use crate::talk::{Hear, Talk};
 
 /// What is put off, and why.
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
-    vec![(
-        Talk::new("what a read only transaction may do on the primary").queries(&[
-            "BEGIN READ ONLY",
-            "LISTEN here",
-            "SELECT pg_advisory_xact_lock(5)",
-            "SELECT txid_current() > 0",
-            "SELECT pg_current_wal_lsn() IS NOT NULL, pg_is_in_recovery()",
-            "LOCK TABLE items IN EXCLUSIVE MODE",
-            "COMMIT",
-        ]),
-        "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
-    )]
+    Vec::new()
 }
 
 /// What weir does better, or cannot do otherwise, and why.

@@ -82,7 +82,10 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
     let Some(journal) = conversation.state.transaction.journal() else { return false };
     let is_open = |name: &[u8]| journal.has_portal(Some(name));
     let fetches = |statement: &Statement| match &statement.kind {
-        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name))) => is_open(name.as_bytes()),
+        // A name that is taken there is refused there.
+        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name)) | CursorUse::Declare(name)) => {
+            is_open(name.as_bytes())
+        }
         _ => false,
     };
     let mut bound: Vec<&[u8]> = Vec::new();

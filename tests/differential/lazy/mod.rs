@@ -18,8 +18,6 @@ mod settings;
 mod strings;
 mod traffic;
 
-pub(crate) use modes::not_yet;
-
 const COUNT: &str = "SELECT count(*) FROM items";
 const ONE: &str = "SELECT id, name FROM items WHERE id = 1";
 const INSERT: &str = "INSERT INTO items VALUES (100, 'x')";

@@ -5,11 +5,11 @@ use crate::talk::{Talk, in_all_forms};
 use super::{COUNT, INSERT, ONE};
 
 pub(crate) fn talks() -> Vec<Talk> {
-    [begins(), sets()].concat().iter().flat_map(in_all_forms).collect()
+    [begins(), sets(), read_only()].concat().iter().flat_map(in_all_forms).collect()
 }
 
-/// What a transaction does that weir runs on a replica as long as it says READ ONLY.
-pub(crate) fn not_yet() -> Vec<Talk> {
+/// What a transaction that says READ ONLY may do all the same, and a replica may not.
+fn read_only() -> Vec<Talk> {
     vec![
         Talk::new("lazy: what a read only transaction may do on the primary").queries(&[
             "BEGIN READ ONLY",
