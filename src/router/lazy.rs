@@ -174,7 +174,7 @@ fn of_statement(
             need => course(need, LazyRoute::Alone(Reason::LazyRead)),
         },
         // Where they are listed is where they are, if they are anywhere.
-        Kind::Primary(Why::SessionState) if lists_cursors(statement) && (promise.is_open)("") => Ok(within),
+        Kind::Primary(Why::SessionState) if statement.lists_cursors() && (promise.is_open)("") => Ok(within),
         Kind::Primary(Why::LocalSetting) => course(read(statement, world), within),
         // What is reset goes back to what the client came with, and only the connection's own next request tells that.
         Kind::Set | Kind::SetWeir(..) if !defaults(statement) => Ok(within),
@@ -193,12 +193,6 @@ fn of_statement(
         | Kind::RollbackTo(_) => Ok(within),
         _ => course(statement_need(statement, session, world), within),
     }
-}
-
-/// Whether a statement reads the list of cursors, and nothing else keeps it from a replica.
-fn lists_cursors(statement: &Statement) -> bool {
-    let Statement { reads, functions, effects, .. } = statement;
-    matches!(&**reads, [one] if &*one.name == "pg_cursors") && functions.is_empty() && effects.is_empty()
 }
 
 fn course(need: Need, anywhere: LazyRoute) -> Result<LazyRoute, Reason> {

@@ -43,14 +43,6 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
             "PostgreSQL closes the connection, and weir only its own to the server",
         ),
         (
-            Talk::new("a copy into a table in a read only transaction").queries(&[
-                "BEGIN READ ONLY",
-                "COPY items FROM STDIN",
-                "ROLLBACK",
-            ]),
-            "it runs on a replica, which refuses it with the same code and other words",
-        ),
-        (
             Talk::new("the end amid a copy")
                 .changes()
                 .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))

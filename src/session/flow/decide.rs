@@ -86,7 +86,8 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
         Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name)) | CursorUse::Declare(name)) => {
             is_open(name.as_bytes())
         }
-        _ => false,
+        // Of those that were opened on the primary it does not tell.
+        _ => statement.lists_cursors(),
     };
     let mut bound: Vec<&[u8]> = Vec::new();
     let mut speaks = false;

@@ -148,7 +148,8 @@ fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8
                 journal.opens(portal.of(bytes), shape);
             }
             MessageKind::ClosePortal { name } => journal.closes(Some(name.of(bytes))),
-            MessageKind::Bind { .. } | MessageKind::Query { .. } => journal.closes(Some(b"")),
+            MessageKind::Bind { portal, .. } => journal.closes(Some(portal.of(bytes))),
+            MessageKind::Query { .. } => journal.closes(Some(b"")),
             _ => {}
         }
     }

@@ -84,6 +84,8 @@ impl Ran {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
     modes: Modes,
+    /// Those of them that it has from the one before, by `AND CHAIN`.
+    inherited: Modes,
     queried: Queried,
     standing: Standing,
     entries: Vec<Entry>,
@@ -224,11 +226,11 @@ impl Journal {
         }
     }
 
-    /// The transaction that `AND CHAIN` begins. The modes of one that has failed are gone, unless a savepoint stands before
-    /// that.
+    /// The transaction that `AND CHAIN` begins. The modes that were said in one that has failed are gone, unless a savepoint
+    /// stands before that.
     pub(crate) fn chained(&self) -> Self {
-        let modes = if self.standing == Standing::Failed { Modes::default() } else { self.modes };
-        Self::new(modes, self.transactions)
+        let modes = if self.standing == Standing::Failed { self.inherited } else { self.modes };
+        Self { inherited: modes, ..Self::new(modes, self.transactions) }
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -99,11 +99,10 @@ pub(super) fn savepoint(
         cursor.take_word("savepoint");
     }
     let bare = cursor.peek().is_some_and(|token| RESERVED.iter().any(|word| token.is_word(word)));
+    let long = cursor.peek().is_some_and(|token| token.text.len() > NAME_MAX);
     match cursor.take_name() {
-        // The server says that it cuts the name, and goes by what is left.
-        Some(name) if cursor.at_end() && name.len() > NAME_MAX => {
-            Statement::of(kind(name[..name.floor_char_boundary(NAME_MAX)].into()))
-        }
+        // The server says that it cuts the name.
+        Some(name) if cursor.at_end() && long => Statement::of(kind(name)),
         Some(name) if cursor.at_end() && !bare => Statement::of(kind(name)).tagged(tag),
         _ => unparsable(),
     }
