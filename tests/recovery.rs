@@ -483,7 +483,7 @@ fn a_transaction_that_has_only_read_does_not_read_stale() -> Result<()> {
     let mut written = 0;
     for begin in ["BEGIN", "BEGIN READ ONLY"] {
         for set in ["SAVEPOINT a", "SET LOCAL work_mem = '1234kB'"] {
-            let mut count = |client: &mut Client| -> Result<(String, String)> {
+            let count = |client: &mut Client| -> Result<(String, String)> {
                 let row = client.query(read)?.rows.remove(0);
                 let mut row = row.into_iter().flatten();
                 Ok((row.next().unwrap(), row.next().unwrap()))

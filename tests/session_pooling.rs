@@ -244,7 +244,7 @@ fn a_lazy_transaction_runs_on_the_client_s_own_connections() -> Result<()> {
     };
     client.query("BEGIN")?;
     let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
-    assert_eq!(on_replicas()?, [pid.clone()]);
+    assert_eq!(on_replicas()?, std::slice::from_ref(&pid));
     for n in 0..3 {
         assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid, "{n}");
         client.query("SET LOCAL statement_timeout = '1h'")?;

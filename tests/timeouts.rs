@@ -14,12 +14,10 @@ const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A transaction has a connection from BEGIN on.
 fn primary_only() -> WeirSetup {
-    WeirSetup::in_front_of(Cluster::shared(), [0]).set("routing", "transactions", "\"primary\"")
+    WeirSetup::in_front_of(Cluster::shared(), [0])
 }
 
-/// A transaction has a connection when it needs one.
 fn lazy() -> WeirSetup {
     WeirSetup::in_front_of(Cluster::shared(), 0..3).at_any_age().set("routing", "transactions", "\"lazy\"")
 }
@@ -391,7 +389,7 @@ fn a_server_that_does_not_cancel_loses_its_connection() -> Result<()> {
 fn a_client_that_leaves_the_queue_is_noticed() -> Result<()> {
     let weir = primary_only().set("pool", "size", "1").set("pool", "queue_limit", "1").start(WEIR)?;
     let mut holder = weir.connect()?;
-    holder.query("BEGIN")?;
+    holder.query("BEGIN; SELECT 1")?;
     let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
     for n in 0..2 {
         let mut leaver = others.remove(0);
@@ -432,7 +430,7 @@ fn who_takes_leave_in_the_queue_is_served() -> Result<()> {
         .sql(0, "DROP TABLE IF EXISTS parting; CREATE TABLE parting (i int); GRANT ALL ON parting TO app")?;
     let weir = primary_only().set("pool", "size", "1").start(WEIR)?;
     let mut holder = weir.connect()?;
-    holder.query("BEGIN")?;
+    holder.query("BEGIN; SELECT 1")?;
     let mut leaver = weir.connect()?;
     leaver.send(&[front::query("INSERT INTO parting VALUES (1)"), front::terminate()])?;
     drop(leaver);
@@ -531,7 +529,7 @@ fn a_drain_has_an_end() -> Result<()> {
         let mut weir =
             primary_only().set("pool", "size", "2").set("listen", "drain_timeout", limit).start(WEIR)?;
         let mut working = weir.connect()?;
-        working.query("BEGIN")?;
+        working.query("BEGIN; SELECT 1")?;
         let mut running = weir.connect()?;
         running.send(&[front::query("SELECT pg_sleep(60)")])?;
         let mut queued = weir.connect()?;

@@ -93,7 +93,7 @@ pub(crate) struct Deadlines {
     /// When it began to do so.
     since: Instant,
     /// The last transaction of which no server knew, by its number, and when it was seen first.
-    begun: (u64, Instant),
+    begun: (Option<u64>, Instant),
     told: Told,
     shot: Shot,
     timer: Option<Pin<Box<Sleep>>>,
@@ -111,7 +111,7 @@ impl Deadlines {
             limits,
             moment: Moment::FIRST,
             since: now,
-            begun: (0, now),
+            begun: (None, now),
             told: Told::Nothing,
             shot: Shot::None,
             timer: None,
@@ -183,9 +183,9 @@ impl Deadlines {
     pub(crate) fn look(&mut self, moment: Moment, now: Instant) -> bool {
         let before = std::mem::replace(&mut self.moment, moment);
         if let Some(Promised { number, .. }) = moment.promised
-            && number != self.begun.0
+            && self.begun.0 != Some(number)
         {
-            self.begun = (number, now);
+            self.begun = (Some(number), now);
         }
         if (moment.doing, moment.answered) == (before.doing, before.answered) {
             return false;

@@ -231,8 +231,8 @@ pub(crate) struct Transaction {
     because: &'static str,
     /// One that has ended and is not counted.
     ended: Option<Over>,
-    /// How many of the client's weir has begun itself.
-    kept: u64,
+    /// How many have ended.
+    number: u64,
 }
 
 /// How a transaction ran that is over.
@@ -313,9 +313,9 @@ impl Transaction {
         self.because = reason;
     }
 
-    /// Which of those it is that weir has begun itself: a number that no two of the session share, and never 0.
+    /// Which of the session's it is: a number that no two share.
     pub(crate) fn number(&self) -> u64 {
-        self.kept
+        self.number
     }
 
     /// One that has ended; asked once.
@@ -468,6 +468,7 @@ impl Transaction {
     /// The transaction is over, and perhaps another has begun.
     fn end(&mut self, next: Option<Journal>) {
         let over = std::mem::replace(&mut self.journal, next.map(Box::new));
+        self.number += 1;
         self.ended = over.map(|journal| {
             let on_primary = matches!(journal.ran, Ran::Primary | Ran::Upgraded);
             Over { ran: journal.ran, because: if on_primary { journal.because } else { "" } }
@@ -480,7 +481,6 @@ impl Transaction {
         match &statement.kind {
             Kind::Begin(modes) => {
                 self.journal = Some(Box::new(Journal::new(*modes, self.next)));
-                self.kept += 1;
                 self.block = Block::Promised;
             }
             Kind::SetTransaction(modes, _) => {
@@ -490,7 +490,6 @@ impl Transaction {
                 let journal = self.journal.as_deref().filter(|_| chains(&statement.kind));
                 let next = journal.map(Journal::chained);
                 self.block = if next.is_some() { Block::Promised } else { Block::Idle };
-                self.kept += 1;
                 self.end(next);
                 self.reported.clear();
             }
