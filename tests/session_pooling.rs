@@ -243,16 +243,19 @@ fn a_lazy_transaction_runs_on_the_client_s_own_connections() -> Result<()> {
         Ok([connected(&cluster, 1, "ours")?, connected(&cluster, 2, "ours")?].concat())
     };
     client.query("BEGIN")?;
-    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
-    assert_eq!(on_replicas()?, std::slice::from_ref(&pid));
+    client.query("SELECT 'lazy'")?;
+    let own = (connected(&cluster, 0, "ours")?, on_replicas()?);
+    assert_eq!((own.0.len(), own.1.len()), (1, 1));
     for n in 0..3 {
-        assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid, "{n}");
+        client.query("SELECT 'lazy'")?;
+        assert!(client.query("SHOW weir.route")?.value().contains("(replica,"), "{n}");
         client.query("SET LOCAL statement_timeout = '1h'")?;
-        assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid, "{n}");
+        assert_eq!(client.query("SHOW weir.transaction")?.value(), "replica", "{n}");
         client.query("INSERT INTO by_session VALUES (1)")?;
         assert_eq!(client.query("SHOW statement_timeout")?.value(), "1h", "{n}");
         assert_eq!(client.query("SHOW work_mem")?.value(), "1111kB", "{n}");
         client.query("COMMIT")?;
+        assert_eq!((connected(&cluster, 0, "ours")?, on_replicas()?), own, "{n}: the same connections");
         client.query("BEGIN")?;
     }
     client.query("ROLLBACK")?;

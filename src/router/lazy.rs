@@ -127,7 +127,9 @@ fn of_verdict(
     world: &World<'_>,
     promise: &Promise<'_>,
 ) -> LazyRoute {
-    let wish = wish(verdict, sql, session, world);
+    // What ends it or moves in it does so where it is.
+    let stays = !verdict.statements.is_empty() && verdict.statements.iter().all(moves);
+    let wish = wish(verdict, sql, session, world).filter(|_| !stays);
     if let Some((Target::Primary, reason)) = wish {
         return LazyRoute::OnPrimary(reason);
     }
@@ -201,6 +203,17 @@ fn course(need: Need, anywhere: LazyRoute) -> Result<LazyRoute, Reason> {
         Need::Doubtful(reason) => Err(reason),
         Need::Primary(reason) => Ok(LazyRoute::OnPrimary(reason)),
     }
+}
+
+fn moves(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+    )
 }
 
 fn defaults(statement: &Statement) -> bool {

@@ -339,7 +339,7 @@ impl Session {
             }
             doing => doing,
         };
-        let promised = || Promised { number: transaction.number(), limits: routing.limits() };
+        let promised = || Promised { number: transaction.number, limits: routing.limits() };
         Moment {
             doing,
             answered: state.requests.answered,

@@ -155,6 +155,8 @@ impl Sender<'_> {
         let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
+        let told = worded.as_deref().or(sql).filter(|_| verdict.statements.iter().any(Statement::sets));
+        let told = told.map(|told| Run { sql: Bytes::copy_from_slice(told), bound: None });
         match worded.or_else(|| self.deallocates(verdict)) {
             Some(sql) => {
                 if self.ledger.len() > owed {
@@ -166,9 +168,7 @@ impl Sender<'_> {
             }
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
-        if let (Some(sql), true) = (sql, verdict.statements.iter().any(Statement::sets)) {
-            self.tells_journal(Run { sql: Bytes::copy_from_slice(sql), bound: None });
-        }
+        told.into_iter().for_each(|run| self.tells_journal(run));
         let pending = self.runs(verdict, restores);
         self.owe(Reply::Query, Action::Forward, pending);
     }
@@ -192,6 +192,7 @@ impl Sender<'_> {
             }),
         };
         if let Some((Some(sql), types)) = told {
+            let sql = parsed_as(verdict).map_or(sql, Bytes::from);
             let bound = Some(Bound { types, frame: Bytes::copy_from_slice(frame) });
             self.bound.retain(|(portal, _)| **portal != *view.portal);
             self.bound.push((view.portal.into(), Run { sql, bound }));

@@ -231,8 +231,8 @@ pub(crate) struct Transaction {
     because: &'static str,
     /// One that has ended and is not counted.
     ended: Option<Over>,
-    /// How many have ended.
-    number: u64,
+    /// Which of the session's it is: how many ended before it.
+    pub(crate) number: u64,
 }
 
 /// How a transaction ran that is over.
@@ -311,11 +311,6 @@ impl Transaction {
     /// Should one begin on the primary, this is why.
     pub(crate) fn next_because(&mut self, reason: &'static str) {
         self.because = reason;
-    }
-
-    /// Which of the session's it is: a number that no two share.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
     }
 
     /// One that has ended; asked once.
