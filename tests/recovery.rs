@@ -37,7 +37,7 @@ impl Stage {
             "SELECT coalesce(string_agg(pid::text, ''), '') FROM
              (SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE {victims}) killed"
         );
-        let pid = wait_for("the victim", PATIENCE, || {
+        let pid = wait_for(&format!("the victim ({what})"), PATIENCE, || {
             let pid = self.cluster.sql(server, &sql)?.value().to_owned();
             Ok((!pid.is_empty()).then_some(pid))
         })?;

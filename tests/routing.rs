@@ -221,7 +221,7 @@ fn transactions_stay_where_they_began() -> Result<()> {
             vec!["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SELECT 'in serializable ro'", "COMMIT"],
             Primary,
         ),
-        (vec!["BEGIN", "SET TRANSACTION READ ONLY", "SELECT 'in set'", "COMMIT"], Primary),
+        (vec!["BEGIN", "SET TRANSACTION READ ONLY", "SELECT 'in set'", "COMMIT"], Replica),
         (vec!["BEGIN READ ONLY", "SELECT 'in ro'", "COMMIT"], Replica),
         (vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 'in rr ro'", "ROLLBACK"], Replica),
         (

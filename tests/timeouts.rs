@@ -396,7 +396,7 @@ fn a_client_that_leaves_the_queue_is_noticed() -> Result<()> {
         leaver.send(&[front::query("CREATE TABLE never_made ()")])?;
         wait_metric(&weir, "weir_clients", &[], f64::from(4 - n))?;
         wait_metric(&weir, "weir_bytes_total", &[("direction", "from_client")], {
-            let sent = front::query("BEGIN").len()
+            let sent = front::query("BEGIN; SELECT 1").len()
                 + front::query("CREATE TABLE never_made ()").len() * (n as usize + 1);
             sent as f64
         })?;

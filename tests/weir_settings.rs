@@ -480,7 +480,7 @@ fn the_last_route_is_told_with_its_reason() -> Result<()> {
         assert!(on_replica(&route, "lazy_read"), "{how:?}: {route}");
         run(&mut client, how, "COMMIT")?;
         run(&mut client, how, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        for reason in ["begin_read_only", "in_transaction"] {
+        for (how, reason) in [(Simple, "begin_read_only"), (how, "in_transaction")] {
             run(&mut client, how, "SELECT 1")?;
             let route = show(&mut client, how, "route")?;
             assert!(on_replica(&route, reason), "{how:?}: {route}");
