@@ -463,13 +463,14 @@ fn a_transaction_that_has_only_read_outlives_its_replica() -> Result<()> {
         stage.kill(1, "state = 'active' AND query LIKE 'SELECT ''interrupted''%'")?;
         assert_eq!(gist(&client.until_ready()?), ["SELECT 1", "T"], "{begin}");
         // On a connection of the transaction's own.
-        assert_eq!(says(&mut client, "SET LOCAL work_mem = '1234kB'")?, ["SET", "T"]);
+        let noon = "SELECT timestamptz '2020-01-01 12:00+00'";
+        assert_eq!(client.query("SET LOCAL TimeZone = 'Asia/Tokyo'")?.tag, "SET");
         stage.kill(1, "state = 'idle in transaction'")?;
-        assert_eq!(client.query("SHOW work_mem")?.value(), "1234kB", "{begin}");
+        assert_eq!(client.query(noon)?.value(), "2020-01-01 21:00:00+09", "{begin}");
         client.send(&[front::query("SELECT 'interrupted', pg_sleep(2)")])?;
         stage.kill(1, "state = 'active' AND query LIKE 'SELECT ''interrupted''%'")?;
         assert_eq!(gist(&client.until_ready()?), ["SELECT 1", "T"], "{begin}");
-        assert_eq!(client.query("SHOW work_mem")?.value(), "1234kB", "{begin}");
+        assert_eq!(client.query(noon)?.value(), "2020-01-01 21:00:00+09", "{begin}");
         assert_eq!(says(&mut client, "COMMIT")?, ["COMMIT", "I"], "{begin}");
     }
     Ok(())
