@@ -56,6 +56,11 @@ impl Session {
         if leg.progress.sent.has(Sent::Look) && leg.batch() == Batch::Closed {
             leg.progress.sent.remove(Sent::Look);
             conversation.looked(leg, now);
+            let journal = conversation.state.transaction.journal_mut();
+            journal
+                .filter(|journal| !journal.is_on_primary())
+                .into_iter()
+                .for_each(|journal| journal.queries());
         }
         if leg.flight.take().is_some() {
             conversation.count(leg, now.saturating_duration_since(leg.since));
@@ -65,8 +70,6 @@ impl Session {
             // Within a batch the server has not said what became of the transaction.
             state.transaction.on(Event::Answered(leg.responses.tx));
         }
-        let journal = state.transaction.journal_mut().filter(|journal| !journal.is_on_primary());
-        journal.into_iter().for_each(|journal| journal.queries());
         state.names.settle();
         state.pins.settle();
         client.buffer.release();

@@ -1,6 +1,8 @@
 //! From one connection of a transaction to another: the replica's is given up or put aside, the one that was put aside
 //! comes to the front, and what is needed no longer is made fit for others.
 
+use crate::backend::ledger::Batch;
+use crate::router::Route;
 use crate::session::client::Client;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::conversation::Conversation;
@@ -30,30 +32,45 @@ pub(super) async fn upgrade(client: &mut Client, conversation: &mut Conversation
 /// Requests go to the connection that was put aside, and this one, which owes nothing, waits in its place.
 pub(super) async fn swap(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) {
     let settled = conversation.entry.leaves() || conversation.entry.settled().await;
-    let failed = legs.active().is_some_and(|leg| leg.responses.tx == TxStatus::Failed);
-    if !legs.swap(&mut client.buffer) {
-        return;
-    }
-    if (failed || !settled)
-        && let Some(leg) = legs.take_parked()
-    {
-        // What was open there is gone, and its transaction has failed for its client.
-        let journal = conversation.state.transaction.journal_mut();
-        journal.into_iter().for_each(|journal| journal.closes(None));
-        let_go(conversation, leg);
-    }
-    let Some(leg) = legs.active_mut() else { return };
-    conversation.entry.runs_on(leg.lease.key.clone());
-    if failed && leg.responses.tx == TxStatus::Open {
-        leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
+    if exchange(client, conversation, legs) && !settled {
+        // A cancel request may hit it yet.
+        legs.take_parked();
+        close_all(conversation);
     }
 }
 
-/// Nothing is open any more on the connection that was put aside: it is let go.
-pub(super) fn release_parked(client: &mut Client, conversation: &Conversation, legs: &mut Legs) {
+/// Has requests go to the other connection. Whether they do.
+fn exchange(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) -> bool {
+    let failed = legs.active().is_some_and(|leg| leg.responses.tx == TxStatus::Failed);
+    if !legs.swap(&mut client.buffer) {
+        return false;
+    }
+    let Some(leg) = legs.active_mut() else { return true };
+    conversation.entry.runs_on(leg.lease.key.clone());
+    if failed && leg.responses.tx == TxStatus::Open {
+        // What was open on the other is gone with its transaction, which has failed for its client.
+        leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
+        close_all(conversation);
+        legs.take_parked().into_iter().for_each(|leg| let_go(conversation, leg));
+    }
+    true
+}
+
+fn close_all(conversation: &mut Conversation) {
+    conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.closes(None));
+}
+
+/// Where nothing is open any more on a replica's connection beside the primary's, it is let go.
+pub(super) fn release_parked(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) {
     let transaction = &conversation.state.transaction;
-    if transaction.journal().is_some_and(|journal| journal.has_portal(None)) {
+    if !legs.is_parked() || transaction.journal().is_some_and(|journal| journal.has_portal(None)) {
         return;
+    }
+    let aside = |leg: &Leg| leg.route == Route::Replica && !leg.owes() && leg.batch() == Batch::Closed;
+    match legs.active() {
+        Some(leg) if leg.route == Route::Replica && !aside(leg) => return,
+        Some(leg) if aside(leg) => _ = exchange(client, conversation, legs),
+        _ => {}
     }
     if let Some(mut leg) = legs.take_parked() {
         client.buffer.settle(&mut leg.lease.read_buffer);

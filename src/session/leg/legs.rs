@@ -61,6 +61,11 @@ impl Legs {
         self.parked = Some(leg);
     }
 
+    /// Whether one waits.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
     /// The one that waits is needed no longer.
     pub(crate) fn take_parked(&mut self) -> Option<Box<Leg>> {
         self.parked.take()

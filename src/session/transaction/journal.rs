@@ -17,6 +17,16 @@ enum Queried {
     Since,
 }
 
+/// Whether it has failed, and nothing has taken that back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Well,
+    Failed,
+    /// Behind a savepoint: what was said in front of that is still in force.
+    FailedBehind,
+}
+
 /// A statement that is told again: it changed settings, until the transaction ends at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -74,7 +84,10 @@ impl Ran {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
     modes: Modes,
+    /// Those of them that it has from the one before, by `AND CHAIN`.
+    inherited: Modes,
     queried: Queried,
+    standing: Standing,
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
@@ -116,6 +129,12 @@ impl Journal {
         matches!(self.ran, Ran::Primary | Ran::Upgraded)
     }
 
+    /// It has failed.
+    pub(crate) fn fails(&mut self) {
+        let behind = self.savepoints().next().is_some();
+        self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
+    }
+
     /// A query runs.
     pub(crate) fn queries(&mut self) {
         self.queried = Queried::Since;
@@ -129,11 +148,6 @@ impl Journal {
     /// Whether `SET TRANSACTION` cannot fail: nothing has been said but the modes.
     pub(crate) fn is_fresh(&self) -> bool {
         self.queried == Queried::NotYet && self.entries.is_empty()
-    }
-
-    /// Whether there is a savepoint of this name.
-    pub(crate) fn has_savepoint(&self, name: &str) -> bool {
-        self.position(name).is_some()
     }
 
     /// The names of all savepoints, oldest first.
@@ -205,15 +219,18 @@ impl Journal {
             Kind::RollbackTo(name) => {
                 if let Some(at) = self.position(name) {
                     self.entries.truncate(at + 1);
+                    self.standing = Standing::Well;
                 }
             }
             _ => {}
         }
     }
 
-    /// The transaction that `AND CHAIN` begins.
+    /// The transaction that `AND CHAIN` begins. The modes that were said in one that has failed are gone, unless a savepoint
+    /// stands before that.
     pub(crate) fn chained(&self) -> Self {
-        Self::new(self.modes, self.transactions)
+        let modes = if self.standing == Standing::Failed { self.inherited } else { self.modes };
+        Self { inherited: modes, ..Self::new(modes, self.transactions) }
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::journal::{Journal, Ran, chains};
-use crate::sql::{Chain, Discard, Isolation, Kind, Statement, Transactions};
+use crate::sql::{Chain, Discard, Isolation, Kind, Scope, Statement, Transactions};
 use crate::wire::TxStatus;
 
 /// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
@@ -244,6 +244,8 @@ pub(crate) struct Over {
 /// A point in a transaction of which no server knows, or whose journal tells all.
 #[derive(Debug)]
 struct Mark {
+    /// Its status then.
+    status: TxStatus,
     journal: Option<Box<Journal>>,
     undoable: Transactional<Undoable>,
 }
@@ -397,7 +399,7 @@ impl Transaction {
             }
             Event::Marks => {
                 let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
-                self.mark = Some(Box::new(Mark { journal, undoable }));
+                self.mark = Some(Box::new(Mark { status: self.status(), journal, undoable }));
             }
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,
@@ -445,6 +447,10 @@ impl Transaction {
                 let next =
                     chains(&statement.kind).then(|| journal.chained().on(journal.ran, journal.because));
                 self.end(next);
+            }
+            // Of a second BEGIN the modes are heeded.
+            (Kind::Begin(modes) | Kind::SetTransaction(modes, Scope::Local), Some(journal)) => {
+                journal.set_modes(*modes)
             }
             (_, Some(journal)) => journal.follow(statement),
             (_, None) => {}
@@ -508,8 +514,12 @@ impl Transaction {
         if self.block.is_promised() {
             if outcome == Outcome::Failed {
                 self.block = Block::PromiseFailed;
+                self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
             }
             return None;
+        }
+        if status == TxStatus::Failed {
+            self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
         }
         if status != TxStatus::Idle {
             return None;
@@ -543,17 +553,19 @@ impl Transaction {
         Some(Control::Rollback)
     }
 
-    fn return_to_mark(&mut self) {
-        if let Some(mark) = self.mark.take() {
-            (self.journal, self.undoable) = (mark.journal, mark.undoable);
-        }
-    }
-
     fn requeued(&mut self) -> Option<Control<'static>> {
         self.outcome = Outcome::Fine;
-        if self.mark.is_some() || self.block.is_promised() {
-            self.return_to_mark();
-            self.block = if self.journal.is_some() { Block::Promised } else { Block::Idle };
+        if let Some(mark) = self.mark.take() {
+            (self.journal, self.undoable) = (mark.journal, mark.undoable);
+            self.block = match mark.status {
+                TxStatus::Idle => Block::Idle,
+                TxStatus::Open => Block::Promised,
+                TxStatus::Failed => Block::PromiseFailed,
+            };
+            return None;
+        }
+        if self.block.is_promised() {
+            self.block = Block::Promised;
             return None;
         }
         self.block = Block::Idle;

@@ -292,6 +292,11 @@ const TRANSITIONS: &[(&str, &str, &str)] = &[
         "kept BEGIN; begins replica; marks; < SET work_mem = 1; error; will; ready E; requeued",
         "promised",
     ),
+    (
+        "nor one that had failed",
+        "kept BEGIN; error; ready I; marks; begins replica; error; will; requeued",
+        "promise failed",
+    ),
     ("a lost read fails it", "kept BEGIN; lost I", "promise failed"),
     ("so does a lost replica", "kept BEGIN; begins replica; < SET work_mem = 1; lost T", "promise failed =1"),
     (
