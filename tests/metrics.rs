@@ -1,9 +1,12 @@
-//! docs/metrics.md lists exactly the metrics that there are.
+//! docs/metrics.md lists exactly the metrics that there are; and transactions are counted by how they ran, in front of real
+//! servers.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::HashSet;
 
+use harness::client::Client;
+use harness::{Cluster, Result, Weir, WeirSetup};
 use weir::telemetry::metrics::{Metrics, RequestLabels, Row};
 
 fn documented(row: &Row) -> String {
@@ -30,4 +33,69 @@ fn names_carry_their_unit_and_counters_their_suffix() {
         assert!(row.kind != "histogram" || row.name.ends_with("_seconds"), "{}", row.name);
         assert!(row.help.ends_with('.'), "{}", row.name);
     }
+}
+
+/// A weir for which every replica is fresh enough, and a table to write to.
+fn weir() -> Result<Weir> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "SET ROLE app; CREATE TABLE IF NOT EXISTS counted (id int)")?;
+    cluster.wait_caught_up()?;
+    WeirSetup::in_front_of(cluster, 0..3).at_any_age().start(env!("CARGO_BIN_EXE_weir"))
+}
+
+/// The transactions that were counted meanwhile: `ran reason`, one word for each.
+fn counted(weir: &Weir, client: &mut Client, queries: &[&str]) -> Result<Vec<String>> {
+    let transactions = || -> Result<Vec<(String, f64)>> {
+        let metrics = weir.metrics()?;
+        let all = metrics.all("weir_transactions_total");
+        let label = |of: &harness::Series, name: &str| of.labels.get(name).cloned().unwrap_or_default();
+        let named = |of: &harness::Series| format!("{} {}", label(of, "ran"), label(of, "reason"));
+        Ok(all.map(|series| (named(series).trim_end().to_owned(), series.value)).collect())
+    };
+    let before = transactions()?;
+    for query in queries {
+        client.query(query)?;
+    }
+    let mut words = Vec::new();
+    for (name, now) in transactions()? {
+        let then = before.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
+        words.extend((0..(now - then) as usize).map(|_| name.clone()));
+    }
+    Ok(words)
+}
+
+#[test]
+fn transactions_are_counted_by_how_they_ran() -> Result<()> {
+    let weir = weir()?;
+    let mut client = weir.connect()?;
+    let insert = "INSERT INTO counted VALUES (1)";
+    let rows: [(&[&str], &[&str]); 9] = [
+        (&["SELECT 1", insert], &[]),
+        (&["BEGIN", "COMMIT"], &["none"]),
+        (&["BEGIN", "SELECT 1", "SAVEPOINT a", "SELECT 2", "ROLLBACK"], &["none"]),
+        (&["BEGIN", "SET LOCAL work_mem = '1MB'", "SELECT 1", "COMMIT"], &["replica"]),
+        (&["BEGIN", "SELECT 1", insert, "SELECT 2", "COMMIT"], &["upgraded write"]),
+        (&["BEGIN", "SET LOCAL work_mem = '1MB'", insert, "ROLLBACK"], &["upgraded write"]),
+        (&["BEGIN", insert, "COMMIT"], &["primary write"]),
+        (&["/* weir: transactions=primary */ BEGIN", "SELECT 1", "COMMIT"], &["primary begin"]),
+        (&["BEGIN", "COMMIT AND CHAIN", "ROLLBACK"], &["none", "none"]),
+    ];
+    for (queries, expected) in rows {
+        assert_eq!(counted(&weir, &mut client, queries)?, expected, "{queries:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_weir_answers_itself_has_a_route_of_its_own() -> Result<()> {
+    let weir = weir()?;
+    let mut client = weir.connect()?;
+    for query in ["BEGIN", "SELECT 1", "SAVEPOINT a", "COMMIT"] {
+        client.query(query)?;
+    }
+    let metrics = weir.metrics()?;
+    let requests = |labels: &[(&str, &str)]| metrics.sum("weir_requests_total", labels);
+    assert_eq!(requests(&[("route", "weir"), ("reason", "lazy_control")]), 3.0);
+    assert_eq!(requests(&[("route", "replica"), ("reason", "lazy_read")]), 1.0);
+    Ok(())
 }

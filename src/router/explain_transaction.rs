@@ -205,6 +205,14 @@ impl Block {
     }
 }
 
+/// The one statement of a verdict, where it controls a transaction and weir can answer it.
+fn control(verdict: &Verdict) -> Option<&Statement> {
+    match &*verdict.statements {
+        [statement] if !statement.tag.is_empty() => Some(statement),
+        _ => None,
+    }
+}
+
 /// Modes, and where they say nothing, others.
 fn over(said: Modes, before: Modes) -> Modes {
     Modes {
@@ -288,7 +296,9 @@ impl<'a> Walk<'a> {
                 Place::OnPrimary if self.block.stand == Stand::Promised => Stand::OnPrimary(row.reason),
                 _ => self.block.stand,
             };
-            self.block.queried |= matches!(row.place, Place::Alone(_) | Place::OnReplica);
+            let looks = |one: &Statement| !matches!(one.kind, Kind::Set | Kind::SetWeir(..) | Kind::Show(_));
+            self.block.queried |= matches!(row.place, Place::Alone(_) | Place::OnReplica)
+                && verdict.statements.iter().any(looks);
         }
         for statement in &verdict.statements {
             self.completes(statement, verdict, sql, &row);
@@ -297,7 +307,7 @@ impl<'a> Walk<'a> {
     }
 
     fn outside(&self, verdict: &Verdict, sql: &[u8]) -> Row {
-        let begins = matches!(&*verdict.statements, [one] if matches!(one.kind, Kind::Begin(_)));
+        let begins = control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)));
         match (begins, self.now.pin) {
             (true, None) => Row { place: Place::Weir, reason: Reason::LazyControl },
             (true, Some(_)) => Row { place: Place::OnPrimary, reason: Reason::Pinned },
@@ -336,8 +346,10 @@ impl<'a> Walk<'a> {
     /// What is open on the replica's connection is asked for there.
     fn on_primary(&self, verdict: &Verdict) -> Row {
         let aside = verdict.statements.iter().any(|statement| match &statement.kind {
-            Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name))) => self.block.has_open(name),
-            _ => false,
+            Kind::Cursor(
+                CursorUse::Fetch(name) | CursorUse::Close(Some(name)) | CursorUse::Declare(name),
+            ) => self.block.has_open(name),
+            _ => statement.lists_cursors() && self.block.has_open(""),
         });
         let place = if aside { Place::OnReplica } else { Place::OnPrimary };
         Row { place, reason: Reason::InTransaction }
@@ -345,7 +357,7 @@ impl<'a> Walk<'a> {
 
     /// Whether weir answers a statement of a transaction of which no server knows.
     fn answers(&self, verdict: &Verdict) -> bool {
-        let [statement] = &*verdict.statements else { return false };
+        let Some(statement) = control(verdict) else { return false };
         match &statement.kind {
             Kind::Commit { .. } | Kind::Rollback { .. } | Kind::Savepoint(_) => true,
             Kind::Release(name) | Kind::RollbackTo(name) => self.block.savepoint(name).is_some(),

@@ -144,8 +144,7 @@ fn what_depends_on_the_transaction_runs_within_it() {
         ("SELECT now()", STATE),
         ("SELECT * FROM t WHERE at > CURRENT_DATE", STATE),
         ("SELECT 'today'", STATE),
-        ("SELECT * FROM pg_cursors", STATE),
-        ("SELECT current_setting('transaction_isolation')", STATE),
+        ("SELECT now(), txid_current_snapshot()", STATE),
         ("SELECT current_setting('app.tenant')", ALONE),
         ("SET LOCAL work_mem = '1MB'", STATE),
         ("SET timezone = 'UTC'", STATE),
@@ -195,7 +194,8 @@ fn what_moves_in_the_transaction_needs_the_primary_only_to_be_judged() {
         ("SAVEPOINT a", STATE),
         ("RELEASE a", STATE),
         ("ROLLBACK TO a", STATE),
-        ("BEGIN", OnPrimary(Reason::Begin)),
+        ("BEGIN", OnPrimary(Reason::TransactionControl)),
+        ("BEGIN READ ONLY", OnPrimary(Reason::TransactionControl)),
         ("SET TRANSACTION READ ONLY", OnPrimary(Reason::TransactionControl)),
         ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", OnPrimary(Reason::TransactionControl)),
     ]);
@@ -228,6 +228,7 @@ fn the_catalog_tells_what_functions_and_relations_ask() {
 #[test]
 fn cursors_are_asked_for_where_they_are_open() {
     let mut scene = scene();
+    scene.check(&[("SELECT * FROM pg_cursors", OnPrimary(Reason::SessionState))]);
     for sql in ["FETCH c", "MOVE 2 IN c", "CLOSE c", "CLOSE ALL"] {
         assert_eq!(scene.decide(sql), OnPrimary(Reason::Cursor), "{sql}");
     }
@@ -237,6 +238,7 @@ fn cursors_are_asked_for_where_they_are_open() {
         ("MOVE 2 IN c", STATE),
         ("CLOSE c", STATE),
         ("CLOSE ALL", STATE),
+        ("SELECT * FROM pg_cursors", STATE),
         ("FETCH d", OnPrimary(Reason::Cursor)),
         ("CLOSE d", OnPrimary(Reason::Cursor)),
         ("FETCH c; FETCH d", OnPrimary(Reason::Cursor)),
@@ -321,6 +323,20 @@ fn modes_say_where_a_transaction_may_run() {
         scene.begun(begin);
         let found = (scene.decide("SELECT 1"), scene.decide("SELECT now()"));
         assert_eq!(found, (read, state), "{begin}");
+    }
+}
+
+#[test]
+fn a_transaction_that_may_write_says_so_on_the_primary_only() {
+    let mut scene = scene();
+    let asks = ["SELECT current_setting('transaction_isolation')", "SELECT now(), setting FROM pg_settings"];
+    for sql in asks {
+        assert_eq!(scene.decide(sql), OnPrimary(Reason::SessionState), "{sql}");
+    }
+    scene.check(&[("SHOW transaction_read_only", OnPrimary(Reason::ServerState))]);
+    scene.begun("BEGIN READ ONLY");
+    for sql in asks {
+        assert_eq!(scene.decide(sql), STATE, "{sql}");
     }
 }
 
