@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use harness::client::Client;
 use harness::{Cluster, Result, Weir, WeirSetup};
@@ -37,9 +38,12 @@ fn names_carry_their_unit_and_counters_their_suffix() {
 
 /// A weir for which every replica is fresh enough, and a table to write to.
 fn weir() -> Result<Weir> {
+    static READY: OnceLock<()> = OnceLock::new();
     let cluster = Cluster::shared();
-    cluster.sql(0, "SET ROLE app; CREATE TABLE IF NOT EXISTS counted (id int)")?;
-    cluster.wait_caught_up()?;
+    READY.get_or_init(|| {
+        cluster.sql(0, "SET ROLE app; CREATE TABLE counted (id int)").unwrap();
+        cluster.wait_caught_up().unwrap();
+    });
     WeirSetup::in_front_of(cluster, 0..3).at_any_age().start(env!("CARGO_BIN_EXE_weir"))
 }
 
@@ -69,7 +73,7 @@ fn transactions_are_counted_by_how_they_ran() -> Result<()> {
     let weir = weir()?;
     let mut client = weir.connect()?;
     let insert = "INSERT INTO counted VALUES (1)";
-    let rows: [(&[&str], &[&str]); 9] = [
+    let rows: [(&[&str], &[&str]); 11] = [
         (&["SELECT 1", insert], &[]),
         (&["BEGIN", "COMMIT"], &["none"]),
         (&["BEGIN", "SELECT 1", "SAVEPOINT a", "SELECT 2", "ROLLBACK"], &["none"]),
@@ -79,6 +83,8 @@ fn transactions_are_counted_by_how_they_ran() -> Result<()> {
         (&["BEGIN", insert, "COMMIT"], &["primary write"]),
         (&["/* weir: transactions=primary */ BEGIN", "SELECT 1", "COMMIT"], &["primary begin"]),
         (&["BEGIN", "COMMIT AND CHAIN", "ROLLBACK"], &["none", "none"]),
+        (&["BEGIN; INSERT INTO counted VALUES (1); COMMIT"], &["primary multi_statement"]),
+        (&["SELECT pg_advisory_lock(7)", "BEGIN", "SELECT 1", "COMMIT"], &["primary pinned"]),
     ];
     for (queries, expected) in rows {
         assert_eq!(counted(&weir, &mut client, queries)?, expected, "{queries:?}");
