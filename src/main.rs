@@ -12,7 +12,7 @@ use weir::config::{self, Config, Mistakes, Summary};
 use weir::router::{
     self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
-use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, split_with_comments};
+use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, Verdict, split_with_comments};
 use weir::telemetry::log;
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
@@ -156,7 +156,8 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
     let whole = classifier.classify(&text, strings);
     // What cannot be cut is judged as a whole.
     let parts = split_with_comments(&text, strings).unwrap_or_default();
-    let conditions = if parts.len() > 1 {
+    let several = parts.len() > 1;
+    let conditions = if several {
         let each: Vec<_> = parts.into_iter().map(|part| (classifier.classify(part, strings), part)).collect();
         print!("{}", router::explain_transaction(&each, session, &world, begins));
         let together = router::route(&whole, &text, &session, &world);
@@ -171,6 +172,13 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
         None => println!("\nWithout a configuration, {conditions}."),
     }
     println!("No server was asked.");
+    let reads = |verdict: &Verdict| verdict.statements.iter().any(|statement| !statement.reads.is_empty());
+    if several && reads(&whole) {
+        println!(
+            "Relations are taken for tables: of a view that asks for the time of the transaction, or the like, the\n\
+             primary's catalog would tell."
+        );
+    }
     if whole.statements.iter().any(|statement| !statement.functions.is_empty()) {
         println!(
             "A running weir looks functions up in the primary's catalog: where all functions named are IMMUTABLE or\n\

@@ -150,6 +150,8 @@ as one string: primary, multi_statement
 
 Without a configuration, each statement by itself, while a replica is up and fresh enough.
 No server was asked.
+Relations are taken for tables: of a view that asks for the time of the transaction, or the like, the
+primary's catalog would tell.
 ";
 
 #[test]

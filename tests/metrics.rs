@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use harness::client::Client;
@@ -103,5 +104,68 @@ fn what_weir_answers_itself_has_a_route_of_its_own() -> Result<()> {
     let requests = |labels: &[(&str, &str)]| metrics.sum("weir_requests_total", labels);
     assert_eq!(requests(&[("route", "weir"), ("reason", "lazy_control")]), 3.0);
     assert_eq!(requests(&[("route", "replica"), ("reason", "lazy_read")]), 1.0);
+    Ok(())
+}
+
+/// Scripts that end outside a transaction, each for a session of its own.
+const SCRIPTS: [&str; 14] = [
+    "BEGIN; SELECT * FROM counted; SAVEPOINT a; SELECT now(); ROLLBACK TO a; RELEASE a; SELECT * FROM counted;
+     INSERT INTO counted VALUES (2); SELECT * FROM counted; COMMIT; SELECT 1; COMMIT",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM counted; FETCH c; SELECT * FROM pg_cursors;
+     INSERT INTO counted VALUES (3); FETCH c; SELECT 1; CLOSE c; SELECT 2; ROLLBACK",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM counted; CLOSE ALL; SELECT 1; COMMIT",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT * FROM counted; SET LOCAL work_mem = '1MB'; SELECT 1;
+     COMMIT AND CHAIN; SELECT 1; ROLLBACK",
+    "BEGIN; SELECT 1; SET TRANSACTION READ ONLY; SELECT 1; COMMIT",
+    "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; ROLLBACK AND CHAIN; SELECT 1; COMMIT",
+    "BEGIN READ ONLY; SELECT * FROM counted; SELECT 1 FOR SHARE; COMMIT",
+    "SET weir.target = 'primary'; BEGIN; SELECT 1; COMMIT; RESET weir.target; SELECT 1",
+    "SET default_transaction_isolation = 'repeatable read'; BEGIN; SELECT 1; COMMIT; BEGIN READ ONLY; SELECT 1; COMMIT",
+    "SET weir.transactions = 'primary'; BEGIN; SELECT 1; COMMIT; BEGIN READ ONLY; SELECT 1; COMMIT",
+    "BEGIN; SHOW application_name; SET LOCAL weir.target = 'primary'; SELECT 1; COMMIT; SELECT 1",
+    "BEGIN; SELECT set_config('a.b', 'c', true); SELECT 1; SAVEPOINT a; SET LOCAL a.b = 'd'; ROLLBACK TO a; COMMIT",
+    "LISTEN here; BEGIN; SELECT 1; COMMIT",
+    "BEGIN; SELECT 1; PREPARE p AS SELECT 1; EXECUTE p; COMMIT; SELECT 1",
+];
+
+/// `route reason` of each statement, as `weir explain` says it, with the statement.
+fn explained(script: &str) -> Vec<(String, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["explain", script])
+        // No proxy.toml stands here.
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (table, _) = text.split_once("\n\n").unwrap();
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        let route = words[1].split(',').next().unwrap();
+        (format!("{route} {}", words[2]), words[3].to_owned())
+    };
+    table.lines().skip(1).map(row).collect()
+}
+
+#[test]
+fn what_is_explained_is_what_is_counted() -> Result<()> {
+    let weir = weir()?;
+    let requests = || -> Result<Vec<(String, f64)>> {
+        let metrics = weir.metrics()?;
+        let all = metrics.all("weir_requests_total");
+        Ok(all.map(|one| (format!("{} {}", one.labels["route"], one.labels["reason"]), one.value)).collect())
+    };
+    for script in SCRIPTS {
+        let mut client = weir.connect()?;
+        for (expected, statement) in explained(script) {
+            let before = requests()?;
+            client.query(&statement)?;
+            let after = requests()?;
+            let then =
+                |name: &str| before.iter().find(|(known, _)| known == name).map_or(0.0, |(_, value)| *value);
+            let counted: Vec<&str> =
+                after.iter().filter(|(name, now)| *now > then(name)).map(|(name, _)| &**name).collect();
+            assert_eq!(counted, [expected], "{statement} of {script}");
+        }
+    }
     Ok(())
 }
