@@ -143,7 +143,7 @@ impl Bench<'_> {
     pub(crate) fn start(&self, kind: Kind) -> Result<Target> {
         match kind {
             Kind::Direct => {
-                let description = "pgbench talks to the primary".to_owned();
+                let description = "clients talk to the primary".to_owned();
                 Ok(Target { kind, port: self.cluster.port(0), description, process: Process::None })
             }
             Kind::Haproxy => self.haproxy(),
