@@ -2,6 +2,7 @@
 
 mod balance;
 mod explain;
+mod explain_transaction;
 mod lazy;
 mod learned;
 mod reason;
@@ -11,7 +12,8 @@ mod session_view;
 
 pub use balance::pick;
 pub use explain::explain;
-pub use lazy::{LazyRoute, Promise, Snapshot, lazy};
+pub use explain_transaction::{BeginsWhere, explain_transaction};
+pub use lazy::{LazyRoute, Promise, lazy};
 pub use learned::Learned;
 pub use reason::Reason;
 pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};

@@ -37,7 +37,6 @@ use crate::session::state::State;
 use crate::session::transaction::Event;
 use crate::sql::{Hint, LongText, Pin, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
-use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -296,7 +295,7 @@ impl Conversation {
         if let Some(ended) = state.transaction.take_ended() {
             self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
         }
-        if state.transaction.status() == TxStatus::Idle {
+        if state.transaction.is_over() {
             state.names.end_transaction();
             state.transaction.on(Event::Ended);
         }
