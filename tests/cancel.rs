@@ -283,7 +283,7 @@ fn a_cancel_ends_the_wait_for_the_primary() -> Result<()> {
     holder.query("BEGIN")?;
     holder.query("INSERT INTO waited VALUES (0)")?;
     let mark = cluster.mark();
-    for begin in ["BEGIN", "BEGIN; SAVEPOINT a"] {
+    for begin in ["BEGIN", "BEGIN; SAVEPOINT a", "BEGIN; SET LOCAL work_mem = '1MB'; SAVEPOINT a"] {
         begin.split("; ").try_for_each(|sql| client.query(sql).map(drop))?;
         client.query("SELECT 'before the wait'")?;
         cancel_waiting(&weir, &mut client, "INSERT INTO waited VALUES (1)")?;

@@ -369,6 +369,23 @@ fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
         assert_eq!(ended.tag, "ROLLBACK", "{end} needs no server");
     }
     assert_eq!(status(&mut client, "SELECT 'outside'")?, Some('I'));
+    // What was set and what is open on the replica is there again.
+    for sql in [
+        "BEGIN",
+        "SET LOCAL TimeZone = 'Asia/Tokyo'",
+        "DECLARE c CURSOR FOR SELECT generate_series(1, 9)",
+        "FETCH c",
+        "SAVEPOINT a",
+    ] {
+        assert_eq!(status(&mut client, sql)?, Some('T'), "{sql}");
+    }
+    assert_eq!(client.query(write).unwrap_err().sqlstate(), Some("08006"));
+    assert_eq!(client.query("FETCH c").unwrap_err().sqlstate(), Some("25P02"));
+    assert_eq!(status(&mut client, "ROLLBACK TO a")?, Some('T'));
+    let noon = client.query("SELECT timestamptz '2020-01-01 12:00+00'")?;
+    assert_eq!(noon.value(), "2020-01-01 21:00:00+09");
+    assert_eq!(client.query("FETCH c")?.value(), "2");
+    assert_eq!(status(&mut client, "COMMIT")?, Some('I'));
     // With time enough nobody hears of it.
     thread::scope(|scope| {
         let written = scope.spawn(|| -> Result<String> {

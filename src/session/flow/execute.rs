@@ -24,7 +24,7 @@ use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
 use crate::session::flow::timeouts::Deadlines;
-use crate::session::flow::upgrade::{release_parked, swap, upgrade};
+use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
@@ -283,6 +283,9 @@ impl Session {
                 Ok(Next::Plan)
             }
             Err(error) if ends_session(&error) => Err(error),
+            Err(error) if return_aside(&mut self.client, &mut self.conversation, &mut self.legs) => {
+                Box::pin(self.fail_transaction(request, &error)).await
+            }
             Err(error) => {
                 self.refuse(request, &error);
                 Ok(Next::Over)
@@ -384,16 +387,25 @@ impl Session {
         let open = |leg: &&mut Leg| {
             leg.is_up() && leg.responses.tx == TxStatus::Open && !leg.responses.ledger.is_discarding()
         };
-        let Self { conversation, legs, .. } = self;
-        let Some(leg) = legs.active_mut().filter(open) else { return Ok(Next::Decide) };
+        let Some(leg) = self.legs.active_mut().filter(open) else { return Ok(Next::Decide) };
         if leg.batch() == Batch::Open {
             leg.end_batch();
         }
+        self.fail_transaction(request, &Error::Canceled).await
+    }
+
+    /// Has the transaction fail on its connection, and tells the client why.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut() else { return Ok(Next::Decide) };
         leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();
         self.answered_while(|_| true).await?;
         let Some(leg) = self.legs.active().filter(|leg| leg.is_up()) else { return Ok(Next::Decide) };
         self.conversation.state.transaction.on(Event::Answered(leg.responses.tx));
-        self.refuse(request, &Error::Canceled);
+        self.refuse(request, error);
         Ok(Next::Over)
     }
 

@@ -11,6 +11,7 @@ use crate::session::leg::cleanup::Cleanup;
 use crate::session::leg::legs::Legs;
 use crate::session::leg::reset::Leftover;
 use crate::session::transaction::Event;
+use crate::session::transaction::journal::Ran;
 use crate::wire::TxStatus;
 
 /// The transaction leaves its replica, whose connection owes nothing: what has been said there is in the journal. Where a
@@ -37,6 +38,18 @@ pub(super) async fn swap(client: &mut Client, conversation: &mut Conversation, l
         legs.take_parked();
         close_all(conversation);
     }
+}
+
+/// The transaction gets no other connection: it stays on the one that was put aside for what is open there. Whether there is
+/// one.
+pub(super) fn return_aside(client: &mut Client, conversation: &mut Conversation, legs: &mut Legs) -> bool {
+    let waits = legs.is_parked() && legs.active().is_none() && conversation.state.transaction.is_promised();
+    if !waits || !exchange(client, conversation, legs) {
+        return false;
+    }
+    let default = conversation.routing.isolation();
+    conversation.state.transaction.on(Event::Begins(Ran::Replica, default));
+    true
 }
 
 /// Has requests go to the other connection. Whether they do.
