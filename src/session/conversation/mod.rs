@@ -361,6 +361,9 @@ impl Conversation {
                 self.shared.cluster.suspect(leg.lease.server());
             }
             metrics.error(&sqlstate);
+            if sqlstate == "34000" && leg.route == Route::Primary {
+                self.learn_cursors();
+            }
         }
         if self.policy.config.log.slow_query.is_none_or(|limit| took <= limit) {
             return;
@@ -374,6 +377,17 @@ impl Conversation {
             route: leg.route,
             took,
         });
+    }
+
+    /// The primary does not know a cursor, perhaps one that was opened on a replica's connection (`WHERE CURRENT OF` it):
+    /// where one is opened by such a statement, that is done on the primary next time.
+    fn learn_cursors(&self) {
+        let Some(journal) = self.state.transaction.journal() else { return };
+        let now = Instant::now();
+        for shape in journal.portals().filter_map(|(_, shape)| shape) {
+            self.state.database().learned.remember(shape, now);
+            self.shared.metrics.learned.inc();
+        }
     }
 
     /// So much of what is run again has been written; a shape that a replica refused is remembered.
