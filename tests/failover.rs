@@ -289,7 +289,7 @@ fn connections_from_before_an_outage_are_closed() -> Result<()> {
         Ok(weir.metrics()?.sum("weir_backend_connections", &[("server", "replica1"), ("state", state)]))
     };
     let (mut holder, mut other) = (weir.connect()?, weir.connect()?);
-    holder.query("BEGIN READ ONLY")?;
+    holder.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
     holder.query("SELECT 'before the outage'")?;
     other.query("SELECT 'before the outage as well'")?;
     assert_eq!([connections("active")?, connections("idle")?], [1.0, 1.0]);

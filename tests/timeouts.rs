@@ -68,9 +68,11 @@ fn an_idle_client_is_closed() -> Result<()> {
             next.query("SELECT 1")?;
         }
         // Nor is a transaction, of which another limit speaks.
-        next.query("BEGIN")?;
-        assert!(next.read_within(Duration::from_millis(1500))?.is_none());
-        next.query("ROLLBACK")?;
+        for begin in ["BEGIN", "BEGIN; SELECT 1"] {
+            next.query(begin)?;
+            assert!(next.read_within(Duration::from_millis(1500))?.is_none(), "{begin}");
+            next.query("ROLLBACK")?;
+        }
     }
     Ok(())
 }
@@ -109,6 +111,13 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
         let mut next = weir.connect()?;
         assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
         assert_eq!(next.query("SELECT count(*) FROM idle_tx")?.value(), "0");
+    }
+    // So is one of which no server knows.
+    for read in ["", "SELECT 1", "SELECT 1/0"] {
+        let mut client = weir.connect()?;
+        client.query("BEGIN")?;
+        client.ask(&[front::query(read)])?;
+        assert_eq!(farewell(&mut client)?.sqlstate(), "25P03", "{read}");
     }
     let mut client = weir.connect()?;
     // One that goes on is not idle, and outside a transaction nothing is limited.
@@ -153,12 +162,14 @@ fn a_long_request_is_cancelled_and_the_session_goes_on() -> Result<()> {
         assert_eq!(client.query(&format!("/* weir: {target} */ SELECT 1"))?.value(), "1");
     }
     // In a transaction it fails, as any error makes it fail.
-    client.query("BEGIN")?;
-    assert_eq!(told(&client.ask(&[front::query(sleep)])?), expected);
-    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
-    client.query("ROLLBACK")?;
+    for begin in ["BEGIN", "BEGIN; SELECT 1"] {
+        client.query(begin)?;
+        assert_eq!(told(&client.ask(&[front::query(sleep)])?), expected, "{begin}");
+        assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{begin}");
+        client.query("ROLLBACK")?;
+    }
     let overdue = || -> Result<f64> { Ok(weir.metrics()?.sum("weir_timeouts_total", &[("limit", "query")])) };
-    assert_eq!(overdue()?, 5.0);
+    assert_eq!(overdue()?, 6.0);
     // The places of the errors in a pipeline, and how many requests of it were found to take too long: on a machine that
     // has no time a short one may, and is cancelled by right. Then once more.
     let mut pipeline = |frames: &[Vec<u8>]| -> Result<(Vec<usize>, f64)> {
@@ -200,7 +211,7 @@ fn only_what_takes_too_long_is_cancelled() -> Result<()> {
         .start(WEIR)?;
     let mut client = weir.connect()?;
     let mut errors = 0;
-    for begin in ["SELECT 1", "BEGIN"] {
+    for begin in ["SELECT 1", "BEGIN", "BEGIN; SELECT 1"] {
         client.query(begin)?;
         for _ in 0..15 {
             client.send(&[
@@ -261,14 +272,14 @@ fn a_server_that_does_not_cancel_loses_its_connection() -> Result<()> {
 fn a_client_that_leaves_the_queue_is_noticed() -> Result<()> {
     let weir = primary_only().set("pool", "size", "1").set("pool", "queue_limit", "1").start(WEIR)?;
     let mut holder = weir.connect()?;
-    holder.query("BEGIN")?;
+    holder.query("BEGIN; SELECT 1")?;
     let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
     for n in 0..2 {
         let mut leaver = others.remove(0);
         leaver.send(&[front::query("CREATE TABLE never_made ()")])?;
         wait_metric(&weir, "weir_clients", &[], f64::from(4 - n))?;
         wait_metric(&weir, "weir_bytes_total", &[("direction", "from_client")], {
-            let sent = front::query("BEGIN").len()
+            let sent = front::query("BEGIN; SELECT 1").len()
                 + front::query("CREATE TABLE never_made ()").len() * (n as usize + 1);
             sent as f64
         })?;
@@ -302,7 +313,7 @@ fn who_takes_leave_in_the_queue_is_served() -> Result<()> {
         .sql(0, "DROP TABLE IF EXISTS parting; CREATE TABLE parting (i int); GRANT ALL ON parting TO app")?;
     let weir = primary_only().set("pool", "size", "1").start(WEIR)?;
     let mut holder = weir.connect()?;
-    holder.query("BEGIN")?;
+    holder.query("BEGIN; SELECT 1")?;
     let mut leaver = weir.connect()?;
     leaver.send(&[front::query("INSERT INTO parting VALUES (1)"), front::terminate()])?;
     drop(leaver);
@@ -366,7 +377,7 @@ fn a_drain_has_an_end() -> Result<()> {
         let mut weir =
             primary_only().set("pool", "size", "2").set("listen", "drain_timeout", limit).start(WEIR)?;
         let mut working = weir.connect()?;
-        working.query("BEGIN")?;
+        working.query("BEGIN; SELECT 1")?;
         let mut running = weir.connect()?;
         running.send(&[front::query("SELECT pg_sleep(60)")])?;
         let mut queued = weir.connect()?;

@@ -118,6 +118,10 @@ fn of_verdict(
     world: &World<'_>,
     promise: &Promise<'_>,
 ) -> LazyRoute {
+    if let [Statement { kind: Kind::Commit { .. } | Kind::Rollback { .. }, .. }] = &*verdict.statements {
+        // Whatever is wished for what follows: it has only read, and ends where it is.
+        return LazyRoute::OnReplica(Reason::LazyState);
+    }
     let wish = wish(verdict, sql, session, world);
     if let Some((Target::Primary, reason)) = wish {
         return LazyRoute::OnPrimary(reason);
