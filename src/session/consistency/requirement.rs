@@ -12,7 +12,8 @@ use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
-use crate::sql::Consistency;
+use crate::session::transaction::Snapshots;
+use crate::sql::{Consistency, Kind, Scope, Statement};
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
 /// second apart.
@@ -47,6 +48,8 @@ pub(crate) struct Basis<'a> {
     pub tracking: &'a Tracking,
     /// What is asked of the read.
     pub levels: Levels,
+    /// Whether what it sees is all that those behind it see.
+    pub snapshots: Snapshots,
 }
 
 impl Requirement {
@@ -146,7 +149,11 @@ impl Basis<'_> {
         }
         let catalog = self.cluster.catalogs().of(self.database);
         let since = catalog.as_deref().and_then(|catalog| catalog.since);
-        if request.statements().any(begins) {
+        // Nobody knows what will be looked at by those that see what this one does.
+        let lasts = |statement: &Statement| {
+            begins(statement) || matches!(statement.kind, Kind::SetTransaction(_, Scope::Local))
+        };
+        if self.snapshots == Snapshots::OneToTake || request.statements().any(lasts) {
             return highest;
         }
         match (Touched::by(request.statements(), catalog.as_deref()), since) {

@@ -205,6 +205,7 @@ impl Conversation {
             marks: &self.state.database().marks,
             tracking: &self.tracking,
             levels: self.levels(self.routing.weir(), &request.hint()),
+            snapshots: self.state.transaction.snapshots(self.routing.isolation()),
         };
         Requirement::of(request, &basis, now)
     }

@@ -65,8 +65,6 @@ impl Session {
             // Within a batch the server has not said what became of the transaction.
             state.transaction.on(Event::Answered(leg.responses.tx));
         }
-        let journal = state.transaction.journal_mut().filter(|journal| !journal.is_on_primary());
-        journal.into_iter().for_each(|journal| journal.queries());
         state.names.settle();
         state.pins.settle();
         client.buffer.release();

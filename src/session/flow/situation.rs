@@ -14,7 +14,7 @@ use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Field;
 use crate::session::relay::request::Request;
-use crate::sql::Isolation;
+use crate::session::transaction::Snapshots;
 
 /// How things stand between a request that is to go this way, and needs this of a replica, and the session's connection.
 pub(crate) fn situation(
@@ -85,11 +85,10 @@ fn freshness(
     {
         return Freshness::Enough;
     }
-    let one_snapshot = matches!(
-        conversation.state.transaction.isolation(),
-        Some(Isolation::RepeatableRead | Isolation::Serializable)
-    );
-    if one_snapshot && !request.statements().any(begins) { Freshness::Fixed } else { Freshness::Short }
+    match conversation.state.transaction.snapshots(conversation.routing.isolation()) {
+        Snapshots::OneTaken if !request.statements().any(begins) => Freshness::Fixed,
+        _ => Freshness::Short,
+    }
 }
 
 fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) -> bool {

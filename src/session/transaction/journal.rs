@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::sql::{
-    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions,
+    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Scope, SkeletonId, Statement, Transactions,
 };
 
 /// Whether a query has run, which fixes some of a transaction's modes.
@@ -111,12 +111,7 @@ impl Journal {
         };
     }
 
-    /// Whether it is on the primary, to the end.
-    pub(crate) fn is_on_primary(&self) -> bool {
-        matches!(self.ran, Ran::Primary | Ran::Upgraded)
-    }
-
-    /// A query runs.
+    /// A query runs, so that there is a snapshot from now on.
     pub(crate) fn queries(&mut self) {
         self.queried = Queried::Since;
     }
@@ -202,6 +197,11 @@ impl Journal {
                     self.entries.truncate(at + 1);
                 }
             }
+            // Behind a savepoint it might be taken back.
+            Kind::SetTransaction(modes, Scope::Local) if self.savepoints().next().is_none() => {
+                self.set_modes(*modes);
+            }
+            _ if takes_snapshot(statement) => self.queries(),
             _ => {}
         }
     }
@@ -268,6 +268,14 @@ fn deferrable(mode: Deferrable) -> &'static str {
         Deferrable::Deferrable => "DEFERRABLE",
         Deferrable::NotDeferrable => "NOT DEFERRABLE",
     }
+}
+
+/// Whether a server takes a snapshot for a statement, where its transaction keeps one and has none yet.
+pub(crate) fn takes_snapshot(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
+    )
 }
 
 /// Whether the end of a transaction begins another.
