@@ -162,12 +162,19 @@ fn of_statement(
 ) -> Result<LazyRoute, Reason> {
     let within = LazyRoute::OnReplica(Reason::LazyState);
     match &statement.kind {
+        // On a replica each transaction is read only, and says so.
+        Kind::Read | Kind::Show(_)
+            if statement.depends_on == Dependency::Modes
+                && promise.modes.access != Some(AccessMode::ReadOnly) =>
+        {
+            Ok(LazyRoute::OnPrimary(Reason::SessionState))
+        }
         Kind::Read | Kind::Show(_) => match read(statement, world) {
             Need::Anywhere(_) if asks_transaction(statement, world) || statement.sets() => Ok(within),
             need => course(need, LazyRoute::Alone(Reason::LazyRead)),
         },
         // Where they are listed is where they are, if they are anywhere.
-        Kind::Primary(Why::SessionState) if lists_cursors(statement) && (promise.is_open)("") => Ok(within),
+        Kind::Primary(Why::SessionState) if statement.lists_cursors() && (promise.is_open)("") => Ok(within),
         Kind::Primary(Why::LocalSetting) => course(read(statement, world), within),
         // What is reset goes back to what the client came with, and only the connection's own next request tells that.
         Kind::Set | Kind::SetWeir(..) if !defaults(statement) => Ok(within),
@@ -176,6 +183,8 @@ fn of_statement(
             Ok(within)
         }
         Kind::Cursor(CursorUse::Close(None)) if (promise.is_open)("") => Ok(within),
+        // It warns of them, or judges whether modes may still be changed.
+        Kind::Begin(_) | Kind::SetTransaction(..) => Ok(LazyRoute::OnPrimary(Reason::TransactionControl)),
         // Within a string, or where a server knows of the transaction: that is told of its end.
         Kind::Commit { .. }
         | Kind::Rollback { .. }
@@ -184,12 +193,6 @@ fn of_statement(
         | Kind::RollbackTo(_) => Ok(within),
         _ => course(statement_need(statement, session, world), within),
     }
-}
-
-/// Whether a statement reads the list of cursors, and nothing else keeps it from a replica.
-fn lists_cursors(statement: &Statement) -> bool {
-    let Statement { reads, functions, effects, .. } = statement;
-    matches!(&**reads, [one] if &*one.name == "pg_cursors") && functions.is_empty() && effects.is_empty()
 }
 
 fn course(need: Need, anywhere: LazyRoute) -> Result<LazyRoute, Reason> {
@@ -211,7 +214,7 @@ fn asks_transaction(statement: &Statement, world: &World<'_>) -> bool {
     let may = |names: &[Name], asks: fn(&Catalog, &Name) -> bool| {
         names.iter().any(|name| world.catalog.is_none_or(|catalog| asks(catalog, name)))
     };
-    *depends_on == Dependency::Transaction
+    matches!(depends_on, Dependency::Transaction | Dependency::Modes)
         || may(functions, Catalog::function_asks_transaction)
         || may(reads, Catalog::asks_transaction)
 }

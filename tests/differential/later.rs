@@ -6,18 +6,7 @@ use crate::talk::{Hear, Talk};
 
 /// What is put off, and why.
 pub(crate) fn talks() -> Vec<(Talk, &'static str)> {
-    vec![(
-        Talk::new("what a read only transaction may do on the primary").queries(&[
-            "BEGIN READ ONLY",
-            "LISTEN here",
-            "SELECT pg_advisory_xact_lock(5)",
-            "SELECT txid_current() > 0",
-            "SELECT pg_current_wal_lsn() IS NOT NULL, pg_is_in_recovery()",
-            "LOCK TABLE items IN EXCLUSIVE MODE",
-            "COMMIT",
-        ]),
-        "a transaction that says READ ONLY runs on a replica, where these fail or mean nothing",
-    )]
+    Vec::new()
 }
 
 /// What weir does better, or cannot do otherwise, and why.
@@ -52,14 +41,6 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
                 .say(&[query("COPY items (id, name) FROM STDIN")], Hear::UpTo(b'G'))
                 .say(&[copy_data("100\tone\n"), query("SELECT 1")], Hear::Ready(1)),
             "PostgreSQL closes the connection, and weir only its own to the server",
-        ),
-        (
-            Talk::new("a copy into a table in a read only transaction").queries(&[
-                "BEGIN READ ONLY",
-                "COPY items FROM STDIN",
-                "ROLLBACK",
-            ]),
-            "it runs on a replica, which refuses it with the same code and other words",
         ),
         (
             Talk::new("the end amid a copy")

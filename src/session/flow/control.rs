@@ -13,9 +13,6 @@ use crate::sql::{Chain, Kind, Statement, Verdict};
 use crate::wire::TxStatus;
 use crate::wire::request::binds_nothing;
 
-/// The longest name that a server does not cut, with a notice.
-const NAME_MAX: usize = 63;
-
 /// How much of a request at the front of `bytes` weir can answer.
 pub(crate) fn keeps(request: &Request, bytes: &[u8], names: &Names, transaction: &Transaction) -> Keeps {
     let mut walk = Walk::new(bytes, names, transaction);
@@ -56,6 +53,8 @@ struct Walk<'a> {
     parsed: Vec<(&'a [u8], &'a Verdict)>,
     /// Portals of statements that control the transaction, not executed yet.
     bound: Vec<(&'a [u8], &'a Statement)>,
+    /// Those that have been.
+    executed: Vec<&'a [u8]>,
 }
 
 /// Whether a transaction's modes may be changed without any doubt.
@@ -79,6 +78,7 @@ impl<'a> Walk<'a> {
             rest: Rest::None,
             parsed: Vec::new(),
             bound: Vec::new(),
+            executed: Vec::new(),
         }
     }
 
@@ -117,7 +117,8 @@ impl<'a> Walk<'a> {
             (MessageKind::Bind { portal, statement }, verdict) => {
                 if let Some(control) = verdict.or(self.parsed(statement.of(bytes))).and_then(control) {
                     self.bound.push((portal.of(bytes), control));
-                    return binds_nothing(message.of(bytes)).then_some(());
+                    // A portal with a name could be asked for again, and the server would say that it has run.
+                    return (portal.is_empty() && binds_nothing(message.of(bytes))).then_some(());
                 }
             }
             (MessageKind::DescribeStatement { name }, verdict) => {
@@ -131,7 +132,11 @@ impl<'a> Walk<'a> {
             (MessageKind::Execute { portal, .. }, _) => {
                 if let Some(at) = self.bound(portal.of(bytes)) {
                     let (_, statement) = self.bound.swap_remove(at);
+                    self.executed.push(portal.of(bytes));
                     return self.runs(statement);
+                }
+                if self.executed.contains(&portal.of(bytes)) {
+                    return None;
                 }
             }
             _ => {}
@@ -172,7 +177,7 @@ impl<'a> Walk<'a> {
                 self.savepoints.clear();
                 return (!judged).then_some(());
             }
-            (Kind::Savepoint(name), TxStatus::Open) if name.len() <= NAME_MAX => self.savepoints.push(name),
+            (Kind::Savepoint(name), TxStatus::Open) => self.savepoints.push(name),
             (Kind::Release(name), TxStatus::Open) => self.savepoints.truncate(position(name)?),
             (Kind::RollbackTo(name), TxStatus::Open | TxStatus::Failed) => {
                 let at = position(name)?;
@@ -191,7 +196,7 @@ impl<'a> Walk<'a> {
 /// The one statement of a verdict, where it controls a transaction.
 pub(crate) fn control(verdict: &Verdict) -> Option<&Statement> {
     match &*verdict.statements {
-        [statement] if controls(statement) => Some(statement),
+        [statement] if controls(statement) && !statement.tag.is_empty() => Some(statement),
         _ => None,
     }
 }

@@ -82,8 +82,12 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
     let Some(journal) = conversation.state.transaction.journal() else { return false };
     let is_open = |name: &[u8]| journal.has_portal(Some(name));
     let fetches = |statement: &Statement| match &statement.kind {
-        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name))) => is_open(name.as_bytes()),
-        _ => false,
+        // A name that is taken there is refused there.
+        Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name)) | CursorUse::Declare(name)) => {
+            is_open(name.as_bytes())
+        }
+        // Of those that were opened on the primary it does not tell.
+        _ => statement.lists_cursors(),
     };
     let mut bound: Vec<&[u8]> = Vec::new();
     let mut speaks = false;

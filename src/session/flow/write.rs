@@ -84,8 +84,8 @@ pub(crate) fn write(
     if !matches!(how.manner, Manner::Alone | Manner::Kept) {
         conversation.foretell(request, how.keeps);
     }
-    if matches!(how.manner, Manner::Within | Manner::Aside) && leg.route == Route::Replica {
-        opens_portals(conversation, request, &bytes);
+    if matches!(how.manner, Manner::Within | Manner::Aside) {
+        opens_portals(conversation, request, &bytes, leg.route);
     }
     conversation.went(request, len, now);
 }
@@ -136,10 +136,14 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
 }
 
 /// What a request opens on a replica's connection and leaves open, or closes there: from then on more may be asked of it.
-fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8]) {
+/// What takes an open one's name on the primary closes it for its client.
+fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8], route: Route) {
     let State { names, transaction, .. } = &mut *conversation.state;
     let Some(journal) = transaction.journal_mut() else { return };
-    let leaves = request.leaves_portal();
+    if route == Route::Primary && !journal.has_portal(None) {
+        return;
+    }
+    let leaves = route == Route::Replica && request.leaves_portal();
     for message in &request.messages {
         match message.kind {
             MessageKind::Bind { portal, .. } if leaves && !portal.is_empty() => {
@@ -147,11 +151,12 @@ fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8
                 journal.opens(portal.of(bytes), shape);
             }
             MessageKind::ClosePortal { name } => journal.closes(Some(name.of(bytes))),
-            MessageKind::Bind { .. } | MessageKind::Query { .. } => journal.closes(Some(b"")),
+            MessageKind::Bind { portal, .. } => journal.closes(Some(portal.of(bytes))),
+            MessageKind::Query { .. } => journal.closes(Some(b"")),
             _ => {}
         }
     }
-    if request.leaves_unnamed_portal() {
+    if leaves && request.leaves_unnamed_portal() {
         journal.opens(b"", names.portal(b"").map(|verdict| verdict.skeleton));
     }
 }

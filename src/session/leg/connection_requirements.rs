@@ -52,7 +52,7 @@ impl Sender<'_> {
 
     fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.depends_on {
-            Dependency::Nothing | Dependency::Termination | Dependency::Transaction => {}
+            Dependency::Nothing | Dependency::Modes | Dependency::Termination | Dependency::Transaction => {}
             Dependency::Statement(name) => {
                 self.publish(name.as_bytes(), batch);
                 self.executes(statement, name.as_bytes());

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::sql::{
-    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, Scope, SkeletonId, Statement, Transactions,
+    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions,
 };
 
 /// Whether a query has run, which fixes some of a transaction's modes.
@@ -15,6 +15,16 @@ enum Queried {
     #[default]
     NotYet,
     Since,
+}
+
+/// Whether it has failed, and nothing has taken that back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Well,
+    Failed,
+    /// Behind a savepoint: what was said in front of that is still in force.
+    FailedBehind,
 }
 
 /// A statement that is told again: it changed settings, until the transaction ends at least.
@@ -74,7 +84,10 @@ impl Ran {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
     modes: Modes,
+    /// Those of them that it has from the one before, by `AND CHAIN`.
+    inherited: Modes,
     queried: Queried,
+    standing: Standing,
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
@@ -109,6 +122,12 @@ impl Journal {
             access: modes.access.or(self.modes.access),
             deferrable: modes.deferrable.or(self.modes.deferrable),
         };
+    }
+
+    /// It has failed.
+    pub(crate) fn fails(&mut self) {
+        let behind = self.savepoints().next().is_some();
+        self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
     }
 
     /// A query runs, so that there is a snapshot from now on.
@@ -195,20 +214,19 @@ impl Journal {
             Kind::RollbackTo(name) => {
                 if let Some(at) = self.position(name) {
                     self.entries.truncate(at + 1);
+                    self.standing = Standing::Well;
                 }
-            }
-            // Behind a savepoint it might be taken back.
-            Kind::SetTransaction(modes, Scope::Local) if self.savepoints().next().is_none() => {
-                self.set_modes(*modes);
             }
             _ if takes_snapshot(statement) => self.queries(),
             _ => {}
         }
     }
 
-    /// The transaction that `AND CHAIN` begins.
+    /// The transaction that `AND CHAIN` begins. The modes that were said in one that has failed are gone, unless a savepoint
+    /// stands before that.
     pub(crate) fn chained(&self) -> Self {
-        Self::new(self.modes, self.transactions)
+        let modes = if self.standing == Standing::Failed { self.inherited } else { self.modes };
+        Self { inherited: modes, ..Self::new(modes, self.transactions) }
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::journal::{Journal, Ran, chains};
-use crate::sql::{Chain, Discard, Isolation, Kind, Statement, Transactions};
+use crate::sql::{Chain, Discard, Isolation, Kind, Scope, Statement, Transactions};
 use crate::wire::TxStatus;
 
 /// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
@@ -467,6 +467,10 @@ impl Transaction {
                     chains(&statement.kind).then(|| journal.chained().on(journal.ran, journal.because));
                 self.end(next);
             }
+            // Of a second BEGIN the modes are heeded.
+            (Kind::Begin(modes) | Kind::SetTransaction(modes, Scope::Local), Some(journal)) => {
+                journal.set_modes(*modes)
+            }
             (_, Some(journal)) => journal.follow(statement),
             (_, None) => {}
         }
@@ -529,8 +533,12 @@ impl Transaction {
         if self.block.is_promised() {
             if outcome == Outcome::Failed {
                 self.block = Block::PromiseFailed;
+                self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
             }
             return None;
+        }
+        if status == TxStatus::Failed {
+            self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
         }
         if status != TxStatus::Idle {
             return None;

@@ -74,7 +74,7 @@ pub(super) fn rollback(mut cursor: Cursor<'_, '_>) -> Statement {
     }
     cursor.take_any(&["work", "transaction"]);
     if cursor.take_word("to") {
-        return savepoint(cursor, Kind::RollbackTo).tagged("ROLLBACK");
+        return savepoint(cursor, Kind::RollbackTo, "ROLLBACK");
     }
     chain(cursor).map_or_else(unparsable, |chain| Statement::of(Kind::Rollback { chain }).tagged("ROLLBACK"))
 }
@@ -89,13 +89,130 @@ fn chain(mut cursor: Cursor<'_, '_>) -> Option<Chain> {
     cursor.at_end().then_some(chain)
 }
 
-/// `[SAVEPOINT] name`: what follows `SAVEPOINT`, `RELEASE` and `ROLLBACK TO`.
-pub(super) fn savepoint(mut cursor: Cursor<'_, '_>, kind: fn(Box<str>) -> Kind) -> Statement {
+/// `[SAVEPOINT] name`: what follows `SAVEPOINT`, `RELEASE` and `ROLLBACK TO`. `tag` completes it.
+pub(super) fn savepoint(
+    mut cursor: Cursor<'_, '_>,
+    kind: fn(Box<str>) -> Kind,
+    tag: &'static str,
+) -> Statement {
     if cursor.rest().len() > 1 {
         cursor.take_word("savepoint");
     }
+    let bare = cursor.peek().is_some_and(|token| RESERVED.iter().any(|word| token.is_word(word)));
+    let long = cursor.peek().is_some_and(|token| token.text.len() > NAME_MAX);
     match cursor.take_name() {
-        Some(name) if cursor.at_end() => Statement::of(kind(name)),
+        // The server says that it cuts the name.
+        Some(name) if cursor.at_end() && long => Statement::of(kind(name)),
+        Some(name) if cursor.at_end() && !bare => Statement::of(kind(name)).tagged(tag),
         _ => unparsable(),
     }
 }
+
+/// The longest name that PostgreSQL does not cut, with a notice (NAMEDATALEN, less its terminator).
+const NAME_MAX: usize = 63;
+
+/// Words that are no names unless they are quoted: those that `pg_get_keywords()` calls reserved, whether or not a function
+/// or type can have the name. Of all versions from 14 to 18.
+const RESERVED: [&str; 101] = [
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "binary",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "natural",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "overlaps",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "session_user",
+    "similar",
+    "some",
+    "symmetric",
+    "system_user",
+    "table",
+    "tablesample",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+];

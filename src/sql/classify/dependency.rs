@@ -29,11 +29,12 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
     if let Some(name) = by_name(tokens) {
         return Dependency::Statement(name);
     }
-    let asks = |at| transaction::asks(tokens, at, strings);
-    if transaction::shows(tokens) || (0..tokens.len()).any(asks) {
-        return Dependency::Transaction;
+    if transaction::shows(tokens) {
+        return Dependency::Modes;
     }
-    Dependency::Nothing
+    // The modes come first: they are the same on fewer servers.
+    let asked = (0..tokens.len()).filter_map(|at| transaction::asks(tokens, at, strings));
+    asked.reduce(|one, other| if one == Dependency::Modes { one } else { other }).unwrap_or_default()
 }
 
 /// The name behind `PREPARE`, `EXECUTE`, `EXPLAIN ... EXECUTE` or `CREATE TABLE ... AS EXECUTE`.

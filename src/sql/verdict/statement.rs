@@ -94,6 +94,14 @@ impl Statement {
         !self.effects.settings.is_empty() || self.effects.changes.iter().any(local)
     }
 
+    /// Whether it reads the list of cursors, and nothing else keeps it from a replica.
+    pub(crate) fn lists_cursors(&self) -> bool {
+        self.kind == Kind::Primary(Why::SessionState)
+            && matches!(&*self.reads, [one] if &*one.name == "pg_cursors")
+            && self.functions.is_empty()
+            && self.effects.is_empty()
+    }
+
     /// What it may have changed when it ran on the primary, not counting what [`functions`](Self::functions) did: of
     /// those that are volatile or unknown, everything must be supposed.
     ///

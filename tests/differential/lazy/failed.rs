@@ -258,35 +258,6 @@ fn healed() -> Vec<Talk> {
 /// What the extended protocol's messages say in a failed transaction.
 fn messages() -> Vec<Talk> {
     vec![
-        Talk::new("lazy: messages in a failed transaction")
-            .batch(&[
-                parse("q", COUNT, &[]),
-                parse("c", "COMMIT", &[]),
-                parse("t", "ROLLBACK TO a", &[]),
-                parse("p", "SELECT $1::int", &[]),
-            ])
-            .queries(&["BEGIN", "SAVEPOINT a"])
-            .batch(&run("SELECT 1/0"))
-            .batch(&[parse("n", ONE, &[])])
-            .batch(&[parse("n", "SELEC", &[])])
-            .batch(&[parse("n", "COMMIT", &[])])
-            .batch(&[parse("e", "", &[])])
-            .batch(&[describe_statement("q")])
-            .batch(&[describe_statement("c")])
-            .batch(&[describe_statement("nowhere")])
-            .batch(&[describe_portal("")])
-            .batch(&[bind("", "q", &[])])
-            .batch(&[bind("", "p", &[text("1")])])
-            .batch(&[bind("", "nowhere", &[])])
-            .batch(&[bind("", "t", &[]), describe_portal("")])
-            .batch(&[execute("", 0)])
-            .batch(&[close_statement("q")])
-            .batch(&[close_portal("")])
-            .batch(&again("t", &[]))
-            .batch(&again("p", &[text("2")]))
-            .batch(&run("SELECT 1/0"))
-            .batch(&again("c", &[]))
-            .batch(&again("q", &[])),
         Talk::new("lazy: a bind that fails fails the transaction")
             .batch(&[parse("p", "SELECT $1::int", &[])])
             .queries(&["BEGIN"])

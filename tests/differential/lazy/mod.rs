@@ -8,6 +8,7 @@ mod begin;
 mod cursors;
 mod defaults;
 mod failed;
+mod later;
 mod modes;
 mod names;
 mod pipelines;
@@ -18,7 +19,7 @@ mod settings;
 mod strings;
 mod traffic;
 
-pub(crate) use modes::not_yet;
+pub(crate) use later::on_purpose;
 
 const COUNT: &str = "SELECT count(*) FROM items";
 const ONE: &str = "SELECT id, name FROM items WHERE id = 1";

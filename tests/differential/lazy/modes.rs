@@ -5,11 +5,11 @@ use crate::talk::{Talk, in_all_forms};
 use super::{COUNT, INSERT, ONE};
 
 pub(crate) fn talks() -> Vec<Talk> {
-    [begins(), sets()].concat().iter().flat_map(in_all_forms).collect()
+    [begins(), sets(), read_only()].concat().iter().flat_map(in_all_forms).collect()
 }
 
-/// What a transaction does that weir runs on a replica as long as it says READ ONLY.
-pub(crate) fn not_yet() -> Vec<Talk> {
+/// What a transaction that says READ ONLY may do all the same, and a replica may not.
+fn read_only() -> Vec<Talk> {
     vec![
         Talk::new("lazy: what a read only transaction may do on the primary").queries(&[
             "BEGIN READ ONLY",
@@ -28,15 +28,6 @@ pub(crate) fn not_yet() -> Vec<Talk> {
             COUNT,
             "COMMIT",
             "UNLISTEN *",
-        ]),
-        Talk::new("lazy: advisory locks in a read only transaction").queries(&[
-            "BEGIN READ ONLY",
-            COUNT,
-            "SELECT pg_advisory_xact_lock(5)",
-            COUNT,
-            "SELECT pg_try_advisory_xact_lock(5)",
-            "COMMIT",
-            "SELECT pg_advisory_unlock(5)",
         ]),
         Talk::new("lazy: locked tables in a read only transaction").queries(&[
             "BEGIN READ ONLY",
@@ -100,11 +91,40 @@ pub(crate) fn not_yet() -> Vec<Talk> {
             "SHOW transaction_read_only",
             "COMMIT",
         ]),
+        Talk::new("lazy: READ ONLY ended and a writer begun by one string").changes().queries(&[
+            "BEGIN READ ONLY",
+            COUNT,
+            "ROLLBACK; BEGIN",
+            INSERT,
+            "COMMIT",
+            COUNT,
+            "BEGIN READ ONLY; COMMIT; BEGIN",
+            "DELETE FROM items WHERE id = 100",
+            "COMMIT; SELECT count(*) FROM items",
+        ]),
+        Talk::new("lazy: what a read only transaction cannot do anywhere").queries(&[
+            "BEGIN READ ONLY",
+            "VACUUM",
+            "COMMIT",
+            "BEGIN READ ONLY",
+            COUNT,
+            "LOCK TABLE no_such",
+            "COMMIT",
+        ]),
     ]
 }
 
 fn begins() -> Vec<Talk> {
     vec![
+        Talk::new("lazy: advisory locks in a read only transaction").queries(&[
+            "BEGIN READ ONLY",
+            COUNT,
+            "SELECT pg_advisory_xact_lock(5)",
+            COUNT,
+            "SELECT pg_try_advisory_xact_lock(5)",
+            "COMMIT",
+            "SELECT pg_advisory_unlock(5)",
+        ]),
         Talk::new("lazy: read only, reads and the refusal of a write").changes().queries(&[
             "BEGIN READ ONLY",
             COUNT,

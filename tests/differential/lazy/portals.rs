@@ -10,7 +10,7 @@ pub(crate) fn talks() -> Vec<Talk> {
     [reading(), upgraded(), divided()].concat()
 }
 
-const IDS: &str = "SELECT id FROM items ORDER BY id";
+pub(super) const IDS: &str = "SELECT id FROM items ORDER BY id";
 
 fn reading() -> Vec<Talk> {
     vec![
@@ -164,14 +164,6 @@ fn upgraded() -> Vec<Talk> {
             )
             .batch(&[vec![execute("p", 1)], run(COUNT), vec![execute("p", 1)], run("COMMIT")].concat())
             .batch(&run(COUNT)),
-        Talk::new("lazy: two portals, one of before and one of behind the write")
-            .changes()
-            .queries(&["BEGIN"])
-            .batch(&[parse("s", COUNT, &[]), bind("before", "s", &[])])
-            .batch(&run(INSERT))
-            .batch(&[bind("behind", "s", &[]), execute("behind", 1), execute("before", 1)])
-            .batch(&[execute("behind", 1), execute("before", 1)])
-            .queries(&["ROLLBACK"]),
         Talk::new("lazy: a portal of before the write, and its name bound anew behind it")
             .changes()
             .queries(&["BEGIN"])
@@ -225,19 +217,6 @@ fn divided() -> Vec<Talk> {
             .batch(&[execute("within", 1)])
             .queries(&["ROLLBACK TO a", "RELEASE a"])
             .batch(&[execute("before", 0)])
-            .queries(&["COMMIT"]),
-        Talk::new("lazy: portals, savepoints and a write")
-            .changes()
-            .queries(&["BEGIN"])
-            .batch(&[parse("s", IDS, &[]), bind("p", "s", &[]), execute("p", 2)])
-            .queries(&["SAVEPOINT a", INSERT])
-            .batch(&[execute("p", 2)])
-            .queries(&["ROLLBACK TO a", COUNT])
-            .batch(&[execute("p", 2)])
-            .queries(&["SELECT 1/0"])
-            .batch(&[execute("p", 2)])
-            .queries(&["ROLLBACK TO a"])
-            .batch(&[execute("p", 2)])
             .queries(&["COMMIT"]),
         Talk::new("lazy: a portal in a transaction that fails")
             .queries(&["BEGIN"])
