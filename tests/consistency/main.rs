@@ -18,6 +18,7 @@ mod healthy;
 mod oracle;
 mod session;
 mod shape;
+mod transaction;
 mod worker;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
