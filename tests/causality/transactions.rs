@@ -311,3 +311,55 @@ fn one_snapshot_is_kept() -> Result<()> {
     }
     Ok(())
 }
+
+/// A cursor shows what was there when it was declared, wherever its transaction has gone since, or stands where it was
+/// declared on the primary.
+#[test]
+fn a_cursor_outlives_the_replica_that_has_become_too_old() -> Result<()> {
+    let stage = Stage::set(TABLES)?;
+    let fetch = "FETCH ALL FROM c";
+    let declare = "DECLARE c CURSOR FOR SELECT v FROM t";
+    for level in ["global", "strong"] {
+        for begin in ["BEGIN", "BEGIN READ ONLY"] {
+            let what = format!("{level}, {begin}");
+            // Declared before.
+            let mut client = begun(&stage, level, &[begin, declare])?;
+            write(&stage, "UPDATE t SET v = 1")?;
+            assert_eq!(stage.look(&mut client, READ)?, on(PRIMARY, "1"), "{what}");
+            assert_eq!(client.query(fetch)?.value(), "0", "{what}");
+            assert_eq!(stage.look(&mut client, READ)?, on(PRIMARY, "1"), "{what}");
+            client.query("COMMIT")?;
+            // Nothing has moved it when more is asked for, by its name or of a portal.
+            let mut client = begun(&stage, level, &[begin, declare])?;
+            let run = [front::parse("", READ, &[]), front::bind("p", "", &[]), front::execute("p", 1)];
+            assert_eq!(
+                first_value(&ask(&mut client, &[&run[..], &[front::sync()]].concat())?)?,
+                "0",
+                "{what}"
+            );
+            write(&stage, "UPDATE t SET v = 1")?;
+            assert_eq!(client.query(fetch)?.value(), "0", "{what}");
+            first_value(&ask(&mut client, &[front::execute("p", 0), front::sync()])?)?;
+            assert_eq!(stage.look(&mut client, READ)?, on(PRIMARY, "1"), "{what}");
+            client.query("COMMIT")?;
+            // Declared when the replica was too old for that.
+            client.query(begin)?;
+            client.query(declare)?;
+            assert_eq!(client.query(fetch)?.value(), "1", "{what}");
+            client.query("COMMIT")?;
+            // The same behind a read.
+            let mut client = begun(&stage, level, &[begin])?;
+            write(&stage, "UPDATE t SET v = 1")?;
+            client.query(declare)?;
+            assert_eq!(client.query(fetch)?.value(), "1", "{what}");
+            client.query("COMMIT")?;
+            // The same where the transaction has a replica's connection.
+            let mut client = begun(&stage, level, &[begin, "SET LOCAL app.tenant = 'seven'"])?;
+            write(&stage, "UPDATE t SET v = 1")?;
+            client.query(declare)?;
+            assert_eq!(client.query(fetch)?.value(), "1", "{what}");
+            client.query("COMMIT")?;
+        }
+    }
+    Ok(())
+}

@@ -36,6 +36,10 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Simple, Way::Unnamed, Way::Prepared];
 
+/// What clients are told when a server is lost: that it ends, has crashed, starts, has closed the connection, or had to
+/// choose between replay and a query.
+const LOSSES: [&str; 5] = ["57P01", "57P02", "57P03", "08006", "40001"];
+
 /// A transaction that is under way.
 struct Talk {
     modes: Modes,
@@ -73,10 +77,14 @@ impl Talk {
         self.written.iter().rev().find(|(written, _)| *written == key).map(|(_, version)| *version)
     }
 
-    /// Whatever has only read can be had elsewhere; what is open, and a snapshot, cannot.
-    fn spared(&self) -> Spared {
+    /// Whatever has only read can be had elsewhere; what is open, and a snapshot, cannot when its server is lost.
+    fn spared(&self, failure: &Failure) -> Spared {
+        let lost = match failure {
+            Failure::Server(error) => LOSSES.contains(&error.sqlstate()),
+            _ => false,
+        };
         match (self.modes, self.opened) {
-            (Modes::OneSnapshot, _) | (_, Opened::Something) => Spared::No,
+            (Modes::OneSnapshot, _) | (_, Opened::Something) if lost => Spared::No,
             _ => Spared::Yes,
         }
     }
@@ -125,7 +133,7 @@ impl Worker<'_> {
                 if talk.sent == Sent::Nothing {
                     talk.written.iter().for_each(|(key, version)| oracle.dooms(*key, *version));
                 }
-                let spared = talk.spared();
+                let spared = talk.spared(&failure);
                 self.failed(who, (modes, &talk.said), (&failure, spared))?;
                 Ok(Vec::new())
             }

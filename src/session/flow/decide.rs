@@ -225,6 +225,11 @@ fn on_its_replica(conversation: &Conversation, bytes: &[u8], request: &Request, 
     if conversation.state.transaction.status() == TxStatus::Failed {
         return decided(stays);
     }
+    let open = conversation.state.transaction.journal().is_some_and(|journal| journal.has_portal(None));
+    if open && speaks_of_open(conversation, bytes, request) {
+        // However old the replica has become: it shows what was there when that was opened.
+        return Decided { decision: stays, manner: Manner::Aside, keeps: Keeps::Nothing };
+    }
     let (modes, transactions) = modes_of(conversation);
     let lazy = Lazy { modes, transactions, skips: Keeps::Nothing };
     match course(conversation, bytes, request, &lazy, now) {

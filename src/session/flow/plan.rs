@@ -53,7 +53,7 @@ pub(crate) enum Manner {
     Alone,
     /// Within its transaction, of which the connection is told first where it does not know of it.
     Within,
-    /// On the connection that was put aside with what the request speaks of.
+    /// On the connection where what the request speaks of is open, which may have been put aside.
     Aside,
 }
 
