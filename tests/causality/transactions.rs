@@ -15,6 +15,8 @@ const READ: &str = "SELECT v FROM t";
 
 const OTHER: &str = "SELECT v FROM other";
 
+const OTHER_REPLICA: usize = 2;
+
 const ONE_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 fn on(server: usize, value: &str) -> Look {
@@ -147,6 +149,34 @@ fn a_transaction_leaves_a_replica_that_has_become_too_old() -> Result<()> {
         assert_eq!(client.query(&format!("SELECT s FROM {SETTINGS}"))?.value(), "seven ", "{level}, {begin}");
         client.query("COMMIT")?;
         assert_eq!(client.query(&format!("SELECT s FROM {SETTINGS}"))?.value(), " ", "{level}, {begin}");
+    }
+    Ok(())
+}
+
+/// With what it has set it goes to another replica that is fresh enough, if there is one.
+#[test]
+fn a_transaction_leaves_a_replica_that_has_become_too_old_for_another() -> Result<()> {
+    let stage = Stage::with(Options::new(2), TABLES, |setup| setup)?;
+    for (level, begin) in [("global", "BEGIN"), ("strong", "BEGIN"), ("global", ONE_SNAPSHOT)] {
+        // A machine that has no time may come too late: then once more.
+        wait_for(&format!("a transaction at {level}, {begin}, that changes replicas"), PATIENCE, || {
+            stage.catch_up()?;
+            write(&stage, "UPDATE t SET v = 0")?;
+            stage.cluster.wait_caught_up()?;
+            let mut client = stage.client(level)?;
+            client.query(begin)?;
+            let hint = "/* weir: consistency=eventual */";
+            client.query("SET LOCAL app.tenant = 'seven'")?;
+            if begin == "BEGIN" && stage.look(&mut client, &format!("{hint} {READ}"))?.on != [REPLICA] {
+                return Ok(None);
+            }
+            stage.cluster.pause_replay(REPLICA)?;
+            write(&stage, "UPDATE t SET v = 1")?;
+            let look = stage.look(&mut client, &format!("SELECT v || ' ' || s FROM t, {SETTINGS}"))?;
+            assert_eq!(look.value, "1 seven ", "{level}, {begin}");
+            client.query("COMMIT")?;
+            Ok((look.on == [OTHER_REPLICA]).then_some(()))
+        })?;
     }
     Ok(())
 }

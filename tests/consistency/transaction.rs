@@ -50,7 +50,7 @@ struct Talk {
     written: Vec<(Key, u64)>,
     /// What none of its reads may be below, where all see the same: taken before its first statement.
     snapshot: Vec<Floor>,
-    /// What was found there.
+    /// What was found.
     found: Vec<(Key, u64)>,
     /// What is open, and what was opened and is closed: that lives on one server.
     cursor: Option<Floor>,
@@ -211,8 +211,11 @@ impl Worker<'_> {
         self.weigh(who, talk, floor, &heard)
     }
 
-    /// Of a snapshot, what was written together is looked at.
+    /// What was read may not have gone back. Of a snapshot, what was written together is looked at.
     fn some_key(&mut self, talk: &Talk) -> Key {
+        if !talk.found.is_empty() && self.dice.percent(35) {
+            return self.dice.pick(&talk.found).0;
+        }
         if talk.modes == Modes::OneSnapshot && self.dice.percent(70) {
             let together = self.scene.oracle.together(self.id);
             if !together.is_empty() {
@@ -248,11 +251,12 @@ impl Worker<'_> {
         if talk.modes == Modes::OneSnapshot {
             self.same(who, talk, floor.key, &found);
         }
+        talk.found.push((floor.key, found.version));
         Ok(())
     }
 
     /// What is read twice of one snapshot is the same.
-    fn same(&self, who: usize, talk: &mut Talk, key: Key, found: &Found) {
+    fn same(&self, who: usize, talk: &Talk, key: Key, found: &Found) {
         let doing: &dyn Who = &Doing(&self.sessions[who].guise, (talk.modes, &talk.said));
         if let Some((_, before)) =
             talk.found.iter().find(|(known, version)| *known == key && *version != found.version)
@@ -260,7 +264,6 @@ impl Worker<'_> {
             let what = format!("found {} of {key}, and {before} before", found.version);
             self.scene.oracle.impossible(doing, &what, self.scene.faults);
         }
-        talk.found.push((key, found.version));
     }
 
     fn opens_cursor(&mut self, who: usize, talk: &mut Talk) -> Result<()> {
