@@ -1,14 +1,18 @@
 //! The command line: arguments in, exit code out.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use weir::config::{self, Config, Mistakes, Summary};
-use weir::router::{self, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World};
-use weir::sql::{Classifier, Modes, StandardConformingStrings, Target};
+use weir::router::{
+    self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
+};
+use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, Verdict, split_with_comments};
 use weir::telemetry::log;
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
@@ -20,6 +24,7 @@ const MORE: &str = "Examples:
   weir check --config proxy.toml       Say what the configuration means, or name all its mistakes
   weir run --config proxy.toml         Run in the foreground; log to standard error
   weir explain 'SELECT now()'          Say where a statement goes, and why
+  weir explain --file script.sql       Say it of each statement of a file, and how its transactions run
   WEIR_LOG=debug WEIR__POOL__SIZE=50 weir run
                                        The same with two settings overridden
 
@@ -50,7 +55,7 @@ enum Command {
     Run(File),
     /// Check a configuration: print what it means, or all mistakes in it
     Check(File),
-    /// Say where a statement would go, and why, without asking any server
+    /// Say where a statement would go, or each of several, and why, without asking any server
     Explain(Explain),
 }
 
@@ -76,8 +81,26 @@ struct Explain {
     /// The session's application_name
     #[arg(long, short, default_value = "", hide_default_value = true)]
     application_name: String,
-    /// One statement or several, as one simple query
-    sql: String,
+    /// Read the statements from this file; - is standard input
+    #[arg(long, short, value_name = "FILE", conflicts_with = "sql")]
+    file: Option<PathBuf>,
+    /// One statement, or several that a client sends one after the other
+    #[arg(required_unless_present = "file")]
+    sql: Option<String>,
+}
+
+impl Explain {
+    fn text(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        match (&self.sql, &self.file) {
+            (None, Some(file)) if file.as_os_str() == "-" => _ = std::io::stdin().read_to_end(&mut text)?,
+            (None, Some(file)) => {
+                text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            }
+            (sql, _) => text.extend_from_slice(sql.as_deref().unwrap_or_default().as_bytes()),
+        }
+        Ok(text)
+    }
 }
 
 fn main() -> ExitCode {
@@ -105,6 +128,7 @@ fn check(file: &Path) -> anyhow::Result<()> {
 fn explain(question: &Explain) -> anyhow::Result<()> {
     let file = question.config.clone().or_else(|| Some(config::default_path()).filter(|file| file.exists()));
     let config = file.as_deref().map(config::load).transpose()?;
+    let text = question.text()?;
     let routing = config.as_ref().map(|config| &config.routing);
     let functions = routing.map_or_else(FunctionLists::default, |routing| {
         FunctionLists::new(&routing.read_functions, &routing.write_functions)
@@ -117,26 +141,45 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
         functions: &functions,
         now: Instant::now(),
     };
+    let (target, begins) = fixed(config.as_ref(), question)?;
     let session = SessionView {
         transaction: Transaction::None,
         pin: None,
-        target: fixed_target(config.as_ref(), question)?,
+        target,
         user: &question.user,
         database: &question.database,
         application_name: &question.application_name,
         defaults: Modes::default(),
     };
-    let sql = question.sql.as_bytes();
-    let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
-    print!("{}", router::explain(&verdict, sql, &session, &world));
+    let strings = StandardConformingStrings::On;
+    let classifier = Classifier::new(1);
+    let whole = classifier.classify(&text, strings);
+    // What cannot be cut is judged as a whole.
+    let parts = split_with_comments(&text, strings).unwrap_or_default();
+    let several = parts.len() > 1;
+    let conditions = if several {
+        let each: Vec<_> = parts.into_iter().map(|part| (classifier.classify(part, strings), part)).collect();
+        print!("{}", router::explain_transaction(&each, session, &world, begins));
+        let together = router::route(&whole, &text, &session, &world);
+        println!("as one string: {}, {}", together.route.as_str(), together.reason);
+        "each statement by itself, while a replica is up and fresh enough"
+    } else {
+        print!("{}", router::explain(&whole, &text, &session, &world));
+        "outside a transaction, while a replica is up"
+    };
     match &file {
-        Some(file) => {
-            println!("\nWith the rules of {}, outside a transaction, while a replica is up.", file.display())
-        }
-        None => println!("\nWithout a configuration, outside a transaction, while a replica is up."),
+        Some(file) => println!("\nWith the rules of {}, {conditions}.", file.display()),
+        None => println!("\nWithout a configuration, {conditions}."),
     }
     println!("No server was asked.");
-    if verdict.statements.iter().any(|statement| !statement.functions.is_empty()) {
+    let reads = |verdict: &Verdict| verdict.statements.iter().any(|statement| !statement.reads.is_empty());
+    if several && reads(&whole) {
+        println!(
+            "Relations are taken for tables: of a view that asks for the time of the transaction, or the like, the\n\
+             primary's catalog would tell."
+        );
+    }
+    if whole.statements.iter().any(|statement| !statement.functions.is_empty()) {
         println!(
             "A running weir looks functions up in the primary's catalog: where all functions named are IMMUTABLE or\n\
              STABLE, a read that was sent to the primary for their sake alone goes to a replica."
@@ -145,21 +188,24 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the configuration fixes for the user and the database that are asked about.
-fn fixed_target(config: Option<&Config>, question: &Explain) -> anyhow::Result<Option<FixedTarget>> {
-    let Some(config) = config else { return Ok(None) };
+/// What the configuration fixes for the user and the database that are asked about: a target, and where transactions run.
+fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
+    let Some(config) = config else { return Ok(Default::default()) };
     let user = config.users.iter().find(|user| *user.name == *question.user);
     if user.is_none() && !question.user.is_empty() {
         anyhow::bail!("no [[users]] entry is called {:?}", question.user);
     }
     let database = config.databases.iter().find(|database| *database.name == *question.database);
-    Ok(FixedTarget::first(
+    let target = FixedTarget::first(
         None,
         None,
         Target::Auto,
         database.map_or(Target::Auto, |database| database.target),
         user.map_or(Target::Auto, |user| user.target),
-    ))
+    );
+    let nearest =
+        database.and_then(|database| database.transactions).or(user.and_then(|user| user.transactions));
+    Ok((target, BeginsWhere { nearest, otherwise: config.routing.transactions }))
 }
 
 fn run(file: &Path) -> anyhow::Result<()> {

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const GOOD: &str = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"app\"\npassword = \"hunter2\"\n";
 
@@ -130,6 +131,79 @@ fn explain_follows_a_configuration() {
     assert!(stderr(&output).contains("no [[users]] entry is called \"nobody\""), "{}", stderr(&output));
     let output = weir(&["explain", "--config", "/nowhere/proxy.toml", "SELECT 1"], &[]);
     assert_eq!(output.status.code(), Some(78), "a file that was asked for must be there");
+}
+
+const TRANSACTION: &str = "BEGIN;\n-- what is in it\nSELECT * FROM carts;\nSELECT now();\n\
+    DELETE FROM carts\n  WHERE id = 1;\nSELECT * FROM carts;\nCOMMIT;\n";
+
+const TABLE: &str = "\
+#  where                    reason          statement
+1  weir                     lazy_control    BEGIN
+2  replica, alone           lazy_read       SELECT * FROM carts
+3  replica, in transaction  lazy_state      SELECT now()
+4  primary, upgrade         write           DELETE FROM carts ...
+5  primary, in transaction  in_transaction  SELECT * FROM carts
+6  primary, in transaction  in_transaction  COMMIT
+
+transaction 1-6: upgraded, write
+as one string: primary, multi_statement
+
+Without a configuration, each statement by itself, while a replica is up and fresh enough.
+No server was asked.
+Relations are taken for tables: of a view that asks for the time of the transaction, or the like, the
+primary's catalog would tell.
+";
+
+#[test]
+fn explain_takes_a_whole_transaction() {
+    let output = weir(&["explain", TRANSACTION], &[]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), TABLE), "{}", stderr(&output));
+    let output = weir(&["explain", "--file", &file("transaction.sql", TRANSACTION)], &[]);
+    assert_eq!(stdout(&output), TABLE, "{}", stderr(&output));
+}
+
+#[test]
+fn explain_reads_standard_input() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["explain", "--file", "-"])
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(TRANSACTION.as_bytes()).unwrap();
+    assert_eq!(stdout(&child.wait_with_output().unwrap()), TABLE);
+}
+
+#[test]
+fn explain_takes_either_a_string_or_a_file() {
+    let one = file("one.sql", "/* weir: primary */\nSELECT 1;\n");
+    let (route, reason, _) = explained(&["--file", &one]);
+    assert_eq!((route.as_str(), reason.as_str()), ("primary", "hint_primary"), "one statement, as a string");
+    for arguments in [&["explain"][..], &["explain", "--file", &one, "SELECT 1"]] {
+        assert_eq!(weir(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+    let output = weir(&["explain", "--file", "/nowhere/transaction.sql"], &[]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
+    assert!(stderr(&output).contains("/nowhere/transaction.sql cannot be read"), "{}", stderr(&output));
+}
+
+#[test]
+fn explain_knows_where_transactions_run() {
+    let rules = "[routing]\ntransactions = \"primary\"\n\
+        [[routing.rules]]\napplication_name = \"web\"\ntransactions = \"lazy\"\n\
+        [[databases]]\nname = \"books\"\ntransactions = \"lazy\"\n";
+    let file = file("explain_transactions.toml", &format!("{GOOD}{rules}"));
+    let ran = |arguments: &[&str]| {
+        let all = [&["explain", "--config", &file], arguments, &["BEGIN; SELECT 1; COMMIT"]].concat();
+        let output = weir(&all, &[]);
+        let text = stdout(&output);
+        let ran = text.lines().find_map(|line| line.strip_prefix("transaction 1-3: "));
+        ran.unwrap_or_else(|| panic!("{text}{}", stderr(&output))).to_owned()
+    };
+    assert_eq!(ran(&[]), "primary, begin");
+    assert_eq!(ran(&["--database", "books"]), "none");
+    assert_eq!(ran(&["--application-name", "web"]), "none");
 }
 
 #[test]

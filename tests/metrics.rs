@@ -1,9 +1,14 @@
-//! docs/metrics.md lists exactly the metrics that there are.
+//! docs/metrics.md lists exactly the metrics that there are; and transactions are counted by how they ran, in front of real
+//! servers.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::HashSet;
+use std::process::Command;
+use std::sync::OnceLock;
 
+use harness::client::Client;
+use harness::{Cluster, Result, Weir, WeirSetup};
 use weir::telemetry::metrics::{Metrics, RequestLabels, Row};
 
 fn documented(row: &Row) -> String {
@@ -30,4 +35,137 @@ fn names_carry_their_unit_and_counters_their_suffix() {
         assert!(row.kind != "histogram" || row.name.ends_with("_seconds"), "{}", row.name);
         assert!(row.help.ends_with('.'), "{}", row.name);
     }
+}
+
+/// A weir for which every replica is fresh enough, and a table to write to.
+fn weir() -> Result<Weir> {
+    static READY: OnceLock<()> = OnceLock::new();
+    let cluster = Cluster::shared();
+    READY.get_or_init(|| {
+        cluster.sql(0, "SET ROLE app; CREATE TABLE counted (id int)").unwrap();
+        cluster.wait_caught_up().unwrap();
+    });
+    WeirSetup::in_front_of(cluster, 0..3).at_any_age().start(env!("CARGO_BIN_EXE_weir"))
+}
+
+/// The transactions that were counted meanwhile: `ran reason`, one word for each.
+fn counted(weir: &Weir, client: &mut Client, queries: &[&str]) -> Result<Vec<String>> {
+    let transactions = || -> Result<Vec<(String, f64)>> {
+        let metrics = weir.metrics()?;
+        let all = metrics.all("weir_transactions_total");
+        let label = |of: &harness::Series, name: &str| of.labels.get(name).cloned().unwrap_or_default();
+        let named = |of: &harness::Series| format!("{} {}", label(of, "ran"), label(of, "reason"));
+        Ok(all.map(|series| (named(series).trim_end().to_owned(), series.value)).collect())
+    };
+    let before = transactions()?;
+    for query in queries {
+        client.query(query)?;
+    }
+    let mut words = Vec::new();
+    for (name, now) in transactions()? {
+        let then = before.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
+        words.extend((0..(now - then) as usize).map(|_| name.clone()));
+    }
+    Ok(words)
+}
+
+#[test]
+fn transactions_are_counted_by_how_they_ran() -> Result<()> {
+    let weir = weir()?;
+    let mut client = weir.connect()?;
+    let insert = "INSERT INTO counted VALUES (1)";
+    let rows: [(&[&str], &[&str]); 11] = [
+        (&["SELECT 1", insert], &[]),
+        (&["BEGIN", "COMMIT"], &["none"]),
+        (&["BEGIN", "SELECT 1", "SAVEPOINT a", "SELECT 2", "ROLLBACK"], &["none"]),
+        (&["BEGIN", "SET LOCAL work_mem = '1MB'", "SELECT 1", "COMMIT"], &["replica"]),
+        (&["BEGIN", "SELECT 1", insert, "SELECT 2", "COMMIT"], &["upgraded write"]),
+        (&["BEGIN", "SET LOCAL work_mem = '1MB'", insert, "ROLLBACK"], &["upgraded write"]),
+        (&["BEGIN", insert, "COMMIT"], &["primary write"]),
+        (&["/* weir: transactions=primary */ BEGIN", "SELECT 1", "COMMIT"], &["primary begin"]),
+        (&["BEGIN", "COMMIT AND CHAIN", "ROLLBACK"], &["none", "none"]),
+        (&["BEGIN; INSERT INTO counted VALUES (1); COMMIT"], &["primary multi_statement"]),
+        (&["SELECT pg_advisory_lock(7)", "BEGIN", "SELECT 1", "COMMIT"], &["primary pinned"]),
+    ];
+    for (queries, expected) in rows {
+        assert_eq!(counted(&weir, &mut client, queries)?, expected, "{queries:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_weir_answers_itself_has_a_route_of_its_own() -> Result<()> {
+    let weir = weir()?;
+    let mut client = weir.connect()?;
+    for query in ["BEGIN", "SELECT 1", "SAVEPOINT a", "COMMIT"] {
+        client.query(query)?;
+    }
+    let metrics = weir.metrics()?;
+    let requests = |labels: &[(&str, &str)]| metrics.sum("weir_requests_total", labels);
+    assert_eq!(requests(&[("route", "weir"), ("reason", "lazy_control")]), 3.0);
+    assert_eq!(requests(&[("route", "replica"), ("reason", "lazy_read")]), 1.0);
+    Ok(())
+}
+
+/// Scripts that end outside a transaction, each for a session of its own.
+const SCRIPTS: [&str; 14] = [
+    "BEGIN; SELECT * FROM counted; SAVEPOINT a; SELECT now(); ROLLBACK TO a; RELEASE a; SELECT * FROM counted;
+     INSERT INTO counted VALUES (2); SELECT * FROM counted; COMMIT; SELECT 1; COMMIT",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM counted; FETCH c; SELECT * FROM pg_cursors;
+     INSERT INTO counted VALUES (3); FETCH c; SELECT 1; CLOSE c; SELECT 2; ROLLBACK",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM counted; CLOSE ALL; SELECT 1; COMMIT",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT * FROM counted; SET LOCAL work_mem = '1MB'; SELECT 1;
+     COMMIT AND CHAIN; SELECT 1; ROLLBACK",
+    "BEGIN; SELECT 1; SET TRANSACTION READ ONLY; SELECT 1; COMMIT",
+    "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; ROLLBACK AND CHAIN; SELECT 1; COMMIT",
+    "BEGIN READ ONLY; SELECT * FROM counted; SELECT 1 FOR SHARE; COMMIT",
+    "SET weir.target = 'primary'; BEGIN; SELECT 1; COMMIT; RESET weir.target; SELECT 1",
+    "SET default_transaction_isolation = 'repeatable read'; BEGIN; SELECT 1; COMMIT; BEGIN READ ONLY; SELECT 1; COMMIT",
+    "SET weir.transactions = 'primary'; BEGIN; SELECT 1; COMMIT; BEGIN READ ONLY; SELECT 1; COMMIT",
+    "BEGIN; SHOW application_name; SET LOCAL weir.target = 'primary'; SELECT 1; COMMIT; SELECT 1",
+    "BEGIN; SELECT set_config('a.b', 'c', true); SELECT 1; SAVEPOINT a; SET LOCAL a.b = 'd'; ROLLBACK TO a; COMMIT",
+    "LISTEN here; BEGIN; SELECT 1; COMMIT",
+    "BEGIN; SELECT 1; PREPARE p AS SELECT 1; EXECUTE p; COMMIT; SELECT 1",
+];
+
+/// `route reason` of each statement, as `weir explain` says it, with the statement.
+fn explained(script: &str) -> Vec<(String, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["explain", script])
+        // No proxy.toml stands here.
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (table, _) = text.split_once("\n\n").unwrap();
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        let route = words[1].split(',').next().unwrap();
+        (format!("{route} {}", words[2]), words[3].to_owned())
+    };
+    table.lines().skip(1).map(row).collect()
+}
+
+#[test]
+fn what_is_explained_is_what_is_counted() -> Result<()> {
+    let weir = weir()?;
+    let requests = || -> Result<Vec<(String, f64)>> {
+        let metrics = weir.metrics()?;
+        let all = metrics.all("weir_requests_total");
+        Ok(all.map(|one| (format!("{} {}", one.labels["route"], one.labels["reason"]), one.value)).collect())
+    };
+    for script in SCRIPTS {
+        let mut client = weir.connect()?;
+        for (expected, statement) in explained(script) {
+            let before = requests()?;
+            client.query(&statement)?;
+            let after = requests()?;
+            let then =
+                |name: &str| before.iter().find(|(known, _)| known == name).map_or(0.0, |(_, value)| *value);
+            let counted: Vec<&str> =
+                after.iter().filter(|(name, now)| *now > then(name)).map(|(name, _)| &**name).collect();
+            assert_eq!(counted, [expected], "{statement} of {script}");
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod balance;
 mod explain;
+mod explain_transaction;
 mod lazy;
 mod learned;
 mod reason;
@@ -11,6 +12,7 @@ mod session_view;
 
 pub use balance::pick;
 pub use explain::explain;
+pub use explain_transaction::{BeginsWhere, explain_transaction};
 pub use lazy::{LazyRoute, Promise, Snapshot, lazy};
 pub use learned::Learned;
 pub use reason::Reason;

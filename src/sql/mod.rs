@@ -14,5 +14,7 @@ mod cache;
 pub use cache::Classifier;
 pub(crate) use classify::{ASKING_CALLS, CodeReader};
 pub(crate) use text::{LongText, SHAPE_MAX, shape};
-pub use text::{SkeletonKeys, StandardConformingStrings, lexer, skeleton, split_statements};
+pub use text::{
+    SkeletonKeys, StandardConformingStrings, lexer, skeleton, split_statements, split_with_comments,
+};
 pub use verdict::*;

@@ -115,6 +115,7 @@ impl<'a> Walk<'a> {
                 }
             }
             (MessageKind::Bind { portal, statement }, verdict) => {
+                self.executed.retain(|executed| *executed != portal.of(bytes));
                 if let Some(control) = verdict.or(self.parsed(statement.of(bytes))).and_then(control) {
                     self.bound.push((portal.of(bytes), control));
                     // A portal with a name could be asked for again, and the server would say that it has run.

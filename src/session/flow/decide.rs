@@ -93,7 +93,7 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
     let mut speaks = false;
     for message in &request.messages {
         let fits = match message.kind {
-            MessageKind::Sync | MessageKind::Flush => continue,
+            MessageKind::Sync | MessageKind::Flush | MessageKind::CloseStatement { .. } => continue,
             MessageKind::Bind { portal, .. } => {
                 bound.push(portal.of(bytes));
                 message.verdict.as_ref().is_none_or(|verdict| verdict.statements.iter().all(fetches))

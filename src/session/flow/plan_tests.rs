@@ -203,6 +203,95 @@ fn check((name, route, expected, leg, request, step): Row) {
     assert_eq!(plan(&Situation { route, manner: Manner::AsItComes, expected, leg, request }), step, "{name}");
 }
 
+type LazyRow = (&'static str, Manner, Route, LegFacts, Facts, Step);
+
+fn check_lazy((name, manner, route, leg, request, step): LazyRow) {
+    let request = request.iter().copied().collect();
+    assert_eq!(plan(&Situation { route, manner, expected: leg.tx, leg, request }), step, "{name}");
+}
+
+#[test]
+fn one_request_at_a_time_of_a_transaction_that_has_only_read() {
+    use Step::{Answer, AwaitAnswers, FlushBatch, Write};
+    for manner in [Manner::Kept, Manner::Alone, Manner::Within, Manner::Aside] {
+        let rows: [LazyRow; 9] = [
+            ("lost", manner, R, is(Condition::Lost, COPY), READ, AwaitAnswers),
+            ("lost in a batch", manner, R, is(Condition::Lost, batch(COPY)), BATCH, AwaitAnswers),
+            ("to be run again", manner, R, is(Condition::Rerunning, owes(COPY)), READ, AwaitAnswers),
+            ("a pipeline", manner, R, owes(COPY), READ, AwaitAnswers),
+            ("a pipeline on the primary", manner, P, owes(LEG), READ, AwaitAnswers),
+            ("settings on their way", manner, R, awaits(COPY), READ, AwaitAnswers),
+            ("a batch in flight", manner, R, owes(batch(COPY)), BATCH, FlushBatch),
+            ("what is thrown away", manner, R, discards(COPY), BATCH, Write),
+            ("the same, wanted elsewhere", manner, P, discards(COPY), BATCH, Write),
+        ];
+        rows.into_iter().for_each(check_lazy);
+    }
+    let rows: [LazyRow; 4] = [
+        ("weir answers", Manner::Kept, P, COPY, READ, Answer),
+        ("beside a transaction", Manner::Kept, P, within(LEG, OPEN), READ, Answer),
+        ("whatever is fresh", Manner::Kept, P, stale(COPY), BATCH, Answer),
+        ("not into an open batch", Manner::Kept, P, batch(COPY), BATCH, Write),
+    ];
+    rows.into_iter().for_each(check_lazy);
+}
+
+#[test]
+fn where_a_transaction_that_has_only_read_goes_on() {
+    use Manner::{Alone, Aside, Within};
+    use Settings::{Name, Rights, Values};
+    use Step::{AwaitAnswers, AwaitFreshness, EndBatch, SendSettings, Swap, Upgrade, VerifyResults, Write};
+    let rows: [LazyRow; 42] = [
+        // Outside of the transaction.
+        ("alone", Alone, R, COPY, READ, Write),
+        ("alone, not fresh enough", Alone, R, stale(COPY), READ, AwaitAnswers),
+        ("alone, the primary at hand", Alone, R, LEG, READ, AwaitAnswers),
+        ("alone, there is no replica", Alone, P, LEG, READ, Write),
+        ("alone, there is none any more", Alone, P, COPY, READ, AwaitAnswers),
+        ("more of a batch", Alone, R, batch(COPY), BATCH, Write),
+        ("such a batch, not fresh enough", Alone, R, batch(stale(COPY)), BATCH, EndBatch),
+        ("a batch begun on the primary", Alone, R, batch(LEG), BATCH, EndBatch),
+        ("alone, with other values", Alone, R, lacks(Values, COPY), READ, Write),
+        ("alone, with other rights", Alone, R, lacks(Rights, COPY), READ, SendSettings),
+        ("alone, results may have changed", Alone, R, COPY, OUTDATED, VerifyResults),
+        ("names move, nothing in flight", Alone, R, COPY, MOVING, Write),
+        ("much, nothing in flight", Alone, R, COPY, MUCH, Write),
+        ("limited, nothing in flight", Alone, R, COPY, LIMITED, Write),
+        // Within it, on a connection that knows nothing of it yet.
+        ("within, on a replica", Within, R, COPY, READ, Write),
+        ("within, not fresh enough", Within, R, stale(COPY), READ, AwaitAnswers),
+        ("within, the primary at hand", Within, R, LEG, READ, AwaitAnswers),
+        ("a write, a replica at hand", Within, P, COPY, ACT, AwaitAnswers),
+        ("a write on the primary", Within, P, LEG, ACT, Write),
+        ("a write with other values", Within, P, lacks(Values, LEG), ACT, SendSettings),
+        ("a write with another name", Within, P, lacks(Name, LEG), ACT, Write),
+        ("a batch begun outside of it", Within, R, batch(COPY), BATCH, EndBatch),
+        ("the same, and now it writes", Within, P, batch(COPY), BATCH_ACT, EndBatch),
+        ("a batch begun on the primary", Within, P, batch(LEG), BATCH_ACT, EndBatch),
+        // Within it, on a replica's connection that knows of it.
+        ("it goes on", Within, R, within(COPY, OPEN), READ, Write),
+        ("it goes on, failed", Within, R, within(COPY, FAILED), READ, Write),
+        ("not fresh enough", Within, R, stale(within(COPY, OPEN)), READ, AwaitFreshness),
+        ("one snapshot", Within, R, fixed(within(COPY, OPEN)), READ, Write),
+        ("failed, not fresh enough", Within, R, stale(within(COPY, FAILED)), READ, Write),
+        ("more of a batch", Within, R, batch(within(COPY, OPEN)), BATCH, Write),
+        ("a write", Within, P, within(COPY, OPEN), ACT, Upgrade),
+        ("a write in a batch", Within, P, batch(within(COPY, OPEN)), BATCH_ACT, Upgrade),
+        ("a write, not fresh enough", Within, P, stale(within(COPY, OPEN)), ACT, Upgrade),
+        ("a write, other rights", Within, P, lacks(Rights, within(COPY, OPEN)), ACT, Upgrade),
+        // Two connections.
+        ("more of what is open there", Aside, R, within(LEG, OPEN), READ, Swap),
+        ("and there it is", Aside, R, within(COPY, OPEN), READ, Write),
+        ("anything else", Aside, P, within(COPY, OPEN), ACT, Swap),
+        ("and there it is", Aside, P, within(LEG, OPEN), ACT, Write),
+        ("in front of a failed one", Aside, P, within(COPY, FAILED), READ, Swap),
+        ("within a batch", Aside, R, batch(within(LEG, OPEN)), BATCH, EndBatch),
+        ("the batch of it", Aside, R, batch(within(COPY, OPEN)), BATCH, Write),
+        ("not fresh enough", Aside, R, stale(within(COPY, OPEN)), READ, AwaitFreshness),
+    ];
+    rows.into_iter().for_each(check_lazy);
+}
+
 #[test]
 fn a_transaction_that_can_be_said_again_leaves_a_replica_that_is_too_old() {
     use Step::{AwaitAnswers, AwaitFreshness, Upgrade, Write};
@@ -226,9 +315,13 @@ fn a_transaction_that_can_be_said_again_leaves_a_replica_that_is_too_old() {
 
 #[test]
 fn without_a_connection_one_is_taken() {
-    for (manner, step) in
-        [(Manner::AsItComes, Step::CheckOut), (Manner::Within, Step::CheckOut), (Manner::Kept, Step::Answer)]
-    {
+    for (manner, step) in [
+        (Manner::AsItComes, Step::CheckOut),
+        (Manner::Alone, Step::CheckOut),
+        (Manner::Within, Step::CheckOut),
+        (Manner::Aside, Step::CheckOut),
+        (Manner::Kept, Step::Answer),
+    ] {
         assert_eq!(without_leg(manner), step);
     }
 }

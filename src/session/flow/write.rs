@@ -119,12 +119,17 @@ fn stands(conversation: &Conversation, leg: &Leg, how: &How) -> Stands {
 
 /// Has the server told of the transaction, where it does not know of it and has to.
 fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how: &How) -> Begins {
+    let is_begin = |one: &Statement| matches!(one.kind, Kind::Begin(_));
+    if request.any(Fact::Transacts) && request.statements().any(is_begin) {
+        // Of one that begins by the client's own words nobody else tells.
+        conversation.state.transaction.next_because(how.reason.as_str());
+    }
     if how.manner != Manner::Within || leg.responses.tx != TxStatus::Idle {
         return Begins::Not;
     }
     let (state, default) = (&mut conversation.state, conversation.routing.isolation());
     if how.keeps == Keeps::Begin
-        && let Some(begin) = request.statements().find(|one| matches!(one.kind, Kind::Begin(_)))
+        && let Some(begin) = request.statements().find(|one| is_begin(one))
     {
         state.transaction.on(Event::Kept(begin));
     }

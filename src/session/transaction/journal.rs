@@ -242,17 +242,30 @@ impl Journal {
     /// BEGIN as it is told to a server, with a query behind it where one has run and `judged` says that it matters.
     pub(crate) fn begin(&self, judged: Judged) -> String {
         let mut sql = String::from("BEGIN");
-        let modes = &self.modes;
-        let words =
-            [modes.isolation.map(isolation), modes.access.map(access), modes.deferrable.map(deferrable)];
-        for word in words.into_iter().flatten() {
-            sql.push(' ');
-            sql.push_str(word);
+        if self.inherited == Modes::default() {
+            put(&mut sql, self.modes);
+        } else {
+            // Of these the server knows as well that it has them from the one before: a failure does not take them away.
+            put(&mut sql, self.inherited);
+            sql.push_str(";COMMIT AND CHAIN");
+            if self.modes != self.inherited {
+                sql.push_str(";SET TRANSACTION");
+                put(&mut sql, self.modes);
+            }
         }
         if judged == Judged::Modes && self.has_queried() {
             sql.push_str(";SELECT");
         }
         sql
+    }
+}
+
+/// Modes as they stand behind BEGIN.
+fn put(sql: &mut String, modes: Modes) {
+    let words = [modes.isolation.map(isolation), modes.access.map(access), modes.deferrable.map(deferrable)];
+    for word in words.into_iter().flatten() {
+        sql.push(' ');
+        sql.push_str(word);
     }
 }
 
@@ -365,6 +378,12 @@ mod tests {
         journal.queries();
         assert_eq!(journal.begin(Judged::Statement), begin);
         assert_eq!(journal.begin(Judged::Modes), format!("{begin};SELECT"));
-        assert_eq!(journal.chained().begin(Judged::Modes), begin);
+        let chained = journal.chained();
+        assert_eq!(chained.begin(Judged::Modes), format!("{begin};COMMIT AND CHAIN"));
+        journal.fails();
+        assert_eq!(journal.chained().begin(Judged::Modes), "BEGIN");
+        let mut again = chained.clone();
+        again.fails();
+        assert_eq!(again.chained(), chained, "what it had from the one before");
     }
 }

@@ -22,6 +22,6 @@ pub(crate) use long::LongText;
 pub(in crate::sql) use moment::is_moment;
 pub(crate) use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
-pub use split::split_statements;
 pub(in crate::sql) use split::tokens;
+pub use split::{split_statements, split_with_comments};
 pub(in crate::sql) use value::{name, quote_literal, string_value};

@@ -40,6 +40,21 @@ pub fn split_statements(sql: &[u8], strings: StandardConformingStrings) -> Resul
     Ok(statements.iter().filter_map(span).collect())
 }
 
+/// The same, each with the comments in front of it, as a client would send one by one: a hint may be among them.
+pub fn split_with_comments(sql: &[u8], strings: StandardConformingStrings) -> Result<Vec<&[u8]>, LexError> {
+    let mut begin = 0;
+    let mut parts = Vec::new();
+    for tokens in tokens(sql, strings)? {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
+        // In front of a statement there are semicolons, blanks and comments, and no other token.
+        let semicolon = Lexer::new(&sql[begin..first.start], strings).map_while(Result::ok).last();
+        begin += semicolon.map_or(0, |token| token.end());
+        parts.push(sql[begin..last.end()].trim_ascii_start());
+        begin = last.end();
+    }
+    Ok(parts)
+}
+
 /// Whether a semicolon ends the statement: not within parentheses (rules), nor within the body of a SQL-standard
 /// function, `BEGIN ATOMIC ... END`.
 #[derive(Default)]
@@ -103,6 +118,15 @@ mod tests {
         assert!(split("").is_empty());
         assert!(split(" ; ;; -- nothing\n /* at all */").is_empty());
         assert_eq!(split(";select 1;;select 2;"), ["select 1", "select 2"]);
+    }
+
+    #[test]
+    fn comments_stay_in_front_of_what_they_speak_of() {
+        let on = StandardConformingStrings::On;
+        let sql = b"/* a; */ begin ; -- b;\n/* c */ ; /* d */\nselect 1 /* e */, 2 /* f */; ;commit; -- g";
+        let parts = split_with_comments(sql, on).unwrap();
+        let parts: Vec<_> = parts.into_iter().map(|part| std::str::from_utf8(part).unwrap()).collect();
+        assert_eq!(parts, ["/* a; */ begin", "/* d */\nselect 1 /* e */, 2", "commit"]);
     }
 
     #[test]
