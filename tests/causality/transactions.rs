@@ -247,7 +247,7 @@ fn one_snapshot_holds_what_only_later_statements_read() -> Result<()> {
         &[ONE_SNAPSHOT, "SET LOCAL app.tenant = 'seven'", READ],
         &[ONE_SNAPSHOT, "SAVEPOINT s", READ],
         &["BEGIN", set, READ],
-        &["START TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ", "SHOW work_mem", READ],
+        &["START TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ", "SHOW datestyle", READ],
         &[ONE_SNAPSHOT, READ, "COMMIT AND CHAIN", READ],
         &[ONE_SNAPSHOT, READ, "ROLLBACK AND CHAIN", "SELECT 1"],
     ] {

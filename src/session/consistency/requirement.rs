@@ -12,7 +12,6 @@ use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
-use crate::session::transaction::Snapshots;
 use crate::sql::{Consistency, Kind, Scope, Statement};
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
@@ -48,8 +47,8 @@ pub(crate) struct Basis<'a> {
     pub tracking: &'a Tracking,
     /// What is asked of the read.
     pub levels: Levels,
-    /// Whether what it sees is all that those behind it see.
-    pub snapshots: Snapshots,
+    /// What those behind it look at that will see no more than it does.
+    pub besides: Touched,
 }
 
 impl Requirement {
@@ -153,7 +152,7 @@ impl Basis<'_> {
         let lasts = |statement: &Statement| {
             begins(statement) || matches!(statement.kind, Kind::SetTransaction(_, Scope::Local))
         };
-        if self.snapshots == Snapshots::OneToTake || request.statements().any(lasts) {
+        if self.besides == Touched::Anything || request.statements().any(lasts) {
             return highest;
         }
         match (Touched::by(request.statements(), catalog.as_deref()), since) {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::backend::ledger::Batch;
 use crate::cluster::catalog::Catalog;
 use crate::router::{
-    Decision, LazyRoute, Promise, Reason, Replicas, Route, Snapshot, Transaction, World, lazy, route_all,
+    Decision, LazyRoute, Promise, Reason, Replicas, Route, Transaction, World, lazy, route_all,
     ruled_transactions,
 };
 use crate::session::conversation::Conversation;
@@ -174,8 +174,10 @@ fn begins(
     let keeps = keeps(request, bytes, &conversation.state.names, &conversation.state.transaction);
     // On the primary a batch that is open is a transaction, which BEGIN goes on with.
     let on_primary = batch == Batch::Open && leg.is_some_and(|leg| leg.route == Route::Primary);
-    // Nor is anything gained where the session keeps its connection; and what it listens to must wait for the end.
-    if keeps == Keeps::Nothing || on_primary || conversation.pinned().is_some() {
+    // Nor is anything gained where the session keeps its connection, and what it listens to must wait for the end; nor
+    // behind what is in flight on the primary.
+    let in_flight = leg.is_some_and(|leg| leg.route == Route::Primary && leg.owes());
+    if keeps == Keeps::Nothing || on_primary || in_flight || conversation.pinned().is_some() {
         return as_it_comes(conversation, bytes, leg, request, now);
     }
     let begin = begun_modes(request);
@@ -208,6 +210,10 @@ fn promised(conversation: &Conversation, bytes: &[u8], request: &Request, now: I
             return within(conversation, Route::Replica, Reason::InTransaction, Keeps::Nothing);
         }
         _ => {}
+    }
+    if bytes.len() > request.len && conversation.shared.cluster.topology().replicas().next().is_none() {
+        // On one connection they need not wait for each other.
+        return within(conversation, Route::Primary, Reason::NoReplica, Keeps::Nothing);
     }
     let skips = if keeps == Keeps::Controls { Keeps::Controls } else { Keeps::Nothing };
     let (modes, transactions) = modes_of(conversation);
@@ -309,7 +315,7 @@ fn course(
         modes: of.modes,
         transactions: of.transactions,
         is_open: &is_open,
-        snapshot: if one_snapshot && has_read { Snapshot::Kept } else { Snapshot::None },
+        snapshot: if one_snapshot && has_read { Some(Route::Replica) } else { None },
     };
     let view = conversation.view(Transaction::None);
     let asked = statements(conversation, bytes, request)

@@ -18,8 +18,8 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::control::keeps;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
-use crate::session::flow::freshness_wait::{Waited, await_freshness};
-use crate::session::flow::plan::{Manner, Step, plan, without_leg};
+use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
@@ -228,13 +228,15 @@ impl Session {
                 let Some(leg) = legs.active() else { return Ok(Next::Plan) };
                 // On the heap: few wait, but every client's task would have room for it.
                 return match Box::pin(await_freshness(client, conversation, leg, &course.requirement)).await {
-                    Ok(Waited::Fresh) => Ok(Next::Write),
+                    Ok(Freshness::Enough) => Ok(Next::Write),
                     // The primary has all of it, and what was said in the transaction can be said there again.
-                    Ok(Waited::InVain) if course.manner == Manner::Within && leg.batch() == Batch::Closed => {
+                    Ok(Freshness::Short)
+                        if course.manner == Manner::Within && leg.batch() == Batch::Closed =>
+                    {
                         course.decision = Decision { route: Route::Primary, reason: Reason::Stale };
                         Ok(Next::Plan)
                     }
-                    Ok(Waited::InVain) => Ok(Next::Write),
+                    Ok(_) => Ok(Next::Write),
                     Err(Error::Canceled) => Box::pin(self.cancel_held(request)).await,
                     Err(error) => Err(error),
                 };

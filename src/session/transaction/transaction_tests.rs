@@ -340,7 +340,7 @@ fn it_is_known_which_statement_takes_the_snapshot_that_lasts() {
         (&[][..], Each),
         (&["kept BEGIN", "< SELECT 1"], Each),
         (&[begin], OneToTake),
-        (&[begin, "begins replica", "< SET LOCAL x = 1", "< SHOW work_mem"], OneToTake),
+        (&[begin, "begins replica", "< SET LOCAL x = 1", "< SHOW datestyle"], OneToTake),
         (&[begin, "begins replica", "kept SAVEPOINT a"], OneToTake),
         (&[begin, "begins replica", "< SELECT 1"], OneTaken),
         (&[begin, "begins replica", "< SELECT set_config('x.y', '1', true)"], OneTaken),
