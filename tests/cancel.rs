@@ -142,6 +142,12 @@ fn scenes() -> Vec<Scene> {
             vec!["SELECT 1", "ROLLBACK", "SELECT 1"],
         ),
         (
+            "s_string_block",
+            vec!["BEGIN; SELECT 1"],
+            vec![front::query(sleep("s_string_block"))],
+            vec!["SELECT 1", "ROLLBACK", "SELECT 1"],
+        ),
+        (
             "s_saved",
             vec!["BEGIN", "SAVEPOINT a"],
             batch(&sleep("s_saved")),
@@ -152,6 +158,18 @@ fn scenes() -> Vec<Scene> {
             vec!["BEGIN READ ONLY"],
             vec![front::query(sleep("s_reading"))],
             vec!["ROLLBACK", "SELECT 1"],
+        ),
+        (
+            "s_snapshot",
+            vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+            vec![front::query(sleep("s_snapshot"))],
+            vec!["SELECT 1", "ROLLBACK", "SELECT 1"],
+        ),
+        (
+            "s_local",
+            vec!["BEGIN", "SAVEPOINT a", "SET LOCAL TimeZone = 'Asia/Tokyo'"],
+            batch(&sleep("s_local")),
+            vec!["SELECT 1", "ROLLBACK TO a", "SHOW TimeZone", "COMMIT", "SELECT 1"],
         ),
         (
             "s_pinned",

@@ -66,7 +66,7 @@ fn who_waits_too_long_is_told_and_goes_on() -> Result<()> {
         .start(WEIR)?;
     let mut others: Vec<Client> = (0..3).map(|_| weir.connect()).collect::<Result<_>>()?;
     let mut holder = weir.connect()?;
-    holder.query("BEGIN")?;
+    holder.query("BEGIN; SELECT 1")?;
 
     let refused = others[0].query("SELECT 1").unwrap_err();
     assert_eq!(refused.sqlstate(), Some("57014"), "{refused}");

@@ -114,8 +114,7 @@ fn a_pool_grows_to_the_size_of_those_who_wait() -> Result<()> {
     let weir = sharing_a_user(Cluster::shared()).start(WEIR)?;
     let begin = |user: &str| {
         let mut client = log_in(&weir, user, "app")?;
-        client.query("BEGIN")?;
-        client.query("SELECT 1")?;
+        client.query("BEGIN; SELECT 1")?;
         Ok(client)
     };
     let first: Client = begin("narrow")?;

@@ -281,26 +281,68 @@ fn a_lost_transaction_ends_where_its_settings_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// What a client is told of its settings.
+fn told(heard: &[Message]) -> Vec<String> {
+    let settings = heard.iter().filter(|message| message.tag == b'S');
+    settings.map(|message| String::from_utf8_lossy(&message.body).replace('\0', " ")).collect()
+}
+
 /// A driver goes by what it was told of its settings, also when the transaction that changed them is lost.
 #[test]
 fn the_end_of_a_lost_transaction_tells_which_settings_return() -> Result<()> {
     let stage = Stage::new()?;
     let mut client = stage.weir.connect()?;
     client.query("SET TimeZone = 'Europe/Rome'")?;
-    client.query("BEGIN; INSERT INTO casualties VALUES (1)")?;
+    client.query("BEGIN; SELECT 1")?;
     client.query("SET TimeZone = 'Asia/Tokyo'")?;
     client.query("SET LOCAL DateStyle = 'German'")?;
     stage.kill(0, "state = 'idle in transaction'")?;
-    let told = |heard: &[Message]| -> Vec<String> {
-        let settings = heard.iter().filter(|message| message.tag == b'S');
-        settings.map(|message| String::from_utf8_lossy(&message.body).replace('\0', " ")).collect()
-    };
     let failed = client.ask(&[front::query("SELECT 1")])?;
     assert_eq!((gist(&failed), told(&failed)), (vec!["57P01".to_owned(), "E".to_owned()], Vec::new()));
     let mut ended = told(&client.ask(&[front::query("ROLLBACK")])?);
     ended.sort();
     assert_eq!(ended, ["DateStyle ISO, MDY ", "TimeZone Europe/Rome "]);
     assert_eq!(client.query("SHOW TimeZone")?.value(), "Europe/Rome");
+    Ok(())
+}
+
+/// A transaction that has only read is bound to no server process: what it has set is set again where it goes on, and its
+/// end tells which settings return.
+#[test]
+fn a_transaction_that_has_only_read_outlives_its_replicas_process() -> Result<()> {
+    let stage = Stage::new()?;
+    let (rome, tokyo) = ("TimeZone Europe/Rome ", "TimeZone Asia/Tokyo ");
+    let iso = "DateStyle ISO, MDY ";
+    for (next, answer, end, returns) in [
+        ("SELECT 1", ["SELECT 1", "T"], "ROLLBACK", vec![iso, rome]),
+        ("SHOW TimeZone", ["SHOW", "T"], "COMMIT", vec![iso]),
+        ("INSERT INTO casualties VALUES (1)", ["INSERT 0 1", "T"], "COMMIT", vec![iso]),
+        ("ROLLBACK", ["ROLLBACK", "I"], "", vec![iso, rome]),
+        ("COMMIT", ["COMMIT", "I"], "", vec![iso]),
+        // PostgreSQL tells when it fails.
+        ("SELECT 1/0", ["22012", "E"], "ROLLBACK", vec![iso, rome]),
+    ] {
+        let mut client = stage.weir.connect()?;
+        client.query("SET TimeZone = 'Europe/Rome'")?;
+        client.query("BEGIN")?;
+        client.query("SET TimeZone = 'Asia/Tokyo'")?;
+        client.query("SET LOCAL DateStyle = 'German'")?;
+        client.query("SELECT 2")?;
+        stage.kill(1, "state = 'idle in transaction'")?;
+        let mut heard = client.ask(&[front::query(next)])?;
+        assert_eq!(gist(&heard), answer);
+        if answer[1] == "T" {
+            assert_eq!(told(&heard), [] as [String; 0], "{next}");
+            assert_eq!(client.query("SHOW TimeZone")?.value(), "Asia/Tokyo", "{next}");
+        }
+        heard.extend(client.ask(&[front::query(end)])?);
+        let mut told = told(&heard);
+        told.sort();
+        assert_eq!(told, returns, "{next}, {end}");
+        let zone = if returns.contains(&rome) { rome } else { tokyo };
+        assert_eq!(format!("TimeZone {} ", client.query("SHOW TimeZone")?.value()), zone, "{next}, {end}");
+    }
+    assert_eq!(stage.kept()?, "1");
     Ok(())
 }
 
@@ -335,10 +377,12 @@ fn settings_that_a_server_refuses_are_their_clients_affair() -> Result<()> {
         assert_eq!(says(&mut client, "SELECT 1")?, ["42501", "I"]);
         let begins = [front::query("BEGIN"), front::query("INSERT INTO casualties VALUES (2)")];
         client.send(&begins)?;
-        // BEGIN asks no server.
+        // weir answers BEGIN itself, which cannot fail: the transaction does, where a server is to know of it.
         assert_eq!(gist(&client.until_ready()?), ["BEGIN", "T"]);
         assert_eq!(gist(&client.until_ready()?), ["42501", "E"]);
         assert_eq!(says(&mut client, "ROLLBACK")?, ["ROLLBACK", "I"]);
+        // One that begins in a string has never been.
+        assert_eq!(says(&mut client, "BEGIN; INSERT INTO casualties VALUES (2)")?, ["42501", "I"]);
     }
     stage.cluster.sql(0, "GRANT clerk TO app")?;
     stage.cluster.wait_caught_up()?;

@@ -86,9 +86,11 @@ fn an_idle_client_is_closed() -> Result<()> {
             next.query("SELECT 1")?;
         }
         // Nor is a transaction, of which another limit speaks.
-        next.query("BEGIN")?;
-        assert!(next.read_within(Duration::from_millis(1500))?.is_none());
-        next.query("ROLLBACK")?;
+        for begin in ["BEGIN", "BEGIN; SELECT 1"] {
+            next.query(begin)?;
+            assert!(next.read_within(Duration::from_millis(1500))?.is_none(), "{begin}");
+            next.query("ROLLBACK")?;
+        }
     }
     Ok(())
 }
@@ -127,6 +129,13 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
         let mut next = weir.connect()?;
         assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
         assert_eq!(next.query("SELECT count(*) FROM idle_tx")?.value(), "0");
+    }
+    // So is one of which no server knows.
+    for read in ["", "SELECT 1", "SELECT 1/0"] {
+        let mut client = weir.connect()?;
+        client.query("BEGIN")?;
+        client.ask(&[front::query(read)])?;
+        assert_eq!(farewell(&mut client)?.sqlstate(), "25P03", "{read}");
     }
     let mut client = weir.connect()?;
     // One that goes on is not idle, and outside a transaction nothing is limited.
@@ -281,12 +290,14 @@ fn a_long_request_is_cancelled_and_the_session_goes_on() -> Result<()> {
         assert_eq!(client.query(&format!("/* weir: {target} */ SELECT 1"))?.value(), "1");
     }
     // In a transaction it fails, as any error makes it fail.
-    client.query("BEGIN")?;
-    assert_eq!(told(&client.ask(&[front::query(sleep)])?), expected);
-    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
-    client.query("ROLLBACK")?;
+    for begin in ["BEGIN", "BEGIN; SELECT 1"] {
+        client.query(begin)?;
+        assert_eq!(told(&client.ask(&[front::query(sleep)])?), expected, "{begin}");
+        assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{begin}");
+        client.query("ROLLBACK")?;
+    }
     let overdue = || -> Result<f64> { Ok(weir.metrics()?.sum("weir_timeouts_total", &[("limit", "query")])) };
-    assert_eq!(overdue()?, 5.0);
+    assert_eq!(overdue()?, 6.0);
     // The places of the errors in a pipeline, and how many requests of it were found to take too long: on a machine that
     // has no time a short one may, and is cancelled by right. Then once more.
     let mut pipeline = |frames: &[Vec<u8>]| -> Result<(Vec<usize>, f64)> {
@@ -328,7 +339,7 @@ fn only_what_takes_too_long_is_cancelled() -> Result<()> {
         .start(WEIR)?;
     let mut client = weir.connect()?;
     let mut errors = 0;
-    for begin in ["SELECT 1", "BEGIN"] {
+    for begin in ["SELECT 1", "BEGIN", "BEGIN; SELECT 1"] {
         client.query(begin)?;
         for _ in 0..15 {
             client.send(&[

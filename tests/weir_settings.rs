@@ -472,20 +472,25 @@ fn the_last_route_is_told_with_its_reason() -> Result<()> {
         assert_eq!(show(&mut client, how, "route")?, route, "{how:?}: what is asked of weir does not count");
         run(&mut client, how, "/* weir: primary */ SELECT 1")?;
         assert_eq!(show(&mut client, how, "route")?, format!("{primary} (primary, hint_primary)"), "{how:?}");
-        // BEGIN goes nowhere, where no server has to know of it.
+        run(&mut client, how, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        // In one request: whatever comes first takes the connection, be it only prepared.
+        client.query("SELECT 1")?;
+        let route = show(&mut client, how, "route")?;
+        assert!(on_replica(&route, "begin_read_only"), "{how:?}: {route}");
+        run(&mut client, how, "SELECT 1")?;
+        let route = show(&mut client, how, "route")?;
+        assert!(on_replica(&route, "in_transaction"), "{how:?}: {route}");
+        run(&mut client, how, "COMMIT")?;
+        // What weir answers itself goes nowhere.
+        run(&mut client, how, "SELECT 1")?;
+        let route = show(&mut client, how, "route")?;
         run(&mut client, how, "BEGIN READ ONLY")?;
-        assert_eq!(show(&mut client, how, "route")?, format!("{primary} (primary, hint_primary)"), "{how:?}");
+        assert_eq!(show(&mut client, how, "route")?, route, "{how:?}");
         run(&mut client, how, "SELECT 1")?;
         let route = show(&mut client, how, "route")?;
         assert!(on_replica(&route, "lazy_read"), "{how:?}: {route}");
         run(&mut client, how, "COMMIT")?;
-        run(&mut client, how, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        for (how, reason) in [(Simple, "begin_read_only"), (how, "in_transaction")] {
-            run(&mut client, how, "SELECT 1")?;
-            let route = show(&mut client, how, "route")?;
-            assert!(on_replica(&route, reason), "{how:?}: {route}");
-        }
-        run(&mut client, how, "COMMIT")?;
+        assert_eq!(show(&mut client, how, "route")?, route, "{how:?}");
     }
     Ok(())
 }

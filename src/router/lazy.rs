@@ -118,9 +118,11 @@ fn of_verdict(
     world: &World<'_>,
     promise: &Promise<'_>,
 ) -> LazyRoute {
-    // What ends it or moves in it does so where it is.
-    let stays = !verdict.statements.is_empty() && verdict.statements.iter().all(moves);
-    let wish = wish(verdict, sql, session, world).filter(|_| !stays);
+    if let [Statement { kind: Kind::Commit { .. } | Kind::Rollback { .. }, .. }] = &*verdict.statements {
+        // Whatever is wished for what follows: it has only read, and ends where it is.
+        return LazyRoute::OnReplica(Reason::LazyState);
+    }
+    let wish = wish(verdict, sql, session, world);
     if let Some((Target::Primary, reason)) = wish {
         return LazyRoute::OnPrimary(reason);
     }
@@ -194,17 +196,6 @@ fn course(need: Need, anywhere: LazyRoute) -> Result<LazyRoute, Reason> {
         Need::Doubtful(reason) => Err(reason),
         Need::Primary(reason) => Ok(LazyRoute::OnPrimary(reason)),
     }
-}
-
-fn moves(statement: &Statement) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Commit { .. }
-            | Kind::Rollback { .. }
-            | Kind::Savepoint(_)
-            | Kind::Release(_)
-            | Kind::RollbackTo(_)
-    )
 }
 
 fn defaults(statement: &Statement) -> bool {

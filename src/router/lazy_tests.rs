@@ -258,7 +258,14 @@ fn wishes_count_but_no_write_leaves_the_primary() {
         ("/* weir: auto */ SELECT writes()", OnPrimary(Reason::VolatileFunction)),
     ]);
     scene.session.target = Some(FixedTarget { target: Target::Primary, source: TargetSource::Set });
-    scene.check(&[("SELECT 1", OnPrimary(Reason::SetTarget)), ("/* weir: auto */ SELECT 1", ALONE)]);
+    scene.check(&[
+        ("SELECT 1", OnPrimary(Reason::SetTarget)),
+        ("/* weir: auto */ SELECT 1", ALONE),
+        // It may have been wished for in the transaction, which ends where it is.
+        ("COMMIT", STATE),
+        ("/* weir: primary */ ROLLBACK", STATE),
+        ("SAVEPOINT a", OnPrimary(Reason::SetTarget)),
+    ]);
     scene.session.target = None;
     scene.rules = vec![Rule {
         user: None,

@@ -20,7 +20,7 @@ use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::journal::Ran;
-use crate::sql::{CursorUse, Isolation, Kind, Modes, Statement, Transactions, Verdict};
+use crate::sql::{CursorUse, Isolation, Kind, Modes, Scope, Statement, Transactions, Verdict};
 use crate::wire::TxStatus;
 
 /// Where a request is to go, and how it runs there.
@@ -186,7 +186,7 @@ fn begins(
     if keeps == Keeps::All {
         return kept();
     }
-    let modes = begin.unwrap_or_default();
+    let modes = with_said(begin.unwrap_or_default(), request);
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips: Keeps::Controls }, now) {
         LazyRoute::Alone(reason) => alone(conversation, reason),
         LazyRoute::OnReplica(reason) if begin.is_some() && first_begins(request, bytes) => {
@@ -217,6 +217,7 @@ fn promised(conversation: &Conversation, bytes: &[u8], request: &Request, now: I
     }
     let skips = if keeps == Keeps::Controls { Keeps::Controls } else { Keeps::Nothing };
     let (modes, transactions) = modes_of(conversation);
+    let modes = with_said(modes, request);
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips }, now) {
         LazyRoute::Alone(reason) if keeps == Keeps::Controls => alone(conversation, reason),
         course => within(conversation, course.route(), course.reason(), Keeps::Nothing),
@@ -229,6 +230,11 @@ fn on_its_replica(conversation: &Conversation, bytes: &[u8], request: &Request, 
     let decided = |decision| Decided { decision, manner: Manner::Within, keeps: Keeps::Nothing };
     if conversation.state.transaction.status() == TxStatus::Failed {
         return decided(stays);
+    }
+    let open = conversation.state.transaction.journal().is_some_and(|journal| journal.has_portal(None));
+    if open && speaks_of_open(conversation, bytes, request) {
+        // However old the replica has become: it shows what was there when that was opened.
+        return Decided { decision: stays, manner: Manner::Aside, keeps: Keeps::Nothing };
     }
     let (modes, transactions) = modes_of(conversation);
     let lazy = Lazy { modes, transactions, skips: Keeps::Nothing };
@@ -379,6 +385,18 @@ fn begun_modes(request: &Request) -> Option<Modes> {
         _ => None,
     });
     begun.next().filter(|_| begun.next().is_none())
+}
+
+/// The modes of a transaction, with those that a request says.
+fn with_said(modes: Modes, request: &Request) -> Modes {
+    request.statements().fold(modes, |modes, statement| match statement.kind {
+        Kind::SetTransaction(said, Scope::Local) => Modes {
+            isolation: said.isolation.or(modes.isolation),
+            access: said.access.or(modes.access),
+            deferrable: said.deferrable.or(modes.deferrable),
+        },
+        _ => modes,
+    })
 }
 
 /// Whether the first thing that a batch runs begins a transaction.

@@ -181,7 +181,11 @@ impl Session {
         let Self { client, conversation, legs, .. } = self;
         let decided = decide(conversation, &client.read_buffer, legs.active(), request, begun);
         let Decided { decision, manner, keeps } = decided;
-        let requirement = conversation.requirement(request, decision.route, begun);
+        let requirement = match manner {
+            // What is open shows what was there when it was opened.
+            Manner::Aside => Requirement::NOTHING,
+            _ => conversation.requirement(request, decision.route, begun),
+        };
         Course { decision, manner, keeps, requirement, begun }
     }
 

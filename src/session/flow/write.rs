@@ -18,6 +18,7 @@ use crate::session::relay::message::MessageKind;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
 use crate::session::transaction::Event;
+use crate::session::transaction::journal::takes_snapshot;
 use crate::sql::{Dependency, Kind, Statement};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -64,6 +65,9 @@ pub(crate) fn write(
     };
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
     let begun = begins(conversation, leg, request, how);
+    if request.statements().any(takes_snapshot) {
+        conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.queries());
+    }
     // While something is in flight the status is known only where nothing in it can fail a transaction.
     let tx = match (idle, conversation.state.transaction.status_on_server()) {
         (true, _) => begun.or(Some(leg.responses.tx)),

@@ -155,20 +155,23 @@ impl Sender<'_> {
         let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
-        let told = worded.as_deref().or(sql).filter(|_| verdict.statements.iter().any(Statement::sets));
-        let told = told.map(|told| Run { sql: Bytes::copy_from_slice(told), bound: None });
-        match worded.or_else(|| self.deallocates(verdict)) {
+        let worded = worded.or_else(|| self.deallocates(verdict));
+        match &worded {
             Some(sql) => {
                 if self.ledger.len() > owed {
                     // A Parse went in front: should it fail, the server reads on only after a Sync.
                     request::put_bare(&mut self.backend.write_buffer, client::SYNC);
                     self.owe(Reply::Sync, Action::Swallow, PendingReply::None);
                 }
-                request::put_query(&mut self.backend.write_buffer, &sql);
+                request::put_query(&mut self.backend.write_buffer, sql);
             }
             None => self.backend.write_buffer.extend_from_slice(frame),
         }
-        told.into_iter().for_each(|run| self.tells_journal(run));
+        // In the server's words: another one knows the client's as little.
+        let told = worded.as_deref().or(sql).filter(|_| verdict.statements.iter().any(Statement::sets));
+        if let Some(sql) = told {
+            self.tells_journal(Run { sql: Bytes::copy_from_slice(sql), bound: None });
+        }
         let pending = self.runs(verdict, restores);
         self.owe(Reply::Query, Action::Forward, pending);
     }

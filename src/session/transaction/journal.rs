@@ -117,18 +117,13 @@ impl Journal {
         };
     }
 
-    /// Whether it is on the primary, to the end.
-    pub(crate) fn is_on_primary(&self) -> bool {
-        matches!(self.ran, Ran::Primary | Ran::Upgraded)
-    }
-
     /// It has failed.
     pub(crate) fn fails(&mut self) {
         let behind = self.savepoints().next().is_some();
         self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
     }
 
-    /// A query runs.
+    /// A query runs, so that there is a snapshot from now on.
     pub(crate) fn queries(&mut self) {
         self.queries = self.queries.saturating_add(1);
     }
@@ -215,6 +210,7 @@ impl Journal {
                     self.standing = Standing::Well;
                 }
             }
+            _ if takes_snapshot(statement) => self.queries(),
             _ => {}
         }
     }
@@ -294,6 +290,14 @@ fn deferrable(mode: Deferrable) -> &'static str {
         Deferrable::Deferrable => "DEFERRABLE",
         Deferrable::NotDeferrable => "NOT DEFERRABLE",
     }
+}
+
+/// Whether a server takes a snapshot for a statement, where its transaction keeps one and has none yet.
+pub(crate) fn takes_snapshot(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
+    )
 }
 
 /// Whether the end of a transaction begins another.

@@ -93,6 +93,17 @@ pub(crate) enum Certainty {
     Uncertain,
 }
 
+/// Which snapshots the statements of a transaction have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snapshots {
+    /// Each has its own.
+    Each,
+    /// One for all that follow, which the next that looks at data takes.
+    OneToTake,
+    /// One for all that follow, which has been taken.
+    OneTaken,
+}
+
 /// The transaction that is under way, if one is, and all that follows it.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -186,6 +197,19 @@ impl Transaction {
         })
     }
 
+    /// Which snapshots its statements have, in a session whose transactions have this isolation level where they say
+    /// nothing of it.
+    pub(crate) fn snapshots(&self, default: Option<Isolation>) -> Snapshots {
+        let Some(journal) = self.journal() else { return Snapshots::Each };
+        match self.block.isolation().or(journal.modes().isolation).or(default) {
+            Some(Isolation::RepeatableRead | Isolation::Serializable) if journal.has_queried() => {
+                Snapshots::OneTaken
+            }
+            Some(Isolation::RepeatableRead | Isolation::Serializable) => Snapshots::OneToTake,
+            _ => Snapshots::Each,
+        }
+    }
+
     /// What was said in it, if there is one.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.as_deref()
@@ -209,11 +233,6 @@ impl Transaction {
     /// One that has ended; asked once.
     pub(crate) fn take_ended(&mut self) -> Option<Over> {
         self.ended.take()
-    }
-
-    /// Its isolation level, where one was said.
-    pub(crate) fn isolation(&self) -> Option<Isolation> {
-        self.block.isolation()
     }
 
     /// Whether it has failed because its connection was lost, and no other stands in for that.
