@@ -23,11 +23,7 @@ const QUICK: &str =
 
 /// One connection to the primary, which goes from hand to hand.
 fn narrow() -> Result<Weir> {
-    let setup = WeirSetup::in_front_of(Cluster::shared(), [0]).append(QUICK).set(
-        "routing",
-        "transactions",
-        "\"primary\"",
-    );
+    let setup = WeirSetup::in_front_of(Cluster::shared(), [0]).append(QUICK);
     setup.set("pool", "size", "1").set("pool", "checkout_timeout", "\"60s\"").start(WEIR)
 }
 

@@ -320,6 +320,34 @@ fn connections_from_before_an_outage_are_closed() -> Result<()> {
     Ok(())
 }
 
+/// Where a statement without an error leaves the transaction.
+fn status(client: &mut Client, sql: &str) -> Result<Option<char>> {
+    let heard = client.ask(&[front::query(sql)])?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{sql}: {heard:?}");
+    Ok(heard.last().unwrap().status())
+}
+
+/// What was set and what is open on the replica is there again when the write has failed.
+fn keeps_what_is_open(client: &mut Client, write: &str) -> Result<()> {
+    for sql in [
+        "BEGIN",
+        "SET LOCAL TimeZone = 'Asia/Tokyo'",
+        "DECLARE c CURSOR FOR SELECT generate_series(1, 9)",
+        "FETCH c",
+        "SAVEPOINT a",
+    ] {
+        assert_eq!(status(client, sql)?, Some('T'), "{sql}");
+    }
+    assert_eq!(client.query(write).unwrap_err().sqlstate(), Some("08006"));
+    assert_eq!(client.query("FETCH c").unwrap_err().sqlstate(), Some("25P02"));
+    assert_eq!(status(client, "ROLLBACK TO a")?, Some('T'));
+    let noon = client.query("SELECT timestamptz '2020-01-01 12:00+00'")?;
+    assert_eq!(noon.value(), "2020-01-01 21:00:00+09");
+    assert_eq!(client.query("FETCH c")?.value(), "2");
+    assert_eq!(status(client, "COMMIT")?, Some('I'));
+    Ok(())
+}
+
 /// What can be read is read, what must be written waits, and fails as it would on a server.
 #[test]
 fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
@@ -337,11 +365,6 @@ fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
     let (mut client, mut waiting) = (weir.connect()?, patient.connect()?);
     waiting.set_patience(2 * PATIENCE);
     let write = "INSERT INTO outlived VALUES (1)";
-    let status = |client: &mut Client, sql: &str| -> Result<Option<char>> {
-        let heard = client.ask(&[front::query(sql)])?;
-        assert!(heard.iter().all(|message| message.error().is_none()), "{sql}: {heard:?}");
-        Ok(heard.last().unwrap().status())
-    };
     for client in [&mut client, &mut waiting] {
         assert_eq!(status(client, "BEGIN")?, Some('T'));
         assert_eq!(status(client, "SELECT count(*) FROM outlived")?, Some('T'));
@@ -369,23 +392,7 @@ fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
         assert_eq!(ended.tag, "ROLLBACK", "{end} needs no server");
     }
     assert_eq!(status(&mut client, "SELECT 'outside'")?, Some('I'));
-    // What was set and what is open on the replica is there again.
-    for sql in [
-        "BEGIN",
-        "SET LOCAL TimeZone = 'Asia/Tokyo'",
-        "DECLARE c CURSOR FOR SELECT generate_series(1, 9)",
-        "FETCH c",
-        "SAVEPOINT a",
-    ] {
-        assert_eq!(status(&mut client, sql)?, Some('T'), "{sql}");
-    }
-    assert_eq!(client.query(write).unwrap_err().sqlstate(), Some("08006"));
-    assert_eq!(client.query("FETCH c").unwrap_err().sqlstate(), Some("25P02"));
-    assert_eq!(status(&mut client, "ROLLBACK TO a")?, Some('T'));
-    let noon = client.query("SELECT timestamptz '2020-01-01 12:00+00'")?;
-    assert_eq!(noon.value(), "2020-01-01 21:00:00+09");
-    assert_eq!(client.query("FETCH c")?.value(), "2");
-    assert_eq!(status(&mut client, "COMMIT")?, Some('I'));
+    keeps_what_is_open(&mut client, write)?;
     // With time enough nobody hears of it.
     thread::scope(|scope| {
         let written = scope.spawn(|| -> Result<String> {
