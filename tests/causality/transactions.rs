@@ -2,7 +2,7 @@
 //! the one snapshot of those that keep one.
 
 use harness::client::{Client, front};
-use harness::{Options, Result, wait_for};
+use harness::{Options, Result, Stop, wait_for};
 
 use crate::case::ask;
 use crate::stage::{Look, PATIENCE, PRIMARY, REPLICA, Stage, app, first_value};
@@ -391,5 +391,38 @@ fn a_cursor_outlives_the_replica_that_has_become_too_old() -> Result<()> {
             client.query("COMMIT")?;
         }
     }
+    Ok(())
+}
+
+/// What a transaction has seen on one replica it does not miss on another: nobody here writes through weir.
+#[test]
+fn reads_in_a_transaction_do_not_go_back_in_time() -> Result<()> {
+    let stage = Stage::with(Options::new(2), TABLES, |setup| setup)?;
+    stage.cluster.pause_replay(REPLICA)?;
+    stage.cluster.sql(PRIMARY, "UPDATE t SET v = 1")?;
+    wait_for("the other replica", PATIENCE, || {
+        Ok((stage.cluster.sql(OTHER_REPLICA, READ)?.value() == "1").then_some(()))
+    })?;
+    let seer = |level: &str, begin: &str| {
+        wait_for("a transaction that reads from that replica", PATIENCE, || {
+            let mut client = stage.client(level)?;
+            client.query(begin)?;
+            Ok((stage.look(&mut client, READ)? == on(OTHER_REPLICA, "1")).then_some(client))
+        })
+    };
+    let mut careless = seer("eventual", "BEGIN")?;
+    let mut seers = Vec::new();
+    for level in ["session", "global"] {
+        for begin in ["BEGIN", "BEGIN READ ONLY"] {
+            seers.push(seer(level, begin)?);
+        }
+    }
+    stage.cluster.stop(OTHER_REPLICA, Stop::Fast)?;
+    for client in &mut seers {
+        assert_eq!(stage.look(client, READ)?, on(PRIMARY, "1"));
+        client.query("COMMIT")?;
+        assert_eq!(stage.look(client, READ)?, on(PRIMARY, "1"));
+    }
+    assert_eq!(stage.look(&mut careless, READ)?, on(REPLICA, "0"));
     Ok(())
 }
