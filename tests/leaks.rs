@@ -486,11 +486,18 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     };
     const READ: &str = "SELECT id, '2020-01-01 00:00+00'::timestamptz FROM harmless";
     const MIDNIGHT: &str = "2020-01-01 00:00:00+00";
-    let pipelines: [&[&str]; 4] = [
+    let pipelines: [&[&str]; 6] = [
         &[READ, "BEGIN READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
         &[READ, "/* weir: replica */ SET TimeZone = 'America/Lima'"],
         &[READ, "BEGIN READ ONLY", "DECLARE h CURSOR WITH HOLD FOR SELECT 1", "COMMIT"],
         &[READ, "BEGIN READ ONLY", "SET LOCAL TimeZone = 'Asia/Kolkata'", "ROLLBACK"],
+        &[READ, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
+        &[
+            READ,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            "DECLARE h CURSOR WITH HOLD FOR SELECT 1",
+            "COMMIT",
+        ],
     ];
     for (n, texts) in pipelines.into_iter().enumerate() {
         let mut first = connect()?;
