@@ -6,7 +6,7 @@ use std::time::Instant;
 use harness::client::{Client, Login, front};
 use harness::{Cluster, CpuTime, Failure, Result};
 
-use crate::pgbench::Sample;
+use crate::load::Sample;
 use crate::target::Target;
 
 /// Rows of the result, 1,000 bytes each.

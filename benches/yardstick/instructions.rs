@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use harness::{Failure, Result};
 
+use crate::load::{Length, Load};
 use crate::meter::{self, Counts, Meter};
-use crate::pgbench::{self, Length, Load};
 use crate::report::median;
 use crate::syscalls::listed;
 use crate::target::{Bench, Kind, Purpose, Target};
@@ -25,13 +25,15 @@ const LONG: u32 = 4000;
 const IDLE: Duration = Duration::from_secs(8);
 
 /// What is counted.
-const LOADS: [Load; 12] = [
+const LOADS: [Load; 14] = [
     Load::select("simple", 1),
     Load::select("extended", 1),
     Load::select("prepared", 1),
     Load::tpcb("simple", 1),
     Load::tpcb("extended", 1),
     Load::tpcb("prepared", 1),
+    Load::orm_read("prepared", 1),
+    Load::orm_write("prepared", 1),
     Load::select("simple", 8),
     Load::select("extended", 8),
     Load::select("prepared", 8),
@@ -100,7 +102,7 @@ impl Tool {
 fn all_loads(bench: &Bench, target: &Target, tool: Tool, rounds: u64) -> Result<Vec<Vec<Counts>>> {
     let run = |load: &Load, transactions: u32| {
         let length = Length::Transactions(transactions / load.clients);
-        pgbench::transactions(bench.cluster, load, target, length).map(drop)
+        load.transactions(bench.cluster, target, length).map(drop)
     };
     // Connections are opened, and caches filled.
     LOADS.iter().try_for_each(|load| run(load, SHORT))?;

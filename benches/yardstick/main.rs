@@ -10,9 +10,12 @@
 mod bulk;
 mod idle;
 mod instructions;
+mod load;
 mod meter;
+mod orm;
 mod pgbench;
 mod pipeline;
+mod replies;
 mod report;
 mod syscalls;
 mod target;
@@ -23,11 +26,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Options, Result};
 
+use load::Load;
 use meter::Meter;
-use pgbench::Load;
 use pipeline::Syncs;
 use report::Row;
-use target::{Bench, Kind, Purpose};
+use target::{Bench, Kind, Purpose, Setting};
 
 /// Compares what proxies cost: direct, HAProxy, PgBouncer and weir, interleaved, medians over the rounds.
 #[derive(Parser)]
@@ -37,7 +40,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "CASE,...")]
     cases: Vec<Case>,
     /// What to compare; everything when absent. `weir` has the primary only, as PgBouncer has; `weir-split` sends
-    /// reads to a replica; `weir-eventual` does so however old the replica is.
+    /// reads to replicas; `weir-eventual` does so however old these are.
     #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
     targets: Vec<Kind>,
     /// Seconds of each pgbench run, at least 3: the first one warms up.
@@ -52,6 +55,12 @@ struct Arguments {
     /// pgbench's scale factor: 15 MB each.
     #[arg(long, default_value_t = 20)]
     scale: u32,
+    /// Replicas behind the primary.
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// Says this in the configuration of each weir, too: `routing.transactions="primary"`.
+    #[arg(long = "setting", value_name = "SECTION.KEY=VALUE", value_parser = Setting::read)]
+    settings: Vec<Setting>,
     /// Another weir to measure than the one built along with this program.
     #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_weir"))]
     weir: PathBuf,
@@ -84,6 +93,16 @@ enum Case {
     Tpcb,
     /// pgbench -S -C: a new connection for every transaction, 8 clients
     Connect,
+    /// An ORM's reading transaction: BEGIN, a prepared select, ROLLBACK, 32 clients
+    OrmRead,
+    /// The same with a statement that is parsed each time, which an old PgBouncer carries in transaction mode
+    OrmReadExtended,
+    /// An ORM's writing transaction: BEGIN, two selects and an update, prepared, COMMIT, 32 clients
+    OrmWrite,
+    /// The same with statements that are parsed each time
+    OrmWriteExtended,
+    /// 200 clients that think for 10 ms in each reading transaction
+    Thinking,
     /// A 100 MB result of 1 kB rows, ten times
     Bulk,
     /// 1,000 one-row statements in a pipeline, with one Sync
@@ -95,7 +114,7 @@ enum Case {
 }
 
 impl Case {
-    /// The load, when it is one of pgbench's.
+    /// The load, when it is of transactions.
     fn load(self) -> Option<Load> {
         match self {
             Self::Simple1 => Some(Load::select("simple", 1)),
@@ -105,12 +124,12 @@ impl Case {
             Self::Extended32 => Some(Load::select("extended", 32)),
             Self::Prepared32 => Some(Load::select("prepared", 32)),
             Self::Tpcb => Some(Load::tpcb("simple", 16)),
-            Self::Connect => Some(Load {
-                title: "select, connecting",
-                protocol: "simple",
-                clients: 8,
-                options: &["-S", "-C"],
-            }),
+            Self::Connect => Some(Load::connecting(8)),
+            Self::OrmRead => Some(Load::orm_read("prepared", 32)),
+            Self::OrmReadExtended => Some(Load::orm_read("extended", 32)),
+            Self::OrmWrite => Some(Load::orm_write("prepared", 32)),
+            Self::OrmWriteExtended => Some(Load::orm_write("extended", 32)),
+            Self::Thinking => Some(Load::thinking("extended", 200)),
             Self::Bulk | Self::Pipeline | Self::PipelineSyncs | Self::Idle => None,
         }
     }
@@ -153,12 +172,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         harness::tools::ensure("strace")?;
     }
     let meter = arguments.instructions.map(|named| named.unwrap_or_else(Meter::available));
-    let options = Options::new(1)
+    let options = Options::new(arguments.replicas)
         .quiet()
         .setting("shared_buffers", "512MB")
         .setting("max_wal_size", "8GB")
         .setting("checkpoint_timeout", "1h")
-        .setting("autovacuum", "off");
+        .setting("autovacuum", "off")
+        // What thinks holds a connection each, where there is no pool, while the pools keep theirs.
+        .setting("max_connections", "700");
     let cluster = Cluster::with(options)?;
     eprintln!("loading data: pgbench scale {}", arguments.scale);
     pgbench::load_data(&cluster, arguments.scale)?;
@@ -168,8 +189,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     cluster.wait_caught_up()?;
 
-    let bench =
-        Bench { cluster: &cluster, weir: &arguments.weir, pool: arguments.pool, purpose: Purpose::Speed };
+    let bench = Bench {
+        cluster: &cluster,
+        weir: &arguments.weir,
+        settings: &arguments.settings,
+        pool: arguments.pool,
+        purpose: Purpose::Speed,
+    };
     if let Some(meter) = meter {
         return instructions::measure(&bench, &arguments.targets, meter, arguments.rounds);
     }
@@ -196,7 +222,7 @@ fn measure(case: Case, arguments: &Arguments, bench: &Bench, targets: &[target::
         for turn in 0..targets.len() {
             let index = (round + turn) % targets.len();
             let sample = match (case.load(), case.syncs()) {
-                (Some(load), _) => pgbench::run(bench.cluster, &load, &targets[index], time)?,
+                (Some(load), _) => load.run(bench.cluster, &targets[index], time)?,
                 (None, Some(syncs)) => pipeline::run(&targets[index], syncs, time)?,
                 (None, None) => bulk::run(&targets[index])?,
             };

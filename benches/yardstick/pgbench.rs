@@ -6,52 +6,11 @@ use std::time::Duration;
 
 use harness::{Cluster, CpuTime, Failure, Result};
 
+use crate::load::{Length, Load, Sample};
 use crate::target::Target;
 
-/// One of pgbench's loads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Load {
-    pub(crate) title: &'static str,
-    pub(crate) protocol: &'static str,
-    pub(crate) clients: u32,
-    pub(crate) options: &'static [&'static str],
-}
-
-impl Load {
-    pub(crate) const fn select(protocol: &'static str, clients: u32) -> Self {
-        Self { title: "select", protocol, clients, options: &["-S"] }
-    }
-
-    pub(crate) const fn tpcb(protocol: &'static str, clients: u32) -> Self {
-        Self { title: "TPC-B", protocol, clients, options: &[] }
-    }
-
-    /// As the tables name it.
-    pub(crate) fn name(&self) -> String {
-        let clients =
-            if self.clients == 1 { "1 client".to_owned() } else { format!("{} clients", self.clients) };
-        format!("{}, {}, {clients}", self.title, self.protocol)
-    }
-}
-
-/// How long a run is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Length {
-    Time(Duration),
-    /// So many transactions of each client, the same ones in each run.
-    Transactions(u32),
-}
-
-/// What one run gave.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sample {
-    /// Transactions (or results) per second.
-    pub(crate) rate: f64,
-    /// Milliseconds per transaction, as the client sees it.
-    pub(crate) latency: f64,
-    /// The proxy's CPU time per transaction.
-    pub(crate) cpu: CpuTime,
-}
+/// What pgbench is told of its transaction.
+type Options = &'static [&'static str];
 
 /// Makes pgbench's tables.
 pub(crate) fn load_data(cluster: &Cluster, scale: u32) -> Result<()> {
@@ -67,8 +26,14 @@ pub(crate) fn load_data(cluster: &Cluster, scale: u32) -> Result<()> {
 ///
 /// The proxy's CPU time is read when pgbench reports its progress, so that what the clients' logins cost, and
 /// the first second, are outside of what is measured.
-pub(crate) fn run(cluster: &Cluster, load: &Load, target: &Target, time: Duration) -> Result<Sample> {
-    let mut command = command(cluster, load, target, Length::Time(time))?;
+pub(crate) fn run(
+    cluster: &Cluster,
+    load: &Load,
+    options: Options,
+    target: &Target,
+    time: Duration,
+) -> Result<Sample> {
+    let mut command = command(cluster, load, options, target, Length::Time(time))?;
     let mut child = command.args(["-P", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stderr = child.stderr.take().ok_or_else(|| Failure::new("pgbench has no stderr"))?;
     let mut readings: Vec<(Progress, CpuTime)> = Vec::new();
@@ -97,8 +62,14 @@ pub(crate) fn run(cluster: &Cluster, load: &Load, target: &Target, time: Duratio
 }
 
 /// Runs a load and measures nothing; how many transactions there were.
-pub(crate) fn transactions(cluster: &Cluster, load: &Load, target: &Target, length: Length) -> Result<f64> {
-    let output = command(cluster, load, target, length)?.output()?;
+pub(crate) fn transactions(
+    cluster: &Cluster,
+    load: &Load,
+    options: Options,
+    target: &Target,
+    length: Length,
+) -> Result<f64> {
+    let output = command(cluster, load, options, target, length)?.output()?;
     let words = String::from_utf8_lossy(&output.stdout);
     let processed = figure(&words, "number of transactions actually processed: ");
     processed.filter(|_| output.status.success()).ok_or_else(|| {
@@ -109,7 +80,13 @@ pub(crate) fn transactions(cluster: &Cluster, load: &Load, target: &Target, leng
 }
 
 /// The command line of a run.
-fn command(cluster: &Cluster, load: &Load, target: &Target, length: Length) -> Result<Command> {
+fn command(
+    cluster: &Cluster,
+    load: &Load,
+    options: Options,
+    target: &Target,
+    length: Length,
+) -> Result<Command> {
     let mut command = pgbench(cluster, target.port)?;
     let (clients, threads) = (load.clients.to_string(), load.clients.min(2).to_string());
     command.args(["-n", "-M", load.protocol, "-c", &clients, "-j", &threads]);
@@ -117,7 +94,7 @@ fn command(cluster: &Cluster, load: &Load, target: &Target, length: Length) -> R
         Length::Time(time) => command.args(["-T", &time.as_secs().to_string()]),
         Length::Transactions(count) => command.args(["-t", &count.to_string(), "--random-seed=1"]),
     };
-    command.args(load.options).arg(target.database(load.protocol));
+    command.args(options).arg(target.database(load.protocol));
     Ok(command)
 }
 

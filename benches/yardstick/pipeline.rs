@@ -1,12 +1,12 @@
 //! A thousand small statements in one pipeline: what a proxy costs that must not wait between them.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login, front};
-use harness::{CpuTime, Failure, Result};
+use harness::{CpuTime, Result};
 
-use crate::pgbench::Sample;
+use crate::load::Sample;
+use crate::replies::Replies;
 use crate::target::Target;
 
 /// Statements of a pipeline.
@@ -78,44 +78,4 @@ pub(crate) fn run(target: &Target, syncs: Syncs, time: Duration) -> Result<Sampl
     let statements = f64::from(count) * f64::from(STATEMENTS);
     let cpu = CpuTime { user: spent.user / statements, system: spent.system / statements };
     Ok(Sample { rate: 1.0 / seconds, latency: seconds * 1e3, cpu })
-}
-
-/// What comes back, of which only the types are looked at: a client that makes something of each row would be what is
-/// measured.
-struct Replies {
-    stream: harness::client::Stream,
-    received: Vec<u8>,
-}
-
-impl Replies {
-    fn of(client: &Client) -> Result<Self> {
-        Ok(Self { stream: client.stream().try_clone()?, received: Vec::new() })
-    }
-
-    /// Reads up to so many ReadyForQuery.
-    fn skip(&mut self, mut readies: u32) -> Result<()> {
-        let mut chunk = vec![0; 64 * 1024];
-        while readies > 0 {
-            let n = self.stream.read(&mut chunk)?;
-            if n == 0 {
-                return Err(Failure::new("the connection ended in the middle of a pipeline"));
-            }
-            self.received.extend_from_slice(&chunk[..n]);
-            let mut at = 0;
-            while let Some(([tag, length @ ..], _)) = self.received[at..].split_first_chunk::<5>() {
-                let end = at + 1 + u32::from_be_bytes(*length) as usize;
-                if end > self.received.len() {
-                    break;
-                }
-                if *tag == b'E' {
-                    let words = String::from_utf8_lossy(&self.received[at..end]).into_owned();
-                    return Err(Failure::new(format!("an error in the pipeline: {words}")));
-                }
-                readies = readies.saturating_sub(u32::from(*tag == b'Z'));
-                at = end;
-            }
-            self.received.drain(..at);
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 //! Tables of medians.
 
-use crate::pgbench::{Load, Sample};
+use crate::load::{Load, Sample};
 use crate::pipeline::{STATEMENTS, Syncs};
 use crate::target::Kind;
 
@@ -32,8 +32,10 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 
 /// Prints the table of one of pgbench's loads.
 pub(crate) fn transactions(load: &Load, rows: &[Row]) {
-    println!("{:<36}                    CPU us per transaction        x PgBouncer", load.name());
-    println!("  target           tps   latency ms    added      user  system   total       CPU   added");
+    println!("{:<36}                    CPU us per transaction             x PgBouncer", load.name());
+    println!(
+        "  target           tps   latency ms    added      user  system   total     tps     CPU   added"
+    );
     let direct = find(rows, Kind::Direct).map(|row| row.median(|sample| sample.latency));
     let bouncer = find(rows, Kind::Pgbouncer);
     for row in rows {
@@ -46,14 +48,16 @@ pub(crate) fn transactions(load: &Load, rows: &[Row]) {
             value.filter(|_| proxy).map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
         };
         let bouncer_cpu = bouncer.map(|row| row.median(|s| s.cpu.total()) * 1e6);
+        let bouncer_rate = bouncer.map(|row| row.median(|s| s.rate));
         let bouncer_added = bouncer.and_then(|row| Some(row.median(|s| s.latency) - direct?));
         println!(
-            "  {:<12}{rate:>8.0}{latency:>13.3}{:>9}{:>10}{:>8}{:>8}{:>10}{:>8}",
+            "  {:<12}{rate:>8.0}{latency:>13.3}{:>9}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}",
             row.kind.name(),
             shown(added, 3),
             shown(Some(cpu(|s| s.cpu.user)), 1),
             shown(Some(cpu(|s| s.cpu.system)), 1),
             shown(Some(total), 1),
+            bouncer_rate.map_or_else(|| "-".to_owned(), |bouncer| format!("{:.2}", rate / bouncer)),
             shown(bouncer_cpu.map(|bouncer| total / bouncer), 2),
             // With many clients, latency is throughput seen from the other side.
             shown(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use harness::{Cluster, Result};
 
+use crate::load::{Length, Load};
 use crate::meter::{self, Counts};
-use crate::pgbench::{self, Length, Load};
 use crate::target::Target;
 
 /// How long the calls are counted.
@@ -14,7 +14,7 @@ const TIME: Duration = Duration::from_secs(4);
 /// Runs a load with strace on the proxy, and prints the calls that come up at least once in a hundred transactions.
 pub(crate) fn count(cluster: &Cluster, load: &Load, target: &Target) -> Result<()> {
     let Some(pid) = target.pid() else { return Ok(()) };
-    let run = || pgbench::transactions(cluster, load, target, Length::Time(TIME));
+    let run = || load.transactions(cluster, target, Length::Time(TIME));
     let (mut calls, transactions) = meter::system_calls(pid, cluster.directory(), run)?;
     calls.values_mut().for_each(|calls| *calls /= transactions);
     println!("  {} calls per transaction: {}", target.name(), listed(&calls));

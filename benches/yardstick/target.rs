@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Pgbouncer,
     /// weir with the primary only, as PgBouncer has it
     Weir,
-    /// weir with primary and replica
+    /// weir with primary and replicas
     WeirSplit,
     /// The same at consistency level eventual without a limit, where nothing is asked of a replica
     WeirEventual,
@@ -45,8 +45,27 @@ enum Process {
 pub(crate) struct Bench<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) weir: &'a Path,
+    /// What each weir is told besides.
+    pub(crate) settings: &'a [Setting],
     pub(crate) pool: usize,
     pub(crate) purpose: Purpose,
+}
+
+/// A key of weir's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    section: String,
+    key: String,
+    value: String,
+}
+
+impl Setting {
+    /// Reads `routing.consistency="session"`; the value is TOML.
+    pub(crate) fn read(words: &str) -> std::result::Result<Self, String> {
+        let parts = words.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+        let ((section, key), value) = parts.ok_or_else(|| "SECTION.KEY=VALUE is expected".to_owned())?;
+        Ok(Self { section: section.to_owned(), key: key.to_owned(), value: value.to_owned() })
+    }
 }
 
 /// What is done with the targets.
@@ -124,13 +143,13 @@ impl Bench<'_> {
     pub(crate) fn start(&self, kind: Kind) -> Result<Target> {
         match kind {
             Kind::Direct => {
-                let description = "pgbench talks to the primary".to_owned();
+                let description = "clients talk to the primary".to_owned();
                 Ok(Target { kind, port: self.cluster.port(0), description, process: Process::None })
             }
             Kind::Haproxy => self.haproxy(),
             Kind::Pgbouncer => self.pgbouncer(),
             Kind::Weir => self.weir(kind, 0..1),
-            Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..2),
+            Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..self.cluster.size()),
         }
     }
 
@@ -144,6 +163,8 @@ impl Bench<'_> {
                 .set("health", "catalog_interval", "\"1d\"")
                 .set("runtime", "workers", "1"),
         };
+        let told = self.settings.iter();
+        let setup = told.fold(setup, |setup, said| setup.set(&said.section, &said.key, &said.value));
         let weir = setup.start(self.prepared(self.weir)?)?;
         let description = format!("{} at {}", version(self.weir)?, self.weir.display());
         Ok(Target { kind, port: weir.port(), description, process: Process::Weir(Box::new(weir)) })

@@ -16,7 +16,7 @@ use crate::sql::{
 
 use super::session_view::TargetSource;
 use super::{
-    FixedTarget, LazyRoute, Promise, Reason, Replicas, Route, SessionView, Snapshot, World, lazy, route,
+    FixedTarget, LazyRoute, Promise, Reason, Replicas, Route, SessionView, World, lazy, route,
     ruled_transactions,
 };
 
@@ -377,7 +377,7 @@ impl<'a> Walk<'a> {
             modes,
             transactions: block.transactions,
             is_open: &is_open,
-            snapshot: if kept { Snapshot::Kept } else { Snapshot::None },
+            snapshot: if kept { Some(Route::Replica) } else { None },
         };
         let course = lazy([(verdict, sql)], &self.view(), self.world, &promise);
         let set = block.entries.iter().any(|entry| matches!(entry, Entry::Set));

@@ -31,17 +31,8 @@ pub struct Promise<'a> {
     pub transactions: Transactions,
     /// Whether a cursor of this name is open on a replica.
     pub is_open: &'a dyn Fn(&str) -> bool,
-    /// What has been read must stay as it was seen, so that it cannot go anywhere else.
-    pub snapshot: Snapshot,
-}
-
-/// Whether a transaction's view of the data is fixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Snapshot {
-    /// Each statement has its own, or there is none yet.
-    None,
-    /// It has one, on a replica.
-    Kept,
+    /// Where it has its one snapshot, if it has: it cannot go anywhere else.
+    pub snapshot: Option<Route>,
 }
 
 impl LazyRoute {
@@ -96,7 +87,7 @@ pub fn lazy<'v>(
     });
     match (all, promise.snapshot) {
         // It has read there, and goes on there: the primary would show it something else.
-        (LazyRoute::OnPrimary(_), Snapshot::Kept) => LazyRoute::OnReplica(Reason::InTransaction),
+        (LazyRoute::OnPrimary(_), Some(Route::Replica)) => LazyRoute::OnReplica(Reason::InTransaction),
         (course, _) => course,
     }
 }

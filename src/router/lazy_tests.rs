@@ -26,7 +26,7 @@ struct Scene {
     transactions: Transactions,
     /// The one cursor that is open.
     open: Option<&'static str>,
-    snapshot: Snapshot,
+    snapshot: Option<Route>,
     now: Instant,
 }
 
@@ -70,7 +70,7 @@ fn scene() -> Scene {
         modes: Modes::default(),
         transactions: Transactions::Lazy,
         open: None,
-        snapshot: Snapshot::None,
+        snapshot: None,
         now: Instant::now(),
     }
 }
@@ -353,7 +353,7 @@ fn one_snapshot_cannot_move() {
     let mut scene = scene();
     scene.begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     scene.check(&[("INSERT INTO t VALUES (1)", OnPrimary(Reason::Write))]);
-    scene.snapshot = Snapshot::Kept;
+    scene.snapshot = Some(Route::Replica);
     scene.check(&[
         ("SELECT 1", OnReplica(BeginReadOnly)),
         ("INSERT INTO t VALUES (1)", OnReplica(InTransaction)),

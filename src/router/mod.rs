@@ -13,7 +13,7 @@ mod session_view;
 pub use balance::pick;
 pub use explain::explain;
 pub use explain_transaction::{BeginsWhere, explain_transaction};
-pub use lazy::{LazyRoute, Promise, Snapshot, lazy};
+pub use lazy::{LazyRoute, Promise, lazy};
 pub use learned::Learned;
 pub use reason::Reason;
 pub use route::{Decision, FunctionLists, Replicas, World, route, route_all};

@@ -31,7 +31,6 @@ use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::sql::{CursorUse, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
-use crate::wire::TxStatus;
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -346,7 +345,7 @@ impl State {
 
     fn completes(&self, verdict: &Verdict) -> Said {
         let ends = |statement: &Statement| matches!(statement.kind, Kind::Commit { .. });
-        let failed = self.transaction.status() == TxStatus::Failed;
+        let failed = self.transaction.has_failed();
         match &*verdict.statements {
             [statement] if failed && ends(statement) => Said::Completed("ROLLBACK"),
             [statement] => Said::Completed(statement.tag),

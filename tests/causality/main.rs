@@ -21,5 +21,6 @@ mod levels;
 mod moves;
 mod reach;
 mod stage;
+mod transactions;
 mod unanswered;
 mod writes;

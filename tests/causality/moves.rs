@@ -41,7 +41,7 @@ fn reads_do_not_go_back_in_time() -> Result<()> {
     let mut from_primary = stage.client("session")?;
     assert_eq!(from_primary.query(&format!("/* weir: primary */ {READ}"))?.value(), "1");
     let mut in_transaction = stage.client("session")?;
-    in_transaction.query("BEGIN")?;
+    in_transaction.query("/* weir: transactions=primary */ BEGIN")?;
     assert_eq!(in_transaction.query(READ)?.value(), "1");
     in_transaction.query("COMMIT")?;
     let mut for_once = stage.client("eventual")?;

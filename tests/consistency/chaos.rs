@@ -23,6 +23,7 @@ const WORKERS: usize = CREW * LEVELS.len();
 /// Reads on replicas at each level, and violations at `eventual`, without which a run proves nothing.
 const ENOUGH_READS: u64 = 300;
 const ENOUGH_VIOLATIONS: u64 = 50;
+const ENOUGH_TRANSACTIONS: u64 = 100;
 
 /// How much longer a run may take to get there on a slow machine.
 const GRACE: Duration = Duration::from_secs(240);
@@ -87,21 +88,22 @@ impl Stage {
 
 /// Prints what a run came to.
 fn print(oracle: &Oracle, faults: &Faults) {
-    eprintln!("level      writes  on primary  on replicas  violations  errors");
+    eprintln!("level      writes  transactions  on primary  on replicas  violations  errors");
     for level in LEVELS {
         let tally = oracle.tally(level);
         let on_replicas: u64 = tally.on_replicas.iter().map(|count| count.load(SeqCst)).sum();
         eprintln!(
-            "{:<9} {:>7} {:>11} {:>12} {:>11} {:>7}",
+            "{:<9} {:>7} {:>13} {:>11} {:>12} {:>11} {:>7}",
             level.as_str(),
             tally.writes.load(SeqCst),
+            tally.transactions.load(SeqCst),
             tally.on_primary.load(SeqCst),
             on_replicas,
             tally.violations.load(SeqCst),
             tally.errors.load(SeqCst),
         );
     }
-    eprintln!("{} faults", faults.count() / 2);
+    eprintln!("{} faults; {} answers that no level excuses", faults.count() / 2, oracle.impossibilities());
     oracle.reports().iter().for_each(|report| eprintln!("{report}"));
     oracle.errors().iter().for_each(|error| eprintln!("error: {error}"));
 }
@@ -111,6 +113,7 @@ fn is_enough(oracle: &Oracle) -> bool {
     let reads = LEVELS.iter().all(|level| {
         let on_replicas = &oracle.tally(*level).on_replicas;
         on_replicas.iter().all(|count| count.load(SeqCst) >= ENOUGH_READS)
+            && oracle.tally(*level).transactions.load(SeqCst) >= ENOUGH_TRANSACTIONS
     });
     reads && oracle.tally(Level::Eventual).violations.load(SeqCst) > ENOUGH_VIOLATIONS
 }
@@ -183,6 +186,7 @@ fn no_level_is_violated_whatever_happens_to_the_replicas() -> Result<()> {
         let violations = oracle.tally(level).violations.load(SeqCst);
         assert_eq!(violations, 0, "violations at {}, seed {seed}", level.as_str());
     }
+    assert_eq!(oracle.impossibilities(), 0, "answers that no level excuses, seed {seed}");
     // Whoever asks for nothing gets what the others are spared: the same checks would have found it there.
     let found = oracle.tally(Level::Eventual).violations.load(SeqCst);
     assert!(is_enough(&oracle), "{found} violations at eventual: too little was read to prove anything");

@@ -5,6 +5,10 @@
 //! write or last read (`session`), than anything acknowledged through weir (`global`), or to anybody (`strong`). All
 //! levels run at the same time and meet the same faults. Sessions at `eventual` are checked like those at `global`: that
 //! violations are found there shows that they would be found elsewhere.
+//!
+//! Transactions are read in and written in as well. What no level excuses is counted apart: a version that nobody has
+//! committed or that was rolled back, an own write that is not there, and of one snapshot two versions of a key or a part
+//! of what one transaction wrote.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -18,6 +22,7 @@ mod healthy;
 mod oracle;
 mod session;
 mod shape;
+mod transaction;
 mod worker;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");

@@ -181,11 +181,7 @@ impl Session {
             Reading::Simple => self.each(&selects, |sql| vec![front::query(sql)]),
             Reading::Unnamed => self.each(&selects, |sql| [unnamed(sql), vec![front::sync()]].concat()),
             Reading::Prepared => {
-                let read = |(key, read): &(Key, &str)| {
-                    let inner = fill(read, Fill::Parameters, self.guise.path);
-                    let sql = format!("{hint}SELECT q.v, here.server FROM ({inner}) AS q, here");
-                    Ok(found(&self.execute(&sql, &[key.id.to_string()])?))
-                };
+                let read = |(key, read): &(Key, &str)| Ok(found(&self.read_prepared(*key, read)?));
                 keys.iter().map(read).collect::<Result<Vec<_>>>().map(|found| found.concat())
             }
             Reading::Join => {
@@ -206,6 +202,13 @@ impl Session {
             }
             Reading::Transaction => self.within("BEGIN", &selects),
         }
+    }
+
+    /// Reads the version of a key by a prepared statement.
+    pub(crate) fn read_prepared(&mut self, key: Key, read: &str) -> Result<Vec<Message>> {
+        let inner = fill(read, Fill::Parameters, self.guise.path);
+        let sql = format!("{}SELECT q.v, here.server FROM ({inner}) AS q, here", self.hint());
+        self.execute(&sql, &[key.id.to_string()])
     }
 
     /// After an error: gives up what was begun. Fails when the session is no more.
@@ -270,7 +273,7 @@ impl Session {
     }
 
     /// Sends messages in one write and hears all answers; the first error, once everything has been heard.
-    fn ask(&mut self, frames: &[Vec<u8>]) -> Result<Vec<Message>> {
+    pub(crate) fn ask(&mut self, frames: &[Vec<u8>]) -> Result<Vec<Message>> {
         self.client.send(frames)?;
         let mut heard = Vec::new();
         for _ in frames.iter().filter(|frame| matches!(frame.first(), Some(b'Q' | b'S'))) {
@@ -286,7 +289,7 @@ impl Session {
         }
     }
 
-    fn literal(&self, write: &Write, template: &str) -> String {
+    pub(crate) fn literal(&self, write: &Write, template: &str) -> String {
         fill(template, Fill::Literals(write.key.id, write.version), self.guise.path)
     }
 
@@ -294,11 +297,11 @@ impl Session {
         fill(read, Fill::Literals(key.id, 0), self.guise.path)
     }
 
-    fn select(&self, key: Key, read: &str) -> String {
+    pub(crate) fn select(&self, key: Key, read: &str) -> String {
         format!("{}SELECT q.v, here.server FROM ({}) AS q, here", self.hint(), self.inner(key, read))
     }
 
-    fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         match self.guise.said {
             Said::Hint => format!("/* weir: consistency={} */ ", self.guise.level.as_str()),
             Said::Startup | Said::Set => String::new(),
@@ -315,12 +318,12 @@ impl Writing {
 }
 
 /// The messages that run an unnamed statement, without the Sync.
-fn unnamed(sql: &str) -> Vec<Vec<u8>> {
+pub(crate) fn unnamed(sql: &str) -> Vec<Vec<u8>> {
     vec![front::parse("", sql, &[]), front::bind("", "", &[]), front::execute("", 0)]
 }
 
 /// The versions in the rows of an answer; the last column says on which server. No row and NULL are version 0.
-fn found(heard: &[Message]) -> Vec<Found> {
+pub(crate) fn found(heard: &[Message]) -> Vec<Found> {
     let rows = heard.iter().filter(|message| message.tag == b'D').map(Message::text_row);
     let versions = |row: Vec<Option<String>>| {
         let server = row.last().cloned().flatten().unwrap_or_default();

@@ -10,7 +10,7 @@ use harness::{Cluster, Failure, Result};
 use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::oracle::{Key, Level, Oracle, Route, Spared};
-use crate::session::{Doing, Guise, READINGS, Reading, Session, WRITINGS, Write, Writing};
+use crate::session::{Doing, Guise, READINGS, Session, WRITINGS, Write, Writing};
 use crate::shape::{Fill, Path, Reach, SHAPES, fill};
 
 /// What all workers share.
@@ -39,12 +39,12 @@ impl Scene<'_> {
 
 /// One worker. Its number is the id of all keys that it writes.
 pub(crate) struct Worker<'a> {
-    scene: &'a Scene<'a>,
-    id: usize,
-    level: Level,
-    dice: Dice,
+    pub(crate) scene: &'a Scene<'a>,
+    pub(crate) id: usize,
+    pub(crate) level: Level,
+    pub(crate) dice: Dice,
     /// Two, so that one reads what the other has just written.
-    sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
     past_weir: Client,
     /// The last version that was tried, by shape.
     versions: Vec<u64>,
@@ -71,9 +71,10 @@ impl<'a> Worker<'a> {
             let keys = match self.dice.between(0, 100) {
                 0..25 => self.write(who)?,
                 25..31 => self.write_past_weir()?,
+                31..60 => self.transact(who)?,
                 // A new session starts where any may.
-                31..32 => self.renew(who).map(|()| Vec::new())?,
-                32..33 => self.vanish(who).map(|()| Vec::new())?,
+                60..61 => self.renew(who).map(|()| Vec::new())?,
+                61..62 => self.vanish(who).map(|()| Vec::new())?,
                 _ => Vec::new(),
             };
             if keys.is_empty() {
@@ -89,7 +90,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn any_key(&mut self) -> Key {
+    pub(crate) fn any_key(&mut self) -> Key {
         let shape = *self.dice.pick(self.scene.shapes);
         match self.dice.between(0, 100) {
             0..40 => Key { shape, id: self.id },
@@ -99,7 +100,7 @@ impl<'a> Worker<'a> {
     }
 
     /// One to three new versions of different shapes, each written in one of the shape's ways.
-    fn next_writes(&mut self, writing: Writing) -> Vec<Write> {
+    pub(crate) fn next_writes(&mut self, writing: Writing) -> Vec<Write> {
         let reach = self.scene.reach();
         let fits = |shape: &&usize| {
             let shape = &SHAPES[**shape];
@@ -121,7 +122,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes through weir. The keys that were written, if that was acknowledged.
-    fn write(&mut self, who: usize) -> Result<Vec<Key>> {
+    pub(crate) fn write(&mut self, who: usize) -> Result<Vec<Key>> {
         let mut writing = *self.dice.pick(&WRITINGS);
         if writing == Writing::TwoPhases && self.scene.reach() == Reach::Tables {
             writing = Writing::Transaction;
@@ -129,9 +130,14 @@ impl<'a> Worker<'a> {
         let writes = self.next_writes(writing);
         let tag = format!("w{}_{}", self.id, writes.first().map_or(0, |write| write.version));
         let tag = format!("{tag}_{}", writes.first().map_or(0, |write| write.key.shape));
+        self.sends(&writes);
         let session = &mut self.sessions[who];
         match session.write(writing, &writes, &tag) {
             Ok(()) => {
+                if !writing.alone() {
+                    let together: Vec<_> = writes.iter().map(|write| (write.key, write.version)).collect();
+                    self.scene.oracle.acknowledged_together(&together);
+                }
                 for write in &writes {
                     let by = (Route::Weir, Some(&mut session.view));
                     self.scene.oracle.acknowledged(write.key, write.version, by);
@@ -151,18 +157,24 @@ impl<'a> Worker<'a> {
         }
     }
 
+    fn sends(&self, writes: &[Write]) {
+        writes.iter().for_each(|write| self.scene.oracle.sends(write.key, write.version));
+    }
+
     /// Sends a write and does not live to hear of it: nobody knows whether it happened.
     fn vanish(&mut self, who: usize) -> Result<()> {
         let writes = self.next_writes(Writing::Simple);
+        self.sends(&writes);
         // The connection may be broken already.
         let _ = self.sessions[who].send(&writes);
         self.renew(who)
     }
 
     /// Writes as somebody does who does not know weir.
-    fn write_past_weir(&mut self) -> Result<Vec<Key>> {
+    pub(crate) fn write_past_weir(&mut self) -> Result<Vec<Key>> {
         let shape = *self.dice.pick(self.scene.shapes);
         let write = self.next_write(shape);
+        self.sends(&[write]);
         let with = Fill::Literals(self.id, write.version);
         let first = SHAPES[shape].first.map(|first| fill(first, with, Path::Default));
         let sql = fill(write.template, with, Path::Default);
@@ -193,12 +205,17 @@ impl<'a> Worker<'a> {
                 }
                 Ok(())
             }
-            Err(failure) => self.failed(who, (reading, &reads), (&failure, spared(reading))),
+            Err(failure) => self.failed(who, (reading, &reads), (&failure, Spared::Yes)),
         }
     }
 
     /// A client was told of a failure. What it was in the middle of is given up; what it wrote may be there or not.
-    fn failed(&mut self, who: usize, doing: impl std::fmt::Debug, why: (&Failure, Spared)) -> Result<()> {
+    pub(crate) fn failed(
+        &mut self,
+        who: usize,
+        doing: impl std::fmt::Debug,
+        why: (&Failure, Spared),
+    ) -> Result<()> {
         let (failure, spared) = why;
         let session = &mut self.sessions[who];
         self.scene.oracle.failed(&Doing(&session.guise, doing), failure, spared);
@@ -211,16 +228,5 @@ impl<'a> Worker<'a> {
         let view = self.scene.oracle.view();
         self.sessions[who] = Session::begin(&self.sessions[who].guise, view)?;
         Ok(())
-    }
-}
-
-/// An answer on its own can be had elsewhere, and a write has nothing to do with replicas; a transaction that reads
-/// is bound to its server.
-fn spared(reading: Reading) -> Spared {
-    match reading {
-        Reading::Simple | Reading::Unnamed | Reading::Prepared | Reading::Join | Reading::Transaction => {
-            Spared::Yes
-        }
-        Reading::ReadOnly | Reading::ReadOnlyPipeline => Spared::No,
     }
 }

@@ -12,7 +12,7 @@ use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
-use crate::sql::Consistency;
+use crate::sql::{Consistency, Kind, Scope, Statement};
 
 /// How far behind a replica must be for nobody to wait for it, at least. Samples of one that nobody cares about are a
 /// second apart.
@@ -47,6 +47,8 @@ pub(crate) struct Basis<'a> {
     pub tracking: &'a Tracking,
     /// What is asked of the read.
     pub levels: Levels,
+    /// What those behind it look at that will see no more than it does.
+    pub besides: Touched,
 }
 
 impl Requirement {
@@ -146,7 +148,11 @@ impl Basis<'_> {
         }
         let catalog = self.cluster.catalogs().of(self.database);
         let since = catalog.as_deref().and_then(|catalog| catalog.since);
-        if request.statements().any(begins) {
+        // Nobody knows what will be looked at by those that see what this one does.
+        let lasts = |statement: &Statement| {
+            begins(statement) || matches!(statement.kind, Kind::SetTransaction(_, Scope::Local))
+        };
+        if self.besides == Touched::Anything || request.statements().any(lasts) {
             return highest;
         }
         match (Touched::by(request.statements(), catalog.as_deref()), since) {

@@ -17,6 +17,7 @@ use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
+use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
 use crate::session::conversation::pin_log::PinLog;
@@ -34,10 +35,9 @@ use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
-use crate::session::transaction::Event;
+use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
-use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -205,6 +205,10 @@ impl Conversation {
             marks: &self.state.database().marks,
             tracking: &self.tracking,
             levels: self.levels(self.routing.weir(), &request.hint()),
+            besides: match self.state.transaction.snapshots(self.routing.isolation()) {
+                Snapshots::OneToTake => Touched::Anything,
+                Snapshots::Each | Snapshots::OneTaken => Touched::These(Vec::new()),
+            },
         };
         Requirement::of(request, &basis, now)
     }
@@ -296,7 +300,7 @@ impl Conversation {
         if let Some(ended) = state.transaction.take_ended() {
             self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
         }
-        if state.transaction.status() == TxStatus::Idle {
+        if state.transaction.is_over() {
             state.names.end_transaction();
             state.transaction.on(Event::Ended);
         }
@@ -362,6 +366,9 @@ impl Conversation {
                 self.shared.cluster.suspect(leg.lease.server());
             }
             metrics.error(&sqlstate);
+            if sqlstate == "34000" && leg.route == Route::Primary {
+                self.learn_cursors();
+            }
         }
         if self.policy.config.log.slow_query.is_none_or(|limit| took <= limit) {
             return;
@@ -375,6 +382,17 @@ impl Conversation {
             route: leg.route,
             took,
         });
+    }
+
+    /// The primary does not know a cursor, perhaps one that was opened on a replica's connection (`WHERE CURRENT OF` it):
+    /// where one is opened by such a statement, that is done on the primary next time.
+    fn learn_cursors(&self) {
+        let Some(journal) = self.state.transaction.journal() else { return };
+        let now = Instant::now();
+        for shape in journal.portals().filter_map(|(_, shape)| shape) {
+            self.state.database().learned.remember(shape, now);
+            self.shared.metrics.learned.inc();
+        }
     }
 
     /// So much of what is run again has been written; a shape that a replica refused is remembered.

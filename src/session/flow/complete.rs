@@ -56,11 +56,6 @@ impl Session {
         if leg.progress.sent.has(Sent::Look) && leg.batch() == Batch::Closed {
             leg.progress.sent.remove(Sent::Look);
             conversation.looked(leg, now);
-            let journal = conversation.state.transaction.journal_mut();
-            journal
-                .filter(|journal| !journal.is_on_primary())
-                .into_iter()
-                .for_each(|journal| journal.queries());
         }
         if leg.flight.take().is_some() {
             conversation.count(leg, now.saturating_duration_since(leg.since));

@@ -25,19 +25,12 @@ pub(crate) fn keeps(request: &Request, bytes: &[u8], names: &Names, transaction:
     }
     match request.messages.iter().try_for_each(|message| walk.message(message)) {
         // What is bound may be executed by a request to come.
-        Some(()) if walk.bound.is_empty() => match walk.rest {
-            Rest::None => Keeps::All,
-            Rest::Some => Keeps::Controls,
+        Some(()) if walk.bound.is_empty() => match walk.others {
+            0 => Keeps::All,
+            _ => Keeps::Controls,
         },
         _ => Keeps::Nothing,
     }
-}
-
-/// Whether anything needs a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    None,
-    Some,
 }
 
 /// What the messages so far have come to, if all goes well.
@@ -47,21 +40,15 @@ struct Walk<'a> {
     transaction: &'a Transaction,
     status: TxStatus,
     savepoints: Vec<&'a str>,
-    /// Whether modes may still be changed.
-    modes: Modes,
-    rest: Rest,
+    /// How much has been said since the transaction began after which its modes may not be changed any more.
+    said: usize,
+    /// How many messages need a connection.
+    others: usize,
     parsed: Vec<(&'a [u8], &'a Verdict)>,
     /// Portals of statements that control the transaction, not executed yet.
     bound: Vec<(&'a [u8], &'a Statement)>,
     /// Those that have been.
     executed: Vec<&'a [u8]>,
-}
-
-/// Whether a transaction's modes may be changed without any doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Modes {
-    Free,
-    Fixed,
 }
 
 impl<'a> Walk<'a> {
@@ -74,8 +61,8 @@ impl<'a> Walk<'a> {
             transaction,
             status: transaction.status(),
             savepoints: journal.into_iter().flat_map(|journal| journal.savepoints()).collect(),
-            modes: if fresh { Modes::Free } else { Modes::Fixed },
-            rest: Rest::None,
+            said: usize::from(!fresh),
+            others: 0,
             parsed: Vec::new(),
             bound: Vec::new(),
             executed: Vec::new(),
@@ -122,10 +109,10 @@ impl<'a> Walk<'a> {
                     return (portal.is_empty() && binds_nothing(message.of(bytes))).then_some(());
                 }
             }
-            (MessageKind::DescribeStatement { name }, verdict) => {
-                if verdict.or(self.parsed(name.of(bytes))).and_then(control).is_some() {
-                    return Some(());
-                }
+            (MessageKind::DescribeStatement { name }, verdict)
+                if verdict.or(self.parsed(name.of(bytes))).and_then(control).is_some() =>
+            {
+                return Some(());
             }
             (MessageKind::DescribePortal { name }, _) if self.bound(name.of(bytes)).is_some() => {
                 return Some(());
@@ -156,7 +143,7 @@ impl<'a> Walk<'a> {
     /// Something that is no control of the transaction. In one that has failed a server refuses it, and what ends that is
     /// answered by the same server.
     fn needs_connection(&mut self) -> Option<()> {
-        (self.rest, self.modes) = (Rest::Some, Modes::Fixed);
+        (self.others, self.said) = (self.others + 1, self.said + 1);
         (self.transaction.status() != TxStatus::Failed).then_some(())
     }
 
@@ -165,7 +152,7 @@ impl<'a> Walk<'a> {
         let position = |name: &str| self.savepoints.iter().rposition(|known| *known == name);
         match (&statement.kind, self.status) {
             (Kind::Begin(_), TxStatus::Idle) => {
-                (self.status, self.modes) = (TxStatus::Open, Modes::Free);
+                (self.status, self.said) = (TxStatus::Open, 0);
                 self.savepoints.clear();
             }
             (Kind::Commit { chain } | Kind::Rollback { chain }, TxStatus::Open | TxStatus::Failed) => {
@@ -174,7 +161,7 @@ impl<'a> Walk<'a> {
                 let judged = !self.transaction.reported().is_empty()
                     || (self.transaction.is_lost() && *chain == Chain::Chain);
                 self.status = if *chain == Chain::Chain { TxStatus::Open } else { TxStatus::Idle };
-                self.modes = Modes::Free;
+                self.said = 0;
                 self.savepoints.clear();
                 return (!judged).then_some(());
             }
@@ -185,7 +172,7 @@ impl<'a> Walk<'a> {
                 self.savepoints.truncate(at + 1);
                 self.status = TxStatus::Open;
             }
-            (Kind::SetTransaction(..), TxStatus::Open) if self.modes == Modes::Free => {
+            (Kind::SetTransaction(..), TxStatus::Open) if self.said == 0 => {
                 return self.savepoints.is_empty().then_some(());
             }
             _ => return None,

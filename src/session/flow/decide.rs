@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::backend::ledger::Batch;
 use crate::cluster::catalog::Catalog;
 use crate::router::{
-    Decision, LazyRoute, Promise, Reason, Replicas, Route, Snapshot, Transaction, World, lazy, route_all,
+    Decision, LazyRoute, Promise, Reason, Replicas, Route, Transaction, World, lazy, route_all,
     ruled_transactions,
 };
 use crate::session::conversation::Conversation;
@@ -20,7 +20,7 @@ use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::journal::Ran;
-use crate::sql::{CursorUse, Isolation, Kind, Modes, Statement, Transactions, Verdict};
+use crate::sql::{CursorUse, Isolation, Kind, Modes, Scope, Statement, Transactions, Verdict};
 use crate::wire::TxStatus;
 
 /// Where a request is to go, and how it runs there.
@@ -174,8 +174,10 @@ fn begins(
     let keeps = keeps(request, bytes, &conversation.state.names, &conversation.state.transaction);
     // On the primary a batch that is open is a transaction, which BEGIN goes on with.
     let on_primary = batch == Batch::Open && leg.is_some_and(|leg| leg.route == Route::Primary);
-    // Nor is anything gained where the session keeps its connection; and what it listens to must wait for the end.
-    if keeps == Keeps::Nothing || on_primary || conversation.pinned().is_some() {
+    // Nor is anything gained where the session keeps its connection, and what it listens to must wait for the end; nor
+    // behind what is in flight on the primary.
+    let in_flight = leg.is_some_and(|leg| leg.route == Route::Primary && leg.owes());
+    if keeps == Keeps::Nothing || on_primary || in_flight || conversation.pinned().is_some() {
         return as_it_comes(conversation, bytes, leg, request, now);
     }
     let begin = begun_modes(request);
@@ -184,7 +186,7 @@ fn begins(
     if keeps == Keeps::All {
         return kept();
     }
-    let modes = begin.unwrap_or_default();
+    let modes = with_said(begin.unwrap_or_default(), request);
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips: Keeps::Controls }, now) {
         LazyRoute::Alone(reason) => alone(conversation, reason),
         LazyRoute::OnReplica(reason) if begin.is_some() && first_begins(request, bytes) => {
@@ -209,8 +211,13 @@ fn promised(conversation: &Conversation, bytes: &[u8], request: &Request, now: I
         }
         _ => {}
     }
+    if bytes.len() > request.len && conversation.shared.cluster.topology().replicas().next().is_none() {
+        // On one connection they need not wait for each other.
+        return within(conversation, Route::Primary, Reason::NoReplica, Keeps::Nothing);
+    }
     let skips = if keeps == Keeps::Controls { Keeps::Controls } else { Keeps::Nothing };
     let (modes, transactions) = modes_of(conversation);
+    let modes = with_said(modes, request);
     match course(conversation, bytes, request, &Lazy { modes, transactions, skips }, now) {
         LazyRoute::Alone(reason) if keeps == Keeps::Controls => alone(conversation, reason),
         course => within(conversation, course.route(), course.reason(), Keeps::Nothing),
@@ -223,6 +230,11 @@ fn on_its_replica(conversation: &Conversation, bytes: &[u8], request: &Request, 
     let decided = |decision| Decided { decision, manner: Manner::Within, keeps: Keeps::Nothing };
     if conversation.state.transaction.status() == TxStatus::Failed {
         return decided(stays);
+    }
+    let open = conversation.state.transaction.journal().is_some_and(|journal| journal.has_portal(None));
+    if open && speaks_of_open(conversation, bytes, request) {
+        // However old the replica has become: it shows what was there when that was opened.
+        return Decided { decision: stays, manner: Manner::Aside, keeps: Keeps::Nothing };
     }
     let (modes, transactions) = modes_of(conversation);
     let lazy = Lazy { modes, transactions, skips: Keeps::Nothing };
@@ -303,7 +315,7 @@ fn course(
         modes: of.modes,
         transactions: of.transactions,
         is_open: &is_open,
-        snapshot: if one_snapshot && has_read { Snapshot::Kept } else { Snapshot::None },
+        snapshot: if one_snapshot && has_read { Some(Route::Replica) } else { None },
     };
     let view = conversation.view(Transaction::None);
     let asked = statements(conversation, bytes, request)
@@ -373,6 +385,18 @@ fn begun_modes(request: &Request) -> Option<Modes> {
         _ => None,
     });
     begun.next().filter(|_| begun.next().is_none())
+}
+
+/// The modes of a transaction, with those that a request says.
+fn with_said(modes: Modes, request: &Request) -> Modes {
+    request.statements().fold(modes, |modes, statement| match statement.kind {
+        Kind::SetTransaction(said, Scope::Local) => Modes {
+            isolation: said.isolation.or(modes.isolation),
+            access: said.access.or(modes.access),
+            deferrable: said.deferrable.or(modes.deferrable),
+        },
+        _ => modes,
+    })
 }
 
 /// Whether the first thing that a batch runs begins a transaction.

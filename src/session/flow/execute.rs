@@ -18,8 +18,8 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::control::keeps;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
-use crate::session::flow::freshness_wait::{Waited, await_freshness};
-use crate::session::flow::plan::{Manner, Step, plan, without_leg};
+use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
@@ -181,7 +181,11 @@ impl Session {
         let Self { client, conversation, legs, .. } = self;
         let decided = decide(conversation, &client.read_buffer, legs.active(), request, begun);
         let Decided { decision, manner, keeps } = decided;
-        let requirement = conversation.requirement(request, decision.route, begun);
+        let requirement = match manner {
+            // What is open shows what was there when it was opened.
+            Manner::Aside => Requirement::NOTHING,
+            _ => conversation.requirement(request, decision.route, begun),
+        };
         Course { decision, manner, keeps, requirement, begun }
     }
 
@@ -224,13 +228,15 @@ impl Session {
                 let Some(leg) = legs.active() else { return Ok(Next::Plan) };
                 // On the heap: few wait, but every client's task would have room for it.
                 return match Box::pin(await_freshness(client, conversation, leg, &course.requirement)).await {
-                    Ok(Waited::Fresh) => Ok(Next::Write),
+                    Ok(Freshness::Enough) => Ok(Next::Write),
                     // The primary has all of it, and what was said in the transaction can be said there again.
-                    Ok(Waited::InVain) if course.manner == Manner::Within && leg.batch() == Batch::Closed => {
+                    Ok(Freshness::Short)
+                        if course.manner == Manner::Within && leg.batch() == Batch::Closed =>
+                    {
                         course.decision = Decision { route: Route::Primary, reason: Reason::Stale };
                         Ok(Next::Plan)
                     }
-                    Ok(Waited::InVain) => Ok(Next::Write),
+                    Ok(_) => Ok(Next::Write),
                     Err(Error::Canceled) => Box::pin(self.cancel_held(request)).await,
                     Err(error) => Err(error),
                 };

@@ -9,18 +9,10 @@ use crate::session::client::Client;
 use crate::session::connections::wait::Waiting;
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
+use crate::session::flow::plan::Freshness;
 use crate::session::leg::Leg;
 
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waited {
-    /// The replica is as fresh as it must be.
-    Fresh,
-    /// It is not.
-    InVain,
-}
-
-/// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`. Cancel safe.
+/// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`. Says whether it is. Cancel safe.
 ///
 /// # Errors
 /// [`Error::Canceled`](crate::error::Error::Canceled); the client has gone, or weir waits for it no longer.
@@ -29,7 +21,7 @@ pub(super) async fn await_freshness(
     conversation: &Conversation,
     leg: &Leg,
     requirement: &Requirement,
-) -> Result<Waited> {
+) -> Result<Freshness> {
     let clock = conversation.clock();
     let samplers = conversation.shared.cluster.demand().clone();
     let wait = conversation.policy.config.routing.freshness_wait;
@@ -40,10 +32,10 @@ pub(super) async fn await_freshness(
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
             if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock) {
-                return Waited::Fresh;
+                return Freshness::Enough;
             }
             if clock.is_hopeless(wait) || timeout_at(deadline, news).await.is_err() {
-                return Waited::InVain;
+                return Freshness::Short;
             }
         }
     };

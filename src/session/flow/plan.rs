@@ -36,7 +36,7 @@ pub(crate) enum Step {
     /// Answer it: no server is asked.
     Answer,
     /// Give up the replica's connection on which its transaction runs, or put it aside for what is open there: the request
-    /// goes to the primary.
+    /// goes to the primary, or to a replica that is fresh enough.
     Upgrade,
     /// Have requests go to the connection that was put aside, and this one wait.
     Swap,
@@ -53,7 +53,7 @@ pub(crate) enum Manner {
     Alone,
     /// Within its transaction, of which the connection is told first where it does not know of it.
     Within,
-    /// On the connection that was put aside with what the request speaks of.
+    /// On the connection where what the request speaks of is open, which may have been put aside.
     Aside,
 }
 
@@ -113,6 +113,8 @@ pub(crate) enum Freshness {
     Short,
     /// It is not, and never will be: its transaction keeps one snapshot.
     Fixed,
+    /// It is not, and all of its transaction can be said again on one that is.
+    Elsewhere,
 }
 
 /// How a connection's settings differ from what the client wants.
@@ -236,7 +238,8 @@ fn lazy_place(situation: &Situation) -> Result<Place, Step> {
         (_, Owed::Answers | Owed::Settings, Batch::Closed) => return Ok(Place::Later),
         (_, Owed::Nothing, _) => {}
     }
-    let stays = leg.route == Route::Primary || leg.tx != TxStatus::Idle;
+    let begun = leg.tx != TxStatus::Idle && leg.freshness != Freshness::Elsewhere;
+    let stays = leg.route == Route::Primary || begun;
     let serves = leg.route == situation.route && (stays || leg.freshness == Freshness::Enough);
     match (situation.manner, leg.tx, leg.batch) {
         (Manner::Kept, _, Batch::Closed) => Err(Step::Answer),

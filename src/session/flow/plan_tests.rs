@@ -293,6 +293,27 @@ fn where_a_transaction_that_has_only_read_goes_on() {
 }
 
 #[test]
+fn a_transaction_that_can_be_said_again_leaves_a_replica_that_is_too_old() {
+    use Step::{AwaitAnswers, AwaitFreshness, Upgrade, Write};
+    let elsewhere = |leg| LegFacts { freshness: Freshness::Elsewhere, ..leg };
+    let open = within(COPY, OPEN);
+    for (name, route, leg, step) in [
+        ("fresh enough", R, open, Write),
+        ("too old", R, elsewhere(open), Upgrade),
+        ("too old, with something open there", R, stale(open), AwaitFreshness),
+        ("its snapshot was taken", R, fixed(open), Write),
+        ("it has failed", R, within(COPY, FAILED), Write),
+        ("it is not told of yet", R, stale(COPY), AwaitAnswers),
+        ("wanted on the primary", P, open, Upgrade),
+        ("there it stays", P, within(LEG, OPEN), Write),
+    ] {
+        let request = READ.iter().copied().collect();
+        let situation = Situation { route, manner: Manner::Within, expected: leg.tx, leg, request };
+        assert_eq!(plan(&situation), step, "{name}");
+    }
+}
+
+#[test]
 fn without_a_connection_one_is_taken() {
     for (manner, step) in [
         (Manner::AsItComes, Step::CheckOut),

@@ -1,5 +1,6 @@
 //! The values by which the next step is decided, taken from a session at one moment.
 
+use crate::backend::ledger::Batch;
 use crate::router::Route;
 use crate::session::client::Client;
 use crate::session::consistency::requirement::Requirement;
@@ -14,7 +15,8 @@ use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Field;
 use crate::session::relay::request::Request;
-use crate::sql::Isolation;
+use crate::session::transaction::Snapshots;
+use crate::wire::TxStatus;
 
 /// How things stand between a request that is to go this way, and needs this of a replica, and the session's connection.
 pub(crate) fn situation(
@@ -39,7 +41,7 @@ pub(crate) fn situation(
             batch: leg.batch(),
             tx: leg.responses.tx,
             flow: leg.responses.flow,
-            freshness: freshness(conversation, leg, request, requirement),
+            freshness: freshness(conversation, leg, request, (manner, requirement)),
             settings: settings(conversation, leg),
         },
         request: [
@@ -78,18 +80,20 @@ fn freshness(
     conversation: &Conversation,
     leg: &Leg,
     request: &Request,
-    requirement: &Requirement,
+    (manner, requirement): (Manner, &Requirement),
 ) -> Freshness {
     if leg.route == Route::Primary
         || requirement.is_met((leg.lease.server(), leg.lease.opened), &conversation.clock())
     {
         return Freshness::Enough;
     }
-    let one_snapshot = matches!(
-        conversation.state.transaction.isolation(),
-        Some(Isolation::RepeatableRead | Isolation::Serializable)
-    );
-    if one_snapshot && !request.statements().any(begins) { Freshness::Fixed } else { Freshness::Short }
+    let transaction = &conversation.state.transaction;
+    let between = leg.responses.tx == TxStatus::Open && leg.batch() == Batch::Closed && !leg.owes();
+    match transaction.snapshots(conversation.routing.isolation()) {
+        Snapshots::OneTaken if !request.statements().any(begins) => Freshness::Fixed,
+        _ if manner == Manner::Within && between && transaction.is_renewable() => Freshness::Elsewhere,
+        _ => Freshness::Short,
+    }
 }
 
 fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) -> bool {

@@ -8,7 +8,7 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Manner;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
-use crate::session::leg::hold_back::{Hold, Joins, Stands, hold};
+use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::progress::Sent;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
@@ -17,7 +17,7 @@ use crate::session::relay::message::MessageKind;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::session::transaction::journal::Judged;
+use crate::session::transaction::journal::takes_snapshot;
 use crate::sql::{Dependency, Kind, Statement};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -56,20 +56,17 @@ pub(crate) fn write(
     let bytes = client.read_buffer.split_to(len);
     marks(conversation, leg, request, how);
     let plan = Hold {
-        stands: stands(conversation, leg, how),
-        joins: match (idle, &conversation.rerun) {
-            (false, _) => Joins::Flight,
-            (true, None) => Joins::Nothing,
-            (true, Some(_)) => Joins::Rerun,
-        },
+        joins: if idle { joins(conversation, leg, how) } else { Joins::Flight },
         limit: conversation.policy.config.routing.hold_back,
     };
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
-    let begins = begins(conversation, leg, request, how);
+    let begun = begins(conversation, leg, request, how);
+    if request.statements().any(takes_snapshot) {
+        conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.queries());
+    }
     // While something is in flight the status is known only where nothing in it can fail a transaction.
     let tx = match (idle, conversation.state.transaction.status_on_server()) {
-        (true, status) if begins == Begins::Here => Some(status),
-        (true, _) => Some(leg.responses.tx),
+        (true, _) => begun.or(Some(leg.responses.tx)),
         (false, TxStatus::Idle) => Some(TxStatus::Idle),
         (false, _) => None,
     };
@@ -87,13 +84,6 @@ pub(crate) fn write(
     conversation.went(request, len, now);
 }
 
-/// Whether a server is told of the transaction in front of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
-    Not,
-    Here,
-}
-
 /// Where a request may have to be put back after part of it has been answered, it is known to what that returns.
 fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, how: &How) {
     let kept = how.keeps != Keeps::Nothing && request.any(Fact::Controls);
@@ -102,27 +92,30 @@ fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, how: &Ho
     }
 }
 
-/// Whether what is asked of a connection could be asked of another.
-fn stands(conversation: &Conversation, leg: &Leg, how: &How) -> Stands {
+/// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
+/// as well run there.
+fn joins(conversation: &Conversation, leg: &Leg, how: &How) -> Joins {
     let transaction = &conversation.state.transaction;
-    let on_replica = how.manner == Manner::Within && leg.route == Route::Replica;
-    match (transaction.status_on_server(), leg.responses.tx) {
-        _ if on_replica && transaction.is_renewable() => Stands::Anywhere,
-        _ if how.manner == Manner::Within => Stands::Here,
-        (TxStatus::Idle, TxStatus::Idle) => Stands::Anywhere,
-        _ => Stands::Here,
+    let renewable = leg.route == Route::Replica && transaction.is_renewable();
+    let outside = (transaction.status_on_server(), leg.responses.tx) == (TxStatus::Idle, TxStatus::Idle);
+    match (how.manner, &conversation.rerun) {
+        (_, Some(_)) => Joins::Rerun,
+        (Manner::Within, None) if renewable => Joins::Nothing,
+        (Manner::Within, None) => Joins::Block,
+        (_, None) if outside => Joins::Nothing,
+        (_, None) => Joins::Block,
     }
 }
 
-/// Has the server told of the transaction, where it does not know of it and has to.
-fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how: &How) -> Begins {
+/// Has the server told of the transaction, where it does not know of it and has to. The status that it has there then.
+fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how: &How) -> Option<TxStatus> {
     let is_begin = |one: &Statement| matches!(one.kind, Kind::Begin(_));
     if request.any(Fact::Transacts) && request.statements().any(is_begin) {
         // Of one that begins by the client's own words nobody else tells.
         conversation.state.transaction.next_because(how.reason.as_str());
     }
     if how.manner != Manner::Within || leg.responses.tx != TxStatus::Idle {
-        return Begins::Not;
+        return None;
     }
     let (state, default) = (&mut conversation.state, conversation.routing.isolation());
     if how.keeps == Keeps::Begin
@@ -132,9 +125,10 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
     }
     state.transaction.next_because(how.reason.as_str());
     let modes = |statement: &Statement| matches!(statement.kind, Kind::Begin(_) | Kind::SetTransaction(..));
-    let judged = if request.statements().any(modes) { Judged::Modes } else { Judged::Statement };
-    leg.begin(state, &conversation.shared.metrics, judged, default);
-    Begins::Here
+    let journal = state.transaction.journal()?;
+    let begin = if request.statements().any(modes) { journal.begin_and_query() } else { journal.begin() };
+    leg.begin(state, &conversation.shared.metrics, begin, default);
+    Some(state.transaction.status_on_server())
 }
 
 /// What a request opens on a replica's connection and leaves open, or closes there: from then on more may be asked of it.

@@ -10,21 +10,21 @@ use crate::session::leg::sender::{Sender, WITHIN};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::session::transaction::journal::{Bound, Entry, Judged, Ran};
+use crate::session::transaction::journal::{Bound, Entry, Ran, Run};
 use crate::sql::Isolation;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::TxStatus;
-use crate::wire::request::{self, BindView};
+use crate::wire::request;
 use crate::wire::tag::client;
 
 impl Leg {
-    /// Has the server stand where the client stands. `default` is the isolation level of the session's transactions, where
-    /// it is not PostgreSQL's.
+    /// Has the server stand where the client stands: `begin` is told first. `default` is the isolation level of the session's
+    /// transactions, where it is not PostgreSQL's.
     pub(crate) fn begin(
         &mut self,
         state: &mut State,
         metrics: &Metrics,
-        judged: Judged,
+        begin: String,
         default: Option<Isolation>,
     ) {
         let ran = match self.route {
@@ -34,7 +34,7 @@ impl Leg {
         let failed = state.transaction.status() == TxStatus::Failed;
         let mut sender = self.sender(state, metrics, Some(TxStatus::Idle));
         sender.settings();
-        sender.begins(judged);
+        says(&mut sender, begin.into_bytes());
         if failed {
             sender.own_query("ROLLBACK TO SAVEPOINT weir_failed", PendingReply::Fails);
         }
@@ -43,52 +43,47 @@ impl Leg {
     }
 }
 
-impl Sender<'_> {
-    fn begins(&mut self, judged: Judged) {
-        let Some(journal) = self.state.transaction.journal().cloned() else { return };
-        let mut sql = journal.begin(judged).into_bytes();
-        for entry in journal.entries() {
-            match entry {
-                Entry::Savepoint(name) => {
-                    let quoted = name.replace('"', "\"\"");
-                    sql.extend_from_slice(format!("\n;SAVEPOINT \"{quoted}\"").as_bytes());
-                }
-                Entry::Ran(run) => match &run.bound {
-                    None => {
-                        // Behind a line break, as a comment may have ended what stands before.
-                        sql.extend_from_slice(b"\n;");
-                        sql.extend_from_slice(&run.sql);
-                    }
-                    Some(bound) => {
-                        self.tells(&std::mem::take(&mut sql));
-                        self.runs_bound(&run.sql, bound);
-                    }
-                },
-                Entry::Portal(..) => {}
+/// Tells BEGIN in these words, and what the client has said behind that.
+fn says(sender: &mut Sender<'_>, mut sql: Vec<u8>) {
+    let Some(journal) = sender.state.transaction.journal().cloned() else { return };
+    for entry in journal.entries() {
+        match entry {
+            Entry::Savepoint(name) => {
+                let quoted = name.replace('"', "\"\"");
+                sql.extend_from_slice(format!("\n;SAVEPOINT \"{quoted}\"").as_bytes());
             }
+            Entry::Ran(Run { sql: text, bound: None }) => {
+                // Behind a line break, as a comment may have ended what stands before.
+                sql.extend_from_slice(b"\n;");
+                sql.extend_from_slice(text);
+            }
+            Entry::Ran(Run { sql: text, bound: Some(bound) }) => {
+                tells(sender, &std::mem::take(&mut sql));
+                runs(sender, text, bound);
+            }
+            Entry::Portal(..) => {}
         }
-        self.tells(&sql);
     }
+    tells(sender, &sql);
+}
 
-    fn tells(&mut self, sql: &[u8]) {
-        let sql = sql.strip_prefix(b"\n;").unwrap_or(sql);
-        if sql.is_empty() {
-            return;
-        }
-        self.backend.unnamed = None;
-        request::put_query(&mut self.backend.write_buffer, sql);
-        self.owe(Reply::Query, Action::Swallow, PendingReply::Begins);
+fn tells(sender: &mut Sender<'_>, sql: &[u8]) {
+    let sql = sql.strip_prefix(b"\n;").unwrap_or(sql);
+    if !sql.is_empty() {
+        sender.backend.unnamed = None;
+        request::put_query(&mut sender.backend.write_buffer, sql);
+        sender.owe(Reply::Query, Action::Swallow, PendingReply::Begins);
     }
+}
 
-    fn runs_bound(&mut self, sql: &[u8], bound: &Bound) {
-        let out = &mut self.backend.write_buffer;
-        request::put_named_statement(out, client::CLOSE, WITHIN);
-        request::put_parse(out, WITHIN, sql, &bound.types);
-        let Some(view) = request::bind(&bound.frame) else { return };
-        request::put_bound_run(out, &bound.frame, &BindView { ..view }, WITHIN);
-        request::put_bare(out, client::SYNC);
-        for reply in [Reply::Close, Reply::Parse, Reply::Bind, Reply::Execute, Reply::Close, Reply::Sync] {
-            self.owe(reply, Action::Swallow, PendingReply::Begins);
-        }
+fn runs(sender: &mut Sender<'_>, sql: &[u8], bound: &Bound) {
+    let Some(view) = request::bind(&bound.frame) else { return };
+    let out = &mut sender.backend.write_buffer;
+    request::put_named_statement(out, client::CLOSE, WITHIN);
+    request::put_parse(out, WITHIN, sql, &bound.types);
+    request::put_bound_run(out, &bound.frame, &view, WITHIN);
+    request::put_bare(out, client::SYNC);
+    for reply in [Reply::Close, Reply::Parse, Reply::Bind, Reply::Execute, Reply::Close, Reply::Sync] {
+        sender.owe(reply, Action::Swallow, PendingReply::Begins);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = leg.responses.tx == TxStatus::Idle;
     leg.progress.retry = match leg.route {
-        _ if !fits || plan.stands == Stands::Here || plan.joins == Joins::Rerun => Retry::Never,
+        _ if !fits || plan.joins != Joins::Nothing => Retry::Never,
         Route::Replica => Retry::OnPrimary,
         // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
         Route::Primary if outside && request.describes_portal() && leg.batch() == Batch::Closed => {
@@ -58,27 +58,19 @@ pub(crate) fn hold(
 /// What decides whether an answer is held back.
 pub(crate) struct Hold {
     pub(crate) joins: Joins,
-    pub(crate) stands: Stands,
     /// Most bytes that are kept.
     pub(crate) limit: usize,
-}
-
-/// Whether a request could as well run on another connection, as far as its transaction goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stands {
-    /// It is in no transaction, or in one of which another connection can be told all.
-    Anywhere,
-    /// What it is in lives on this connection.
-    Here,
 }
 
 /// What a request joins when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joins {
-    /// It is alone on its connection.
+    /// It is alone on its connection, and could as well run on another.
     Nothing,
     /// Others are in flight before it.
     Flight,
     /// It is run again, and not a third time.
     Rerun,
+    /// A transaction or a batch that lives on this connection and nowhere else.
+    Block,
 }

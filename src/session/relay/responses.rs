@@ -236,22 +236,10 @@ impl Responses {
                 let shown = self.completed(frame.get(5..head.len - 1).unwrap_or_default(), watcher);
                 self.take(head.tag, watcher)?.min(shown)
             }
-            server::READY => {
-                let status = frame.get(5).copied().and_then(TxStatus::from_byte);
-                self.tx = status.ok_or(Halt::Broken("unknown transaction status"))?;
-                self.flow = Flow::Query;
-                let action = self.take(head.tag, watcher)?;
-                if action == Action::Forward {
-                    self.pass(head, read_buffer, client_buffer);
-                    let told = watcher.ready(self.tx);
-                    read_buffer[at + HEADER] = told.to_byte();
-                    if !watcher.is_rerunning() {
-                        self.let_go(client_buffer);
-                    }
-                    return Ok(());
-                }
-                action
-            }
+            server::READY => match self.ready(head, read_buffer, client_buffer, watcher)? {
+                Action::Forward => return Ok(()),
+                action => action,
+            },
             server::COPY_IN => {
                 // The client waits for this: nothing may hold it back.
                 self.take(head.tag, watcher)?;
@@ -323,6 +311,29 @@ impl Responses {
             }
             Err(Unexpected(_)) => Err(Halt::Broken("a message that nothing was asked for")),
         }
+    }
+
+    /// A ReadyForQuery: what the client is told of the transaction, its watcher says.
+    fn ready(
+        &mut self,
+        head: Header,
+        read_buffer: &mut BytesMut,
+        client_buffer: &mut ClientBuffer,
+        watcher: &mut impl Watcher,
+    ) -> Result<Action, Halt> {
+        let at = client_buffer.passed() + HEADER;
+        let status = read_buffer.get(at).copied().and_then(TxStatus::from_byte);
+        self.tx = status.ok_or(Halt::Broken("unknown transaction status"))?;
+        self.flow = Flow::Query;
+        let action = self.take(head.tag, watcher)?;
+        if action == Action::Forward {
+            self.pass(head, read_buffer, client_buffer);
+            read_buffer[at] = watcher.ready(self.tx).to_byte();
+            if !watcher.is_rerunning() {
+                self.let_go(client_buffer);
+            }
+        }
+        Ok(action)
     }
 
     fn error(

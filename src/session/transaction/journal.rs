@@ -9,14 +9,6 @@ use crate::sql::{
     AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions,
 };
 
-/// Whether a query has run, which fixes some of a transaction's modes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Queried {
-    #[default]
-    NotYet,
-    Since,
-}
-
 /// Whether it has failed, and nothing has taken that back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Standing {
@@ -86,7 +78,8 @@ pub(crate) struct Journal {
     modes: Modes,
     /// Those of them that it has from the one before, by `AND CHAIN`.
     inherited: Modes,
-    queried: Queried,
+    /// How many flights have had a query, which fixes some of the modes.
+    queries: u32,
     standing: Standing,
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
@@ -124,30 +117,25 @@ impl Journal {
         };
     }
 
-    /// Whether it is on the primary, to the end.
-    pub(crate) fn is_on_primary(&self) -> bool {
-        matches!(self.ran, Ran::Primary | Ran::Upgraded)
-    }
-
     /// It has failed.
     pub(crate) fn fails(&mut self) {
         let behind = self.savepoints().next().is_some();
         self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
     }
 
-    /// A query runs.
+    /// A query runs, so that there is a snapshot from now on.
     pub(crate) fn queries(&mut self) {
-        self.queried = Queried::Since;
+        self.queries = self.queries.saturating_add(1);
     }
 
     /// Whether one has.
     pub(crate) fn has_queried(&self) -> bool {
-        self.queried == Queried::Since
+        self.queries > 0
     }
 
     /// Whether `SET TRANSACTION` cannot fail: nothing has been said but the modes.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.queried == Queried::NotYet && self.entries.is_empty()
+        self.queries == 0 && self.entries.is_empty()
     }
 
     /// The names of all savepoints, oldest first.
@@ -222,6 +210,7 @@ impl Journal {
                     self.standing = Standing::Well;
                 }
             }
+            _ if takes_snapshot(statement) => self.queries(),
             _ => {}
         }
     }
@@ -243,8 +232,18 @@ impl Journal {
         &self.entries
     }
 
-    /// BEGIN as it is told to a server, with a query behind it where one has run and `judged` says that it matters.
-    pub(crate) fn begin(&self, judged: Judged) -> String {
+    /// BEGIN as it is told to a server that is to judge whether modes may still be changed: with a query behind it, where one
+    /// has run.
+    pub(crate) fn begin_and_query(&self) -> String {
+        let mut sql = self.begin();
+        if self.has_queried() {
+            sql.push_str(";SELECT");
+        }
+        sql
+    }
+
+    /// BEGIN as it is told to a server.
+    pub(crate) fn begin(&self) -> String {
         let mut sql = String::from("BEGIN");
         if self.inherited == Modes::default() {
             put(&mut sql, self.modes);
@@ -257,9 +256,6 @@ impl Journal {
                 put(&mut sql, self.modes);
             }
         }
-        if judged == Judged::Modes && self.has_queried() {
-            sql.push_str(";SELECT");
-        }
         sql
     }
 }
@@ -271,15 +267,6 @@ fn put(sql: &mut String, modes: Modes) {
         sql.push(' ');
         sql.push_str(word);
     }
-}
-
-/// What the server is to judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judged {
-    /// A statement that does not ask what ran before.
-    Statement,
-    /// Whether modes may still be changed.
-    Modes,
 }
 
 fn isolation(level: Isolation) -> &'static str {
@@ -303,6 +290,14 @@ fn deferrable(mode: Deferrable) -> &'static str {
         Deferrable::Deferrable => "DEFERRABLE",
         Deferrable::NotDeferrable => "NOT DEFERRABLE",
     }
+}
+
+/// Whether a server takes a snapshot for a statement, where its transaction keeps one and has none yet.
+pub(crate) fn takes_snapshot(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
+    )
 }
 
 /// Whether the end of a transaction begins another.
@@ -369,15 +364,15 @@ mod tests {
         let Kind::Begin(modes) = verdict.statements[0].kind else { panic!() };
         let mut journal = Journal::new(modes, Transactions::Lazy);
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE";
-        assert_eq!(journal.begin(Judged::Modes), begin);
+        assert_eq!(journal.begin_and_query(), begin);
         assert!(journal.is_fresh());
         journal.queries();
-        assert_eq!(journal.begin(Judged::Statement), begin);
-        assert_eq!(journal.begin(Judged::Modes), format!("{begin};SELECT"));
+        assert_eq!(journal.begin(), begin);
+        assert_eq!(journal.begin_and_query(), format!("{begin};SELECT"));
         let chained = journal.chained();
-        assert_eq!(chained.begin(Judged::Modes), format!("{begin};COMMIT AND CHAIN"));
+        assert_eq!(chained.begin_and_query(), format!("{begin};COMMIT AND CHAIN"));
         journal.fails();
-        assert_eq!(journal.chained().begin(Judged::Modes), "BEGIN");
+        assert_eq!(journal.chained().begin_and_query(), "BEGIN");
         let mut again = chained.clone();
         again.fails();
         assert_eq!(again.chained(), chained, "what it had from the one before");

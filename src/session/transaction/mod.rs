@@ -4,6 +4,7 @@
 //! A transaction that has only read is a promise: no server knows of it, and its journal tells what a server would have to
 //! be told.
 
+mod block;
 pub(crate) mod carried;
 pub(crate) mod journal;
 
@@ -13,8 +14,9 @@ use crate::backend::settings::Settings;
 use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
+use crate::session::transaction::block::Block;
 use crate::session::transaction::journal::{Journal, Ran, chains};
-use crate::sql::{Chain, Discard, Isolation, Kind, Scope, Statement, Transactions};
+use crate::sql::{Discard, Isolation, Kind, Scope, Statement, Transactions};
 use crate::wire::TxStatus;
 
 /// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
@@ -73,125 +75,6 @@ pub(crate) enum Reaction<'a> {
     Tells(Error),
 }
 
-/// The transaction block, once all that is in flight will have been answered, as far as can be foretold.
-///
-/// ```text
-///                 sends BEGIN               answered: failed
-///      ┌───────► Idle ───────────► Open ◄────────────────────► Failed ◄─────────┐
-///      │          ▲ ◄──────────────┘ ▲                          │ │             │
-///      │          │  sends COMMIT,   └──────────────────────────┘ │             │ resumed
-///      │          │  ROLLBACK           ... AND CHAIN             │             │
-///      │          │                                               │             │
-///      │          │     lost, with the end in flight              │             │
-///      │          ├──────────────── Open, Failed ─────────────────┤ lost        │
-///      │          │                                               ▼             │
-///      │          └─────────────────────────────────────────── LostTold ────────┘
-///      │             sends COMMIT, ROLLBACK                     ▲     │
-///      │                                        asks, is told   │     │ untold
-///      │                       asks COMMIT, is told             │     ▼
-///      └────────────────────────────────────────────────────── LostUntold
-///
-///      kept BEGIN              begins
-/// Idle ─────────► Promised ──────────────► Open           kept: weir has answered it
-///      ◄─────────   │ ▲  ◄──────────────                  begins: a server is told of it
-///    kept COMMIT,   │ │     withdrawn, requeued
-///    ROLLBACK       │ │ kept ROLLBACK TO
-///            failed ▼ │        begins
-///           PromiseFailed ──────────────► Failed
-/// ```
-///
-/// Whatever the server says when all has been answered holds, unless no server knows of the transaction. What is requeued
-/// was outside of one, or its journal tells all of it.
-#[derive(Debug, Default)]
-enum Block {
-    /// There is none.
-    #[default]
-    Idle,
-    /// One of which no server knows.
-    Promised,
-    /// The same, and it has failed.
-    PromiseFailed,
-    /// One, at this isolation level where one was said.
-    Open(Option<Isolation>),
-    /// One that has failed: everything but its end is refused.
-    Failed(Option<Isolation>),
-    /// One that has failed because its connection was lost. There is none now, and the client knows why.
-    LostTold,
-    /// The same, and the client is to be told.
-    LostUntold(Error),
-}
-
-impl Block {
-    fn status(&self) -> TxStatus {
-        match self {
-            Block::Idle => TxStatus::Idle,
-            Block::Open(_) | Block::Promised => TxStatus::Open,
-            Block::Failed(_) | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
-                TxStatus::Failed
-            }
-        }
-    }
-
-    fn is_promised(&self) -> bool {
-        matches!(self, Block::Promised | Block::PromiseFailed)
-    }
-
-    fn isolation(&self) -> Option<Isolation> {
-        match self {
-            Block::Open(isolation) | Block::Failed(isolation) => *isolation,
-            Block::Idle | Block::Promised | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
-                None
-            }
-        }
-    }
-
-    /// After a statement, as far as its text tells.
-    fn sends(self, statement: &Statement, default: Option<Isolation>) -> Self {
-        match (&statement.kind, self) {
-            (Kind::Begin(modes), Block::Idle) => Block::Open(modes.isolation.or(default)),
-            // Of a second BEGIN PostgreSQL heeds the modes alone.
-            (Kind::Begin(modes) | Kind::SetTransaction(modes, _), Block::Open(isolation)) => {
-                Block::Open(modes.isolation.or(isolation))
-            }
-            (_, Block::Idle) => Block::Idle,
-            (Kind::Commit { chain } | Kind::Rollback { chain }, block) => match chain {
-                Chain::Chain => Block::Open(block.isolation()),
-                Chain::NoChain => Block::Idle,
-            },
-            (_, block) => block,
-        }
-    }
-
-    fn answered(self, status: TxStatus) -> Self {
-        match status {
-            _ if self.is_promised() => self,
-            TxStatus::Idle => Block::Idle,
-            TxStatus::Open => Block::Open(self.isolation()),
-            TxStatus::Failed => Block::Failed(self.isolation()),
-        }
-    }
-
-    /// A transaction whose end was not in flight has failed by the loss, and the client will end it.
-    fn lost(self, server: TxStatus, ran: Option<Ran>) -> Self {
-        match (server, self.status()) {
-            _ if self.is_promised() => Block::PromiseFailed,
-            (_, TxStatus::Open | TxStatus::Failed) if ran == Some(Ran::Replica) => Block::PromiseFailed,
-            (TxStatus::Idle, _) | (_, TxStatus::Idle) => Block::Idle,
-            _ => Block::LostTold,
-        }
-    }
-
-    /// The first request after a loss is told of it, unless it takes everything back.
-    fn asks(self, first: Option<&Kind>) -> (Self, Option<Error>) {
-        match (self, first) {
-            (Block::LostUntold(_), Some(Kind::Rollback { .. })) => (Block::LostTold, None),
-            (Block::LostUntold(error), Some(Kind::Commit { .. })) => (Block::Idle, Some(error)),
-            (Block::LostUntold(error), _) => (Block::LostTold, Some(error)),
-            (block, _) => (block, None),
-        }
-    }
-}
-
 /// Whether something went wrong since the last ReadyForQuery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Outcome {
@@ -208,6 +91,17 @@ pub(crate) enum Certainty {
     Certain,
     /// One was changed in this transaction, for it alone or not yet for certain.
     Uncertain,
+}
+
+/// Which snapshots the statements of a transaction have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snapshots {
+    /// Each has its own.
+    Each,
+    /// One for all that follow, which the next that looks at data takes.
+    OneToTake,
+    /// One for all that follow, which has been taken.
+    OneTaken,
 }
 
 /// The transaction that is under way, if one is, and all that follows it.
@@ -261,6 +155,16 @@ impl Transaction {
         self.block.status()
     }
 
+    /// Whether there is none, as far as can be foretold.
+    pub(crate) fn is_over(&self) -> bool {
+        self.status() == TxStatus::Idle
+    }
+
+    /// Whether it has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.status() == TxStatus::Failed
+    }
+
     /// The same on a connection that is at work for it.
     pub(crate) fn status_on_server(&self) -> TxStatus {
         if self.block.is_promised() { TxStatus::Idle } else { self.block.status() }
@@ -291,6 +195,19 @@ impl Transaction {
         })
     }
 
+    /// Which snapshots its statements have, in a session whose transactions have this isolation level where they say
+    /// nothing of it.
+    pub(crate) fn snapshots(&self, default: Option<Isolation>) -> Snapshots {
+        let Some(journal) = self.journal() else { return Snapshots::Each };
+        match self.block.isolation().or(journal.modes().isolation).or(default) {
+            Some(Isolation::RepeatableRead | Isolation::Serializable) if journal.has_queried() => {
+                Snapshots::OneTaken
+            }
+            Some(Isolation::RepeatableRead | Isolation::Serializable) => Snapshots::OneToTake,
+            _ => Snapshots::Each,
+        }
+    }
+
     /// What was said in it, if there is one.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.as_deref()
@@ -314,11 +231,6 @@ impl Transaction {
     /// One that has ended; asked once.
     pub(crate) fn take_ended(&mut self) -> Option<Over> {
         self.ended.take()
-    }
-
-    /// Its isolation level, where one was said.
-    pub(crate) fn isolation(&self) -> Option<Isolation> {
-        self.block.isolation()
     }
 
     /// Whether it has failed because its connection was lost, and no other stands in for that.

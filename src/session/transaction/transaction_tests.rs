@@ -330,3 +330,31 @@ fn what_changes_nothing_copies_nothing() {
         assert_eq!(script.transaction.undoable().levels().count(), 1, "{event}");
     }
 }
+
+#[test]
+fn it_is_known_which_statement_takes_the_snapshot_that_lasts() {
+    use Snapshots::{Each, OneTaken, OneToTake};
+    let begin = "kept BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let again = "< COMMIT AND CHAIN: COMMIT";
+    for (events, expected) in [
+        (&[][..], Each),
+        (&["kept BEGIN", "< SELECT 1"], Each),
+        (&[begin], OneToTake),
+        (&[begin, "begins replica", "< SET LOCAL x = 1", "< SHOW datestyle"], OneToTake),
+        (&[begin, "begins replica", "kept SAVEPOINT a"], OneToTake),
+        (&[begin, "begins replica", "< SELECT 1"], OneTaken),
+        (&[begin, "begins replica", "< SELECT set_config('x.y', '1', true)"], OneTaken),
+        (&[begin, "begins replica", "< DECLARE c CURSOR FOR SELECT 1"], OneTaken),
+        (&["kept BEGIN", "kept SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], OneToTake),
+        (&[begin, "begins replica", "< SELECT 1", again], OneToTake),
+        (&[begin, "begins replica", "< SELECT 1", again, "< SELECT 1"], OneTaken),
+        (&[begin, "begins replica", "< SELECT 1", "> COMMIT", "< COMMIT"], Each),
+    ] {
+        let mut script = Script::new();
+        events.iter().for_each(|event| script.on(event));
+        assert_eq!(script.transaction.snapshots(None), expected, "{events:?}");
+    }
+    let mut script = Script::new();
+    script.on("kept BEGIN");
+    assert_eq!(script.transaction.snapshots(Some(Isolation::RepeatableRead)), OneToTake, "by default");
+}

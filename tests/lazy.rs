@@ -1,0 +1,107 @@
+//! Transactions that have only read: what they hold, what becomes of them, what is learned of them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use harness::client::Client;
+use harness::{Cluster, Options, Result, Stop, WeirSetup, wait_for};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn cluster() -> Result<Cluster> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE notes (id int PRIMARY KEY, note text); GRANT ALL ON notes TO app")?;
+    cluster.sql(0, "INSERT INTO notes SELECT n, 'note ' || n FROM generate_series(1, 9) n")?;
+    cluster.wait_caught_up()?;
+    Ok(cluster)
+}
+
+/// Asks until reads go to a replica: the catalog is known then, and the replica is up.
+fn settle(client: &mut Client) -> Result<()> {
+    wait_for("reads on the replica", PATIENCE, || {
+        client.query("BEGIN")?;
+        client.query("SELECT note FROM notes WHERE id = 1")?;
+        let route = client.query("SHOW weir.route")?.value().to_owned();
+        client.query("COMMIT")?;
+        Ok((route == "replica1 (replica, lazy_read)").then_some(()))
+    })
+}
+
+#[test]
+fn who_thinks_within_a_transaction_holds_no_connection() -> Result<()> {
+    let cluster = cluster()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).set("pool", "size", "1").start(WEIR)?;
+    let mut clients = (0..8).map(|_| weir.connect()).collect::<Result<Vec<_>>>()?;
+    settle(&mut clients[0])?;
+    for client in &mut clients {
+        client.query("BEGIN")?;
+        assert_eq!(client.query("SELECT note FROM notes WHERE id = 2")?.value(), "note 2");
+    }
+    // All of them are in a transaction now, and there is one connection to each server.
+    for client in &mut clients {
+        client.query("SAVEPOINT a")?;
+        assert_eq!(client.query("SELECT note FROM notes WHERE id = 3")?.value(), "note 3");
+        client.query("COMMIT")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_begin_is_not_lost_with_the_primary() -> Result<()> {
+    for transactions in ["lazy", "primary"] {
+        let cluster = cluster()?;
+        let weir = WeirSetup::in_front_of(&cluster, 0..1)
+            .set("routing", "transactions", &format!("\"{transactions}\""))
+            .start(WEIR)?;
+        let (mut idle, mut reading, mut writing) = (weir.connect()?, weir.connect()?, weir.connect()?);
+        for client in [&mut idle, &mut reading, &mut writing] {
+            client.query("BEGIN")?;
+        }
+        reading.query("SELECT 1")?;
+        writing.query("UPDATE notes SET note = 'lost' WHERE id = 1")?;
+        cluster.stop(0, Stop::Immediate)?;
+        cluster.restart(0)?;
+        // What had nothing on the server goes on.
+        assert_eq!(idle.query("UPDATE notes SET note = 'kept' WHERE id = 2")?.tag, "UPDATE 1");
+        idle.query("COMMIT")?;
+        // What had is told once, and its end is answered.
+        let lost = writing.query("SELECT 1").unwrap_err();
+        let class = lost.sqlstate().map(|code| &code[..2]);
+        assert!(matches!(class, Some("08" | "57")), "{lost}");
+        writing.query("ROLLBACK")?;
+        for client in [&mut idle, &mut writing] {
+            client.query("BEGIN")?;
+            let notes = client.query("SELECT string_agg(note, ',' ORDER BY id) FROM notes WHERE id < 3")?;
+            assert_eq!(notes.value(), "note 1,kept", "{transactions}");
+            client.query("COMMIT")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cursor_that_is_written_by_opens_on_the_primary_next_time() -> Result<()> {
+    let cluster = cluster()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).start(WEIR)?;
+    let mut client = weir.connect()?;
+    settle(&mut client)?;
+    let mut attempt = || -> Result<String> {
+        client.query("BEGIN")?;
+        client.query("DECLARE c CURSOR FOR SELECT * FROM notes ORDER BY id")?;
+        client.query("FETCH 1 FROM c")?;
+        let written = client.query("UPDATE notes SET note = 'here' WHERE CURRENT OF c");
+        let outcome = match &written {
+            Ok(answer) => answer.tag.clone(),
+            Err(failure) => failure.sqlstate().unwrap_or_default().to_owned(),
+        };
+        client.query("ROLLBACK")?;
+        Ok(outcome)
+    };
+    assert_eq!(attempt()?, "34000");
+    assert_eq!(attempt()?, "UPDATE 1");
+    Ok(())
+}
