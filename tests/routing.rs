@@ -403,8 +403,8 @@ fn clients_may_say_where() -> Result<()> {
     );
     client.query("SET weir.target = auto")?;
     assert_eq!(query(&mut client, volatile)?, [Primary]);
-    let ways: [fn(&mut Client, &str) -> Result<Vec<Ran>>; 2] = [query, extended];
-    for says in ways {
+    type Way = fn(&mut Client, &str) -> Result<Vec<Ran>>;
+    for says in [query as Way, extended as Way] {
         client.query("BEGIN")?;
         says(&mut client, "SET weir.target = primary")?;
         assert_eq!(says(&mut client, "SELECT 'set in a transaction'")?, [Primary]);
