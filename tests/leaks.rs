@@ -341,6 +341,103 @@ fn nothing_is_left_by_session() -> Result<()> {
     all_scenes("session")
 }
 
+/// What a transaction leaves on the replica on which it has only read, or has before it moved to the primary. The last
+/// statement may fail.
+const LAZY: &[&[&str]] = &[
+    &["SET search_path = nowhere", "SET LOCAL work_mem = '7MB'", "SELECT 1"],
+    &[
+        "SELECT set_config('some.thing', 'left behind', false)",
+        "SET SESSION AUTHORIZATION app",
+        "SET ROLE app",
+    ],
+    &["SET application_name = 'leaky'", "SET client_encoding = 'LATIN1'", "SAVEPOINT a", "SELECT 1/0"],
+    &["DECLARE c CURSOR FOR SELECT generate_series(1, 9)", "FETCH c"],
+    &["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1"],
+    &["SET LOCAL work_mem = '7MB'", "SELECT 1", "INSERT INTO leaks VALUES ('moved')"],
+    &["DECLARE c CURSOR FOR SELECT generate_series(1, 9)", "FETCH c", "INSERT INTO leaks VALUES ('on two')"],
+    &[
+        "DECLARE c CURSOR FOR SELECT 1",
+        "SET LOCAL work_mem = '7MB'",
+        "INSERT INTO leaks VALUES (1)",
+        "FETCH c",
+    ],
+    &["DECLARE c CURSOR FOR SELECT 1", "INSERT INTO leaks VALUES ('failed')", "SELECT 1/0"],
+    &["DECLARE c CURSOR FOR SELECT 1/(2 - n) FROM generate_series(1, 2) n", "LOCK TABLE leaks", "FETCH 2 c"],
+    &["SELECT set_config('some.thing', 'left behind', true)", "CREATE TEMP TABLE scratch ()", "LISTEN leaks"],
+    &["SELECT 1", "SELECT pg_advisory_xact_lock(9)", "SELECT 1/0"],
+];
+
+/// Plays such a transaction, ends it or the session, and looks at what the next client finds on both servers.
+fn plays_lazy(cluster: &Cluster, weir: &Weir, texts: &[&str], how: Option<End>) -> Result<()> {
+    let what = format!("{texts:?}, {how:?}");
+    let replica = |sql: &str| format!("/* weir: replica */ {sql}");
+    let primary = |sql: &str| format!("/* weir: primary */ {sql}");
+    let pid = "SELECT pg_backend_pid()";
+    let open = || -> Result<Client> {
+        let mut client = Client::connect(&weir.address(), &login())?;
+        client.set_patience(PATIENCE);
+        Ok(client)
+    };
+    let mut first = open()?;
+    let before = [look(&mut first, &replica(pid))?, look(&mut first, &primary(pid))?];
+    first.query("BEGIN")?;
+    for (n, sql) in texts.iter().enumerate() {
+        let heard = first.ask(&[front::query(sql)])?;
+        let failed = heard.iter().find_map(Message::error);
+        assert!(n + 1 == texts.len() || failed.is_none(), "{what}: {sql}: {failed:?}");
+    }
+    match how {
+        Some(how) => end(first, how)?,
+        None => {
+            first.query("ROLLBACK")?;
+            first.close()?;
+        }
+    }
+    let mut next = open()?;
+    let mut fresh = [1, 0]
+        .into_iter()
+        .map(|server| Client::connect(&cluster.address(server), &login()))
+        .collect::<Result<Vec<_>>>()?;
+    for sql in LOOKS.iter().filter(|sql| !sql.contains("xact_id")) {
+        assert_eq!(
+            look(&mut next, &replica(sql))?,
+            look(&mut fresh[0], sql)?,
+            "{what}: {sql}, on the replica"
+        );
+        assert_eq!(
+            look(&mut next, &primary(sql))?,
+            look(&mut fresh[1], sql)?,
+            "{what}: {sql}, on the primary"
+        );
+    }
+    let after = [look(&mut next, &replica(pid))?, look(&mut next, &primary(pid))?];
+    assert_eq!(after, before, "{what}: the connections are used again");
+    next.close()
+}
+
+#[test]
+fn nothing_is_left_of_transactions_that_read_on_a_replica() -> Result<()> {
+    let cluster = Cluster::with(harness::Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE leaks (what text); GRANT ALL ON leaks TO app")?;
+    cluster.wait_caught_up()?;
+    for mode in ["transaction", "session"] {
+        let weir = WeirSetup::in_front_of(&cluster, [0, 1])
+            .at_any_age()
+            .set("pool", "size", "1")
+            .set("pool", "mode", &format!("\"{mode}\""))
+            .set("pool", "checkout_timeout", "\"1min\"")
+            .start(WEIR)?;
+        for texts in LAZY {
+            for how in [None].into_iter().chain(ENDS.map(Some)) {
+                plays_lazy(&cluster, &weir, texts, how)?;
+            }
+        }
+        let ran = |how| weir.metrics().map(|metrics| metrics.sum("weir_transactions_total", &[("ran", how)]));
+        assert!(ran("replica")? > 0.0 && ran("upgraded")? > 0.0, "the premise: they were on a replica");
+    }
+    Ok(())
+}
+
 /// A real process, killed in the middle of a transaction that holds locks.
 #[test]
 fn a_killed_process_leaves_nothing() -> Result<()> {
@@ -486,11 +583,18 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     };
     const READ: &str = "SELECT id, '2020-01-01 00:00+00'::timestamptz FROM harmless";
     const MIDNIGHT: &str = "2020-01-01 00:00:00+00";
-    let pipelines: [&[&str]; 4] = [
+    let pipelines: [&[&str]; 6] = [
         &[READ, "BEGIN READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
         &[READ, "/* weir: replica */ SET TimeZone = 'America/Lima'"],
         &[READ, "BEGIN READ ONLY", "DECLARE h CURSOR WITH HOLD FOR SELECT 1", "COMMIT"],
         &[READ, "BEGIN READ ONLY", "SET LOCAL TimeZone = 'Asia/Kolkata'", "ROLLBACK"],
+        &[READ, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
+        &[
+            READ,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            "DECLARE h CURSOR WITH HOLD FOR SELECT 1",
+            "COMMIT",
+        ],
     ];
     for (n, texts) in pipelines.into_iter().enumerate() {
         let mut first = connect()?;

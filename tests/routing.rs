@@ -454,11 +454,18 @@ fn clients_may_say_where() -> Result<()> {
     );
     client.query("SET weir.target = auto")?;
     assert_eq!(query(&mut client, volatile)?, [Primary]);
-    client.query("BEGIN")?;
-    client.query("SET weir.target = primary")?;
-    assert_eq!(query(&mut client, "SELECT 'set in a transaction'")?, [Primary]);
-    client.query("ROLLBACK")?;
-    assert_eq!(query(&mut client, "SELECT 'rolled back'")?, [Replica]);
+    type Way = fn(&mut Client, &str) -> Result<Vec<Ran>>;
+    for says in [query as Way, extended as Way] {
+        client.query("BEGIN")?;
+        says(&mut client, "SET weir.target = primary")?;
+        assert_eq!(says(&mut client, "SELECT 'set in a transaction'")?, [Primary]);
+        client.query("ROLLBACK")?;
+        assert_eq!(says(&mut client, "SELECT 'rolled back'")?, [Replica]);
+        // What ends a transaction that has only read needs no primary.
+        client.query("BEGIN")?;
+        says(&mut client, "SET LOCAL weir.target = primary")?;
+        assert_eq!(says(&mut client, "COMMIT /* of a wish */")?, [Replica]);
+    }
 
     // In the startup packet, and what RESET goes back to.
     let mut client = connect(app().parameter("options", "-c weir.target=primary"))?;
