@@ -115,11 +115,13 @@ pub enum Reason {
     RepeatableRead,
     /// A write stands behind it in the same pipeline.
     PipelinedWrite,
+    /// No replica is fresh enough at once, and transactions that begin like this one mostly write.
+    LikelyWrite,
 }
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 54] = [
+    pub const ALL: [Reason; 55] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -174,6 +176,7 @@ impl Reason {
         Reason::LazyControl,
         Reason::RepeatableRead,
         Reason::PipelinedWrite,
+        Reason::LikelyWrite,
     ];
 
     /// The label, in snake case.
@@ -233,6 +236,7 @@ impl Reason {
             Reason::LazyControl => "lazy_control",
             Reason::RepeatableRead => "repeatable_read",
             Reason::PipelinedWrite => "pipelined_write",
+            Reason::LikelyWrite => "likely_write",
         }
     }
 }
@@ -282,6 +286,6 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), Reason::ALL.len());
-        assert_eq!(Reason::PipelinedWrite as usize, Reason::ALL.len() - 1, "the last one is listed last");
+        assert_eq!(Reason::LikelyWrite as usize, Reason::ALL.len() - 1, "the last one is listed last");
     }
 }

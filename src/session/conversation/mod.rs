@@ -28,7 +28,7 @@ use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::state::LegState;
-use crate::session::relay::facts::Fact;
+use crate::session::relay::facts::{Fact, controls};
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
@@ -36,7 +36,7 @@ use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::{Event, Snapshots};
-use crate::sql::{Hint, LongText, Pin, Transactions, Verdict};
+use crate::sql::{Hint, LongText, Pin, SkeletonId, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
 
 /// Who the client is, and what was settled when it came.
@@ -213,6 +213,28 @@ impl Conversation {
         Requirement::of(request, &basis, now)
     }
 
+    /// Whether a read that asks this of a replica would have to wait, in a transaction that will probably be on the primary
+    /// soon: one that began as those do which mostly write.
+    pub(crate) fn waits_in_vain(&self, request: &Request, requirement: &Requirement, now: Instant) -> bool {
+        let journal = self.state.transaction.journal();
+        let first = journal.and_then(|journal| journal.first).or_else(|| shape(request));
+        if !first.is_some_and(|shape| self.state.database().writers.likely(shape)) {
+            return false;
+        }
+        let topology = self.shared.cluster.topology();
+        let moment = self.clock().moment(&topology, now);
+        !topology.replicas().any(|server| requirement.may_be_met(server, moment))
+    }
+
+    /// What of a request tells later whether transactions that begin as this one write. `route` is where it goes.
+    pub(crate) fn notes_writers(&mut self, request: &Request, route: Route) {
+        if let Some(shape) = shape(request) {
+            self.state.transaction.runs(shape);
+        }
+        let acts = usize::from(route == Route::Primary && request.any(Fact::Acts));
+        self.state.transaction.journal_mut().into_iter().for_each(|journal| journal.acts += acts);
+    }
+
     /// The session as the router sees it.
     pub(crate) fn view(&self, transaction: Transaction) -> SessionView<'_> {
         let who = &self.who;
@@ -299,6 +321,12 @@ impl Conversation {
         let state = &mut self.state;
         if let Some(ended) = state.transaction.take_ended() {
             self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
+            let writers = &state.database().writers;
+            match (ended.first, ended.acts) {
+                (Some(shape), 0) => writers.only_read(shape),
+                (Some(shape), _) => writers.wrote(shape),
+                (None, _) => {}
+            }
         }
         if state.transaction.is_over() {
             state.names.end_transaction();
@@ -437,4 +465,10 @@ impl Conversation {
         let at = mark(&self.shared, database, &self.state.pending_writes, now);
         self.tracking.acknowledged(at);
     }
+}
+
+/// The shape of the first statement of a request that does not control the transaction.
+fn shape(request: &Request) -> Option<SkeletonId> {
+    let control = |verdict: &&Arc<Verdict>| verdict.statements.iter().any(controls);
+    request.verdicts().find(|verdict| !control(verdict)).map(|verdict| verdict.skeleton)
 }

@@ -186,6 +186,15 @@ impl Session {
             Manner::Aside => Requirement::NOTHING,
             _ => conversation.requirement(request, decision.route, begun),
         };
+        if manner == Manner::Alone
+            && decision.route == Route::Replica
+            && conversation.waits_in_vain(request, &requirement, begun)
+        {
+            let decision = Decision { route: Route::Primary, reason: Reason::LikelyWrite };
+            let promised = conversation.state.transaction.is_promised();
+            let manner = if promised { Manner::Within } else { Manner::AsItComes };
+            return Course { decision, manner, keeps: Keeps::Nothing, requirement, begun };
+        }
         Course { decision, manner, keeps, requirement, begun }
     }
 

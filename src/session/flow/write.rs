@@ -59,6 +59,7 @@ pub(crate) fn write(
         enter_transaction(conversation, leg, request, how.manner);
     }
     marks(conversation, leg, request, how);
+    conversation.notes_writers(request, leg.route);
     let plan = Hold {
         joins: if idle { joins(conversation, leg, how) } else { Joins::Flight },
         limit: conversation.policy.config.routing.hold_back,

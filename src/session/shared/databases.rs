@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::backend::prepared::Stamp;
 use crate::freshness::Marks;
 use crate::router::Learned;
+use crate::session::shared::writers::Writers;
 
 /// Most databases without a session that are remembered, so that whoever connects for each request alone finds what was
 /// learned before. An entry takes some 40 kB.
@@ -20,6 +21,8 @@ pub(crate) struct Database {
     pub learned: Learned,
     /// When its relations were last written.
     pub marks: Marks,
+    /// Which of its transactions mostly write.
+    pub writers: Writers,
     /// Whether its sessions ask for values that they have drawn from sequences.
     pub asks_drawn: AtomicBool,
 }
@@ -27,7 +30,13 @@ pub(crate) struct Database {
 impl Database {
     /// Nothing has changed since `epoch`.
     pub(crate) fn new(learned: Learned, epoch: Instant) -> Self {
-        Self { ddl: AtomicU64::new(0), learned, marks: Marks::new(epoch), asks_drawn: AtomicBool::new(false) }
+        Self {
+            ddl: AtomicU64::new(0),
+            learned,
+            marks: Marks::new(epoch),
+            writers: Writers::default(),
+            asks_drawn: AtomicBool::new(false),
+        }
     }
 
     /// Preparations older than this may be stale.

@@ -7,6 +7,7 @@ pub(crate) mod greetings;
 pub(crate) mod policy;
 pub(crate) mod registry;
 pub(crate) mod statements;
+pub(crate) mod writers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

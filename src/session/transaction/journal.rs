@@ -88,6 +88,9 @@ pub(crate) struct Journal {
     pub(crate) ran: Ran,
     /// Where it is to run.
     pub(crate) transactions: Transactions,
+    /// The shape of the first statement in it, and how many requests in it have acted on the primary.
+    pub(crate) first: Option<SkeletonId>,
+    pub(crate) acts: usize,
     /// Why it runs on the primary, once it does.
     pub(crate) because: &'static str,
 }

@@ -16,7 +16,7 @@ use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::block::Block;
 use crate::session::transaction::journal::{Journal, Ran, chains};
-use crate::sql::{Discard, Isolation, Kind, Scope, Statement, Transactions};
+use crate::sql::{Discard, Isolation, Kind, Scope, SkeletonId, Statement, Transactions};
 use crate::wire::TxStatus;
 
 /// What happens to a transaction. Requests are ahead of their answers: `Sends` and `Sets` tell of the former, `Completed`,
@@ -121,6 +121,8 @@ pub(crate) struct Transaction {
     mark: Option<Box<Mark>>,
     /// Where the next one is to run.
     next: Transactions,
+    /// The shape of the statement that will be the first in it, where that is known before it begins.
+    first: Option<SkeletonId>,
     /// Why it runs on the primary, if it begins there.
     because: &'static str,
     /// One that has ended and is not counted.
@@ -135,6 +137,10 @@ pub(crate) struct Over {
     pub ran: Ran,
     /// Why it ran on the primary; empty where it did not.
     pub because: &'static str,
+    /// The shape of its first statement, where that was seen.
+    pub first: Option<SkeletonId>,
+    /// How many requests in it have acted on the primary.
+    pub acts: usize,
 }
 
 /// A point in a transaction of which no server knows, or whose journal tells all.
@@ -223,6 +229,14 @@ impl Transaction {
     /// One that is about to begin is to run there.
     pub(crate) fn next_runs(&mut self, transactions: Transactions) {
         self.next = transactions;
+    }
+
+    /// A statement of this shape runs in it, or will be the first in the next one.
+    pub(crate) fn runs(&mut self, shape: SkeletonId) {
+        match self.journal.as_deref_mut() {
+            Some(journal) => _ = journal.first.get_or_insert(shape),
+            None => self.first = Some(shape),
+        }
     }
 
     /// Should one begin on the primary, this is why.
@@ -378,7 +392,8 @@ impl Transaction {
         self.number += 1;
         self.ended = over.map(|journal| {
             let on_primary = matches!(journal.ran, Ran::Primary | Ran::Upgraded);
-            Over { ran: journal.ran, because: if on_primary { journal.because } else { "" } }
+            let because = if on_primary { journal.because } else { "" };
+            Over { ran: journal.ran, because, first: journal.first, acts: journal.acts }
         });
     }
 
@@ -387,7 +402,9 @@ impl Transaction {
         let control = control_of(statement, tag);
         match &statement.kind {
             Kind::Begin(modes) => {
-                self.journal = Some(Box::new(Journal::new(*modes, self.next)));
+                let mut journal = Journal::new(*modes, self.next);
+                journal.first = self.first.take();
+                self.journal = Some(Box::new(journal));
                 self.block = Block::Promised;
             }
             Kind::SetTransaction(modes, _) => {
