@@ -243,6 +243,8 @@ fn lazy_place(situation: &Situation) -> Result<Place, Step> {
     let serves = leg.route == situation.route && (stays || leg.freshness == Freshness::Enough);
     match (situation.manner, leg.tx, leg.batch) {
         (Manner::Kept, _, Batch::Closed) => Err(Step::Answer),
+        // A simple query ends the batch, and no server is sent one that would.
+        (Manner::Kept, _, Batch::Open) if situation.request.has(RequestFact::Single) => Ok(Place::Elsewhere),
         (Manner::Kept, _, Batch::Open) => Ok(Place::Here),
         (Manner::Aside, _, Batch::Closed) if leg.route != situation.route => Err(Step::Swap),
         (Manner::Within, TxStatus::Open | TxStatus::Failed, _) if !serves => Err(Step::Upgrade),

@@ -18,6 +18,15 @@ fn told(sql: &str) -> Vec<Vec<u8>> {
 /// BEGIN in the batch of something else.
 fn together() -> Vec<Talk> {
     vec![
+        // As asyncpg prepares: without a Sync, and the next thing is a simple query.
+        Talk::new("lazy: begin as a query behind a batch that was only flushed")
+            .say(&[parse("s", ONE, &[]), describe_statement("s"), flush()], Hear::UpTo(b'T'))
+            .queries(&["BEGIN"])
+            .say(&[parse("t", COUNT, &[]), describe_statement("t"), flush()], Hear::UpTo(b'T'))
+            .queries(&["SAVEPOINT a"])
+            .batch(&[bind("", "s", &[]), execute("", 0)])
+            .say(&[parse("u", COUNT, &[]), describe_statement("u"), flush()], Hear::UpTo(b'T'))
+            .queries(&["COMMIT", COUNT]),
         Talk::new("lazy: begin in the batch of the first read")
             .batch(&[run("BEGIN"), run(COUNT)].concat())
             .batch(&run(ONE))
