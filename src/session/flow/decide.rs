@@ -57,7 +57,7 @@ pub(crate) fn decide(
         (TxStatus::Open | TxStatus::Failed, false)
             if open || (ran == Some(Ran::Upgraded) && is_aside(leg)) =>
         {
-            on_two(conversation, bytes, request)
+            on_two(conversation, bytes, leg, request)
         }
         _ => as_it_comes(conversation, bytes, leg, request, now),
     }
@@ -69,9 +69,14 @@ fn is_aside(leg: Option<&Leg>) -> bool {
 }
 
 /// In a transaction on the primary that has something open on a replica's connection.
-fn on_two(conversation: &Conversation, bytes: &[u8], request: &Request) -> Decided {
-    let there = conversation.state.transaction.status() == TxStatus::Open
-        && speaks_of_open(conversation, bytes, request);
+fn on_two(conversation: &Conversation, bytes: &[u8], leg: Option<&Leg>, request: &Request) -> Decided {
+    // What failed where it is open is still open there, for whoever must not use it.
+    let asked = match conversation.state.transaction.status() {
+        TxStatus::Open => true,
+        TxStatus::Failed => is_aside(leg),
+        TxStatus::Idle => false,
+    };
+    let there = asked && speaks_of_open(conversation, bytes, request);
     let route = if there { Route::Replica } else { Route::Primary };
     let decision = Decision { route, reason: Reason::InTransaction };
     Decided { decision, manner: Manner::Aside, keeps: Keeps::Nothing }
