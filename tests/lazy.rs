@@ -105,3 +105,34 @@ fn a_cursor_that_is_written_by_opens_on_the_primary_next_time() -> Result<()> {
     assert_eq!(attempt()?, "UPDATE 1");
     Ok(())
 }
+
+/// Who has just written would wait for the replica. In a transaction that begins as those do which write, that is of no use.
+#[test]
+fn what_mostly_writes_does_not_wait_for_a_replica() -> Result<()> {
+    let cluster = cluster()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).start(WEIR)?;
+    let mut client = weir.connect()?;
+    settle(&mut client)?;
+    cluster.pause_replay(1)?;
+    let mut reads = |sql: &str, writes: bool| -> Result<String> {
+        // What stands in front of the transaction is no part of it.
+        client.query("SELECT count(*) FROM notes")?;
+        client.query("BEGIN")?;
+        client.query(sql)?;
+        let route = client.query("SHOW weir.route")?.value().to_owned();
+        if writes {
+            client.query("UPDATE notes SET note = 'again' WHERE id = 5")?;
+        }
+        client.query("COMMIT")?;
+        Ok(route)
+    };
+    let (writer, reader) = ("SELECT note FROM notes WHERE id = 5", "SELECT max(id) FROM notes");
+    for _ in 0..12 {
+        reads(writer, true)?;
+    }
+    assert_eq!(reads(writer, true)?, "primary (primary, likely_write)");
+    for _ in 0..12 {
+        assert_eq!(reads(reader, false)?, "primary (primary, stale)");
+    }
+    cluster.resume_replay(1)
+}

@@ -228,7 +228,9 @@ impl Conversation {
 
     /// What of a request tells later whether transactions that begin as this one write. `route` is where it goes.
     pub(crate) fn notes_writers(&mut self, request: &Request, route: Route) {
-        if let Some(shape) = shape(request) {
+        // Outside of a transaction it counts only where the same request begins one.
+        let counts = self.state.transaction.journal().is_some() || request.any(Fact::Controls);
+        if let Some(shape) = shape(request).filter(|_| counts) {
             self.state.transaction.runs(shape);
         }
         let acts = usize::from(route == Route::Primary && request.any(Fact::Acts));

@@ -12,7 +12,6 @@ use crate::session::flow::server_rows::{freshness, route};
 use crate::session::leg::Leg;
 use crate::session::model::weir_settings::{self as own, WeirSetting};
 use crate::session::relay::request::Request;
-use crate::session::transaction::journal::chains;
 use crate::sql::{Hint, Kind, MaxStaleness};
 use crate::wire::TxStatus;
 
@@ -87,7 +86,7 @@ pub(crate) fn enter_transaction(
     for statement in request.statements() {
         match &statement.kind {
             Kind::Begin(_) => status = TxStatus::Open,
-            kind @ (Kind::Commit { .. } | Kind::Rollback { .. }) if !chains(kind) => status = TxStatus::Idle,
+            kind @ (Kind::Commit { .. } | Kind::Rollback { .. }) if !kind.chains() => status = TxStatus::Idle,
             _ if own::shown(statement) == Some(WeirSetting::Transaction) => {
                 word = Some(match (status, manner) {
                     (TxStatus::Idle, _) => "none",

@@ -5,9 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::sql::{
-    AccessMode, Chain, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions,
-};
+use crate::sql::{AccessMode, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions};
 
 /// Whether it has failed, and nothing has taken that back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,17 +111,18 @@ impl Journal {
 
     /// `SET TRANSACTION` in front of everything else.
     pub(crate) fn set_modes(&mut self, modes: Modes) {
-        self.modes = Modes {
-            isolation: modes.isolation.or(self.modes.isolation),
-            access: modes.access.or(self.modes.access),
-            deferrable: modes.deferrable.or(self.modes.deferrable),
-        };
+        self.modes = modes.or(self.modes);
     }
 
     /// It has failed.
     pub(crate) fn fails(&mut self) {
         let behind = self.savepoints().next().is_some();
         self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
+    }
+
+    /// Whether it is on the primary, to the end.
+    pub(crate) fn is_on_primary(&self) -> bool {
+        matches!(self.ran, Ran::Primary | Ran::Upgraded)
     }
 
     /// A query runs, so that there is a snapshot from now on.
@@ -301,11 +300,6 @@ pub(crate) fn takes_snapshot(statement: &Statement) -> bool {
         statement.kind,
         Kind::Read | Kind::Primary(_) | Kind::Execute(_) | Kind::Cursor(_) | Kind::Prepare(_)
     )
-}
-
-/// Whether the end of a transaction begins another.
-pub(crate) fn chains(kind: &Kind) -> bool {
-    matches!(kind, Kind::Commit { chain: Chain::Chain } | Kind::Rollback { chain: Chain::Chain })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::block::Block;
-use crate::session::transaction::journal::{Journal, Ran, chains};
+use crate::session::transaction::journal::{Journal, Ran};
 use crate::sql::{Discard, Isolation, Kind, Scope, SkeletonId, Statement, Transactions};
 use crate::wire::TxStatus;
 
@@ -191,16 +191,8 @@ impl Transaction {
     /// Whether its journal tells all that is on its connection to a replica: nothing is open there, and what has been read
     /// need not stay as it was seen.
     pub(crate) fn is_renewable(&self) -> bool {
-        let one_snapshot = matches!(
-            self.block.isolation().or(self.journal().and_then(|journal| journal.modes().isolation)),
-            Some(Isolation::RepeatableRead | Isolation::Serializable)
-        );
-        self.journal().is_none_or(|journal| {
-            journal.ran != Ran::Primary
-                && journal.ran != Ran::Upgraded
-                && !journal.has_portal(None)
-                && !(one_snapshot && journal.has_queried())
-        })
+        let bound = |journal: &Journal| journal.is_on_primary() || journal.has_portal(None);
+        !self.journal().is_some_and(bound) && self.snapshots(None) != Snapshots::OneTaken
     }
 
     /// Which snapshots its statements have, in a session whose transactions have this isolation level where they say
@@ -367,13 +359,13 @@ impl Transaction {
         let control = control_of(statement, tag);
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
-                *journal = Some(Box::new(
-                    Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because),
-                ));
+                let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);
+                begun.first = self.first.take();
+                *journal = Some(Box::new(begun));
             }
             (Kind::Commit { .. } | Kind::Rollback { .. }, Some(journal)) => {
                 let next =
-                    chains(&statement.kind).then(|| journal.chained().on(journal.ran, journal.because));
+                    statement.kind.chains().then(|| journal.chained().on(journal.ran, journal.because));
                 self.end(next);
             }
             // Of a second BEGIN the modes are heeded.
@@ -390,9 +382,9 @@ impl Transaction {
     fn end(&mut self, next: Option<Journal>) {
         let over = std::mem::replace(&mut self.journal, next.map(Box::new));
         self.number += 1;
+        self.first = None;
         self.ended = over.map(|journal| {
-            let on_primary = matches!(journal.ran, Ran::Primary | Ran::Upgraded);
-            let because = if on_primary { journal.because } else { "" };
+            let because = if journal.is_on_primary() { journal.because } else { "" };
             Over { ran: journal.ran, because, first: journal.first, acts: journal.acts }
         });
     }
@@ -411,7 +403,7 @@ impl Transaction {
                 self.journal.as_deref_mut().into_iter().for_each(|journal| journal.set_modes(*modes));
             }
             Kind::Commit { .. } | Kind::Rollback { .. } => {
-                let journal = self.journal.as_deref().filter(|_| chains(&statement.kind));
+                let journal = self.journal.as_deref().filter(|_| statement.kind.chains());
                 let next = journal.map(Journal::chained);
                 self.block = if next.is_some() { Block::Promised } else { Block::Idle };
                 self.end(next);

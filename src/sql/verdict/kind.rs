@@ -95,6 +95,25 @@ pub struct Modes {
     pub deferrable: Option<Deferrable>,
 }
 
+impl Modes {
+    /// These, and of what they do not say, what others say.
+    #[must_use]
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            isolation: self.isolation.or(others.isolation),
+            access: self.access.or(others.access),
+            deferrable: self.deferrable.or(others.deferrable),
+        }
+    }
+}
+
+impl Kind {
+    /// Whether it ends a transaction and begins another.
+    pub(crate) fn chains(&self) -> bool {
+        matches!(self, Kind::Commit { chain: Chain::Chain } | Kind::Rollback { chain: Chain::Chain })
+    }
+}
+
 /// Transaction isolation levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
