@@ -216,7 +216,7 @@ fn promised(conversation: &Conversation, bytes: &[u8], request: &Request, now: I
         }
         _ => {}
     }
-    if bytes.len() > request.len && conversation.shared.cluster.topology().replicas().next().is_none() {
+    if bytes.len() > request.len && replicas(conversation) == Replicas::None {
         // On one connection they need not wait for each other.
         return within(conversation, Route::Primary, Reason::NoReplica, Keeps::Nothing);
     }
@@ -273,10 +273,16 @@ fn to_replica(conversation: &Conversation, reason: Reason) -> Decision {
     if let Some(reason) = rerun(conversation) {
         return Decision { route: Route::Primary, reason };
     }
-    let usable = conversation.shared.cluster.topology().replicas().next().is_some();
-    match usable {
-        true => Decision { route: Route::Replica, reason },
-        false => Decision { route: Route::Primary, reason: Reason::NoReplica },
+    match replicas(conversation) {
+        Replicas::Usable => Decision { route: Route::Replica, reason },
+        Replicas::None => Decision { route: Route::Primary, reason: Reason::NoReplica },
+    }
+}
+
+fn replicas(conversation: &Conversation) -> Replicas {
+    match conversation.shared.cluster.topology().replicas().next() {
+        Some(_) => Replicas::Usable,
+        None => Replicas::None,
     }
 }
 
@@ -383,6 +389,11 @@ fn ends(request: &Request) -> bool {
         .any(|statement| matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. }))
 }
 
+/// Whether a statement is a BEGIN that weir can answer.
+fn is_begin(verdict: &Verdict) -> bool {
+    control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)))
+}
+
 /// The modes of the one BEGIN that a request is about.
 fn begun_modes(request: &Request) -> Option<Modes> {
     let mut begun = request.statements().filter_map(|statement| match statement.kind {
@@ -395,18 +406,13 @@ fn begun_modes(request: &Request) -> Option<Modes> {
 /// The modes of a transaction, with those that a request says.
 fn with_said(modes: Modes, request: &Request) -> Modes {
     request.statements().fold(modes, |modes, statement| match statement.kind {
-        Kind::SetTransaction(said, Scope::Local) => Modes {
-            isolation: said.isolation.or(modes.isolation),
-            access: said.access.or(modes.access),
-            deferrable: said.deferrable.or(modes.deferrable),
-        },
+        Kind::SetTransaction(said, Scope::Local) => said.or(modes),
         _ => modes,
     })
 }
 
 /// Whether the first thing that a batch runs begins a transaction.
 fn first_begins(request: &Request, bytes: &[u8]) -> bool {
-    let begins = |verdict: &Verdict| control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)));
     let parsed = |name: Field| {
         let is_it = |one: &&Message| matches!(one.kind, MessageKind::Parse { name: parsed, .. } if parsed.of(bytes) == name.of(bytes));
         request.messages.iter().find(is_it).and_then(|one| one.verdict.as_deref())
@@ -414,7 +420,7 @@ fn first_begins(request: &Request, bytes: &[u8]) -> bool {
     let first = request.messages.iter().find(|one| one.runs());
     first.is_some_and(|one| match one.kind {
         MessageKind::Bind { statement, .. } => {
-            one.verdict.as_deref().or(parsed(statement)).is_some_and(begins)
+            one.verdict.as_deref().or(parsed(statement)).is_some_and(is_begin)
         }
         _ => false,
     })
@@ -425,27 +431,17 @@ fn modes_of(conversation: &Conversation) -> (Modes, Transactions) {
     let journal = conversation.state.transaction.journal();
     let (said, transactions) =
         journal.map(|journal| (journal.modes(), journal.transactions)).unwrap_or_default();
-    (with_defaults(conversation, said), transactions)
-}
-
-fn with_defaults(conversation: &Conversation, said: Modes) -> Modes {
-    let defaults = conversation.routing.defaults();
-    Modes {
-        isolation: said.isolation.or(defaults.isolation),
-        access: said.access.or(defaults.access),
-        deferrable: said.deferrable,
-    }
+    (said.or(conversation.routing.defaults()), transactions)
 }
 
 /// Where a transaction is to run that a request begins.
 fn transactions_of(conversation: &Conversation, bytes: &[u8], request: &Request) -> Transactions {
     let rules = &conversation.policy.config.routing.rules;
     let view = conversation.view(Transaction::None);
-    let begins = |verdict: &Verdict| control(verdict).is_some_and(|one| matches!(one.kind, Kind::Begin(_)));
     let ruled = match rules.as_slice() {
         [] => None,
         _ => statements(conversation, bytes, request)
-            .find(|(verdict, _)| begins(verdict))
+            .find(|(verdict, _)| is_begin(verdict))
             .and_then(|(verdict, sql)| ruled_transactions(rules, verdict, sql, &view)),
     };
     conversation.transactions(&request.hint(), ruled)
@@ -488,8 +484,7 @@ impl Surroundings {
 
     /// With this of the catalog.
     fn new(conversation: &Conversation, catalog: Option<Arc<Catalog>>) -> Self {
-        let usable = conversation.shared.cluster.topology().replicas().next().is_some();
-        Self { catalog, replicas: if usable { Replicas::Usable } else { Replicas::None } }
+        Self { catalog, replicas: replicas(conversation) }
     }
 
     fn world<'a>(&'a self, conversation: &'a Conversation, now: Instant) -> World<'a> {

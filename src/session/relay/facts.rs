@@ -4,7 +4,7 @@
 
 use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
-use crate::sql::{Chain, Dependency, Discard, Kind, Scope, Statement};
+use crate::sql::{Dependency, Discard, Kind, Scope, Statement};
 
 /// What is so of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +91,7 @@ pub(crate) fn looks(statement: &Statement) -> bool {
 
 /// Whether a statement begins a transaction, of which it is not known what it will look at.
 pub(crate) fn begins(statement: &Statement) -> bool {
-    let chains = |chain| chain == Chain::Chain;
-    match statement.kind {
-        Kind::Begin(_) => true,
-        Kind::Commit { chain } | Kind::Rollback { chain } => chains(chain),
-        _ => false,
-    }
+    matches!(statement.kind, Kind::Begin(_)) || statement.kind.chains()
 }
 
 /// Whether a statement looks at data.

@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use crate::wire::reply::{CLOSE_COMPLETE, PARSE_COMPLETE};
+
 /// How much of a request weir answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Keeps {
@@ -45,9 +47,9 @@ impl Said {
     /// Whole messages.
     pub(crate) fn bytes(self) -> &'static [u8] {
         match self {
-            Said::ParseComplete => b"1\0\0\0\x04",
+            Said::ParseComplete => PARSE_COMPLETE,
             Said::BindComplete => b"2\0\0\0\x04",
-            Said::CloseComplete => b"3\0\0\0\x04",
+            Said::CloseComplete => CLOSE_COMPLETE,
             Said::NothingAtAll => b"t\0\0\0\x06\0\0n\0\0\0\x04",
             Said::NoRows => b"n\0\0\0\x04",
             Said::Completed(tag) => {
