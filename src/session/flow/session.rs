@@ -23,8 +23,9 @@ use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
-use crate::session::leg::progress::{Retry, SequenceUse};
+use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::{LegEvent, Why};
+use crate::session::model::set::Set;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Message;
 use crate::session::relay::pending_reply::PendingReply;
@@ -325,11 +326,13 @@ impl Session {
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
-        if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && client.buffer.held() > limit {
-            // Too much to hold: from here on the request cannot be run again.
+        // The client has to hear that its data is wanted.
+        let due = client.buffer.held() > limit || leg.responses.flow == Flow::CopyIn;
+        if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && due {
+            // From here on the request cannot be run again.
             client.buffer.release();
             conversation.state.replay_buffer.clear();
-            leg.progress.retry = Retry::Never;
+            leg.progress.retry = Set::default();
         }
     }
 
@@ -397,7 +400,7 @@ impl Session {
     /// The server does not cancel: its connection is of no use.
     pub(super) fn give_up_deaf(&mut self) {
         if let Some(leg) = self.legs.active_mut() {
-            leg.progress.retry = Retry::Never;
+            leg.progress.retry = Set::default();
             leg.progress.on(LegEvent::GaveUp(Why::Deaf));
         }
     }
