@@ -345,7 +345,14 @@ impl Pool {
                 database: &setup.key.database,
                 parameters: &[],
             };
-            let result = log_in(&setup.address.host, setup.address.port, &credentials, deadline).await;
+            let result = log_in(
+                &setup.address.host,
+                setup.address.port,
+                &credentials,
+                &setup.limits.keepalive,
+                deadline,
+            )
+            .await;
             let (outcome, backend) = match result {
                 Ok(login) => {
                     let statements = setup.limits.statements;
@@ -403,6 +410,7 @@ impl Pool {
 
     /// A connection comes back or is new: to the first who waits, else to the idle ones.
     pub(super) fn put_back(&self, mut backend: Box<Backend>, now: Instant) {
+        backend.is_caught_up();
         loop {
             let waiter = {
                 let mut state = self.lock();
