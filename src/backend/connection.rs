@@ -23,7 +23,7 @@ use crate::wire::tag::server;
 /// What any server's kernel takes without its process reading.
 const ROOM: usize = 32 << 10;
 
-/// A backend connection that has logged in. Many fields: most are one thing each that is known of the server's process.
+/// A backend connection that has logged in.
 #[derive(Debug)]
 pub struct Backend {
     stream: Stream,

@@ -369,7 +369,14 @@ impl<'a> Checkout<'a> {
                 }
             }
             let wanted = self.wanted();
-            match self.waiting().queue(pool.checkout(wanted, size)).await {
+            // Another replica, or the primary, does as well as one that is full.
+            let elsewhere = topology.writable().is_some()
+                || topology.replicas().any(|server| server.id != pool.key().server && will_do(server));
+            let lent = match elsewhere {
+                true => self.waiting().queue(pool.checkout_or_leave(wanted, size)).await,
+                false => self.waiting().queue(pool.checkout(wanted, size)).await,
+            };
+            match lent {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {

@@ -353,6 +353,7 @@ impl Session {
     /// When the client must be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let (moment, now) = (self.moment(), Instant::now());
+        self.conversation.entry.rests(moment.doing.rest(), now);
         let Some(deadlines) = Deadlines::of(&mut self.deadlines, &moment, now) else {
             return Poll::Pending;
         };
