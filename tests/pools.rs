@@ -161,6 +161,14 @@ fn a_server_without_room_is_waited_for() -> Result<()> {
         sleep(Duration::from_secs(3));
         outside.close()
     });
+    // One that gives up leaves its place.
+    let mut gone = Client::open(&weir.address())?;
+    gone.set_patience(Duration::from_millis(500));
+    assert!(gone.log_in(&Login::new("app_md5", "app_md5").database("app")).is_err());
+    let waiting = || -> Result<f64> { Ok(weir.metrics()?.sum("weir_pool_waiting", &[])) };
+    assert_eq!(waiting()?, 1.0);
+    drop(gone);
+    wait_for("nobody to wait", Duration::from_secs(2), || Ok((waiting()? == 0.0).then_some(())))?;
     // The login is the first that needs a connection.
     let mut client = log_in(&weir, "app_md5", "app")?;
     let waited = begun.elapsed();

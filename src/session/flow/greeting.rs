@@ -83,7 +83,14 @@ pub(crate) async fn settle_in(
     let told = loop {
         let mut changes = conversation.shared.cluster.changes();
         let told = match lease_any(conversation, connections).await {
-            Ok(lease) => ask(lease, &wanted, conversation).await,
+            Ok(lease) => {
+                let server = lease.server();
+                tokio::select! {
+                    told = ask(lease, &wanted, conversation) => told,
+                    // A frozen one says nothing, not even that.
+                    () = conversation.shared.goes_down(server) => Err(Error::ServerLost),
+                }
+            }
             Err(error) => Err(error),
         };
         match told {
