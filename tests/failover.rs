@@ -478,3 +478,24 @@ fn replicas_answer_logins_without_a_primary() -> Result<()> {
         starting.join().unwrap()
     })
 }
+
+/// Who waits for a connection to a primary does not get one to what it is when another is the primary.
+#[test]
+fn who_waits_in_a_full_pool_follows_the_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE followed (id int); GRANT ALL ON followed TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = quick(&cluster).at_any_age().set("pool", "size", "1").start(WEIR)?;
+    let (mut holder, mut writer) = (weir.connect()?, weir.connect()?);
+    holder.query("BEGIN")?;
+    holder.query("INSERT INTO followed VALUES (1)")?;
+    writer.send(&[front::query("INSERT INTO followed VALUES (2)")])?;
+    assert!(writer.read_within(Duration::from_millis(300))?.is_none());
+    let (mark, begun) = (cluster.mark(), Instant::now());
+    cluster.promote(1)?;
+    let heard = writer.until_ready()?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(cluster.ran_on(&mark, "VALUES (2)"), [1]);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -314,5 +315,41 @@ fn a_pool_half_full_of_sessions_that_do_nothing_is_told_of() -> Result<()> {
     second.query("UNLISTEN *")?;
     wait_for("nobody to be told of", PATIENCE, || {
         Ok((held("idle_in_transaction")? + held("pinned")? == 0.0).then_some(()))
+    })
+}
+
+/// When the kernel will next ask the peer of each of a process's connections to this port whether it is there, in
+/// hundredths of a second; `None` where it will not (proc(5), /proc/net/tcp).
+fn asked_next(pid: u32, port: u16) -> Result<Vec<Option<u64>>> {
+    let mut sockets = Vec::new();
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One that has been closed meanwhile is none of them.
+        sockets.extend(fs::read_link(descriptor?.path()).map(|link| link.to_string_lossy().into_owned()));
+    }
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let ours = rows.filter(|row| {
+        row[2].ends_with(&format!(":{port:04X}")) && sockets.contains(&format!("socket:[{}]", row[9]))
+    });
+    let next = |row: Vec<&str>| {
+        let (timer, when) = row[5].split_once(':')?;
+        u64::from_str_radix(when, 16).ok().filter(|_| timer == "02")
+    };
+    Ok(ours.map(next).collect())
+}
+
+/// Those of weir's own (probes, samples) as well as those of its clients.
+#[test]
+fn each_connection_to_a_server_is_asked_whether_it_is_there() -> Result<()> {
+    let cluster = Cluster::shared();
+    let weir = WeirSetup::in_front_of(cluster, [0])
+        .set("health", "interval", "\"5s\"")
+        .set("health", "timeout", "\"4s\"")
+        .start(WEIR)?;
+    weir.connect()?.query("SELECT 1")?;
+    wait_for("keepalive timers", PATIENCE, || {
+        let all = asked_next(weir.pid(), cluster.port(0))?;
+        // Not one that waits to be acknowledged at this moment.
+        Ok((all.len() >= 3 && all.iter().all(|next| next.is_some_and(|next| next <= 500))).then_some(()))
     })
 }

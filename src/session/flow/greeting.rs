@@ -29,6 +29,9 @@ use crate::wire::TxStatus;
 use crate::wire::reply;
 use crate::wire::startup::Parameter;
 
+/// What tells whether a session can write.
+const STANDBY: &str = "in_hot_standby";
+
 /// Time between two attempts to find a server that answers.
 const RECONNECT: Duration = Duration::from_millis(200);
 
@@ -74,7 +77,10 @@ pub(crate) async fn settle_in(
     let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
     let key = (who.server_database.clone(), who.user.server_user.clone(), account(who), wanted.clone());
-    if let Some((settings, known)) = conversation.shared.greetings.get(&key, Instant::now()) {
+    let has_primary = conversation.shared.cluster.topology().writable().is_some();
+    let known = conversation.shared.greetings.get(&key, Instant::now());
+    // What a replica has told without a primary is not true any more once there is one.
+    if let Some((settings, known)) = known.filter(|(_, told)| !(has_primary && told.tell(STANDBY, "on"))) {
         let settled = conversation.state.transaction.undoable_mut();
         settled.change_for_good(|undoable| undoable.settings.shares(&settings));
         return Ok(known);
@@ -129,9 +135,7 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         all.notices.extend(told.notices);
     }
     let stands_in = conversation.shared.cluster.topology().writable().is_some_and(|s| s.id != lease.server());
-    if stands_in
-        && let Some((_, value)) = all.parameters.iter_mut().find(|(name, _)| name == "in_hot_standby")
-    {
+    if stands_in && let Some((_, value)) = all.parameters.iter_mut().find(|(name, _)| name == STANDBY) {
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
