@@ -457,8 +457,8 @@ fn a_server_that_reads_nothing_for_a_while_is_not_given_up() -> Result<()> {
     let cluster = Cluster::shared();
     cluster.sql(0, "CREATE TABLE locked_for_long (n int); INSERT INTO locked_for_long VALUES (1)")?;
     cluster.sql(0, "GRANT ALL ON locked_for_long TO app")?;
-    // Given up after two seconds, if it were dead.
-    let weir = primary_only().set("health", "timeout", "\"1s\"").start(WEIR)?;
+    // Given up after four seconds, if it were dead.
+    let weir = primary_only().set("health", "lost_after", "\"1s\"").start(WEIR)?;
     let mut holder = cluster.admin(0)?;
     holder.query("BEGIN; UPDATE locked_for_long SET n = 2")?;
     let long = front::query(format!("SELECT length('{}')", "x".repeat(200_000)));
@@ -468,7 +468,7 @@ fn a_server_that_reads_nothing_for_a_while_is_not_given_up() -> Result<()> {
         (0..100).try_for_each(|_| client.send(std::slice::from_ref(&long)))?;
         Ok(client)
     });
-    thread::sleep(Duration::from_secs(5));
+    thread::sleep(Duration::from_secs(7));
     assert!(!sent.is_finished(), "20 MB are more than all buffers on the way take");
     holder.query("COMMIT")?;
     let mut client = sent.join().unwrap()?;

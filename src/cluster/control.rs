@@ -65,7 +65,7 @@ pub(crate) fn parameters(
     health: &Health,
     purpose: Purpose,
 ) -> tokio_postgres::Config {
-    let keepalive = Keepalive::of(health.interval, health.timeout);
+    let keepalive = Keepalive::of(health.interval, health.patience());
     let mut config = tokio_postgres::Config::new();
     // A host that begins with '/' is taken as the directory of a Unix socket.
     config
@@ -153,7 +153,8 @@ mod tests {
     fn the_kernel_gives_up_a_server_that_says_nothing() {
         let health = Health {
             interval: Duration::from_secs(7),
-            timeout: Duration::from_secs(6),
+            timeout: Duration::from_secs(4),
+            lost_after: Duration::from_secs(2),
             database: "postgres".into(),
             user: "app".into(),
             catalog_interval: Duration::from_secs(30),

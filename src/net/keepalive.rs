@@ -20,16 +20,18 @@ pub struct Keepalive {
     idle: Duration,
     pause: Duration,
     probes: u32,
+    limit: Duration,
 }
 
 impl Keepalive {
-    /// A peer that is looked at every `interval`, and must answer within `timeout`: asked after the one, given up after
-    /// both. Neither counts for less than a second, and each second that has begun counts.
-    pub fn of(interval: Duration, timeout: Duration) -> Self {
-        let timeout = whole(timeout);
-        let pause = Duration::from_secs(timeout.as_secs() / 2).max(TICK);
-        let probes = timeout.as_secs().div_ceil(pause.as_secs());
-        Self { idle: whole(interval), pause, probes: u32::try_from(probes).unwrap_or(u32::MAX) }
+    /// A peer that is asked after `interval`, and given up `patience` later. Neither counts for less than a second, and
+    /// each second that has begun counts.
+    pub fn of(interval: Duration, patience: Duration) -> Self {
+        let (idle, patience) = (whole(interval), whole(patience));
+        let pause = Duration::from_secs(patience.as_secs() / 2).max(TICK);
+        let probes = patience.as_secs().div_ceil(pause.as_secs());
+        let probes = u32::try_from(probes).unwrap_or(u32::MAX);
+        Self { idle, pause, probes, limit: idle + patience }
     }
 
     /// For how long a connection says nothing before its peer is asked.
@@ -49,7 +51,7 @@ impl Keepalive {
 
     /// After how long a silent peer is given up, also by what was sent and not acknowledged.
     pub fn limit(&self) -> Duration {
-        self.idle + self.pause * self.probes
+        self.limit
     }
 
     /// Has the kernel keep to it. A socket that cannot have it is of no use: nobody would hear of its end.
@@ -93,10 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_peer_is_known_within_interval_and_timeout() {
+    fn a_dead_peer_is_known_in_whole_seconds() {
         let of = |interval, timeout| {
             let keepalive = Keepalive::of(Duration::from_millis(interval), Duration::from_millis(timeout));
-            let Keepalive { idle, pause, probes } = keepalive;
+            let Keepalive { idle, pause, probes, .. } = keepalive;
             (idle.as_secs(), pause.as_secs(), probes, keepalive.limit().as_secs())
         };
         assert_eq!(of(1000, 2000), (1, 1, 2, 3));
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(of(50, 100), (1, 1, 1, 2), "no less than a kernel can count");
         assert_eq!(of(1500, 2500), (2, 1, 3, 5), "never before the probes");
         assert_eq!(of(10_000, 10_000), (10, 5, 2, 20));
-        assert_eq!(of(5000, 7000), (5, 3, 3, 14));
+        assert_eq!(of(1000, 7000), (1, 3, 3, 8));
         assert_eq!(of(1 << 40, 1000).0, 32_767);
     }
 }

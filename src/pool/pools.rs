@@ -48,7 +48,7 @@ impl Pools {
                 idle_timeout: pool.idle_timeout,
                 lifetime: pool.lifetime,
                 statements: pool.prepared_statements,
-                keepalive: Keepalive::of(config.health.interval, config.health.timeout),
+                keepalive: Keepalive::of(config.health.interval, config.health.patience()),
             }),
             total: Arc::new(Slots::new(pool.total)),
             events,

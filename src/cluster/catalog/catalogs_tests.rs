@@ -9,6 +9,7 @@ fn catalogs() -> (Catalogs, Arc<str>) {
     let health = Health {
         interval: RETRY,
         timeout: RETRY,
+        lost_after: RETRY,
         database: "postgres".into(),
         user: "app".into(),
         catalog_interval: RETRY,
