@@ -151,12 +151,13 @@ impl Pool {
             let bare = state.open == state.opening + 1;
             state.waiters.sweep();
             let leaving = if bare { state.waiters.take_leaving() } else { Vec::new() };
+            let told = |waiter| Some((waiter, state.room.refusal(now)?));
+            let leaving: Vec<_> = leaving.into_iter().filter_map(told).collect();
             (pause, bare && state.waiters.len() > 0, leaving)
         };
-        for waiter in leaving {
-            let refusal = self.lock().room.refusal(now);
+        for (waiter, refusal) in leaving {
             // One that has gone has no use for it.
-            let _ = waiter.send(Err(refusal.unwrap_or(Error::QueueFull)));
+            let _ = waiter.send(Err(refusal));
         }
         self.tell_full(error, now);
         self.one_less().iter().for_each(|pool| pool.grow());
