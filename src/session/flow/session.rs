@@ -16,6 +16,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::session::client::{Client, Phase, READ_BUFFER_MAX};
 use crate::session::connections::Connections;
+use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
@@ -87,7 +88,11 @@ impl Session {
         };
         session.client.buffer.write(|out| out.extend_from_slice(&welcome));
         let Self { client, conversation, connections, .. } = &mut session;
-        let told = tokio::time::timeout_at(deadline, greeting::settle_in(conversation, connections)).await;
+        // Who leaves meanwhile keeps no place in a queue.
+        let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
+        let waiting = Waiting { shared: &shared, entry: &entry, client };
+        let settled = waiting.queue(greeting::settle_in(conversation, connections));
+        let told = tokio::time::timeout_at(deadline, settled).await;
         match told.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(told) => {
                 conversation.enters();
@@ -362,6 +367,7 @@ impl Session {
     /// When the client must be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let (moment, now) = (self.moment(), Instant::now());
+        self.conversation.entry.rests(moment.doing.rest(), now);
         let Some(deadlines) = Deadlines::of(&mut self.deadlines, &moment, now) else {
             return Poll::Pending;
         };
