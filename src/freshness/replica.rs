@@ -18,6 +18,7 @@ pub struct Freshness {
     through: AtomicU64,
     sampled: AtomicU64,
     replayed: AtomicU64,
+    received: AtomicU64,
     behind: AtomicU64,
 }
 
@@ -29,6 +30,7 @@ impl Freshness {
             through: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             behind: AtomicU64::new(u64::MAX),
         }
     }
@@ -49,10 +51,25 @@ impl Freshness {
         Lsn(self.replayed.load(Ordering::Acquire))
     }
 
+    /// The last WAL position that the replica said it has received, which is not less; `None` when nothing is known.
+    pub fn received(&self) -> Option<Lsn> {
+        Some(Lsn(self.received.load(Ordering::Acquire))).filter(|received| received.0 > 0)
+    }
+
+    /// Whether it said that it has replayed all it has received.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.received().is_some_and(|received| self.replayed() >= received)
+    }
+
     /// Bytes of WAL between the replica and the newest sample of the primary, at the last sample; `None` when nothing
     /// is known.
     pub fn behind(&self) -> Option<u64> {
         Some(self.behind.load(Ordering::Relaxed)).filter(|behind| *behind != u64::MAX)
+    }
+
+    /// How much it has received, by the sample that is published next; `None` when it does not know.
+    pub(crate) fn receives(&self, received: Option<Lsn>) {
+        self.received.store(received.map_or(0, |received| received.0), Ordering::Release);
     }
 
     /// A sample was answered: asked for at `asked`, it said `replayed`, which is `behind` bytes short of the
@@ -70,6 +87,7 @@ impl Freshness {
         self.sampled.store(0, Ordering::Release);
         self.through.store(0, Ordering::Release);
         self.replayed.store(0, Ordering::Release);
+        self.received.store(0, Ordering::Release);
         self.behind.store(u64::MAX, Ordering::Relaxed);
     }
 }
@@ -89,8 +107,11 @@ mod tests {
         freshness.publish(asked, Lsn(7), 5, Some(through));
         assert_eq!((freshness.through(), freshness.sampled()), (Some(through), Some(asked)));
         assert_eq!((freshness.replayed(), freshness.behind()), (Lsn(7), Some(5)));
+        assert_eq!(freshness.received(), None);
+        freshness.receives(Some(Lsn(9)));
+        assert_eq!(freshness.received(), Some(Lsn(9)));
         freshness.forget();
         assert_eq!((freshness.through(), freshness.sampled(), freshness.behind()), (None, None, None));
-        assert_eq!(freshness.replayed(), Lsn(0));
+        assert_eq!((freshness.replayed(), freshness.received()), (Lsn(0), None));
     }
 }

@@ -72,7 +72,8 @@ impl Stage {
     /// A replica, asked at `ms`, answers a millisecond later.
     fn replica(&mut self, server: ServerId, timeline: Option<u32>, ms: u64, replayed: u64) -> Standing {
         let (asked, answered) = (self.at(ms), self.at(ms + 1));
-        let said = ReplicaSaid { asked, answered, replayed: Lsn(replayed), ended: self.ended.1, timeline };
+        let (replayed, received, ended) = (Lsn(replayed), Some(Lsn(replayed)), self.ended.1);
+        let said = ReplicaSaid { asked, answered, replayed, received, ended, timeline };
         self.positions.replica_said(&self.topology, &self.demand, server, said)
     }
 
