@@ -192,11 +192,12 @@ impl<'a> Checkout<'a> {
 
     async fn in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
         let begun = Instant::now();
-        let deadline = self.primary_deadline();
+        let (clock, deadline) = (self.conversation.clock(), self.primary_deadline());
         if decision.route == Route::Primary {
-            return self.primary(deadline).await;
+            // What comes from a replica only reads, and waits as such.
+            let absence = clock.waits_until().filter(|_| decision.reason == Reason::Stale);
+            return self.primary(absence.map_or(deadline, Into::into)).await;
         }
-        let clock = self.conversation.clock();
         let mut rounds = 0..;
         loop {
             let is_first = rounds.next() == Some(0);
