@@ -109,8 +109,10 @@ impl<Id: Copy + PartialEq> Need<Id> {
     pub fn is_met(&self, server: Id, freshness: &Freshness, opened: Option<Instant>, moment: Moment) -> bool {
         // In this order: see `Freshness::publish`.
         let sampled = freshness.sampled();
-        // A replica does not go back, as long as it lives: the connection was there when it was last looked at.
-        let same = |seen: &Seen<Id>| seen.server == server && opened.is_none_or(|opened| opened <= seen.at);
+        // A replica does not go back, as long as it lives.
+        let same = |seen: &Seen<Id>| {
+            seen.server == server && opened.is_none_or(|opened| freshness.is_life_of(seen.at, opened))
+        };
         let rest = Self { seen: self.seen.filter(|seen| !same(seen)), ..*self };
         let through = rest.through(moment);
         let doubt = match moment.primary {

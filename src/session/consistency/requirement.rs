@@ -131,9 +131,9 @@ impl Clock<'_> {
     }
 
     /// Until when a read waits for its replica that may wait until `deadline`: where there is no primary to go to, as long
-    /// as it would wait for one.
+    /// as it would wait for one, and no longer.
     pub(crate) fn waits_for_replica(&self, deadline: Instant) -> Instant {
-        self.waits_until().map_or(deadline, |end| deadline.max(end))
+        self.waits_until().unwrap_or(deadline)
     }
 
     fn missing_since(&self, topology: &Topology) -> Option<Instant> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::topology::ServerId;
-use crate::freshness::{Instants, Marks, Seen};
+use crate::freshness::{Freshness, Instants, Marks, Seen};
 use crate::session::consistency::observed_reads::{ObservedReads, Touched};
 use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
 use crate::session::relay::facts::reads;
@@ -81,9 +81,18 @@ impl Tracking {
         self.observed.forgo();
     }
 
-    /// The session has looked at data on a replica, over a connection that was opened then.
-    pub(crate) fn looked(&mut self, server: ServerId, opened: Instant, at: Instant) {
-        let same = |seen: &Seen<ServerId>| seen.server == server && opened <= seen.at;
+    /// The session has looked at data on a replica, over a connection that was opened then; `freshness` is the replica's,
+    /// while it is there.
+    pub(crate) fn looked(
+        &mut self,
+        (server, opened): (ServerId, Instant),
+        freshness: Option<&Freshness>,
+        at: Instant,
+    ) {
+        let same = |seen: &Seen<ServerId>| {
+            seen.server == server
+                && freshness.map_or(opened <= seen.at, |known| known.is_life_of(seen.at, opened))
+        };
         let before = self.seen.replace(Seen { server, at });
         // It moved. The move may have asked for less than the next read will.
         self.moved = before.filter(|seen| !same(seen)).map(|seen| seen.at).max(self.moved);
@@ -194,13 +203,13 @@ mod tests {
     fn a_session_that_moves_from_replica_to_replica_remembers_when_it_left() {
         let (opened, mut tracking) = (Instant::now(), Tracking::default());
         let (one, other) = (ServerId(1), ServerId(2));
-        tracking.looked(one, opened, opened + SECOND);
-        tracking.looked(one, opened, opened + 2 * SECOND);
+        tracking.looked((one, opened), None, opened + SECOND);
+        tracking.looked((one, opened), None, opened + 2 * SECOND);
         assert_eq!(tracking.moved(), None);
-        tracking.looked(other, opened, opened + 3 * SECOND);
+        tracking.looked((other, opened), None, opened + 3 * SECOND);
         assert_eq!(tracking.moved(), Some(opened + 2 * SECOND));
         // The same server, but perhaps another life of it.
-        tracking.looked(other, opened + 4 * SECOND, opened + 5 * SECOND);
+        tracking.looked((other, opened + 4 * SECOND), None, opened + 5 * SECOND);
         assert_eq!(tracking.moved(), Some(opened + 3 * SECOND));
     }
 }

@@ -358,7 +358,12 @@ impl Conversation {
     /// The session has looked at data over a connection.
     pub(crate) fn looked(&mut self, leg: &Leg, at: Instant) {
         match leg.route {
-            Route::Replica => self.tracking.looked(leg.lease.server(), leg.lease.opened, at),
+            Route::Replica => {
+                let topology = self.shared.cluster.topology();
+                let server = topology.server(leg.lease.server());
+                let place = (leg.lease.server(), leg.lease.opened);
+                self.tracking.looked(place, server.map(|server| &*server.freshness), at);
+            }
             Route::Primary => {
                 self.tracking.saw(&self.state.database().marks, at);
                 // What was seen there must be on a replica before the session looks at one.
