@@ -307,12 +307,22 @@ pub struct Health {
     pub interval: Duration,
     /// A probe that takes longer has failed.
     pub timeout: Duration,
+    /// What runs on a server whose probes fail for so long is given up, where it cannot be run elsewhere.
+    pub lost_after: Duration,
     /// Database for probes.
     pub database: Arc<str>,
     /// User for probes (one of `[[users]]`; the first by default).
     pub user: Arc<str>,
     /// Time between refreshes of the catalog (function volatility).
     pub catalog_interval: Duration,
+}
+
+impl Health {
+    /// How long a server may say nothing, once it was asked, before its connections are given up by whoever cannot ask
+    /// the probes.
+    pub fn patience(&self) -> Duration {
+        self.timeout + self.lost_after
+    }
 }
 
 /// Where `weir` looks for its configuration when `--config` is not given.

@@ -47,15 +47,25 @@ const RECONNECT: Duration = Duration::from_millis(200);
 /// no primary to go to.
 const UNSAMPLED: Duration = Duration::from_secs(1);
 
+/// Whether there is no primary for now that answers.
+fn is_away(error: &Error) -> bool {
+    error.is_outage() || matches!(error, Error::NoPrimary)
+}
+
+/// Ready when this server is not the primary any more: who waits for a connection to it would write to another's replica,
+/// or to a primary that nobody follows. Cancel safe.
+async fn deposed(shared: &Shared, server: ServerId) {
+    let mut changes = shared.cluster.changes();
+    while shared.cluster.topology().writable().is_some_and(|primary| primary.id == server) {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Whether a session ends with this failure to get a connection.
 pub(crate) fn ends_session(error: &Error) -> bool {
     matches!(error, Error::Lost(_) | Error::Shutdown | Error::ServerLost)
-}
-
-/// Whether it says that there is no primary, or none that can be reached. Where the session's own connection was lost, what
-/// the session relies upon is lost with it.
-fn is_absence(error: &Error) -> bool {
-    !matches!(error, Error::ServerLost) && (error.is_outage() || matches!(error, Error::NoPrimary))
 }
 
 /// A request that looks for its connection.
@@ -215,9 +225,11 @@ impl<'a> Checkout<'a> {
                 Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
             };
             match self.primary_instead(reason, deadline).await {
+                // The session's own connection was lost, and with it what the session relies upon.
+                Err(Error::ServerLost) => return Err(Error::ServerLost),
                 // A replica may do all the same, and will when there has been no primary for so long that the freshest
                 // is as good as it gets.
-                Err(error) if is_absence(&error) && (is_first || !is_over) => {}
+                Err(error) if is_away(&error) && (is_first || !is_over) => {}
                 outcome_there => {
                     self.count_read(outcome, begun.elapsed());
                     *decision = Decision { route: Route::Primary, reason };
@@ -328,8 +340,9 @@ impl<'a> Checkout<'a> {
         self.shared().cluster.topology().writable().is_some()
     }
 
-    /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
-    /// as one that is known to be missing, until `deadline`.
+    /// A connection to the primary. One that is going away or coming up, or gone without the probes having seen it, is
+    /// waited for as one that is known to be missing: until `deadline`. One that is full is waited for in its pool, as
+    /// long as it is the primary: up to `checkout_timeout`.
     async fn primary(&mut self, deadline: tokio::time::Instant) -> Result<Lease> {
         let shared = self.conversation.shared.clone();
         loop {
@@ -352,9 +365,16 @@ impl<'a> Checkout<'a> {
                 return Ok(lease);
             }
             let (wanted, size) = (self.wanted(), self.conversation.who.pool_size);
-            let outcome = self.waiting().queue(pool.checkout(wanted, size)).await;
+            let lent = async {
+                tokio::select! {
+                    biased;
+                    lent = pool.checkout(wanted, size) => lent,
+                    () = deposed(&shared, server) => Err(Error::NoPrimary),
+                }
+            };
+            let outcome = self.waiting().queue(lent).await;
             match &outcome {
-                Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
+                Err(error) if is_away(error) && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
             }
             // Whether there is a change or not, there is another attempt.
@@ -406,7 +426,14 @@ impl<'a> Checkout<'a> {
                 }
             }
             let wanted = self.wanted();
-            match self.waiting().queue(pool.checkout(wanted, size)).await {
+            // Another replica, or the primary, does as well as one that is full.
+            let elsewhere = topology.writable().is_some()
+                || topology.replicas().any(|server| server.id != pool.key().server && will_do(server));
+            let lent = match elsewhere {
+                true => self.waiting().queue(pool.checkout_or_leave(wanted, size)).await,
+                false => self.waiting().queue(pool.checkout(wanted, size)).await,
+            };
+            match lent {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {

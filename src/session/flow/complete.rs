@@ -7,7 +7,7 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::client::Phase;
-use crate::session::conversation::Rerun;
+use crate::session::conversation::{Cause, Rerun};
 use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
@@ -15,7 +15,8 @@ use crate::session::leg::Leg;
 use crate::session::leg::cleanup::Cleanup;
 use crate::session::leg::connection::{Abandoned, LeftBatch};
 use crate::session::leg::progress::{Retry, Sent};
-use crate::session::leg::state::{LegEvent, LegState};
+use crate::session::leg::state::{LegEvent, LegState, Why};
+use crate::session::leg::trust::Trust;
 use crate::session::model::savepoints::Control;
 use crate::session::model::set::Set;
 use crate::session::transaction::Event;
@@ -111,14 +112,14 @@ impl Session {
         }
         client.buffer.release();
         let cause = match &mut leg.progress.state {
-            LegState::Rerunning(sqlstate) => Some(std::mem::take(sqlstate)),
-            _ => None,
+            LegState::Rerunning(sqlstate) => std::mem::take(sqlstate),
+            _ => String::new(),
         };
         leg.progress.on(LegEvent::Requeued);
         leg.flight = None;
         // What weir put into the batch was taken back with it.
         leg.progress.carried.follow(Control::Rollback);
-        conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
+        conversation.shared.metrics.rerun(RerunCause::Error(&cause));
         // A session does not lose its state by a plan that was stale.
         if leg.responses.tx != TxStatus::Idle {
             // Its transaction has failed there, and goes on elsewhere.
@@ -127,27 +128,54 @@ impl Session {
             // What was in flight behind the error has run, and may have left what the session forgets next.
             self.give_back().await;
         }
-        self.requeue(cause);
+        self.requeue(Cause::Error(cause));
     }
 
     /// Puts the requests in flight back in front of the client's unread bytes.
-    fn requeue(&mut self, cause: Option<String>) {
+    fn requeue(&mut self, cause: Cause) {
         let bytes = self.conversation.state.take_replay();
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
         self.client.requeue(bytes);
     }
 
-    /// Gives up a connection to a server that has been found to be down, if that costs the client nothing. A frozen
-    /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
-    /// What cannot be run again goes on waiting: the server may only be slow.
-    pub(crate) fn give_up_on_the_dead(&mut self) {
+    /// The probes have found something out about the connection's server. A frozen server closes nothing, so that an answer
+    /// would be waited for until the kernel loses its patience: what can be run again is given up at once, anything else
+    /// when the silence has lasted. Whether the server can be believed again, so that what it has said meanwhile counts.
+    pub(crate) fn heed_probes(&mut self) -> bool {
         let kept = self.is_replay_kept();
-        let Some(leg) = self.legs.active_mut() else { return };
-        let topology = self.conversation.shared.cluster.topology();
-        let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
-        if down && kept && leg.progress.retry == Retry::OnPrimary {
-            leg.progress.on(LegEvent::Closed);
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
+        let (was_silent, now) = (leg.is_silent(), Instant::now());
+        leg.look(&conversation.shared.cluster.topology(), now);
+        let limit = conversation.policy.config.health.lost_after;
+        match leg.progress.trust {
+            Trust::Silent(_) if kept && leg.progress.retry.has(Retry::Loss) => {
+                leg.progress.on(LegEvent::Closed);
+            }
+            Trust::Silent(since) if leg.owes() && now.saturating_duration_since(since) >= limit => {
+                leg.progress.on(LegEvent::GaveUp(Why::Silent));
+            }
+            Trust::Silent(_) | Trust::Deposed | Trust::Sound => {}
         }
+        was_silent && leg.progress.trust.is_sound()
+    }
+
+    /// The client has a word for a server that does not answer its probes. A transaction is lost then; what else lives there
+    /// is waited for as long as anything is.
+    ///
+    /// # Errors
+    /// As [`Session::complete`].
+    pub(crate) async fn meet_silence(&mut self) -> Result<()> {
+        let limit = self.conversation.policy.config.health.lost_after;
+        while let Some(leg) = self.legs.active_mut().filter(|leg| leg.is_up() && !leg.owes()) {
+            let Trust::Silent(since) = leg.progress.trust else { return Ok(()) };
+            if leg.responses.tx != TxStatus::Idle || since.elapsed() >= limit {
+                leg.progress.on(LegEvent::GaveUp(Why::Silent));
+                break;
+            }
+            self.pump().await?;
+        }
+        self.complete().await
     }
 
     /// Whether what is in flight is kept, and nothing of its answer is out.
@@ -176,12 +204,16 @@ impl Session {
             return Ok(());
         }
         let writes = !self.conversation.state.pending_writes.is_clean();
-        let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
+        let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept();
         self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
         leg.flight = None;
         let abandoned = leg.abandon(&mut self.conversation.state);
-        let facts = [(LossFact::PendingWrites, writes), (LossFact::CanRunAgain, again)];
+        let facts = [
+            (LossFact::PendingWrites, writes),
+            (LossFact::CanRunAgain, again),
+            (LossFact::UnansweredBegin, abandoned.begins > 0),
+        ];
         let facts = self.lost_with(&leg).union(facts.into());
         let lost = Lost { route: leg.route, tx: leg.responses.tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
@@ -193,9 +225,10 @@ impl Session {
         self.client.buffer.release();
         match lost.fate() {
             Fate::RunAgain => {
-                let (why, cause) = match refused {
-                    true => (RerunCause::SettingsRefused, Some(error.sqlstate().to_owned())),
-                    false => (RerunCause::ConnectionLost, None),
+                let (why, cause) = match (refused, leg.route) {
+                    (true, _) => (RerunCause::SettingsRefused, Cause::Error(error.sqlstate().to_owned())),
+                    (false, Route::Replica) => (RerunCause::ConnectionLost, Cause::ReplicaLost),
+                    (false, Route::Primary) => (RerunCause::ConnectionLost, Cause::PrimaryLost),
                 };
                 self.conversation.shared.metrics.rerun(why);
                 self.requeue(cause);
@@ -217,14 +250,16 @@ impl Session {
     /// for one that its client wanted to last no longer.
     fn is_begun_anew(&self, leg: &Leg) -> bool {
         let transaction = &self.conversation.state.transaction;
-        leg.route == Route::Replica
+        let can_be_told = match leg.route {
+            Route::Replica => transaction.journal().is_some() && transaction.is_renewable(),
+            Route::Primary => transaction.can_be_told() && !self.lost_with(leg).has(LossFact::StateThere),
+        };
+        can_be_told
             && !leg.progress.state.is_overdue()
             && !leg.owes()
             && leg.batch() == Batch::Closed
             && !leg.responses.is_within_frame()
             && leg.responses.tx != TxStatus::Idle
-            && transaction.journal().is_some()
-            && transaction.is_renewable()
     }
 
     /// What is lost with a leg.

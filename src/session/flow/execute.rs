@@ -13,7 +13,7 @@ use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Conversation, Rerun};
+use crate::session::conversation::{Cause, Conversation, Rerun};
 use crate::session::flow::answer::answer;
 use crate::session::flow::control::keeps;
 use crate::session::flow::decide::{Decided, decide};
@@ -117,6 +117,10 @@ impl Session {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
         }
         let request = self.read(unit);
+        if self.legs.active().is_some_and(Leg::is_silent) {
+            // On the heap: few meet one, but every client's task would have room for it.
+            Box::pin(self.meet_silence()).await?;
+        }
         if self.conversation.state.transaction.is_lost() {
             if self.ends_lost(&request) {
                 return Ok(());
@@ -309,14 +313,17 @@ impl Session {
     /// The session's requests run on this connection from now on.
     fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
+        // Whoever changes the topology from here on raises an alarm that is heard.
+        conversation.entry.runs_on(lease.key.clone());
         let topology = conversation.shared.cluster.topology();
         // Of one that has been removed in this moment nobody asks how busy it is.
         let load = topology.server(lease.server()).map(|server| server.load.clone()).unwrap_or_default();
-        drop(topology);
-        conversation.entry.runs_on(lease.key.clone());
         connections.remember(&lease, route);
         let ledger = std::mem::take(&mut memory.ledger);
-        legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
+        let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
+        leg.look(&topology, now);
+        drop(topology);
+        legs.activate(leg);
     }
 
     /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.
@@ -363,7 +370,7 @@ impl Session {
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
-                let cause = Some(error.sqlstate().to_owned());
+                let cause = Cause::Error(error.sqlstate().to_owned());
                 self.conversation.rerun = Some(Rerun { left: request.len, cause });
                 Ok(Next::Decide)
             }
@@ -491,6 +498,11 @@ impl Session {
         let first = request.statements().next().map(|statement| &statement.kind);
         if let Reaction::Tells(error) = self.conversation.state.transaction.on(Event::Asks(first)) {
             self.refuse(request, &error);
+            return Ok(false);
+        }
+        if self.conversation.shared.cluster.topology().writable().is_none() {
+            // What a server would say, if there were one.
+            self.refuse(request, &Error::BlockAborted);
             return Ok(false);
         }
         let mut resumed = self.fail_anew(|sender| sender.settings()).await;
