@@ -123,6 +123,11 @@ impl Cluster {
         timeout_at(deadline, primary).await.ok()
     }
 
+    /// Waits until there is no primary that can be written to. Cancel safe.
+    pub(crate) async fn wait_for_absence(&self) {
+        self.monitor.wait(|topology| topology.writable().is_none().then_some(())).await;
+    }
+
     /// What readers and writers want of the samplers.
     pub fn demand(&self) -> &Arc<Demand> {
         &self.demand

@@ -1,11 +1,11 @@
 //! What a session has sent to the primary that may change data, until it is known to have been answered.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Reach};
-use crate::freshness::Marks;
+use crate::freshness::Slot;
 use crate::router::FunctionLists;
+use crate::session::consistency::observed_reads::Touched;
 use crate::sql::{Access, Kind, Name, Statement, Verdict, Why};
 
 /// Most texts that are told apart; of more than this, anything may have been written.
@@ -79,13 +79,12 @@ impl PendingWrites {
         std::mem::take(&mut self.commit) == Commit::Seen
     }
 
-    /// Marks what may have been written, acknowledged at `at`.
-    pub(crate) fn mark(&self, marks: &Marks, catalog: Option<&Catalog>, lists: &FunctionLists, at: Instant) {
+    /// What may have been written.
+    pub(crate) fn touched(&self, catalog: Option<&Catalog>, lists: &FunctionLists) -> Touched {
+        let mut slots = Vec::new();
         let all = self.extent == Extent::Named
-            && self.statements().all(|statement| mark(statement, marks, catalog, lists, at).is_some());
-        if !all {
-            marks.wrote_anything(at);
-        }
+            && self.statements().all(|statement| reach(statement, &mut slots, catalog, lists).is_some());
+        if all { Touched::These(slots) } else { Touched::Anything }
     }
 
     fn statements(&self) -> impl Iterator<Item = &Statement> {
@@ -132,13 +131,12 @@ fn may_write(statement: &Statement) -> bool {
     !matches!(statement.writes_what(), Access::Nothing) || !statement.functions.is_empty()
 }
 
-/// Marks what one statement may have written; `None` when that may be anything.
-fn mark(
+/// Adds what one statement may have written; `None` when that may be anything.
+fn reach(
     statement: &Statement,
-    marks: &Marks,
+    slots: &mut Vec<Slot>,
     catalog: Option<&Catalog>,
     lists: &FunctionLists,
-    at: Instant,
 ) -> Option<()> {
     if !statement.functions.iter().all(|function| lists.only_reads(function, catalog)) {
         return None;
@@ -150,7 +148,7 @@ fn mark(
     };
     for name in names {
         match &catalog?.relation(name)?.written {
-            Reach::These(slots) => marks.wrote(slots, at),
+            Reach::These(these) => slots.extend(these),
             Reach::Everything => return None,
         }
     }
@@ -159,11 +157,8 @@ fn mark(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::cluster::catalog::{Relation, Volatility};
-    use crate::freshness::Slot;
     use crate::sql::{Classifier, StandardConformingStrings};
 
     fn name(name: &str) -> Name {
@@ -191,12 +186,13 @@ mod tests {
         for text in texts {
             pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
         }
-        let epoch = Instant::now();
-        let marks = Marks::new(epoch);
-        if !pending_writes.is_clean() {
-            pending_writes.mark(&marks, catalog, &FunctionLists::default(), epoch + Duration::from_secs(1));
+        if pending_writes.is_clean() {
+            return [false; 3];
         }
-        [&[Slot::of(1)][..], &[Slot::of(2)], &[]].map(|slots| marks.last_write(slots) > epoch)
+        match pending_writes.touched(catalog, &FunctionLists::default()) {
+            Touched::These(slots) => [slots.contains(&Slot::of(1)), slots.contains(&Slot::of(2)), false],
+            Touched::Anything => [true; 3],
+        }
     }
 
     #[test]

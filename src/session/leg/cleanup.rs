@@ -13,13 +13,14 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
-use crate::session::consistency::tracking::mark;
+use crate::session::consistency::tracking::{acknowledge, give_up};
 use crate::session::leg::Leg;
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
+use crate::session::shared::databases::Database;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::Event;
@@ -63,7 +64,7 @@ impl Cleanup {
         if answered.is_err() {
             return self.outlast().await;
         }
-        self.mark();
+        self.mark(acknowledge);
         let outcome = timeout(PATIENCE, self.clean()).await;
         let resets = &self.shared.metrics.resets;
         match outcome {
@@ -180,13 +181,12 @@ impl Cleanup {
         reset(&mut self.leg.lease, standing, leftover).await
     }
 
-    /// What was in flight has come to its end.
-    fn mark(&self) {
+    /// What was in flight has come to its end, and is marked so.
+    fn mark(&self, how: fn(&Shared, (&str, &Database), &PendingWrites)) {
         if self.pending_writes.is_clean() {
             return;
         }
-        let database = (&*self.name, &self.state.database().marks);
-        mark(&self.shared, database, &self.pending_writes, Instant::now());
+        how(&self.shared, (&self.name, self.state.database()), &self.pending_writes);
         if self.pending_writes.may_define() {
             self.shared.cluster.catalogs().doubt(&self.name);
         }
@@ -217,6 +217,6 @@ impl Cleanup {
             _ = timeout(OUTLAST_MAX, closed) => {}
             () = shared.goes_down(server) => {}
         }
-        self.mark();
+        self.mark(give_up);
     }
 }
