@@ -10,7 +10,7 @@ use tracing::Instrument;
 use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, admit, client_span, refuse};
-use crate::net::{Listener, Stream};
+use crate::net::{Accepted, Listener, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
@@ -22,15 +22,22 @@ pub(super) struct Door {
     pub(super) permits: Arc<Semaphore>,
 }
 
+/// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
+const TURNED_AWAY: Duration = Duration::from_secs(3);
+
 /// Accepts clients for ever. While weir drains they are told so.
 pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
     loop {
-        let (stream, peer) = listener.accept().await;
+        let accepted = listener.accept().await;
         let door = door.clone();
-        let permit = match door.shared.is_draining() {
-            true => Err(Error::Closing),
-            false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
+        let permit = match &accepted {
+            _ if door.shared.is_draining() => Err(Error::Closing),
+            Accepted::Excess(..) => Err(Error::TooManyClients),
+            Accepted::Client(..) => {
+                door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients)
+            }
         };
+        let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = accepted;
         client_span(peer).in_scope(|| match permit {
             Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
@@ -101,7 +108,7 @@ async fn log_in(door: &Door, stream: Stream, listener: config::Listener) -> Opti
 
 /// A connection that cannot be served: told why, unless it is a cancel request.
 async fn turn_away(door: &Door, stream: Stream, why: &Error) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + TURNED_AWAY;
     match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),

@@ -19,8 +19,9 @@ pub(crate) struct PendingWrites {
     extent: Extent,
     /// Whether a transaction may have been committed since it was asked.
     commit: Commit,
-    /// Whether something else was sent that lasts. It waits for no mark, so it does not count as a write.
-    besides: Besides,
+    /// What was sent last of that which lasts although it writes no relation: a sequence moves, others are notified. It
+    /// waits for no mark, so it does not count as a write.
+    besides: Option<Arc<Verdict>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +42,6 @@ enum Commit {
     Seen,
 }
 
-/// What lasts, although no relation is written: a sequence that moved, a notification.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Besides {
-    #[default]
-    Nothing,
-    Something,
-}
-
 impl PendingWrites {
     /// A statement goes to the primary.
     pub(crate) fn sent(&mut self, verdict: &Arc<Verdict>) {
@@ -56,7 +49,7 @@ impl PendingWrites {
             matches!(statement.kind, Kind::Primary(Why::Sequence | Why::Notification))
         };
         if verdict.statements.iter().any(lasts) {
-            self.besides = Besides::Something;
+            self.besides = Some(verdict.clone());
         }
         if self.extent == Extent::Untold || !verdict.statements.iter().any(may_write) {
             return;
@@ -128,7 +121,7 @@ impl PendingWrites {
             matches!(statement.writes_what(), Access::Nothing)
                 && statement.functions.iter().all(|function| lists.only_reads(function, catalog))
         };
-        (self.extent, self.besides) == (Extent::Named, Besides::Nothing) && self.statements().all(reads)
+        self.extent == Extent::Named && self.besides.is_none() && self.statements().all(reads)
     }
 
     /// Whether something in it may make a transaction last that nobody commits: `PREPARE TRANSACTION`.
@@ -141,7 +134,7 @@ impl PendingWrites {
 
     /// All that was sent has been answered, and no transaction is open.
     pub(crate) fn settle(&mut self) {
-        self.besides = Besides::Nothing;
+        self.besides = None;
     }
 
     /// Whether something in it may write without a transaction.
