@@ -1,9 +1,11 @@
 //! From an accepted connection to its end: the limit of clients, the login, the session, and cancel requests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -25,8 +27,12 @@ pub(super) struct Door {
 /// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
 const TURNED_AWAY: Duration = Duration::from_secs(3);
 
+/// How many of these there may be at once on a listener: the oldest, which says nothing, gives way to the newest.
+pub(super) const TURNED_AWAY_MAX: usize = 64;
+
 /// Accepts clients for ever. While weir drains they are told so.
 pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
+    let mut turned_away = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
         let door = door.clone();
@@ -42,10 +48,19 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: conf
             Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
-                let turned_away = async move { turn_away(&door, stream, &why).await };
-                drop(tokio::spawn(turned_away.in_current_span()));
+                make_room(&mut turned_away);
+                let farewell = async move { turn_away(&door, stream, &why).await };
+                turned_away.push_back(tokio::spawn(farewell.in_current_span()).abort_handle());
             }
         });
+    }
+}
+
+/// Has the oldest of those that are turned away give way to one more.
+fn make_room(turned_away: &mut VecDeque<AbortHandle>) {
+    turned_away.retain(|connection| !connection.is_finished());
+    while turned_away.len() >= TURNED_AWAY_MAX {
+        turned_away.pop_front().iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -5,14 +5,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::accept::TURNED_AWAY_MAX;
 use crate::config::Config;
 
-/// Descriptors beside those of clients and pools: listeners, the reserve of each, the runtime's, those who ask /metrics,
-/// and clients that are turned away.
+/// The runtime's descriptors, those who ask /metrics, and cancel requests on their way.
 const BESIDE: usize = 100;
 
-/// Connections of the control plane to each server: its probe, its sampler, a catalog, a cancel request.
-const CONTROL: usize = 4;
+/// What each listener takes: itself, its reserve, and clients that are turned away.
+const BY_LISTENER: usize = 10 + TURNED_AWAY_MAX;
+
+/// Connections of the control plane to each server: its probe, its sampler, a catalog.
+const BY_SERVER: usize = 4;
 
 /// Raises the soft limit of descriptors to the hard one, which is there for programs that know what they do: the soft one
 /// is low for the sake of `select(2)`. Returns what the limit is then; none where there is no limit.
@@ -31,7 +34,8 @@ pub(super) fn raise_limit() -> Option<u64> {
 pub(super) fn room_for_clients(config: &Config, descriptors: Option<u64>) -> usize {
     let limit = config.clients.limit;
     let Some(descriptors) = descriptors.and_then(|limit| usize::try_from(limit).ok()) else { return limit };
-    let others = connections(config).saturating_add(BESIDE + CONTROL * config.servers.len());
+    let fixed = BESIDE + BY_LISTENER * config.listeners.len() + BY_SERVER * config.servers.len();
+    let others = connections(config).saturating_add(fixed);
     // Pools are seldom full everywhere at once: where there is little, half of it is for clients all the same.
     let room = descriptors.saturating_sub(others).max(descriptors / 2);
     if room < limit {
