@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait to be written: a few megabytes at most.
-const LINES_MAX: usize = 10_000;
+/// Lines that wait to be written: a megabyte or two, as lines are.
+const LINES_MAX: usize = 4096;
 
 /// How long the end waits for the last lines.
 const FLUSH_MAX: Duration = Duration::from_secs(2);

@@ -114,11 +114,13 @@ impl Cleanup {
     /// Also when a cancel request may be on its way still: whatever ran on the connection next might be hit.
     async fn cancelled(&mut self) -> Result<()> {
         let key = self.leg.lease.key.clone();
+        let mut pause = GENTLE;
         while self.is_futile() {
             self.shared.cancel_on(&key).await?;
-            if let Ok(outcome) = timeout(GENTLE, self.answered()).await {
+            if let Ok(outcome) = timeout(pause, self.answered()).await {
                 return outcome;
             }
+            pause *= 2;
         }
         // What is left may be committed by now: it is not to be hurried.
         self.answered().await
