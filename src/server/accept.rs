@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::config;
@@ -30,6 +30,9 @@ const TURNED_AWAY: Duration = Duration::from_secs(3);
 /// How many of these there may be at once on a listener: the oldest, which says nothing, gives way to the newest.
 pub(super) const TURNED_AWAY_MAX: usize = 64;
 
+/// How long it is left alone all the same: it may be a cancel request, of which many may come at once.
+const LEFT_ALONE: Duration = Duration::from_millis(500);
+
 /// Accepts clients for ever. While weir drains they are told so.
 pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
     let mut turned_away = VecDeque::new();
@@ -44,23 +47,28 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: conf
             }
         };
         let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = accepted;
+        if permit.is_err() {
+            make_room(&mut turned_away).await;
+        }
         client_span(peer).in_scope(|| match permit {
             Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
-                make_room(&mut turned_away);
                 let farewell = async move { turn_away(&door, stream, &why).await };
-                turned_away.push_back(tokio::spawn(farewell.in_current_span()).abort_handle());
+                turned_away.push_back((Instant::now(), tokio::spawn(farewell.in_current_span())));
             }
         });
     }
 }
 
 /// Has the oldest of those that are turned away give way to one more.
-fn make_room(turned_away: &mut VecDeque<AbortHandle>) {
-    turned_away.retain(|connection| !connection.is_finished());
+async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
+    turned_away.retain(|(_, connection)| !connection.is_finished());
     while turned_away.len() >= TURNED_AWAY_MAX {
-        turned_away.pop_front().iter().for_each(AbortHandle::abort);
+        let Some((since, mut oldest)) = turned_away.pop_front() else { return };
+        if timeout_at(since + LEFT_ALONE, &mut oldest).await.is_err() {
+            oldest.abort();
+        }
     }
 }
 
