@@ -1,6 +1,7 @@
 //! The daemon: where the rooms are wired, from the start to the end of the drain. Serves no client itself.
 
 mod accept;
+mod crowding;
 mod descriptors;
 mod drain;
 mod events;
@@ -23,6 +24,7 @@ use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::Users;
 use accept::{Door, accept};
+use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
 use drain::drain;
 use events::{Samples, Wires, raise_alarms, retire_connections};
@@ -88,6 +90,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
+    beside.spawn(watch_crowding(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
