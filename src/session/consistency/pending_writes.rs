@@ -19,6 +19,9 @@ pub(crate) struct PendingWrites {
     extent: Extent,
     /// Whether a transaction may have been committed since it was asked.
     commit: Commit,
+    /// What was sent last of that which lasts although it writes no relation: a sequence moves, others are notified. It
+    /// waits for no mark, so it does not count as a write.
+    besides: Option<Arc<Verdict>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,12 @@ enum Commit {
 impl PendingWrites {
     /// A statement goes to the primary.
     pub(crate) fn sent(&mut self, verdict: &Arc<Verdict>) {
+        let lasts = |statement: &Statement| {
+            matches!(statement.kind, Kind::Primary(Why::Sequence | Why::Notification))
+        };
+        if verdict.statements.iter().any(lasts) {
+            self.besides = Some(verdict.clone());
+        }
         if self.extent == Extent::Untold || !verdict.statements.iter().any(may_write) {
             return;
         }
@@ -105,6 +114,28 @@ impl PendingWrites {
         self.extent > Extent::Named || self.runs_code(|_| true) || self.statements().any(anything)
     }
 
+    /// Whether nothing of it leaves anything, by what is known of the functions that it calls.
+    pub(crate) fn only_reads(&self, catalog: Option<&Catalog>, lists: &FunctionLists) -> bool {
+        let reads = |statement: &Statement| {
+            matches!(statement.writes_what(), Access::Nothing)
+                && statement.functions.iter().all(|function| lists.only_reads(function, catalog))
+        };
+        self.extent == Extent::Named && self.besides.is_none() && self.statements().all(reads)
+    }
+
+    /// Whether something in it may make a transaction last that nobody commits: `PREPARE TRANSACTION`.
+    pub(crate) fn may_prepare(&self) -> bool {
+        let prepares = |statement: &Statement| {
+            matches!(statement.kind, Kind::Primary(Why::TwoPhase | Why::Unparsable | Why::TooLong))
+        };
+        self.extent == Extent::Untold || self.statements().any(prepares)
+    }
+
+    /// All that was sent has been answered, and no transaction is open.
+    pub(crate) fn settle(&mut self) {
+        self.besides = None;
+    }
+
     /// Whether something in it may write without a transaction.
     pub(crate) fn is_untransacted(&self) -> bool {
         let maintains = |statement: &Statement| statement.kind == Kind::Primary(Why::Maintenance);
@@ -115,6 +146,7 @@ impl PendingWrites {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
         self.extent = Extent::Named;
+        self.settle();
     }
 }
 
@@ -203,6 +235,40 @@ mod tests {
         assert_eq!(marked(&["BEGIN", "DELETE FROM a", "INSERT INTO b VALUES (1)"]), [true, true, false]);
         assert_eq!(marked(&["SELECT * FROM a", "SELECT reads(1)", "COMMIT"]), [false; 3]);
         assert_eq!(marked(&["INSERT INTO a SELECT reads(x) FROM b"]), [true, false, false]);
+    }
+
+    #[test]
+    fn what_only_calls_functions_that_read_only_reads() {
+        let (catalog, classifier) = (catalog(), Classifier::new(10));
+        for (text, expected) in [
+            ("SELECT * FROM a FOR UPDATE", true),
+            ("SELECT reads(1)", true),
+            ("SELECT writes(1)", false),
+            ("SELECT never_heard_of()", false),
+            ("SELECT nextval('s')", false),
+            ("NOTIFY a", false),
+            ("UPDATE a SET x = reads(1)", false),
+            ("CALL p()", false),
+        ] {
+            let mut pending_writes = PendingWrites::default();
+            pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
+            let lists = FunctionLists::default();
+            assert_eq!(pending_writes.only_reads(Some(&catalog), &lists), expected, "{text}");
+            pending_writes.sent_anything();
+            assert!(!pending_writes.only_reads(Some(&catalog), &lists), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_prepare_a_transaction_is_known() {
+        let classifier = Classifier::new(10);
+        for (text, expected) in
+            [("UPDATE a SET x = 1", false), ("PREPARE TRANSACTION 'x'", true), ("gibberish", true)]
+        {
+            let mut pending_writes = PendingWrites::default();
+            pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
+            assert_eq!(pending_writes.may_prepare(), expected, "{text}");
+        }
     }
 
     #[test]

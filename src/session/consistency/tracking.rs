@@ -151,6 +151,9 @@ impl PendingWrites {
     /// What the server's last words acknowledge of this.
     pub(crate) fn acknowledged_by(&mut self, answers: &Answers) -> Acknowledged {
         let commit = self.take_commit();
+        if answers.now == Standing::Over(TxStatus::Idle) {
+            self.settle();
+        }
         if self.is_clean() {
             return Acknowledged::Nothing;
         }

@@ -282,7 +282,8 @@ impl Session {
             }
         }
         if self.client.phase == Phase::Over {
-            return if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            // Who has closed its socket waits for no answer, though it took its leave first.
+            return if self.is_settled() { Poll::Ready(Ok(())) } else { self.client.poll_closed(cx) };
         }
         if self.is_full() {
             return Poll::Pending;
