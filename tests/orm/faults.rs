@@ -104,7 +104,8 @@ fn fill(weirs: &[u16], how_long: Duration) -> Result<()> {
         for _ in 0..2 {
             let mut client = Client::connect(&Address::local(*port), &Login::new("app", "app"))?;
             // Who comes while others wait may have to wait too long.
-            while client.query("BEGIN; INSERT INTO comments (article_id, body) VALUES (480, 'idle')").is_err() {
+            while client.query("BEGIN; INSERT INTO comments (article_id, body) VALUES (480, 'idle')").is_err()
+            {
                 client.query("ROLLBACK")?;
             }
             idle.push(client);

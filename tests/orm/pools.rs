@@ -22,7 +22,8 @@ const DRIVERS: [&str; 2] = ["asyncpg", "psycopg"];
 const ARTICLES: usize = 48;
 
 /// Above the rows.
-pub(crate) const HEAD: &str = "fault                             way      driver     done  lost  then failed  errors while it lasted";
+pub(crate) const HEAD: &str =
+    "fault                             way      driver     done  lost  then failed  errors while it lasted";
 
 /// An application's way to the primary.
 struct Way {
@@ -65,7 +66,11 @@ pub(crate) fn suffer(cluster: &Cluster, python: &Path, fault: Fault) -> Result<V
         let (failed, later) = (figures.number("failed")?, figures.number("later")?);
         if failed > 0 {
             let last = figures.words("last")?;
-            misses.push(format!("{}, {driver}, {}: {failed} of {later} failed ({last})", fault.title(), way.name));
+            misses.push(format!(
+                "{}, {driver}, {}: {failed} of {later} failed ({last})",
+                fault.title(),
+                way.name
+            ));
         }
     }
     Ok(misses)

@@ -183,7 +183,11 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
         // Of one that begins by the client's own words nobody else tells.
         conversation.state.transaction.next_because(how.reason.as_str());
     }
-    if how.manner != Manner::Within || leg.responses.tx != TxStatus::Idle {
+    // What is thrown away up to the end of its batch begins nothing.
+    if how.manner != Manner::Within
+        || leg.responses.tx != TxStatus::Idle
+        || leg.responses.ledger.is_discarding()
+    {
         return None;
     }
     let (state, default) = (&mut conversation.state, conversation.routing.isolation());
