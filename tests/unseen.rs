@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::process::Command;
 use std::time::Duration;
 
 use harness::client::{Client, Message, front};
@@ -330,5 +331,28 @@ fn a_lost_snapshot_fails_the_next_read_and_no_commit() -> Result<()> {
     assert!(client.query("ROLLBACK TO a").is_err());
     assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
     assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
+    Ok(())
+}
+
+/// A server process that crashes takes the others along, each with a warning and no error. What they had of an answer goes
+/// out with that.
+#[test]
+fn a_read_outlives_a_crash() -> Result<()> {
+    let (cluster, weir) = alone(LAZY)?;
+    let (mut reading, mut crashing) = (weir.connect()?, weir.connect()?);
+    reading.send(&[front::query("SELECT 'once' FROM pg_sleep(2)")])?;
+    crashing.send(&[front::query("SELECT 'crashes' FROM pg_sleep(60)")])?;
+    let pid = wait_for("both to run", PATIENCE, || {
+        let both = cluster.sql(
+            0,
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pg_sleep%' \
+                                   AND state = 'active' AND pid <> pg_backend_pid()",
+        )?;
+        let pid =
+            cluster.sql(0, "SELECT min(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''crashes''%'")?;
+        Ok((both.value() == "2").then(|| pid.value().to_owned()))
+    })?;
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    assert_eq!(answered(&mut reading)?.0, ["once"]);
     Ok(())
 }

@@ -74,6 +74,7 @@ impl Session {
         state.pins.settle();
         client.buffer.release();
         state.replay_buffer.clear();
+        conversation.losses = 0;
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
@@ -138,6 +139,7 @@ impl Session {
     /// Puts the requests in flight back in front of the client's unread bytes.
     fn requeue(&mut self, cause: Cause) {
         let bytes = self.conversation.state.take_replay();
+        self.conversation.losses += usize::from(cause.sqlstate().is_none());
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
         self.client.requeue(bytes);
     }
