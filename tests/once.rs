@@ -85,6 +85,32 @@ fn the_rest_of_a_batch_is_not_run_without_its_beginning() -> Result<()> {
     Ok(())
 }
 
+/// A session that keeps its connection may have on it what weir has not seen.
+#[test]
+fn nothing_is_run_again_without_the_state_of_its_session() -> Result<()> {
+    let (cluster, _) = alone()?;
+    cluster.sql(0, "CREATE FUNCTION leaves() RETURNS int LANGUAGE sql AS 'SELECT 1'")?;
+    let mode = WeirSetup::in_front_of(&cluster, 0..1).probing_quickly().set("pool", "mode", "\"session\"");
+    let weir = mode.start(WEIR)?;
+    for request in [
+        "SELECT 'goes' FROM pg_sleep(2)",
+        "BEGIN; INSERT INTO kept SELECT 1 FROM (SELECT 'goes' FROM pg_sleep(2)) s",
+    ] {
+        let mut client = weir.connect()?;
+        client.query("SELECT leaves()")?;
+        client.send(&[front::query(request)])?;
+        terminate(&cluster, "query LIKE '%goes%' AND state = 'active'")?;
+        let error = loop {
+            if let Some(error) = client.read()?.error() {
+                break error;
+            }
+        };
+        assert_eq!(error.sqlstate(), "57P01", "{request}");
+        assert!(client.is_closed_within(PATIENCE)?, "{request}");
+    }
+    Ok(())
+}
+
 /// The server throws the rest away, and another one would not.
 #[test]
 fn what_follows_an_error_in_its_batch_is_not_run() -> Result<()> {

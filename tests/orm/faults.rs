@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use harness::client::{Address, Client, Login};
 use harness::{Cluster, Result, Stop, WeirSetup};
 
@@ -10,7 +11,7 @@ use harness::{Cluster, Result, Stop, WeirSetup};
 const AT_WORK: Duration = Duration::from_millis(700);
 
 /// One fault, or several of its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Fault {
     /// The primary is down for longer than weir waits for it.
     Away,
@@ -29,16 +30,6 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Away,
-        Self::Restarts,
-        Self::Impatience,
-        Self::Full,
-        Self::Terminated,
-        Self::Promotion,
-        Self::Frozen,
-    ];
-
     /// In the table.
     pub(crate) fn title(self) -> &'static str {
         match self {

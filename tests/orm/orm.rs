@@ -34,6 +34,9 @@ struct Arguments {
     transactions: String,
     #[command(flatten)]
     load: reads::Load,
+    /// Faults to play; all of them, if nothing is said.
+    #[arg(long, value_enum, value_name = "FAULT")]
+    fault: Vec<Fault>,
     /// The Python that has the applications' packages.
     #[arg(long, hide = true)]
     python: PathBuf,
@@ -98,8 +101,9 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
     }
     if arguments.trials.contains(&Trial::Faults) {
         println!("\n{}", pools::HEAD);
-        for fault in Fault::ALL {
-            let missed = pools::suffer(&cluster, &arguments.python, fault);
+        let faults = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
+        for fault in faults {
+            let missed = pools::suffer(&cluster, &arguments.python, *fault);
             misses.extend(missed.unwrap_or_else(|failure| vec![format!("{}: {failure}", fault.title())]));
         }
     }

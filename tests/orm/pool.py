@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 
 from sqlalchemy import text
@@ -51,14 +52,15 @@ async def main() -> None:
     engine = create_async_engine(url, pool_size=POOL, max_overflow=0)
     over = asyncio.Event()
     kinds: collections.Counter[str] = collections.Counter()
-    done = 0
+    done, stall, last = 0, 0.0, time.monotonic()
 
     async def work(article: int) -> None:
-        nonlocal done
+        nonlocal done, stall, last
         while not over.is_set():
             try:
                 await transaction(engine, article)
-                done += 1
+                now = time.monotonic()
+                done, stall, last = done + 1, max(stall, now - last), now
             except Exception as error:
                 kinds[kind(error)] += 1
             await asyncio.sleep(THINKING)
@@ -77,6 +79,7 @@ async def main() -> None:
         json.dumps(
             {
                 "done": done,
+                "stall_ms": int(1000 * stall),
                 "lost": kinds.total(),
                 "kinds": ", ".join(f"{count} {name}" for name, count in kinds.most_common()),
                 "later": LATER,

@@ -22,8 +22,7 @@ const DRIVERS: [&str; 2] = ["asyncpg", "psycopg"];
 const ARTICLES: usize = 48;
 
 /// Above the rows.
-pub(crate) const HEAD: &str =
-    "fault                             way      driver     done  lost  then failed  errors while it lasted";
+pub(crate) const HEAD: &str = "fault                             way      driver     done   stall  lost  then failed  errors while it lasted";
 
 /// An application's way to the primary.
 struct Way {
@@ -93,7 +92,9 @@ fn counted(mut application: Running) -> Result<Figures> {
 fn columns(figures: &Figures) -> Result<String> {
     let number = |name| figures.number(name);
     let then = format!("{} of {}", number("failed")?, number("later")?);
-    Ok(format!("{:>6}{:>6}  {then:>11}  {}", number("done")?, number("lost")?, figures.words("kinds")?))
+    let stall = format!("{:.1} s", number("stall_ms")? as f64 / 1000.0);
+    let (done, lost, kinds) = (number("done")?, number("lost")?, figures.words("kinds")?);
+    Ok(format!("{done:>6}{stall:>8}{lost:>6}  {then:>11}  {kinds}"))
 }
 
 /// weir with its defaults but for the transactions and what the fault is about.

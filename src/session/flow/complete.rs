@@ -148,10 +148,9 @@ impl Session {
     /// would be waited for until the kernel loses its patience: what can be run again is given up at once, anything else
     /// when the silence has lasted. Whether the server can be believed again, so that what it has said meanwhile counts.
     pub(crate) fn heed_probes(&mut self) -> bool {
-        let (kept, relied) = (self.is_replay_kept(), self.relies_on_primary());
+        let again = self.legs.active().is_some_and(|leg| self.can_run_again(leg));
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
-        let kept = kept && (leg.route == Route::Replica || !relied);
         let (was_silent, now) = (leg.is_silent(), Instant::now());
         leg.look(&conversation.shared.cluster.topology(), now);
         let limit = match leg.route {
@@ -159,9 +158,7 @@ impl Session {
             Route::Replica => SLOW,
         };
         match leg.progress.trust {
-            Trust::Silent(_) if kept && leg.progress.retry.has(Retry::Loss) => {
-                leg.progress.on(LegEvent::Closed);
-            }
+            Trust::Silent(_) if again => leg.progress.on(LegEvent::Closed),
             Trust::Silent(since) if leg.owes() && now.saturating_duration_since(since) >= limit => {
                 leg.progress.on(LegEvent::GaveUp(Why::Silent));
             }
@@ -188,9 +185,12 @@ impl Session {
         self.complete().await
     }
 
-    /// Whether what is in flight is kept, and nothing of its answer is out.
-    fn is_replay_kept(&self) -> bool {
-        self.client.buffer.is_holding() && !self.conversation.state.replay_buffer.bytes.is_empty()
+    /// Whether what is in flight is kept, nothing of its answer is out, and another connection would serve as well.
+    fn can_run_again(&self, leg: &Leg) -> bool {
+        leg.progress.retry.has(Retry::Loss)
+            && self.client.buffer.is_holding()
+            && !self.conversation.state.replay_buffer.bytes.is_empty()
+            && !self.lost_with(leg).has(LossFact::StateThere)
     }
 
     /// The connection is gone. If nothing of the answer is out and nothing was changed, the requests run again
@@ -223,8 +223,7 @@ impl Session {
         }
         let writes = !self.conversation.state.pending_writes.is_clean();
         let is_over = self.conversation.state.transaction.journal().is_none();
-        let relied = leg.route == Route::Primary && self.relies_on_primary();
-        let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept() && !relied;
+        let again = self.can_run_again(&leg);
         self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
         leg.flight = None;
