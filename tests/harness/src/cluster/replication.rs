@@ -96,7 +96,42 @@ impl Cluster {
             return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         self.write_config(server, self.primary())?;
-        server.start(&self.postgres, self.owner)
+        self.start_server(server)
+    }
+
+    /// Makes an old primary a replica of the present one by pg_rewind, which needs `wal_log_hints` and
+    /// `full_page_writes`. What it has that the present one does not is gone then.
+    pub fn rewind(&self, index: usize) -> Result<()> {
+        let server = &self.servers[index];
+        server.stop(super::Stop::Fast)?;
+        let primary = &self.servers[self.primary()];
+        // It tells by the timeline in the control file, which the next checkpoint brings up to date.
+        self.sql(self.primary(), "CHECKPOINT")?;
+        let source = format!(
+            "host={} port={} user=postgres dbname=postgres application_name=harness",
+            primary.sockets().display(),
+            primary.port()
+        );
+        let mut rewind = self.owner.command(&self.postgres.program("pg_rewind")?);
+        rewind.arg("--no-sync").arg("--target-pgdata").arg(server.data()).arg("--source-server").arg(source);
+        let output = rewind.output()?;
+        if !output.status.success() {
+            let words = [output.stdout, output.stderr].concat();
+            return Err(Failure::new(format!("pg_rewind: {}", String::from_utf8_lossy(&words))));
+        }
+        self.write_config(server, self.primary())?;
+        self.start_server(server)
+    }
+
+    /// The replica that has received the most of all that run.
+    pub fn most_advanced(&self) -> Result<usize> {
+        let mut best = None;
+        for replica in (0..self.size()).filter(|n| *n != self.primary() && self.is_running(*n)) {
+            let sql = "SELECT coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())";
+            let received = lsn(self.sql(replica, sql)?.value())?;
+            best = best.max(Some((received, replica)));
+        }
+        best.map(|(_, replica)| replica).ok_or_else(|| Failure::new("no replica runs"))
     }
 
     /// Writes a server's postgresql.conf, and standby.signal unless it is the primary.
@@ -109,6 +144,9 @@ impl Cluster {
             let _ = writeln!(text, "{name} = '{value}'");
         };
         put("port", &server.port().to_string());
+        if self.network.is_some() {
+            put("listen_addresses", "*");
+        }
         put("cluster_name", server.name());
         put("unix_socket_directories", &server.sockets().to_string_lossy());
         self.options.settings.iter().for_each(|(name, value)| put(name, value));
