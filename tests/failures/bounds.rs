@@ -12,12 +12,18 @@ pub(crate) const MARGIN: Duration = Duration::from_millis(1000);
 /// When a silent server is known to be one.
 pub(crate) const SILENCE: Duration = INTERVAL.saturating_add(TIMEOUT);
 
+/// What a writer does when it has written something that is not acknowledged yet.
+const WRITING: [&str; 4] =
+    ["inserting", "inserting in a transaction", "reading after it wrote", "committing"];
+
 /// Errors that one client may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Errors {
     None,
     /// So many for each fault.
     Each(usize),
+    /// One for each fault, and only for who had written something that was not acknowledged.
+    Written,
     /// Any number, as long as all are of this kind.
     Only(&'static str),
 }
@@ -84,10 +90,11 @@ pub(crate) const SILENT_REPLICA: Bound = Bound {
 };
 
 /// The primary is gone: who was writing is told, once, and waits until there is one. What is being written can be read
-/// when it is known what became of it.
+/// when it is known what became of it, and who keeps a snapshot asks for everything.
 pub(crate) const PRIMARY: Bound = Bound {
     fresh: allowed(Errors::None, Stall::Absence),
-    writers: allowed(Errors::Each(1), Stall::Absence),
+    snapshot: allowed(Errors::None, Stall::Absence),
+    writers: allowed(Errors::Written, Stall::Absence),
     ..UNNOTICED
 };
 
@@ -95,7 +102,8 @@ pub(crate) const PRIMARY: Bound = Bound {
 pub(crate) const SILENT_PRIMARY: Bound = Bound {
     still: allowed(Errors::None, Stall::Silence),
     fresh: allowed(Errors::None, Stall::AbsenceAndSilence),
-    writers: allowed(Errors::Each(1), Stall::AbsenceAndSilence),
+    snapshot: allowed(Errors::None, Stall::AbsenceAndSilence),
+    writers: allowed(Errors::Written, Stall::AbsenceAndSilence),
     ..UNNOTICED
 };
 
@@ -155,6 +163,11 @@ impl Allowed {
             Errors::None => (told.count() > 0).then(|| format!("{} errors", told.count())),
             Errors::Each(each) => {
                 (told.most() > each * faults).then(|| format!("{} errors of one", told.most()))
+            }
+            Errors::Written => {
+                let idle = told.kinds.keys().find(|(_, doing, _)| !WRITING.contains(doing));
+                idle.map(|(_, doing, kind)| format!("{kind} for who had written nothing, {doing}"))
+                    .or_else(|| (told.most() > faults).then(|| format!("{} errors of one", told.most())))
             }
             Errors::Only(kind) => {
                 let others = told.kinds.keys().find(|(_, _, found)| found != kind);

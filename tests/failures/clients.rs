@@ -3,8 +3,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use harness::Failure;
 use harness::client::{Address, Client, Login, Message, front};
-use harness::{Failure, Result};
 
 use crate::oracle::Oracle;
 
@@ -118,6 +118,8 @@ pub(crate) struct Player<'a> {
     pub(crate) number: usize,
     pub(crate) writers: Vec<usize>,
     client: Option<Client>,
+    /// Whether it is in a transaction, as the server's last word has it.
+    status: char,
     /// The last number that it has tried to write.
     tried: u64,
     turns: usize,
@@ -126,7 +128,7 @@ pub(crate) struct Player<'a> {
 impl<'a> Player<'a> {
     pub(crate) fn new(oracle: &'a Oracle, address: Address, sort: Sort, number: usize) -> Self {
         let writers = oracle.writers();
-        Self { oracle, address, sort, number, writers, client: None, tried: 0, turns: 0 }
+        Self { oracle, address, sort, number, writers, client: None, status: 'I', tried: 0, turns: 0 }
     }
 
     /// Plays until the scenario is over.
@@ -156,7 +158,7 @@ impl<'a> Player<'a> {
             Ok(client)
         });
         match connected {
-            Ok(client) => self.client = Some(client),
+            Ok(client) => (self.client, self.status) = (Some(client), 'I'),
             Err(failure) => self.oracle.failed(self.number, "connecting", &failure),
         }
         self.client.is_some()
@@ -172,7 +174,10 @@ impl<'a> Player<'a> {
                 return;
             }
         }
-        if let Err((doing, failure)) = self.say("ROLLBACK", "rolling back") {
+        // Drivers do the same: what is over needs no end.
+        if self.status != 'I'
+            && let Err((doing, failure)) = self.say("ROLLBACK", "rolling back")
+        {
             self.oracle.failed(self.number, doing, &failure);
             self.client = None;
         }
@@ -279,6 +284,7 @@ impl<'a> Player<'a> {
             _ => vec![front::query(sql)],
         };
         let heard = client.ask(&frames).map_err(|failure| (doing, failure))?;
+        self.status = heard.last().and_then(Message::status).unwrap_or('I');
         match heard.iter().find_map(Message::error) {
             Some(error) => Err((doing, error.into())),
             None => Ok(heard),

@@ -55,10 +55,10 @@ pub(crate) enum Replication {
 }
 
 impl Play<'_> {
-    fn choose(&mut self, whose: Whose) -> usize {
+    fn choose(&mut self, whose: Whose) -> Result<usize> {
         match whose {
             Whose::Replica => self.replica(),
-            Whose::Primary => self.primary(),
+            Whose::Primary => Ok(self.primary()),
         }
     }
 
@@ -91,7 +91,7 @@ impl Play<'_> {
 
 /// Stopped and started again, so many times.
 pub(crate) fn stops(play: &mut Play<'_>, whose: Whose, how: Stop, times: usize) -> Result<()> {
-    let server = play.choose(whose);
+    let server = play.choose(whose)?;
     for _ in 0..times {
         play.goes(whose);
         play.stop(server, how)?;
@@ -105,7 +105,7 @@ pub(crate) fn stops(play: &mut Play<'_>, whose: Whose, how: Stop, times: usize) 
 
 /// Nothing is heard of a server, and then all is as it was.
 pub(crate) fn falls_silent(play: &mut Play<'_>, whose: Whose, how: Silence) -> Result<()> {
-    let server = play.choose(whose);
+    let server = play.choose(whose)?;
     play.goes(whose);
     how.begin(play.cluster(), server)?;
     play.pass(LONG);
@@ -116,7 +116,7 @@ pub(crate) fn falls_silent(play: &mut Play<'_>, whose: Whose, how: Silence) -> R
 
 /// Replicas stand still, first one of them, then both.
 pub(crate) fn replay_pauses(play: &mut Play<'_>) -> Result<()> {
-    let first = play.replica();
+    let first = play.replica()?;
     let mut order = play.replicas();
     order.sort_by_key(|replica| *replica != first);
     for replica in &order {
@@ -148,7 +148,7 @@ pub(crate) fn replay_conflicts(play: &mut Play<'_>) -> Result<()> {
 
 /// A server that is there and says that it is not ready yet (57P03).
 pub(crate) fn recovers(play: &mut Play<'_>, whose: Whose) -> Result<()> {
-    let (server, primary) = (play.choose(whose), play.primary());
+    let (server, primary) = (play.choose(whose)?, play.primary());
     let stage = play.stage;
     let cluster = &stage.cluster;
     // Something to recover from, so that the process that does it is seen.
@@ -158,7 +158,7 @@ pub(crate) fn recovers(play: &mut Play<'_>, whose: Whose) -> Result<()> {
         "CREATE TABLE bulk AS SELECT g, repeat('x', 200) FROM generate_series(1, 200000) AS g",
     )?;
     cluster.sql(primary, "DROP TABLE bulk")?;
-    cluster.wait_caught_up()?;
+    cluster.wait_acknowledged()?;
     play.goes(whose);
     match whose {
         Whose::Replica => {
@@ -303,7 +303,7 @@ pub(crate) fn drops_database(play: &mut Play<'_>) -> Result<()> {
     let (stage, primary) = (play.stage, play.primary());
     let create = "CREATE DATABASE doomed OWNER app";
     stage.cluster.sql(primary, create)?;
-    stage.cluster.wait_caught_up()?;
+    stage.cluster.wait_acknowledged()?;
     let gone = thread::scope(|scope| -> Result<()> {
         for read in [true, false] {
             let mut client = stage.connect_to("doomed")?;
@@ -318,7 +318,7 @@ pub(crate) fn drops_database(play: &mut Play<'_>) -> Result<()> {
     gone?;
     play.pass(1.0);
     stage.cluster.sql(primary, create)?;
-    stage.cluster.wait_caught_up()?;
+    stage.cluster.wait_acknowledged()?;
     // It is another one of the same name.
     let served = wait_until(Duration::from_secs(10), || reads_and_writes(stage).is_ok());
     stage.cluster.sql(primary, "DROP DATABASE doomed WITH (FORCE)")?;

@@ -44,7 +44,7 @@ impl Stage {
         owner.query("CREATE TABLE still AS SELECT n FROM generate_series(1, 100) AS n")?;
         owner.query("CREATE TABLE written (seq bigserial, writer int, number bigint)")?;
         owner.query("CREATE INDEX ON written (writer, number)")?;
-        cluster.wait_caught_up()?;
+        cluster.wait_acknowledged()?;
         let millis = |time: Duration| format!("\"{}ms\"", time.as_millis());
         let weir = WeirSetup::in_front_of(&cluster, 0..3)
             .set("health", "interval", &millis(INTERVAL))
@@ -107,7 +107,7 @@ impl Stage {
             }
         }
         cluster.sql(primary, "TRUNCATE written RESTART IDENTITY")?;
-        cluster.wait_caught_up()?;
+        cluster.wait_acknowledged()?;
         self.wait_primary(primary)?;
         (0..cluster.size()).filter(|n| *n != primary).try_for_each(|replica| self.wait_replica(replica))
     }
@@ -183,10 +183,21 @@ impl Play<'_> {
         (0..self.cluster().size()).filter(|n| *n != self.primary()).collect()
     }
 
-    /// One of them.
-    pub(crate) fn replica(&mut self) -> usize {
-        let replicas = self.replicas();
-        *self.dice.pick(&replicas)
+    /// The one that most reads run on. One that was away in the scenario before is given few at first.
+    pub(crate) fn replica(&mut self) -> Result<usize> {
+        let before = self.read_there()?;
+        // Counts arrive with a delay of up to a second.
+        self.pass(1.2);
+        let after = self.read_there()?;
+        let most = after.iter().zip(&before).max_by_key(|(after, before)| after.1.saturating_sub(before.1));
+        most.map(|(after, _)| after.0).ok_or_else(|| Failure::new("no replica"))
+    }
+
+    /// How many transactions each replica has run.
+    fn read_there(&self) -> Result<Vec<(usize, u64)>> {
+        let sql = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'app'";
+        let count = |replica| Ok((replica, self.cluster().sql(replica, sql)?.value().parse().unwrap_or(0)));
+        self.replicas().into_iter().map(count).collect()
     }
 
     /// Something happens now that may cost whoever is in the middle of something an error.

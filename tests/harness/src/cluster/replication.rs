@@ -34,9 +34,18 @@ timezone = 'UTC'
 impl Cluster {
     /// Waits until every running replica has replayed what the primary has written up to now.
     pub fn wait_caught_up(&self) -> Result<()> {
+        self.wait_replayed("SELECT pg_current_wal_insert_lsn()")
+    }
+
+    /// The same for what it has acknowledged. With `wal_log_hints` its last WAL may be that of a read, which nothing
+    /// flushes while nobody writes, so that replicas never have all of it.
+    pub fn wait_acknowledged(&self) -> Result<()> {
+        self.wait_replayed("SELECT pg_current_wal_flush_lsn()")
+    }
+
+    fn wait_replayed(&self, position: &str) -> Result<()> {
         let primary = self.primary();
-        let target = lsn(self.sql(primary, "SELECT pg_current_wal_insert_lsn()")?.value())?;
-        let target = without_page_header(target);
+        let target = without_page_header(lsn(self.sql(primary, position)?.value())?);
         for index in
             (0..self.size()).filter(|index| *index != primary && self.servers[*index].pid().is_some())
         {
