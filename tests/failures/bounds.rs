@@ -13,8 +13,8 @@ pub(crate) const MARGIN: Duration = Duration::from_millis(1000);
 pub(crate) const SILENCE: Duration = INTERVAL.saturating_add(TIMEOUT);
 
 /// What a writer does when it has written something that is not acknowledged yet.
-const WRITING: [&str; 4] =
-    ["inserting", "inserting in a transaction", "reading after it wrote", "committing"];
+const WRITING: [&str; 5] =
+    ["locking", "inserting", "inserting in a transaction", "reading after it wrote", "committing"];
 
 /// Errors that one client may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -150,16 +150,16 @@ impl<'a> Player<'a> {
         let database = if self.sort == Sort::Kept { "kept" } else { "app" };
         let login =
             Login::new("app", "app").database(database).parameter("application_name", self.sort.name());
-        let connected = Client::connect(&self.address, &login).and_then(|mut client| {
-            client.set_patience(PATIENCE);
-            if self.sort == Sort::Pinned {
-                client.query(&format!("SELECT pg_advisory_lock({})", self.number))?;
+        match Client::connect(&self.address, &login) {
+            Ok(mut client) => {
+                client.set_patience(PATIENCE);
+                (self.client, self.status) = (Some(client), 'I');
             }
-            Ok(client)
-        });
-        match connected {
-            Ok(client) => (self.client, self.status) = (Some(client), 'I'),
             Err(failure) => self.oracle.failed(self.number, "connecting", &failure),
+        }
+        if self.client.is_some() && self.sort == Sort::Pinned {
+            let locked = self.say(&format!("SELECT pg_advisory_lock({})", self.number), "locking");
+            let _ = locked.map_err(|(doing, failure)| self.recover(doing, &failure));
         }
         self.client.is_some()
     }

@@ -17,6 +17,9 @@ use crate::clients::{Part, Sort};
 /// A pause between two answers that is worth remembering.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// `[pool] primary_wait`.
+const PRIMARY_WAIT: Duration = Duration::from_secs(10);
+
 /// A time from here to there.
 pub(crate) type Span = (Instant, Instant);
 
@@ -47,7 +50,8 @@ pub(crate) struct Diary {
 /// A read that found less than was acknowledged when it began.
 #[derive(Clone, Debug)]
 struct Suspicion {
-    reader: usize,
+    at: Instant,
+    reader: &'static str,
     writer: usize,
     /// The last number that had been acknowledged.
     floor: u64,
@@ -57,7 +61,6 @@ struct Suspicion {
 /// What all clients of one scenario share.
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    begun: Instant,
     over: AtomicBool,
     diaries: Vec<Mutex<Diary>>,
     /// The last number acknowledged, by client.
@@ -82,7 +85,6 @@ impl Oracle {
             acknowledged: Vec::new(),
         };
         Self {
-            begun,
             over: AtomicBool::new(false),
             diaries: sorts.iter().map(|sort| Mutex::new(diary(sort))).collect(),
             floors: sorts.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -134,7 +136,9 @@ impl Oracle {
 
     pub(crate) fn read(&self, reader: usize, writer: usize, floor: u64, found: u64) {
         if found < floor {
-            locked(&self.suspicions).push(Suspicion { reader, writer, floor, found });
+            let at = Instant::now();
+            let reader = locked(&self.diaries[reader]).sort.name();
+            locked(&self.suspicions).push(Suspicion { at, reader, writer, floor, found });
         }
         self.answered(reader);
     }
@@ -173,33 +177,30 @@ impl Oracle {
         for (client, diary) in self.diaries.iter().enumerate() {
             let diary = locked(diary);
             let rows = there.entry(client).or_default();
-            for (number, at) in diary.acknowledged.iter().filter(|(number, _)| !rows.contains(number)) {
-                let after = times.seen.is_some_and(|seen| *at > seen);
-                findings.lost.push(Lost {
-                    client,
-                    number: *number,
-                    after_seen: after,
-                    ago: times.since(*at),
-                });
+            for (_, at) in diary.acknowledged.iter().filter(|(number, _)| !rows.contains(number)) {
+                let after_seen = times.seen.is_some_and(|seen| *at > seen);
+                findings.lost.push(Lost { sort: diary.sort.name(), after_seen, at: times.since(*at) });
             }
             findings.acknowledged += diary.acknowledged.len();
             findings.parts.entry(diary.sort.part()).or_default().add(client, &diary, times);
         }
-        for suspicion in locked(&self.suspicions).iter() {
+        // When nobody has been the primary for that long, replicas answer with what they have.
+        let waited =
+            |at: Instant| times.away.iter().any(|away| away.0 + PRIMARY_WAIT < at && at < away.1 + PAUSE);
+        for suspicion in locked(&self.suspicions).iter().filter(|suspicion| !waited(suspicion.at)) {
             // What is lost could not be found any more; that counts as a loss, not as an old read.
             let missed = there.get(&suspicion.writer);
             let missed =
                 missed.and_then(|rows| rows.range(suspicion.found + 1..=suspicion.floor).next().copied());
             if missed.is_some() {
-                findings.stale.push(format!("{suspicion:?}"));
+                let Suspicion { at, reader, writer, floor, found } = suspicion;
+                let at = times.since(*at);
+                findings
+                    .stale
+                    .push(format!("+{at} ms: {reader} found {found} of writer {writer}, not {floor}"));
             }
         }
         Ok(findings)
-    }
-
-    /// When the clients began.
-    pub(crate) fn begun(&self) -> Instant {
-        self.begun
     }
 }
 
@@ -233,12 +234,11 @@ impl Times {
 /// An acknowledged write that is not there.
 #[derive(Clone, Debug)]
 pub(crate) struct Lost {
-    pub(crate) client: usize,
-    pub(crate) number: u64,
+    pub(crate) sort: &'static str,
     /// Acknowledged although weir had seen the new primary.
     pub(crate) after_seen: bool,
     /// Milliseconds from the first fault to the acknowledgement.
-    pub(crate) ago: u128,
+    pub(crate) at: u128,
 }
 
 /// What one part of the clients was told.

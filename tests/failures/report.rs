@@ -1,9 +1,10 @@
 //! What is printed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clients::Part;
-use crate::oracle::Findings;
+use crate::oracle::{Findings, Lost};
 use crate::scenarios::{Met, Scenario};
 
 fn seconds(time: Duration) -> String {
@@ -46,13 +47,16 @@ pub(crate) fn print(scenario: &Scenario, findings: &Findings, breaches: &[String
     if let (Met::NotYet(why), false) = (scenario.met, breaches.is_empty()) {
         eprintln!("      known: {why}");
     }
-    let losses = &findings.lost;
-    if let (Some(first), Some(last)) = (losses.first(), losses.iter().max_by_key(|lost| lost.ago)) {
-        let after = findings.lost_after_seen();
-        eprintln!(
-            "      lost: {} before weir saw the new primary, {after} after, the first {first:?}, the latest {last:?}",
-            losses.len() - after
-        );
+    for (after_seen, when) in [(false, "before"), (true, "after")] {
+        let lost: Vec<&Lost> = findings.lost.iter().filter(|lost| lost.after_seen == after_seen).collect();
+        let times = lost.iter().map(|lost| lost.at);
+        if let (Some(first), Some(last)) = (times.clone().min(), times.max()) {
+            let sorts: BTreeSet<&str> = lost.iter().map(|lost| lost.sort).collect();
+            let count = lost.len();
+            eprintln!(
+                "      lost {when} weir saw the new primary: {count}, +{first} ms to +{last} ms, {sorts:?}"
+            );
+        }
     }
     findings.stale.iter().take(5).for_each(|stale| eprintln!("      stale: {stale}"));
     for told in findings.parts.values() {

@@ -4,7 +4,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use harness::client::{Address, Client, Login};
-use harness::{Cluster, Dice, Failure, Options, Result, Stop, Weir, WeirSetup, apart, wait_for, wait_until};
+use harness::{Cluster, Failure, Options, Result, Stop, Weir, WeirSetup, apart, wait_for, wait_until};
 
 use crate::WEIR;
 use crate::clients::{CAST, Player};
@@ -55,13 +55,9 @@ impl Stage {
     }
 
     /// Plays one scenario with all clients, and says what it came to.
-    pub(crate) fn play(
-        &self,
-        scene: impl FnOnce(&mut Play<'_>) -> Result<()>,
-        dice: Dice,
-    ) -> Result<Findings> {
+    pub(crate) fn play(&self, scene: impl FnOnce(&mut Play<'_>) -> Result<()>) -> Result<Findings> {
         let oracle = Oracle::new(&CAST);
-        let mut play = Play { stage: self, oracle: &oracle, times: Times::default(), dice, gone: None };
+        let mut play = Play { stage: self, oracle: &oracle, times: Times::default(), gone: None };
         let played = thread::scope(|scope| {
             for (number, sort) in CAST.into_iter().enumerate() {
                 let player = Player::new(&oracle, self.weir.address(), sort, number);
@@ -165,7 +161,6 @@ pub(crate) struct Play<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) oracle: &'a Oracle,
     pub(crate) times: Times,
-    pub(crate) dice: Dice,
     /// Since when there has been no primary.
     gone: Option<Instant>,
 }
