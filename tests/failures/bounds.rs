@@ -24,8 +24,6 @@ pub(crate) enum Errors {
     Each(usize),
     /// One for each fault, and only for who had written something that was not acknowledged.
     Written,
-    /// Any number, as long as all are of this kind.
-    Only(&'static str),
 }
 
 /// The longest that a client may be without an answer, the margin not counted.
@@ -168,10 +166,6 @@ impl Allowed {
                 let idle = told.kinds.keys().find(|(_, doing, _)| !WRITING.contains(doing));
                 idle.map(|(_, doing, kind)| format!("{kind} for who had written nothing, {doing}"))
                     .or_else(|| (told.most() > faults).then(|| format!("{} errors of one", told.most())))
-            }
-            Errors::Only(kind) => {
-                let others = told.kinds.keys().find(|(_, _, found)| found != kind);
-                others.map(|(_, _, found)| format!("errors {found}"))
             }
         };
         let (stall, limit) = match self.stall {

@@ -216,7 +216,7 @@ pub(crate) fn deposes(play: &mut Play<'_>, how: Silence, replication: Replicatio
     let old = play.primary();
     play.primary_goes();
     how.begin(play.cluster(), old)?;
-    let promoted = play.stage.wait_up(old, false).and_then(|()| play.promote());
+    let promoted = play.stage.wait_down(old).and_then(|()| play.promote());
     // Whoever is still waiting for it then would hear of what was in flight there.
     play.pass(3.0);
     how.end(play.cluster(), old)?;

@@ -10,6 +10,9 @@ struct Held {
     lines: usize,
 }
 
+/// A name, what is counted, and how much more of it is nothing to worry about.
+type Measure = (&'static str, fn(&Held) -> u64, u64);
+
 /// What it held after each scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Soak(Vec<Held>);
@@ -34,7 +37,7 @@ impl Soak {
             all[all.len() / 2]
         };
         // A tenth, and what a pool more or less, or a label that is seen for the first time, makes.
-        let measures: [(&str, fn(&Held) -> u64, u64); 3] = [
+        let measures: [Measure; 3] = [
             ("kB of memory", |held| held.memory_kb, 4096),
             ("file descriptors", |held| held.descriptors as u64, 20),
             ("metric lines", |held| held.lines as u64, 40),

@@ -117,18 +117,25 @@ impl Stage {
         Ok(self.cluster.sql(self.cluster.primary(), &sql)?.value() == "1")
     }
 
+    pub(crate) fn wait_up(&self, server: usize) -> Result<()> {
+        self.wait_probed(server, 1.0)
+    }
+
+    pub(crate) fn wait_down(&self, server: usize) -> Result<()> {
+        self.wait_probed(server, 0.0)
+    }
+
     /// Waits until weir says so of a server.
-    pub(crate) fn wait_up(&self, server: usize, up: bool) -> Result<()> {
+    fn wait_probed(&self, server: usize, up: f64) -> Result<()> {
         let name = self.cluster.name(server);
         wait_for(&format!("{name} to be seen up={up}"), PATIENCE, || {
-            let seen = self.weir.metrics()?.sum("weir_server_up", &[("server", name)]) > 0.0;
-            Ok((seen == up).then_some(()))
+            Ok((self.weir.metrics()?.sum("weir_server_up", &[("server", name)]) == up).then_some(()))
         })
     }
 
     /// Waits until weir believes in this primary.
     pub(crate) fn wait_primary(&self, server: usize) -> Result<()> {
-        self.wait_up(server, true)?;
+        self.wait_up(server)?;
         let labels = [("server", self.cluster.name(server)), ("role", "primary")];
         wait_for(&format!("{} to be the primary", self.cluster.name(server)), PATIENCE, || {
             Ok((self.weir.metrics()?.sum("weir_server_role", &labels) > 0.0).then_some(()))
@@ -137,7 +144,7 @@ impl Stage {
 
     /// Waits until weir knows how far this replica is, so that it reads there.
     pub(crate) fn wait_replica(&self, server: usize) -> Result<()> {
-        self.wait_up(server, true)?;
+        self.wait_up(server)?;
         let name = self.cluster.name(server);
         wait_for(&format!("{name} to be read from"), PATIENCE, || {
             let metrics = self.weir.metrics()?;
