@@ -108,6 +108,12 @@ pub enum Error {
     /// The backend connection broke while a request ran on it.
     #[error("server closed the connection unexpectedly")]
     ServerLost,
+    /// The backend's server answers neither its request nor weir's probes.
+    #[error("the server does not answer")]
+    ServerSilent,
+    /// The backend's server was the primary, and another one is now.
+    #[error("the server is not the primary any more")]
+    Deposed,
     /// The connection broke while a COMMIT ran: it may or may not have happened.
     #[error("the connection was lost while a commit was in progress; its outcome is unknown")]
     CommitUnknown,
@@ -173,7 +179,7 @@ impl Error {
             Error::Closing => "57P03",
             Error::NoPrimary | Error::Unreachable(_) => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
-            Error::ServerLost => "08006",
+            Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",
             Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",

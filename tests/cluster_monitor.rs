@@ -89,6 +89,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             timeout: PATIENCE,
             database: "app".into(),
             user: "app".into(),
+            lost_after: HOUR,
             catalog_interval: HOUR,
         },
         workers: 1,

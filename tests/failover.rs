@@ -16,11 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// In front of all servers, with probes that notice quickly.
 fn quick(cluster: &Cluster) -> WeirSetup {
-    WeirSetup::in_front_of(cluster, 0..cluster.size()).set("health", "interval", "\"200ms\"").set(
-        "health",
-        "timeout",
-        "\"500ms\"",
-    )
+    WeirSetup::in_front_of(cluster, 0..cluster.size()).probing_quickly()
 }
 
 /// Clients that read all the time, each read with another number to tell lost and repeated answers. Half of them read in

@@ -180,6 +180,13 @@ impl Topology {
         both.filter(move |(old, new)| old.role != new.role || went_down(old, new)).map(|(_, new)| new.id)
     }
 
+    /// The servers that were down before, and are not now.
+    pub(crate) fn recovered_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
+        let was_down =
+            |server: &&Server| before.server(server.id).is_some_and(|before| before.health == Health::Down);
+        self.servers.iter().filter(|server| server.is_up()).filter(was_down).map(|server| server.id)
+    }
+
     /// The servers that are gone since `before`, for good.
     pub(crate) fn removed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
         before.servers.iter().map(|old| old.id).filter(|id| self.server(*id).is_none())
@@ -221,22 +228,29 @@ impl Topology {
 mod tests {
     use super::*;
 
-    fn replica(weight: u32, recovered: Option<Instant>) -> Server {
-        Server {
-            id: ServerId(0),
-            name: "r".into(),
-            address: Arc::default(),
-            connections: 0,
-            weight,
-            role: Role::Replica,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(Instant::now())),
+    impl Server {
+        /// A replica that is well, called `s` and its number.
+        pub(crate) fn example(id: u64) -> Self {
+            Self {
+                id: ServerId(id),
+                name: format!("s{id}").into(),
+                address: Arc::default(),
+                connections: 0,
+                weight: 1,
+                role: Role::Replica,
+                health: Health::Up,
+                timeline: None,
+                version: None,
+                recovered: None,
+                trouble: None,
+                load: Arc::default(),
+                freshness: Arc::new(Freshness::new(Instant::now())),
+            }
         }
+    }
+
+    fn replica(weight: u32, recovered: Option<Instant>) -> Server {
+        Server { weight, recovered, ..Server::example(0) }
     }
 
     #[test]

@@ -282,6 +282,7 @@ fn health(s: &mut Section, first_user: Option<&Arc<str>>, users: &HashSet<String
     Health {
         interval: s.read("interval", duration(10 * MS..=HOUR)).unwrap_or(SECOND),
         timeout: s.read("timeout", duration(10 * MS..=HOUR)).unwrap_or(2 * SECOND),
+        lost_after: s.read("lost_after", duration(Duration::ZERO..=HOUR)).unwrap_or(5 * SECOND),
         database: s.read("database", text).unwrap_or_else(|| "postgres".to_owned()).into(),
         user: user.map(Arc::from).or_else(|| first_user.cloned()).unwrap_or_default(),
         catalog_interval: s.read("catalog_interval", duration(SECOND..=DAY)).unwrap_or(30 * SECOND),

@@ -307,6 +307,8 @@ pub struct Health {
     pub interval: Duration,
     /// A probe that takes longer has failed.
     pub timeout: Duration,
+    /// What runs on a server whose probes fail for so long is given up, where it cannot be run elsewhere.
+    pub lost_after: Duration,
     /// Database for probes.
     pub database: Arc<str>,
     /// User for probes (one of `[[users]]`; the first by default).

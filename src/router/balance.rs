@@ -71,28 +71,13 @@ fn cost(server: &Server, now: Instant) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::cluster::topology::{Health, Role};
 
     fn server(id: u64, role: Role, health: Health, weight: u32) -> Server {
-        Server {
-            id: ServerId(id),
-            name: format!("s{id}").into(),
-            address: Arc::default(),
-            connections: 0,
-            weight,
-            role,
-            health,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(Instant::now())),
-        }
+        Server { weight, role, health, ..Server::example(id) }
     }
 
     fn topology(weights: &[u32]) -> Topology {

@@ -56,10 +56,11 @@ impl SampleEvents for Samples {
     }
 }
 
-/// Tells whoever waits for a server that it is down. Again and again while it is, for a session that looked at the
-/// topology a moment earlier may have begun to wait since.
+/// Tells whoever has a connection to a server that it is down, is there again, or has another role. Again and again while
+/// it is down: who waits for it looks each time for how long it has.
 pub(super) async fn raise_alarms(shared: Arc<Shared>) {
     let mut changes = shared.cluster.changes();
+    let mut before = arc_swap::Guard::into_inner(shared.cluster.topology());
     loop {
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let mut round = None;
@@ -68,6 +69,9 @@ pub(super) async fn raise_alarms(shared: Arc<Shared>) {
             shared.registry.alarm(server.id);
             round = Some(ALARM_ROUND);
         }
+        let news = topology.changed_since(&before).chain(topology.recovered_since(&before));
+        news.for_each(|server| shared.registry.alarm(server));
+        before = topology;
         let ended = match round {
             Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
             None => changes.changed().await.is_err(),

@@ -460,7 +460,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::cluster::topology::{Health, Role, Server, ServerId};
+    use crate::cluster::topology::{Health, Role, Server};
     use crate::freshness::{Freshness, Lsn};
 
     fn metrics() -> Metrics {
@@ -498,21 +498,7 @@ mod tests {
     }
 
     fn replica(epoch: Instant) -> Server {
-        Server {
-            id: ServerId(0),
-            name: "a".into(),
-            address: Arc::default(),
-            connections: 0,
-            weight: 1,
-            role: Role::Replica,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(Freshness::new(epoch)),
-        }
+        Server { name: "a".into(), freshness: Arc::new(Freshness::new(epoch)), ..Server::example(0) }
     }
 
     #[test]

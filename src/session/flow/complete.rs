@@ -15,7 +15,8 @@ use crate::session::leg::Leg;
 use crate::session::leg::cleanup::Cleanup;
 use crate::session::leg::connection::{Abandoned, LeftBatch};
 use crate::session::leg::progress::{Retry, Sent};
-use crate::session::leg::state::{LegEvent, LegState};
+use crate::session::leg::state::{LegEvent, LegState, Why};
+use crate::session::leg::trust::Trust;
 use crate::session::model::savepoints::Control;
 use crate::session::model::set::Set;
 use crate::session::transaction::Event;
@@ -137,17 +138,44 @@ impl Session {
         self.client.requeue(bytes);
     }
 
-    /// Gives up a connection to a server that has been found to be down, if that costs the client nothing. A frozen
-    /// server closes nothing, so that otherwise the answer would be waited for until the kernel loses its patience.
-    /// What cannot be run again goes on waiting: the server may only be slow.
-    pub(crate) fn give_up_on_the_dead(&mut self) {
+    /// The probes have found something out about the connection's server. A frozen server closes nothing, so that an answer
+    /// would be waited for until the kernel loses its patience: what can be run again is given up at once, anything else
+    /// when the silence has lasted. Whether the server can be believed again, so that what it has said meanwhile counts.
+    pub(crate) fn heed_probes(&mut self) -> bool {
         let kept = self.is_replay_kept();
-        let Some(leg) = self.legs.active_mut() else { return };
-        let topology = self.conversation.shared.cluster.topology();
-        let down = topology.server(leg.lease.server()).is_none_or(|server| !server.is_up());
-        if down && kept && leg.progress.retry == Retry::OnPrimary {
-            leg.progress.on(LegEvent::Closed);
+        let Self { conversation, legs, .. } = self;
+        let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
+        let (was_silent, now) = (leg.is_silent(), Instant::now());
+        leg.look(&conversation.shared.cluster.topology(), now);
+        let limit = conversation.policy.config.health.lost_after;
+        match leg.progress.trust {
+            Trust::Silent(_) if kept && leg.progress.retry == Retry::OnPrimary => {
+                leg.progress.on(LegEvent::Closed);
+            }
+            Trust::Silent(since) if leg.owes() && now.saturating_duration_since(since) >= limit => {
+                leg.progress.on(LegEvent::GaveUp(Why::Silent));
+            }
+            Trust::Silent(_) | Trust::Deposed | Trust::Sound => {}
         }
+        was_silent && leg.progress.trust.is_sound()
+    }
+
+    /// The client has a word for a server that does not answer its probes. A transaction is lost then; what else lives there
+    /// is waited for as long as anything is.
+    ///
+    /// # Errors
+    /// As [`Session::complete`].
+    pub(crate) async fn meet_silence(&mut self) -> Result<()> {
+        let limit = self.conversation.policy.config.health.lost_after;
+        while let Some(leg) = self.legs.active_mut().filter(|leg| leg.is_up() && !leg.owes()) {
+            let Trust::Silent(since) = leg.progress.trust else { return Ok(()) };
+            if leg.responses.tx != TxStatus::Idle || since.elapsed() >= limit {
+                leg.progress.on(LegEvent::GaveUp(Why::Silent));
+                break;
+            }
+            self.pump().await?;
+        }
+        self.complete().await
     }
 
     /// Whether what is in flight is kept, and nothing of its answer is out.

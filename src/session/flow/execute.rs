@@ -117,6 +117,10 @@ impl Session {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
         }
         let request = self.read(unit);
+        if self.legs.active().is_some_and(Leg::is_silent) {
+            // On the heap: few meet one, but every client's task would have room for it.
+            Box::pin(self.meet_silence()).await?;
+        }
         if self.conversation.state.transaction.is_lost() {
             if self.ends_lost(&request) {
                 return Ok(());
@@ -309,14 +313,17 @@ impl Session {
     /// The session's requests run on this connection from now on.
     fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
+        // Whoever changes the topology from here on raises an alarm that is heard.
+        conversation.entry.runs_on(lease.key.clone());
         let topology = conversation.shared.cluster.topology();
         // Of one that has been removed in this moment nobody asks how busy it is.
         let load = topology.server(lease.server()).map(|server| server.load.clone()).unwrap_or_default();
-        drop(topology);
-        conversation.entry.runs_on(lease.key.clone());
         connections.remember(&lease, route);
         let ledger = std::mem::take(&mut memory.ledger);
-        legs.activate(Box::new(Leg::new(lease, route, load, ledger, now)));
+        let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
+        leg.look(&topology, now);
+        drop(topology);
+        legs.activate(leg);
     }
 
     /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::router::Route;
 use crate::session::leg::connection::Abandoned;
-use crate::session::leg::state::LegState;
+use crate::session::leg::state::{LegState, Why};
 use crate::session::model::set::{Set, Word};
 use crate::wire::TxStatus;
 
@@ -90,9 +90,11 @@ pub(crate) fn cause(state: LegState, doubt: Doubt) -> Error {
         // Whatever the server said before it went: whether it had committed by then is not known.
         (_, Doubt::Commit) => Error::CommitUnknown,
         (LegState::Violated(why), _) => Error::ServerProtocol(why),
-        (LegState::Deaf, _) => Error::QueryTimeout,
+        (LegState::GivenUp(Why::Deaf), _) => Error::QueryTimeout,
         (LegState::Ending(said) | LegState::Closed(Some(said)), _) => said,
         (_, Doubt::Write) => Error::CommitUnknown,
+        (LegState::GivenUp(Why::Silent), Doubt::None) => Error::ServerSilent,
+        (LegState::GivenUp(Why::Deposed), Doubt::None) => Error::Deposed,
         (LegState::Working | LegState::Rerunning(_) | LegState::Closed(None), Doubt::None) => {
             Error::ServerLost
         }
@@ -152,6 +154,10 @@ mod tests {
         assert_eq!(told(LegState::Closed(Some(Error::Closing)), Doubt::Write), Error::Closing.sqlstate());
         assert_eq!(told(LegState::Closed(Some(Error::Closing)), Doubt::Commit), "08007");
         assert_eq!(told(LegState::Refused(Error::NoPrimary), Doubt::Commit), Error::NoPrimary.sqlstate());
-        assert_eq!(told(LegState::Deaf, Doubt::None), Error::QueryTimeout.sqlstate());
+        assert_eq!(told(LegState::GivenUp(Why::Deaf), Doubt::Write), Error::QueryTimeout.sqlstate());
+        for why in [Why::Silent, Why::Deposed] {
+            assert_eq!(told(LegState::GivenUp(why), Doubt::None), "08006");
+            assert_eq!(told(LegState::GivenUp(why), Doubt::Write), "08007");
+        }
     }
 }

@@ -73,21 +73,7 @@ mod tests {
     use crate::router::{Reason, Route};
 
     fn server(id: u64, name: &str, role: Role, freshness: Freshness) -> Server {
-        Server {
-            id: ServerId(id),
-            name: name.into(),
-            address: Arc::default(),
-            connections: 0,
-            weight: 1,
-            role,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(freshness),
-        }
+        Server { name: name.into(), role, freshness: Arc::new(freshness), ..Server::example(id) }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
 use crate::session::leg::progress::{Retry, SequenceUse};
-use crate::session::leg::state::LegEvent;
+use crate::session::leg::state::{LegEvent, Why};
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Message;
 use crate::session::relay::pending_reply::PendingReply;
@@ -166,7 +166,7 @@ impl Session {
 
     /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
     fn is_full(&self) -> bool {
-        self.legs.active().is_some_and(|leg| leg.is_full() || !leg.is_up())
+        self.legs.active().is_some_and(|leg| leg.is_full() || !leg.is_up() || (leg.owes() && leg.is_silent()))
     }
 
     /// Between two requests: nothing under way on a connection, nothing to take, nothing to send.
@@ -289,17 +289,23 @@ impl Session {
 
     /// Writes to the server and reads from it, once.
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Turn {
-        if self.conversation.entry.take_alarm() {
-            self.give_up_on_the_dead();
-        }
+        let alarmed = self.conversation.entry.take_alarm();
+        let recovered = alarmed && self.heed_probes();
         let reading = if self.client.is_behind() { Reading::Off } else { Reading::UpTo(READ_BUFFER_MAX) };
         let Some(leg) = self.legs.active_mut() else { return Turn::Quiet };
         if !leg.is_up() {
             return Turn::Lost;
         }
         let turn = leg.poll(cx, reading, &self.conversation.shared.metrics);
-        if turn == Turn::Heard {
-            self.on_server_bytes();
+        match turn {
+            // It stays where it was read.
+            Turn::Heard if !leg.is_believed() => {}
+            Turn::Heard => self.on_server_bytes(),
+            Turn::Quiet | Turn::Flushed if recovered => {
+                self.on_server_bytes();
+                return Turn::Heard;
+            }
+            Turn::Quiet | Turn::Flushed | Turn::Lost => {}
         }
         turn
     }
@@ -392,7 +398,7 @@ impl Session {
     pub(super) fn give_up_deaf(&mut self) {
         if let Some(leg) = self.legs.active_mut() {
             leg.progress.retry = Retry::Never;
-            leg.progress.on(LegEvent::Deaf);
+            leg.progress.on(LegEvent::GaveUp(Why::Deaf));
         }
     }
 

@@ -1,6 +1,8 @@
 //! From one connection of a transaction to another: the replica's is given up or put aside, the one that was put aside
 //! comes to the front, and what is needed no longer is made fit for others.
 
+use std::time::Instant;
+
 use crate::backend::ledger::Batch;
 use crate::router::Route;
 use crate::session::client::Client;
@@ -60,6 +62,7 @@ fn exchange(client: &mut Client, conversation: &mut Conversation, legs: &mut Leg
     }
     let Some(leg) = legs.active_mut() else { return true };
     conversation.entry.runs_on(leg.lease.key.clone());
+    leg.look(&conversation.shared.cluster.topology(), Instant::now());
     if failed && leg.responses.tx == TxStatus::Open {
         // What was open on the other is gone with its transaction, which has failed for its client.
         leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();

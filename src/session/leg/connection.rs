@@ -7,14 +7,15 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::backend::ledger::{Action, Batch, Ledger, Reply};
-use crate::cluster::topology::Load;
+use crate::cluster::topology::{Load, Topology};
 use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::tracking::{Answers, Standing};
 use crate::session::leg::observer::Observer;
 use crate::session::leg::progress::{Progress, Retry};
 use crate::session::leg::sender::Sender;
-use crate::session::leg::state::LegEvent;
+use crate::session::leg::state::{LegEvent, Why};
+use crate::session::leg::trust::Trust;
 use crate::session::model::statements::Naming;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::kept::Keeps;
@@ -98,6 +99,26 @@ impl Leg {
     /// Whether anything can still be sent and heard.
     pub(crate) fn is_up(&self) -> bool {
         self.progress.state.is_up()
+    }
+
+    /// Takes note of what the probes have found. A primary that is one no more is given up, whatever runs there.
+    pub(crate) fn look(&mut self, topology: &Topology, now: Instant) {
+        let server = self.lease.server();
+        self.progress.trust = self.progress.trust.of(topology, server, self.route, now);
+        if self.progress.trust == Trust::Deposed {
+            self.progress.on(LegEvent::GaveUp(Why::Deposed));
+        }
+    }
+
+    /// Whether what the server says may be acted upon. What a silent primary says may be lost to a new one already; a
+    /// replica's word binds nobody.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.route == Route::Replica || self.progress.trust.is_sound()
+    }
+
+    /// Whether nothing more is to be sent: the server does not answer its probes.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.progress.trust, Trust::Silent(_))
     }
 
     /// Whether the server waits for the rest of a batch.
@@ -247,6 +268,12 @@ impl Leg {
         match self.lease.poll_fill(cx, limit) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 count(&bytes.from_server, n);
+                if let Trust::Silent(since) = &mut self.progress.trust
+                    && self.route == Route::Replica
+                {
+                    // It is slow, not dead.
+                    *since = Instant::now();
+                }
                 Turn::Heard
             }
             Poll::Ready(_) => {

@@ -15,5 +15,6 @@ pub(crate) mod progress;
 pub(crate) mod reset;
 pub(crate) mod sender;
 pub(crate) mod state;
+pub(crate) mod trust;
 
 pub(crate) use connection::Leg;

@@ -4,6 +4,7 @@
 
 use crate::backend::settings::Settings;
 use crate::session::leg::state::{LegEvent, LegState};
+use crate::session::leg::trust::Trust;
 use crate::session::model::set::{Set, Word};
 use crate::session::transaction::carried::Carried;
 
@@ -11,6 +12,8 @@ use crate::session::transaction::carried::Carried;
 pub(crate) struct Progress {
     /// Changed by [`Progress::on`] only.
     pub state: LegState,
+    /// How its server stands with the probes.
+    pub trust: Trust,
     /// The settings that it carries.
     pub carried: Carried,
     /// What of the requests in flight may be run again, and after which errors.
@@ -27,6 +30,7 @@ impl Progress {
     pub(crate) fn new(carried: Settings) -> Self {
         Self {
             state: LegState::default(),
+            trust: Trust::default(),
             carried: Carried::new(carried),
             retry: Retry::Never,
             unconfirmed: Unconfirmed::default(),

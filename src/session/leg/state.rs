@@ -14,8 +14,8 @@ use crate::error::Error;
 ///      ▼                    ▼
 ///   Ending ◄────────────────┘
 ///      │
-///      ▼  Closed, Violated, Refused, Deaf: from any of the above, and to stay
-///   Closed   Violated   Refused   Deaf
+///      ▼  Closed, Violated, Refused, GaveUp: from any of the above, and to stay
+///   Closed   Violated   Refused   GivenUp
 /// ```
 #[derive(Debug, Default)]
 pub(crate) enum LegState {
@@ -33,8 +33,19 @@ pub(crate) enum LegState {
     Violated(&'static str),
     /// The server refused settings that weir put in front of a request: what was sent behind them runs without them.
     Refused(Error),
-    /// The server did not heed a cancel request.
+    /// weir waits for the server no longer.
+    GivenUp(Why),
+}
+
+/// Why a server is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It did not heed a cancel request.
     Deaf,
+    /// It has not answered its probes for too long.
+    Silent,
+    /// It is no primary any more: another one is.
+    Deposed,
 }
 
 /// What happens to a leg.
@@ -52,8 +63,8 @@ pub(crate) enum LegEvent {
     Violated(&'static str),
     /// The server refused settings of weir's.
     Refused(Error),
-    /// A cancel request was not heeded for too long.
-    Deaf,
+    /// It is not waited for any longer.
+    GaveUp(Why),
 }
 
 impl LegState {
@@ -69,9 +80,9 @@ impl LegState {
 
     /// The one way from one state to another. What is lost stays lost, for the first reason.
     pub(crate) fn on(&mut self, event: LegEvent) {
-        use LegState::{Closed, Deaf, Ending, Refused, Rerunning, Violated, Working};
+        use LegState::{Closed, Ending, GivenUp, Refused, Rerunning, Violated, Working};
         *self = match (std::mem::take(self), event) {
-            (state @ (Closed(_) | Violated(_) | Refused(_) | Deaf), _) => state,
+            (state @ (Closed(_) | Violated(_) | Refused(_) | GivenUp(_)), _) => state,
             (Working | Rerunning(_), LegEvent::Rerun(sqlstate)) => Rerunning(sqlstate),
             (Rerunning(_), LegEvent::Requeued) => Working,
             (state, LegEvent::Rerun(_) | LegEvent::Requeued) => state,
@@ -80,7 +91,7 @@ impl LegState {
             (_, LegEvent::Closed) => Closed(None),
             (_, LegEvent::Violated(why)) => Violated(why),
             (_, LegEvent::Refused(why)) => Refused(why),
-            (_, LegEvent::Deaf) => Deaf,
+            (_, LegEvent::GaveUp(why)) => GivenUp(why),
         };
     }
 
@@ -130,8 +141,8 @@ mod tests {
             (vec![LegEvent::Violated("x")], "Violated"),
             (vec![said(), LegEvent::Violated("x")], "Violated"),
             (vec![LegEvent::Refused(Error::ServerLost)], "Refused"),
-            (vec![LegEvent::Deaf], "Deaf"),
-            (vec![said(), LegEvent::Deaf], "Deaf"),
+            (vec![LegEvent::GaveUp(Why::Deaf)], "GivenUp"),
+            (vec![said(), LegEvent::GaveUp(Why::Silent)], "GivenUp"),
         ] {
             assert_eq!(after(events), expected);
         }
@@ -144,7 +155,7 @@ mod tests {
             (|| LegEvent::Closed, "Closed"),
             (|| LegEvent::Violated("x"), "Violated"),
             (|| LegEvent::Refused(Error::ServerLost), "Refused"),
-            (|| LegEvent::Deaf, "Deaf"),
+            (|| LegEvent::GaveUp(Why::Deposed), "GivenUp"),
         ];
         for (first, expected) in lost {
             for later in [
@@ -153,7 +164,7 @@ mod tests {
                 LegEvent::Requeued,
                 LegEvent::Closed,
                 LegEvent::Violated("y"),
-                LegEvent::Deaf,
+                LegEvent::GaveUp(Why::Deaf),
             ] {
                 assert_eq!(after(vec![first(), later]), expected);
             }

@@ -71,7 +71,7 @@ pub(crate) struct Entry {
     running: Mutex<Running>,
     settled: Notify,
     cancelled: Notify,
-    /// The server that the session waits for was found to be down.
+    /// Something was found out about the server where the session's requests run.
     alarmed: AtomicBool,
 }
 
@@ -100,7 +100,7 @@ impl Entry {
         self.alarmed.load(Ordering::Acquire) && self.alarmed.swap(false, Ordering::AcqRel)
     }
 
-    /// Wakes the session if its request runs on this server.
+    /// Wakes the session if its requests run on this server.
     fn alarm(&self, server: ServerId) {
         let running = self.lock();
         if matches!(&running.place, Place::On(key) if key.server == server) {
@@ -305,7 +305,7 @@ impl Registry {
         }
     }
 
-    /// A server is down: sessions whose request runs there see whether it can run elsewhere.
+    /// Something was found out about a server: sessions whose requests run there see what that is to them.
     pub(crate) fn alarm(&self, server: ServerId) {
         self.lock().values().for_each(|entry| entry.alarm(server));
     }

@@ -47,6 +47,12 @@ impl WeirSetup {
         self.set("routing", "consistency", "\"eventual\"").set("routing", "max_staleness", "\"off\"")
     }
 
+    /// What becomes of a server is noticed quickly.
+    #[must_use]
+    pub fn probing_quickly(self) -> Self {
+        self.set("health", "interval", "\"200ms\"").set("health", "timeout", "\"500ms\"")
+    }
+
     /// Sets a key of a section to a TOML value: `set("pool", "size", "5")`. The last one wins.
     pub fn set(mut self, section: &str, key: &str, value: &str) -> Self {
         let index = match self.sections.iter().position(|(name, _)| name == section) {
