@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use crate::clients::Part;
 use crate::oracle::{Findings, Told};
-use crate::stage::{INTERVAL, TIMEOUT};
+use crate::stage::{INTERVAL, LOST_AFTER, TIMEOUT};
 
 /// What a loaded machine may add to any time: everybody's processes, a debug build and the servers share its processors.
 pub(crate) const MARGIN: Duration = Duration::from_millis(1000);
 
 /// When a silent server is known to be one.
 pub(crate) const SILENCE: Duration = INTERVAL.saturating_add(TIMEOUT);
+
+/// When whoever was writing on a server that has fallen silent has been told.
+const GIVEN_UP: Duration = SILENCE.saturating_add(LOST_AFTER);
 
 /// What a writer does when it has written something that is not acknowledged yet.
 const WRITING: [&str; 5] =
@@ -91,7 +94,7 @@ pub(crate) const SILENT_REPLICA: Bound = Bound {
 /// when it is known what became of it, and who keeps a snapshot asks for everything.
 pub(crate) const PRIMARY: Bound = Bound {
     fresh: allowed(Errors::None, Stall::Absence),
-    snapshot: allowed(Errors::None, Stall::Absence),
+    snapshot: allowed(Errors::Each(1), Stall::Absence),
     writers: allowed(Errors::Written, Stall::Absence),
     ..UNNOTICED
 };
@@ -100,7 +103,7 @@ pub(crate) const PRIMARY: Bound = Bound {
 pub(crate) const SILENT_PRIMARY: Bound = Bound {
     still: allowed(Errors::None, Stall::Silence),
     fresh: allowed(Errors::None, Stall::AbsenceAndSilence),
-    snapshot: allowed(Errors::None, Stall::AbsenceAndSilence),
+    snapshot: allowed(Errors::Each(1), Stall::AbsenceAndSilence),
     writers: allowed(Errors::Written, Stall::AbsenceAndSilence),
     ..UNNOTICED
 };
@@ -114,11 +117,6 @@ impl Bound {
     /// The same with other errors for writers.
     pub(crate) const fn writers(self, errors: Errors) -> Self {
         Self { writers: allowed(errors, self.writers.stall), ..self }
-    }
-
-    /// The same for whoever has seen a snapshot on a replica that is not what it was.
-    pub(crate) const fn snapshots(self, errors: Errors) -> Self {
-        Self { snapshot: allowed(errors, self.snapshot.stall), ..self }
     }
 
     /// What is beyond it.
@@ -174,7 +172,9 @@ impl Allowed {
             Stall::Absence => (told.net_stall, MARGIN),
             Stall::AbsenceAndSilence => (told.net_stall, SILENCE + MARGIN),
         };
+        let late = (self.stall == Stall::AbsenceAndSilence && told.first_word > GIVEN_UP + MARGIN)
+            .then(|| format!("told after {:.1?}, of {:.1?}", told.first_word, GIVEN_UP + MARGIN));
         let stalled = (stall > limit).then(|| format!("{stall:.1?} without an answer, of {limit:.1?}"));
-        errors.into_iter().chain(stalled)
+        errors.into_iter().chain(stalled).chain(late)
     }
 }

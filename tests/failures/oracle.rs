@@ -17,6 +17,10 @@ use crate::clients::{Part, Sort};
 /// A pause between two answers that is worth remembering.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A server's processes do not all end in one instant: who writes again meanwhile, over another connection, may be told
+/// again. That counts as one error.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// `[pool] primary_wait`.
 const PRIMARY_WAIT: Duration = Duration::from_secs(10);
 
@@ -171,7 +175,7 @@ impl Oracle {
         for (writer, numbers) in written {
             let set: BTreeSet<u64> = numbers.iter().copied().collect();
             findings.doubled += numbers.len() - set.len();
-            findings.disordered += numbers.windows(2).filter(|pair| pair[1] < pair[0]).count();
+            findings.orders.insert(writer, numbers);
             there.insert(writer, set);
         }
         for (client, diary) in self.diaries.iter().enumerate() {
@@ -182,6 +186,10 @@ impl Oracle {
                 findings.lost.push(Lost { sort: diary.sort.name(), after_seen, at: times.since(*at) });
             }
             findings.acknowledged += diary.acknowledged.len();
+            let order = findings.orders.remove(&client).unwrap_or_default();
+            let acknowledged: BTreeSet<u64> = diary.acknowledged.iter().map(|(number, _)| *number).collect();
+            findings.late += descents(order.iter().copied());
+            findings.disordered += descents(order.into_iter().filter(|number| acknowledged.contains(number)));
             findings.parts.entry(diary.sort.part()).or_default().add(client, &diary, times);
         }
         // When nobody has been the primary for that long, replicas answer with what they have.
@@ -202,6 +210,11 @@ impl Oracle {
         }
         Ok(findings)
     }
+}
+
+/// How often a number follows a greater one.
+fn descents(numbers: impl Iterator<Item = u64> + Clone) -> usize {
+    numbers.clone().zip(numbers.skip(1)).filter(|(before, after)| after < before).count()
 }
 
 /// When what happened, for weighing pauses and losses.
@@ -249,6 +262,8 @@ pub(crate) struct Told {
     pub(crate) stall: Duration,
     /// The same without the times in which there was no primary.
     pub(crate) net_stall: Duration,
+    /// The longest from the first fault until a client had its first error.
+    pub(crate) first_word: Duration,
     /// Errors, by client.
     pub(crate) errors: BTreeMap<usize, usize>,
     /// How often what kind: sort, doing, kind.
@@ -263,8 +278,14 @@ impl Told {
             self.stall = self.stall.max(pause.1 - pause.0);
             self.net_stall = self.net_stall.max(times.net(pause));
         }
+        if let (Some(first), Some(trouble)) = (times.first, diary.troubles.first()) {
+            self.first_word = self.first_word.max(trouble.at.saturating_duration_since(first));
+        }
+        let mut before: Option<Instant> = None;
         for trouble in &diary.troubles {
-            *self.errors.entry(client).or_default() += 1;
+            let apart = before.is_none_or(|before| trouble.at - before > MOMENT);
+            *self.errors.entry(client).or_default() += usize::from(apart);
+            before = Some(trouble.at);
             let key = (diary.sort.name(), trouble.doing, trouble.kind.clone());
             let words = format!("+{} ms: {}", times.since(trouble.at), trouble.words);
             self.kinds.entry(key).or_insert((0, words)).0 += 1;
@@ -273,7 +294,7 @@ impl Told {
 
     /// All errors.
     pub(crate) fn count(&self) -> usize {
-        self.errors.values().sum()
+        self.kinds.values().map(|(count, _)| count).sum()
     }
 
     /// The most that one client had.
@@ -298,7 +319,12 @@ pub(crate) struct Findings {
     pub(crate) acknowledged: usize,
     pub(crate) lost: Vec<Lost>,
     pub(crate) doubled: usize,
+    /// Acknowledged, and out of order.
     pub(crate) disordered: usize,
+    /// Out of order at all: what a client was told to be unknown may have been done after it had written more.
+    pub(crate) late: usize,
+    /// Each writer's numbers in the order in which they were written, until they are looked at.
+    orders: BTreeMap<usize, Vec<u64>>,
     pub(crate) stale: Vec<String>,
     pub(crate) times: Times,
     /// Why it did not come to its end.

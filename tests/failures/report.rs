@@ -58,6 +58,9 @@ pub(crate) fn print(scenario: &Scenario, findings: &Findings, breaches: &[String
             );
         }
     }
+    if findings.late > findings.disordered {
+        eprintln!("      written late: {}, of what its client was told to be unknown", findings.late);
+    }
     findings.stale.iter().take(5).for_each(|stale| eprintln!("      stale: {stale}"));
     for told in findings.parts.values() {
         eprint!("{}", told.lines());

@@ -105,7 +105,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         faults::deposes(play, Silence::Cut, Replication::Asynchronous)
     })
     .apart(),
-    scenario("split brain", 7, PRIMARY.may_lose().snapshots(Errors::Each(1)), faults::splits),
+    scenario("split brain", 7, PRIMARY.may_lose(), faults::splits),
     scenario("old primary back as a primary", 8, PRIMARY, faults::old_primary_returns),
     scenario("sessions terminated", 5, PRIMARY, faults::terminates),
     scenario("disk full", 12, PRIMARY, faults::fills_up).apart(),

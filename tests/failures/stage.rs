@@ -14,6 +14,9 @@ use crate::oracle::{Findings, Oracle, Times};
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(1000);
 
+/// `[health] lost_after`: when what may have written on a silent server is given up.
+pub(crate) const LOST_AFTER: Duration = Duration::from_millis(2000);
+
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,6 +52,7 @@ impl Stage {
         let weir = WeirSetup::in_front_of(&cluster, 0..3)
             .set("health", "interval", &millis(INTERVAL))
             .set("health", "timeout", &millis(TIMEOUT))
+            .set("health", "lost_after", &millis(LOST_AFTER))
             .append("[[databases]]\nname = \"kept\"\nserver_database = \"app\"\npool_mode = \"session\"")
             .start(WEIR)?;
         Ok(Self { weir, cluster })
@@ -97,7 +101,7 @@ impl Stage {
                 cluster.sql(replica, "SELECT pg_wal_replay_resume()")?;
                 cluster.follow(replica)?;
             }
-            let follows = || self.streams(replica).unwrap_or(false);
+            let follows = || self.follows(replica).unwrap_or(false);
             if !in_recovery || !wait_until(Duration::from_secs(3), follows) {
                 cluster.rejoin(replica)?;
             }
@@ -108,10 +112,12 @@ impl Stage {
         (0..cluster.size()).filter(|n| *n != primary).try_for_each(|replica| self.wait_replica(replica))
     }
 
-    /// Whether a replica receives what the primary writes.
-    fn streams(&self, replica: usize) -> Result<bool> {
+    /// Whether a replica has all that the primary has acknowledged, up to here. One that went on with another primary for a
+    /// while has something else.
+    fn follows(&self, replica: usize) -> Result<bool> {
         let sql = format!(
-            "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '{}'",
+            "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_flush_lsn() \
+             AND state = 'streaming' AND application_name = '{}'",
             self.cluster.name(replica)
         );
         Ok(self.cluster.sql(self.cluster.primary(), &sql)?.value() == "1")

@@ -135,6 +135,7 @@ impl Server {
 
     pub(super) fn stop(&self, how: Stop) -> Result<()> {
         let Some(pid) = self.pid() else { return Ok(()) };
+        let children = self.processes("").unwrap_or_default();
         match how {
             Stop::Fast => send_signal(pid, Signal::INT)?,
             Stop::Immediate => send_signal(pid, Signal::QUIT)?,
@@ -142,6 +143,15 @@ impl Server {
         }
         if !wait_until(PATIENCE, || self.pid().is_none()) {
             return Err(Failure::new(format!("{} does not stop", self.name)));
+        }
+        // Those that were killed hold the server's memory until they have ended, and no other server may start there.
+        let linger = || {
+            children
+                .iter()
+                .any(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()))
+        };
+        if !wait_until(PATIENCE, || !linger()) {
+            return Err(Failure::new(format!("{}'s processes do not end", self.name)));
         }
         Ok(())
     }
