@@ -174,7 +174,8 @@ impl Allowed {
         };
         let late = (self.stall == Stall::AbsenceAndSilence && told.first_word > GIVEN_UP + MARGIN)
             .then(|| format!("told after {:.1?}, of {:.1?}", told.first_word, GIVEN_UP + MARGIN));
-        let stalled = (stall > limit).then(|| format!("{stall:.1?} without an answer, of {limit:.1?}"));
+        let stalled = (stall > limit)
+            .then(|| format!("{stall:.1?} without an answer, of {limit:.1?}: {}", told.stalled));
         errors.into_iter().chain(stalled).chain(late)
     }
 }

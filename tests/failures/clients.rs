@@ -158,7 +158,9 @@ impl<'a> Player<'a> {
             Err(failure) => self.oracle.failed(self.number, "connecting", &failure),
         }
         if self.client.is_some() && self.sort == Sort::Pinned {
-            let locked = self.say(&format!("SELECT pg_advisory_lock({})", self.number), "locking");
+            // Another one each time: a server that was cut off keeps the old session's until it hears of its end.
+            let lock = format!("SELECT pg_advisory_lock({}, {})", self.number, self.turns);
+            let locked = self.say(&lock, "locking");
             let _ = locked.map_err(|(doing, failure)| self.recover(doing, &failure));
         }
         self.client.is_some()

@@ -262,6 +262,8 @@ pub(crate) struct Told {
     pub(crate) stall: Duration,
     /// The same without the times in which there was no primary.
     pub(crate) net_stall: Duration,
+    /// Which that was, in words.
+    pub(crate) stalled: String,
     /// The longest from the first fault until a client had its first error.
     pub(crate) first_word: Duration,
     /// Errors, by client.
@@ -276,7 +278,11 @@ impl Told {
         let open = (diary.last, Instant::now());
         for pause in diary.pauses.iter().copied().chain([open]) {
             self.stall = self.stall.max(pause.1 - pause.0);
-            self.net_stall = self.net_stall.max(times.net(pause));
+            if times.net(pause) > self.net_stall {
+                self.net_stall = times.net(pause);
+                let (from, to) = (times.since(pause.0), times.since(pause.1));
+                self.stalled = format!("{} from +{from} ms to +{to} ms", diary.sort.name());
+            }
         }
         if let (Some(first), Some(trouble)) = (times.first, diary.troubles.first()) {
             self.first_word = self.first_word.max(trouble.at.saturating_duration_since(first));
