@@ -219,7 +219,8 @@ impl<'a> Player<'a> {
             Of::Written => {
                 let writer = self.writers[self.turns % self.writers.len()];
                 let floor = self.oracle.floor(writer);
-                let sql = format!("SELECT coalesce(max(number), 0) FROM written WHERE writer = {writer}");
+                let name = self.oracle.name(writer);
+                let sql = format!("SELECT coalesce(max(number), 0) FROM written WHERE writer = {name}");
                 let found = self.value(&sql, doing)?;
                 self.oracle.read(self.number, writer, floor, found);
             }
@@ -243,7 +244,7 @@ impl<'a> Player<'a> {
         self.say(&sql, "inserting in a transaction")?;
         sleep(PACE);
         let doing = "reading after it wrote";
-        let sql = format!("SELECT max(number) FROM written WHERE writer = {number}");
+        let sql = format!("SELECT max(number) FROM written WHERE writer = {}", self.oracle.name(number));
         let found = self.value(&sql, doing)?;
         if found != self.tried {
             return Err((doing, Failure::new(format!("wrote {} and found {found}", self.tried))));
@@ -262,7 +263,8 @@ impl<'a> Player<'a> {
 
     fn next(&mut self) -> String {
         self.tried += 1;
-        format!("INSERT INTO written (writer, number) VALUES ({}, {})", self.number, self.tried)
+        let name = self.oracle.name(self.number);
+        format!("INSERT INTO written (writer, number) VALUES ({name}, {})", self.tried)
     }
 
     fn value(&mut self, sql: &str, doing: &'static str) -> Turn<u64> {

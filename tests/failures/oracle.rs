@@ -66,6 +66,8 @@ struct Suspicion {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     over: AtomicBool,
+    /// The first writer's name: what a server that was cut off does after the end of a scenario is none of the next one's.
+    base: usize,
     diaries: Vec<Mutex<Diary>>,
     /// The last number acknowledged, by client.
     floors: Vec<AtomicU64>,
@@ -77,8 +79,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Oracle {
-    /// For clients of these sorts, which have their places' numbers.
-    pub(crate) fn new(sorts: &[Sort]) -> Self {
+    /// For clients of these sorts, which have their places' numbers, in the scenario of this number.
+    pub(crate) fn new(sorts: &[Sort], scenario: usize) -> Self {
         let begun = Instant::now();
         let diary = |sort: &Sort| Diary {
             sort: *sort,
@@ -90,10 +92,16 @@ impl Oracle {
         };
         Self {
             over: AtomicBool::new(false),
+            base: scenario * sorts.len(),
             diaries: sorts.iter().map(|sort| Mutex::new(diary(sort))).collect(),
             floors: sorts.iter().map(|_| AtomicU64::new(0)).collect(),
             suspicions: Mutex::default(),
         }
+    }
+
+    /// A writer's name in the table.
+    pub(crate) fn name(&self, writer: usize) -> usize {
+        self.base + writer
     }
 
     pub(crate) fn end(&self) {
@@ -164,7 +172,10 @@ impl Oracle {
 
     /// What it all came to, by the rows of who is the primary at the end.
     pub(crate) fn findings(&self, primary: &mut Client, times: &Times) -> Result<Findings> {
-        let rows = primary.query("SELECT writer, number FROM written ORDER BY seq")?;
+        let (least, most) = (self.base, self.base + self.diaries.len());
+        let rows = primary.query(&format!(
+            "SELECT writer - {least}, number FROM written WHERE writer >= {least} AND writer < {most} ORDER BY seq"
+        ))?;
         let mut written: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for row in &rows.rows {
             let value = |n: usize| row[n].as_deref().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);

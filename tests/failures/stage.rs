@@ -1,5 +1,6 @@
 //! A cluster, weir in front of it, and clients in front of weir; a play is one scenario on that stage.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ const FLOWING: u64 = 20;
 pub(crate) struct Stage {
     pub(crate) weir: Weir,
     pub(crate) cluster: Cluster,
+    /// Scenarios that were played.
+    played: AtomicUsize,
 }
 
 impl Stage {
@@ -55,12 +58,12 @@ impl Stage {
             .set("health", "lost_after", &millis(LOST_AFTER))
             .append("[[databases]]\nname = \"kept\"\nserver_database = \"app\"\npool_mode = \"session\"")
             .start(WEIR)?;
-        Ok(Self { weir, cluster })
+        Ok(Self { weir, cluster, played: AtomicUsize::new(0) })
     }
 
     /// Plays one scenario with all clients, and says what it came to.
     pub(crate) fn play(&self, scene: impl FnOnce(&mut Play<'_>) -> Result<()>) -> Result<Findings> {
-        let oracle = Oracle::new(&CAST);
+        let oracle = Oracle::new(&CAST, self.played.fetch_add(1, SeqCst));
         let mut play = Play { stage: self, oracle: &oracle, times: Times::default(), gone: None };
         let played = thread::scope(|scope| {
             for (number, sort) in CAST.into_iter().enumerate() {
