@@ -25,6 +25,8 @@ pub(crate) enum Errors {
     None,
     /// So many for each fault.
     Each(usize),
+    /// One for each fault, and only for who reads on in a snapshot of which it has seen something.
+    Seen,
     /// One for each fault, and only for who had written something that was not acknowledged.
     Written,
 }
@@ -80,13 +82,15 @@ pub(crate) const UNNOTICED: Bound = Bound {
 };
 
 /// A replica is gone and says so: who has seen a snapshot there cannot have it anywhere else.
-pub(crate) const REPLICA: Bound = Bound { snapshot: allowed(Errors::Each(1), Stall::None), ..UNNOTICED };
+pub(crate) const REPLICA: Bound = Bound { snapshot: allowed(Errors::Seen, Stall::None), ..UNNOTICED };
 
 /// A replica is silent.
 pub(crate) const SILENT_REPLICA: Bound = Bound {
     still: allowed(Errors::None, Stall::Silence),
     fresh: allowed(Errors::None, Stall::Silence),
-    snapshot: allowed(Errors::Each(1), Stall::Silence),
+    snapshot: allowed(Errors::Seen, Stall::Silence),
+    // Their transactions begin with reads.
+    writers: allowed(Errors::None, Stall::Silence),
     ..UNNOTICED
 };
 
@@ -94,7 +98,7 @@ pub(crate) const SILENT_REPLICA: Bound = Bound {
 /// when it is known what became of it, and who keeps a snapshot asks for everything.
 pub(crate) const PRIMARY: Bound = Bound {
     fresh: allowed(Errors::None, Stall::Absence),
-    snapshot: allowed(Errors::Each(1), Stall::Absence),
+    snapshot: allowed(Errors::Seen, Stall::Absence),
     writers: allowed(Errors::Written, Stall::Absence),
     ..UNNOTICED
 };
@@ -103,7 +107,7 @@ pub(crate) const PRIMARY: Bound = Bound {
 pub(crate) const SILENT_PRIMARY: Bound = Bound {
     still: allowed(Errors::None, Stall::Silence),
     fresh: allowed(Errors::None, Stall::AbsenceAndSilence),
-    snapshot: allowed(Errors::Each(1), Stall::AbsenceAndSilence),
+    snapshot: allowed(Errors::Seen, Stall::AbsenceAndSilence),
     writers: allowed(Errors::Written, Stall::AbsenceAndSilence),
     ..UNNOTICED
 };
@@ -153,6 +157,16 @@ impl Bound {
     }
 }
 
+impl Told {
+    /// Errors beyond one for each fault, or of who was doing anything but this.
+    fn once(&self, doing: &[&str], faults: usize) -> Option<String> {
+        let other = self.kinds.keys().find(|(_, found, _)| !doing.contains(found));
+        other.map(|(sort, doing, kind)| format!("{kind} for {sort}, {doing}")).or_else(|| {
+            (self.most() > faults).then(|| format!("{} errors of one, for {faults} faults", self.most()))
+        })
+    }
+}
+
 impl Allowed {
     fn breaches(self, told: &Told, faults: usize) -> impl Iterator<Item = String> {
         let errors = match self.errors {
@@ -160,11 +174,8 @@ impl Allowed {
             Errors::Each(each) => {
                 (told.most() > each * faults).then(|| format!("{} errors of one", told.most()))
             }
-            Errors::Written => {
-                let idle = told.kinds.keys().find(|(_, doing, _)| !WRITING.contains(doing));
-                idle.map(|(_, doing, kind)| format!("{kind} for who had written nothing, {doing}"))
-                    .or_else(|| (told.most() > faults).then(|| format!("{} errors of one", told.most())))
-            }
+            Errors::Written => told.once(&WRITING, faults),
+            Errors::Seen => told.once(&["reading on in a transaction"], faults),
         };
         let (stall, limit) = match self.stall {
             Stall::None => (told.stall, MARGIN),

@@ -200,10 +200,12 @@ impl<'a> Player<'a> {
 
     fn reads_within(&mut self, begin: &'static str, of: Of) -> Turn<()> {
         self.say(begin, "beginning")?;
-        for _ in 0..3 {
-            self.read(of, "reading in a transaction")?;
+        self.read(of, "reading first in a transaction")?;
+        for _ in 0..2 {
             sleep(PACE);
+            self.read(of, "reading on in a transaction")?;
         }
+        sleep(PACE);
         self.ends("committing what only read")
     }
 

@@ -135,6 +135,10 @@ impl Server {
 
     pub(super) fn stop(&self, how: Stop) -> Result<()> {
         let Some(pid) = self.pid() else { return Ok(()) };
+        if how == Stop::Kill {
+            // It must start no process that is not counted.
+            send_signal(pid, Signal::STOP)?;
+        }
         let children = self.processes("").unwrap_or_default();
         match how {
             Stop::Fast => send_signal(pid, Signal::INT)?,
@@ -145,11 +149,7 @@ impl Server {
             return Err(Failure::new(format!("{} does not stop", self.name)));
         }
         // Those that were killed hold the server's memory until they have ended, and no other server may start there.
-        let linger = || {
-            children
-                .iter()
-                .any(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()))
-        };
+        let linger = || children.iter().any(|pid| has_memory(*pid));
         if !wait_until(PATIENCE, || !linger()) {
             return Err(Failure::new(format!("{}'s processes do not end", self.name)));
         }
@@ -190,4 +190,10 @@ impl Server {
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a process has not ended yet. Of one that has, nothing is left but its entry (proc(5)): state Z.
+fn has_memory(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
