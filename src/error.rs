@@ -190,9 +190,14 @@ impl Error {
     pub fn is_outage(&self) -> bool {
         match self {
             Error::Unreachable(_) | Error::ServerLost => true,
-            Error::Refused { sqlstate, .. } => matches!(&**sqlstate, "57P01" | "57P02" | "57P03"),
+            Error::Refused { sqlstate, .. } => matches!(&**sqlstate, "57P01" | "57P02" | "57P03" | "57P05"),
             _ => false,
         }
+    }
+
+    /// Whether a server has no room for another connection: for anybody, for this user, or to this database.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Error::Refused { sqlstate, .. } if sqlstate == "53300")
     }
 
     /// What more there is to say, beside the message.

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::client::{Client, Message, front};
+use harness::client::{Client, Login, Message, front};
 use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -400,5 +401,97 @@ fn a_transaction_that_has_only_read_outlives_the_primary() -> Result<()> {
         Ok::<_, harness::Failure>(())
     })?;
     assert_eq!(cluster.sql(0, "SELECT count(*) FROM outlived")?.value(), "1");
+    Ok(())
+}
+
+/// Has the primary need seconds for its next start, in which it refuses everybody (57P03).
+fn makes_start_slow(cluster: &Cluster) -> Result<()> {
+    // Three or four things are asked of the archive before a server that recovers from one is the primary again.
+    cluster.sql(0, "ALTER SYSTEM SET restore_command = 'sleep 1; false'")?;
+    cluster.sql(0, "ALTER SYSTEM SET hot_standby = off")?;
+    let signal = cluster.directory().join("primary/data/recovery.signal");
+    assert!(cluster.command(Path::new("touch")).arg(signal).status()?.success());
+    cluster.stop(0, Stop::Fast)
+}
+
+/// A server that is coming up is waited for as one that is away: by what is to be written, and by who logs in.
+#[test]
+fn a_primary_that_is_starting_is_waited_for() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    cluster.sql(0, "CREATE TABLE patience (id int); GRANT ALL ON patience TO app")?;
+    let weir = WeirSetup::in_front_of(&cluster, [0]).start(WEIR)?;
+    let hasty = WeirSetup::in_front_of(&cluster, [0]).set("pool", "primary_wait", "\"500ms\"").start(WEIR)?;
+    let (mut client, mut hurried) = (weir.connect()?, hasty.connect()?);
+    [&mut client, &mut hurried].into_iter().try_for_each(|c| c.query("SELECT pg_sleep(0)").map(drop))?;
+    makes_start_slow(&cluster)?;
+    let begun = Instant::now();
+    thread::scope(|scope| -> Result<()> {
+        let starting = scope.spawn(|| cluster.restart(0));
+        let login = scope.spawn(|| weir.connect());
+        let refused = hurried.query("INSERT INTO patience VALUES (1)").unwrap_err();
+        assert!(matches!(refused.sqlstate(), Some("08006" | "57P03")), "{refused}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        client.query("INSERT INTO patience VALUES (2)")?;
+        assert!(begun.elapsed() > Duration::from_secs(2), "it was never away: {:?}", begun.elapsed());
+        login.join().unwrap()?.query("INSERT INTO patience VALUES (3)")?;
+        starting.join().unwrap()
+    })?;
+    let kept = cluster.sql(0, "SELECT string_agg(id::text, ' ' ORDER BY id) FROM patience")?;
+    assert_eq!(kept.value(), "2 3");
+    assert!(
+        weir.log().contains("57P03") || weir.log().contains("not accepting connections"),
+        "{}",
+        weir.log()
+    );
+    Ok(())
+}
+
+/// As long as a replica can say what a client is told of its session, clients log in.
+#[test]
+fn replicas_answer_logins_without_a_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    let weir = quick(&cluster).at_any_age().start(WEIR)?;
+    let logs_in = |n: i32, most: Duration| -> Result<()> {
+        let begun = Instant::now();
+        // Nobody has come with this name before.
+        let login = Login::new("app", "app").parameter("application_name", &format!("newcomer {n}"));
+        Client::connect(&weir.address(), &login)?.query("SELECT 'a newcomer reads'")?;
+        assert!(begun.elapsed() < most, "{n}: {:?}", begun.elapsed());
+        Ok(())
+    };
+    logs_in(0, PATIENCE)?;
+    cluster.freeze(0)?;
+    let frozen = logs_in(1, Duration::from_secs(6)).and_then(|()| logs_in(2, Duration::from_secs(6)));
+    cluster.thaw(0)?;
+    frozen?;
+    wait_up(&weir, "primary", 1.0)?;
+    makes_start_slow(&cluster)?;
+    logs_in(3, Duration::from_secs(3))?;
+    thread::scope(|scope| -> Result<()> {
+        let starting = scope.spawn(|| cluster.restart(0));
+        thread::sleep(Duration::from_millis(500));
+        logs_in(4, Duration::from_secs(3))?;
+        starting.join().unwrap()
+    })
+}
+
+/// Who waits for a connection to a primary does not get one to what it is when another is the primary.
+#[test]
+fn who_waits_in_a_full_pool_follows_the_primary() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE followed (id int); GRANT ALL ON followed TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = quick(&cluster).at_any_age().set("pool", "size", "1").start(WEIR)?;
+    let (mut holder, mut writer) = (weir.connect()?, weir.connect()?);
+    holder.query("BEGIN")?;
+    holder.query("INSERT INTO followed VALUES (1)")?;
+    writer.send(&[front::query("INSERT INTO followed VALUES (2)")])?;
+    assert!(writer.read_within(Duration::from_millis(300))?.is_none());
+    let (mark, begun) = (cluster.mark(), Instant::now());
+    cluster.promote(1)?;
+    let heard = writer.until_ready()?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(cluster.ran_on(&mark, "VALUES (2)"), [1]);
     Ok(())
 }

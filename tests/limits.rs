@@ -450,6 +450,36 @@ fn a_million_messages_from_a_client_that_reads_meanwhile() -> Result<()> {
 }
 
 /// Such a client waits for itself, with PostgreSQL as with weir. Others do not wait for it.
+/// A server process that waits for a lock reads nothing, and its kernel takes no more once its buffer is full. That is
+/// not what a dead server looks like, however long it lasts.
+#[test]
+fn a_server_that_reads_nothing_for_a_while_is_not_given_up() -> Result<()> {
+    let cluster = Cluster::shared();
+    cluster.sql(0, "CREATE TABLE locked_for_long (n int); INSERT INTO locked_for_long VALUES (1)")?;
+    cluster.sql(0, "GRANT ALL ON locked_for_long TO app")?;
+    // Given up after four seconds, if it were dead.
+    let weir = primary_only().set("health", "lost_after", "\"1s\"").start(WEIR)?;
+    let mut holder = cluster.admin(0)?;
+    holder.query("BEGIN; UPDATE locked_for_long SET n = 2")?;
+    let long = front::query(format!("SELECT length('{}')", "x".repeat(200_000)));
+    let mut client = weir.connect()?;
+    let sent = thread::spawn(move || -> Result<Client> {
+        client.send(&[front::query("UPDATE locked_for_long SET n = n + 1")])?;
+        (0..100).try_for_each(|_| client.send(std::slice::from_ref(&long)))?;
+        Ok(client)
+    });
+    thread::sleep(Duration::from_secs(7));
+    assert!(!sent.is_finished(), "20 MB are more than all buffers on the way take");
+    holder.query("COMMIT")?;
+    let mut client = sent.join().unwrap()?;
+    for _ in 0..101 {
+        let heard = client.until_ready()?;
+        assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    }
+    assert_eq!(client.query("SELECT n FROM locked_for_long")?.value(), "3");
+    Ok(())
+}
+
 #[test]
 fn a_client_that_does_not_read_stops_only_itself() -> Result<()> {
     let weir = primary_only().start(WEIR)?;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use weir::backend::{Credentials, Login, cancel, log_in};
 use weir::config::Secret;
 use weir::error::Error;
+use weir::net::Keepalive;
 
 const HBA: &str = "\
     local all postgres trust\n\
@@ -103,7 +104,7 @@ impl Server {
     ) -> Result<Login, Error> {
         let secret = password.map(Secret::new);
         let credentials = Credentials { user, password: secret.as_ref(), database: "postgres", parameters };
-        log_in(host, self.port, &credentials, soon()).await
+        log_in(host, self.port, &credentials, &alive(), soon()).await
     }
 }
 
@@ -142,6 +143,10 @@ fn postgres_ids() -> Option<(u32, u32)> {
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn alive() -> Keepalive {
+    Keepalive::of(Duration::from_secs(1), Duration::from_secs(2))
 }
 
 fn soon() -> Instant {
@@ -216,7 +221,7 @@ async fn refusals_come_in_the_servers_words() {
 
     let credentials =
         Credentials { user: "trusted", password: None, database: "no_such_database", parameters: &[] };
-    let error = log_in("127.0.0.1", server.port, &credentials, soon()).await.unwrap_err();
+    let error = log_in("127.0.0.1", server.port, &credentials, &alive(), soon()).await.unwrap_err();
     assert_eq!(
         (error.sqlstate(), error.to_string().as_str()),
         ("3D000", "database \"no_such_database\" does not exist")
@@ -231,13 +236,13 @@ async fn a_cancel_reaches_what_runs_and_nothing_else() {
     let key = login.key.clone().unwrap();
 
     // Nothing runs: nothing happens.
-    cancel("127.0.0.1", server.port, &key, soon()).await.unwrap();
+    cancel("127.0.0.1", server.port, &key, &alive(), soon()).await.unwrap();
     assert!(contains(&query(&mut login, "SELECT 'still ' || 'here'").await, "still here"));
 
     let asleep = tokio::spawn(async move { query(&mut login, "SELECT pg_sleep(60)").await });
     while !contains(&query(&mut other, "SELECT 'aslee' || 'p' FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND wait_event = 'PgSleep'").await, "asleep") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    cancel("127.0.0.1", server.port, &key, soon()).await.unwrap();
+    cancel("127.0.0.1", server.port, &key, &alive(), soon()).await.unwrap();
     assert!(contains(&asleep.await.unwrap(), "57014"));
 }

@@ -7,15 +7,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
-use crate::net;
+use crate::net::{self, Keepalive};
 use crate::wire::startup::{CancelKey, put_cancel_request};
 
 /// Asks the server at `host`, `port` (see [`net::dial`]) to cancel what runs under `key`.
 ///
 /// Returns when the server has closed the connection: it has signalled the process by then. Whether anything was
 /// cancelled, a server never says. Not later than `deadline`.
-pub async fn cancel(host: &str, port: u16, key: &CancelKey, deadline: Instant) -> Result<()> {
-    let mut stream = net::dial(host, port, deadline).await.map_err(Error::Unreachable)?;
+pub async fn cancel(
+    host: &str,
+    port: u16,
+    key: &CancelKey,
+    keepalive: &Keepalive,
+    deadline: Instant,
+) -> Result<()> {
+    let mut stream = net::dial(host, port, keepalive, deadline).await.map_err(Error::Unreachable)?;
     let mut request = BytesMut::new();
     put_cancel_request(&mut request, key);
     let exchange = async {
@@ -42,6 +48,10 @@ mod tests {
 
     use super::*;
 
+    fn alive() -> Keepalive {
+        Keepalive::of(Duration::from_secs(1), Duration::from_secs(2))
+    }
+
     fn key() -> CancelKey {
         CancelKey::new(0x0a0b0c0d, vec![1, 2, 3, 4]).unwrap()
     }
@@ -56,7 +66,7 @@ mod tests {
             stream.read_exact(&mut request).await.unwrap();
             request
         });
-        cancel("127.0.0.1", port, &key(), Instant::now() + Duration::from_secs(5)).await.unwrap();
+        cancel("127.0.0.1", port, &key(), &alive(), Instant::now() + Duration::from_secs(5)).await.unwrap();
         // The server's task has ended: cancel() waited for its socket to close.
         assert_eq!(&server.await.unwrap(), b"\0\0\0\x10\x04\xd2\x16\x2e\x0a\x0b\x0c\x0d\x01\x02\x03\x04");
     }
@@ -65,7 +75,8 @@ mod tests {
     async fn a_server_that_hangs_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let outcome = cancel("127.0.0.1", port, &key(), Instant::now() + Duration::from_millis(50)).await;
+        let outcome =
+            cancel("127.0.0.1", port, &key(), &alive(), Instant::now() + Duration::from_millis(50)).await;
         assert!(matches!(outcome, Err(Error::Unreachable(_))));
     }
 }

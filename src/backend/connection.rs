@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
@@ -19,6 +19,9 @@ use crate::net::buffer::poll_fill;
 use crate::wire::scan::{Stop, is_farewell, run};
 use crate::wire::startup::Parameter;
 use crate::wire::tag::server;
+
+/// What any server's kernel takes without its process reading.
+const ROOM: usize = 32 << 10;
 
 /// A backend connection that has logged in.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub struct Backend {
     pub opened: Instant,
     /// When it was last checked in.
     pub idle_since: Instant,
+    /// Bytes written since it was last known to have read them all.
+    written: usize,
+    /// How long a peer may take nothing, while that is not looked at.
+    patience: Option<Duration>,
 }
 
 impl Backend {
@@ -64,6 +71,8 @@ impl Backend {
             serial,
             opened: now,
             idle_since: now,
+            written: 0,
+            patience: None,
         }
     }
 
@@ -93,9 +102,30 @@ impl Backend {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.write_buffer.advance(n);
+            self.count_written(n)?;
         }
         // Also when nothing was written: the stream may still hold what it was given before.
         Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// A process that waits for a lock reads nothing. When there may be so much for it that its kernel takes no more, that
+    /// is no sign of death any longer; the probes of its server go on looking for those.
+    fn count_written(&mut self, n: usize) -> io::Result<()> {
+        let before = self.written;
+        self.written = before.saturating_add(n);
+        if before <= ROOM && self.written > ROOM {
+            self.patience = self.stream.wait_for_room()?;
+        }
+        Ok(())
+    }
+
+    /// The server has answered all that it was sent.
+    pub(crate) fn is_caught_up(&mut self) {
+        self.written = 0;
+        if let Some(limit) = self.patience.take() {
+            // On a socket that takes no option any more the next one who reads hears of its end.
+            drop(self.stream.give_up_after(Some(limit)));
+        }
     }
 
     /// Tells the server that nothing more will come; what waits in the write buffer is not sent.

@@ -21,6 +21,13 @@ pub struct ParameterStatuses {
     pub notices: Vec<Bytes>,
 }
 
+impl ParameterStatuses {
+    /// Whether they tell that this parameter has this value.
+    pub(crate) fn tell(&self, parameter: &str, is: &str) -> bool {
+        self.parameters.iter().any(|(name, value)| name == parameter && value == is)
+    }
+}
+
 /// Runs SQL on an idle connection and returns what it brought about. Not cancel safe: the connection is of no use then.
 ///
 /// # Errors

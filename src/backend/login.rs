@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
-use crate::net::{self, Handshake, ReadError, Stream};
+use crate::net::{self, Handshake, Keepalive, ReadError, Stream};
 use crate::wire::startup::{CancelKey, Parameter, cstring, put_startup};
 use crate::wire::tag::server;
 
@@ -58,9 +58,10 @@ pub async fn log_in(
     host: &str,
     port: u16,
     credentials: &Credentials<'_>,
+    keepalive: &Keepalive,
     deadline: Instant,
 ) -> Result<Login> {
-    let stream = net::dial(host, port, deadline).await.map_err(Error::Unreachable)?;
+    let stream = net::dial(host, port, keepalive, deadline).await.map_err(Error::Unreachable)?;
     match timeout_at(deadline, log_in_over(stream, credentials)).await {
         Ok(outcome) => outcome,
         Err(late) => Err(Error::Unreachable(late.into())),

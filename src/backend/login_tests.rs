@@ -264,8 +264,9 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let credentials = Credentials { user: "u", password: None, database: "d", parameters: &[] };
+    let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_millis(50);
-    let error = log_in("127.0.0.1", port, &credentials, deadline).await.unwrap_err();
+    let error = log_in("127.0.0.1", port, &credentials, &keepalive, deadline).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(late) if late.kind() == io::ErrorKind::TimedOut));
 }
 

@@ -16,7 +16,8 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Connection, NoTls, Socket};
 
 use super::topology::Address;
-use crate::config::{Secret, User};
+use crate::config::{Health, Secret, User};
+use crate::net::Keepalive;
 
 /// A server's user and password.
 #[derive(Clone, Debug)]
@@ -55,14 +56,16 @@ impl Purpose {
     }
 }
 
-/// What a control connection to a server is opened with. `limit` bounds the connecting, and each statement.
+/// What a control connection to a server is opened with. `limit` bounds the connecting, and each statement. The
+/// kernel gives up a server that says nothing, as on the data's way.
 pub(crate) fn parameters(
-    address: &Address,
-    database: &str,
+    (address, database): (&Address, &str),
     login: &Login,
     limit: Duration,
+    health: &Health,
     purpose: Purpose,
 ) -> tokio_postgres::Config {
+    let keepalive = Keepalive::of(health.interval, health.patience());
     let mut config = tokio_postgres::Config::new();
     // A host that begins with '/' is taken as the directory of a Unix socket.
     config
@@ -72,6 +75,10 @@ pub(crate) fn parameters(
         .user(&*login.user)
         .application_name(purpose.application_name())
         .connect_timeout(limit)
+        .keepalives_idle(keepalive.idle())
+        .keepalives_interval(keepalive.pause())
+        .keepalives_retries(keepalive.probes())
+        .tcp_user_timeout(keepalive.limit())
         .options(format!("-c search_path=pg_catalog -c statement_timeout={}", limit.as_millis().max(1)));
     if let Some(password) = &login.password {
         config.password(password.expose());
@@ -135,4 +142,30 @@ pub(crate) fn is_login_refused(code: &SqlState) -> bool {
         SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
     ];
     refusals.contains(code) || code.code().starts_with("28")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// tokio-postgres sets the options; that it is asked to is looked at here.
+    #[test]
+    fn the_kernel_gives_up_a_server_that_says_nothing() {
+        let health = Health {
+            interval: Duration::from_secs(7),
+            timeout: Duration::from_secs(4),
+            lost_after: Duration::from_secs(2),
+            database: "postgres".into(),
+            user: "app".into(),
+            catalog_interval: Duration::from_secs(30),
+        };
+        let address = Address { host: "127.0.0.1".into(), port: 5432 };
+        let login = Login::trusted("app".into());
+        let config = parameters((&address, "app"), &login, health.timeout, &health, Purpose::Sampling);
+        assert!(config.get_keepalives());
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(7));
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(3)));
+        assert_eq!(config.get_keepalives_retries(), Some(2));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(13)));
+    }
 }

@@ -317,6 +317,14 @@ pub struct Health {
     pub catalog_interval: Duration,
 }
 
+impl Health {
+    /// How long a server may say nothing, once it was asked, before its connections are given up by whoever cannot ask
+    /// the probes.
+    pub fn patience(&self) -> Duration {
+        self.timeout + self.lost_after
+    }
+}
+
 /// Where `weir` looks for its configuration when `--config` is not given.
 pub fn default_path() -> PathBuf {
     PathBuf::from("proxy.toml")

@@ -7,13 +7,13 @@ use std::path::Path;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::Stream;
+use super::{Keepalive, Stream};
 
 /// Connects to `host:port`, or to the Unix socket of `port` in the directory `host` when it begins with `/`.
 ///
 /// Every address that the name resolves to is tried in turn; the last one's error is returned. Not later than
-/// `deadline`. Dropping the future gives up.
-pub async fn dial(host: &str, port: u16, deadline: Instant) -> io::Result<Stream> {
+/// `deadline`. Over TCP the server must keep saying that it is there, as `keepalive` demands. Dropping the future gives up.
+pub async fn dial(host: &str, port: u16, keepalive: &Keepalive, deadline: Instant) -> io::Result<Stream> {
     if host.starts_with('/') {
         let socket = Path::new(host).join(format!(".s.PGSQL.{port}"));
         return within(deadline, UnixStream::connect(socket)).await.map(Stream::Unix);
@@ -23,7 +23,10 @@ pub async fn dial(host: &str, port: u16, deadline: Instant) -> io::Result<Stream
     let mut left = addresses.len();
     for address in addresses {
         match within(share(deadline, left), TcpStream::connect(address)).await {
-            Ok(stream) => return Stream::tcp(stream),
+            Ok(stream) => {
+                keepalive.keep(&stream)?;
+                return Stream::to_server(stream);
+            }
             Err(error) => last = error,
         }
         left -= 1;
@@ -54,6 +57,10 @@ mod tests {
 
     use super::*;
 
+    fn alive() -> Keepalive {
+        Keepalive::of(Duration::from_secs(1), Duration::from_secs(2))
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(5)
     }
@@ -63,10 +70,35 @@ mod tests {
         // "localhost" may resolve to ::1 first, where nobody listens.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stream = dial("localhost", port, soon()).await.unwrap();
+        let stream = dial("localhost", port, &alive(), soon()).await.unwrap();
         let Stream::Tcp(stream) = stream else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let keepalive = Keepalive::of(Duration::from_secs(7), Duration::from_secs(6));
+        let stream = dial("127.0.0.1", port, &keepalive, soon()).await.unwrap();
+        {
+            let Stream::Tcp(socket) = &stream else { panic!("not TCP") };
+            let options = SockRef::from(socket);
+            let asked = (options.tcp_keepalive_time().unwrap(), options.tcp_keepalive_interval().unwrap());
+            assert_eq!(asked, (Duration::from_secs(7), Duration::from_secs(3)));
+            assert_eq!(options.tcp_keepalive_retries().unwrap(), 2);
+            assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(13)));
+        }
+        let limit = stream.wait_for_room().unwrap();
+        assert_eq!(limit, Some(Duration::from_secs(13)));
+        let held = |stream: &Stream| match stream {
+            Stream::Tcp(socket) => SockRef::from(socket).tcp_user_timeout().unwrap(),
+            _ => panic!("not TCP"),
+        };
+        assert_eq!(held(&stream), None);
+        stream.give_up_after(limit).unwrap();
+        assert_eq!(held(&stream), limit);
     }
 
     #[tokio::test(start_paused = true)]
@@ -82,7 +114,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("weir-dial-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let _listener = UnixListener::bind(directory.join(".s.PGSQL.6000")).unwrap();
-        let stream = dial(directory.to_str().unwrap(), 6000, soon()).await;
+        let stream = dial(directory.to_str().unwrap(), 6000, &alive(), soon()).await;
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(matches!(stream, Ok(Stream::Unix(_))));
     }
@@ -92,7 +124,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = dial("127.0.0.1", port, soon()).await.unwrap_err();
+        let error = dial("127.0.0.1", port, &alive(), soon()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -105,7 +137,7 @@ mod tests {
         let port = socket.local_addr().unwrap().as_socket().unwrap().port();
         let mut held = Vec::new();
         let error = loop {
-            match dial("127.0.0.1", port, Instant::now() + Duration::from_millis(200)).await {
+            match dial("127.0.0.1", port, &alive(), Instant::now() + Duration::from_millis(200)).await {
                 Ok(stream) => held.push(stream),
                 Err(error) => break error,
             }

@@ -6,10 +6,12 @@ mod dial;
 mod handshake;
 #[cfg(test)]
 pub(crate) mod holding;
+mod keepalive;
 mod listen;
 mod stream;
 
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
+pub use keepalive::Keepalive;
 pub use listen::Listener;
 pub use stream::Stream;

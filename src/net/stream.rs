@@ -12,7 +12,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A peer that vanished without a word (a cut cable, a lost virtual machine) is noticed after about two minutes.
+use super::keepalive;
+
+/// A client that vanished without a word (a cut cable, a lost virtual machine) is noticed after about two minutes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -39,13 +41,36 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Takes a TCP connection and sets its options: whole replies are written at once, so waiting for more
+    /// Takes a client's TCP connection and sets its options: whole replies are written at once, so waiting for more
     /// bytes (Nagle) only ever adds latency.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Self::to_server(stream)
+    }
+
+    /// The same for one to a server, whose keepalive is set already.
+    pub(super) fn to_server(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
         Ok(Stream::Tcp(stream))
+    }
+
+    /// From now on the peer may take its time to read. The kernel's limit for what is sent and not acknowledged holds for
+    /// a peer as well that has no room for more, and a server process that waits for a lock reads nothing. What the limit
+    /// was, if there was one.
+    pub fn wait_for_room(&self) -> io::Result<Option<Duration>> {
+        let Stream::Tcp(stream) = self else { return Ok(None) };
+        let limit = keepalive::given_up_after(stream)?;
+        keepalive::give_up_after(stream, None)?;
+        Ok(limit)
+    }
+
+    /// From now on the kernel gives up a peer that does not take what it is sent for as long as that.
+    pub fn give_up_after(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => keepalive::give_up_after(stream, limit),
+            _ => Ok(()),
+        }
     }
 
     /// Ready when a read would give something, or the end. May be ready in vain; costs no system call. Cancel safe.

@@ -2,21 +2,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::queue::Queue;
+use super::queue::{Queue, Waiter};
+use super::room::Room;
 use super::slots::{Sharer, Slots};
 use super::terms::{Account, Events, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
-use crate::backend::{Backend, Credentials, Key, log_in};
+use crate::backend::{Backend, Key};
 use crate::cluster::topology::Address;
 use crate::error::{Error, Result};
-
-/// Time between two attempts to open a connection to a server that has no room for one (53300).
-const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything a pool is made of.
 pub(super) struct Setup {
@@ -32,30 +30,34 @@ pub(super) struct Setup {
 
 /// Backend connections to one server, for one database and account.
 pub struct Pool {
-    setup: Setup,
+    pub(super) setup: Setup,
     state: Mutex<State>,
     /// Rung when somebody begins to wait.
     wanted: Notify,
     /// Connections opened so far.
-    opened: AtomicU32,
-    me: Weak<Pool>,
+    pub(super) opened: AtomicU32,
+    pub(super) me: Weak<Pool>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
     idle: Vec<Box<Backend>>,
-    waiters: Queue<Lease>,
+    pub(super) waiters: Queue<Lease>,
     /// Connections that exist: idle, checked out, or being opened.
-    open: usize,
+    pub(super) open: usize,
     /// Those of `open` that are being opened.
-    opening: usize,
+    pub(super) opening: usize,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
     /// How many connections the last who waited for one would have at most.
-    size: usize,
+    pub(super) size: usize,
     standing: Standing,
+    /// Whether the server has room for more.
+    pub(super) room: Room,
+    /// Every connection, and some that are gone.
+    keys: Vec<Weak<Key>>,
 }
 
 /// How a pool stands with its server.
@@ -74,7 +76,7 @@ enum Standing {
 
 impl State {
     /// An attempt to open a connection has ended.
-    fn opened(&mut self, outcome: &Result<()>) {
+    pub(super) fn opened(&mut self, outcome: &Result<()>) {
         self.opening -= 1;
         self.standing = match (self.standing, outcome) {
             (Standing::Closed, _) => Standing::Closed,
@@ -82,6 +84,12 @@ impl State {
             (_, Err(error)) if is_unwelcome(error) => Standing::Refused,
             (standing, Err(_)) => standing,
         };
+    }
+
+    /// Takes note of a connection.
+    pub(super) fn enter(&mut self, key: &Arc<Key>) {
+        self.keys.retain(|key| key.strong_count() > 0);
+        self.keys.push(Arc::downgrade(key));
     }
 
     /// The idle connection that is best for a session that wants these settings and had `last` before.
@@ -106,6 +114,8 @@ pub struct Counts {
     pub opening: usize,
     /// Clients that wait for one.
     pub waiting: usize,
+    /// How many it may have, as far as it was told.
+    pub size: usize,
 }
 
 impl std::fmt::Debug for Pool {
@@ -152,7 +162,7 @@ impl Pool {
         &self.setup.limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,6 +192,7 @@ impl Pool {
             active: state.open - state.idle.len() - opening,
             opening,
             waiting: state.waiters.len(),
+            size: state.size,
         }
     }
 
@@ -224,18 +235,45 @@ impl Pool {
     }
 
     /// A connection: an idle one, or the first that comes back or is opened, where the pool has fewer than `size`. Waits
-    /// at most the checkout timeout.
+    /// at most the checkout timeout, also for a server that has no room.
     ///
     /// # Errors
     /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened; [`Error::Unreachable`]
     /// when its server is gone.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
     pub(crate) async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
-        if let Some(lease) = self.try_checkout(wanted, &Weak::new()) {
+        self.queue(|sender| Waiter::new(sender, wanted.clone(), size)).await
+    }
+
+    /// The same for one who has elsewhere to go. Where the server has no room and none of the pool's own connections can
+    /// come back, it says so at once.
+    ///
+    /// # Errors
+    /// Likewise, and in the words of a server that is full.
+    /// Cancel safe likewise.
+    pub(crate) async fn checkout_or_leave(&self, wanted: &Settings, size: usize) -> Result<Lease> {
+        let now = Instant::now();
+        let full = {
+            let state = self.lock();
+            let hopeless = state.open == 0 && !state.room.may_open(0, now);
+            hopeless.then(|| state.room.refusal(now)).flatten()
+        };
+        match full {
+            Some(refusal) => Err(refusal),
+            None => self.queue(|sender| Waiter::new(sender, wanted.clone(), size).who_may_leave()).await,
+        }
+    }
+
+    async fn queue(
+        &self,
+        waiter: impl FnOnce(oneshot::Sender<Result<Lease>>) -> Waiter<Lease>,
+    ) -> Result<Lease> {
+        let (sender, receiver) = oneshot::channel();
+        let waiter = waiter(sender);
+        if let Some(lease) = self.try_checkout(waiter.wanted(), &Weak::new()) {
             return Ok(lease);
         }
-        let limits = self.limits();
-        let (sender, receiver) = oneshot::channel();
+        let (limits, size) = (self.limits(), waiter.size());
         {
             let mut state = self.lock();
             if state.standing == Standing::Closed {
@@ -248,15 +286,22 @@ impl Pool {
                 }
             }
             state.size = size;
-            state.waiters.push(sender, wanted.clone(), size);
+            state.waiters.push(waiter);
         }
         self.wanted.notify_waiters();
         self.grow();
         match tokio::time::timeout(limits.checkout_timeout, receiver).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Shutdown),
-            Err(_) => Err(Error::CheckoutTimeout(limits.checkout_timeout)),
+            Err(_) => Err(self.timed_out(size)),
         }
+    }
+
+    /// Why nobody gave one: the server, if it is that which has no room.
+    fn timed_out(&self, size: usize) -> Error {
+        let state = self.lock();
+        let refusal = state.room.refusal(Instant::now()).filter(|_| state.open < size);
+        refusal.unwrap_or(Error::CheckoutTimeout(self.limits().checkout_timeout))
     }
 
     /// Ready when somebody waits for a connection: whoever keeps one for convenience lets it go then. Cancel safe.
@@ -273,136 +318,23 @@ impl Pool {
 
     /// Whether a connection more may be opened for one who would have `size` at most.
     pub(crate) fn can_grow(&self, size: usize) -> bool {
-        self.lock().open < size
+        let state = self.lock();
+        state.open < size && state.room.may_open(state.opening, Instant::now())
     }
 
-    /// Opens as many connections as there are waiters that nobody opens one for, within the limits.
-    pub(super) fn grow(&self) {
-        loop {
-            {
-                let mut state = self.lock();
-                if state.opening >= state.waiters.len() || state.open >= state.waiters.size() {
-                    return;
-                }
-                state.open += 1;
-                state.opening += 1;
-            }
-            if let Err(lacking) = self.take_slots() {
-                {
-                    let mut state = self.lock();
-                    state.open -= 1;
-                    state.opening -= 1;
-                }
-                if lacking.make_room(&self.me) {
-                    continue;
-                }
-                return;
-            }
-            self.spawn_open();
-        }
+    /// Whether its server has lately refused it another connection for want of room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().room.is_full(Instant::now())
     }
 
-    /// Opens one idle connection more, if limits allow. For upkeep.
-    pub(super) fn warm(&self) {
-        {
-            let mut state = self.lock();
-            if state.open >= state.size {
-                return;
-            }
-            state.open += 1;
-            state.opening += 1;
-        }
-        if self.take_slots().is_ok() {
-            self.spawn_open();
-        } else {
-            let mut state = self.lock();
-            state.open -= 1;
-            state.opening -= 1;
-        }
-    }
-
-    /// A place under both limits, or the limit that has none.
-    fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
-        let [server, total] = &self.setup.slots;
-        if !server.take(&self.me) {
-            return Err(server);
-        }
-        if !total.take(&self.me) {
-            feed(server.give());
-            return Err(total);
-        }
-        Ok(())
-    }
-
-    fn spawn_open(&self) {
-        let Some(pool) = self.me.upgrade() else { return };
-        tokio::spawn(async move {
-            let setup = &pool.setup;
-            let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
-            let credentials = Credentials {
-                user: &setup.key.user,
-                password: setup.account.password.as_ref(),
-                database: &setup.key.database,
-                parameters: &[],
-            };
-            let result = log_in(&setup.address.host, setup.address.port, &credentials, deadline).await;
-            let (outcome, backend) = match result {
-                Ok(login) => {
-                    let statements = setup.limits.statements;
-                    let serial = pool.opened.fetch_add(1, Ordering::Relaxed);
-                    let backend = Backend::new(login, setup.key.server, serial, statements, Instant::now());
-                    setup.notifiers.enter(&backend.key);
-                    (Ok(()), Some(Box::new(backend)))
-                }
-                Err(error) => (Err(error), None),
-            };
-            setup.events.connected(setup.key.server, &outcome);
-            pool.lock().opened(&outcome);
-            match (outcome, backend) {
-                (Err(error), _) => pool.open_failed(error),
-                (Ok(()), Some(backend)) => pool.put_back(backend, Instant::now()),
-                (Ok(()), None) => {}
-            }
-        });
-    }
-
-    /// Nobody gets a connection by this attempt. Who waits longest is told, unless others of the pool's connections
-    /// may still come back: a server that is full is not a server that is gone.
-    fn open_failed(&self, error: Error) {
-        let refused_for_now = matches!(&error, Error::Refused { sqlstate, .. } if sqlstate == "53300");
-        if !matches!(error, Error::Refused { .. }) {
-            self.setup.events.suspect(self.setup.key.server);
-        }
-        let told = {
-            let mut state = self.lock();
-            let others = state.open > state.opening + 1;
-            if refused_for_now && others { None } else { state.waiters.first() }
-        };
-        if let Some(waiter) = told {
-            // The waiter may have gone in this very moment; then the error has no reader.
-            let _ = waiter.send(Err(error));
-        }
-        self.one_less();
-        if refused_for_now {
-            self.grow_later();
-        } else {
-            self.grow();
-        }
-    }
-
-    /// A server that is full will be so for a moment: asking again at once would only keep it busy.
-    fn grow_later(&self) {
-        let me = self.me.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(FULL_PAUSE).await;
-            if let Some(pool) = me.upgrade() {
-                pool.grow();
-            }
-        });
+    /// Whether this connection is one of its own.
+    pub(crate) fn owns(&self, key: &Arc<Key>) -> bool {
+        self.lock().keys.iter().any(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(key)))
     }
 
     /// A connection comes back or is new: to the first who waits, else to the idle ones.
     pub(super) fn put_back(&self, mut backend: Box<Backend>, now: Instant) {
+        backend.is_caught_up();
         loop {
             let waiter = {
                 let mut state = self.lock();
@@ -444,15 +376,16 @@ impl Pool {
 
     /// One connection of this pool exists no more.
     pub(super) fn closed(&self) {
-        self.one_less();
-        self.grow();
+        let hungry = self.one_less();
+        hungry.iter().for_each(|pool| pool.grow_where_there_was_none());
+        self.grow_where_there_was_none();
     }
 
-    fn one_less(&self) {
+    /// One connection less counts. Pools that wanted its place.
+    pub(super) fn one_less(&self) -> Vec<Arc<Pool>> {
         self.lock().open -= 1;
         // Both places are free before anybody takes one.
-        let hungry = self.setup.slots.each_ref().map(|slots| slots.give());
-        hungry.into_iter().for_each(feed);
+        self.setup.slots.each_ref().map(|slots| slots.give()).concat()
     }
 
     /// Tells all who wait that the server cannot be reached.
@@ -521,11 +454,6 @@ fn is_unwelcome(error: &Error) -> bool {
 /// What those are told who wait for a server that is down or gone: there may be another.
 fn out_of_reach() -> Error {
     Error::Unreachable(std::io::ErrorKind::NotConnected.into())
-}
-
-/// Pools that wanted a place try again.
-fn feed(hungry: Vec<Arc<Pool>>) {
-    hungry.into_iter().for_each(|pool| pool.grow());
 }
 
 /// A checked-out backend connection. It goes back only by `Lease::release`; dropped in any other way it is

@@ -5,8 +5,10 @@
 //! first; and because limits hold across pools (per server, in total). A pool knows no SQL and no session.
 
 mod connections;
+mod opening;
 mod pools;
 mod queue;
+mod room;
 mod slots;
 mod terms;
 mod upkeep;

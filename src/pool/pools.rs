@@ -10,6 +10,7 @@ use super::terms::{Account, Events, Limits, PoolKey};
 use crate::backend::notifiers::Notifiers;
 use crate::cluster::topology::{Address, ServerId};
 use crate::config::Config;
+use crate::net::Keepalive;
 
 /// All pools.
 pub struct Pools {
@@ -47,6 +48,7 @@ impl Pools {
                 idle_timeout: pool.idle_timeout,
                 lifetime: pool.lifetime,
                 statements: pool.prepared_statements,
+                keepalive: Keepalive::of(config.health.interval, config.health.patience()),
             }),
             total: Arc::new(Slots::new(pool.total)),
             events,
@@ -95,6 +97,11 @@ impl Pools {
     /// The address of a server to which there are connections, for cancel requests.
     pub(crate) fn address(&self, server: ServerId) -> Option<Arc<Address>> {
         self.lock().servers.get(&server).map(|site| site.address.clone())
+    }
+
+    /// When a server is given up that says nothing, for cancel requests.
+    pub(crate) fn keepalive(&self) -> Keepalive {
+        self.limits.keepalive
     }
 
     /// Forgets the pools that hold nothing and that nobody holds: a new one would be no different. So there are never

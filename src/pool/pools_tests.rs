@@ -50,6 +50,7 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
             idle_timeout: Duration::from_secs(1),
             lifetime: Duration::from_secs(1),
             statements: 1,
+            keepalive: Keepalive::of(Duration::from_secs(1), Duration::from_secs(2)),
         }),
         total: Arc::new(Slots::new(0)),
         events: servers.clone(),

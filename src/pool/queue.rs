@@ -12,7 +12,7 @@ const PATIENCE: u8 = 4;
 
 /// One that waits.
 #[derive(Debug)]
-struct Waiter<T> {
+pub(super) struct Waiter<T> {
     sender: oneshot::Sender<Result<T>>,
     /// The settings that its session wants.
     wanted: Settings,
@@ -20,6 +20,27 @@ struct Waiter<T> {
     size: usize,
     /// How often another one was served first although it came later.
     passed_over: u8,
+    /// Whether it has elsewhere to go when there is no hope here.
+    may_leave: bool,
+}
+
+impl<T> Waiter<T> {
+    /// One who wants these settings, and would have the pool hold `size` connections at most.
+    pub(super) fn new(sender: oneshot::Sender<Result<T>>, wanted: Settings, size: usize) -> Self {
+        Self { sender, wanted, size, passed_over: 0, may_leave: false }
+    }
+
+    pub(super) fn who_may_leave(self) -> Self {
+        Self { may_leave: true, ..self }
+    }
+
+    pub(super) fn wanted(&self) -> &Settings {
+        &self.wanted
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
 }
 
 /// First come, first served; but a connection goes to one that wants the settings that it carries, if the first has not
@@ -46,9 +67,16 @@ impl<T> Queue<T> {
         self.waiters.retain(|waiter| !waiter.sender.is_closed());
     }
 
-    /// Somebody waits who wants these settings, and would have the pool hold `size` connections at most.
-    pub(super) fn push(&mut self, sender: oneshot::Sender<Result<T>>, wanted: Settings, size: usize) {
-        self.waiters.push_back(Waiter { sender, wanted, size, passed_over: 0 });
+    /// Somebody waits.
+    pub(super) fn push(&mut self, waiter: Waiter<T>) {
+        self.waiters.push_back(waiter);
+    }
+
+    /// Those who have elsewhere to go.
+    pub(super) fn take_leaving(&mut self) -> Vec<oneshot::Sender<Result<T>>> {
+        let (leaving, staying) = std::mem::take(&mut self.waiters).into_iter().partition(|w| w.may_leave);
+        self.waiters = staying;
+        VecDeque::into_iter(leaving).map(|waiter| waiter.sender).collect()
     }
 
     /// How many connections the pool may hold, for the one of those who wait who would have most: what is opened for
@@ -101,7 +129,7 @@ mod tests {
         let mut receivers = Vec::new();
         for name in ["a", "b", "b", "b", "b", "b", "c"] {
             let (sender, receiver) = oneshot::channel();
-            queue.push(sender, named(name), 1);
+            queue.push(Waiter::new(sender, named(name), 1));
             receivers.push((receivers.len(), receiver));
         }
         drop(receivers.remove(6));
@@ -114,9 +142,9 @@ mod tests {
         }
         assert_eq!(served, [1, 2, 0, 3, 4, 5], "the first when none is suited; one that has gone never");
         let (sender, _gone) = oneshot::channel();
-        queue.push(sender, named("a"), 1);
+        queue.push(Waiter::new(sender, named("a"), 1));
         let (sender, _there) = oneshot::channel();
-        queue.push(sender, named("b"), 2);
+        queue.push(Waiter::new(sender, named("b"), 2));
         assert_eq!(queue.size(), 2);
         queue.waiters[0].passed_over = PATIENCE;
         assert!(queue.next(&named("b")).is_some());

@@ -28,6 +28,14 @@ struct State<P> {
     pools: Vec<Weak<P>>,
 }
 
+impl<P> State<P> {
+    fn is_hungry(&mut self, pool: &Weak<P>) {
+        if !self.hungry.iter().any(|other| other.ptr_eq(pool)) {
+            self.hungry.push_back(pool.clone());
+        }
+    }
+}
+
 impl<P: Sharer> Slots<P> {
     /// `limit` connections; 0 means no limit.
     pub(super) fn new(limit: usize) -> Self {
@@ -44,10 +52,19 @@ impl<P: Sharer> Slots<P> {
             state.used += 1;
             return true;
         }
-        if !state.hungry.iter().any(|other| other.ptr_eq(pool)) {
-            state.hungry.push_back(pool.clone());
-        }
+        state.is_hungry(pool);
         false
+    }
+
+    /// The server itself had no room for `pool`, whatever the limit says.
+    pub(super) fn starves(&self, pool: &Weak<P>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_hungry(pool);
+    }
+
+    /// `pool` has got a connection.
+    pub(super) fn is_fed(&self, pool: &Weak<P>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.hungry.retain(|other| !other.ptr_eq(pool));
     }
 
     /// A pool shares the limit from now on.
@@ -65,15 +82,16 @@ impl<P: Sharer> Slots<P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).pools.len()
     }
 
-    /// Has another pool close an idle connection, the one of all that has been idle longest, because `pool` starves.
-    /// Whether one was closed.
-    pub(super) fn make_room(&self, pool: &Weak<P>) -> bool {
+    /// Has another pool close an idle connection, the one of all that has been idle longest where that helps, because
+    /// `pool` starves. Whether one was closed.
+    pub(super) fn make_room(&self, pool: &Weak<P>, helps: impl Fn(&P) -> bool) -> bool {
         let pools = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.pools.retain(|other| other.strong_count() > 0);
             state.pools.clone()
         };
         let others = pools.iter().filter(|other| !other.ptr_eq(pool)).filter_map(Weak::upgrade);
+        let others = others.filter(|other| helps(other));
         let idle = others.filter_map(|other| Some((other.idle_since()?, other)));
         match idle.min_by_key(|(since, _)| *since) {
             Some((_, other)) => other.close_oldest(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::topology::{Server, ServerId};
 use crate::config::Secret;
+use crate::net::Keepalive;
 
 /// What a pool's connections lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,4 +46,5 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     pub(crate) lifetime: Duration,
     pub(crate) statements: usize,
+    pub(crate) keepalive: Keepalive,
 }

@@ -34,10 +34,14 @@ impl Events for Wires {
         let Some(server) = self.server(server) else { return };
         let outcome = match result {
             Ok(()) => ConnectResult::Ok,
+            Err(error) if error.is_full() => ConnectResult::Full,
             Err(Error::Refused { .. } | Error::ServerAuthentication(_)) => ConnectResult::Refused,
             Err(_) => ConnectResult::Failed,
         };
-        if let Err(error) = result {
+        // Of one that is full its pool tells, once in a while.
+        if let Err(error) = result
+            && outcome != ConnectResult::Full
+        {
             tracing::warn!(server = &*server.name, %error, "cannot connect");
         }
         self.metrics.servers.connected(&server.name, outcome);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::crowding::{AT_LEAST, Held};
 use crate::admin::http::Condition;
 use crate::cluster::topology::Role;
 use crate::session::Shared;
@@ -19,17 +20,22 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let pools = shared.pools.all();
         let now = std::time::Instant::now();
+        let holders = shared.registry.holders(AT_LEAST, now);
         metrics.servers.keep(&topology.servers);
         for server in &topology.servers {
             metrics.servers.set_state(server);
             metrics.servers.set_freshness(server, now);
-            let (mut active, mut idle, mut waiting) = (0, 0, 0);
+            let (mut active, mut idle, mut waiting, mut full) = (0, 0, 0, 0);
             for pool in pools.iter().filter(|pool| pool.key().server == server.id) {
                 let counts = pool.counts();
                 active += counts.active;
                 idle += counts.idle;
                 waiting += counts.waiting;
+                full += usize::from(pool.is_full());
             }
+            let held = Held::by(holders.iter().filter(|holder| holder.key.server == server.id));
+            metrics.servers.set_held(&server.name, held.idle_in_transaction, held.pinned);
+            metrics.servers.set_full(&server.name, full);
             metrics.servers.set_pool(&server.name, active, idle, waiting);
         }
     });

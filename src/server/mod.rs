@@ -1,6 +1,7 @@
 //! The daemon: where the rooms are wired, from the start to the end of the drain. Serves no client itself.
 
 mod accept;
+mod crowding;
 mod drain;
 mod events;
 mod figures;
@@ -21,6 +22,7 @@ use crate::session::Shared;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::Users;
 use accept::{Door, accept};
+use crowding::watch_crowding;
 use drain::drain;
 use events::{Samples, Wires, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -83,6 +85,7 @@ async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> 
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
+    beside.spawn(watch_crowding(shared.clone()));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;

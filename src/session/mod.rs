@@ -31,4 +31,4 @@ pub(crate) use flow::session::Session;
 pub(crate) use shared::Shared;
 #[cfg(test)]
 pub(crate) use shared::policy::Policy;
-pub(crate) use shared::registry::Cancel;
+pub(crate) use shared::registry::{Cancel, Holder, Rest};

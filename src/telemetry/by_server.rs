@@ -19,6 +19,8 @@ pub struct ByServer {
     connects: IntCounterVec,
     connections: IntGaugeVec,
     waiting: IntGaugeVec,
+    full: IntGaugeVec,
+    held: IntGaugeVec,
     up: IntGaugeVec,
     role: IntGaugeVec,
     staleness: GaugeVec,
@@ -32,6 +34,8 @@ pub struct ByServer {
 pub enum ConnectResult {
     /// Logged in.
     Ok,
+    /// The server had no room for another connection.
+    Full,
     /// The server refused the login.
     Refused,
     /// No connection, or it broke.
@@ -44,6 +48,7 @@ impl ConnectResult {
     fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Full => "full",
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
@@ -56,7 +61,7 @@ impl ByServer {
         Self {
             connects: r.counters(
                 "backend_connects_total",
-                "Attempts to connect to a server and log in: ok, refused, failed or timed_out.",
+                "Attempts to connect to a server and log in: ok, full (the server had no room: 53300), refused, failed or timed_out.",
                 &["server", "result"],
             ),
             connections: r.gauges(
@@ -65,6 +70,16 @@ impl ByServer {
                 &["server", "state"],
             ),
             waiting: r.gauges("pool_waiting", "Clients that wait for a backend connection.", &["server"]),
+            full: r.gauges(
+                "pools_without_room",
+                "Pools that the server has refused another connection within the last ten seconds, because it is full (53300).",
+                &["server"],
+            ),
+            held: r.gauges(
+                "backend_connections_held",
+                "Active connections on which nothing has run for a second or longer, by why their sessions keep them: idle_in_transaction or pinned.",
+                &["server", "why"],
+            ),
             up: r.gauges("server_up", "1 when the last probe of the server succeeded, else 0.", &["server"]),
             role: r.gauges(
                 "server_role",
@@ -107,11 +122,23 @@ impl ByServer {
         set(&self.waiting, &[server], waiting);
     }
 
+    /// Sets how many of a server's pools it has refused another connection lately.
+    pub fn set_full(&self, server: &str, pools: usize) {
+        set(&self.full, &[server], pools);
+    }
+
+    /// Sets how many connections to a server sessions keep while nothing runs on them.
+    pub fn set_held(&self, server: &str, idle_in_transaction: usize, pinned: usize) {
+        set(&self.held, &[server, "idle_in_transaction"], idle_in_transaction);
+        set(&self.held, &[server, "pinned"], pinned);
+    }
+
     /// Has figures end whose server is none of these: it has been removed.
     pub fn keep(&self, servers: &[Server]) {
-        let Self { connects, connections, waiting, up, role, staleness, lag, samples, seconds } = self;
+        let Self { connects, connections, waiting, full, held, up, role, staleness, lag, samples, seconds } =
+            self;
         [connects, samples].iter().for_each(|family| keep(family, servers));
-        [connections, waiting, up, role, lag].iter().for_each(|family| keep(family, servers));
+        [connections, waiting, full, held, up, role, lag].iter().for_each(|family| keep(family, servers));
         keep(staleness, servers);
         keep(seconds, servers);
     }

@@ -31,8 +31,16 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "a connection to a server knows no sessions and no SQL",
     ),
     ("freshness", &[], "what is fresh enough follows from instants alone"),
-    ("cluster", &["config", "freshness", "sql"], "watching the servers is independent of the data's way"),
-    ("pool", &["backend", "cluster::topology", "config", "error"], "pools know no SQL and no sessions"),
+    (
+        "cluster",
+        &["config", "freshness", "net", "sql"],
+        "watching the servers is independent of the data's way",
+    ),
+    (
+        "pool",
+        &["backend", "cluster::topology", "config", "error", "net"],
+        "pools know no SQL and no sessions",
+    ),
     (
         "router",
         &["cluster::catalog", "cluster::topology", "cluster::traces", "config", "sql"],

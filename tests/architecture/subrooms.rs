@@ -55,7 +55,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "cluster/control",
         beside: &["topology"],
-        outside: &["config"],
+        outside: &["config", "net"],
         why: "a connection of weir's own does not know what is asked over it",
     },
     SubRoom {

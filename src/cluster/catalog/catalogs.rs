@@ -22,7 +22,7 @@ use super::snapshot::Catalog;
 use crate::cluster::control::{self, Login, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
-use crate::config::User;
+use crate::config::{Health, User};
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -71,7 +71,7 @@ pub struct Catalogs {
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
-    interval: Duration,
+    health: Health,
 }
 
 /// A database whose catalog is kept.
@@ -177,7 +177,7 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, interval: Duration) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, health: Health) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
@@ -185,7 +185,7 @@ impl Catalogs {
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
-            interval,
+            health,
         }
     }
 
@@ -328,7 +328,7 @@ impl Catalogs {
             let (wait, source) = match self.load(&database, &login).await {
                 Ok((source, catalog)) => {
                     self.publish(&database, seen, catalog);
-                    (self.interval, Some(source))
+                    (self.health.catalog_interval, Some(source))
                 }
                 Err(Failure::Failed(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded; will try again");
@@ -374,8 +374,8 @@ impl Catalogs {
     async fn load(&self, database: &str, login: &Login) -> Result<(Source, Catalog), Failure> {
         let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
         let source = place(&primary);
-        let parameters =
-            control::parameters(&primary.address, database, login, LOAD_LIMIT, Purpose::Watching);
+        let place = (&*primary.address, database);
+        let parameters = control::parameters(place, login, LOAD_LIMIT, &self.health, Purpose::Watching);
         let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
             return Err(Failure::Failed("no answer in time".into()));
         };

@@ -6,7 +6,15 @@ use crate::sql::Name;
 
 /// Catalogs with one wanted database, and nobody who loads it.
 fn catalogs() -> (Catalogs, Arc<str>) {
-    let catalogs = Catalogs::new(Arc::new(Monitor::new(Instant::now())), RETRY);
+    let health = Health {
+        interval: RETRY,
+        timeout: RETRY,
+        lost_after: RETRY,
+        database: "postgres".into(),
+        user: "app".into(),
+        catalog_interval: RETRY,
+    };
+    let catalogs = Catalogs::new(Arc::new(Monitor::new(Instant::now())), health);
     let database: Arc<str> = "app".into();
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
     catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), task));

@@ -78,8 +78,8 @@ pub(crate) struct Probe {
 impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
-        let parameters =
-            control::parameters(&server.address, &health.database, login, health.timeout, Purpose::Watching);
+        let place = (&*server.address, &*health.database);
+        let parameters = control::parameters(place, login, health.timeout, health, Purpose::Watching);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =

@@ -172,10 +172,11 @@ enum End {
 impl Sampler {
     /// Of a server that the monitor knows.
     pub(crate) fn new(server: &Server, health: &Health, login: &Login, shared: Arc<Samplers>) -> Self {
-        let (database, limit) = (&health.database, health.timeout);
+        let limit = health.timeout;
+        let place = (&*server.address, &*health.database);
         Self {
             server: server.id,
-            parameters: control::parameters(&server.address, database, login, limit, Purpose::Sampling),
+            parameters: control::parameters(place, login, limit, health, Purpose::Sampling),
             limit,
             changes: shared.monitor.changes(),
             shared,

@@ -46,6 +46,22 @@ const RECONNECT: Duration = Duration::from_millis(200);
 /// How long a read without a primary waits for its replica before it looks whether there is one again.
 const ORPHANED: Duration = Duration::from_millis(100);
 
+/// Whether there is no primary for now that answers.
+fn is_away(error: &Error) -> bool {
+    error.is_outage() || matches!(error, Error::NoPrimary)
+}
+
+/// Ready when this server is not the primary any more: who waits for a connection to it would write to another's replica,
+/// or to a primary that nobody follows. Cancel safe.
+async fn deposed(shared: &Shared, server: ServerId) {
+    let mut changes = shared.cluster.changes();
+    while shared.cluster.topology().writable().is_some_and(|primary| primary.id == server) {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Whether a session ends with this failure to get a connection.
 pub(crate) fn ends_session(error: &Error) -> bool {
     matches!(error, Error::Lost(_) | Error::Shutdown | Error::ServerLost)
@@ -205,12 +221,10 @@ impl<'a> Checkout<'a> {
             // None for so long that the freshest replica is as good as it gets.
             // But the session's own connection was lost, and with it what the session relies upon.
             Err(Error::ServerLost) => Err(Error::ServerLost),
-            Err(error) if error.is_outage() || matches!(error, Error::NoPrimary) => {
-                match self.fresh().await? {
-                    Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
-                    Fresh::TooLate | Fresh::NoReplica => Err(error),
-                }
-            }
+            Err(error) if is_away(&error) => match self.fresh().await? {
+                Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
+                Fresh::TooLate | Fresh::NoReplica => Err(error),
+            },
             outcome => {
                 *decision = Decision { route: Route::Primary, reason };
                 outcome
@@ -290,8 +304,9 @@ impl<'a> Checkout<'a> {
         self.shared().cluster.topology().writable().is_some()
     }
 
-    /// A connection to the primary. One that is going away, or gone without the probes having seen it, is waited for
-    /// as one that is known to be missing.
+    /// A connection to the primary. One that is going away or coming up, or gone without the probes having seen it, is
+    /// waited for as one that is known to be missing: up to `primary_wait`. One that is full is waited for in its pool, as
+    /// long as it is the primary: up to `checkout_timeout`.
     async fn primary(&mut self) -> Result<Lease> {
         let shared = self.conversation.shared.clone();
         let deadline = tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait;
@@ -315,9 +330,16 @@ impl<'a> Checkout<'a> {
                 return Ok(lease);
             }
             let (wanted, size) = (self.wanted(), self.conversation.who.pool_size);
-            let outcome = self.waiting().queue(pool.checkout(wanted, size)).await;
+            let lent = async {
+                tokio::select! {
+                    biased;
+                    lent = pool.checkout(wanted, size) => lent,
+                    () = deposed(&shared, server) => Err(Error::NoPrimary),
+                }
+            };
+            let outcome = self.waiting().queue(lent).await;
             match &outcome {
-                Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {}
+                Err(error) if is_away(error) && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
             }
             // Whether there is a change or not, there is another attempt.
@@ -369,7 +391,14 @@ impl<'a> Checkout<'a> {
                 }
             }
             let wanted = self.wanted();
-            match self.waiting().queue(pool.checkout(wanted, size)).await {
+            // Another replica, or the primary, does as well as one that is full.
+            let elsewhere = topology.writable().is_some()
+                || topology.replicas().any(|server| server.id != pool.key().server && will_do(server));
+            let lent = match elsewhere {
+                true => self.waiting().queue(pool.checkout_or_leave(wanted, size)).await,
+                false => self.waiting().queue(pool.checkout(wanted, size)).await,
+            };
+            match lent {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
                 Err(error @ (Error::Canceled | Error::Lost(_) | Error::Shutdown)) => return Err(error),
                 Err(error) => {

@@ -56,7 +56,8 @@ impl SessionPool {
     }
 
     /// Keeps a connection on which nothing runs any more, in the place of another one. `known` is left on that.
-    pub(super) fn put(&mut self, route: Route, lease: Lease, known: Leftover) {
+    pub(super) fn put(&mut self, route: Route, mut lease: Lease, known: Leftover) {
+        lease.is_caught_up();
         let place = match route {
             Route::Primary => &mut self.primary,
             Route::Replica => &mut self.replica,

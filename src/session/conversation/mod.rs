@@ -28,13 +28,14 @@ use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::state::LegState;
-use crate::session::relay::facts::{Fact, controls};
+use crate::session::relay::facts::{Fact, controls, leaves_nothing};
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
+use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, SkeletonId, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
@@ -93,12 +94,32 @@ impl Who {
     }
 }
 
-/// Requests at the front of the client's buffer that were run before and go to the primary now.
+/// Requests at the front of the client's buffer that were run before.
 #[derive(Debug)]
 pub(crate) struct Rerun {
     pub left: usize,
-    /// The error that made them come back; `None` when a connection was lost.
-    pub cause: Option<String>,
+    pub cause: Cause,
+}
+
+/// Why requests came back.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// A server answered with an error of this SQLSTATE. They go to the primary.
+    Error(String),
+    /// Their connection to a replica was lost. They go to the primary.
+    ReplicaLost,
+    /// Their connection to the primary was lost. They go where they would.
+    PrimaryLost,
+}
+
+impl Cause {
+    /// The SQLSTATE of the error, if it was one.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Cause::Error(sqlstate) => Some(sqlstate),
+            Cause::ReplicaLost | Cause::PrimaryLost => None,
+        }
+    }
 }
 
 /// A client and all that is known of it.
@@ -237,6 +258,21 @@ impl Conversation {
         self.state.transaction.journal_mut().into_iter().for_each(|journal| journal.acts += acts);
     }
 
+    /// What another connection to the primary could not be told of a request that goes to this one.
+    pub(crate) fn notes_untold(&mut self, request: &Request, route: Route) {
+        let Some(journal) = self.state.transaction.journal().filter(|_| route == Route::Primary) else {
+            return;
+        };
+        let leaves = |request: &Request| {
+            request.leaves_portal()
+                || !request.statements().all(leaves_nothing)
+                || self.may_write_unseen(request)
+        };
+        if journal.is_told() && leaves(request) {
+            self.state.transaction.journal_mut().into_iter().for_each(Journal::leaves_more);
+        }
+    }
+
     /// The session as the router sees it.
     pub(crate) fn view(&self, transaction: Transaction) -> SessionView<'_> {
         let who = &self.who;
@@ -339,7 +375,7 @@ impl Conversation {
     /// Whether a replica refused a request as a write, now or lately: then it is one, whatever its text says.
     fn was_refused(&self, request: &Request) -> bool {
         let learned = &self.state.database().learned;
-        let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.as_deref() == Some("25006"));
+        let now = self.rerun.as_ref().is_some_and(|rerun| rerun.cause.sqlstate() == Some("25006"));
         let lately = |verdict: &Arc<Verdict>| learned.knows(verdict.skeleton, Instant::now());
         now || (!learned.is_empty() && request.verdicts().any(lately))
     }
@@ -428,7 +464,7 @@ impl Conversation {
     /// So much of what is run again has been written; a shape that a replica refused is remembered.
     pub(crate) fn went(&mut self, request: &Request, len: usize, now: Instant) {
         let Some(rerun) = &self.rerun else { return };
-        let refused = matches!(rerun.cause.as_deref(), Some("25006" | "0A000"));
+        let refused = matches!(rerun.cause.sqlstate(), Some("25006" | "0A000"));
         self.passed_over(len);
         if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
             self.state.database().learned.remember(verdict.skeleton, now);

@@ -7,7 +7,7 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::client::Phase;
-use crate::session::conversation::Rerun;
+use crate::session::conversation::{Cause, Rerun};
 use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
@@ -112,14 +112,14 @@ impl Session {
         }
         client.buffer.release();
         let cause = match &mut leg.progress.state {
-            LegState::Rerunning(sqlstate) => Some(std::mem::take(sqlstate)),
-            _ => None,
+            LegState::Rerunning(sqlstate) => std::mem::take(sqlstate),
+            _ => String::new(),
         };
         leg.progress.on(LegEvent::Requeued);
         leg.flight = None;
         // What weir put into the batch was taken back with it.
         leg.progress.carried.follow(Control::Rollback);
-        conversation.shared.metrics.rerun(RerunCause::Error(cause.as_deref().unwrap_or_default()));
+        conversation.shared.metrics.rerun(RerunCause::Error(&cause));
         // A session does not lose its state by a plan that was stale.
         if leg.responses.tx != TxStatus::Idle {
             // Its transaction has failed there, and goes on elsewhere.
@@ -128,11 +128,11 @@ impl Session {
             // What was in flight behind the error has run, and may have left what the session forgets next.
             self.give_back().await;
         }
-        self.requeue(cause);
+        self.requeue(Cause::Error(cause));
     }
 
     /// Puts the requests in flight back in front of the client's unread bytes.
-    fn requeue(&mut self, cause: Option<String>) {
+    fn requeue(&mut self, cause: Cause) {
         let bytes = self.conversation.state.take_replay();
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
         self.client.requeue(bytes);
@@ -149,7 +149,7 @@ impl Session {
         leg.look(&conversation.shared.cluster.topology(), now);
         let limit = conversation.policy.config.health.lost_after;
         match leg.progress.trust {
-            Trust::Silent(_) if kept && leg.progress.retry == Retry::OnPrimary => {
+            Trust::Silent(_) if kept && leg.progress.retry.has(Retry::Loss) => {
                 leg.progress.on(LegEvent::Closed);
             }
             Trust::Silent(since) if leg.owes() && now.saturating_duration_since(since) >= limit => {
@@ -204,12 +204,16 @@ impl Session {
             return Ok(());
         }
         let writes = !self.conversation.state.pending_writes.is_clean();
-        let again = leg.progress.retry == Retry::OnPrimary && self.is_replay_kept();
+        let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept();
         self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
         leg.flight = None;
         let abandoned = leg.abandon(&mut self.conversation.state);
-        let facts = [(LossFact::PendingWrites, writes), (LossFact::CanRunAgain, again)];
+        let facts = [
+            (LossFact::PendingWrites, writes),
+            (LossFact::CanRunAgain, again),
+            (LossFact::UnansweredBegin, abandoned.begins > 0),
+        ];
         let facts = self.lost_with(&leg).union(facts.into());
         let lost = Lost { route: leg.route, tx: leg.responses.tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
@@ -221,9 +225,10 @@ impl Session {
         self.client.buffer.release();
         match lost.fate() {
             Fate::RunAgain => {
-                let (why, cause) = match refused {
-                    true => (RerunCause::SettingsRefused, Some(error.sqlstate().to_owned())),
-                    false => (RerunCause::ConnectionLost, None),
+                let (why, cause) = match (refused, leg.route) {
+                    (true, _) => (RerunCause::SettingsRefused, Cause::Error(error.sqlstate().to_owned())),
+                    (false, Route::Replica) => (RerunCause::ConnectionLost, Cause::ReplicaLost),
+                    (false, Route::Primary) => (RerunCause::ConnectionLost, Cause::PrimaryLost),
                 };
                 self.conversation.shared.metrics.rerun(why);
                 self.requeue(cause);
@@ -245,14 +250,16 @@ impl Session {
     /// for one that its client wanted to last no longer.
     fn is_begun_anew(&self, leg: &Leg) -> bool {
         let transaction = &self.conversation.state.transaction;
-        leg.route == Route::Replica
+        let can_be_told = match leg.route {
+            Route::Replica => transaction.journal().is_some() && transaction.is_renewable(),
+            Route::Primary => transaction.can_be_told() && !self.lost_with(leg).has(LossFact::StateThere),
+        };
+        can_be_told
             && !leg.progress.state.is_overdue()
             && !leg.owes()
             && leg.batch() == Batch::Closed
             && !leg.responses.is_within_frame()
             && leg.responses.tx != TxStatus::Idle
-            && transaction.journal().is_some()
-            && transaction.is_renewable()
     }
 
     /// What is lost with a leg.

@@ -9,7 +9,7 @@ use crate::router::{
     Decision, LazyRoute, Promise, Reason, Replicas, Route, Transaction, World, lazy, route_all,
     ruled_transactions,
 };
-use crate::session::conversation::Conversation;
+use crate::session::conversation::{Cause, Conversation};
 use crate::session::flow::control::{control, keeps};
 use crate::session::flow::plan::{Manner, confine, seen_in_part};
 use crate::session::leg::Leg;
@@ -20,7 +20,7 @@ use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::journal::Ran;
-use crate::sql::{CursorUse, Isolation, Kind, Modes, Scope, Statement, Transactions, Verdict};
+use crate::sql::{Chain, CursorUse, Isolation, Kind, Modes, Scope, Statement, Transactions, Verdict};
 use crate::wire::TxStatus;
 
 /// Where a request is to go, and how it runs there.
@@ -143,6 +143,9 @@ fn placed(
     if let Some(reason) = rerun(conversation) {
         return Decision { route: Route::Primary, reason };
     }
+    if leg.is_none() && ends_nothing(conversation, request) {
+        return Decision { route: Route::Replica, reason: Reason::TransactionControl };
+    }
     let route = leg.map_or(Route::Primary, |leg| leg.route);
     let transaction = match conversation.state.transaction.status() {
         TxStatus::Idle => Transaction::None,
@@ -165,6 +168,20 @@ fn placed(
         return seen_in_part(decision);
     }
     confined
+}
+
+/// Whether a request only ends a transaction, and there is none: any server warns of that, where there is no primary. Drivers
+/// roll back whatever has failed, without looking.
+fn ends_nothing(conversation: &Conversation, request: &Request) -> bool {
+    let ends = |one: &Statement| {
+        matches!(one.kind, Kind::Commit { chain: Chain::NoChain } | Kind::Rollback { chain: Chain::NoChain })
+    };
+    let topology = conversation.shared.cluster.topology();
+    request.any(Fact::Controls)
+        && conversation.state.transaction.is_over()
+        && request.statements().all(ends)
+        && topology.writable().is_none()
+        && topology.replicas().next().is_some()
 }
 
 /// Outside a transaction, a request that may begin one.
@@ -288,8 +305,11 @@ fn replicas(conversation: &Conversation) -> Replicas {
 
 /// Why what is run again goes to the primary.
 fn rerun(conversation: &Conversation) -> Option<Reason> {
-    let rerun = conversation.rerun.as_ref()?;
-    Some(if rerun.cause.is_some() { Reason::Rerun } else { Reason::ReplicaLost })
+    match conversation.rerun.as_ref()?.cause {
+        Cause::Error(_) => Some(Reason::Rerun),
+        Cause::ReplicaLost => Some(Reason::ReplicaLost),
+        Cause::PrimaryLost => None,
+    }
 }
 
 /// A transaction that has only read, and which statements of a request are not asked about.
@@ -307,7 +327,7 @@ fn course(
     of: &Lazy,
     now: Instant,
 ) -> LazyRoute {
-    if conversation.rerun.as_ref().is_some_and(|rerun| rerun.cause.is_some()) {
+    if conversation.rerun.as_ref().is_some_and(|rerun| rerun.cause.sqlstate().is_some()) {
         // It may have been a write in a reader's words.
         return LazyRoute::OnPrimary(Reason::Rerun);
     }

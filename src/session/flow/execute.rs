@@ -13,7 +13,7 @@ use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Conversation, Rerun};
+use crate::session::conversation::{Cause, Conversation, Rerun};
 use crate::session::flow::answer::answer;
 use crate::session::flow::control::keeps;
 use crate::session::flow::decide::{Decided, decide};
@@ -370,7 +370,7 @@ impl Session {
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
-                let cause = Some(error.sqlstate().to_owned());
+                let cause = Cause::Error(error.sqlstate().to_owned());
                 self.conversation.rerun = Some(Rerun { left: request.len, cause });
                 Ok(Next::Decide)
             }
@@ -498,6 +498,11 @@ impl Session {
         let first = request.statements().next().map(|statement| &statement.kind);
         if let Reaction::Tells(error) = self.conversation.state.transaction.on(Event::Asks(first)) {
             self.refuse(request, &error);
+            return Ok(false);
+        }
+        if self.conversation.shared.cluster.topology().writable().is_none() {
+            // What a server would say, if there were one.
+            self.refuse(request, &Error::BlockAborted);
             return Ok(false);
         }
         let mut resumed = self.fail_anew(|sender| sender.settings()).await;

@@ -24,7 +24,7 @@ pub(crate) enum Fate {
     RunAgain,
     /// The client has part of a message, of which the rest will never come.
     Torn,
-    /// Its state went with the server, or it has asked for that itself.
+    /// Its state went with the server, it has asked for that itself, or its driver would take an error for something else.
     Close,
     /// It is told, and goes on.
     Tell,
@@ -51,7 +51,12 @@ pub(crate) enum LossFact {
     StateThere,
     /// The client has asked for the end of a server process.
     WantedEnd,
+    /// A BEGIN is not answered: drivers take a transaction to be open once they have sent it.
+    UnansweredBegin,
 }
+
+/// What a session does not outlive.
+const ENDING: [LossFact; 3] = [LossFact::WantedEnd, LossFact::StateThere, LossFact::UnansweredBegin];
 
 impl Word for LossFact {
     fn number(self) -> u16 {
@@ -66,7 +71,7 @@ impl Lost {
             Fate::RunAgain
         } else if self.facts.has(LossFact::TornMessage) {
             Fate::Torn
-        } else if self.facts.has(LossFact::WantedEnd) || self.facts.has(LossFact::StateThere) {
+        } else if ENDING.into_iter().any(|fact| self.facts.has(fact)) {
             Fate::Close
         } else {
             Fate::Tell
@@ -76,7 +81,7 @@ impl Lost {
     /// What may have been committed.
     pub(crate) fn doubt(&self, abandoned: &Abandoned) -> Doubt {
         match (self.route, self.tx) {
-            (Route::Primary, _) if abandoned.commits => Doubt::Commit,
+            (Route::Primary, _) if abandoned.commits > 0 => Doubt::Commit,
             (_, TxStatus::Idle) if self.facts.has(LossFact::PendingWrites) => Doubt::Write,
             _ => Doubt::None,
         }
@@ -112,13 +117,15 @@ mod tests {
 
     #[test]
     fn a_session_ends_only_with_its_state_or_its_message() {
-        use LossFact::{CanRunAgain, PendingWrites, StateThere, TornMessage, WantedEnd};
-        let table: [(&str, &[LossFact], Fate); 9] = [
+        use LossFact::{CanRunAgain, PendingWrites, StateThere, TornMessage, UnansweredBegin, WantedEnd};
+        let table: [(&str, &[LossFact], Fate); 11] = [
             ("nothing there", &[], Fate::Tell),
             ("a read that nobody has seen", &[CanRunAgain], Fate::RunAgain),
             ("the same of a session with state elsewhere", &[CanRunAgain, StateThere], Fate::RunAgain),
             ("a write", &[PendingWrites], Fate::Tell),
             ("half a row", &[TornMessage], Fate::Torn),
+            ("a BEGIN", &[UnansweredBegin], Fate::Close),
+            ("a BEGIN that nobody has seen", &[UnansweredBegin, CanRunAgain], Fate::RunAgain),
             ("half a row and state", &[TornMessage, StateThere], Fate::Torn),
             ("state on the primary", &[StateThere], Fate::Close),
             ("asked for", &[WantedEnd], Fate::Close),
@@ -141,7 +148,8 @@ mod tests {
             ("a commit in a pipeline", Route::Primary, Idle, writes, true, Doubt::Commit),
             ("a commit on a replica", Route::Replica, Open, &[], true, Doubt::None),
         ] {
-            let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, commits };
+            let commits = usize::from(commits);
+            let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, begins: 0, commits };
             assert_eq!(lost(route, tx, facts).doubt(&abandoned), doubt, "{name}");
         }
     }

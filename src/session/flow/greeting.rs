@@ -5,8 +5,12 @@
 //! comes with the same ones.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
@@ -16,7 +20,7 @@ use crate::config::Listener;
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
-use crate::pool::Lease;
+use crate::pool::{Lease, Pool};
 use crate::session::client::Client;
 use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
@@ -24,6 +28,12 @@ use crate::session::model::weir_settings as own;
 use crate::wire::TxStatus;
 use crate::wire::reply;
 use crate::wire::startup::Parameter;
+
+/// What tells whether a session can write.
+const STANDBY: &str = "in_hot_standby";
+
+/// Time between two attempts to find a server that answers.
+const RECONNECT: Duration = Duration::from_millis(200);
 
 /// An admitted client, and how it came.
 pub(crate) struct Newcomer {
@@ -67,17 +77,54 @@ pub(crate) async fn settle_in(
     let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
     let key = (who.server_database.clone(), who.user.server_user.clone(), account(who), wanted.clone());
-    if let Some((settings, known)) = conversation.shared.greetings.get(&key, Instant::now()) {
+    let has_primary = conversation.shared.cluster.topology().writable().is_some();
+    let known = conversation.shared.greetings.get(&key, Instant::now());
+    // What a replica has told without a primary is not true any more once there is one.
+    if let Some((settings, known)) = known.filter(|(_, told)| !(has_primary && told.tell(STANDBY, "on"))) {
         let settled = conversation.state.transaction.undoable_mut();
         settled.change_for_good(|undoable| undoable.settings.shares(&settings));
         return Ok(known);
     }
-    let mut lease = lease_any(conversation, connections).await?;
+    let deadline = tokio::time::Instant::now() + conversation.policy.config.pool.primary_wait;
+    let told = loop {
+        let mut changes = conversation.shared.cluster.changes();
+        let told = match lease_any(conversation, connections).await {
+            Ok(lease) => {
+                let server = lease.server();
+                tokio::select! {
+                    told = ask(lease, &wanted, conversation) => told,
+                    // A frozen one says nothing, not even that.
+                    () = conversation.shared.goes_down(server) => Err(Error::ServerLost),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match told {
+            Err(error) if may_pass(&error) && tokio::time::Instant::now() < deadline => {}
+            told => break Arc::new(told?),
+        }
+        // Whether there is a change or not, there is another attempt.
+        drop(timeout(RECONNECT, changes.changed()).await);
+    };
+    conversation.shared.greetings.put(key, told.clone(), Instant::now());
+    Ok(told)
+}
+
+/// Whether servers that say so are out of reach for now.
+fn may_pass(error: &Error) -> bool {
+    error.is_outage() || matches!(error, Error::NoPrimary)
+}
+
+/// What a server says to these settings.
+///
+/// # Errors
+/// What it refuses, or that it is lost.
+async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -> Result<ParameterStatuses> {
     let mut all = ParameterStatuses { parameters: lease.parameters.clone(), notices: Vec::new() };
     // The connection may carry another session's settings. What both have would not be reported: so back to the
     // server's own first.
     let (carried, none) = (lease.settings.clone(), Settings::default());
-    for sql in [carried.difference(&none), none.difference(&wanted)] {
+    for sql in [carried.difference(&none), none.difference(wanted)] {
         let told = exec(&mut lease, &sql).await?;
         for (name, value) in told.parameters {
             match all.parameters.iter_mut().find(|(known, _)| *known == name) {
@@ -87,33 +134,74 @@ pub(crate) async fn settle_in(
         }
         all.notices.extend(told.notices);
     }
-    lease.settings = wanted;
+    let stands_in = conversation.shared.cluster.topology().writable().is_some_and(|s| s.id != lease.server());
+    if stands_in && let Some((_, value)) = all.parameters.iter_mut().find(|(name, _)| name == STANDBY) {
+        // It answers for a primary that is there and only full: the session can write.
+        *value = "off".into();
+    }
+    lease.settings = wanted.clone();
     lease.release(Instant::now());
-    let told = Arc::new(all);
-    conversation.shared.greetings.put(key, told.clone(), Instant::now());
-    Ok(told)
+    Ok(all)
 }
 
-/// A connection to the primary or, without one, to any replica: sessions that only read can go on.
+/// A connection to the primary or, where it gives none, to any replica: sessions that only read can go on. Where all of
+/// them are full, the first that comes free.
 async fn lease_any(conversation: &Conversation, connections: &mut Connections) -> Result<Lease> {
     let shared = &conversation.shared;
     let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
     let mut servers: Vec<ServerId> = topology.writable().map(|s| s.id).into_iter().collect();
     servers.extend(topology.replicas().map(|s| s.id));
-    if servers.is_empty() {
-        let deadline = tokio::time::Instant::now() + conversation.policy.config.pool.primary_wait;
-        servers.extend(shared.cluster.wait_for_primary(deadline).await);
-    }
-    let mut last = Error::NoPrimary;
+    let (wanted, size) = (conversation.state.settings().wanted(), conversation.who.pool_size);
+    let (mut last, mut full) = (Error::NoPrimary, Vec::new());
     for server in servers {
         let Some(pool) = connections.pool(shared, &conversation.who, server) else { continue };
-        match pool.checkout(conversation.state.settings().wanted(), conversation.who.pool_size).await {
+        if let Some(lease) = pool.try_checkout(wanted, &Weak::new()) {
+            return Ok(lease);
+        }
+        if !pool.can_grow(size) {
+            full.push(pool);
+            continue;
+        }
+        match pool.checkout_or_leave(wanted, size).await {
             Ok(lease) => return Ok(lease),
-            Err(error @ Error::Refused { .. }) => return Err(error),
+            Err(error) if error.is_full() => full.push(pool),
+            Err(error @ Error::Refused { .. }) if !may_pass(&error) => return Err(error),
             Err(error) => last = error,
         }
     }
-    Err(last)
+    match full.is_empty() {
+        true => Err(last),
+        false => first_free(&full, wanted, size).await,
+    }
+}
+
+/// The first connection that comes free in any of these pools: who waits in several waits in turn in each.
+///
+/// # Errors
+/// Why the last of them gave none.
+/// Cancel safe.
+async fn first_free(pools: &[Arc<Pool>], wanted: &Settings, size: usize) -> Result<Lease> {
+    let mut waiting: Vec<_> = pools.iter().map(|pool| Box::pin(pool.checkout(wanted, size))).collect();
+    poll_fn(|cx| {
+        let mut outcome = None;
+        waiting.retain_mut(|checkout| {
+            // What another has ready is left where it is.
+            if matches!(outcome, Some(Ok(_))) {
+                return true;
+            }
+            match checkout.as_mut().poll(cx) {
+                Poll::Ready(done) => outcome = Some(done),
+                Poll::Pending => return true,
+            }
+            false
+        });
+        match outcome {
+            Some(Ok(lease)) => Poll::Ready(Ok(lease)),
+            Some(Err(error)) if waiting.is_empty() => Poll::Ready(Err(error)),
+            _ => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// The settings in a startup packet: everything but what names the session itself.

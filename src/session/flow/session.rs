@@ -16,6 +16,7 @@ use crate::frontend::Admission;
 use crate::net::Stream;
 use crate::session::client::{Client, Phase, READ_BUFFER_MAX};
 use crate::session::connections::Connections;
+use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
@@ -23,8 +24,9 @@ use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
-use crate::session::leg::progress::{Retry, SequenceUse};
+use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::{LegEvent, Why};
+use crate::session::model::set::Set;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Message;
 use crate::session::relay::pending_reply::PendingReply;
@@ -86,7 +88,11 @@ impl Session {
         };
         session.client.buffer.write(|out| out.extend_from_slice(&welcome));
         let Self { client, conversation, connections, .. } = &mut session;
-        let told = tokio::time::timeout_at(deadline, greeting::settle_in(conversation, connections)).await;
+        // Who leaves meanwhile keeps no place in a queue.
+        let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
+        let waiting = Waiting { shared: &shared, entry: &entry, client };
+        let settled = waiting.queue(greeting::settle_in(conversation, connections));
+        let told = tokio::time::timeout_at(deadline, settled).await;
         match told.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(told) => {
                 conversation.enters();
@@ -325,11 +331,13 @@ impl Session {
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
-        if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && client.buffer.held() > limit {
-            // Too much to hold: from here on the request cannot be run again.
+        // The client has to hear that its data is wanted.
+        let due = client.buffer.held() > limit || leg.responses.flow == Flow::CopyIn;
+        if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && due {
+            // From here on the request cannot be run again.
             client.buffer.release();
             conversation.state.replay_buffer.clear();
-            leg.progress.retry = Retry::Never;
+            leg.progress.retry = Set::default();
         }
     }
 
@@ -359,6 +367,7 @@ impl Session {
     /// When the client must be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let (moment, now) = (self.moment(), Instant::now());
+        self.conversation.entry.rests(moment.doing.rest(), now);
         let Some(deadlines) = Deadlines::of(&mut self.deadlines, &moment, now) else {
             return Poll::Pending;
         };
@@ -397,7 +406,7 @@ impl Session {
     /// The server does not cancel: its connection is of no use.
     pub(super) fn give_up_deaf(&mut self) {
         if let Some(leg) = self.legs.active_mut() {
-            leg.progress.retry = Retry::Never;
+            leg.progress.retry = Set::default();
             leg.progress.on(LegEvent::GaveUp(Why::Deaf));
         }
     }

@@ -14,7 +14,7 @@ use crate::backend::ledger::Batch;
 use crate::config::Timeouts;
 use crate::session::leg::Leg;
 use crate::session::model::transaction_limits::TransactionLimits;
-use crate::session::shared::registry::Entry;
+use crate::session::shared::registry::{Entry, Rest};
 use crate::wire::TxStatus;
 
 /// How long a server may take to cancel a request before its connection is given up.
@@ -32,6 +32,15 @@ pub(crate) enum Doing {
 }
 
 impl Doing {
+    /// What that is to others, who see a connection that is not theirs.
+    pub(crate) fn rest(self) -> Rest {
+        match self {
+            Doing::Nothing => Rest::Pinned,
+            Doing::Pausing => Rest::InTransaction,
+            Doing::Running => Rest::Not,
+        }
+    }
+
     /// What a session does that has this connection.
     pub(crate) fn on(leg: &Leg) -> Self {
         if leg.owes() {

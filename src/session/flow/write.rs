@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::config::PoolMode;
 use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
 use crate::session::conversation::Conversation;
@@ -11,7 +12,7 @@ use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::progress::Sent;
-use crate::session::relay::facts::Fact;
+use crate::session::relay::facts::{Fact, is_undone_by_loss};
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::MessageKind;
@@ -58,14 +59,15 @@ pub(crate) fn write(
     if request.any(Fact::ConcernsWeir) {
         enter_transaction(conversation, leg, request, how.manner);
     }
-    marks(conversation, leg, request, how);
-    conversation.notes_writers(request, leg.route);
     let plan = Hold {
-        joins: if idle { joins(conversation, leg, how) } else { Joins::Flight },
+        joins: if idle { joins(conversation, leg, request, how) } else { Joins::Flight },
         limit: conversation.policy.config.routing.hold_back,
     };
+    marks(conversation, leg, request, (how, plan.joins));
+    conversation.notes_writers(request, leg.route);
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
     let begun = begins(conversation, leg, request, how);
+    conversation.notes_untold(request, leg.route);
     if request.statements().any(takes_snapshot) {
         conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.queries());
     }
@@ -90,26 +92,73 @@ pub(crate) fn write(
 }
 
 /// Where a request may have to be put back after part of it has been answered, it is known to what that returns.
-fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, how: &How) {
+fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, joins): (&How, Joins)) {
     let kept = how.keeps != Keeps::Nothing && request.any(Fact::Controls);
-    if kept || (how.manner == Manner::Within && leg.route == Route::Replica) {
+    if kept || joins == Joins::Renewable || (how.manner == Manner::Within && leg.route == Route::Replica) {
         conversation.state.transaction.on(Event::Marks);
     }
 }
 
 /// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
 /// as well run there.
-fn joins(conversation: &Conversation, leg: &Leg, how: &How) -> Joins {
+fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -> Joins {
     let transaction = &conversation.state.transaction;
     let renewable = leg.route == Route::Replica && transaction.is_renewable();
     let outside = (transaction.status_on_server(), leg.responses.tx) == (TxStatus::Idle, TxStatus::Idle);
     match (how.manner, &conversation.rerun) {
         (_, Some(_)) => Joins::Rerun,
         (Manner::Within, None) if renewable => Joins::Nothing,
+        (Manner::Within | Manner::AsItComes, None)
+            if leg.route == Route::Primary && can_begin_anew(conversation, request) =>
+        {
+            Joins::Renewable
+        }
         (Manner::Within, None) => Joins::Block,
+        (_, None)
+            if outside
+                && leg.route == Route::Primary
+                && (only_reads(conversation, request) || opens(conversation, request)) =>
+        {
+            Joins::Renewable
+        }
         (_, None) if outside => Joins::Nothing,
         (_, None) => Joins::Block,
     }
+}
+
+/// Whether a transaction on the primary can be told to another connection together with this request, should it be lost:
+/// what it has done so far is in the journal, and what this does is not committed, or nothing is. Or the request takes
+/// everything back, as the loss does.
+fn can_begin_anew(conversation: &Conversation, request: &Request) -> bool {
+    let transaction = &conversation.state.transaction;
+    let relied_upon = conversation.pinned().is_some() || conversation.who.mode == PoolMode::Session;
+    let told = || transaction.can_be_told() && request.statements().all(is_undone_by_loss);
+    let takes_back = |statement: &Statement| match statement.kind {
+        Kind::Rollback { .. } => true,
+        Kind::Commit { .. } => transaction.has_failed(),
+        _ => false,
+    };
+    let all_back = || {
+        let ends = transaction.journal().is_some() && request.any(Fact::Controls);
+        ends && request.statements().all(takes_back)
+    };
+    !relied_upon && request.ends() == 1 && (told() || all_back())
+}
+
+/// Whether a request begins a transaction, and leaves it open with nothing in it that its loss does not undo.
+fn opens(conversation: &Conversation, request: &Request) -> bool {
+    let mut statements = request.statements();
+    let within = |one: &Statement| !matches!(one.kind, Kind::Commit { .. } | Kind::Rollback { .. });
+    conversation.pinned().is_none()
+        && request.any(Fact::Transacts)
+        && request.ends() == 1
+        && statements.next().is_some_and(|first| matches!(first.kind, Kind::Begin(_)))
+        && statements.all(|one| within(one) && is_undone_by_loss(one))
+}
+
+/// Whether a request changes nothing, as far as its text and the catalog tell.
+fn only_reads(conversation: &Conversation, request: &Request) -> bool {
+    conversation.pinned().is_none() && request.only_reads() && !conversation.may_write_unseen(request)
 }
 
 /// Has the server told of the transaction, where it does not know of it and has to. The status that it has there then.

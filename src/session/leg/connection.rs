@@ -12,10 +12,11 @@ use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::tracking::{Answers, Standing};
 use crate::session::leg::observer::Observer;
-use crate::session::leg::progress::{Progress, Retry};
+use crate::session::leg::progress::Progress;
 use crate::session::leg::sender::Sender;
 use crate::session::leg::state::{LegEvent, Why};
 use crate::session::leg::trust::Trust;
+use crate::session::model::set::Set;
 use crate::session::model::statements::Naming;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::kept::Keeps;
@@ -326,10 +327,11 @@ impl Leg {
             Batch::Closed => LeftBatch::Closed,
         };
         let replies = ledger.abandon();
-        let commits = replies.iter().any(PendingReply::commits);
-        self.progress.retry = Retry::Never;
+        let count = |is_it: fn(&PendingReply) -> bool| replies.iter().filter(|reply| is_it(reply)).count();
+        let (begins, commits) = (count(PendingReply::begins), count(PendingReply::commits));
+        self.progress.retry = Set::default();
         self.drop_replies(state, replies);
-        Abandoned { readies, batch, commits }
+        Abandoned { readies, batch, begins, commits }
     }
 }
 
@@ -357,8 +359,10 @@ pub(crate) struct Abandoned {
     /// ReadyForQuery that the client was still owed.
     pub readies: usize,
     pub batch: LeftBatch,
-    /// Whether a commit was under way.
-    pub commits: bool,
+    /// How many of the requests would have begun a transaction.
+    pub begins: usize,
+    /// How many would have committed one.
+    pub commits: usize,
 }
 
 /// The batch that a lost connection leaves.

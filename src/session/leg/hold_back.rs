@@ -4,6 +4,7 @@ use crate::backend::ledger::Batch;
 use crate::router::Route;
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Retry;
+use crate::session::model::set::Set;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
@@ -23,13 +24,13 @@ pub(crate) fn hold(
         if !client_buffer.is_holding() {
             return;
         }
-        // Behind a stale plan on the primary there may be writes, which must not run twice.
-        let once = leg.progress.retry == Retry::StalePlan;
+        // Behind what is on the primary there may be writes, which must not run twice.
+        let once = leg.route == Route::Primary;
         if once || bytes.len() < request.len || state.replay_buffer.bytes.len() + bytes.len() > plan.limit {
             // Too much to keep: all of it runs here and only here.
             client_buffer.release();
             state.replay_buffer.clear();
-            leg.progress.retry = Retry::Never;
+            leg.progress.retry = Set::default();
         } else {
             state.replay_buffer.keep(bytes, request.ends());
         }
@@ -37,17 +38,18 @@ pub(crate) fn hold(
     }
     state.replay_buffer.clear();
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
-    let outside = leg.responses.tx == TxStatus::Idle;
-    leg.progress.retry = match leg.route {
-        _ if !fits || plan.joins != Joins::Nothing => Retry::Never,
-        Route::Replica => Retry::OnPrimary,
-        // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-        Route::Primary if outside && request.describes_portal() && leg.batch() == Batch::Closed => {
-            Retry::StalePlan
-        }
-        Route::Primary => Retry::Never,
+    let outside = leg.responses.tx == TxStatus::Idle && leg.batch() == Batch::Closed;
+    // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
+    let described = request.describes_portal();
+    leg.progress.retry = match (plan.joins, leg.route) {
+        _ if !fits => Set::default(),
+        (Joins::Nothing, Route::Replica) => Set::from_iter([Retry::ReplicaError, Retry::Loss]),
+        (Joins::Nothing, Route::Primary) if outside => Set::from([(Retry::StalePlan, described)]),
+        (Joins::Renewable, _) if outside => Set::from([(Retry::Loss, true), (Retry::StalePlan, described)]),
+        (Joins::Renewable, _) => Set::from_iter([Retry::Loss]),
+        (Joins::Nothing | Joins::Flight | Joins::Rerun | Joins::Block, _) => Set::default(),
     };
-    if leg.progress.retry == Retry::Never {
+    if leg.progress.retry.is_empty() {
         client_buffer.release();
     } else {
         client_buffer.hold();
@@ -71,6 +73,9 @@ pub(crate) enum Joins {
     Flight,
     /// It is run again, and not a third time.
     Rerun,
+    /// Nothing but a transaction that can be begun anew on another connection to a primary, and this with it. Or it only
+    /// reads, and stands for itself.
+    Renewable,
     /// A transaction or a batch that lives on this connection and nowhere else.
     Block,
 }

@@ -108,7 +108,7 @@ impl Watcher for Observer<'_> {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
             PendingReply::Kept(verdict) => self.state.kept(&verdict),
             PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
-                if self.progress.retry != Retry::Never =>
+                if !self.progress.retry.is_empty() =>
             {
                 self.state.replay_buffer.done.push(pending)
             }
@@ -150,11 +150,8 @@ impl Watcher for Observer<'_> {
             self.state.outdate_statements();
         }
         let again = answer == Answer::Held
-            && match self.progress.retry {
-                Retry::Never => false,
-                Retry::OnPrimary => primary_may_differ(sqlstate),
-                Retry::StalePlan => stale,
-            };
+            && ((self.progress.retry.has(Retry::ReplicaError) && primary_may_differ(sqlstate))
+                || (self.progress.retry.has(Retry::StalePlan) && stale));
         if again {
             self.state.transaction.on(Event::WillRequeue);
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));

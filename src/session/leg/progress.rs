@@ -16,8 +16,8 @@ pub(crate) struct Progress {
     pub trust: Trust,
     /// The settings that it carries.
     pub carried: Carried,
-    /// What of the requests in flight may be run again, and after which errors.
-    pub retry: Retry,
+    /// After what the requests in flight may be run again.
+    pub retry: Set<Retry>,
     /// Changes of settings that weir put in and the server has not confirmed yet.
     pub unconfirmed: Unconfirmed,
     /// Whether the session may have drawn from sequences since it got the connection.
@@ -32,7 +32,7 @@ impl Progress {
             state: LegState::default(),
             trust: Trust::default(),
             carried: Carried::new(carried),
-            retry: Retry::Never,
+            retry: Set::default(),
             unconfirmed: Unconfirmed::default(),
             drew: SequenceUse::Not,
             sent: Set::default(),
@@ -71,15 +71,21 @@ impl Unconfirmed {
     }
 }
 
-/// Whether an error's request may be run again.
+/// After what a request may be run again of whose answer nothing is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// It may not.
-    Never,
-    /// It ran on a replica, outside a transaction, and nothing of its answer is out.
-    OnPrimary,
-    /// It ran outside a transaction with a statement whose plan may be stale; nothing of its answer is out.
+    /// A replica's error, to which the primary may have another answer.
+    ReplicaError,
+    /// The error that the plan of its statement is stale.
     StalePlan,
+    /// The loss of its connection: it has changed nothing, or nothing that can be committed.
+    Loss,
+}
+
+impl Word for Retry {
+    fn number(self) -> u16 {
+        self as u16
+    }
 }
 
 /// Whether something that was sent may have drawn from a sequence.

@@ -37,6 +37,11 @@ impl<W: Word> Set<W> {
         self.bits &= !(1 << word.number());
     }
 
+    /// Whether none does.
+    pub(crate) fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
     /// What holds here or there.
     pub(crate) fn union(self, other: Self) -> Self {
         Self { bits: self.bits | other.bits, of: PhantomData }

@@ -4,7 +4,7 @@
 
 use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
-use crate::sql::{Dependency, Discard, Kind, Scope, Statement};
+use crate::sql::{Dependency, Discard, Kind, Scope, Statement, Why};
 
 /// What is so of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,23 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::Controls, controls(statement)),
     ]
     .into()
+}
+
+/// Whether a statement leaves nothing on its connection that the journal of its transaction does not tell.
+pub(crate) fn leaves_nothing(statement: &Statement) -> bool {
+    use Kind::{Commit, Read, Release, Rollback, RollbackTo, Savepoint, Show};
+    let kept = matches!(
+        statement.kind,
+        Read | Show(_) | Savepoint(_) | Release(_) | RollbackTo(_) | Commit { .. } | Rollback { .. }
+    );
+    kept && statement.functions.is_empty() && statement.effects.is_empty()
+}
+
+/// Whether all that a statement does within a transaction is undone when its connection is lost, as far as its text tells.
+/// What functions of users do outside of the database is not.
+pub(crate) fn is_undone_by_loss(statement: &Statement) -> bool {
+    let writes = matches!(statement.kind, Kind::Primary(Why::Write | Why::RowLock));
+    leaves_nothing(statement) || (writes && statement.functions.is_empty() && statement.effects.is_empty())
 }
 
 /// Whether a statement begins, ends or moves in a transaction.

@@ -73,6 +73,12 @@ impl PendingReply {
         statements.any(|statement| matches!(statement.kind, Kind::Commit { .. }))
     }
 
+    /// Whether it is of a query or an execution that begins a transaction.
+    pub(crate) fn begins(&self) -> bool {
+        let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
+        statements.any(|statement| matches!(statement.kind, Kind::Begin(_)))
+    }
+
     /// What runs.
     pub(crate) fn verdict(&self) -> Option<&Arc<Verdict>> {
         match self {

@@ -147,7 +147,8 @@ impl Shared {
             return Ok(());
         };
         let deadline = tokio::time::Instant::now() + CANCEL_TIMEOUT;
-        crate::backend::cancel(&address.host, address.port, cancel, deadline).await
+        let keepalive = self.pools.keepalive();
+        crate::backend::cancel(&address.host, address.port, cancel, &keepalive, deadline).await
     }
 
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many

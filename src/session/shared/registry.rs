@@ -4,10 +4,10 @@
 //! way the session does not give that connection back, so it can never hit the next one who gets it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::RngCore;
@@ -26,6 +26,33 @@ pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection is kept for cancel requests that are on their way to it: for one, and for another that was asked
 /// for meanwhile. Whoever asks again and again would keep it for as long.
 const SETTLE_MAX: Duration = CANCEL_TIMEOUT.saturating_mul(2);
+
+/// Whether a session works on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// A request runs.
+    Not,
+    /// Its client says nothing within a transaction.
+    InTransaction,
+    /// It keeps its connection for what is left on it.
+    Pinned,
+}
+
+impl Rest {
+    const ALL: [Self; 3] = [Self::Not, Self::InTransaction, Self::Pinned];
+}
+
+/// A session that keeps a connection on which nothing runs.
+pub(crate) struct Holder {
+    /// Which.
+    pub key: Arc<Key>,
+    /// Why.
+    pub rest: Rest,
+    /// For how long nothing has run.
+    pub time: Duration,
+    /// Whose it is, for the log.
+    pub span: Span,
+}
 
 /// Where a session's request is.
 #[derive(Debug, Default)]
@@ -73,6 +100,10 @@ pub(crate) struct Entry {
     cancelled: Notify,
     /// Something was found out about the server where the session's requests run.
     alarmed: AtomicBool,
+    entered: Instant,
+    /// Since when it has rested as it does, in milliseconds after it was entered, and how. One number, so that whoever
+    /// looks finds what belongs together; nothing else is ordered by it.
+    rest: AtomicU64,
 }
 
 impl Entry {
@@ -107,6 +138,29 @@ impl Entry {
             self.alarmed.store(true, Ordering::Release);
             running.waker.iter().for_each(Waker::wake_by_ref);
         }
+    }
+
+    /// What the session does while its task sleeps.
+    pub(crate) fn rests(&self, rest: Rest, now: Instant) {
+        let before = self.rest.load(Ordering::Relaxed);
+        if before & 3 != rest as u64 {
+            let since = now.saturating_duration_since(self.entered).as_millis();
+            let since = u64::try_from(since).unwrap_or(u64::MAX >> 2);
+            self.rest.store(since << 2 | rest as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection that it keeps, if it has and nothing runs there.
+    fn holder(&self, now: Instant) -> Option<Holder> {
+        let word = self.rest.load(Ordering::Relaxed);
+        let rest = Rest::ALL.into_iter().find(|rest| *rest as u64 == word & 3)?;
+        if rest == Rest::Not {
+            return None;
+        }
+        let Place::On(key) = &self.lock().place else { return None };
+        let since = self.entered + Duration::from_millis(word >> 2);
+        let time = now.saturating_duration_since(since);
+        Some(Holder { key: key.clone(), rest, time, span: self.span.clone() })
     }
 
     /// The session is about to give its connection back. True when it may do so at once.
@@ -299,6 +353,8 @@ impl Registry {
                 settled: Notify::new(),
                 cancelled: Notify::new(),
                 alarmed: AtomicBool::new(false),
+                entered: Instant::now(),
+                rest: AtomicU64::new(Rest::Not as u64),
             });
             entries.insert(pid, entry.clone());
             return entry;
@@ -319,6 +375,13 @@ impl Registry {
     /// The session is over.
     pub(crate) fn leave(&self, entry: &Entry) {
         self.lock().remove(&entry.key.pid());
+    }
+
+    /// The sessions that have kept a connection for so long on which nothing runs.
+    pub(crate) fn holders(&self, at_least: Duration, now: Instant) -> Vec<Holder> {
+        let entries = self.lock();
+        let holders = entries.values().filter_map(|entry| entry.holder(now));
+        holders.filter(|holder| holder.time >= at_least).collect()
     }
 
     /// Sessions there are.
@@ -411,6 +474,27 @@ mod tests {
     /// Polls once; true when it goes on.
     async fn is_pending(mut future: std::pin::Pin<&mut impl Future>) -> bool {
         std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[test]
+    fn who_keeps_a_connection_and_runs_nothing_is_a_holder() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let second = Duration::from_secs(1);
+        let held = |now| registry.holders(second, now).iter().map(|h| (h.rest, h.time)).collect::<Vec<_>>();
+        let now = entry.entered + second * 5;
+        entry.rests(Rest::InTransaction, now);
+        assert!(held(now + second).is_empty(), "a transaction without a connection");
+        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        assert!(held(now).is_empty(), "not for long");
+        entry.rests(Rest::InTransaction, now + second);
+        assert_eq!(held(now + second * 2), [(Rest::InTransaction, second * 2)]);
+        entry.rests(Rest::Not, now + second * 2);
+        assert!(held(now + second * 9).is_empty());
+        entry.rests(Rest::Pinned, now + second * 3);
+        assert_eq!(held(now + second * 4), [(Rest::Pinned, second)]);
+        entry.leaves();
+        assert!(held(now + second * 9).is_empty());
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub(crate) struct Journal {
     /// How many flights have had a query, which fixes some of the modes.
     queries: u32,
     standing: Standing,
+    /// How many requests have left on the primary's connection what is not in here: writes, locks, settings, cursors.
+    untold: u32,
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
@@ -102,6 +104,23 @@ impl Journal {
     /// The same, and this is how far it has come, and why.
     pub(super) fn on(self, ran: Ran, because: &'static str) -> Self {
         Self { ran, because, ..self }
+    }
+
+    /// A request leaves something on the primary's connection that is not in here.
+    pub(crate) fn leaves_more(&mut self) {
+        self.untold = self.untold.saturating_add(1);
+    }
+
+    /// Whether there is nothing of the kind.
+    pub(crate) fn is_told(&self) -> bool {
+        self.untold == 0
+    }
+
+    /// The primary's connection is given up, and with it what was there.
+    pub(super) fn leaves_primary(&mut self) {
+        if self.is_on_primary() {
+            self.ran = Ran::Nowhere;
+        }
     }
 
     /// The modes that were said, by BEGIN or behind it.

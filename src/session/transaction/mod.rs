@@ -195,6 +195,15 @@ impl Transaction {
         !self.journal().is_some_and(bound) && self.snapshots(None) != Snapshots::OneTaken
     }
 
+    /// Whether another connection can be told all of it, whatever it was told: it has read, and what it has read need not
+    /// stay as it was seen.
+    pub(crate) fn can_be_told(&self) -> bool {
+        let told = |journal: &Journal| journal.is_told() && !journal.has_portal(None);
+        self.status() == TxStatus::Open
+            && self.journal().is_some_and(told)
+            && self.snapshots(None) != Snapshots::OneTaken
+    }
+
     /// Which snapshots its statements have, in a session whose transactions have this isolation level where they say
     /// nothing of it.
     pub(crate) fn snapshots(&self, default: Option<Isolation>) -> Snapshots {
@@ -311,6 +320,7 @@ impl Transaction {
             }
             Event::Begins(ran, default) => self.begins(ran, default),
             Event::Withdrawn => {
+                self.journal_mut().into_iter().for_each(Journal::leaves_primary);
                 self.block = match take(&mut self.block) {
                     Block::Open(_) => Block::Promised,
                     Block::Failed(_) => Block::PromiseFailed,
@@ -361,11 +371,14 @@ impl Transaction {
             (Kind::Begin(modes), journal @ None) => {
                 let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);
                 begun.first = self.first.take();
+                // What stood behind it in its request went by before there was a journal.
+                begun.leaves_more();
                 *journal = Some(Box::new(begun));
             }
             (Kind::Commit { .. } | Kind::Rollback { .. }, Some(journal)) => {
-                let next =
+                let mut next =
                     statement.kind.chains().then(|| journal.chained().on(journal.ran, journal.because));
+                next.iter_mut().for_each(Journal::leaves_more);
                 self.end(next);
             }
             // Of a second BEGIN the modes are heeded.
@@ -481,6 +494,7 @@ impl Transaction {
         self.outcome = Outcome::Fine;
         if let Some(mark) = self.mark.take() {
             (self.journal, self.undoable) = (mark.journal, mark.undoable);
+            self.journal_mut().into_iter().for_each(Journal::leaves_primary);
             self.block = match mark.status {
                 TxStatus::Idle => Block::Idle,
                 TxStatus::Open => Block::Promised,
