@@ -183,7 +183,9 @@ impl Allowed {
             Stall::Absence => (told.net_stall, MARGIN),
             Stall::AbsenceAndSilence => (told.net_stall, SILENCE + MARGIN),
         };
-        let late = (self.stall == Stall::AbsenceAndSilence && told.first_word > GIVEN_UP + MARGIN)
+        let late = (self.errors == Errors::Written
+            && self.stall == Stall::AbsenceAndSilence
+            && told.first_word > GIVEN_UP + MARGIN)
             .then(|| format!("told after {:.1?}, of {:.1?}", told.first_word, GIVEN_UP + MARGIN));
         let stalled = (stall > limit)
             .then(|| format!("{stall:.1?} without an answer, of {limit:.1?}: {}", told.stalled));

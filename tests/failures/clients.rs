@@ -159,7 +159,7 @@ impl<'a> Player<'a> {
         }
         if self.client.is_some() && self.sort == Sort::Pinned {
             // Another one each time: a server that was cut off keeps the old session's until it hears of its end.
-            let lock = format!("SELECT pg_advisory_lock({}, {})", self.number, self.turns);
+            let lock = format!("SELECT pg_advisory_lock({}, {})", self.oracle.name(self.number), self.turns);
             let locked = self.say(&lock, "locking");
             let _ = locked.map_err(|(doing, failure)| self.recover(doing, &failure));
         }

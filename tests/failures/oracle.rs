@@ -287,7 +287,9 @@ impl Told {
     fn add(&mut self, client: usize, diary: &Diary, times: &Times) {
         self.answers += diary.answers;
         let open = (diary.last, Instant::now());
-        for pause in diary.pauses.iter().copied().chain([open]) {
+        // Whatever was before is none of the fault's doing.
+        let counts = |pause: &Span| times.first.is_none_or(|first| pause.1 > first);
+        for pause in diary.pauses.iter().copied().chain([open]).filter(counts) {
             self.stall = self.stall.max(pause.1 - pause.0);
             if times.net(pause) > self.net_stall {
                 self.net_stall = times.net(pause);

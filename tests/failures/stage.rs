@@ -21,6 +21,10 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_millis(2000);
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Ends whoever is in a transaction, when nobody is a client any more.
+const GHOSTS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE backend_type = 'client backend' AND xact_start IS NOT NULL AND application_name <> 'harness'";
+
 /// Answers that each client must have had before something happens, and again when it is over.
 const FLOWING: u64 = 20;
 
@@ -109,6 +113,8 @@ impl Stage {
                 cluster.rejoin(replica)?;
             }
         }
+        // A server that was cut off may never hear of the end of its sessions, and keeps their locks.
+        cluster.sql(primary, GHOSTS)?;
         cluster.sql(primary, "TRUNCATE written RESTART IDENTITY")?;
         cluster.wait_acknowledged()?;
         self.wait_primary(primary)?;
