@@ -35,15 +35,19 @@ fn alone(transactions: &str) -> Result<(Cluster, Weir)> {
     Ok((cluster, weir))
 }
 
-/// Ends the server process that runs or ran this last, once it is `state`. Says whether it was the only one.
+/// Ends the server process that runs or ran this last, once it is `state`.
 fn terminate(cluster: &Cluster, said: &str, state: &str) -> Result<()> {
+    terminate_on(cluster, 0, said, state)
+}
+
+fn terminate_on(cluster: &Cluster, server: usize, said: &str, state: &str) -> Result<()> {
     let of_it = format!(
         "FROM pg_stat_activity WHERE query LIKE '%{said}%' AND state = '{state}' AND pid <> pg_backend_pid()"
     );
     wait_for(&format!("{said:?} to be {state}"), PATIENCE, || {
-        Ok((cluster.sql(0, &format!("SELECT count(*) {of_it}"))?.value() == "1").then_some(()))
+        Ok((cluster.sql(server, &format!("SELECT count(*) {of_it}"))?.value() == "1").then_some(()))
     })?;
-    cluster.sql(0, &format!("SELECT pg_terminate_backend(pid, 10000) {of_it}")).map(drop)
+    cluster.sql(server, &format!("SELECT pg_terminate_backend(pid, 10000) {of_it}")).map(drop)
 }
 
 /// The answer to what is in flight: its rows, its tag, and the transaction status.
@@ -280,5 +284,51 @@ fn the_end_of_a_lost_transaction_waits_for_no_primary() -> Result<()> {
     let heard = outside.ask(&[front::query("ROLLBACK")])?;
     assert_eq!(heard[0].notice().unwrap().sqlstate(), "25P01", "{heard:?}");
     assert_eq!(heard.last().unwrap().status(), Some('I'));
+    Ok(())
+}
+
+/// A transaction that keeps its snapshot and has read cannot go on elsewhere. It has nothing to commit, so that it can end.
+#[test]
+fn a_lost_snapshot_fails_the_next_read_and_no_commit() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).probing_quickly().at_any_age().start(WEIR)?;
+    let mut client = weir.connect()?;
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let lost = |client: &mut Client, said: &str| {
+        says(client, begin)?;
+        says(client, &format!("SELECT '{said}' FROM kept"))?;
+        terminate_on(&cluster, 1, said, "idle in transaction")
+    };
+    for end in ["COMMIT", "ROLLBACK"] {
+        lost(&mut client, end)?;
+        says(&mut client, "SAVEPOINT a")?;
+        says(&mut client, "RELEASE a")?;
+        let heard = client.ask(&[front::query(end)])?;
+        assert_eq!(heard[0].text().trim_end_matches('\0'), end, "{heard:?}");
+        assert_eq!(heard.last().unwrap().status(), Some('I'));
+    }
+    // While it runs.
+    says(&mut client, begin)?;
+    says(&mut client, "SELECT 'commits' FROM kept")?;
+    cluster.freeze(1)?;
+    client.send(&[front::query("COMMIT")])?;
+    let outcome = answered(&mut client);
+    cluster.thaw(1)?;
+    assert_eq!(outcome?.1.trim_end_matches('\0'), "COMMIT");
+    wait_for("the replica to be read from", PATIENCE, || {
+        says(&mut client, "SELECT 'where' FROM kept")?;
+        let asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%''where'' FROM%' AND pid <> pg_backend_pid()";
+        Ok((cluster.sql(1, asked)?.value() == "1").then_some(()))
+    })?;
+    lost(&mut client, "reads on")?;
+    says(&mut client, "SAVEPOINT a")?;
+    client.send(&[front::query("SELECT count(*) FROM kept")])?;
+    assert_eq!(refused(&mut client)?, ("57P01".to_owned(), 'E'));
+    // No other snapshot takes its place.
+    assert!(client.query("ROLLBACK TO a").is_err());
+    assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));
+    assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::client::Phase;
 use crate::session::conversation::{Cause, Rerun};
-use crate::session::flow::failover::{Fate, LossFact, Lost, cause};
+use crate::session::flow::failover::{Doubt, Fate, LossFact, Lost, cause};
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
 use crate::session::leg::Leg;
@@ -203,6 +203,14 @@ impl Session {
             self.conversation.state.transaction.on(Event::Withdrawn);
             return Ok(());
         }
+        if self.is_snapshot_lost(&leg) {
+            self.conversation.leaves(&leg);
+            leg.abandon(&mut self.conversation.state);
+            self.client.buffer.settle(&mut leg.lease.read_buffer);
+            let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
+            self.conversation.state.transaction.on(Event::SnapshotLost(error));
+            return Ok(());
+        }
         let writes = !self.conversation.state.pending_writes.is_clean();
         let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept();
         self.conversation.mark_unanswered();
@@ -252,14 +260,25 @@ impl Session {
         let transaction = &self.conversation.state.transaction;
         let can_be_told = match leg.route {
             Route::Replica => transaction.journal().is_some() && transaction.is_renewable(),
-            Route::Primary => transaction.can_be_told() && !self.lost_with(leg).has(LossFact::StateThere),
+            Route::Primary => transaction.can_be_told(),
         };
-        can_be_told
-            && !leg.progress.state.is_overdue()
+        can_be_told && leg.responses.tx != TxStatus::Idle && self.is_lost_unasked(leg)
+    }
+
+    /// Whether a transaction is lost between two requests in which only reads cannot go on.
+    fn is_snapshot_lost(&self, leg: &Leg) -> bool {
+        let open = leg.responses.tx == TxStatus::Open;
+        open && self.conversation.state.transaction.has_only_read() && self.is_lost_unasked(leg)
+    }
+
+    /// Whether a connection is lost on which nothing was under way and no state lived, and not because its client wanted its
+    /// transaction to last no longer.
+    fn is_lost_unasked(&self, leg: &Leg) -> bool {
+        !leg.progress.state.is_overdue()
             && !leg.owes()
             && leg.batch() == Batch::Closed
             && !leg.responses.is_within_frame()
-            && leg.responses.tx != TxStatus::Idle
+            && !self.lost_with(leg).has(LossFact::StateThere)
     }
 
     /// What is lost with a leg.

@@ -108,9 +108,7 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
     match (how.manner, &conversation.rerun) {
         (_, Some(_)) => Joins::Rerun,
         (Manner::Within, None) if renewable => Joins::Nothing,
-        (Manner::Within | Manner::AsItComes, None)
-            if leg.route == Route::Primary && can_begin_anew(conversation, request) =>
-        {
+        (Manner::Within | Manner::AsItComes, None) if can_begin_anew(conversation, leg.route, request) => {
             Joins::Renewable
         }
         (Manner::Within, None) => Joins::Block,
@@ -126,16 +124,19 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
     }
 }
 
-/// Whether a transaction on the primary can be told to another connection together with this request, should it be lost:
-/// what it has done so far is in the journal, and what this does is not committed, or nothing is. Or the request takes
-/// everything back, as the loss does.
-fn can_begin_anew(conversation: &Conversation, request: &Request) -> bool {
+/// Whether a transaction can be told to another connection together with this request, should it be lost: what it has done
+/// on the primary so far is in the journal, and what this does is not committed, or nothing is. Or the request ends it, and
+/// takes everything back as the loss does, or there is nothing to be committed.
+fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) -> bool {
     let transaction = &conversation.state.transaction;
     let relied_upon = conversation.pinned().is_some() || conversation.who.mode == PoolMode::Session;
-    let told = || transaction.can_be_told() && request.statements().all(is_undone_by_loss);
+    let told = || {
+        let on_primary = route == Route::Primary;
+        on_primary && transaction.can_be_told() && request.statements().all(is_undone_by_loss)
+    };
     let takes_back = |statement: &Statement| match statement.kind {
         Kind::Rollback { .. } => true,
-        Kind::Commit { .. } => transaction.has_failed(),
+        Kind::Commit { .. } => transaction.has_failed() || transaction.has_only_read(),
         _ => false,
     };
     let all_back = || {

@@ -32,6 +32,11 @@ use crate::wire::TxStatus;
 ///    ROLLBACK       │ │ kept ROLLBACK TO
 ///            failed ▼ │        begins
 ///           PromiseFailed ──────────────► Failed
+///
+///       snapshot lost                asks, is told
+/// Open ───────────────► SnapshotLost ──────────────► LostTold
+///                          │ kept COMMIT, ROLLBACK
+///                          └──────────────────────► Idle
 /// ```
 ///
 /// Whatever the server says when all has been answered holds, unless no server knows of the transaction. What is requeued
@@ -45,6 +50,8 @@ pub(super) enum Block {
     Promised,
     /// The same, and it has failed.
     PromiseFailed,
+    /// One that has only read, by a snapshot that is lost: it can end, and whatever else is asked fails by this.
+    SnapshotLost(Error),
     /// One, at this isolation level where one was said.
     Open(Option<Isolation>),
     /// One that has failed: everything but its end is refused.
@@ -59,7 +66,7 @@ impl Block {
     pub(super) fn status(&self) -> TxStatus {
         match self {
             Block::Idle => TxStatus::Idle,
-            Block::Open(_) | Block::Promised => TxStatus::Open,
+            Block::Open(_) | Block::Promised | Block::SnapshotLost(_) => TxStatus::Open,
             Block::Failed(_) | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
                 TxStatus::Failed
             }
@@ -73,9 +80,8 @@ impl Block {
     pub(super) fn isolation(&self) -> Option<Isolation> {
         match self {
             Block::Open(isolation) | Block::Failed(isolation) => *isolation,
-            Block::Idle | Block::Promised | Block::PromiseFailed | Block::LostTold | Block::LostUntold(_) => {
-                None
-            }
+            Block::Idle | Block::Promised | Block::PromiseFailed => None,
+            Block::SnapshotLost(_) | Block::LostTold | Block::LostUntold(_) => None,
         }
     }
 
@@ -120,7 +126,7 @@ impl Block {
         match (self, first) {
             (Block::LostUntold(_), Some(Kind::Rollback { .. })) => (Block::LostTold, None),
             (Block::LostUntold(error), Some(Kind::Commit { .. })) => (Block::Idle, Some(error)),
-            (Block::LostUntold(error), _) => (Block::LostTold, Some(error)),
+            (Block::LostUntold(error) | Block::SnapshotLost(error), _) => (Block::LostTold, Some(error)),
             (block, _) => (block, None),
         }
     }

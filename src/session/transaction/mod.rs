@@ -52,6 +52,8 @@ pub(crate) enum Event<'a> {
     Lost(TxStatus),
     /// There was no request to which the loss could be told.
     Untold(Error),
+    /// The same, of one that has only read and cannot be told to another connection.
+    SnapshotLost(Error),
     /// The client sends another request, which begins with such a statement.
     Asks(Option<&'a Kind>),
     /// A server stands where the client stands, in a transaction that has failed.
@@ -252,7 +254,12 @@ impl Transaction {
 
     /// Whether it has failed because its connection was lost, and no other stands in for that.
     pub(crate) fn is_lost(&self) -> bool {
-        matches!(self.block, Block::LostTold | Block::LostUntold(_))
+        matches!(self.block, Block::LostTold | Block::LostUntold(_) | Block::SnapshotLost(_))
+    }
+
+    /// Whether there is nothing in it that could be committed.
+    pub(crate) fn has_only_read(&self) -> bool {
+        self.journal().is_some_and(Journal::is_told)
     }
 
     /// Whether its client is still to be told that it was lost.
@@ -292,6 +299,9 @@ impl Transaction {
             Event::Asks(first) => {
                 let (block, error) = take(&mut self.block).asks(first);
                 self.block = block;
+                if error.is_some() && self.journal.is_some() {
+                    self.end(None);
+                }
                 return error.map_or(Reaction::Nothing, Reaction::Tells);
             }
             unanswered => {
@@ -352,6 +362,10 @@ impl Transaction {
             Event::Untold(error) if self.block.is_promised() => {
                 self.end(None);
                 self.block = Block::LostUntold(error);
+            }
+            Event::SnapshotLost(error) => {
+                self.journal_mut().into_iter().for_each(|journal| journal.closes(None));
+                self.block = Block::SnapshotLost(error);
             }
             Event::Resumed if self.is_lost() => self.block = Block::Failed(None),
             _ => {}
@@ -424,7 +438,7 @@ impl Transaction {
             }
             kind => {
                 self.journal.as_deref_mut().into_iter().for_each(|journal| journal.follow(statement));
-                if matches!(kind, Kind::RollbackTo(_)) {
+                if matches!(kind, Kind::RollbackTo(_)) && self.block.is_promised() {
                     (self.block, self.outcome) = (Block::Promised, Outcome::Fine);
                 }
             }

@@ -93,6 +93,7 @@ impl Script {
             Block::Failed(Some(_)) => "failed at a level",
             Block::LostTold => "lost",
             Block::LostUntold(_) => "lost untold",
+            Block::SnapshotLost(_) => "snapshot lost",
         };
         let set = match self.transaction.undoable().now().settings.wanted().get("work_mem") {
             Some(Value::Raw(value) | Value::Sql(value)) => format!("={value}"),
