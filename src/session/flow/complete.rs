@@ -1,7 +1,7 @@
 //! When all that was sent has been answered: what is still held is let go, the connection goes back unless the session
 //! needs it, and what must be run again is put back to be taken anew. And when a connection is lost meanwhile.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
@@ -22,6 +22,10 @@ use crate::session::model::set::Set;
 use crate::session::transaction::Event;
 use crate::telemetry::metrics::RerunCause;
 use crate::wire::TxStatus;
+
+/// How long a replica whose probes fail may say nothing before its answer is given up: nothing can have been written there,
+/// but one that is only slow may be in the middle of a long answer.
+const SLOW: Duration = Duration::from_millis(400);
 
 impl Session {
     /// Looks after a flight that has ended. Not cancel safe.
@@ -147,7 +151,10 @@ impl Session {
         let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
         let (was_silent, now) = (leg.is_silent(), Instant::now());
         leg.look(&conversation.shared.cluster.topology(), now);
-        let limit = conversation.policy.config.health.lost_after;
+        let limit = match leg.route {
+            Route::Primary => conversation.policy.config.health.lost_after,
+            Route::Replica => SLOW,
+        };
         match leg.progress.trust {
             Trust::Silent(_) if kept && leg.progress.retry.has(Retry::Loss) => {
                 leg.progress.on(LegEvent::Closed);
