@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+use std::convert::Infallible;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use weir::router::{
     self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
 use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, Verdict, split_with_comments};
-use weir::telemetry::log;
+use weir::telemetry::log::{self, LostLines};
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
 
@@ -41,6 +42,9 @@ Exit codes:
 
 /// The exit code for a wrong configuration: EX_CONFIG of sysexits.h, which systemd shows as such.
 const BAD_CONFIGURATION: u8 = 78;
+
+/// How long the end waits for what occupies threads of the runtime.
+const LAST_TURNS: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(version, about = ABOUT, after_help = MORE)]
@@ -210,7 +214,11 @@ fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<
 
 fn run(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
-    log::start(&config.log)?;
+    let log = log::start(&config.log)?;
+    // Where everything else is told; the hook that is there would wait at standard error for whoever reads it.
+    std::panic::set_hook(Box::new(
+        |panic| tracing::error!(panic = ?panic.to_string(), "a task has panicked"),
+    ));
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // One thread needs no queues to steal from: the simpler runtime costs each transaction less.
     let mut builder = match config.workers {
@@ -218,13 +226,39 @@ fn run(file: &Path) -> anyhow::Result<()> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(config.workers).enable_all().build()?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config, log.lost()));
+    // A name that is being looked up holds a thread for as long as the resolver takes.
+    runtime.shutdown_timeout(LAST_TURNS);
+    tracing::info!("weir ends");
+    outcome
 }
 
 /// Runs until told to stop, and told twice does not wait.
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, lost: LostLines) -> anyhow::Result<()> {
+    let others = pass_over_signals()?;
     let (stop, at_once) = (told(1)?, told(2)?);
-    Ok(weir::server::run(config, stop, at_once).await?)
+    tokio::select! {
+        ran = weir::server::run(config, lost, stop, at_once) => Ok(ran?),
+        never = others => match never {},
+    }
+}
+
+/// Signals that would end the process, and are not meant to. SIGPIPE is ignored by every program in Rust.
+fn pass_over_signals() -> anyhow::Result<impl Future<Output = Infallible>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut user1 = signal(SignalKind::user_defined1())?;
+    let mut user2 = signal(SignalKind::user_defined2())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => tracing::warn!(
+                    "SIGHUP: the configuration is not read anew yet; what has changed in it needs a restart"
+                ),
+                _ = user1.recv() => tracing::debug!("SIGUSR1 means nothing here"),
+                _ = user2.recv() => tracing::debug!("SIGUSR2 means nothing here"),
+            }
+        }
+    })
 }
 
 /// Ready when the process has been told to stop so many times.

@@ -18,11 +18,15 @@ struct Primary {
 }
 
 impl Condition for Primary {
-    fn ready(&self) -> Result<(), String> {
+    fn ready_to_write(&self) -> Result<(), String> {
         match self.reachable.load(Ordering::Relaxed) {
             true => Ok(()),
             false => Err("no primary can be reached".to_owned()),
         }
+    }
+
+    fn ready_to_read(&self) -> Result<(), String> {
+        Ok(())
     }
 
     fn status(&self) -> String {
@@ -73,6 +77,11 @@ async fn health_is_of_the_process_and_readiness_of_the_primary() {
         answer.starts_with("HTTP/1.1 503") && answer.ends_with("no primary can be reached\n"),
         "{answer}"
     );
+    assert!(get(address, "/readyz?mode=write").await.starts_with("HTTP/1.1 503"));
+    assert!(get(address, "/readyz?mode=read").await.starts_with("HTTP/1.1 200"));
+    for query in ["mode=both", "mode", "mode=read&x=y"] {
+        assert!(get(address, &format!("/readyz?{query}")).await.starts_with("HTTP/1.1 400"), "{query}");
+    }
     primary.reachable.store(true, Ordering::Relaxed);
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(get(address, "/status").await.ends_with("server a: replica\n"));
@@ -93,16 +102,23 @@ async fn nothing_else_is_answered_and_nothing_is_taken() {
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
 }
 
+/// Whoever says nothing, or half a word, has a place only as long as nobody else wants it.
 #[tokio::test]
-async fn the_number_of_connections_is_bounded_and_those_beyond_it_wait() {
+async fn the_number_of_connections_is_bounded_and_the_oldest_makes_room() {
     let (address, _, _) = endpoint().await;
     let mut silent = Vec::new();
     for _ in 0..32 {
-        silent.push(TcpStream::connect(address).await.unwrap());
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /heal").await.unwrap();
+        silent.push(stream);
     }
-    let waiting = tokio::spawn(async move { get(address, "/healthz").await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!waiting.is_finished(), "a 33rd connection was served");
-    silent.pop();
-    assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(1), get(address, "/healthz")).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let is_closed = async |stream: &mut TcpStream| {
+        let end = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut [0; 1])).await;
+        end.is_ok_and(|read| !matches!(read, Ok(n) if n > 0))
+    };
+    assert!(is_closed(&mut silent[0]).await, "a 33rd connection was served beside 32");
+    assert!(!is_closed(&mut silent[1]).await, "more made room than had to");
 }

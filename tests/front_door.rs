@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use weir::config::{Credential, Secret, User};
 use weir::frontend::{Admission, Arrival, admit};
-use weir::net::{Listener, Stream};
+use weir::net::{Accepted, Listener, Stream};
 use weir::sql::Target;
 use weir::users::Users;
 use weir::wire::reply::{self, TransactionStatus};
@@ -45,7 +45,7 @@ impl Door {
         let (cancel, cancelled) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await;
+                let (Accepted::Client(stream, _) | Accepted::Excess(stream, _)) = listener.accept().await;
                 let deadline = Instant::now() + login_timeout;
                 tokio::spawn(receive(stream, Arc::clone(&users), deadline, cancel.clone()));
             }

@@ -2,14 +2,16 @@
 //!
 //! Bounded, so that whoever reaches the port cannot harm the proxy beside it: few connections at once, one request
 //! each, a deadline for the whole exchange, hyper's limits on what a request's head may hold, and no request body is
-//! ever read.
+//! ever read. A request that is there as a whole is answered at once, so that a connection which is still open when others
+//! want its place is one that says nothing, or does not read: the oldest of these makes room.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -17,11 +19,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::telemetry::metrics::Metrics;
 
-/// Connections served at once. More wait in the socket's backlog.
+/// Connections served at once.
 const CONNECTIONS: usize = 32;
 
 /// From accept to close.
@@ -30,13 +32,19 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// After a failed accept, which is most often a lack of file descriptors: the listener must not spin on it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the endpoints tell about the proxy. Both are asked on a thread that carries data, and must not block.
+/// What the endpoints tell about the proxy. All are asked on a thread that carries data, and must not block.
 pub trait Condition: Send + Sync + 'static {
-    /// Whether weir can serve: its primary can be reached. Else the reason, in words that anyone may read.
+    /// Whether weir can serve everything: there is a primary that can be written to.
     ///
     /// # Errors
-    /// The reason why not.
-    fn ready(&self) -> Result<(), String>;
+    /// The reason why not, in words that anyone may read.
+    fn ready_to_write(&self) -> Result<(), String>;
+
+    /// Whether weir can serve reads, from whichever server.
+    ///
+    /// # Errors
+    /// The reason why not, in words that anyone may read.
+    fn ready_to_read(&self) -> Result<(), String>;
 
     /// Servers, pools and clients in lines for people. No secret.
     fn status(&self) -> String;
@@ -61,11 +69,13 @@ pub async fn serve(
         .route("/status", get(status))
         .with_state(Sources { metrics, condition });
     let mut connections = JoinSet::new();
+    let mut by_age = VecDeque::with_capacity(CONNECTIONS);
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(answer(stream, router.clone()));
+                    make_room(&mut by_age);
+                    by_age.push_back(connections.spawn(answer(stream, router.clone())));
                 }
                 Err(error) => {
                     tracing::warn!("metrics endpoint cannot accept: {error}");
@@ -74,6 +84,14 @@ pub async fn serve(
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// Has the oldest connections give way to one more.
+fn make_room(by_age: &mut VecDeque<AbortHandle>) {
+    by_age.retain(|connection| !connection.is_finished());
+    while by_age.len() >= CONNECTIONS {
+        by_age.pop_front().iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -93,8 +111,13 @@ async fn figures(State(sources): State<Sources>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, sources.metrics.content_type())], sources.metrics.render())
 }
 
-async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
-    match sources.condition.ready() {
+async fn ready(State(sources): State<Sources>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let readiness = match query.as_deref() {
+        None | Some("" | "mode=write") => sources.condition.ready_to_write(),
+        Some("mode=read") => sources.condition.ready_to_read(),
+        Some(_) => return (StatusCode::BAD_REQUEST, "ask for mode=read or mode=write\n".to_owned()),
+    };
+    match readiness {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }

@@ -123,6 +123,11 @@ impl Cluster {
         timeout_at(deadline, primary).await.ok()
     }
 
+    /// Waits until there is no primary that can be written to. Cancel safe.
+    pub(crate) async fn wait_for_absence(&self) {
+        self.monitor.wait(|topology| topology.writable().is_none().then_some(())).await;
+    }
+
     /// What readers and writers want of the samplers.
     pub fn demand(&self) -> &Arc<Demand> {
         &self.demand
@@ -138,17 +143,20 @@ impl Cluster {
     /// each server that is not up or has no role.
     pub fn ready(&self) -> Result<(), String> {
         let topology = self.topology();
-        if topology.writable().is_some() {
-            return Ok(());
+        match topology.writable() {
+            Some(_) => Ok(()),
+            None => Err(with_troubles("no primary can be reached", &topology)),
         }
-        let trouble = |server: &Server| match (&server.trouble, server.role) {
-            (Some(trouble), _) => Some(format!("{}: {trouble}", server.name)),
-            (None, Role::Unknown) => Some(format!("{}: role not known", server.name)),
-            (None, Role::Primary | Role::Replica) => None,
-        };
-        let troubles: Vec<_> = topology.servers.iter().filter_map(trouble).collect();
-        let reason = "no primary can be reached";
-        Err(if troubles.is_empty() { reason.into() } else { format!("{reason}; {}", troubles.join("; ")) })
+    }
+
+    /// Whether reads can be served, from a replica or from the primary. How fresh they may be is another question. The
+    /// error is like that of [`Cluster::ready`].
+    pub fn ready_to_read(&self) -> Result<(), String> {
+        let topology = self.topology();
+        match topology.replicas().next().or(topology.writable()) {
+            Some(_) => Ok(()),
+            None => Err(with_troubles("no server can be reached", &topology)),
+        }
     }
 
     /// Ends all watching and closes the control connections; what is known stays as it is.
@@ -166,4 +174,15 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+/// What is the matter, and with which servers.
+fn with_troubles(what: &str, topology: &Topology) -> String {
+    let trouble = |server: &Server| match (&server.trouble, server.role) {
+        (Some(trouble), _) => Some(format!("{}: {trouble}", server.name)),
+        (None, Role::Unknown) => Some(format!("{}: role not known", server.name)),
+        (None, Role::Primary | Role::Replica) => None,
+    };
+    let troubles: Vec<_> = topology.servers.iter().filter_map(trouble).collect();
+    if troubles.is_empty() { what.into() } else { format!("{what}; {}", troubles.join("; ")) }
 }

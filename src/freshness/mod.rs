@@ -23,7 +23,7 @@ mod samples;
 
 pub use epoch::Epoch;
 pub use lsn::{Lsn, Xid};
-pub use marks::{Marks, Slot};
-pub use need::{Moment, Need, Primary, Seen};
+pub use marks::{Instants, Marks, Slot};
+pub use need::{Doubt, Legacy, Missing, Moment, Need, Primary, Seen};
 pub use replica::Freshness;
 pub use samples::Samples;

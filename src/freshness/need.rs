@@ -22,15 +22,44 @@ pub struct Moment {
     pub primary: Primary,
 }
 
-/// Whether there is a primary.
+/// How things stand with the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Primary {
-    /// There is: whatever it holds can be had there.
+    /// There is one: whatever it holds can be had there.
     There,
-    /// There is none, and the freshest replica is fresh through this. What was acknowledged afterwards, in the last
-    /// moments of the primary, can be had nowhere: a replica that holds what any does is as good as it gets, and grows
-    /// no older.
+    /// There is none at the moment, and whoever needs what it alone has waits for it.
+    Missing(Missing),
+    /// There has been none for so long that nobody waits any more, and the freshest replica is fresh through this. What was
+    /// acknowledged afterwards, in the last moments of the primary, can be had nowhere: a replica that holds what any does
+    /// is as good as it gets, and grows no older.
     Gone(Option<Instant>),
+}
+
+/// What is known while there is no primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Since when. Nothing is acknowledged from then on, so that no replica grows older.
+    pub since: Instant,
+    /// What it has left to its replicas; `None` where some of them does not tell.
+    pub legacy: Option<Legacy>,
+}
+
+/// What a primary that is gone has left to its replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Legacy {
+    /// When the replica was asked that has not been asked for longest.
+    pub asked: Instant,
+    /// How far the one has received that has received most. None of them will ever have more.
+    pub received: Lsn,
+}
+
+/// Writes that may have happened though nobody was told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// When the last of them was given up: it has happened before this or never will.
+    pub at: Instant,
+    /// When anybody last looked, on the primary, at what they may have written.
+    pub looked: Option<Instant>,
 }
 
 /// What a replica must hold to serve a read. `Id` names servers.
@@ -38,7 +67,9 @@ pub enum Primary {
 pub struct Need<Id> {
     /// Everything that was acknowledged before this.
     pub written: Option<Instant>,
-    /// The same, even if there is no primary any more that could tell.
+    /// These too, and without a primary what there is of them.
+    pub doubt: Option<Doubt>,
+    /// The same as what was acknowledged before this, even if there is no primary any more that could tell.
     pub strictly: Option<Instant>,
     /// What the session saw last, unless it saw it there.
     pub seen: Option<Seen<Id>>,
@@ -51,7 +82,7 @@ pub struct Need<Id> {
 impl<Id: Copy + PartialEq> Need<Id> {
     /// Nothing: any replica will do, however old.
     pub const NOTHING: Self =
-        Self { written: None, strictly: None, seen: None, max_staleness: None, min_lsn: None };
+        Self { written: None, doubt: None, strictly: None, seen: None, max_staleness: None, min_lsn: None };
 
     /// Whether any replica meets it, whatever is known of that.
     pub fn is_nothing(&self) -> bool {
@@ -62,9 +93,12 @@ impl<Id: Copy + PartialEq> Need<Id> {
     /// samples taken for.
     pub fn through(&self, moment: Moment) -> Option<Instant> {
         let known = self.written.max(self.seen.map(|seen| seen.at));
+        let doubted = known.max(self.doubt.map(|doubt| doubt.at));
         let (known, present) = match moment.primary {
-            Primary::There => (known, Some(moment.now)),
-            Primary::Gone(best) => (known.min(best), best),
+            Primary::There => (doubted, Some(moment.now)),
+            // What is in doubt is another matter then.
+            Primary::Missing(missing) => (known, Some(missing.since)),
+            Primary::Gone(best) => (doubted.min(best), best),
         };
         let oldest = present.zip(self.max_staleness).and_then(|(present, age)| present.checked_sub(age));
         known.max(oldest).max(self.strictly)
@@ -75,17 +109,35 @@ impl<Id: Copy + PartialEq> Need<Id> {
     pub fn is_met(&self, server: Id, freshness: &Freshness, opened: Option<Instant>, moment: Moment) -> bool {
         // In this order: see `Freshness::publish`.
         let sampled = freshness.sampled();
-        // A replica does not go back, as long as it lives: the connection was there when it was last looked at.
-        let same = |seen: &Seen<Id>| seen.server == server && opened.is_none_or(|opened| opened <= seen.at);
+        // A replica does not go back, as long as it lives.
+        let same = |seen: &Seen<Id>| {
+            seen.server == server && opened.is_none_or(|opened| freshness.is_life_of(seen.at, opened))
+        };
         let rest = Self { seen: self.seen.filter(|seen| !same(seen)), ..*self };
         let through = rest.through(moment);
-        if through.is_none() && self.min_lsn.is_none() {
+        let doubt = match moment.primary {
+            Primary::Missing(missing) => rest.doubt.map(|doubt| (doubt, missing.legacy)),
+            Primary::There | Primary::Gone(_) => None,
+        };
+        if through.is_none() && doubt.is_none() && self.min_lsn.is_none() {
             return true;
         }
         // What was sampled was this life of the server.
         opened.is_none_or(|opened| sampled.is_some_and(|sampled| sampled >= opened))
             && through.is_none_or(|needed| freshness.through().is_some_and(|through| through >= needed))
+            && doubt.is_none_or(|(doubt, legacy)| doubt.is_settled(freshness, legacy))
             && self.min_lsn.is_none_or(|lsn| freshness.replayed() >= lsn)
+    }
+}
+
+impl Doubt {
+    /// Whether a replica has all that there will ever be of these writes, as long as there is no primary: as all that do
+    /// show the same, nobody who sees one of them finds it gone in his next read, or another in theirs.
+    fn is_settled(self, freshness: &Freshness, legacy: Option<Legacy>) -> bool {
+        let through = freshness.through();
+        let inherits = |legacy: Legacy| legacy.asked >= self.at && freshness.replayed() >= legacy.received;
+        // What somebody saw on the primary nobody else has a second source for.
+        through >= Some(self.at) || (through >= self.looked && legacy.is_some_and(inherits))
     }
 }
 
@@ -173,6 +225,43 @@ mod tests {
         assert!(met(&wrote, gone(None)), "of none is anything known");
         assert!(!met(&strong, gone(Some(at(epoch, 40)))) && !met(&strong, gone(None)));
         assert!(wrote.is_met(1, &Freshness::new(epoch), Some(epoch), gone(None)), "nor any replica sampled");
+    }
+
+    #[test]
+    fn while_a_primary_is_missed_no_replica_grows_older() {
+        let epoch = Instant::now();
+        let missing = Primary::Missing(Missing { since: at(epoch, 60), legacy: None });
+        let late = Moment { now: at(epoch, 10_000), primary: missing };
+        let met = |need: Need<u8>| need.is_met(1, &replica(epoch), None, late);
+        let age = |ms| Need { max_staleness: Some(Duration::from_millis(ms)), ..NEED };
+        assert!(met(age(20)) && !met(age(19)));
+        let wrote = |ms| Need { written: Some(at(epoch, ms)), ..NEED };
+        assert!(met(wrote(40)) && !met(wrote(41)), "what was acknowledged is waited for");
+        assert!(!met(Need { strictly: Some(at(epoch, 41)), ..NEED }));
+    }
+
+    #[test]
+    fn what_nobody_was_told_of_is_where_all_is_that_the_primary_has_left() {
+        let epoch = Instant::now();
+        let doubt = |looked| Doubt { at: at(epoch, 45), looked };
+        let met = |doubt, primary| {
+            let need = Need { doubt: Some(doubt), ..NEED };
+            need.is_met(1, &replica(epoch), None, Moment { now: at(epoch, 60), primary })
+        };
+        let missing = |asked, received| {
+            let legacy = Some(Legacy { asked: at(epoch, asked), received: Lsn(received) });
+            Primary::Missing(Missing { since: at(epoch, 55), legacy })
+        };
+        assert!(!met(doubt(None), Primary::There), "the primary may have it");
+        assert!(met(doubt(None), missing(45, 100)));
+        assert!(!met(doubt(None), missing(44, 100)), "more may have come since");
+        assert!(!met(doubt(None), missing(45, 101)), "another replica has more, or this one will");
+        assert!(!met(doubt(None), Primary::Missing(Missing { since: at(epoch, 55), legacy: None })));
+        assert!(met(doubt(Some(at(epoch, 40))), missing(45, 100)));
+        assert!(!met(doubt(Some(at(epoch, 41))), missing(45, 100)), "somebody may have seen it");
+        assert!(met(doubt(None), Primary::Gone(Some(at(epoch, 40)))), "it is the best");
+        let old = Doubt { at: at(epoch, 40), looked: Some(at(epoch, 50)) };
+        assert!(met(old, missing(0, 101)), "a sample tells that it is there, if it ever was");
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod stream;
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
-pub use listen::Listener;
+pub use listen::{Accepted, Listener};
 pub use stream::Stream;

@@ -1,16 +1,18 @@
 //! From an accepted connection to its end: the limit of clients, the login, the session, and cancel requests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, admit, client_span, refuse};
-use crate::net::{Listener, Stream};
+use crate::net::{Accepted, Listener, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
@@ -22,23 +24,51 @@ pub(super) struct Door {
     pub(super) permits: Arc<Semaphore>,
 }
 
+/// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
+const TURNED_AWAY: Duration = Duration::from_secs(3);
+
+/// How many of these there may be at once on a listener: the oldest, which says nothing, gives way to the newest.
+pub(super) const TURNED_AWAY_MAX: usize = 64;
+
+/// How long it is left alone all the same: it may be a cancel request, of which many may come at once.
+const LEFT_ALONE: Duration = Duration::from_millis(500);
+
 /// Accepts clients for ever. While weir drains they are told so.
 pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
+    let mut turned_away = VecDeque::new();
     loop {
-        let (stream, peer) = listener.accept().await;
+        let accepted = listener.accept().await;
         let door = door.clone();
-        let permit = match door.shared.is_draining() {
-            true => Err(Error::Closing),
-            false => door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients),
+        let permit = match &accepted {
+            _ if door.shared.is_draining() => Err(Error::Closing),
+            Accepted::Excess(..) => Err(Error::TooManyClients),
+            Accepted::Client(..) => {
+                door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients)
+            }
         };
+        let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = accepted;
+        if permit.is_err() {
+            make_room(&mut turned_away).await;
+        }
         client_span(peer).in_scope(|| match permit {
             Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
-                let turned_away = async move { turn_away(&door, stream, &why).await };
-                drop(tokio::spawn(turned_away.in_current_span()));
+                let farewell = async move { turn_away(&door, stream, &why).await };
+                turned_away.push_back((Instant::now(), tokio::spawn(farewell.in_current_span())));
             }
         });
+    }
+}
+
+/// Has the oldest of those that are turned away give way to one more.
+async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
+    turned_away.retain(|(_, connection)| !connection.is_finished());
+    while turned_away.len() >= TURNED_AWAY_MAX {
+        let Some((since, mut oldest)) = turned_away.pop_front() else { return };
+        if timeout_at(since + LEFT_ALONE, &mut oldest).await.is_err() {
+            oldest.abort();
+        }
     }
 }
 
@@ -101,7 +131,7 @@ async fn log_in(door: &Door, stream: Stream, listener: config::Listener) -> Opti
 
 /// A connection that cannot be served: told why, unless it is a cancel request.
 async fn turn_away(door: &Door, stream: Stream, why: &Error) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + TURNED_AWAY;
     match admit(stream, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),

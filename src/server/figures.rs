@@ -1,15 +1,18 @@
 //! What is told of weir when somebody asks: figures that live elsewhere, and its condition.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::crowding::{AT_LEAST, Held};
 use crate::admin::http::Condition;
-use crate::cluster::topology::Role;
+use crate::cluster::topology::{Health, Role, Server};
 use crate::session::Shared;
+use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, raise_to};
 
 /// Figures that are read when somebody asks for them.
-pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
+pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostLines) {
+    metrics.before_scrape(move |metrics| raise_to(&metrics.log_lines_lost, lost.count()));
     let shared = Arc::downgrade(shared);
     metrics.before_scrape(move |metrics| {
         let Some(shared) = shared.upgrade() else { return };
@@ -19,7 +22,7 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>) {
         metrics.verdict_cache_entries.set(i64::try_from(counts.entries).unwrap_or(i64::MAX));
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let pools = shared.pools.all();
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let holders = shared.registry.holders(AT_LEAST, now);
         metrics.servers.keep(&topology.servers);
         for server in &topology.servers {
@@ -46,24 +49,29 @@ pub(super) struct State {
     pub(super) shared: Arc<Shared>,
 }
 
+impl State {
+    /// Weir begins nothing new while it drains, whatever the servers could do.
+    fn serves(&self) -> std::result::Result<(), String> {
+        if self.shared.is_draining() { Err("draining".to_owned()) } else { Ok(()) }
+    }
+}
+
 impl Condition for State {
-    fn ready(&self) -> std::result::Result<(), String> {
-        self.shared.cluster.ready()
+    fn ready_to_write(&self) -> std::result::Result<(), String> {
+        self.serves().and_then(|()| self.shared.cluster.ready())
+    }
+
+    fn ready_to_read(&self) -> std::result::Result<(), String> {
+        self.serves().and_then(|()| self.shared.cluster.ready_to_read())
     }
 
     fn status(&self) -> String {
         let topology = arc_swap::Guard::into_inner(self.shared.cluster.topology());
         let pinned = self.shared.metrics.pinned_sessions.get();
-        let mut out = format!("clients {}, {pinned} pinned\n", self.shared.registry.len());
-        for server in &topology.servers {
-            let role = match server.role {
-                Role::Primary => "primary",
-                Role::Replica => "replica",
-                Role::Unknown => "unknown",
-            };
-            let health = if server.is_up() { "up" } else { "down" };
-            out += &format!("server {} {role} {health}\n", server.name);
-        }
+        let state = if self.shared.is_draining() { "draining" } else { "running" };
+        let mut out = format!("state {state}\nclients {}, {pinned} pinned\n", self.shared.registry.len());
+        let now = Instant::now();
+        topology.servers.iter().for_each(|server| out += &line_of(server, now));
         for pool in self.shared.pools.all() {
             let (key, counts) = (pool.key(), pool.counts());
             let server = topology.server(key.server).map_or("?", |server| &server.name);
@@ -74,4 +82,29 @@ impl Condition for State {
         }
         out
     }
+}
+
+/// What is known of a server: what it is, how far behind, and what the matter is with it.
+fn line_of(server: &Server, now: Instant) -> String {
+    let role = match server.role {
+        Role::Primary => "primary",
+        Role::Replica => "replica",
+        Role::Unknown => "unknown",
+    };
+    let health = match server.health {
+        Health::Up => "up",
+        Health::Down => "down",
+        Health::Untried => "untried",
+    };
+    let mut line = format!("server {} {role} {health}", server.name);
+    if server.role == Role::Replica {
+        let behind = server.freshness.behind().map(|bytes| format!("lag {bytes} bytes"));
+        let age = |through| now.saturating_duration_since(through).as_millis();
+        let stale = server.freshness.through().map(|through| format!("staleness {} ms", age(through)));
+        [behind, stale].into_iter().flatten().for_each(|known| line += &format!(", {known}"));
+    }
+    // A server's words may have more than one line.
+    let trouble = server.trouble.iter().map(|trouble| format!(": {}", trouble.replace('\n', " ")));
+    trouble.for_each(|trouble| line += &trouble);
+    line + "\n"
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod crowding;
+mod descriptors;
 mod drain;
 mod events;
 mod figures;
@@ -19,10 +20,12 @@ use crate::net::Listener;
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
+use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::Users;
 use accept::{Door, accept};
 use crowding::watch_crowding;
+use descriptors::{raise_limit, room_for_clients};
 use drain::drain;
 use events::{Samples, Wires, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -45,16 +48,17 @@ pub enum StartError {
 }
 
 /// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
-/// no longer than until `at_once` is ready.
+/// no longer than until `at_once` is ready. `lost` is what is told of the log.
 ///
 /// # Errors
 /// When it cannot begin.
 pub async fn run(
     config: Config,
+    lost: LostLines,
     stop: impl Future<Output = ()>,
     at_once: impl Future<Output = ()>,
 ) -> std::result::Result<(), StartError> {
-    let running = start(Arc::new(config)).await?;
+    let running = start(Arc::new(config), lost).await?;
     stop.await;
     drain(&running.shared, at_once).await;
     Ok(())
@@ -68,8 +72,9 @@ struct Running {
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
-async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> {
+async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
     let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
+    let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
         routes: &[Route::Primary.as_str(), Route::Replica.as_str(), "weir"],
@@ -80,7 +85,7 @@ async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> 
     let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
-    watch_figures(&metrics, &shared);
+    watch_figures(&metrics, &shared, lost);
     let mut beside = JoinSet::new();
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));
@@ -96,7 +101,7 @@ async fn start(config: Arc<Config>) -> std::result::Result<Running, StartError> 
         });
     }
     cluster.first_look().await;
-    let permits = Arc::new(Semaphore::new(config.clients.limit));
+    let permits = Arc::new(Semaphore::new(room));
     let door = Arc::new(Door { shared: shared.clone(), users, permits });
     let mut accepting = JoinSet::new();
     for (listener, configured) in listeners {

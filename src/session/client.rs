@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -209,6 +209,13 @@ impl Client {
                 Poll::Ready(Err(error)) => return Poll::Ready(error),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// Fails when a client from which nothing more is taken has closed its socket; else pending. Cancel safe.
+    pub(crate) fn poll_closed<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        loop {
+            ready!(self.poll_fill(cx))?;
         }
     }
 

@@ -1,15 +1,19 @@
-//! Logs, to standard error, as text or as JSON lines.
+//! Logs, to standard error, as text or as JSON lines; nobody waits for whoever reads them.
 //!
 //! The conventions: never a secret and never a value out of a statement; whose a line is tells the span that it stands in;
 //! one line at warn for each slow request. What a client chose (user, database, application name, SQL) is written with
 //! `?`, quoted and escaped: a line break in it must not begin a log line of its own.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 
+pub use super::log_queue::{LogQueue, LostLines};
 use crate::config::{Log, LogFormat};
 
 /// A statement's shape is cut after this many bytes.
@@ -24,14 +28,20 @@ pub enum LogError {
     /// The process logs already.
     #[error("{0}")]
     Started(#[from] tracing::subscriber::SetGlobalDefaultError),
+    /// There is no standard error.
+    #[error("standard error cannot be used: {0}")]
+    Output(#[from] io::Error),
 }
 
-/// Sends what the process logs to standard error from now on.
+/// Sends what the process logs to standard error from now on, as long as the queue is there that this gives.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or the process logs already.
-pub fn start(log: &Log) -> Result<(), LogError> {
-    Ok(tracing::subscriber::set_global_default(subscriber(log, std::io::stderr)?)?)
+pub fn start(log: &Log) -> Result<LogQueue, LogError> {
+    // By a descriptor of its own: who waits at it for ever must not have the lock of the library's.
+    let (lines, queue) = LogQueue::to(File::from(io::stderr().as_fd().try_clone_to_owned()?));
+    tracing::subscriber::set_global_default(subscriber(log, lines)?)?;
+    Ok(queue)
 }
 
 fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, ParseError>

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub verdict_cache_entries: IntGauge,
     /// Shapes that were learned to need the primary.
     pub learned: IntCounter,
+    /// Lines of the log that were lost.
+    pub log_lines_lost: IntCounter,
 
     reruns: IntCounterVec,
     errors: IntCounterVec,
@@ -361,6 +363,10 @@ impl Metrics {
             prepared_reused: r.counter(
                 "prepared_statements_reused_total",
                 "Uses of a prepared statement that the connection held already.",
+            ),
+            log_lines_lost: r.counter(
+                "log_lines_lost_total",
+                "Lines of the log that were lost, because whoever reads it did not keep up or it could not be written.",
             ),
             servers: ByServer::new(&mut r),
             register: r,

@@ -4,6 +4,8 @@ mod by_server;
 
 pub mod log;
 
+mod log_queue;
+
 pub mod metrics;
 
 mod registry;

@@ -130,6 +130,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
     ("tracing_subscriber", &["telemetry/log.rs", "config/check.rs"], "logging is set up in one place"),
+    (
+        "tracing_appender",
+        &["telemetry/log_queue.rs"],
+        "who reads the log is waited for in one place, and not long",
+    ),
+    ("rustix", &["server/descriptors.rs"], "weir asks the system for descriptors once, at its start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("socket2", &["net/"], "socket options are set where sockets are made"),
     ("clap", &["main.rs"], "the library has no command line"),

@@ -19,6 +19,7 @@ mod departures;
 mod interruptions;
 mod levels;
 mod moves;
+mod orphans;
 mod reach;
 mod stage;
 mod transactions;

@@ -1,5 +1,7 @@
 //! One probe: ask a server what it is, over a connection that is kept open, within one deadline.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +58,8 @@ pub(crate) enum Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The server answered, but declined this login for a reason that says nothing of its health: it has as many
-    /// connections as it takes, or the probe's own user or database is not right.
+    /// connections as it takes, or the probe's own user or database is not right. Or weir had no file descriptor to ask it
+    /// by, which says nothing of the server either.
     Declined(Arc<str>),
     /// The server cannot be used: no connection, no answer, or an answer that says so.
     Failed(Arc<str>),
@@ -198,6 +201,7 @@ impl Failure {
         let text = words(error).into();
         match error.code() {
             Some(code) if is_declined(code) => Failure::Declined(text),
+            None if lacks_descriptor(error) => Failure::Declined(text),
             _ => Failure::Failed(text),
         }
     }
@@ -216,9 +220,29 @@ fn is_declined(code: &SqlState) -> bool {
     *code == SqlState::TOO_MANY_CONNECTIONS || control::is_login_refused(code)
 }
 
+/// Whether it was for want of a file descriptor, the process's or the machine's, that there is no connection.
+fn lacks_descriptor(error: &(dyn Error + 'static)) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.raw_os_error(), Some(EMFILE | ENFILE)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_want_of_descriptors_is_told_apart() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error connecting to server")]
+        struct Connecting(#[source] io::Error);
+        for (code, expected) in [(24, true), (23, true), (111, false), (113, false)] {
+            let error = Connecting(io::Error::from_raw_os_error(code));
+            assert_eq!(lacks_descriptor(&error), expected, "{code}");
+        }
+    }
 
     #[test]
     fn a_wal_file_name_tells_the_timeline() {

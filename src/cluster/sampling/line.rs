@@ -23,7 +23,8 @@ const SAMPLE: &str = "
            CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_walfile_name(s.position) END,
            CASE WHEN s.in_recovery THEN pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
                 ELSE pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
-           END::pg_catalog.text::pg_catalog.int8
+           END::pg_catalog.text::pg_catalog.int8,
+           CASE WHEN s.in_recovery THEN pg_catalog.pg_last_wal_receive_lsn() END
       FROM (SELECT r.in_recovery,
                    CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_replay_lsn()
                         ELSE pg_catalog.pg_current_wal_insert_lsn() END AS position
@@ -76,6 +77,8 @@ pub(super) enum Answer {
     Replica {
         /// What it has replayed.
         replayed: Lsn,
+        /// What it has received by replication; `None` when nothing since it was started.
+        received: Option<Lsn>,
         /// All transactions before this have ended.
         ended: Xid,
     },
@@ -107,7 +110,9 @@ impl Line {
         let Some(position) = position.map(|position| Lsn(position.into())) else { return Ok(None) };
         let ended = Xid(u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or_default());
         let primary = |timeline| Answer::Primary { inserted: position, timeline, ended };
-        let replica = in_recovery.then_some(Answer::Replica { replayed: position, ended });
+        let received: Option<PgLsn> = row.try_get(4)?;
+        let received = received.map(|received| Lsn(received.into()).max(position));
+        let replica = in_recovery.then_some(Answer::Replica { replayed: position, received, ended });
         Ok(replica.or_else(|| wal_file.and_then(timeline_of).map(primary)))
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct ReplicaSaid {
     pub(crate) asked: Instant,
     pub(crate) answered: Instant,
     pub(crate) replayed: Lsn,
+    /// What it has received, which is not less; `None` where it does not know.
+    pub(crate) received: Option<Lsn>,
     /// All transactions before this have ended there.
     pub(crate) ended: Xid,
     /// Not greater than its real timeline; `None` where it cannot tell.
@@ -147,6 +149,7 @@ impl Positions {
         if standing == Standing::Follows {
             let found = self.through(said, demand.untransacted());
             reached.through = found.max(before.and_then(|b| b.through));
+            replica.freshness.receives(said.received);
             self.publish(replica, said.asked, reached);
         } else {
             replica.freshness.forget();

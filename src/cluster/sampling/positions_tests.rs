@@ -71,8 +71,20 @@ impl Stage {
 
     /// A replica, asked at `ms`, answers a millisecond later.
     fn replica(&mut self, server: ServerId, timeline: Option<u32>, ms: u64, replayed: u64) -> Standing {
+        self.replica_with(server, timeline, ms, (replayed, Some(replayed)))
+    }
+
+    /// The same of one that has replayed and received so much.
+    fn replica_with(
+        &mut self,
+        server: ServerId,
+        timeline: Option<u32>,
+        ms: u64,
+        (replayed, received): (u64, Option<u64>),
+    ) -> Standing {
         let (asked, answered) = (self.at(ms), self.at(ms + 1));
-        let said = ReplicaSaid { asked, answered, replayed: Lsn(replayed), ended: self.ended.1, timeline };
+        let (replayed, received, ended) = (Lsn(replayed), received.map(Lsn), self.ended.1);
+        let said = ReplicaSaid { asked, answered, replayed, received, ended, timeline };
         self.positions.replica_said(&self.topology, &self.demand, server, said)
     }
 
@@ -285,4 +297,18 @@ fn what_no_transaction_stands_for_needs_a_position() {
     stage.primary(PRIMARY, 1, 50, 300);
     stage.replica(REPLICA, None, 52, 200);
     assert_eq!(stage.through(REPLICA), Some(50), "it is known to have replayed the VACUUM");
+}
+
+#[test]
+fn what_a_replica_has_received_is_known_as_long_as_the_rest() {
+    let mut stage = Stage::new();
+    stage.primary(PRIMARY, 1, 10, 100);
+    for (received, at_rest) in [(Some(150), false), (Some(120), true), (None, false)] {
+        stage.replica_with(REPLICA, Some(1), 20, (120, received));
+        let freshness = stage.freshness(REPLICA);
+        assert_eq!((freshness.received(), freshness.is_at_rest()), (received.map(Lsn), at_rest));
+    }
+    stage.replica_with(REPLICA, Some(1), 30, (120, Some(150)));
+    stage.positions.lost(&stage.topology, REPLICA);
+    assert_eq!(stage.freshness(REPLICA).received(), None);
 }

@@ -134,11 +134,17 @@ impl Samplers {
 
     fn replica_delay(&self, server: ServerId, last: Option<Instant>) -> Duration {
         let topology = self.topology();
-        let lag = Lag {
-            answered: self.demand.answered(),
-            // Without a primary nothing limits what a replica may be asked for: that it answers is what is waited for.
-            newest: if topology.writable().is_some() { self.demand.newest() } else { self.demand.wanted() },
-            through: topology.server(server).and_then(|server| server.freshness.through()),
+        let known = topology.server(server).map(|server| &server.freshness);
+        let through = known.and_then(|known| known.through());
+        let lag = match topology.writable() {
+            Some(_) => Lag { answered: self.demand.answered(), newest: self.demand.newest(), through },
+            // Nothing limits what a replica may be asked for: that it answers is what is waited for. Once it has replayed
+            // all that it will ever receive, one answer tells all.
+            None => Lag {
+                answered: self.demand.answered(),
+                newest: self.demand.wanted(),
+                through: known.filter(|known| known.is_at_rest()).map_or(through, |known| known.sampled()),
+            },
         };
         let wishes = Wishes { wanted: self.demand.wanted(), unheld: None };
         pace::replica(Instant::now(), last, wishes, lag)
@@ -314,8 +320,9 @@ impl Sampler {
         let mut positions = self.shared.positions();
         let (topology, demand) = (self.shared.topology(), &*self.shared.demand);
         match answer {
-            Answer::Replica { replayed, ended } => {
-                let said = ReplicaSaid { asked, answered, replayed, ended, timeline: line.timeline() };
+            Answer::Replica { replayed, received, ended } => {
+                let timeline = line.timeline();
+                let said = ReplicaSaid { asked, answered, replayed, received, ended, timeline };
                 positions.replica_said(&topology, demand, self.server, said)
             }
             Answer::Primary { inserted, timeline, ended } => {

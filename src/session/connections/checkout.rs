@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
+use tokio::time::sleep_until;
 
 use crate::backend::settings::Settings;
 use crate::cluster::topology::{Server, ServerId, Topology};
@@ -43,8 +43,9 @@ enum Replica {
 /// Time between two attempts to reach a primary that the probes take to be well.
 const RECONNECT: Duration = Duration::from_millis(200);
 
-/// How long a read without a primary waits for its replica before it looks whether there is one again.
-const ORPHANED: Duration = Duration::from_millis(100);
+/// How long a new connection to a replica is waited for to be known to lead to the server that was sampled, when there is
+/// no primary to go to.
+const UNSAMPLED: Duration = Duration::from_secs(1);
 
 /// Whether there is no primary for now that answers.
 fn is_away(error: &Error) -> bool {
@@ -200,58 +201,88 @@ impl<'a> Checkout<'a> {
     }
 
     async fn in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
-        if decision.route == Route::Primary {
-            return self.primary().await;
-        }
         let begun = Instant::now();
-        let (reason, outcome) = match self.fresh().await? {
-            Fresh::AtOnce(lease) => {
-                self.count_read(ReadOutcome::Fresh, Duration::ZERO);
-                return Ok(lease);
-            }
-            Fresh::Waited(lease) => {
-                self.count_read(ReadOutcome::Waited, begun.elapsed());
-                return Ok(lease);
-            }
-            Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
-            Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
-        };
-        self.count_read(outcome, begun.elapsed());
-        match self.primary().await {
-            // None for so long that the freshest replica is as good as it gets.
-            // But the session's own connection was lost, and with it what the session relies upon.
-            Err(Error::ServerLost) => Err(Error::ServerLost),
-            Err(error) if is_away(&error) => match self.fresh().await? {
-                Fresh::AtOnce(lease) | Fresh::Waited(lease) => Ok(lease),
-                Fresh::TooLate | Fresh::NoReplica => Err(error),
-            },
-            outcome => {
-                *decision = Decision { route: Route::Primary, reason };
-                outcome
+        let (clock, deadline) = (self.conversation.clock(), self.primary_deadline());
+        if decision.route == Route::Primary {
+            // What comes from a replica only reads, and waits as such.
+            let absence = clock.waits_until().filter(|_| decision.reason == Reason::Stale);
+            return self.primary(absence.map_or(deadline, Into::into)).await;
+        }
+        let mut rounds = 0..;
+        loop {
+            let is_first = rounds.next() == Some(0);
+            let is_over = tokio::time::Instant::now() >= clock.waits_until().map_or(deadline, Into::into);
+            let (reason, outcome) = match self.fresh().await? {
+                Fresh::AtOnce(lease) if is_first => {
+                    self.count_read(ReadOutcome::Fresh, Duration::ZERO);
+                    return Ok(lease);
+                }
+                Fresh::AtOnce(lease) | Fresh::Waited(lease) => {
+                    self.count_read(ReadOutcome::Waited, begun.elapsed());
+                    return Ok(lease);
+                }
+                Fresh::TooLate => (Reason::Stale, ReadOutcome::Stale),
+                Fresh::NoReplica => (Reason::NoReplica, ReadOutcome::NoReplica),
+            };
+            match self.primary_instead(reason, deadline).await {
+                // The session's own connection was lost, and with it what the session relies upon.
+                Err(Error::ServerLost) => return Err(Error::ServerLost),
+                // A replica may do all the same, and will when there has been no primary for so long that the freshest
+                // is as good as it gets.
+                Err(error) if is_away(&error) && (is_first || !is_over) => {}
+                outcome_there => {
+                    self.count_read(outcome, begun.elapsed());
+                    *decision = Decision { route: Route::Primary, reason };
+                    return outcome_there;
+                }
             }
         }
     }
 
-    /// A connection to a replica that is fresh enough, or is found to be within `freshness_wait`.
+    /// A connection to the primary, for a read that finds no replica. Not waited for once there is no primary, if there are
+    /// replicas: what must be there of what the read asks for is another question then.
+    async fn primary_instead(&mut self, why: Reason, deadline: tokio::time::Instant) -> Result<Lease> {
+        let shared = self.conversation.shared.clone();
+        match self.conversation.clock().waits_until() {
+            Some(end) if why == Reason::NoReplica => self.primary(end.into()).await,
+            Some(_) => self.primary(tokio::time::Instant::now()).await,
+            None => tokio::select! {
+                biased;
+                lease = self.primary(deadline) => lease,
+                () = shared.cluster.wait_for_absence() => Err(Error::NoPrimary),
+            },
+        }
+    }
+
+    /// Until when a request that comes now waits for a primary that is missing.
+    fn primary_deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait
+    }
+
+    /// A connection to a replica that is fresh enough, or is found to be within `freshness_wait`; where there is no primary,
+    /// before nobody waits for one any more.
     ///
     /// # Errors
     /// The client cancelled.
     async fn fresh(&mut self) -> Result<Fresh> {
-        let samplers = self.shared().cluster.demand().clone();
-        let mut deadline =
-            tokio::time::Instant::now() + self.conversation.policy.config.routing.freshness_wait;
-        let patience = tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait;
+        let (shared, clock) = (self.conversation.shared.clone(), self.conversation.clock());
+        let samplers = shared.cluster.demand();
+        let mut changes = shared.cluster.changes();
+        let came = Instant::now();
+        let mut deadline = came + self.conversation.policy.config.routing.freshness_wait;
         let mut fresh: fn(Lease) -> Fresh = Fresh::AtOnce;
-        let wanted = samplers.want(self.requirement.through(&self.conversation.clock()));
+        let wanted = samplers.want(self.requirement.through(&clock));
         loop {
             // Whatever is learned from here on is heard below: somebody is known to wait, and the bell is taken in
             // hand, before anything is looked at.
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
-            let begun = tokio::time::Instant::now();
+            changes.mark_unchanged();
+            let begun = Instant::now();
             let lent = self.replica().await?;
             // What a connection took to come free or to open is not waiting for freshness.
             deadline += begun.elapsed();
+            let mut until = clock.waits_for_replica(deadline);
             match lent {
                 Replica::Lent(lease) if self.is_fresh(&lease) => return Ok(fresh(lease)),
                 // Opened a moment ago: whom it leads to is known once that server has answered again.
@@ -259,20 +290,25 @@ impl<'a> Checkout<'a> {
                     let opened = lease.opened;
                     self.put_aside(lease);
                     wanted.through(opened);
+                    until = until.max(if self.has_primary() { deadline } else { came + UNSAMPLED });
                 }
                 Replica::Stale if self.is_hopeless() => return Ok(Fresh::TooLate),
                 Replica::Stale => {}
                 Replica::None => return Ok(Fresh::NoReplica),
             }
-            let learned = async { Ok(timeout_at(deadline, news).await.is_ok()) };
-            if !self.waiting().queue(learned).await? {
-                let now = tokio::time::Instant::now();
-                // Without a primary there is nowhere else to go: the replica may still be found to do.
-                if self.requirement.need.strictly.is_some() || now >= patience || self.has_primary() {
-                    return Ok(Fresh::TooLate);
-                }
-                deadline = patience.min(now + ORPHANED);
+            if Instant::now() >= until {
+                return Ok(Fresh::TooLate);
             }
+            let learned = async {
+                tokio::select! {
+                    () = news => {}
+                    // The primary may be gone, or back.
+                    _ = changes.changed() => {}
+                    () = sleep_until(until.into()) => {}
+                }
+                Ok(())
+            };
+            self.waiting().queue(learned).await?;
             fresh = Fresh::Waited;
         }
     }
@@ -305,11 +341,10 @@ impl<'a> Checkout<'a> {
     }
 
     /// A connection to the primary. One that is going away or coming up, or gone without the probes having seen it, is
-    /// waited for as one that is known to be missing: up to `primary_wait`. One that is full is waited for in its pool, as
+    /// waited for as one that is known to be missing: until `deadline`. One that is full is waited for in its pool, as
     /// long as it is the primary: up to `checkout_timeout`.
-    async fn primary(&mut self) -> Result<Lease> {
+    async fn primary(&mut self, deadline: tokio::time::Instant) -> Result<Lease> {
         let shared = self.conversation.shared.clone();
-        let deadline = tokio::time::Instant::now() + self.conversation.policy.config.pool.primary_wait;
         loop {
             let mut changes = shared.cluster.changes();
             let writable = shared.cluster.topology().writable().map(|server| server.id);

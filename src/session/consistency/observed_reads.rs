@@ -1,12 +1,12 @@
-//! What a session has seen on the primary: it must not see less of it on a replica.
+//! What a session has seen and done on the primary: it must not see less of it on a replica.
 //!
 //! The primary shows what no mark tells of yet: commits whose acknowledgement is still on its way, and what others write
-//! past weir. By relation, so that a session that once read a busy table there may read others on replicas.
+//! past weir. By relation, so that a session that once read or wrote a busy table there may read others on replicas.
 
 use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Reach};
-use crate::freshness::Slot;
+use crate::freshness::{Instants, Slot};
 use crate::sql::{Access, Statement};
 
 /// Most relations that are told apart.
@@ -17,12 +17,14 @@ const RELATIONS_MAX: usize = 64;
 pub(crate) struct ObservedReads {
     /// What requests in flight look at.
     looking: Option<Touched>,
+    /// What of that is looked at by statements that do not write. Of those that do, others see more in what they write.
+    showing: Option<Touched>,
     seen: Vec<(Slot, Instant)>,
     /// When anything may have been seen.
     anything: Option<Instant>,
 }
 
-/// What statements look at.
+/// What statements look at, or may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Touched {
     /// These relations.
@@ -42,6 +44,14 @@ impl Touched {
             touched.add(statement, catalog);
         }
         touched
+    }
+
+    /// Enters an instant at which it was touched.
+    pub(crate) fn mark(&self, instants: &Instants, at: Instant) {
+        match self {
+            Touched::These(slots) => instants.enter(slots, at),
+            Touched::Anything => instants.enter_anything(at),
+        }
     }
 
     /// The places of the relations, if it can be told which they are.
@@ -81,35 +91,50 @@ impl ObservedReads {
         statements: impl IntoIterator<Item = &'s Statement>,
         catalog: Option<&Catalog>,
     ) {
-        let mut looking = self.looking.take().unwrap_or(Touched::These(Vec::new()));
+        let nothing = Touched::These(Vec::new());
+        let looking = self.looking.get_or_insert(nothing.clone());
         for statement in statements {
             looking.add(statement, catalog);
+            if statement.writes_what() == Access::Nothing {
+                self.showing.get_or_insert(nothing.clone()).add(statement, catalog);
+            }
         }
-        self.looking = Some(looking);
     }
 
     /// A request that may look at anything goes to the primary.
     pub(crate) fn look_at_anything(&mut self) {
-        self.looking = Some(Touched::Anything);
+        (self.looking, self.showing) = (Some(Touched::Anything), Some(Touched::Anything));
     }
 
-    /// All that was in flight had been answered at `at`.
-    pub(crate) fn saw(&mut self, at: Instant) {
-        match self.looking.take() {
-            Some(Touched::These(slots)) => slots.into_iter().for_each(|slot| self.enter(slot, at)),
-            Some(Touched::Anything) => self.anything = Some(at),
-            None => {}
+    /// What is in flight will not be answered.
+    pub(crate) fn forgo(&mut self) {
+        (self.looking, self.showing) = (None, None);
+    }
+
+    /// All that was in flight had been answered at `at`. Returns what it has looked at without writing.
+    pub(crate) fn saw(&mut self, at: Instant) -> Option<Touched> {
+        if let Some(looked) = self.looking.take() {
+            self.knows(&looked, at);
+        }
+        self.showing.take()
+    }
+
+    /// The session knows how these were at `at`: it has seen them there, or written them.
+    pub(crate) fn knows(&mut self, touched: &Touched, at: Instant) {
+        match touched {
+            Touched::These(slots) => slots.iter().for_each(|slot| self.enter(*slot, at)),
+            Touched::Anything => self.anything = self.anything.max(Some(at)),
         }
     }
 
     fn enter(&mut self, slot: Slot, at: Instant) {
         if let Some(entry) = self.seen.iter_mut().find(|entry| entry.0 == slot) {
-            entry.1 = at;
+            entry.1 = entry.1.max(at);
         } else if self.seen.len() < RELATIONS_MAX {
             self.seen.push((slot, at));
         } else {
             self.seen.clear();
-            self.anything = Some(at);
+            self.anything = self.anything.max(Some(at));
         }
     }
 
@@ -142,10 +167,10 @@ mod tests {
         catalog
     }
 
-    fn look(observed_reads: &mut ObservedReads, sql: &str, at: Instant) {
+    fn look(observed_reads: &mut ObservedReads, sql: &str, at: Instant) -> Option<Touched> {
         let verdict = Classifier::new(10).classify(sql.as_bytes(), StandardConformingStrings::On);
         observed_reads.look(&verdict.statements, Some(&catalog()));
-        observed_reads.saw(at);
+        observed_reads.saw(at)
     }
 
     fn these(oids: &[u32]) -> Touched {
@@ -175,7 +200,21 @@ mod tests {
             assert_eq!(observed_reads.last(&these(&[3])), Some(now), "{sql}");
         }
         let mut observed_reads = ObservedReads::default();
-        (0..=64).for_each(|oid| look(&mut observed_reads, &format!("SELECT * FROM t{oid}"), now));
+        (0..=64).for_each(|oid| _ = look(&mut observed_reads, &format!("SELECT * FROM t{oid}"), now));
         assert_eq!(observed_reads.last(&these(&[99])), Some(now), "more than are told apart");
+    }
+
+    #[test]
+    fn what_a_session_writes_counts_for_its_relations_and_shows_nobody_anything() {
+        let now = Instant::now();
+        let mut observed_reads = ObservedReads::default();
+        assert_eq!(look(&mut observed_reads, "SELECT * FROM t1", now), Some(these(&[1])));
+        assert_eq!(look(&mut observed_reads, "UPDATE t2 SET v = 1", now), None);
+        let mut observed_reads = ObservedReads::default();
+        observed_reads.knows(&these(&[2]), now);
+        assert_eq!((observed_reads.last(&these(&[1])), observed_reads.last(&these(&[2]))), (None, Some(now)));
+        observed_reads.look_at_anything();
+        observed_reads.forgo();
+        assert_eq!((observed_reads.saw(now), observed_reads.last(&these(&[1]))), (None, None));
     }
 }

@@ -1,11 +1,11 @@
 //! What a session has sent to the primary that may change data, until it is known to have been answered.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Reach};
-use crate::freshness::Marks;
+use crate::freshness::Slot;
 use crate::router::FunctionLists;
+use crate::session::consistency::observed_reads::Touched;
 use crate::sql::{Access, Kind, Name, Statement, Verdict, Why};
 
 /// Most texts that are told apart; of more than this, anything may have been written.
@@ -19,6 +19,9 @@ pub(crate) struct PendingWrites {
     extent: Extent,
     /// Whether a transaction may have been committed since it was asked.
     commit: Commit,
+    /// What was sent last of that which lasts although it writes no relation: a sequence moves, others are notified. It
+    /// waits for no mark, so it does not count as a write.
+    besides: Option<Arc<Verdict>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,12 @@ enum Commit {
 impl PendingWrites {
     /// A statement goes to the primary.
     pub(crate) fn sent(&mut self, verdict: &Arc<Verdict>) {
+        let lasts = |statement: &Statement| {
+            matches!(statement.kind, Kind::Primary(Why::Sequence | Why::Notification))
+        };
+        if verdict.statements.iter().any(lasts) {
+            self.besides = Some(verdict.clone());
+        }
         if self.extent == Extent::Untold || !verdict.statements.iter().any(may_write) {
             return;
         }
@@ -79,13 +88,12 @@ impl PendingWrites {
         std::mem::take(&mut self.commit) == Commit::Seen
     }
 
-    /// Marks what may have been written, acknowledged at `at`.
-    pub(crate) fn mark(&self, marks: &Marks, catalog: Option<&Catalog>, lists: &FunctionLists, at: Instant) {
+    /// What may have been written.
+    pub(crate) fn touched(&self, catalog: Option<&Catalog>, lists: &FunctionLists) -> Touched {
+        let mut slots = Vec::new();
         let all = self.extent == Extent::Named
-            && self.statements().all(|statement| mark(statement, marks, catalog, lists, at).is_some());
-        if !all {
-            marks.wrote_anything(at);
-        }
+            && self.statements().all(|statement| reach(statement, &mut slots, catalog, lists).is_some());
+        if all { Touched::These(slots) } else { Touched::Anything }
     }
 
     fn statements(&self) -> impl Iterator<Item = &Statement> {
@@ -106,6 +114,28 @@ impl PendingWrites {
         self.extent > Extent::Named || self.runs_code(|_| true) || self.statements().any(anything)
     }
 
+    /// Whether nothing of it leaves anything, by what is known of the functions that it calls.
+    pub(crate) fn only_reads(&self, catalog: Option<&Catalog>, lists: &FunctionLists) -> bool {
+        let reads = |statement: &Statement| {
+            matches!(statement.writes_what(), Access::Nothing)
+                && statement.functions.iter().all(|function| lists.only_reads(function, catalog))
+        };
+        self.extent == Extent::Named && self.besides.is_none() && self.statements().all(reads)
+    }
+
+    /// Whether something in it may make a transaction last that nobody commits: `PREPARE TRANSACTION`.
+    pub(crate) fn may_prepare(&self) -> bool {
+        let prepares = |statement: &Statement| {
+            matches!(statement.kind, Kind::Primary(Why::TwoPhase | Why::Unparsable | Why::TooLong))
+        };
+        self.extent == Extent::Untold || self.statements().any(prepares)
+    }
+
+    /// All that was sent has been answered, and no transaction is open.
+    pub(crate) fn settle(&mut self) {
+        self.besides = None;
+    }
+
     /// Whether something in it may write without a transaction.
     pub(crate) fn is_untransacted(&self) -> bool {
         let maintains = |statement: &Statement| statement.kind == Kind::Primary(Why::Maintenance);
@@ -116,6 +146,7 @@ impl PendingWrites {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
         self.extent = Extent::Named;
+        self.settle();
     }
 }
 
@@ -132,13 +163,12 @@ fn may_write(statement: &Statement) -> bool {
     !matches!(statement.writes_what(), Access::Nothing) || !statement.functions.is_empty()
 }
 
-/// Marks what one statement may have written; `None` when that may be anything.
-fn mark(
+/// Adds what one statement may have written; `None` when that may be anything.
+fn reach(
     statement: &Statement,
-    marks: &Marks,
+    slots: &mut Vec<Slot>,
     catalog: Option<&Catalog>,
     lists: &FunctionLists,
-    at: Instant,
 ) -> Option<()> {
     if !statement.functions.iter().all(|function| lists.only_reads(function, catalog)) {
         return None;
@@ -150,7 +180,7 @@ fn mark(
     };
     for name in names {
         match &catalog?.relation(name)?.written {
-            Reach::These(slots) => marks.wrote(slots, at),
+            Reach::These(these) => slots.extend(these),
             Reach::Everything => return None,
         }
     }
@@ -159,11 +189,8 @@ fn mark(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::cluster::catalog::{Relation, Volatility};
-    use crate::freshness::Slot;
     use crate::sql::{Classifier, StandardConformingStrings};
 
     fn name(name: &str) -> Name {
@@ -191,12 +218,13 @@ mod tests {
         for text in texts {
             pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
         }
-        let epoch = Instant::now();
-        let marks = Marks::new(epoch);
-        if !pending_writes.is_clean() {
-            pending_writes.mark(&marks, catalog, &FunctionLists::default(), epoch + Duration::from_secs(1));
+        if pending_writes.is_clean() {
+            return [false; 3];
         }
-        [&[Slot::of(1)][..], &[Slot::of(2)], &[]].map(|slots| marks.last_write(slots) > epoch)
+        match pending_writes.touched(catalog, &FunctionLists::default()) {
+            Touched::These(slots) => [slots.contains(&Slot::of(1)), slots.contains(&Slot::of(2)), false],
+            Touched::Anything => [true; 3],
+        }
     }
 
     #[test]
@@ -207,6 +235,40 @@ mod tests {
         assert_eq!(marked(&["BEGIN", "DELETE FROM a", "INSERT INTO b VALUES (1)"]), [true, true, false]);
         assert_eq!(marked(&["SELECT * FROM a", "SELECT reads(1)", "COMMIT"]), [false; 3]);
         assert_eq!(marked(&["INSERT INTO a SELECT reads(x) FROM b"]), [true, false, false]);
+    }
+
+    #[test]
+    fn what_only_calls_functions_that_read_only_reads() {
+        let (catalog, classifier) = (catalog(), Classifier::new(10));
+        for (text, expected) in [
+            ("SELECT * FROM a FOR UPDATE", true),
+            ("SELECT reads(1)", true),
+            ("SELECT writes(1)", false),
+            ("SELECT never_heard_of()", false),
+            ("SELECT nextval('s')", false),
+            ("NOTIFY a", false),
+            ("UPDATE a SET x = reads(1)", false),
+            ("CALL p()", false),
+        ] {
+            let mut pending_writes = PendingWrites::default();
+            pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
+            let lists = FunctionLists::default();
+            assert_eq!(pending_writes.only_reads(Some(&catalog), &lists), expected, "{text}");
+            pending_writes.sent_anything();
+            assert!(!pending_writes.only_reads(Some(&catalog), &lists), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_prepare_a_transaction_is_known() {
+        let classifier = Classifier::new(10);
+        for (text, expected) in
+            [("UPDATE a SET x = 1", false), ("PREPARE TRANSACTION 'x'", true), ("gibberish", true)]
+        {
+            let mut pending_writes = PendingWrites::default();
+            pending_writes.sent(&classifier.classify(text.as_bytes(), StandardConformingStrings::On));
+            assert_eq!(pending_writes.may_prepare(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Lsn, Marks, Moment, Need, Primary};
+use crate::freshness::{Doubt, Legacy, Lsn, Marks, Missing, Moment, Need, Primary};
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
@@ -58,17 +58,19 @@ impl Requirement {
     /// What a request that goes this way needs. The floor is what was acknowledged when it arrived, and that is `now`.
     pub(crate) fn of(request: &Request, basis: &Basis<'_>, now: Instant) -> Self {
         let (levels, tracking) = (basis.levels, basis.tracking);
-        let written = match levels.consistency {
-            Consistency::Eventual => None,
-            Consistency::Strong => tracking.wrote(),
-            Consistency::Session | Consistency::Global => {
-                tracking.wrote().max(tracking.moved()).max(basis.floor(request))
-            }
+        let floor = match levels.consistency {
+            // It needs more than that, or less.
+            Consistency::Eventual | Consistency::Strong => Floor::default(),
+            Consistency::Session | Consistency::Global => basis.floor(request),
         };
-        let seen = tracking.seen().filter(|_| levels.consistency != Consistency::Eventual);
-        let strictly = (levels.consistency == Consistency::Strong).then_some(now);
-        let need =
-            Need { written, strictly, seen, max_staleness: levels.max_staleness, min_lsn: levels.min_lsn };
+        let need = Need {
+            written: floor.written,
+            doubt: floor.doubt,
+            strictly: (levels.consistency == Consistency::Strong).then_some(now),
+            seen: tracking.seen().filter(|_| levels.consistency != Consistency::Eventual),
+            max_staleness: levels.max_staleness,
+            min_lsn: levels.min_lsn,
+        };
         Self { need, level: levels.consistency }
     }
 
@@ -97,7 +99,8 @@ impl Requirement {
     pub(crate) fn through(&self, clock: &Clock<'_>) -> Instant {
         let topology = clock.cluster.topology();
         let moment = clock.moment(&topology, Instant::now());
-        self.need.through(moment).unwrap_or(moment.now)
+        let doubt = self.need.doubt.map(|doubt| doubt.at);
+        self.need.through(moment).max(doubt).unwrap_or(moment.now)
     }
 }
 
@@ -112,37 +115,76 @@ pub(crate) struct Clock<'a> {
 impl Clock<'_> {
     /// The moment at which something is weighed, and how things stand with the primary.
     pub(crate) fn moment(&self, topology: &Topology, now: Instant) -> Moment {
-        let gone = || {
-            let since = self.cluster.without_primary_since();
-            since.is_some_and(|since| now.saturating_duration_since(since) >= self.primary_wait)
-        };
-        let primary = if topology.writable().is_none() && gone() {
-            Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max())
-        } else {
-            Primary::There
+        let primary = match self.missing_since(topology) {
+            None => Primary::There,
+            Some(since) if now.saturating_duration_since(since) >= self.primary_wait => {
+                Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max())
+            }
+            Some(since) => Primary::Missing(Missing { since, legacy: legacy(topology) }),
         };
         Moment { now, primary }
     }
 
-    /// Whether every replica was so far behind when it was last asked that to wait for one is to wait in vain.
+    /// Until when reads wait for a primary, where there is none: all of them until the same moment, whenever they came.
+    pub(crate) fn waits_until(&self) -> Option<Instant> {
+        self.missing_since(&self.cluster.topology()).map(|since| since + self.primary_wait)
+    }
+
+    /// Until when a read waits for its replica that may wait until `deadline`: where there is no primary to go to, as long
+    /// as it would wait for one, and no longer.
+    pub(crate) fn waits_for_replica(&self, deadline: Instant) -> Instant {
+        self.waits_until().unwrap_or(deadline)
+    }
+
+    fn missing_since(&self, topology: &Topology) -> Option<Instant> {
+        if topology.writable().is_some() { None } else { self.cluster.without_primary_since() }
+    }
+
+    /// Whether every replica was so far behind when it was last asked that to wait for one is to wait in vain. Without a
+    /// primary that says nothing: all of them are asked, and none is found to hold what was acknowledged since.
     pub(crate) fn is_hopeless(&self, freshness_wait: Duration) -> bool {
         let limit = HOPELESS.max(freshness_wait * 10);
         let far = |server: &Server| match (server.freshness.sampled(), server.freshness.through()) {
             (Some(sampled), Some(through)) => sampled.saturating_duration_since(through) > limit,
             _ => false,
         };
-        self.cluster.topology().replicas().all(far)
+        let topology = self.cluster.topology();
+        topology.writable().is_some() && topology.replicas().all(far)
     }
 }
 
+/// What a primary that is gone has left to the replicas that follow it. What the others have is of no use to anybody.
+fn legacy(topology: &Topology) -> Option<Legacy> {
+    let heirs = topology.replicas().map(|server| &server.freshness).filter(|known| known.through().is_some());
+    heirs.map(|known| Some(Legacy { asked: known.sampled()?, received: known.received()? })).reduce(
+        |one, other| {
+            let (one, other) = (one?, other?);
+            Some(Legacy { asked: one.asked.min(other.asked), received: one.received.max(other.received) })
+        },
+    )?
+}
+
+/// What the writes of the past ask of a replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Floor {
+    written: Option<Instant>,
+    doubt: Option<Doubt>,
+}
+
 impl Basis<'_> {
-    /// When what the request looks at was last seen on the primary and, at level `global`, last written by anybody.
-    fn floor(&self, request: &Request) -> Option<Instant> {
+    /// When what the request looks at was last seen or written by the session on the primary and, at level `global`, last
+    /// written by anybody.
+    fn floor(&self, request: &Request) -> Floor {
         let marks = Some(self.marks).filter(|_| self.levels.consistency == Consistency::Global);
-        let observed = self.tracking.observed();
-        let highest = observed.last(&Touched::Anything).max(marks.map(Marks::latest));
+        let (tracking, observed) = (self.tracking, self.tracking.observed());
+        let known = observed.last(&Touched::Anything).max(tracking.moved());
+        let highest = Floor {
+            written: known.max(marks.map(Marks::latest_write)),
+            doubt: marks.and_then(|marks| doubt(marks.unanswered.latest(), marks.looked.latest())),
+        };
+        let all = highest.written.max(highest.doubt.map(|doubt| doubt.at));
         let topology = self.cluster.topology();
-        if topology.replicas().all(|server| server.freshness.through() >= highest) {
+        if topology.replicas().all(|server| server.freshness.through() >= all) {
             // Whatever it looks at is there: no need to find out what that is.
             return highest;
         }
@@ -158,10 +200,20 @@ impl Basis<'_> {
         match (Touched::by(request.statements(), catalog.as_deref()), since) {
             (Touched::Anything, _) | (_, None) => highest,
             (touched @ Touched::These(_), Some(since)) => {
+                let slots = touched.slots();
                 // What was marked by an earlier catalog may have been marked under other names.
-                let since = Some(since).min(highest);
-                since.max(observed.last(&touched)).max(marks.map(|marks| marks.last_write(touched.slots())))
+                let since = Some(since).min(all);
+                let known = observed.last(&touched).max(tracking.moved());
+                Floor {
+                    written: since.max(known).max(marks.map(|marks| marks.last_write(slots))),
+                    doubt: marks
+                        .and_then(|marks| doubt(marks.unanswered.last(slots), marks.looked.last(slots))),
+                }
             }
         }
     }
+}
+
+fn doubt(at: Option<Instant>, looked: Option<Instant>) -> Option<Doubt> {
+    at.map(|at| Doubt { at, looked })
 }

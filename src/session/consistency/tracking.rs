@@ -5,25 +5,23 @@ use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::topology::ServerId;
-use crate::freshness::{Marks, Seen};
-use crate::router::Route;
-use crate::session::consistency::observed_reads::ObservedReads;
+use crate::freshness::{Freshness, Instants, Marks, Seen};
+use crate::session::consistency::observed_reads::{ObservedReads, Touched};
 use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
 use crate::session::relay::facts::reads;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
+use crate::session::shared::databases::Database;
 use crate::wire::TxStatus;
 
 /// What a session has written and seen.
 #[derive(Debug, Default)]
 pub(crate) struct Tracking {
-    /// When the last write of the session was acknowledged.
-    wrote: Option<Instant>,
     /// On which replica and when it last looked at data.
     seen: Option<Seen<ServerId>>,
     /// When it last looked at data on any replica but that one.
     moved: Option<Instant>,
-    /// What it has seen on the primary.
+    /// What it has seen and done on the primary.
     observed: ObservedReads,
 }
 
@@ -56,10 +54,6 @@ pub(crate) enum Standing {
 }
 
 impl Tracking {
-    pub(crate) fn wrote(&self) -> Option<Instant> {
-        self.wrote
-    }
-
     pub(crate) fn seen(&self) -> Option<Seen<ServerId>> {
         self.seen
     }
@@ -82,39 +76,67 @@ impl Tracking {
         self.observed.look_at_anything();
     }
 
-    /// The session has looked at data on a server, over a connection that was opened then.
-    pub(crate) fn looked(&mut self, route: Route, server: ServerId, opened: Instant, at: Instant) {
-        match route {
-            Route::Replica => {
-                let same = |seen: &Seen<ServerId>| seen.server == server && opened <= seen.at;
-                let before = self.seen.replace(Seen { server, at });
-                // It moved. The move may have asked for less than the next read will.
-                self.moved = before.filter(|seen| !same(seen)).map(|seen| seen.at).max(self.moved);
-            }
-            Route::Primary => self.observed.saw(at),
+    /// What the session looks at on the primary will not be shown to it.
+    pub(crate) fn looks_no_more(&mut self) {
+        self.observed.forgo();
+    }
+
+    /// The session has looked at data on a replica, over a connection that was opened then; `freshness` is the replica's,
+    /// while it is there.
+    pub(crate) fn looked(
+        &mut self,
+        (server, opened): (ServerId, Instant),
+        freshness: Option<&Freshness>,
+        at: Instant,
+    ) {
+        let same = |seen: &Seen<ServerId>| {
+            seen.server == server
+                && freshness.map_or(opened <= seen.at, |known| known.is_life_of(seen.at, opened))
+        };
+        let before = self.seen.replace(Seen { server, at });
+        // It moved. The move may have asked for less than the next read will.
+        self.moved = before.filter(|seen| !same(seen)).map(|seen| seen.at).max(self.moved);
+    }
+
+    /// The session has looked at data on the primary. Others count it too: it may have seen what nobody is told of.
+    pub(crate) fn saw(&mut self, marks: &Marks, at: Instant) {
+        if let Some(shown) = self.observed.saw(at) {
+            shown.mark(&marks.looked, at);
         }
     }
 
-    /// A write was acknowledged, or may have been.
-    pub(crate) fn acknowledged(&mut self, at: Instant) {
-        self.wrote = Some(at);
+    /// A write of the session was acknowledged at `at`, or given up.
+    pub(crate) fn wrote(&mut self, touched: &Touched, at: Instant) {
+        self.observed.knows(touched, at);
     }
 }
 
-/// Enters what may have been written in a database (its name on the servers), acknowledged at `at`, and has the samplers
-/// see to it that replicas are soon known to hold it. Returns the instant of it, which may be later.
+/// Enters what may have been written in a database (its name on the servers), acknowledged or given up at `at`, and has
+/// the samplers see to it that replicas are soon known to hold it. Returns what that is and its instant, which may be
+/// later.
 pub(crate) fn mark(
     shared: &Shared,
-    (database, marks): (&str, &Marks),
+    (database, instants): (&str, &Instants),
     pending: &PendingWrites,
     at: Instant,
-) -> Instant {
+) -> (Touched, Instant) {
     let (cluster, policy) = (&shared.cluster, shared.policy());
     let catalog = cluster.catalogs().of(database);
     let at = if pending.is_untransacted() { cluster.demand().wrote_untransacted(at) } else { at };
-    pending.mark(marks, catalog.as_deref(), &policy.functions, at);
+    let touched = pending.touched(catalog.as_deref(), &policy.functions);
+    touched.mark(instants, at);
     cluster.demand().wrote(at);
-    at
+    (touched, at)
+}
+
+/// The same of what was acknowledged to a client that may have gone since.
+pub(crate) fn acknowledge(shared: &Shared, (name, database): (&str, &Database), pending: &PendingWrites) {
+    mark(shared, (name, &database.marks.acknowledged), pending, Instant::now());
+}
+
+/// The same of what nobody waits for any more: it may have happened.
+pub(crate) fn give_up(shared: &Shared, (name, database): (&str, &Database), pending: &PendingWrites) {
+    mark(shared, (name, &database.marks.unanswered), pending, Instant::now());
 }
 
 /// Whether a request that goes to the primary may write although its statements only read.
@@ -129,6 +151,9 @@ impl PendingWrites {
     /// What the server's last words acknowledge of this.
     pub(crate) fn acknowledged_by(&mut self, answers: &Answers) -> Acknowledged {
         let commit = self.take_commit();
+        if answers.now == Standing::Over(TxStatus::Idle) {
+            self.settle();
+        }
         if self.is_clean() {
             return Acknowledged::Nothing;
         }
@@ -181,13 +206,13 @@ mod tests {
     fn a_session_that_moves_from_replica_to_replica_remembers_when_it_left() {
         let (opened, mut tracking) = (Instant::now(), Tracking::default());
         let (one, other) = (ServerId(1), ServerId(2));
-        tracking.looked(Route::Replica, one, opened, opened + SECOND);
-        tracking.looked(Route::Replica, one, opened, opened + 2 * SECOND);
+        tracking.looked((one, opened), None, opened + SECOND);
+        tracking.looked((one, opened), None, opened + 2 * SECOND);
         assert_eq!(tracking.moved(), None);
-        tracking.looked(Route::Replica, other, opened, opened + 3 * SECOND);
+        tracking.looked((other, opened), None, opened + 3 * SECOND);
         assert_eq!(tracking.moved(), Some(opened + 2 * SECOND));
         // The same server, but perhaps another life of it.
-        tracking.looked(Route::Replica, other, opened + 4 * SECOND, opened + 5 * SECOND);
+        tracking.looked((other, opened + 4 * SECOND), None, opened + 5 * SECOND);
         assert_eq!(tracking.moved(), Some(opened + 3 * SECOND));
     }
 }

@@ -16,6 +16,7 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
+use crate::freshness::{Instants, Marks};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
@@ -244,7 +245,9 @@ impl Conversation {
         }
         let topology = self.shared.cluster.topology();
         let moment = self.clock().moment(&topology, now);
-        !topology.replicas().any(|server| requirement.may_be_met(server, moment))
+        // A read waits for a primary as a read, whatever the transaction will do.
+        topology.writable().is_some()
+            && !topology.replicas().any(|server| requirement.may_be_met(server, moment))
     }
 
     /// What of a request tells later whether transactions that begin as this one write. `route` is where it goes.
@@ -295,7 +298,7 @@ impl Conversation {
     /// What was sent and will never be answered may have been committed all the same.
     pub(crate) fn mark_unanswered(&mut self) {
         if !self.state.pending_writes.is_clean() {
-            self.mark(Instant::now());
+            self.mark(Instant::now(), |marks| &marks.unanswered);
             self.tell_unanswered_definitions();
             self.state.pending_writes.clear();
         }
@@ -305,11 +308,18 @@ impl Conversation {
     pub(crate) fn mark_answered(&mut self, answers: &Answers) {
         match self.state.pending_writes.acknowledged_by(answers) {
             Acknowledged::Nothing => {}
-            Acknowledged::Part => self.mark(Instant::now()),
+            Acknowledged::Part => self.mark(Instant::now(), |marks| &marks.acknowledged),
             Acknowledged::All => {
-                self.mark(Instant::now());
+                self.mark(Instant::now(), |marks| &marks.acknowledged);
                 self.state.pending_writes.clear();
             }
+        }
+    }
+
+    /// Marks what a server's words before its last ones may have acknowledged. What will never be answered is still pending.
+    pub(crate) fn mark_last_words(&mut self, answers: &Answers) {
+        if self.state.pending_writes.acknowledged_by(answers) != Acknowledged::Nothing {
+            self.mark(Instant::now(), |marks| &marks.acknowledged);
         }
     }
 
@@ -317,6 +327,7 @@ impl Conversation {
     /// been answered.
     pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) {
         if request.any(Fact::Looks) {
+            leg.responses.has_shown &= leg.progress.sent.has(Sent::Look);
             leg.progress.sent.add(Sent::Look);
         }
         if leg.route == Route::Replica {
@@ -382,20 +393,29 @@ impl Conversation {
 
     /// The session has looked at data over a connection.
     pub(crate) fn looked(&mut self, leg: &Leg, at: Instant) {
-        self.tracking.looked(leg.route, leg.lease.server(), leg.lease.opened, at);
-        if leg.route == Route::Primary {
-            // What was seen there must be on a replica before the session looks at one.
-            self.shared.cluster.demand().wrote(at);
+        match leg.route {
+            Route::Replica => {
+                let topology = self.shared.cluster.topology();
+                let server = topology.server(leg.lease.server());
+                let place = (leg.lease.server(), leg.lease.opened);
+                self.tracking.looked(place, server.map(|server| &*server.freshness), at);
+            }
+            Route::Primary => {
+                self.tracking.saw(&self.state.database().marks, at);
+                // What was seen there must be on a replica before the session looks at one.
+                self.shared.cluster.demand().wrote(at);
+            }
         }
     }
 
     /// A connection is lost: cancel requests go there no more, and its server is worth a probe.
     pub(crate) fn leaves(&mut self, leg: &Leg) {
         self.entry.leaves();
-        if leg.progress.sent.has(Sent::Look) {
+        if leg.progress.sent.has(Sent::Look) && leg.responses.has_shown {
             // Part of an answer may have been seen.
             self.looked(leg, Instant::now());
         }
+        self.tracking.looks_no_more();
         if !matches!(leg.progress.state, LegState::Refused(_)) {
             self.shared.cluster.suspect(leg.lease.server());
         }
@@ -494,14 +514,15 @@ impl Conversation {
         self.shared.cluster.topology().servers.len() == 1
     }
 
-    fn mark(&mut self, now: Instant) {
+    fn mark(&mut self, now: Instant, kind: fn(&Marks) -> &Instants) {
+        let instants = kind(&self.state.database().marks);
         if self.is_alone() {
-            self.state.database().marks.wrote_anything(now);
-            return self.tracking.acknowledged(now);
+            instants.enter_anything(now);
+            return self.tracking.wrote(&Touched::Anything, now);
         }
-        let database = (&*self.who.server_database, &self.state.database().marks);
-        let at = mark(&self.shared, database, &self.state.pending_writes, now);
-        self.tracking.acknowledged(at);
+        let database = (&*self.who.server_database, instants);
+        let (touched, at) = mark(&self.shared, database, &self.state.pending_writes, now);
+        self.tracking.wrote(&touched, at);
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! What waits for a connection is not here.
 
-use tokio::time::timeout_at;
+use std::time::Instant;
+
+use tokio::time::sleep_until;
 
 use crate::error::Result;
 use crate::session::client::Client;
@@ -12,7 +14,8 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Freshness;
 use crate::session::leg::Leg;
 
-/// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`. Says whether it is. Cancel safe.
+/// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`, or while there is no primary
+/// to which the transaction could move, no longer than for one. Says whether it is. Cancel safe.
 ///
 /// # Errors
 /// [`Error::Canceled`](crate::error::Error::Canceled); the client has gone, or weir waits for it no longer.
@@ -25,17 +28,27 @@ pub(super) async fn await_freshness(
     let clock = conversation.clock();
     let samplers = conversation.shared.cluster.demand().clone();
     let wait = conversation.policy.config.routing.freshness_wait;
-    let deadline = tokio::time::Instant::now() + wait;
+    let deadline = Instant::now() + wait;
     let _wanted = samplers.want(requirement.through(&clock));
+    let mut changes = conversation.shared.cluster.changes();
     let fresh = async {
         loop {
             let mut news = std::pin::pin!(samplers.news());
             news.as_mut().enable();
+            changes.mark_unchanged();
+            // Before it looks: what will do once nobody waits any more is to be found by a look after that.
+            let (now, until) = (Instant::now(), clock.waits_for_replica(deadline));
             if requirement.is_met((leg.lease.server(), leg.lease.opened), &clock) {
                 return Freshness::Enough;
             }
-            if clock.is_hopeless(wait) || timeout_at(deadline, news).await.is_err() {
+            if clock.is_hopeless(wait) || now >= until {
                 return Freshness::Short;
+            }
+            tokio::select! {
+                () = news => {}
+                // The primary may be gone, or back.
+                _ = changes.changed() => {}
+                () = sleep_until(until.into()) => {}
             }
         }
     };

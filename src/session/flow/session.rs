@@ -282,7 +282,8 @@ impl Session {
             }
         }
         if self.client.phase == Phase::Over {
-            return if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            // Who has closed its socket waits for no answer, though it took its leave first.
+            return if self.is_settled() { Poll::Ready(Ok(())) } else { self.client.poll_closed(cx) };
         }
         if self.is_full() {
             return Poll::Pending;
@@ -322,12 +323,15 @@ impl Session {
         let Some(leg) = legs.active_mut() else { return };
         // Before the words are taken in, which may tell that what code did is committed.
         conversation.suspect_functions();
-        let before = leg.responses.tx;
+        let (before, said) = (leg.responses.tx, leg.responses.said);
         leg.on_server_bytes(&mut conversation.state, &mut client.buffer);
+        let answers = Some(leg.answers(before)).filter(|_| leg.responses.said != said);
         if !leg.is_up() {
+            // What it said before its last words is on its way to the client all the same.
+            answers.into_iter().for_each(|answers| conversation.mark_last_words(&answers));
             return;
         }
-        conversation.mark_answered(&leg.answers(before));
+        answers.into_iter().for_each(|answers| conversation.mark_answered(&answers));
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);

@@ -13,13 +13,14 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
-use crate::session::consistency::tracking::mark;
+use crate::session::consistency::tracking::{acknowledge, give_up};
 use crate::session::leg::Leg;
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
+use crate::session::shared::databases::Database;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::Event;
@@ -63,7 +64,7 @@ impl Cleanup {
         if answered.is_err() {
             return self.outlast().await;
         }
-        self.mark();
+        self.mark(acknowledge);
         let outcome = timeout(PATIENCE, self.clean()).await;
         let resets = &self.shared.metrics.resets;
         match outcome {
@@ -96,25 +97,52 @@ impl Cleanup {
             return outcome;
         }
         if self.is_futile() {
-            let key = self.leg.lease.key.clone();
-            // Should it not arrive, the patience below ends all the same.
-            let _ = self.shared.cancel_on(&key).await;
-        } else if !self.pending_writes.is_clean() {
+            timeout(PATIENCE, self.cancelled()).await.unwrap_or(Err(Error::ServerLost))
+        } else {
             let (shared, server) = (self.shared.clone(), self.leg.lease.server());
-            return tokio::select! {
+            tokio::select! {
                 biased;
                 outcome = self.answered() => outcome,
                 () = shared.goes_down(server) => Err(Error::ServerLost),
-            };
+            }
         }
-        timeout(PATIENCE, self.answered()).await.unwrap_or(Err(Error::ServerLost))
     }
 
-    /// Whether nothing of what is in flight can be of use to anybody.
+    /// Has the server cancel what it was sent, statement by statement: a cancel request ends the one that runs, and there
+    /// may be others behind it.
+    ///
+    /// # Errors
+    /// Also when a cancel request may be on its way still: whatever ran on the connection next might be hit.
+    async fn cancelled(&mut self) -> Result<()> {
+        let key = self.leg.lease.key.clone();
+        let mut pause = GENTLE;
+        while self.is_futile() {
+            self.shared.cancel_on(&key).await?;
+            if let Ok(outcome) = timeout(pause, self.answered()).await {
+                return outcome;
+            }
+            pause *= 2;
+        }
+        // What is left may be committed by now: it is not to be hurried.
+        self.answered().await
+    }
+
+    /// Whether nothing of what is in flight can be of use to anybody: it only reads, or belongs to a transaction whose end
+    /// was never sent.
     fn is_futile(&self) -> bool {
-        let within = self.leg.responses.tx != TxStatus::Idle;
-        let commits = || self.leg.responses.ledger.notes().any(PendingReply::commits);
-        self.leg.route == Route::Replica || self.pending_writes.is_clean() || (within && !commits())
+        self.leg.route == Route::Replica || self.is_undone() || self.only_reads()
+    }
+
+    /// Whether all of it belongs to a transaction that will be rolled back.
+    fn is_undone(&self) -> bool {
+        let responses = &self.leg.responses;
+        let ends = || responses.ledger.notes().any(PendingReply::ends) || self.pending_writes.may_prepare();
+        responses.tx != TxStatus::Idle && !ends()
+    }
+
+    fn only_reads(&self) -> bool {
+        let (catalog, policy) = (self.shared.cluster.catalogs().of(&self.name), self.shared.policy());
+        self.pending_writes.only_reads(catalog.as_deref(), &policy.functions)
     }
 
     /// Writes what waits, and reads until the server has answered all it was sent. Cancel safe.
@@ -180,13 +208,12 @@ impl Cleanup {
         reset(&mut self.leg.lease, standing, leftover).await
     }
 
-    /// What was in flight has come to its end.
-    fn mark(&self) {
+    /// What was in flight has come to its end, and is marked so.
+    fn mark(&self, how: fn(&Shared, (&str, &Database), &PendingWrites)) {
         if self.pending_writes.is_clean() {
             return;
         }
-        let database = (&*self.name, &self.state.database().marks);
-        mark(&self.shared, database, &self.pending_writes, Instant::now());
+        how(&self.shared, (&self.name, self.state.database()), &self.pending_writes);
         if self.pending_writes.may_define() {
             self.shared.cluster.catalogs().doubt(&self.name);
         }
@@ -217,6 +244,6 @@ impl Cleanup {
             _ = timeout(OUTLAST_MAX, closed) => {}
             () = shared.goes_down(server) => {}
         }
-        self.mark();
+        self.mark(give_up);
     }
 }

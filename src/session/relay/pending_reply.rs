@@ -69,8 +69,18 @@ impl PendingReply {
 
     /// Whether it is of a query or an execution that commits.
     pub(crate) fn commits(&self) -> bool {
+        self.runs(|kind| matches!(kind, Kind::Commit { .. }))
+    }
+
+    /// Whether it is of a query or an execution that commits or rolls back: what stands behind it does not belong to the
+    /// transaction any more.
+    pub(crate) fn ends(&self) -> bool {
+        self.runs(|kind| matches!(kind, Kind::Commit { .. } | Kind::Rollback { .. }))
+    }
+
+    fn runs(&self, what: impl Fn(&Kind) -> bool) -> bool {
         let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
-        statements.any(|statement| matches!(statement.kind, Kind::Commit { .. }))
+        statements.any(|statement| what(&statement.kind))
     }
 
     /// Whether it is of a query or an execution that begins a transaction.

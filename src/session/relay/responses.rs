@@ -93,6 +93,10 @@ pub(crate) struct Responses {
     rest: Rest,
     /// CommandCompletes of the simple query at the head.
     completions: usize,
+    /// Whether rows have come, or the word that there are none, since this was last set back.
+    pub has_shown: bool,
+    /// Messages that were looked at, but for the last words of a server process that ends: they acknowledge nothing.
+    pub said: usize,
 }
 
 /// Where the rest of a frame goes.
@@ -166,6 +170,8 @@ impl Responses {
 
     /// Rows and copy data go where the reply at the head goes.
     fn rows(&mut self, read_buffer: &mut BytesMut, client_buffer: &mut ClientBuffer, n: usize) {
+        self.has_shown = true;
+        self.said += 1;
         match self.action() {
             Action::Forward => client_buffer.pass(n),
             Action::Swallow => client_buffer.cut(read_buffer, n),
@@ -203,13 +209,19 @@ impl Responses {
     ) -> Result<(), Halt> {
         let at = client_buffer.passed();
         let frame = &read_buffer[at..read_buffer.len().min(at + head.len)];
+        let farewell = match head.tag {
+            server::NOTICE => scan::is_farewell(frame),
+            server::ERROR => matches!(scan::field(frame, b'V'), Some(b"FATAL" | b"PANIC")),
+            _ => false,
+        };
+        self.said += usize::from(!farewell);
         let action = match head.tag {
             server::ERROR => return self.error(head, read_buffer, client_buffer, watcher),
             server::NOTICE => {
                 let action = self.ledger.head_action();
                 // Who raises notices wants them seen while the statement runs. But a server's last words before
                 // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if action == Action::Forward && !watcher.is_rerunning() && !scan::is_farewell(frame) {
+                if action == Action::Forward && !watcher.is_rerunning() && !farewell {
                     client_buffer.release();
                 }
                 action
@@ -270,6 +282,7 @@ impl Responses {
     fn completed(&mut self, tag: &[u8], watcher: &mut impl Watcher) -> Action {
         let nth = self.completions;
         self.completions += 1;
+        self.has_shown = true;
         match self.ledger.head_note().map(|pending| watcher.completed(tag, pending, nth)) {
             Some(Completion::Weirs) => Action::Swallow,
             _ => Action::Forward,

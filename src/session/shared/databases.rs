@@ -99,7 +99,7 @@ mod tests {
         let databases = Databases::default();
         let now = Instant::now();
         let used = enter(&databases, "used", now);
-        used.marks.wrote_anything(now + Duration::from_secs(1));
+        used.marks.acknowledged.enter_anything(now + Duration::from_secs(1));
         for n in 0..10 * DATABASES_KEPT {
             enter(&databases, &n.to_string(), now);
             assert!(databases.known.lock().unwrap().len() <= DATABASES_KEPT);
@@ -107,6 +107,6 @@ mod tests {
         assert!(Arc::ptr_eq(&used, &enter(&databases, "used", now)), "a session has it");
         // What is not known any more counts as written when it comes back.
         let later = now + Duration::from_secs(2);
-        assert_eq!(enter(&databases, "0", later).marks.latest(), later);
+        assert_eq!(enter(&databases, "0", later).marks.latest_write(), later);
     }
 }
