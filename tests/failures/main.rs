@@ -26,7 +26,7 @@ mod scenarios;
 mod soak;
 mod stage;
 
-use scenarios::{Met, Needs, SCENARIOS, Scenario};
+use scenarios::{Needs, SCENARIOS, Scenario};
 use soak::Soak;
 use stage::Stage;
 
@@ -50,7 +50,7 @@ enum Run {
     These(Vec<&'static Scenario>),
     /// Any, for so long.
     During(Duration),
-    /// Any that keep within their bounds, for so long, while weir is watched.
+    /// Any, for so long, while weir is watched.
     Soak(Duration),
 }
 
@@ -80,13 +80,10 @@ fn named(names: &str) -> Vec<&'static Scenario> {
     }
 }
 
-fn met() -> Vec<&'static Scenario> {
-    SCENARIOS.iter().filter(|scenario| scenario.met == Met::Yes).collect()
-}
-
 /// As many as a minute holds.
 fn a_minute(dice: &mut Dice) -> Vec<&'static Scenario> {
-    let (mut left, mut chosen, mut seconds) = (met(), Vec::new(), 0);
+    let mut left: Vec<&Scenario> = SCENARIOS.iter().collect();
+    let (mut chosen, mut seconds) = (Vec::new(), 0);
     while !left.is_empty() {
         let scenario = left.swap_remove(dice.index(left.len()));
         if seconds + scenario.seconds <= MINUTE {
@@ -127,9 +124,9 @@ fn run(run: Run, dice: &mut Dice) -> Result<Vec<String>> {
             }
         }
         Run::Soak(time) => {
-            let (scenarios, mut soak) = (met(), Soak::default());
+            let mut soak = Soak::default();
             while begun.elapsed() < time {
-                play(&stage, dice.pick::<&Scenario>(&scenarios), &mut beyond)?;
+                play(&stage, dice.pick(SCENARIOS), &mut beyond)?;
                 soak.note(&stage.weir)?;
             }
             soak.is_flat()?;

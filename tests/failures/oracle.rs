@@ -265,6 +265,9 @@ pub(crate) struct Lost {
     pub(crate) at: u128,
 }
 
+/// A client's sort, what it was doing, and the SQLSTATE or what became of the connection.
+pub(crate) type Kind = (&'static str, &'static str, String);
+
 /// What one part of the clients was told.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -279,8 +282,8 @@ pub(crate) struct Told {
     pub(crate) first_word: Duration,
     /// Errors, by client.
     pub(crate) errors: BTreeMap<usize, usize>,
-    /// How often what kind: sort, doing, kind.
-    pub(crate) kinds: BTreeMap<(&'static str, &'static str, String), (usize, String)>,
+    /// How often what kind, and the first one's time and words.
+    pub(crate) kinds: BTreeMap<Kind, (usize, String)>,
 }
 
 impl Told {

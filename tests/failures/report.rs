@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clients::Part;
 use crate::oracle::{Findings, Lost};
-use crate::scenarios::{Met, Scenario};
+use crate::scenarios::Scenario;
 
 fn seconds(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64())
@@ -43,9 +43,6 @@ pub(crate) fn print(scenario: &Scenario, findings: &Findings, breaches: &[String
     );
     for breach in breaches {
         eprintln!("      - {breach}");
-    }
-    if let (Met::NotYet(why), false) = (scenario.met, breaches.is_empty()) {
-        eprintln!("      known: {why}");
     }
     for (after_seen, when) in [(false, "before"), (true, "after")] {
         let lost: Vec<&Lost> = findings.lost.iter().filter(|lost| lost.after_seen == after_seen).collect();
