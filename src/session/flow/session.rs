@@ -14,6 +14,7 @@ use crate::backend::ledger::{Batch, Ledger};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
 use crate::net::Stream;
+use crate::router::Route;
 use crate::session::client::{Client, Phase, READ_BUFFER_MAX};
 use crate::session::connections::Connections;
 use crate::session::connections::wait::Waiting;
@@ -24,7 +25,7 @@ use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
-use crate::session::leg::progress::SequenceUse;
+use crate::session::leg::progress::{Retry, SequenceUse};
 use crate::session::leg::state::{LegEvent, Why};
 use crate::session::model::set::Set;
 use crate::session::relay::framer::Unit;
@@ -335,8 +336,15 @@ impl Session {
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
-        // The client has to hear that its data is wanted.
-        let due = client.buffer.held() > limit || leg.responses.flow == Flow::CopyIn;
+        // The client has to hear that its data is wanted, and of the primary whatever it would hear without weir: only an
+        // answer that is there at once is there whole.
+        let begun = leg.route == Route::Primary
+            && leg.owes()
+            && client.buffer.held() > 0
+            && !leg.progress.state.is_ending();
+        let due = client.buffer.held() > limit
+            || leg.responses.flow == Flow::CopyIn
+            || (begun && !leg.progress.retry.has(Retry::StalePlan));
         if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && due {
             // From here on the request cannot be run again.
             client.buffer.release();

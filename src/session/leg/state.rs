@@ -100,6 +100,11 @@ impl LegState {
         matches!(self, LegState::Working | LegState::Rerunning(_) | LegState::Ending(_))
     }
 
+    /// Whether the server is about to close the connection.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self, LegState::Ending(_))
+    }
+
     /// Whether what is in flight will be run again.
     pub(crate) fn is_rerunning(&self) -> bool {
         matches!(self, LegState::Rerunning(_))
