@@ -33,7 +33,7 @@ use stage::Stage;
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
 /// How long the scenarios of a plain `cargo test` may take, without what is around them.
-const MINUTE: u32 = 50;
+const MINUTE: u32 = 55;
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
