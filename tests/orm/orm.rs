@@ -1,4 +1,4 @@
-//! Where the reads of untouched applications go, and what a restart of the primary does to their pools.
+//! Where the reads of untouched applications go, and what the faults of a primary do to their pools.
 //!
 //! The applications are Python programs (FastAPI on SQLAlchemy and asyncpg, Django, psycopg alone) that know nothing
 //! of weir. This program gives them a cluster with weir in front, and asks the servers' own logs what ran where.
@@ -9,16 +9,18 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod faults;
+mod pools;
 mod reads;
-mod restart;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Result, Weir, WeirSetup};
 
 use application::Application;
+use faults::Fault;
 
 /// Runs untouched ORM applications through weir, and fails when a target is missed.
 #[derive(Parser)]
@@ -27,7 +29,7 @@ struct Arguments {
     /// What to run; everything, if nothing is said.
     #[arg(value_enum)]
     trials: Vec<Trial>,
-    /// `[routing] transactions` of weir while reads are counted. The restart is tried with both values.
+    /// `[routing] transactions` of weir while reads are counted. Faults are tried with both values.
     #[arg(long, default_value = "lazy", value_name = "WORD")]
     transactions: String,
     #[command(flatten)]
@@ -48,8 +50,9 @@ enum Trial {
     Django,
     /// psycopg in plain SQL, with the transactions that it begins by itself.
     Psycopg,
-    /// A pool of SQLAlchemy's while the primary is restarted.
-    Restart,
+    /// Pools of SQLAlchemy's while the primary fails in many ways, and directly for comparison.
+    #[value(alias = "restart")]
+    Faults,
 }
 
 fn main() -> ExitCode {
@@ -93,33 +96,14 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
             Err(failure) => misses.push(format!("{trial:?}: {failure}")),
         }
     }
-    if arguments.trials.contains(&Trial::Restart) {
-        println!("\na pool's transactions while the primary is restarted, and later ones");
-        misses.extend(restarts(&cluster, &arguments.python));
-    }
-    Ok(misses)
-}
-
-/// The restart without weir, which shows what the application can bear, and with both kinds of transactions.
-fn restarts(cluster: &Cluster, python: &Path) -> Vec<String> {
-    let application = Application { python, file: "restart.py" };
-    let mut misses = Vec::new();
-    for (name, transactions) in [("direct", None), ("lazy", Some("lazy")), ("primary", Some("primary"))] {
-        let outcome = match transactions {
-            None => restart::measure(cluster, cluster.port(cluster.primary()), &application),
-            Some(word) => {
-                weir(cluster, word).and_then(|weir| restart::measure(cluster, weir.port(), &application))
-            }
-        };
-        match outcome {
-            Ok(outcome) => {
-                println!("{:<12}{outcome}", format!("{name}:"));
-                misses.extend(outcome.miss().map(|miss| format!("restart, {name}: {miss}")));
-            }
-            Err(failure) => misses.push(format!("restart, {name}: {failure}")),
+    if arguments.trials.contains(&Trial::Faults) {
+        println!("\n{}", pools::HEAD);
+        for fault in Fault::ALL {
+            let missed = pools::suffer(&cluster, &arguments.python, fault);
+            misses.extend(missed.unwrap_or_else(|failure| vec![format!("{}: {failure}", fault.title())]));
         }
     }
-    misses
+    Ok(misses)
 }
 
 impl Trial {
@@ -129,16 +113,14 @@ impl Trial {
             Trial::Fastapi => Some("fastapi_app.py"),
             Trial::Django => Some("django_app.py"),
             Trial::Psycopg => Some("psycopg_app.py"),
-            Trial::Restart => None,
+            Trial::Faults => None,
         }
     }
 }
 
-/// weir with its defaults but for the transactions and what the restart is about.
+/// weir with its defaults but for the transactions.
 fn weir(cluster: &Cluster, transactions: &str) -> Result<Weir> {
-    let wait = format!("\"{}ms\"", restart::PRIMARY_WAIT.as_millis());
     WeirSetup::in_front_of(cluster, 0..cluster.size())
         .set("routing", "transactions", &format!("\"{transactions}\""))
-        .set("pool", "primary_wait", &wait)
         .start(env!("CARGO_BIN_EXE_weir"))
 }

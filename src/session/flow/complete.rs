@@ -219,6 +219,7 @@ impl Session {
             return Ok(());
         }
         let writes = !self.conversation.state.pending_writes.is_clean();
+        let is_over = self.conversation.state.transaction.journal().is_none();
         let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept();
         self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
@@ -230,7 +231,9 @@ impl Session {
             (LossFact::UnansweredBegin, abandoned.begins > 0),
         ];
         let facts = self.lost_with(&leg).union(facts.into());
-        let lost = Lost { route: leg.route, tx: leg.responses.tx, facts };
+        // Within a batch the end of a transaction is answered before the server says where it stands.
+        let tx = if is_over { TxStatus::Idle } else { leg.responses.tx };
+        let lost = Lost { route: leg.route, tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
         let state = std::mem::take(&mut leg.progress.state);
         let error = cause(state, lost.doubt(&abandoned));

@@ -90,6 +90,7 @@ impl Session {
 
     fn copy_data(&mut self, len: usize, missing: usize) {
         let bytes = self.client.read_buffer.split_to(len);
+        self.copies_ahead();
         match self.legs.active_mut() {
             // Copy data may be sent ahead of the server's word that it wants some; outside a copy it is ignored.
             Some(leg) if leg.responses.flow == Flow::CopyIn || leg.owes() => {
@@ -103,8 +104,16 @@ impl Session {
         }
     }
 
+    /// Data that was sent before anybody asked for it is not kept: its COPY runs once.
+    fn copies_ahead(&mut self) {
+        if self.client.buffer.is_holding() && self.legs.active().is_some_and(Leg::owes) {
+            self.runs_only_here();
+        }
+    }
+
     fn copy_end(&mut self, len: usize) {
         let bytes = self.client.read_buffer.split_to(len);
+        self.copies_ahead();
         if let Some(leg) = self.legs.active_mut() {
             leg.copy_end(bytes);
         }

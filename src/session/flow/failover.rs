@@ -33,7 +33,7 @@ pub(crate) enum Fate {
 /// What a lost leg was for its session.
 pub(crate) struct Lost {
     pub route: Route,
-    /// Transaction status as the server last said.
+    /// Transaction status, as far as the server has said.
     pub tx: TxStatus,
     pub facts: Set<LossFact>,
 }
@@ -82,7 +82,10 @@ impl Lost {
     pub(crate) fn doubt(&self, abandoned: &Abandoned) -> Doubt {
         match (self.route, self.tx) {
             (Route::Primary, _) if abandoned.commits > 0 => Doubt::Commit,
-            (_, TxStatus::Idle) if self.facts.has(LossFact::PendingWrites) => Doubt::Write,
+            (_, tx) if self.facts.has(LossFact::PendingWrites) => match abandoned.behind {
+                0 if tx != TxStatus::Idle => Doubt::None,
+                _ => Doubt::Write,
+            },
             _ => Doubt::None,
         }
     }
@@ -149,8 +152,16 @@ mod tests {
             ("a commit on a replica", Route::Replica, Open, &[], true, Doubt::None),
         ] {
             let commits = usize::from(commits);
-            let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, begins: 0, commits };
+            let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, begins: 0, commits, behind: 0 };
             assert_eq!(lost(route, tx, facts).doubt(&abandoned), doubt, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_rollback_may_be_committed() {
+        let abandoned = Abandoned { readies: 1, batch: LeftBatch::Closed, begins: 0, commits: 0, behind: 1 };
+        for (facts, doubt) in [(&[LossFact::PendingWrites][..], Doubt::Write), (&[], Doubt::None)] {
+            assert_eq!(lost(Route::Primary, TxStatus::Open, facts).doubt(&abandoned), doubt);
         }
     }
 

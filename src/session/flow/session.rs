@@ -346,11 +346,16 @@ impl Session {
             || leg.responses.flow == Flow::CopyIn
             || (begun && !leg.progress.retry.has(Retry::StalePlan));
         if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && due {
-            // From here on the request cannot be run again.
-            client.buffer.release();
-            conversation.state.replay_buffer.clear();
-            leg.progress.retry = Set::default();
+            self.runs_only_here();
         }
+    }
+
+    /// From here on what is in flight cannot be run again.
+    pub(super) fn runs_only_here(&mut self) {
+        let Self { client, conversation, legs, .. } = self;
+        client.buffer.release();
+        conversation.state.replay_buffer.clear();
+        legs.active_mut().into_iter().for_each(|leg| leg.progress.retry = Set::default());
     }
 
     /// What the session does, for its limits of time.

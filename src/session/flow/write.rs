@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::backend::ledger::Batch;
 use crate::config::PoolMode;
 use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
@@ -12,7 +13,7 @@ use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
 use crate::session::leg::progress::Sent;
-use crate::session::relay::facts::{Fact, is_undone_by_loss};
+use crate::session::relay::facts::{Fact, is_undone_by_loss, leaves_nothing};
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::MessageKind;
@@ -100,13 +101,16 @@ fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, jo
 }
 
 /// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
-/// as well run there.
+/// as well run there. Not so the rest of a batch on the primary: its Sync would commit what is behind it, and vouch for what
+/// was lost.
 fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -> Joins {
     let transaction = &conversation.state.transaction;
     let renewable = leg.route == Route::Replica && transaction.is_renewable();
     let outside = (transaction.status_on_server(), leg.responses.tx) == (TxStatus::Idle, TxStatus::Idle);
+    let rest = leg.route == Route::Primary && leg.batch() == Batch::Open;
     match (how.manner, &conversation.rerun) {
         (_, Some(_)) => Joins::Rerun,
+        (_, None) if rest => Joins::Block,
         (Manner::Within, None) if renewable => Joins::Nothing,
         (Manner::Within | Manner::AsItComes, None) if can_begin_anew(conversation, leg.route, request) => {
             Joins::Renewable
@@ -130,9 +134,15 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
 fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) -> bool {
     let transaction = &conversation.state.transaction;
     let relied_upon = conversation.pinned().is_some() || conversation.who.mode == PoolMode::Session;
+    // Nothing is committed by it, or nothing that there is.
+    let commits_nothing = || {
+        let plain = request.statements().all(leaves_nothing) && !conversation.may_write_unseen(request);
+        plain || request.statements().all(stays_within)
+    };
     let told = || {
         let on_primary = route == Route::Primary;
-        on_primary && transaction.can_be_told() && request.statements().all(is_undone_by_loss)
+        let undone = transaction.can_be_told() && request.statements().all(is_undone_by_loss);
+        on_primary && undone && commits_nothing()
     };
     let takes_back = |statement: &Statement| match statement.kind {
         Kind::Rollback { .. } => true,
@@ -149,12 +159,16 @@ fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) 
 /// Whether a request begins a transaction, and leaves it open with nothing in it that its loss does not undo.
 fn opens(conversation: &Conversation, request: &Request) -> bool {
     let mut statements = request.statements();
-    let within = |one: &Statement| !matches!(one.kind, Kind::Commit { .. } | Kind::Rollback { .. });
     conversation.pinned().is_none()
         && request.any(Fact::Transacts)
         && request.ends() == 1
         && statements.next().is_some_and(|first| matches!(first.kind, Kind::Begin(_)))
-        && statements.all(|one| within(one) && is_undone_by_loss(one))
+        && statements.all(|one| stays_within(one) && is_undone_by_loss(one))
+}
+
+/// Whether the transaction goes on behind a statement.
+fn stays_within(statement: &Statement) -> bool {
+    !matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. })
 }
 
 /// Whether a request changes nothing, as far as its text and the catalog tell.
@@ -169,7 +183,11 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
         // Of one that begins by the client's own words nobody else tells.
         conversation.state.transaction.next_because(how.reason.as_str());
     }
-    if how.manner != Manner::Within || leg.responses.tx != TxStatus::Idle {
+    // What is thrown away up to the end of its batch begins nothing.
+    if how.manner != Manner::Within
+        || leg.responses.tx != TxStatus::Idle
+        || leg.responses.ledger.is_discarding()
+    {
         return None;
     }
     let (state, default) = (&mut conversation.state, conversation.routing.isolation());

@@ -24,6 +24,7 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
 use crate::session::relay::responses::{Flow, Halt, Responses, Watcher};
 use crate::session::state::State;
+use crate::sql::Kind;
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::TxStatus;
 use crate::wire::request::put_bare;
@@ -327,12 +328,32 @@ impl Leg {
             Batch::Closed => LeftBatch::Closed,
         };
         let replies = ledger.abandon();
-        let count = |is_it: fn(&PendingReply) -> bool| replies.iter().filter(|reply| is_it(reply)).count();
-        let (begins, commits) = (count(PendingReply::begins), count(PendingReply::commits));
+        let begins = replies.iter().filter(|reply| reply.begins()).count();
+        let (commits, behind) = commits_and_behind(replies.iter());
         self.progress.retry = Set::default();
         self.drop_replies(state, replies);
-        Abandoned { readies, batch, begins, commits }
+        Abandoned { readies, batch, begins, commits, behind }
     }
+}
+
+/// How many of these commit a transaction, and how many run behind the end of one and in no other.
+fn commits_and_behind<'a>(replies: impl Iterator<Item = &'a PendingReply>) -> (usize, usize) {
+    let (mut commits, mut behind, mut outside) = (0, 0, false);
+    for reply in replies {
+        // What is executed by a portal is not remembered, unless it changes the session.
+        behind += usize::from(outside && matches!(reply, PendingReply::Bound(..)));
+        for statement in reply.verdict().into_iter().flat_map(|verdict| &verdict.statements) {
+            match statement.kind {
+                Kind::Commit { .. } | Kind::Rollback { .. } => {
+                    commits += usize::from(matches!(statement.kind, Kind::Commit { .. }));
+                    outside = !statement.kind.chains();
+                }
+                Kind::Begin(_) => outside = false,
+                _ => behind += usize::from(outside),
+            }
+        }
+    }
+    (commits, behind)
 }
 
 /// How a request is sent.
@@ -363,6 +384,8 @@ pub(crate) struct Abandoned {
     pub begins: usize,
     /// How many would have committed one.
     pub commits: usize,
+    /// How many stand behind the end of one, and in no other.
+    pub behind: usize,
 }
 
 /// The batch that a lost connection leaves.
@@ -379,6 +402,23 @@ pub(crate) enum LeftBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::{Classifier, StandardConformingStrings};
+
+    #[test]
+    fn what_runs_behind_a_transaction_is_committed_by_itself() {
+        for (text, counts) in [
+            ("INSERT INTO t VALUES (1); ROLLBACK", (0, 0)),
+            ("INSERT INTO t VALUES (1); COMMIT", (1, 0)),
+            ("ROLLBACK; INSERT INTO t VALUES (1)", (0, 1)),
+            ("ROLLBACK AND CHAIN; INSERT INTO t VALUES (1)", (0, 0)),
+            ("ROLLBACK; BEGIN; INSERT INTO t VALUES (1)", (0, 0)),
+            ("COMMIT; INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", (1, 2)),
+        ] {
+            let verdict = Classifier::new(1).classify(text.as_bytes(), StandardConformingStrings::On);
+            let replies = [PendingReply::Runs(verdict), PendingReply::None];
+            assert_eq!(commits_and_behind(replies.iter()), counts, "{text}");
+        }
+    }
 
     #[test]
     fn a_request_counts_until_it_is_over_however_it_ends() {

@@ -4,7 +4,7 @@
 
 use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
-use crate::sql::{Dependency, Discard, Kind, Scope, Statement, Why};
+use crate::sql::{Dependency, Discard, Kind, Listed, Scope, Statement, Why};
 
 /// What is so of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +81,12 @@ pub(crate) fn leaves_nothing(statement: &Statement) -> bool {
 }
 
 /// Whether all that a statement does within a transaction is undone when its connection is lost, as far as its text tells.
-/// What functions of users do outside of the database is not.
+/// What functions do outside of it is not: those of users, and those of PostgreSQL that write what nobody names.
 pub(crate) fn is_undone_by_loss(statement: &Statement) -> bool {
+    let Statement { functions, effects, writes_listed, depends_on, .. } = statement;
     let writes = matches!(statement.kind, Kind::Primary(Why::Write | Why::RowLock));
-    leaves_nothing(statement) || (writes && statement.functions.is_empty() && statement.effects.is_empty())
+    let known = *writes_listed == Listed::Wholly && *depends_on != Dependency::Termination;
+    leaves_nothing(statement) || (writes && known && functions.is_empty() && effects.is_empty())
 }
 
 /// Whether a statement begins, ends or moves in a transaction.

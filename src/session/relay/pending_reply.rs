@@ -67,11 +67,6 @@ impl PendingReply {
         freed.names.iter().any(|(freed, handle)| **freed == *name.as_bytes() && by_protocol(handle))
     }
 
-    /// Whether it is of a query or an execution that commits.
-    pub(crate) fn commits(&self) -> bool {
-        self.runs(|kind| matches!(kind, Kind::Commit { .. }))
-    }
-
     /// Whether it is of a query or an execution that commits or rolls back: what stands behind it does not belong to the
     /// transaction any more.
     pub(crate) fn ends(&self) -> bool {
@@ -85,8 +80,7 @@ impl PendingReply {
 
     /// Whether it is of a query or an execution that begins a transaction.
     pub(crate) fn begins(&self) -> bool {
-        let mut statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
-        statements.any(|statement| matches!(statement.kind, Kind::Begin(_)))
+        self.runs(|kind| matches!(kind, Kind::Begin(_)))
     }
 
     /// What runs.
