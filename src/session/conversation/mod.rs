@@ -138,6 +138,8 @@ pub(crate) struct Conversation {
     /// What it has written and seen.
     pub tracking: Tracking,
     pub rerun: Option<Rerun>,
+    /// How many connections were lost, one after the other, under what is in flight.
+    pub losses: usize,
     /// What has been told of its pins.
     pub pins_told: PinLog,
     /// What a slow-query line would say of the flight.
@@ -162,6 +164,7 @@ impl Conversation {
             routing: Box::default(),
             tracking: Tracking::default(),
             rerun: None,
+            losses: 0,
             trail: SlowQueryTrail::default(),
             last_route: None,
         }

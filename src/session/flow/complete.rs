@@ -74,6 +74,7 @@ impl Session {
         state.pins.settle();
         client.buffer.release();
         state.replay_buffer.clear();
+        conversation.losses = 0;
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
@@ -138,6 +139,7 @@ impl Session {
     /// Puts the requests in flight back in front of the client's unread bytes.
     fn requeue(&mut self, cause: Cause) {
         let bytes = self.conversation.state.take_replay();
+        self.conversation.losses += usize::from(cause.sqlstate().is_none());
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
         self.client.requeue(bytes);
     }
@@ -146,9 +148,10 @@ impl Session {
     /// would be waited for until the kernel loses its patience: what can be run again is given up at once, anything else
     /// when the silence has lasted. Whether the server can be believed again, so that what it has said meanwhile counts.
     pub(crate) fn heed_probes(&mut self) -> bool {
-        let kept = self.is_replay_kept();
+        let (kept, relied) = (self.is_replay_kept(), self.relies_on_primary());
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
+        let kept = kept && (leg.route == Route::Replica || !relied);
         let (was_silent, now) = (leg.is_silent(), Instant::now());
         leg.look(&conversation.shared.cluster.topology(), now);
         let limit = match leg.route {
@@ -220,7 +223,8 @@ impl Session {
         }
         let writes = !self.conversation.state.pending_writes.is_clean();
         let is_over = self.conversation.state.transaction.journal().is_none();
-        let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept();
+        let relied = leg.route == Route::Primary && self.relies_on_primary();
+        let again = leg.progress.retry.has(Retry::Loss) && self.is_replay_kept() && !relied;
         self.conversation.mark_unanswered();
         self.conversation.leaves(&leg);
         leg.flight = None;
@@ -291,13 +295,17 @@ impl Session {
             && !self.lost_with(leg).has(LossFact::StateThere)
     }
 
+    /// Whether what the session relies on lives on its connection to the primary, or may.
+    fn relies_on_primary(&self) -> bool {
+        self.conversation.pinned().is_some() || self.connections.hold_unseen_state()
+    }
+
     /// What is lost with a leg.
     fn lost_with(&self, leg: &Leg) -> Set<LossFact> {
         let torn = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
-        let state = self.conversation.pinned().is_some() || self.connections.hold_unseen_state();
         [
             (LossFact::TornMessage, torn),
-            (LossFact::StateThere, state && leg.route == Route::Primary),
+            (LossFact::StateThere, leg.route == Route::Primary && self.relies_on_primary()),
             (LossFact::WantedEnd, leg.progress.sent.has(Sent::Termination)),
         ]
         .into()

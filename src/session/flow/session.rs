@@ -336,15 +336,14 @@ impl Session {
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
-        // The client has to hear that its data is wanted, and of the primary whatever it would hear without weir: only an
-        // answer that is there at once is there whole.
+        // Of the primary a client hears whatever it would hear without weir: only an answer that is there at once is there
+        // whole. Unless the process ends, which sends what it had.
         let begun = leg.route == Route::Primary
             && leg.owes()
             && client.buffer.held() > 0
+            && leg.responses.farewells == 0
             && !leg.progress.state.is_ending();
-        let due = client.buffer.held() > limit
-            || leg.responses.flow == Flow::CopyIn
-            || (begun && !leg.progress.retry.has(Retry::StalePlan));
+        let due = client.buffer.held() > limit || (begun && !leg.progress.retry.has(Retry::StalePlan));
         if client.buffer.is_holding() && !leg.progress.state.is_rerunning() && due {
             self.runs_only_here();
         }

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use crate::backend::ledger::Batch;
-use crate::config::PoolMode;
 use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
-use crate::session::conversation::Conversation;
+use crate::session::conversation::{Conversation, Rerun};
 use crate::session::flow::plan::Manner;
 use crate::session::flow::show::enter_transaction;
 use crate::session::leg::Leg;
@@ -100,6 +99,9 @@ fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, jo
     }
 }
 
+/// How many connections may be lost under a request before that is told.
+const LOSSES_MAX: usize = 3;
+
 /// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
 /// as well run there. Not so the rest of a batch on the primary: its Sync would commit what is behind it, and vouch for what
 /// was lost.
@@ -108,7 +110,9 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
     let renewable = leg.route == Route::Replica && transaction.is_renewable();
     let outside = (transaction.status_on_server(), leg.responses.tx) == (TxStatus::Idle, TxStatus::Idle);
     let rest = leg.route == Route::Primary && leg.batch() == Batch::Open;
-    match (how.manner, &conversation.rerun) {
+    // A crash takes server processes one after the other.
+    let again = |rerun: &&Rerun| rerun.cause.sqlstate().is_some() || conversation.losses >= LOSSES_MAX;
+    match (how.manner, conversation.rerun.as_ref().filter(again)) {
         (_, Some(_)) => Joins::Rerun,
         (_, None) if rest => Joins::Block,
         (Manner::Within, None) if renewable => Joins::Nothing,
@@ -133,7 +137,6 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
 /// takes everything back as the loss does, or there is nothing to be committed.
 fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) -> bool {
     let transaction = &conversation.state.transaction;
-    let relied_upon = conversation.pinned().is_some() || conversation.who.mode == PoolMode::Session;
     // Nothing is committed by it, or nothing that there is.
     let commits_nothing = || {
         let plain = request.statements().all(leaves_nothing) && !conversation.may_write_unseen(request);
@@ -153,7 +156,7 @@ fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) 
         let ends = transaction.journal().is_some() && request.any(Fact::Controls);
         ends && request.statements().all(takes_back)
     };
-    !relied_upon && request.ends() == 1 && (told() || all_back())
+    conversation.pinned().is_none() && request.ends() == 1 && (told() || all_back())
 }
 
 /// Whether a request begins a transaction, and leaves it open with nothing in it that its loss does not undo.

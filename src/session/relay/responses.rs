@@ -97,6 +97,8 @@ pub(crate) struct Responses {
     pub has_shown: bool,
     /// Messages that were looked at, but for the last words of a server process that ends: they acknowledge nothing.
     pub said: usize,
+    /// Warnings that were such last words.
+    pub farewells: usize,
 }
 
 /// Where the rest of a frame goes.
@@ -221,7 +223,9 @@ impl Responses {
                 let action = self.ledger.head_action();
                 // Who raises notices wants them seen while the statement runs. But a server's last words before
                 // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if action == Action::Forward && !watcher.is_rerunning() && !farewell {
+                if farewell {
+                    self.farewells += 1;
+                } else if action == Action::Forward && !watcher.is_rerunning() {
                     client_buffer.release();
                 }
                 action
