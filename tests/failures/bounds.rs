@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::clients::{Part, Sort};
-use crate::oracle::{Findings, Kind, Told};
+use crate::clients::Part;
+use crate::oracle::{Findings, Told};
 use crate::stage::{INTERVAL, LOST_AFTER, TIMEOUT};
 
 /// What a loaded machine may add to any time: everybody's processes, a debug build and the servers share its processors.
@@ -159,11 +159,8 @@ impl Bound {
 
 impl Told {
     /// Errors beyond one for each fault, or of who was doing anything but this.
-    ///
-    /// Who keeps a connection has a transaction there from its BEGIN on, and loses it whatever has run in it.
     fn once(&self, doing: &[&str], faults: usize) -> Option<String> {
-        let elsewhere = |(sort, found, _): &&Kind| !doing.contains(found) && *sort != Sort::Kept.name();
-        let other = self.kinds.keys().find(elsewhere);
+        let other = self.kinds.keys().find(|(_, found, _)| !doing.contains(found));
         other.map(|(sort, doing, kind)| format!("{kind} for {sort}, {doing}")).or_else(|| {
             (self.most() > faults).then(|| format!("{} errors of one, for {faults} faults", self.most()))
         })

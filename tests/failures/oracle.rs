@@ -266,7 +266,7 @@ pub(crate) struct Lost {
 }
 
 /// A client's sort, what it was doing, and the SQLSTATE or what became of the connection.
-pub(crate) type Kind = (&'static str, &'static str, String);
+type Kind = (&'static str, &'static str, String);
 
 /// What one part of the clients was told.
 #[derive(Debug, Default)]
