@@ -133,6 +133,36 @@ fn what_follows_an_error_in_its_batch_is_not_run() -> Result<()> {
     Ok(())
 }
 
+/// On a replica, too.
+#[test]
+fn what_follows_an_error_on_a_replica_is_not_run() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).probing_quickly().at_any_age().start(WEIR)?;
+    for begin in [None, Some("BEGIN")] {
+        let mut client = weir.connect()?;
+        begin.map(|begin| client.query(begin)).transpose()?;
+        let mark = cluster.mark();
+        let fails = "SELECT 1 / (SELECT count(*) FROM kept)";
+        client.send(&[batch(&[fails]), vec![front::flush()]].concat())?;
+        while client.read()?.tag != b'E' {}
+        assert_eq!(cluster.ran_on(&mark, fails), [1]);
+        cluster.freeze(1)?;
+        let sent = client.send(&[batch(&["INSERT INTO kept VALUES (1)"]), vec![front::sync()]].concat());
+        let heard = sent.and_then(|()| client.until_ready());
+        cluster.thaw(1)?;
+        let (heard, status) = (heard?, if begin.is_some() { 'E' } else { 'I' });
+        assert_eq!(heard.last().unwrap().status(), Some(status), "{heard:?}");
+        assert!(heard.iter().all(|message| message.tag != b'C'), "{heard:?}");
+        assert_eq!(count(&cluster)?, "0");
+        wait_for("the replica to be seen", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_server_up", &[("server", "replica1")]) == 1.0).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_copy_whose_data_was_sent_ahead_is_told_of_its_loss() -> Result<()> {
     let (cluster, weir) = alone()?;
