@@ -71,6 +71,27 @@ fn what_may_be_committed_is_not_run_again() -> Result<()> {
     Ok(())
 }
 
+/// It lasts, and whoever has prepared it must look for it.
+#[test]
+fn what_may_be_prepared_is_said_to_be_unknown() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0).setting("max_prepared_transactions", "5"))?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..1).probing_quickly().start(WEIR)?;
+    let extended = |sql: &str| [batch(&[sql]), vec![front::sync()]].concat();
+    for request in [vec![front::query("PREPARE TRANSACTION 'a'")], extended("PREPARE TRANSACTION 'b'")] {
+        let mut client = weir.connect()?;
+        client.query("BEGIN")?;
+        client.query("INSERT INTO kept VALUES (1)")?;
+        cluster.set(0, "synchronous_standby_names", "nobody")?;
+        client.send(&request)?;
+        terminate(&cluster, "wait_event = 'SyncRep'")?;
+        cluster.set(0, "synchronous_standby_names", "''")?;
+        assert_eq!(refused(&mut client)?, ["08007"]);
+    }
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM pg_prepared_xacts")?.value(), "2");
+    Ok(())
+}
+
 /// What was sent of a batch before is lost as well.
 #[test]
 fn the_rest_of_a_batch_is_not_run_without_its_beginning() -> Result<()> {
