@@ -22,6 +22,11 @@ const LAZY: &str = "\"lazy\"";
 
 /// A primary with a table and no replica: everything runs there.
 fn alone(transactions: &str) -> Result<(Cluster, Weir)> {
+    pooled("\"transaction\"", transactions)
+}
+
+/// The same, with connections lent this way.
+fn pooled(mode: &str, transactions: &str) -> Result<(Cluster, Weir)> {
     let cluster = Cluster::with(Options::new(0))?;
     cluster.sql(
         0,
@@ -32,6 +37,7 @@ fn alone(transactions: &str) -> Result<(Cluster, Weir)> {
     let weir = WeirSetup::in_front_of(&cluster, 0..1)
         .probing_quickly()
         .set("routing", "transactions", transactions)
+        .set("pool", "mode", mode)
         .start(WEIR)?;
     Ok((cluster, weir))
 }
@@ -354,5 +360,26 @@ fn a_read_outlives_a_crash() -> Result<()> {
     })?;
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     assert_eq!(answered(&mut reading)?.0, ["once"]);
+    Ok(())
+}
+
+/// A session that keeps its connection misses it only if code has run there, which may have left anything.
+#[test]
+fn a_session_that_keeps_its_connection_does_not_miss_it() -> Result<()> {
+    let (cluster, weir) = pooled("\"session\"", LAZY)?;
+    let (mut admin, mut client) = (cluster.admin(0)?, weir.connect()?);
+    says(&mut client, "INSERT INTO kept VALUES (1)")?;
+    says(&mut client, "BEGIN")?;
+    says(&mut admin, "BEGIN; LOCK TABLE kept")?;
+    client.send(&[front::query("INSERT INTO kept VALUES (2)")])?;
+    terminate(&cluster, "VALUES (2)", "active")?;
+    says(&mut admin, "COMMIT")?;
+    assert_eq!(answered(&mut client)?.2, 'T');
+    assert_eq!(client.query("COMMIT")?.tag, "COMMIT");
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM kept")?.value(), "2");
+    says(&mut client, "SELECT notes(3)")?;
+    client.send(&[front::query("SELECT 'once' FROM pg_sleep(60)")])?;
+    terminate(&cluster, "once", "active")?;
+    assert!(client.is_closed_within(PATIENCE)?);
     Ok(())
 }

@@ -5,10 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::client::{Address, Login};
-use harness::{Cluster, Options, Result, Weir, WeirSetup, free_port, wait_for};
+use harness::{Cluster, Dice, Options, Result, Weir, WeirSetup, free_port, wait_for};
 
 use crate::WEIR;
-use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::oracle::{LEVELS, Level, Oracle};
 use crate::session::{Guise, Said};

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Cluster, Result, Stop};
+use harness::{Cluster, Dice, Result, Stop};
 
-use crate::dice::Dice;
 use crate::oracle::locked;
 
 /// The replicas, by the cluster's numbers.

@@ -5,10 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use harness::client::{Client, Login};
-use harness::{Cluster, Options, Result, Weir, wait_for};
+use harness::{Cluster, Dice, Options, Result, Weir, wait_for};
 
 use crate::WEIR;
-use crate::dice::Dice;
 use crate::faults::{EACH, Faults, REPLICAS};
 
 const TABLES: usize = 20;

@@ -16,7 +16,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod chaos;
-mod dice;
 mod faults;
 mod healthy;
 mod oracle;

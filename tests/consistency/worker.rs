@@ -5,9 +5,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use harness::client::Client;
-use harness::{Cluster, Failure, Result};
+use harness::{Cluster, Dice, Failure, Result};
 
-use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::oracle::{Key, Level, Oracle, Route, Spared};
 use crate::session::{Doing, Guise, READINGS, Session, WRITINGS, Write, Writing};

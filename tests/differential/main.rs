@@ -13,8 +13,6 @@ mod compare;
 mod copy;
 mod corpus;
 mod cursors;
-#[path = "../consistency/dice.rs"]
-mod dice;
 mod errors;
 mod extended;
 mod later;

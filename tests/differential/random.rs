@@ -8,9 +8,9 @@ use harness::client::front::*;
 
 use crate::compare;
 use crate::corpus::*;
-use crate::dice::Dice;
 use crate::stage::{Heard, Pieces, Setup, Stage, Transactions};
 use crate::talk::{Hear, Step, Talk, Words};
+use harness::Dice;
 
 /// Conversations that every run holds.
 const ALWAYS: u64 = 50;

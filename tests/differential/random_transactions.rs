@@ -7,9 +7,9 @@
 use harness::Result;
 use harness::client::front::*;
 
-use crate::dice::Dice;
 use crate::random::{Round, Said, Then};
 use crate::talk::Words;
+use harness::Dice;
 
 /// The seeds of which every run holds conversations, and how many.
 const ALWAYS: (u64, u64) = (20_000, 200);

@@ -103,12 +103,16 @@ impl Pace {
     }
 
     /// A server that answers is asked every interval, and more often while the primary is missed: it may be the
-    /// next one. One that does not answer is asked ever less often, unless it is what everyone waits for.
+    /// next one. One that does not answer is asked ever less often, but at first in quick succession where the primary is
+    /// missed: a restart takes less than an interval.
     fn delay(&self, topology: &Topology) -> Duration {
         let hunting = topology.writable().is_none();
         match (self.failures, hunting) {
             (0, true) => self.interval.min(HUNT_INTERVAL),
-            (0 | 1, false) | (_, true) => self.interval,
+            (failures, true) => {
+                self.interval.min(HUNT_INTERVAL / 4 * 2u32.saturating_pow(failures - 1).min(1 << 16))
+            }
+            (0 | 1, false) => self.interval,
             (failures, false) => self.interval * 2u32.saturating_pow(failures - 1).min(BACKOFF_MAX),
         }
     }
@@ -120,21 +124,7 @@ mod tests {
     use crate::cluster::topology::{Health, Role, Server};
 
     fn topology(health: Health) -> Topology {
-        let primary = Server {
-            id: ServerId(0),
-            name: "a".into(),
-            address: Arc::default(),
-            connections: 0,
-            weight: 1,
-            role: Role::Primary,
-            health,
-            timeline: Some(1),
-            version: Some(150_000),
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(crate::freshness::Freshness::new(std::time::Instant::now())),
-        };
+        let primary = Server { role: Role::Primary, health, ..Server::example(0) };
         Topology { servers: vec![primary] }
     }
 
@@ -151,6 +141,6 @@ mod tests {
 
     #[test]
     fn while_the_primary_is_missed_everyone_is_probed_often() {
-        assert_eq!(delays(Health::Down), [200, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
+        assert_eq!(delays(Health::Down), [200, 50, 100, 200, 400, 800, 1000, 1000]);
     }
 }

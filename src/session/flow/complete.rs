@@ -296,13 +296,17 @@ impl Session {
             && !self.lost_with(leg).has(LossFact::StateThere)
     }
 
+    /// Whether what the session relies on lives on its connection to the primary, or may.
+    fn relies_on_primary(&self) -> bool {
+        self.conversation.pinned().is_some() || self.connections.hold_unseen_state()
+    }
+
     /// What is lost with a leg.
     fn lost_with(&self, leg: &Leg) -> Set<LossFact> {
         let torn = leg.responses.is_within_frame() && self.client.buffer.held() == 0;
-        let state = self.conversation.pinned().is_some() || self.connections.hold_unseen_state();
         [
             (LossFact::TornMessage, torn),
-            (LossFact::StateThere, state && leg.route == Route::Primary),
+            (LossFact::StateThere, leg.route == Route::Primary && self.relies_on_primary()),
             (LossFact::WantedEnd, leg.progress.sent.has(Sent::Termination)),
         ]
         .into()

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::backend::ledger::Batch;
-use crate::config::PoolMode;
 use crate::router::{Reason, Route};
 use crate::session::client::{Client, Phase};
 use crate::session::conversation::{Conversation, Rerun};
@@ -139,7 +138,6 @@ fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -
 /// takes everything back as the loss does, or there is nothing to be committed.
 fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) -> bool {
     let transaction = &conversation.state.transaction;
-    let relied_upon = conversation.pinned().is_some() || conversation.who.mode == PoolMode::Session;
     // Nothing is committed by it, or nothing that there is.
     let commits_nothing = || {
         let plain = request.statements().all(leaves_nothing) && !conversation.may_write_unseen(request);
@@ -159,7 +157,7 @@ fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) 
         let ends = transaction.journal().is_some() && request.any(Fact::Controls);
         ends && request.statements().all(takes_back)
     };
-    !relied_upon && request.ends() == 1 && (told() || all_back())
+    conversation.pinned().is_none() && request.ends() == 1 && (told() || all_back())
 }
 
 /// Whether a request begins a transaction, and leaves it open with nothing in it that its loss does not undo.

@@ -11,6 +11,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apart;
+
 pub mod client;
 
 mod cluster;
@@ -20,6 +22,10 @@ pub use cluster::{Cluster, Mark, Options, Stop};
 mod daemon;
 
 pub use daemon::{CpuTime, Daemon};
+
+mod dice;
+
+pub use dice::Dice;
 
 mod failure;
 

@@ -49,6 +49,11 @@ impl Owner {
         Self { uid, gid, lowered: Lowered::No }
     }
 
+    /// User and group.
+    pub(crate) fn ids(self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
     /// A command that runs as this user, with none of the caller's locale or PG* variables.
     pub(crate) fn command(self, program: &Path) -> Command {
         use std::os::unix::process::CommandExt;

@@ -30,6 +30,7 @@ each "$1" quit
 tries=0
 while left=; each "$1" alive; [ -n "$left" ] && [ $tries -lt 60 ]; do tries=$((tries + 1)); sleep 0.05; done
 each "$1" kill_hard
+for small in "$1"/*/small; do [ -d "$small" ] && umount "$small" 2>/dev/null; done
 rm -rf "$1"
 "#;
 

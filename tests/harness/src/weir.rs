@@ -32,8 +32,8 @@ impl WeirSetup {
     pub fn in_front_of(cluster: &Cluster, servers: impl IntoIterator<Item = usize>) -> Self {
         let mut tables = String::new();
         for server in servers {
-            let (name, port) = (cluster.name(server), cluster.port(server));
-            let _ = writeln!(tables, "[[servers]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\n");
+            let (name, host, port) = (cluster.name(server), cluster.host(server), cluster.port(server));
+            let _ = writeln!(tables, "[[servers]]\nname = \"{name}\"\nhost = \"{host}\"\nport = {port}\n");
         }
         for user in ["app", "postgres", "app_md5", "app_plain"] {
             let _ = writeln!(tables, "[[users]]\nname = \"{user}\"\npassword = \"{user}\"\n");
@@ -204,6 +204,11 @@ impl Weir {
         self.daemon.rss_kb()
     }
 
+    /// How many file descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
     /// CPU time since its start.
     pub fn cpu(&self) -> CpuTime {
         self.daemon.cpu()
@@ -264,6 +269,11 @@ impl Metrics {
     fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         Self(lines.filter_map(series).collect())
+    }
+
+    /// How many time series there are.
+    pub fn lines(&self) -> usize {
+        self.0.len()
     }
 
     /// All series of a metric.

@@ -15,7 +15,13 @@ use crate::{Failure, Postgres, Result, free_port};
 
 mod faults;
 
+mod network;
+
+use network::Network;
+
 mod replication;
+
+mod room;
 
 mod server;
 
@@ -38,13 +44,28 @@ pub struct Options {
     replicas: usize,
     settings: Vec<(String, String)>,
     replica_settings: Vec<(String, String)>,
+    cables: Cables,
+}
+
+/// How we reach the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cables {
+    /// On 127.0.0.1.
+    None,
+    /// Each by a cable that can be cut.
+    Each,
 }
 
 impl Options {
     /// A primary with this many replicas. Every statement is logged, so that [`Cluster::ran_on`] can answer.
     pub fn new(replicas: usize) -> Self {
         let logged = [("log_statement".to_owned(), "all".to_owned())];
-        Self { replicas, settings: logged.to_vec(), replica_settings: Vec::new() }
+        Self { replicas, settings: logged.to_vec(), replica_settings: Vec::new(), cables: Cables::None }
+    }
+
+    /// With a cable to each server, for [`Cluster::cut`]; only where [`crate::apart::is_apart`].
+    pub fn cables(self) -> Self {
+        Self { cables: Cables::Each, ..self }
     }
 
     /// Without logging statements: for measuring.
@@ -78,6 +99,7 @@ pub struct Cluster {
     options: Options,
     servers: Vec<Server>,
     primary: AtomicUsize,
+    network: Option<Network>,
     watchdog: Option<Watchdog>,
 }
 
@@ -124,9 +146,17 @@ impl Cluster {
             options: options.clone(),
             servers: Vec::new(),
             primary: AtomicUsize::new(0),
+            network: None,
         };
         for index in 0..=options.replicas {
-            cluster.servers.push(Server::new(&cluster.directory, index, free_port()?));
+            let host = match options.cables {
+                Cables::None => "127.0.0.1".to_owned(),
+                Cables::Each => Network::host(index),
+            };
+            cluster.servers.push(Server::new(&cluster.directory, index, (host, free_port()?)));
+        }
+        if options.cables == Cables::Each {
+            cluster.network = Some(Network::lay(cluster.servers.len())?);
         }
         // The template was shut down cleanly, so a copy of it is as good a base backup as pg_basebackup's, and all
         // servers can start at once: a replica asks for the primary until it is there.
@@ -134,9 +164,22 @@ impl Cluster {
             owner.create_dir(server.directory())?;
             owner.copy_tree(&template, &server.data())?;
             cluster.write_config(server, 0)?;
-            server.start(&cluster.postgres, owner)
+            cluster.start_server(server)
         })?;
         Ok(cluster)
+    }
+
+    fn start_server(&self, server: &Server) -> Result<()> {
+        self.spawn_server(server)?;
+        server.wait_answers()
+    }
+
+    fn spawn_server(&self, server: &Server) -> Result<()> {
+        let program = self.postgres.program("postgres")?;
+        server.spawn(match &self.network {
+            Some(network) => network.command(self.owner, &program)?,
+            None => self.owner.command(&program),
+        })
     }
 
     /// Runs something for every server, all at once; the first failure.
@@ -176,14 +219,19 @@ impl Cluster {
         self.servers[server].name()
     }
 
-    /// A server's port on 127.0.0.1.
+    /// The address on which a server listens: 127.0.0.1 unless it has a cable.
+    pub fn host(&self, server: usize) -> &str {
+        self.servers[server].host()
+    }
+
+    /// A server's port.
     pub fn port(&self, server: usize) -> u16 {
         self.servers[server].port()
     }
 
     /// A server's TCP address.
     pub fn address(&self, server: usize) -> Address {
-        Address::local(self.port(server))
+        Address::Tcp(self.host(server).to_owned(), self.port(server))
     }
 
     /// A command that runs as the user who runs the servers, with a bare environment. That user may write to

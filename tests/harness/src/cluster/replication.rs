@@ -34,9 +34,18 @@ timezone = 'UTC'
 impl Cluster {
     /// Waits until every running replica has replayed what the primary has written up to now.
     pub fn wait_caught_up(&self) -> Result<()> {
+        self.wait_replayed("SELECT pg_current_wal_insert_lsn()")
+    }
+
+    /// The same for what it has acknowledged. With `wal_log_hints` its last WAL may be that of a read, which nothing
+    /// flushes while nobody writes, so that replicas never have all of it.
+    pub fn wait_acknowledged(&self) -> Result<()> {
+        self.wait_replayed("SELECT pg_current_wal_flush_lsn()")
+    }
+
+    fn wait_replayed(&self, position: &str) -> Result<()> {
         let primary = self.primary();
-        let target = lsn(self.sql(primary, "SELECT pg_current_wal_insert_lsn()")?.value())?;
-        let target = without_page_header(target);
+        let target = without_page_header(lsn(self.sql(primary, position)?.value())?);
         for index in
             (0..self.size()).filter(|index| *index != primary && self.servers[*index].pid().is_some())
         {
@@ -96,7 +105,42 @@ impl Cluster {
             return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         self.write_config(server, self.primary())?;
-        server.start(&self.postgres, self.owner)
+        self.start_server(server)
+    }
+
+    /// Makes an old primary a replica of the present one by pg_rewind, which needs `wal_log_hints` and
+    /// `full_page_writes`. What it has that the present one does not is gone then.
+    pub fn rewind(&self, index: usize) -> Result<()> {
+        let server = &self.servers[index];
+        server.stop(super::Stop::Fast)?;
+        let primary = &self.servers[self.primary()];
+        // It tells by the timeline in the control file, which the next checkpoint brings up to date.
+        self.sql(self.primary(), "CHECKPOINT")?;
+        let source = format!(
+            "host={} port={} user=postgres dbname=postgres application_name=harness",
+            primary.sockets().display(),
+            primary.port()
+        );
+        let mut rewind = self.owner.command(&self.postgres.program("pg_rewind")?);
+        rewind.arg("--no-sync").arg("--target-pgdata").arg(server.data()).arg("--source-server").arg(source);
+        let output = rewind.output()?;
+        if !output.status.success() {
+            let words = [output.stdout, output.stderr].concat();
+            return Err(Failure::new(format!("pg_rewind: {}", String::from_utf8_lossy(&words))));
+        }
+        self.write_config(server, self.primary())?;
+        self.start_server(server)
+    }
+
+    /// The replica that has received the most of all that run.
+    pub fn most_advanced(&self) -> Result<usize> {
+        let mut best = None;
+        for replica in (0..self.size()).filter(|n| *n != self.primary() && self.is_running(*n)) {
+            let sql = "SELECT coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())";
+            let received = lsn(self.sql(replica, sql)?.value())?;
+            best = best.max(Some((received, replica)));
+        }
+        best.map(|(_, replica)| replica).ok_or_else(|| Failure::new("no replica runs"))
     }
 
     /// Writes a server's postgresql.conf, and standby.signal unless it is the primary.
@@ -109,6 +153,9 @@ impl Cluster {
             let _ = writeln!(text, "{name} = '{value}'");
         };
         put("port", &server.port().to_string());
+        if self.network.is_some() {
+            put("listen_addresses", "*");
+        }
         put("cluster_name", server.name());
         put("unix_socket_directories", &server.sockets().to_string_lossy());
         self.options.settings.iter().for_each(|(name, value)| put(name, value));

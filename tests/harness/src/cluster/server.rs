@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,7 @@ use rustix::process::Signal;
 
 use crate::client::{Address, Client, Login};
 use crate::daemon::send_signal;
-use crate::scratch::Owner;
-use crate::{Failure, Postgres, Result, wait_for, wait_until};
+use crate::{Failure, Result, wait_for, wait_until};
 
 /// How long a server may take to start or stop, on a machine with better things to do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,19 +33,33 @@ pub enum Stop {
 #[derive(Debug)]
 pub(super) struct Server {
     name: String,
+    host: String,
     port: u16,
     directory: PathBuf,
+    /// Where its log stood when it was last started.
+    begin: AtomicU64,
     child: Mutex<Option<Child>>,
 }
 
 impl Server {
-    pub(super) fn new(cluster: &Path, index: usize, port: u16) -> Self {
+    pub(super) fn new(cluster: &Path, index: usize, (host, port): (String, u16)) -> Self {
         let name = if index == 0 { "primary".to_owned() } else { format!("replica{index}") };
-        Self { directory: cluster.join(&name), name, port, child: Mutex::new(None) }
+        Self {
+            directory: cluster.join(&name),
+            name,
+            host,
+            port,
+            begin: AtomicU64::new(0),
+            child: Mutex::new(None),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -75,23 +89,38 @@ impl Server {
         Client::connect(&Address::Unix(socket), &login)
     }
 
-    /// Starts it and waits until it answers.
-    pub(super) fn start(&self, postgres: &Postgres, owner: Owner) -> Result<()> {
+    /// Starts it by this command, and waits for nothing.
+    pub(super) fn spawn(&self, mut command: Command) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let begin = log.metadata()?.len();
-        let mut command = owner.command(&postgres.program("postgres")?);
+        self.begin.store(log.metadata()?.len(), Ordering::SeqCst);
         command.arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         *self.child() = Some(command.process_group(0).spawn()?);
+        Ok(())
+    }
+
+    /// Waits until it answers; what it has logged since its start if it has ended instead.
+    pub(super) fn wait_answers(&self) -> Result<()> {
         wait_for(&format!("{} to answer", self.name), PATIENCE, || {
             if self.pid().is_none() {
                 return Ok(Some(Err(Failure::new(format!(
                     "{} did not start:\n{}",
                     self.name,
-                    self.words(begin, u64::MAX)
+                    self.words(self.begin.load(Ordering::SeqCst), u64::MAX)
                 )))));
             }
             self.admin("postgres").map(|_| Some(Ok(())))
         })?
+    }
+
+    /// Its processes whose title holds these words, `startup` for instance.
+    pub(super) fn processes(&self, title: &str) -> Result<Vec<u32>> {
+        let Some(pid) = self.pid() else { return Ok(Vec::new()) };
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let titled = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(title))
+        };
+        Ok(children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(titled).collect())
     }
 
     /// Its process id; none when it does not run.
@@ -106,6 +135,11 @@ impl Server {
 
     pub(super) fn stop(&self, how: Stop) -> Result<()> {
         let Some(pid) = self.pid() else { return Ok(()) };
+        if how == Stop::Kill {
+            // It must start no process that is not counted.
+            send_signal(pid, Signal::STOP)?;
+        }
+        let children = self.processes("").unwrap_or_default();
         match how {
             Stop::Fast => send_signal(pid, Signal::INT)?,
             Stop::Immediate => send_signal(pid, Signal::QUIT)?,
@@ -113,6 +147,11 @@ impl Server {
         }
         if !wait_until(PATIENCE, || self.pid().is_none()) {
             return Err(Failure::new(format!("{} does not stop", self.name)));
+        }
+        // Those that were killed hold the server's memory until they have ended, and no other server may start there.
+        let linger = || children.iter().any(|pid| has_memory(*pid));
+        if !wait_until(PATIENCE, || !linger()) {
+            return Err(Failure::new(format!("{}'s processes do not end", self.name)));
         }
         Ok(())
     }
@@ -151,4 +190,10 @@ impl Server {
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a process has not ended yet. Of one that has, nothing is left but its entry (proc(5)): state Z.
+fn has_memory(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

@@ -12,7 +12,7 @@ use crate::scratch::{self, Owner};
 use crate::{Failure, Postgres, Result};
 
 /// Changes whenever what is below does, so that a template of an older harness is not used.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Roles and databases, one statement a line: single-user mode ends a statement at the end of its line.
 const SETUP: &str = "\
@@ -33,6 +33,7 @@ host all app_md5 127.0.0.1/32 md5
 host all app_plain 127.0.0.1/32 password
 host all app_trust 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
+host all all 10.77.0.0/16 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
 ";
 

@@ -2,11 +2,11 @@
 
 /// A generator of random numbers: SplitMix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// The dice of one player in a run: every player has another sequence.
-    pub(crate) fn new(seed: u64, player: u64) -> Self {
+    pub fn new(seed: u64, player: u64) -> Self {
         let mut dice = Self(seed.wrapping_add(player.wrapping_mul(0xa076_1d64_78bd_642f)));
         dice.next();
         dice
@@ -20,21 +20,22 @@ impl Dice {
     }
 
     /// A number from `least` up to, and without, `end`.
-    pub(crate) fn between(&mut self, least: u64, end: u64) -> u64 {
+    pub fn between(&mut self, least: u64, end: u64) -> u64 {
         least + self.next() % (end - least)
     }
 
     /// A place in a list of this length.
-    pub(crate) fn index(&mut self, length: usize) -> usize {
+    pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.between(0, length as u64)).unwrap_or(0)
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    /// One of a list.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
     /// True in so many cases of a hundred.
-    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+    pub fn percent(&mut self, chance: u64) -> bool {
         self.between(0, 100) < chance
     }
 }
