@@ -71,6 +71,27 @@ fn what_may_be_committed_is_not_run_again() -> Result<()> {
     Ok(())
 }
 
+/// It lasts, and whoever has prepared it must look for it.
+#[test]
+fn what_may_be_prepared_is_said_to_be_unknown() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0).setting("max_prepared_transactions", "5"))?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..1).probing_quickly().start(WEIR)?;
+    let extended = |sql: &str| [batch(&[sql]), vec![front::sync()]].concat();
+    for request in [vec![front::query("PREPARE TRANSACTION 'a'")], extended("PREPARE TRANSACTION 'b'")] {
+        let mut client = weir.connect()?;
+        client.query("BEGIN")?;
+        client.query("INSERT INTO kept VALUES (1)")?;
+        cluster.set(0, "synchronous_standby_names", "nobody")?;
+        client.send(&request)?;
+        terminate(&cluster, "wait_event = 'SyncRep'")?;
+        cluster.set(0, "synchronous_standby_names", "''")?;
+        assert_eq!(refused(&mut client)?, ["08007"]);
+    }
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM pg_prepared_xacts")?.value(), "2");
+    Ok(())
+}
+
 /// What was sent of a batch before is lost as well.
 #[test]
 fn the_rest_of_a_batch_is_not_run_without_its_beginning() -> Result<()> {
@@ -130,6 +151,36 @@ fn what_follows_an_error_in_its_batch_is_not_run() -> Result<()> {
     assert_eq!(heard.last().unwrap().status(), Some('E'), "{heard:?}");
     assert_eq!(client.query("COMMIT")?.tag, "ROLLBACK");
     assert_eq!(count(&cluster)?, "0");
+    Ok(())
+}
+
+/// On a replica, too.
+#[test]
+fn what_follows_an_error_on_a_replica_is_not_run() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE kept (id int); GRANT ALL ON kept TO app")?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).probing_quickly().at_any_age().start(WEIR)?;
+    for begin in [None, Some("BEGIN")] {
+        let mut client = weir.connect()?;
+        begin.map(|begin| client.query(begin)).transpose()?;
+        let mark = cluster.mark();
+        let fails = "SELECT 1 / (SELECT count(*) FROM kept)";
+        client.send(&[batch(&[fails]), vec![front::flush()]].concat())?;
+        while client.read()?.tag != b'E' {}
+        assert_eq!(cluster.ran_on(&mark, fails), [1]);
+        cluster.freeze(1)?;
+        let sent = client.send(&[batch(&["INSERT INTO kept VALUES (1)"]), vec![front::sync()]].concat());
+        let heard = sent.and_then(|()| client.until_ready());
+        cluster.thaw(1)?;
+        let (heard, status) = (heard?, if begin.is_some() { 'E' } else { 'I' });
+        assert_eq!(heard.last().unwrap().status(), Some(status), "{heard:?}");
+        assert!(heard.iter().all(|message| message.tag != b'C'), "{heard:?}");
+        assert_eq!(count(&cluster)?, "0");
+        wait_for("the replica to be seen", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_server_up", &[("server", "replica1")]) == 1.0).then_some(()))
+        })?;
+    }
     Ok(())
 }
 

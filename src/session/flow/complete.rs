@@ -221,7 +221,8 @@ impl Session {
             self.conversation.state.transaction.on(Event::SnapshotLost(error));
             return Ok(());
         }
-        let writes = !self.conversation.state.pending_writes.is_clean();
+        let pending = &self.conversation.state.pending_writes;
+        let (writes, prepares) = (!pending.is_clean(), leg.owes() && pending.may_prepare());
         let is_over = self.conversation.state.transaction.journal().is_none();
         let again = self.can_run_again(&leg);
         self.conversation.mark_unanswered();
@@ -230,6 +231,7 @@ impl Session {
         let abandoned = leg.abandon(&mut self.conversation.state);
         let facts = [
             (LossFact::PendingWrites, writes),
+            (LossFact::MayPrepare, prepares),
             (LossFact::CanRunAgain, again),
             (LossFact::UnansweredBegin, abandoned.begins > 0),
         ];

@@ -43,6 +43,8 @@ pub(crate) struct Lost {
 pub(crate) enum LossFact {
     /// Something that may write was in flight.
     PendingWrites,
+    /// Something was that may be PREPARE TRANSACTION, or it stands before that.
+    MayPrepare,
     /// All of what was in flight can be taken back and run elsewhere without the client noticing.
     CanRunAgain,
     /// The last bytes that the client has, or will have, end within a message.
@@ -80,8 +82,9 @@ impl Lost {
 
     /// What may have been committed.
     pub(crate) fn doubt(&self, abandoned: &Abandoned) -> Doubt {
+        let commits = abandoned.commits > 0 || self.facts.has(LossFact::MayPrepare);
         match (self.route, self.tx) {
-            (Route::Primary, _) if abandoned.commits > 0 => Doubt::Commit,
+            (Route::Primary, _) if commits => Doubt::Commit,
             (_, tx) if self.facts.has(LossFact::PendingWrites) => match abandoned.behind {
                 0 if tx != TxStatus::Idle => Doubt::None,
                 _ => Doubt::Write,

@@ -103,18 +103,19 @@ fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, jo
 const LOSSES_MAX: usize = 3;
 
 /// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
-/// as well run there. Not so the rest of a batch on the primary: its Sync would commit what is behind it, and vouch for what
-/// was lost.
+/// as well run there. Not so the rest of a batch on the primary, whose Sync would vouch for what was lost with its beginning;
+/// nor, anywhere, what its server throws away.
 fn joins(conversation: &Conversation, leg: &Leg, request: &Request, how: &How) -> Joins {
     let transaction = &conversation.state.transaction;
     let renewable = leg.route == Route::Replica && transaction.is_renewable();
     let outside = (transaction.status_on_server(), leg.responses.tx) == (TxStatus::Idle, TxStatus::Idle);
-    let rest = leg.route == Route::Primary && leg.batch() == Batch::Open;
+    let rest = leg.batch() == Batch::Open;
+    let bound = rest && (leg.route == Route::Primary || leg.responses.ledger.is_discarding());
     // A crash takes server processes one after the other.
     let again = |rerun: &&Rerun| rerun.cause.sqlstate().is_some() || conversation.losses >= LOSSES_MAX;
     match (how.manner, conversation.rerun.as_ref().filter(again)) {
         (_, Some(_)) => Joins::Rerun,
-        (_, None) if rest => Joins::Block,
+        (_, None) if bound => Joins::Block,
         (Manner::Within, None) if renewable => Joins::Nothing,
         (Manner::Within | Manner::AsItComes, None) if can_begin_anew(conversation, leg.route, request) => {
             Joins::Renewable
