@@ -272,7 +272,7 @@ impl Conversation {
         let leaves = |request: &Request| {
             request.leaves_portal()
                 || !request.statements().all(leaves_nothing)
-                || self.may_write_unseen(request)
+                || self.writes_unseen(request)
         };
         if journal.is_told() && leaves(request) {
             self.state.transaction.journal_mut().into_iter().for_each(Journal::leaves_more);
@@ -354,6 +354,11 @@ impl Conversation {
     /// Whether a request may write although its statements only read, as far as the catalog knows.
     pub(crate) fn may_write_unseen(&self, request: &Request) -> bool {
         may_write_unseen(request, self.catalog().as_deref())
+    }
+
+    /// The same of one that is tracked: then that has been found out, unless nobody needs it but for this.
+    pub(crate) fn writes_unseen(&self, request: &Request) -> bool {
+        if self.is_alone() { self.may_write_unseen(request) } else { !self.state.pending_writes.is_clean() }
     }
 
     /// Where the transaction will stand once the request has been answered.

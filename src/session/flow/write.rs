@@ -140,8 +140,8 @@ fn can_begin_anew(conversation: &Conversation, route: Route, request: &Request) 
     let transaction = &conversation.state.transaction;
     // Nothing is committed by it, or nothing that there is.
     let commits_nothing = || {
-        let plain = request.statements().all(leaves_nothing) && !conversation.may_write_unseen(request);
-        plain || request.statements().all(stays_within)
+        let plain = || request.statements().all(leaves_nothing) && !conversation.writes_unseen(request);
+        request.statements().all(stays_within) || plain()
     };
     let told = || {
         let on_primary = route == Route::Primary;
@@ -177,7 +177,7 @@ fn stays_within(statement: &Statement) -> bool {
 
 /// Whether a request changes nothing, as far as its text and the catalog tell.
 fn only_reads(conversation: &Conversation, request: &Request) -> bool {
-    conversation.pinned().is_none() && request.only_reads() && !conversation.may_write_unseen(request)
+    conversation.pinned().is_none() && request.only_reads() && !conversation.writes_unseen(request)
 }
 
 /// Has the server told of the transaction, where it does not know of it and has to. The status that it has there then.

@@ -78,9 +78,14 @@ impl PendingReply {
         statements.any(|statement| what(&statement.kind))
     }
 
-    /// Whether it is of a query or an execution that begins a transaction.
+    /// Whether it is of a query or an execution that begins a transaction and leaves it open.
     pub(crate) fn begins(&self) -> bool {
-        self.runs(|kind| matches!(kind, Kind::Begin(_)))
+        let statements = self.verdict().into_iter().flat_map(|verdict| &verdict.statements);
+        statements.fold(false, |open, statement| match statement.kind {
+            Kind::Begin(_) => true,
+            Kind::Commit { .. } | Kind::Rollback { .. } => open && statement.kind.chains(),
+            _ => open,
+        })
     }
 
     /// What runs.
