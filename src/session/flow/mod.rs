@@ -11,6 +11,7 @@ pub(crate) mod failover;
 mod freshness_wait;
 pub(crate) mod greeting;
 pub(crate) mod plan;
+mod rerun;
 mod server_rows;
 pub(crate) mod session;
 pub(crate) mod show;
