@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use harness::client::{Address, Client, Login, Message, front};
-use harness::{Cluster, Result, Weir, WeirSetup, free_port, wait_for};
+use harness::{Cluster, Options, Result, Weir, WeirSetup, free_port, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -645,5 +645,21 @@ fn rights_follow_the_session_or_nothing_runs() -> Result<()> {
         humble.until_ready()?.iter().find_map(Message::error).map(|error| error.sqlstate().to_owned());
     assert_eq!(refused.as_deref(), Some("22023"));
     assert_eq!(one.query("SELECT count(*) FROM log WHERE id = 4711")?.value(), "0");
+    Ok(())
+}
+
+/// What a backslash hides is known by what the server says at login, whoever has set it there.
+#[test]
+fn strings_are_read_by_the_rule_of_the_login() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(0, "CREATE TABLE hidden (id int); GRANT ALL ON hidden TO app")?;
+    cluster.sql(0, "ALTER ROLE app SET standard_conforming_strings = off")?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).at_any_age().start(WEIR)?;
+    let mut client = weir.connect()?;
+    let heard = client.ask(&[front::query("SELECT 'a\\' , '; INSERT INTO hidden VALUES (1); --'")])?;
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    assert_eq!(weir.metrics()?.sum("weir_reruns_total", &[]), 0.0, "it was taken for a read");
+    assert_eq!(cluster.sql(0, "SELECT count(*) FROM hidden")?.value(), "1");
     Ok(())
 }

@@ -8,6 +8,23 @@ pub(crate) fn talks() -> Vec<Talk> {
     [forms(), transactions(), savepoints(), strings(), set_configs(), extended(), roles(), logins()].concat()
 }
 
+/// A write stands behind a backslash, or within a string, as backslashes are read.
+const HIDING: &[&str] = &[
+    "SET standard_conforming_strings = off",
+    "SELECT 'a\\' , '; INSERT INTO items (id, name) VALUES (71, $$x$$); --'",
+    "SELECT count(*) FROM items",
+    "SET standard_conforming_strings = on",
+    "SELECT 'b\\' , '; INSERT INTO items (id, name) VALUES (72, $$x$$); --'",
+    "SELECT 'c\\'; INSERT INTO items (id, name) VALUES (73, $$x$$); --'",
+    "SELECT count(*) FROM items",
+    "BEGIN",
+    "SET LOCAL standard_conforming_strings = off",
+    "SELECT 'd\\' , '; INSERT INTO items (id, name) VALUES (74, $$x$$); --'",
+    "ROLLBACK",
+    "SELECT 'e\\' , '; INSERT INTO items (id, name) VALUES (75, $$x$$); --'",
+    "SELECT count(*) FROM items",
+];
+
 /// The ways to say it.
 fn forms() -> Vec<Talk> {
     vec![
@@ -105,6 +122,12 @@ fn forms() -> Vec<Talk> {
             "SET standard_conforming_strings = on",
             "SELECT current_setting('my.word')",
         ]),
+        Talk::new("what a backslash hides, by the rule that holds when it is read").changes().queries(HIDING),
+        Talk::new("what a backslash hides, sent ahead").changes().ask(&HIDING.iter().map(query).collect::<Vec<_>>()),
+        Talk::new("what a backslash hides, by the rule of the login")
+            .changes()
+            .startup("options", "-c standard_conforming_strings=off")
+            .queries(&HIDING[1..]),
         Talk::new("a setting of one's own, reset and unknown again")
             .queries(&["SET my.a = '1'", "RESET my.a", "SHOW my.a", "SET my.a = DEFAULT", "SHOW my.a"])
             .queries(&["RESET my.nothing", "SET my.a.b = '2'", "SHOW my.a.b", "RESET ALL", "SHOW my.a.b"]),

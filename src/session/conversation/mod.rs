@@ -23,7 +23,7 @@ use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement
 use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
-    Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings,
+    Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings, strings,
 };
 use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
@@ -38,7 +38,7 @@ use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
-use crate::sql::{Hint, LongText, Pin, SkeletonId, Transactions, Verdict};
+use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
 
 /// Who the client is, and what was settled when it came.
@@ -135,6 +135,8 @@ pub(crate) struct Conversation {
     pub state: Box<State>,
     /// Its settings as routing reads them.
     pub routing: Box<RoutingSettings>,
+    /// How strings are read where it has set nothing.
+    told_strings: StandardConformingStrings,
     /// What it has written and seen.
     pub tracking: Tracking,
     pub rerun: Option<Rerun>,
@@ -162,6 +164,7 @@ impl Conversation {
             entry,
             state: Box::new(state),
             routing: Box::default(),
+            told_strings: StandardConformingStrings::On,
             tracking: Tracking::default(),
             rerun: None,
             losses: 0,
@@ -204,8 +207,22 @@ impl Conversation {
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
         if self.routing.refresh(self.state.settings()) {
-            self.state.shown.strings = self.routing.strings;
+            self.state.shown.strings = self.routing.strings.unwrap_or(self.told_strings);
         }
+    }
+
+    /// How the server reads the strings of what it is sent now: what it has reported within the transaction holds, else what
+    /// the session has set. The settings must have been looked at again.
+    pub(crate) fn strings(&self) -> StandardConformingStrings {
+        let reported = self.state.transaction.reported();
+        let told = reported.iter().find(|(name, _)| *name == "standard_conforming_strings");
+        told.map(|(_, value)| strings(value)).or(self.routing.strings).unwrap_or(self.told_strings)
+    }
+
+    /// How its server says at login that it reads strings, by its own defaults or those of the role or the database.
+    pub(crate) fn is_told_strings(&mut self, value: &str) {
+        self.told_strings = strings(value);
+        self.state.shown.strings = self.told_strings;
     }
 
     /// What is asked of a read with this hint. The settings must have been looked at again.
@@ -435,10 +452,10 @@ impl Conversation {
         let Some(leg) = leg else { return };
         if leg.flight.is_none() && self.policy.config.log.slow_query.is_some() {
             match request.text(bytes, &self.state.names) {
-                Some(sql) => self.trail.begin(sql, decision.reason, self.routing.strings),
+                Some(sql) => self.trail.begin(sql, decision.reason, self.strings()),
                 // What is executed or fetched now was named earlier in the batch.
                 None if leg.batch() == Batch::Open => {}
-                None => self.trail.begin(b"", decision.reason, self.routing.strings),
+                None => self.trail.begin(b"", decision.reason, self.strings()),
             }
         }
         if request.any(Fact::ConcernsServer) {

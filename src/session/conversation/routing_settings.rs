@@ -25,8 +25,8 @@ pub(crate) struct RoutingSettings {
     application_name: Box<str>,
     defaults: Modes,
     limits: TransactionLimits,
-    /// How the lexer reads backslashes.
-    pub(crate) strings: StandardConformingStrings,
+    /// How the lexer reads backslashes, where the session says so.
+    pub(crate) strings: Option<StandardConformingStrings>,
 }
 
 impl RoutingSettings {
@@ -54,10 +54,7 @@ impl RoutingSettings {
                 deferrable: None,
             },
             limits: TransactionLimits::of(settings),
-            strings: match text("standard_conforming_strings") {
-                Some(value) if !is_on(&value) => StandardConformingStrings::Off,
-                _ => StandardConformingStrings::On,
-            },
+            strings: text("standard_conforming_strings").map(|value| strings(&value)),
         }
     }
 }
@@ -110,6 +107,11 @@ impl Configured {
 /// be set.
 fn read<T: FromStr>(own: &Settings, name: &str) -> Option<T> {
     plain(own.get(name)?).parse().ok()
+}
+
+/// How strings are read by this value of the setting.
+pub(super) fn strings(value: &str) -> StandardConformingStrings {
+    if is_on(value) { StandardConformingStrings::On } else { StandardConformingStrings::Off }
 }
 
 /// PostgreSQL's booleans: any unambiguous prefix of true, yes, on, or 1.
@@ -263,8 +265,8 @@ mod tests {
         assert_eq!(view.weir.min_lsn, Some(Lsn(0x16_b374_d848)));
         assert_eq!(view.defaults.access, Some(AccessMode::ReadOnly));
         assert_eq!(view.defaults.isolation, Some(Isolation::Serializable));
-        assert_eq!(view.strings, StandardConformingStrings::Off);
-        assert_eq!(super::tests::view(&[]).strings, StandardConformingStrings::On);
+        assert_eq!(view.strings, Some(StandardConformingStrings::Off));
+        assert_eq!(super::tests::view(&[]).strings, None);
     }
 
     #[test]

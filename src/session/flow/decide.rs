@@ -379,7 +379,7 @@ fn writes_follow(
     }
     let reader = Reader {
         classifier: &conversation.shared.classifier,
-        strings: conversation.routing.strings,
+        strings: conversation.strings(),
         statements: &conversation.state.names,
     };
     let view = conversation.view(Transaction::None);

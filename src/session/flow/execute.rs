@@ -15,11 +15,11 @@ use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::{Cause, Conversation, Rerun};
 use crate::session::flow::answer::answer;
-use crate::session::flow::control::keeps;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
+use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
@@ -28,15 +28,15 @@ use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade}
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
-use crate::session::leg::sender::Sender;
 use crate::session::leg::state::LegState;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
+use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
-use crate::session::transaction::{Event, Reaction};
-use crate::sql::Kind;
+use crate::session::transaction::{Certainty, Event};
+use crate::sql::Statement;
 use crate::wire::TxStatus;
 
 /// Where a request goes, as things stand.
@@ -125,16 +125,21 @@ impl Session {
         if self.conversation.read_policy() {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
         }
+        if self.sets_in_flight() {
+            // How strings are written in what follows may be another way then.
+            return self.pump().await;
+        }
+        self.conversation.refresh_routing();
         let request = self.read(unit);
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
         }
         if self.conversation.state.transaction.is_lost() {
-            if self.ends_lost(&request) {
+            if ends_lost(self, &request) {
                 return Ok(());
             }
-            if !self.resume_block(&request).await? {
+            if !resume_block(self, &request).await? {
                 return Ok(());
             }
         }
@@ -180,11 +185,20 @@ impl Session {
         Ok(())
     }
 
+    /// Whether something is in flight that changes settings.
+    fn sets_in_flight(&self) -> bool {
+        let sets = |pending: &PendingReply| {
+            pending.verdict().is_some_and(|verdict| verdict.statements.iter().any(Statement::sets))
+        };
+        self.conversation.state.transaction.certainty() == Certainty::Uncertain
+            && self.legs.active().is_some_and(|leg| leg.is_up() && leg.responses.ledger.notes().any(sets))
+    }
+
     fn read(&mut self, unit: Unit) -> Request {
         let conversation = &self.conversation;
         let reader = Reader {
             classifier: &conversation.shared.classifier,
-            strings: conversation.routing.strings,
+            strings: conversation.strings(),
             statements: &conversation.state.names,
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
@@ -320,7 +334,7 @@ impl Session {
     }
 
     /// The session's requests run on this connection from now on.
-    fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
+    pub(super) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
         // Whoever changes the topology from here on raises an alarm that is heard.
         conversation.entry.runs_on(lease.key.clone());
@@ -336,7 +350,7 @@ impl Session {
     }
 
     /// Waits until the server has answered all it was sent, or is gone, or is not like this any more.
-    async fn answered_while(&mut self, is_like_this: impl Fn(&Leg) -> bool) -> Result<()> {
+    pub(super) async fn answered_while(&mut self, is_like_this: impl Fn(&Leg) -> bool) -> Result<()> {
         while self.legs.active().is_some_and(|leg| leg.owes() && leg.is_up() && is_like_this(leg)) {
             self.pump().await?;
         }
@@ -465,7 +479,7 @@ impl Session {
     }
 
     /// Answers the request with an error: it goes nowhere.
-    fn refuse(&mut self, request: &Request, error: &Error) {
+    pub(super) fn refuse(&mut self, request: &Request, error: &Error) {
         self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
         if self.conversation.state.transaction.is_promised() {
             self.conversation.state.transaction.on(Event::Failed);
@@ -486,85 +500,6 @@ impl Session {
         }
         Ok(())
     }
-
-    /// Answers what ends a transaction that was lost: there is nothing to be ended anywhere. Whether it did.
-    fn ends_lost(&mut self, request: &Request) -> bool {
-        let Self { client, conversation, legs, .. } = self;
-        let first = request.statements().next().map(|statement| &statement.kind);
-        let untold = matches!(first, Some(Kind::Commit { .. })) && conversation.state.transaction.is_untold();
-        let transaction = &conversation.state.transaction;
-        let keeps = keeps(request, &client.read_buffer, &conversation.state.names, transaction);
-        if keeps != Keeps::All || untold || first.is_none() {
-            return false;
-        }
-        answer(client, conversation, legs.active_mut(), request);
-        true
-    }
-
-    /// Makes the server of the next request stand where the client stands, in a transaction that has failed. False
-    /// when the request was answered instead: the first one is told of the loss, unless it takes everything back.
-    async fn resume_block(&mut self, request: &Request) -> Result<bool> {
-        let first = request.statements().next().map(|statement| &statement.kind);
-        if let Reaction::Tells(error) = self.conversation.state.transaction.on(Event::Asks(first)) {
-            self.refuse(request, &error);
-            return Ok(false);
-        }
-        if self.conversation.shared.cluster.topology().writable().is_none() {
-            // What a server would say, if there were one.
-            self.refuse(request, &Error::BlockAborted);
-            return Ok(false);
-        }
-        let mut resumed = self.fail_anew(|sender| sender.settings()).await;
-        if matches!(resumed, Err(NotResumed::SettingsRefused(_))) {
-            // Even then the client must be able to end its transaction.
-            resumed = self.fail_anew(|_| {}).await;
-        }
-        match resumed {
-            Ok(()) => {
-                self.conversation.state.transaction.on(Event::Resumed);
-                return Ok(true);
-            }
-            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) if ends_session(&error) => {
-                return Err(error);
-            }
-            // The block is still lost: nothing runs outside of it.
-            Err(NotResumed::Lost(error) | NotResumed::SettingsRefused(error)) => self.refuse(request, &error),
-        }
-        Ok(false)
-    }
-
-    /// Leases a connection and makes a transaction there that has failed, with this in front of it.
-    ///
-    /// # Errors
-    /// Why there is none.
-    async fn fail_anew(
-        &mut self,
-        preamble: impl FnOnce(&mut Sender<'_>),
-    ) -> std::result::Result<(), NotResumed> {
-        let no = NotResumed::Lost;
-        let decision = Decision { route: Route::Primary, reason: Reason::InTransaction };
-        let now = Instant::now();
-        let Self { client, conversation, connections, .. } = self;
-        let checkout = Checkout { client, conversation, connections, requirement: &Requirement::NOTHING };
-        let lent = checkout.run(decision, now).await.map_err(no)?;
-        self.take_over(lent.lease, Route::Primary, now);
-        let Self { conversation, legs, .. } = self;
-        let Some(leg) = legs.active_mut() else { return Err(no(Error::ServerLost)) };
-        let mut sender =
-            leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(TxStatus::Idle));
-        preamble(&mut sender);
-        sender.failed_block();
-        self.answered_while(|_| true).await.map_err(no)?;
-        let Some(mut leg) = self.legs.take_if(|leg| !leg.is_up()) else { return Ok(()) };
-        self.conversation.leaves(&leg);
-        leg.abandon(&mut self.conversation.state);
-        self.client.buffer.settle(&mut leg.lease.read_buffer);
-        let state = std::mem::take(&mut leg.progress.state);
-        Err(match state {
-            LegState::Refused(error) => NotResumed::SettingsRefused(error),
-            state => NotResumed::Lost(cause(state, Doubt::None)),
-        })
-    }
 }
 
 impl Course {
@@ -582,12 +517,4 @@ impl Course {
     fn how(&self) -> How {
         How { manner: self.manner, keeps: self.keeps, reason: self.decision.reason, begun: self.begun }
     }
-}
-
-/// Why no transaction stands in for one that was lost.
-enum NotResumed {
-    /// There is no connection for it, or not any more.
-    Lost(Error),
-    /// The server did not take the client's settings.
-    SettingsRefused(Error),
 }

@@ -46,7 +46,11 @@ pub(crate) struct Newcomer {
 }
 
 /// Queues what the client is told: parameters, its key, and that it may go on.
-pub(crate) fn greet(client: &mut Client, conversation: &Conversation, told: &ParameterStatuses) {
+pub(crate) fn greet(client: &mut Client, conversation: &mut Conversation, told: &ParameterStatuses) {
+    let strings = told.parameters.iter().find(|(name, _)| **name == *b"standard_conforming_strings");
+    if let Some(value) = strings.and_then(|(_, value)| std::str::from_utf8(value).ok()) {
+        conversation.is_told_strings(value);
+    }
     let key = conversation.entry.key();
     client.buffer.write(|out| {
         told.notices.iter().for_each(|notice| out.extend_from_slice(notice));

@@ -12,6 +12,7 @@ mod freshness_wait;
 pub(crate) mod greeting;
 pub(crate) mod plan;
 mod rerun;
+mod resume;
 mod server_rows;
 pub(crate) mod session;
 pub(crate) mod show;

@@ -47,7 +47,7 @@ pub(crate) fn write(
     makes_way(conversation, leg, request);
     let len = request.len.min(client.read_buffer.len());
     if let Unit::Long { tag: tag::QUERY, .. } = request.unit
-        && let Some(text) = client.begin_long(len, request.len - len, conversation.routing.strings)
+        && let Some(text) = client.begin_long(len, request.len - len, conversation.strings())
     {
         conversation.has_read_long(&text);
     }
