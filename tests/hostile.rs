@@ -110,6 +110,31 @@ fn broken_messages_end_the_session_and_nothing_else() -> Result<()> {
     Ok(())
 }
 
+/// The limit of the small messages counts the length word and the body, and not the type byte.
+#[test]
+fn the_longest_small_messages_are_answered_as_the_server_answers_them() -> Result<()> {
+    const LIMIT: usize = 10_000;
+    let (mut direct, mut through) = (Cluster::shared().connect(0)?, door().connect()?);
+    let sized = |tag: u8, kind: &[u8], len: usize| {
+        let body = [kind, &vec![b'n'; len - 4 - kind.len() - 1], b"\0"].concat();
+        front::message(tag, &body)
+    };
+    let close = |len: usize| [sized(b'C', b"S", len), front::sync()];
+    // Outside of a copy a CopyFail is ignored.
+    let fail = |len: usize| [sized(b'f', b"", len), front::query("SELECT 1")];
+    for frames in [close(LIMIT - 1), close(LIMIT), fail(LIMIT)] {
+        for client in [&mut direct, &mut through] {
+            client.send(&frames)?;
+        }
+        assert_eq!(through.until_ready()?, direct.until_ready()?);
+    }
+    for client in [&mut direct, &mut through] {
+        client.send(&close(LIMIT + 1))?;
+        assert!(client.is_closed_within(PATIENCE)?);
+    }
+    Ok(())
+}
+
 /// Bodies that are wrong in themselves are the server's to judge, and cost what they cost there.
 #[test]
 fn broken_bodies_are_answered_as_the_server_answers_them() -> Result<()> {
