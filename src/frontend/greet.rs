@@ -76,7 +76,7 @@ where
 {
     client.packet(startup::PACKET_MIN..=startup::PACKET_MAX).await.map_err(|error| match error {
         ReadError::Lost(error) => Error::Lost(error),
-        ReadError::Length => Error::Startup("invalid length of startup packet"),
+        ReadError::Length => Error::FirstPacket("invalid length of startup packet"),
     })
 }
 

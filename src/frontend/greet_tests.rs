@@ -170,6 +170,7 @@ async fn bad_lengths_are_refused_before_the_rest_arrives() {
     for length in [0u32, 7, 10_005, 0x4745_5420 /* "GET " */, 0xffff_ffff] {
         let (sqlstate, words) = refusal(&length.to_be_bytes()).await;
         assert_eq!((sqlstate.as_str(), words.as_str()), ("08P01", "invalid length of startup packet"));
+        assert!(send(&length.to_be_bytes()).await.0.unwrap_err().is_silent());
     }
     // The longest packet that PostgreSQL takes.
     let parameters = [b"user\0u\0x\0".as_slice(), &[b'y'; 10_000 - 4 - 9 - 2], b"\0"].concat();

@@ -93,12 +93,12 @@ impl fmt::Debug for CancelKey {
 /// Parses a startup packet: all of it, without its length word.
 pub fn parse(body: &[u8]) -> Result<Packet> {
     let Some((code, rest)) = body.split_first_chunk() else {
-        return Err(Error::Startup("invalid length of startup packet"));
+        return Err(Error::FirstPacket("invalid length of startup packet"));
     };
     match u32::from_be_bytes(*code) {
-        SSL_CODE if rest.is_empty() => Ok(Packet::Ssl),
-        GSS_CODE if rest.is_empty() => Ok(Packet::Gss),
-        SSL_CODE | GSS_CODE => Err(Error::Startup("invalid length of startup packet")),
+        // What else such a packet holds is not looked at, as PostgreSQL does.
+        SSL_CODE => Ok(Packet::Ssl),
+        GSS_CODE => Ok(Packet::Gss),
         CANCEL_CODE => parse_cancel(rest),
         version if version >> 16 == 3 => {
             Ok(Packet::Startup(Startup { minor: low_half(version), parameters: parse_parameters(rest)? }))
@@ -123,11 +123,11 @@ fn low_half(version: u32) -> u16 {
 
 fn parse_cancel(rest: &[u8]) -> Result<Packet> {
     let Some((pid, secret)) = rest.split_first_chunk() else {
-        return Err(Error::Startup("invalid length of cancel request packet"));
+        return Err(Error::FirstPacket("invalid length of cancel request packet"));
     };
     CancelKey::new(i32::from_be_bytes(*pid), Bytes::copy_from_slice(secret))
         .map(Packet::Cancel)
-        .ok_or(Error::Startup("invalid length of cancel key in cancel request"))
+        .ok_or(Error::FirstPacket("invalid length of cancel key in cancel request"))
 }
 
 /// Names and values as C strings, then an empty name as the packet's last byte.
@@ -257,6 +257,7 @@ mod tests {
     fn requests_are_told_by_their_codes() {
         assert_eq!(parse(&[0x04, 0xd2, 0x16, 0x2f]).unwrap(), Packet::Ssl);
         assert_eq!(parse(&[0x04, 0xd2, 0x16, 0x30]).unwrap(), Packet::Gss);
+        assert_eq!(parse(&[0x04, 0xd2, 0x16, 0x2f, 0]).unwrap(), Packet::Ssl);
         let short = parse(&[0x04, 0xd2, 0x16, 0x2e, 0, 0, 0, 7, 1, 2, 3, 4]).unwrap();
         assert_eq!(short, Packet::Cancel(CancelKey::new(7, vec![1, 2, 3, 4]).unwrap()));
     }
@@ -276,7 +277,6 @@ mod tests {
     #[test]
     fn malformed_packets_are_named_as_postgresql_names_them() {
         assert_eq!(words(b"\x00\x03"), "invalid length of startup packet");
-        assert_eq!(words(&[0x04, 0xd2, 0x16, 0x2f, 0]), "invalid length of startup packet");
         let layout = "invalid startup packet layout: expected terminator as last byte";
         assert_eq!(words(b"\x00\x03\x00\x00"), layout);
         assert_eq!(words(b"\x00\x03\x00\x00user\0x\0"), layout);
