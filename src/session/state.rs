@@ -168,7 +168,8 @@ impl State {
             statement.renew(self.statements.stamp());
         }
         let epoch = statement.epoch(self.database.ddl());
-        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs }
+        let order = self.names.next_order();
+        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs, order }
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the
