@@ -90,6 +90,9 @@ fn broken_first_packets_are_answered_as_the_server_answers_them() -> Result<()> 
         &[start(b"\0")],
         &[start(b"user\0\0\0")],
         &[front::startup(4, 0, &[("user", "app")])],
+        // A kind of replication that there is not.
+        &[start(b"user\0app\0replication\0o\0\0")],
+        &[start(b"user\0app\0replication\0logical\0\0")],
         // Half a packet, and nothing at all.
         &[Login::new("app", "app").startup()[..9].to_vec()],
         &[Vec::new()],
