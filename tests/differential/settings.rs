@@ -754,6 +754,45 @@ fn logins() -> Vec<Talk> {
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
         Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
+        Talk::new("a login with a role, and everything that resets it")
+            .startup("options", "-c role=talk_reader")
+            .queries(&["SELECT current_user, session_user", "SET ROLE none", "SELECT current_user"])
+            .queries(&["RESET SESSION AUTHORIZATION", "SELECT current_user, current_setting('role')"])
+            .queries(&["SET SESSION AUTHORIZATION app", "SELECT current_user", "SHOW role"])
+            .queries(&["SET SESSION AUTHORIZATION DEFAULT", "SELECT current_user", "SHOW role"])
+            .queries(&["BEGIN", "SET LOCAL SESSION AUTHORIZATION app", "SELECT current_user"])
+            .queries(&["SET LOCAL SESSION AUTHORIZATION DEFAULT", "SELECT current_user", "COMMIT"])
+            .queries(&["SELECT current_user", "BEGIN", "SET SESSION AUTHORIZATION app", "ROLLBACK"])
+            .queries(&["SELECT current_user", "SET ROLE none", "RESET ALL", "SELECT current_user"])
+            .queries(&[
+                "SET ROLE none; RESET SESSION AUTHORIZATION; SELECT current_user",
+                "SELECT current_user",
+            ])
+            .batch(&run("SET ROLE none"))
+            .batch(&run("RESET SESSION AUTHORIZATION"))
+            .queries(&["SELECT current_user"]),
+        Talk::new("a superuser's login with a role, and everything that resets it")
+            .by_superuser()
+            .startup("role", "talk_reader")
+            .queries(&[
+                "SHOW is_superuser",
+                "SET SESSION AUTHORIZATION app",
+                "SELECT current_user, session_user",
+            ])
+            .queries(&["RESET SESSION AUTHORIZATION", "SELECT current_user, session_user", "SHOW role"]),
+        Talk::new("a superuser's login as somebody else, which is nothing")
+            .by_superuser()
+            .startup("session_authorization", "app")
+            .queries(&[
+                "SELECT current_user, session_user",
+                "SHOW session_authorization",
+                "SHOW is_superuser",
+            ])
+            .queries(&["SET SESSION AUTHORIZATION app", "RESET SESSION AUTHORIZATION", "SELECT session_user"])
+            .queries(&["RESET ALL", "DISCARD ALL", "SELECT current_user, session_user"]),
+        Talk::new("a login as oneself")
+            .startup("session_authorization", "app")
+            .queries(&["SELECT session_user"]),
         Talk::new("a login with a role").startup("role", "talk_reader").queries(&[
             "SELECT current_user, session_user",
             "RESET ROLE",
