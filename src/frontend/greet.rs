@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::{Error, Result};
 use crate::net::{Handshake, ReadError};
+use crate::wire::options::parse_options;
 use crate::wire::reply;
 use crate::wire::startup::{self, CancelKey, Packet, Parameter, Startup};
 
@@ -106,7 +107,7 @@ where
         client.send(&out).await.map_err(Error::Lost)?;
     }
     let user = asked.user.filter(|user| !user.is_empty()).ok_or(Error::NoUser)?;
-    let mut parameters = startup::parse_options(&asked.options)?;
+    let mut parameters = parse_options(&asked.options)?;
     parameters.extend(asked.settings);
     Ok(Greeting {
         database: asked.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone()),

@@ -754,6 +754,29 @@ fn logins() -> Vec<Talk> {
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
         Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
+        Talk::new("a login with switches of one letter")
+            .startup(
+                "options",
+                "-S 4321 -fs -f nestloop -e -E -D x -v 3 -c lock_timeout=3s --statement-timeout=1min -S5432",
+            )
+            .queries(&["SHOW work_mem", "SHOW enable_seqscan", "SHOW enable_nestloop", "SHOW DateStyle"])
+            .queries(&["SHOW lock_timeout", "SHOW statement_timeout", "SELECT 1", "SELECT date '2020-03-02'"])
+            .queries(&[
+                "SET work_mem = '1MB'",
+                "RESET work_mem",
+                "SHOW work_mem",
+                "DISCARD ALL",
+                "SHOW work_mem",
+            ]),
+        Talk::new("a superuser's login with switches of one letter")
+            .by_superuser()
+            .startup("options", "-Otpa -d 0 -te")
+            .queries(&["SHOW allow_system_table_mods", "SHOW log_executor_stats", "SHOW log_parser_stats"])
+            .queries(&["SHOW log_min_messages"]),
+        Talk::new("a login with a switch that the user may not").in_weirs_words().startup("options", "-O"),
+        Talk::new("a login with a switch that is only for the whole server")
+            .in_weirs_words()
+            .startup("options", "-B 100"),
         Talk::new("a login with a role, and everything that resets it")
             .startup("options", "-c role=talk_reader")
             .queries(&["SELECT current_user, session_user", "SET ROLE none", "SELECT current_user"])
