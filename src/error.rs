@@ -17,6 +17,10 @@ pub enum Error {
     /// A message of a type that clients do not send, or that does not exist.
     #[error("invalid frontend message type {0}")]
     MessageType(u8),
+    /// A first packet of a length that none of its kind has. PostgreSQL writes these words in its log and tells
+    /// the peer nothing: it does not speak the protocol.
+    #[error("{0}")]
+    FirstPacket(&'static str),
     /// A startup packet that breaks the protocol, in PostgreSQL's words.
     #[error("{0}")]
     Startup(&'static str),
@@ -156,6 +160,7 @@ impl Error {
             Error::Lost(_) => "08006",
             Error::Protocol(_)
             | Error::MessageType(_)
+            | Error::FirstPacket(_)
             | Error::Startup(_)
             | Error::EarlyData(_)
             | Error::ServerProtocol(_) => "08P01",
@@ -184,6 +189,11 @@ impl Error {
             Error::BlockAborted => "25P02",
             Error::Shutdown => "57P01",
         }
+    }
+
+    /// Whether the client is closed without a word: it is gone, or could not read one.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Error::Lost(_) | Error::FirstPacket(_))
     }
 
     /// Whether a server is out of reach for now: going down, coming up, or gone. Another attempt may end otherwise.
@@ -216,6 +226,7 @@ impl Error {
         match self {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
+            Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }

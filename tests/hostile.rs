@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use harness::client::{Client, Login, front};
+use harness::client::{Address, Client, Login, ServerError, front};
 use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -27,47 +27,80 @@ fn door() -> &'static Weir {
     DOOR.get_or_init(|| WeirSetup::in_front_of(Cluster::shared(), [0]).start(WEIR).unwrap())
 }
 
-/// Sends bytes to weir and reads until it closes: the SQLSTATE of the error, if it told one.
-fn told(bytes: &[u8]) -> Result<Option<String>> {
-    let mut client = Client::open(&door().address())?;
-    client.send_bytes(bytes)?;
+/// Sends packets to a server, the next one behind the byte that answers the one before, and reads until it closes: that
+/// byte for each, and severity, SQLSTATE and hint of the error, if it told one.
+fn told(address: &Address, packets: &[&[u8]]) -> Result<(Vec<u8>, Option<[String; 3]>)> {
+    let mut client = Client::open(address)?;
+    let (last, first) = packets.split_last().unwrap();
+    let mut answers = Vec::new();
+    for packet in first {
+        client.send_bytes(packet)?;
+        answers.push(client.read_byte()?);
+    }
+    client.send_bytes(last)?;
     client.stream().shutdown(Shutdown::Write)?;
-    let mut code = None;
+    let mut told = None;
     loop {
         match client.read() {
-            Ok(message) => code = code.or(message.error().map(|error| error.sqlstate().to_owned())),
+            Ok(message) => told = told.or(message.error().map(|error| words(&error))),
             Err(harness::Failure::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Ok(code);
+                return Ok((answers, told));
             }
             Err(other) => return Err(other),
         }
     }
 }
 
+fn words(error: &ServerError) -> [String; 3] {
+    [error.severity(), error.sqlstate(), error.field('H').unwrap_or_default()].map(str::to_owned)
+}
+
 #[test]
-fn broken_startup_packets_are_refused() -> Result<()> {
-    let version = [0, 3, 0, 0];
-    let refused = Some("08P01".to_owned());
-    for (bytes, expected) in [
-        // Lengths: negative, huge, too short for a version.
-        (b"\xff\xff\xff\xff".to_vec(), refused.clone()),
-        (b"\x7f\xff\xff\xff\0\x03\0\0".to_vec(), refused.clone()),
-        (b"\0\0\0\x07\0\x03\0".to_vec(), refused.clone()),
-        (b"\0\0\0\0".to_vec(), refused.clone()),
+fn broken_first_packets_are_answered_as_the_server_answers_them() -> Result<()> {
+    let packet = |parts: &[&[u8]]| front::untagged(&parts.concat());
+    let start = |parameters: &[u8]| packet(&[&[0, 3, 0, 0], parameters]);
+    let long = |len: usize| start(&[b"user\0", &vec![b'u'; len - 8 - 5 - 2][..], b"\0\0"].concat());
+    let (ssl, cancel) = (front::ssl_request(), [0x04, 0xd2, 0x16, 0x2e]);
+    let ssl_code = &ssl[4..];
+    for packets in [
+        // Lengths: negative, huge, too short for a version, one more than the longest.
+        &[b"\xff\xff\xff\xff".to_vec()][..],
+        &[b"\x7f\xff\xff\xff\0\x03\0\0".to_vec()],
+        &[b"\0\0\0\x07\0\x03\0".to_vec()],
+        &[b"\0\0\0\x04".to_vec()],
+        &[b"\0\0\0\0".to_vec()],
+        &[long(10_005)[..8].to_vec()],
         // HTTP, and TLS without asking.
-        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), refused.clone()),
-        // No terminator, a name without a value.
-        (front::untagged(&[&version[..], b"user\0app\0"].concat()), refused.clone()),
-        (front::untagged(&[&version[..], b"user"].concat()), refused.clone()),
+        &[b"GET / HTTP/1.1\r\n\r\n".to_vec()],
+        &[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec()],
+        // Requests for encryption: twice, with more in the packet, before nonsense.
+        &[ssl.clone(), ssl.clone()],
+        &[packet(&[ssl_code, b"more"]), packet(&[ssl_code, b"more"])],
+        &[ssl.clone(), b"GET / HTTP/1.1\r\n\r\n".to_vec()],
+        // Cancel requests with half a process, and with less and more of a key than there can be.
+        &[packet(&[&cancel, b"\0\0"])],
+        &[packet(&[&cancel, b"\0\0\0\x07abc"])],
+        &[packet(&[&cancel, b"\0\0\0\x07", &[b'k'; 257]])],
+        // No terminator, a name without a value, more behind the end.
+        &[start(b"user\0app\0")],
+        &[start(b"user")],
+        &[start(b"user\0app\0\0more")],
+        &[start(b"")],
         // No user, another protocol.
-        (front::untagged(&[&version[..], b"\0"].concat()), Some("28000".to_owned())),
-        (front::startup(2, 0, &[("user", "app")]), Some("0A000".to_owned())),
-        (front::startup(4, 0, &[("user", "app")]), Some("0A000".to_owned())),
+        &[start(b"\0")],
+        &[start(b"user\0\0\0")],
+        &[front::startup(4, 0, &[("user", "app")])],
+        // A kind of replication that there is not.
+        &[start(b"user\0app\0replication\0o\0\0")],
+        &[start(b"user\0app\0replication\0logical\0\0")],
         // Half a packet, and nothing at all.
-        (Login::new("app", "app").startup()[..9].to_vec(), None),
-        (Vec::new(), None),
+        &[Login::new("app", "app").startup()[..9].to_vec()],
+        &[Vec::new()],
     ] {
-        assert_eq!(told(&bytes)?, expected, "{:?}", String::from_utf8_lossy(&bytes));
+        let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+        let expected = told(&Cluster::shared().address(0), &packets)?;
+        let shown = String::from_utf8_lossy(packets.last().unwrap());
+        assert_eq!(told(&door().address(), &packets)?, expected, "{shown:?}");
     }
     door().connect()?.query("SELECT 1")?;
     Ok(())
@@ -106,6 +139,31 @@ fn broken_messages_end_the_session_and_nothing_else() -> Result<()> {
         assert_eq!((error.severity(), error.sqlstate()), ("FATAL", "08P01"), "{bytes:?}");
         assert!(client.is_closed_within(PATIENCE)?);
         bystander.query("SELECT 1")?;
+    }
+    Ok(())
+}
+
+/// The limit of the small messages counts the length word and the body, and not the type byte.
+#[test]
+fn the_longest_small_messages_are_answered_as_the_server_answers_them() -> Result<()> {
+    const LIMIT: usize = 10_000;
+    let (mut direct, mut through) = (Cluster::shared().connect(0)?, door().connect()?);
+    let sized = |tag: u8, kind: &[u8], len: usize| {
+        let body = [kind, &vec![b'n'; len - 4 - kind.len() - 1], b"\0"].concat();
+        front::message(tag, &body)
+    };
+    let close = |len: usize| [sized(b'C', b"S", len), front::sync()];
+    // Outside of a copy a CopyFail is ignored.
+    let fail = |len: usize| [sized(b'f', b"", len), front::query("SELECT 1")];
+    for frames in [close(LIMIT - 1), close(LIMIT), fail(LIMIT)] {
+        for client in [&mut direct, &mut through] {
+            client.send(&frames)?;
+        }
+        assert_eq!(through.until_ready()?, direct.until_ready()?);
+    }
+    for client in [&mut direct, &mut through] {
+        client.send(&close(LIMIT + 1))?;
+        assert!(client.is_closed_within(PATIENCE)?);
     }
     Ok(())
 }

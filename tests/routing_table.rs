@@ -340,6 +340,9 @@ const SERVER_STATE: &[&str] = &[
     "SELECT current_setting('work_' || 'mem')",
     "SHOW transaction_read_only",
     "SHOW in_hot_standby",
+    "SHOW work_mem",
+    "SHOW auto_explain.log_min_duration",
+    "SELECT current_setting('pg_stat_statements.max')",
     "SHOW data_directory",
     "SHOW ALL",
 ];

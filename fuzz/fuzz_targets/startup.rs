@@ -5,7 +5,8 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use weir::wire::startup::{Packet, parse, parse_options, put_cancel_request, put_startup};
+use weir::wire::options::parse_options;
+use weir::wire::startup::{Packet, parse, put_cancel_request, put_startup};
 
 fuzz_target!(|body: &[u8]| {
     let _ = parse_options(body);

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::{Error, Result};
 use crate::net::{Handshake, ReadError};
+use crate::wire::options::parse_options;
 use crate::wire::reply;
 use crate::wire::startup::{self, CancelKey, Packet, Parameter, Startup};
 
@@ -76,7 +77,7 @@ where
 {
     client.packet(startup::PACKET_MIN..=startup::PACKET_MAX).await.map_err(|error| match error {
         ReadError::Lost(error) => Error::Lost(error),
-        ReadError::Length => Error::Startup("invalid length of startup packet"),
+        ReadError::Length => Error::FirstPacket("invalid length of startup packet"),
     })
 }
 
@@ -106,7 +107,7 @@ where
         client.send(&out).await.map_err(Error::Lost)?;
     }
     let user = asked.user.filter(|user| !user.is_empty()).ok_or(Error::NoUser)?;
-    let mut parameters = startup::parse_options(&asked.options)?;
+    let mut parameters = parse_options(&asked.options)?;
     parameters.extend(asked.settings);
     Ok(Greeting {
         database: asked.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone()),
@@ -136,9 +137,7 @@ impl Asked {
                 b"user" => asked.user = Some(lossy(&value)),
                 b"database" => asked.database = Some(lossy(&value)),
                 b"options" => asked.options = value,
-                // The value is a boolean in any of PostgreSQL's spellings, or "database".
-                b"replication" if !is_false(&value) => return Err(Error::Replication),
-                b"replication" => {}
+                b"replication" => refuse_replication(&value)?,
                 extension if extension.starts_with(b"_pq_.") => asked.protocol_options.push(lossy(&name)),
                 _ => asked.settings.push((name, value)),
             }
@@ -147,11 +146,36 @@ impl Asked {
     }
 }
 
+/// A session is asked for by any of PostgreSQL's spellings of "false"; another boolean, or "database", asks for replication.
+fn refuse_replication(value: &[u8]) -> Result<()> {
+    match boolean(value) {
+        Some(false) => Ok(()),
+        Some(true) => Err(Error::Replication),
+        None if value == b"database" => Err(Error::Replication),
+        None => Err(Error::SettingValue {
+            name: "replication".to_owned(),
+            value: String::from_utf8_lossy(value).into_owned(),
+            hint: Some("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+        }),
+    }
+}
+
 /// PostgreSQL's parse_bool takes every unique prefix of its words, in any case.
-fn is_false(value: &[u8]) -> bool {
+fn boolean(value: &[u8]) -> Option<bool> {
+    const WORDS: [(&[u8], usize, bool); 8] = [
+        (b"true", 1, true),
+        (b"yes", 1, true),
+        (b"on", 2, true),
+        (b"1", 1, true),
+        (b"false", 1, false),
+        (b"no", 1, false),
+        (b"off", 2, false),
+        (b"0", 1, false),
+    ];
     let value = value.to_ascii_lowercase();
-    let prefix_of = |word: &[u8], shortest: usize| value.len() >= shortest && word.starts_with(&value);
-    value == b"0" || prefix_of(b"false", 1) || prefix_of(b"no", 1) || prefix_of(b"off", 2)
+    let says =
+        |(word, shortest, _): &&(&[u8], usize, bool)| value.len() >= *shortest && word.starts_with(&value);
+    WORDS.iter().find(says).map(|(_, _, says)| *says)
 }
 
 #[cfg(test)]

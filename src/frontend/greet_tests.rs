@@ -155,9 +155,12 @@ async fn a_user_must_be_named() {
 
 #[tokio::test]
 async fn replication_is_refused_unless_it_is_false() {
-    for value in ["true", "database", "1", "on", "o", ""] {
+    let refused = ["true", "database", "1", "on", "Y"].map(|value| (value, "0A000"));
+    // What is no value of it is told as PostgreSQL tells it.
+    let nonsense = ["o", "", "Database", "data", "truely", "00"].map(|value| (value, "22023"));
+    for (value, sqlstate) in refused.into_iter().chain(nonsense) {
         let packet = startup(3, 0, format!("user\0u\0replication\0{value}\0").as_bytes());
-        assert_eq!(refusal(&packet).await.0, "0A000", "{value}");
+        assert_eq!(refusal(&packet).await.0, sqlstate, "{value}");
     }
     for value in ["false", "0", "F", "off", "of", "no", "N"] {
         let packet = startup(3, 0, format!("user\0u\0replication\0{value}\0").as_bytes());
@@ -170,6 +173,7 @@ async fn bad_lengths_are_refused_before_the_rest_arrives() {
     for length in [0u32, 7, 10_005, 0x4745_5420 /* "GET " */, 0xffff_ffff] {
         let (sqlstate, words) = refusal(&length.to_be_bytes()).await;
         assert_eq!((sqlstate.as_str(), words.as_str()), ("08P01", "invalid length of startup packet"));
+        assert!(send(&length.to_be_bytes()).await.0.unwrap_err().is_silent());
     }
     // The longest packet that PostgreSQL takes.
     let parameters = [b"user\0u\0x\0".as_slice(), &[b'y'; 10_000 - 4 - 9 - 2], b"\0"].concat();

@@ -1,4 +1,4 @@
-//! The one door out: what a client reads when it is turned away.
+//! The one door out: what a client reads when it is turned away, if anything.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ const DRAIN_MAX: usize = 64 * 1024;
 ///
 /// Closing a socket with unread bytes in it makes the kernel send a reset, upon which the client's kernel drops
 /// what the client has not read yet: the error. So what the client still sends is read first, within limits.
-/// Takes 1.5 seconds at most. A client that is already lost is just closed.
+/// Takes 1.5 seconds at most. A client that is already lost is just closed, and whoever does not speak the protocol is
+/// closed without a word.
 pub async fn refuse<S>(mut stream: S, error: &Error)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -27,14 +28,16 @@ where
     if matches!(error, Error::Lost(_)) {
         return;
     }
-    let message = error.to_string();
     let mut out = BytesMut::new();
-    let report = Report {
-        detail: error.detail(),
-        hint: error.hint(),
-        ..Report::new(Severity::Fatal, error.sqlstate(), &message)
-    };
-    reply::error(&mut out, &report);
+    if !error.is_silent() {
+        let message = error.to_string();
+        let report = Report {
+            detail: error.detail(),
+            hint: error.hint(),
+            ..Report::new(Severity::Fatal, error.sqlstate(), &message)
+        };
+        reply::error(&mut out, &report);
+    }
     let farewell = async {
         stream.write_all(&out).await?;
         stream.shutdown().await
@@ -112,12 +115,15 @@ mod tests {
         assert!(start.elapsed() <= WRITE_TIMEOUT + DRAIN_TIMEOUT + Duration::from_millis(20));
     }
 
-    #[tokio::test]
-    async fn nothing_is_said_to_a_lost_client() {
-        let (ours, mut theirs) = duplex(1024);
-        refuse(ours, &Error::Lost(std::io::ErrorKind::UnexpectedEof.into())).await;
-        let mut said = Vec::new();
-        theirs.read_to_end(&mut said).await.unwrap();
-        assert!(said.is_empty());
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_to_a_lost_client_and_to_one_that_does_not_speak_the_protocol() {
+        for error in [Error::Lost(std::io::ErrorKind::UnexpectedEof.into()), Error::FirstPacket("no length")]
+        {
+            let (ours, mut theirs) = duplex(1024);
+            refuse(ours, &error).await;
+            let mut said = Vec::new();
+            theirs.read_to_end(&mut said).await.unwrap();
+            assert!(said.is_empty());
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::backend::value::Value;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::model::ddl::Definitions;
 use crate::session::model::pins::{Part, Pins};
-use crate::session::model::restore::IDENTITY;
+use crate::session::model::restore::{AUTHORIZATION, IDENTITY, ROLE};
 use crate::session::model::revocable::Reasons;
 use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
@@ -168,7 +168,8 @@ impl State {
             statement.renew(self.statements.stamp());
         }
         let epoch = statement.epoch(self.database.ddl());
-        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs }
+        let order = self.names.next_order();
+        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs, order }
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the
@@ -251,12 +252,15 @@ impl State {
 
     fn set(&mut self, setting: &Setting, by: &Kind, carried: &mut Carried) {
         let (name, value) = (&*setting.name, &*setting.value);
-        if name == "session_authorization" {
-            // It undoes SET ROLE.
-            self.change_settings().forget("role");
-            carried.reset("role");
+        let is_reset = value.eq_ignore_ascii_case("default");
+        if name == AUTHORIZATION {
+            match is_reset {
+                true => self.change_settings().reset(ROLE),
+                false => self.change_settings().forget(ROLE),
+            }
+            carried.reset(ROLE);
         }
-        if value.eq_ignore_ascii_case("default") {
+        if is_reset {
             return self.reset(name, carried);
         }
         let value = Value::Sql(value.into());

@@ -5,10 +5,11 @@ use super::tag::client;
 /// Bytes of a frame's header: type and length.
 pub(crate) const HEADER: usize = 5;
 
-/// The longest message of bulk kind, as PostgreSQL's `PQ_LARGE_MESSAGE_LIMIT` (`MaxAllocSize - 1`).
+/// What the length word of a message of bulk kind may say, as PostgreSQL's `PQ_LARGE_MESSAGE_LIMIT` (`MaxAllocSize - 1`).
+/// The word counts itself and the body, and not the type byte, as the protocol has it.
 const LARGE: usize = 0x3fff_fffe;
 
-/// The longest message of the other kinds, as PostgreSQL's `PQ_SMALL_MESSAGE_LIMIT`.
+/// The same for the other kinds, as PostgreSQL's `PQ_SMALL_MESSAGE_LIMIT`.
 const SMALL: usize = 10_000;
 
 /// A frame's type and its length on the wire.
@@ -61,7 +62,7 @@ pub(crate) fn client_header(buf: &[u8]) -> Option<Result<Header, BadHeader>> {
         | client::COPY_FAIL => SMALL,
         other => return Some(Err(BadHeader::Type(other))),
     };
-    Some(if header.len > limit { Err(BadHeader::Length) } else { Ok(header) })
+    Some(if header.len - 1 > limit { Err(BadHeader::Length) } else { Ok(header) })
 }
 
 /// The C string at `at` and the position behind its zero; `None` when it does not end within `body`.
@@ -87,6 +88,21 @@ mod tests {
         assert_eq!(header(b"Q\xff\xff\xff\xff"), Some(Err(BadHeader::Length)));
         assert_eq!(client_header(b"Q\x7f\xff\xff\xff"), Some(Err(BadHeader::Length)));
         assert_eq!(client_header(b"S\0\0\x40\0"), Some(Err(BadHeader::Length)));
+    }
+
+    #[test]
+    fn the_limits_do_not_count_the_type_byte() {
+        let sent = |tag: u8, word: u32| {
+            let [a, b, c, d] = word.to_be_bytes();
+            client_header(&[tag, a, b, c, d])
+        };
+        for (tags, longest) in [(&b"QPBFd"[..], 0x3fff_fffe), (&b"CDEHSXcf"[..], 10_000)] {
+            for &tag in tags {
+                let (shown, len) = (char::from(tag), longest as usize + 1);
+                assert_eq!(sent(tag, longest), Some(Ok(Header { tag, len })), "{shown}");
+                assert_eq!(sent(tag, longest + 1), Some(Err(BadHeader::Length)), "{shown}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 pub(crate) mod frame;
 
+pub mod options;
+
 pub mod reply;
 
 pub(crate) mod request;

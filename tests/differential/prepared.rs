@@ -49,6 +49,17 @@ fn by_sql() -> Vec<Talk> {
             .batch(&[parse("c", "SELECT 'c again'", &[])])
             .batch(&again("c", &[]))
             .queries(&["BEGIN", "SELECT 1/0", "SELECT name FROM pg_prepared_statements", "ROLLBACK"]),
+        Talk::new("prepared statements are listed as they were prepared")
+            .ask(&[parse("j", "SELECT 1", &[]), parse("c", "SELECT 2", &[]), parse("z", "SELECT 3", &[]), sync()])
+            .batch(&[parse("a", "SELECT 4", &[])])
+            .batch(&[parse("m", "SELECT 5", &[])])
+            .batch(&[close_statement("c"), parse("b", "SELECT 6", &[])])
+            .batch(&[parse("c", "SELECT 7", &[]), parse("k", "SELECT 8", &[]), parse("i", "SELECT 9", &[])])
+            .ask(&[close_statement("z"), parse("y", "nonsense", &[]), parse("z", "SELECT 0", &[]), sync()])
+            .queries(&["SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"])
+            .batch(&[parse("h", "SELECT 10", &[])])
+            .queries(&["SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"])
+            .queries(&["SELECT name, statement FROM pg_prepared_statements"]),
         Talk::new("prepare with types, execute with wrong and right values").queries(&[
             "PREPARE p (int, text) AS SELECT name || $2 FROM items WHERE id = $1",
             "EXECUTE p (1, '!')",

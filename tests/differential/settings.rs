@@ -777,6 +777,68 @@ fn logins() -> Vec<Talk> {
             .in_weirs_words()
             .startup("client_encoding", "no such encoding"),
         Talk::new("a login with a style that is none").in_weirs_words().startup("DateStyle", "Swiss"),
+        Talk::new("a login with switches of one letter")
+            .startup(
+                "options",
+                "-S 4321 -fs -f nestloop -e -E -D x -v 3 -c lock_timeout=3s --statement-timeout=1min -S5432",
+            )
+            .queries(&["SHOW work_mem", "SHOW enable_seqscan", "SHOW enable_nestloop", "SHOW DateStyle"])
+            .queries(&["SHOW lock_timeout", "SHOW statement_timeout", "SELECT 1", "SELECT date '2020-03-02'"])
+            .queries(&[
+                "SET work_mem = '1MB'",
+                "RESET work_mem",
+                "SHOW work_mem",
+                "DISCARD ALL",
+                "SHOW work_mem",
+            ]),
+        Talk::new("a superuser's login with switches of one letter")
+            .by_superuser()
+            .startup("options", "-Otpa -d 0 -te")
+            .queries(&["SHOW allow_system_table_mods", "SHOW log_executor_stats", "SHOW log_parser_stats"])
+            .queries(&["SHOW log_min_messages"]),
+        Talk::new("a login with a switch that the user may not").in_weirs_words().startup("options", "-O"),
+        Talk::new("a login with a switch that is only for the whole server")
+            .in_weirs_words()
+            .startup("options", "-B 100"),
+        Talk::new("a login with a role, and everything that resets it")
+            .startup("options", "-c role=talk_reader")
+            .queries(&["SELECT current_user, session_user", "SET ROLE none", "SELECT current_user"])
+            .queries(&["RESET SESSION AUTHORIZATION", "SELECT current_user, current_setting('role')"])
+            .queries(&["SET SESSION AUTHORIZATION app", "SELECT current_user", "SHOW role"])
+            .queries(&["SET SESSION AUTHORIZATION DEFAULT", "SELECT current_user", "SHOW role"])
+            .queries(&["BEGIN", "SET LOCAL SESSION AUTHORIZATION app", "SELECT current_user"])
+            .queries(&["SET LOCAL SESSION AUTHORIZATION DEFAULT", "SELECT current_user", "COMMIT"])
+            .queries(&["SELECT current_user", "BEGIN", "SET SESSION AUTHORIZATION app", "ROLLBACK"])
+            .queries(&["SELECT current_user", "SET ROLE none", "RESET ALL", "SELECT current_user"])
+            .queries(&[
+                "SET ROLE none; RESET SESSION AUTHORIZATION; SELECT current_user",
+                "SELECT current_user",
+            ])
+            .batch(&run("SET ROLE none"))
+            .batch(&run("RESET SESSION AUTHORIZATION"))
+            .queries(&["SELECT current_user"]),
+        Talk::new("a superuser's login with a role, and everything that resets it")
+            .by_superuser()
+            .startup("role", "talk_reader")
+            .queries(&[
+                "SHOW is_superuser",
+                "SET SESSION AUTHORIZATION app",
+                "SELECT current_user, session_user",
+            ])
+            .queries(&["RESET SESSION AUTHORIZATION", "SELECT current_user, session_user", "SHOW role"]),
+        Talk::new("a superuser's login as somebody else, which is nothing")
+            .by_superuser()
+            .startup("session_authorization", "app")
+            .queries(&[
+                "SELECT current_user, session_user",
+                "SHOW session_authorization",
+                "SHOW is_superuser",
+            ])
+            .queries(&["SET SESSION AUTHORIZATION app", "RESET SESSION AUTHORIZATION", "SELECT session_user"])
+            .queries(&["RESET ALL", "DISCARD ALL", "SELECT current_user, session_user"]),
+        Talk::new("a login as oneself")
+            .startup("session_authorization", "app")
+            .queries(&["SELECT session_user"]),
         Talk::new("a login with a role").startup("role", "talk_reader").queries(&[
             "SELECT current_user, session_user",
             "RESET ROLE",

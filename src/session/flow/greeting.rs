@@ -24,6 +24,7 @@ use crate::pool::{Lease, Pool};
 use crate::session::client::Client;
 use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
+use crate::session::model::restore::AUTHORIZATION;
 use crate::session::model::weir_settings as own;
 use crate::wire::TxStatus;
 use crate::wire::reply;
@@ -74,6 +75,20 @@ pub(crate) async fn want_catalog(conversation: &mut Conversation) {
 /// # Errors
 /// What is refused, or that no server can be reached.
 pub(crate) async fn settle_in(
+    conversation: &mut Conversation,
+    connections: &mut Connections,
+) -> Result<Arc<ParameterStatuses>> {
+    let told = settle(conversation, connections).await?;
+    if conversation.state.settings().startup().get(AUTHORIZATION).is_some() {
+        // Whether it could be taken has been seen. PostgreSQL asks no more of it in a startup packet: who the session is
+        // has been said before.
+        let settled = conversation.state.transaction.undoable_mut();
+        settled.change_for_good(|undoable| undoable.settings.never_began_with(AUTHORIZATION));
+    }
+    Ok(told)
+}
+
+async fn settle(
     conversation: &mut Conversation,
     connections: &mut Connections,
 ) -> Result<Arc<ParameterStatuses>> {
@@ -128,7 +143,10 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
     // The connection may carry another session's settings. What both have would not be reported: so back to the
     // server's own first.
     let (carried, none) = (lease.settings.clone(), Settings::default());
-    for sql in [carried.difference(&none), none.difference(wanted)] {
+    let identity = none.with(AUTHORIZATION, wanted.get(AUTHORIZATION).cloned());
+    let wanted = wanted.with(AUTHORIZATION, None);
+    let (attempt, back) = (none.difference(&identity), identity.difference(&none));
+    for sql in [carried.difference(&none), attempt, back, none.difference(&wanted)] {
         let told = exec(&mut lease, &sql).await?;
         for (name, value) in told.parameters {
             match all.parameters.iter_mut().find(|(known, _)| *known == name) {
@@ -143,7 +161,7 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
-    lease.settings = wanted.clone();
+    lease.settings = wanted;
     lease.release(Instant::now());
     Ok(all)
 }

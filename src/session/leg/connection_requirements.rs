@@ -102,7 +102,8 @@ impl Sender<'_> {
         }
     }
 
-    /// The server gets to know all of the client's statements by their own names, and none besides.
+    /// The server gets to know all of the client's statements by their own names, and none besides. Those that it does
+    /// not know yet come in the order in which the client prepared them: the list says when each one was.
     fn publish_all(&mut self, batch: Batch) {
         for name in self.backend.prepared.take_all() {
             request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, name.as_bytes());
@@ -112,7 +113,7 @@ impl Sender<'_> {
             request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, name);
             self.owe(Reply::Close, Action::Swallow, PendingReply::None);
         }
-        let names: Vec<Box<[u8]>> = self.state.names.given().map(Into::into).collect();
+        let names = self.state.names.given();
         names.iter().for_each(|name| self.publish(name, batch));
         if names.is_empty() && batch == Batch::Closed {
             self.end_own_batch();

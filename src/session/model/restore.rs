@@ -4,13 +4,21 @@
 //! in the same transaction and before the server reports its parameters: the client sees one step, the right one.
 //! Pure: here is what is told.
 
+use std::iter;
+
 use crate::backend::settings::Settings;
 use crate::backend::value::{Span, assignment};
 use crate::session::model::settings::SessionSettings;
 use crate::sql::{Discard, Kind, Scope, Statement, Verdict};
 
+/// Whose rights a session has, of those that it may take.
+pub(crate) const ROLE: &str = "role";
+
+/// Who a session is. It takes the role along: its reset resets that too, any other change takes it off.
+pub(crate) const AUTHORIZATION: &str = "session_authorization";
+
 /// Settings that RESET ALL leaves alone.
-pub(crate) const IDENTITY: [&str; 2] = ["role", "session_authorization"];
+pub(crate) const IDENTITY: [&str; 2] = [ROLE, AUTHORIZATION];
 
 /// The client's own values of what a statement resets: each name with the statement that tells it.
 pub(crate) fn restores(statement: &Statement, startup: &Settings) -> Vec<(Box<str>, String)> {
@@ -20,14 +28,20 @@ pub(crate) fn restores(statement: &Statement, startup: &Settings) -> Vec<(Box<st
             let names = startup.iter().map(|(name, _)| name).filter(|name| !IDENTITY.contains(name));
             names.filter_map(|name| told(name, Span::Session)).collect()
         }
-        Kind::Reset(Some(name)) => told(name, Span::Session).into_iter().collect(),
+        Kind::Reset(Some(name)) => reset_by(name).filter_map(|name| told(name, Span::Session)).collect(),
         _ => {
             let local = statement.effects.settings.iter().filter(|setting| {
                 setting.scope == Scope::Local && setting.value.eq_ignore_ascii_case("default")
             });
-            local.filter_map(|setting| told(&setting.name, Span::Transaction)).collect()
+            let names = local.flat_map(|setting| reset_by(&setting.name));
+            names.filter_map(|name| told(name, Span::Transaction)).collect()
         }
     }
+}
+
+/// A setting and what is reset along with it.
+fn reset_by(name: &str) -> impl Iterator<Item = &str> {
+    iter::once(name).chain((name == AUTHORIZATION).then_some(ROLE))
 }
 
 impl SessionSettings {
@@ -74,6 +88,17 @@ mod tests {
         for sql in ["RESET TimeZone", "SET TIME ZONE DEFAULT", "SET timezone = DEFAULT"] {
             assert_eq!(restored(sql), [zone], "{sql}");
         }
+        let role = "SET \"role\" TO 'clerk'";
+        for sql in [
+            "RESET role",
+            "RESET SESSION AUTHORIZATION",
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "SET ROLE DEFAULT",
+        ] {
+            assert_eq!(restored(sql), [role], "{sql}");
+        }
+        assert!(restored("SET SESSION AUTHORIZATION clerk").is_empty());
+        assert_eq!(restored("SET LOCAL SESSION AUTHORIZATION DEFAULT"), ["SET LOCAL \"role\" TO 'clerk'"]);
         assert_eq!(restored("SET LOCAL timezone TO DEFAULT"), ["SET LOCAL \"timezone\" TO 'Asia/Tokyo'"]);
         for sql in ["RESET work_mem", "SET timezone = 'UTC'", "DISCARD PLANS", "SELECT 1"] {
             assert!(restored(sql).is_empty(), "{sql}");

@@ -48,6 +48,12 @@ impl SessionSettings {
         self.startup = startup.clone();
     }
 
+    /// The client came with a setting on which PostgreSQL does not act.
+    pub(crate) fn never_began_with(&mut self, name: &str) {
+        self.wanted = self.wanted.with(name, None);
+        self.startup = self.startup.with(name, None);
+    }
+
     /// What the client wants of the servers.
     pub(crate) fn wanted(&self) -> &Settings {
         &self.wanted

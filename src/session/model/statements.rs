@@ -20,6 +20,8 @@ pub(crate) struct Handle {
     pub(crate) result: KnownResult,
     /// Under which name the session's connection holds it.
     pub(crate) naming: Naming,
+    /// Where it stands among all that the client has parsed.
+    pub(crate) order: u64,
 }
 
 /// Whose name for a statement a server knows.
@@ -74,6 +76,8 @@ pub(crate) struct Unnamed {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
+    /// How many statements the client has parsed.
+    parsed: u64,
     /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
     closed: Vec<StatementId>,
     /// Names given or taken away by messages in flight: an error in front of them undoes that.
@@ -117,6 +121,12 @@ impl Names {
     pub(crate) fn insert(&mut self, name: &[u8], handle: Handle) {
         self.moves(name);
         self.named.insert(significant(name).into(), handle);
+    }
+
+    /// Where a statement that is parsed now stands among all.
+    pub(crate) fn next_order(&mut self) -> u64 {
+        self.parsed += 1;
+        self.parsed
     }
 
     fn moves(&mut self, name: &[u8]) {
@@ -168,9 +178,11 @@ impl Names {
         Some(handle)
     }
 
-    /// All names.
-    pub(crate) fn given(&self) -> impl Iterator<Item = &[u8]> {
-        self.named.keys().map(|name| &**name)
+    /// All names, in the order in which they were given.
+    pub(crate) fn given(&self) -> Vec<Box<[u8]>> {
+        let mut all: Vec<_> = self.named.iter().collect();
+        all.sort_unstable_by_key(|(_, handle)| handle.order);
+        all.into_iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether this client closed the statement before; asked once.
@@ -251,6 +263,7 @@ mod tests {
                 epoch: Stamp(0),
                 result: KnownResult::Nothing,
                 naming: Naming::Weirs,
+                order: 0,
             },
         );
         assert!(!names.reopened(statement.id));
@@ -265,10 +278,8 @@ mod tests {
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
         let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
         let mut names = Names::default();
-        names.insert(
-            &[b'n'; 70],
-            Handle { statement, epoch: Stamp(0), result: KnownResult::Nothing, naming: Naming::Weirs },
-        );
+        let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
+        names.insert(&[b'n'; 70], Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
         assert!(names.get(&[b'n'; 63]).is_some());
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());

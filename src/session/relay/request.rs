@@ -352,7 +352,7 @@ mod tests {
         let statement = Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(0));
         let mut statements = Names::default();
         let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
-        statements.insert(b"known", Handle { statement, epoch: Stamp(0), result, naming });
+        statements.insert(b"known", Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
         let reader = Reader { classifier: &classifier, strings, statements: &statements };
         let unit = Framer::default().next(bytes, Flow::Query).unwrap();
         Request::read(unit, bytes, &reader, Vec::new())

@@ -31,7 +31,7 @@ pub(super) fn lists_names(setting: &str) -> bool {
 }
 
 /// Settings that a session's own map carries or that all servers of a cluster share, so that `SHOW` answers alike
-/// everywhere. All others may differ between servers. Names with a dot are the user's own.
+/// everywhere. All others may differ between servers. Names with a dot are the user's own, unless a library has them.
 const ALIKE: &[&str] = &[
     "application_name",
     "bytea_output",
@@ -60,9 +60,29 @@ const ALIKE: &[&str] = &[
     "transaction_isolation",
 ];
 
+/// PostgreSQL's libraries whose settings each server has in a configuration file of its own, and only where it loads them.
+const LIBRARIES: &[&str] = &[
+    "auth_delay",
+    "auto_explain",
+    "basebackup_to_shell",
+    "basic_archive",
+    "passwordcheck",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_trgm",
+    "plperl",
+    "plpgsql",
+    "pltcl",
+    "postgres_fdw",
+    "sepgsql",
+];
+
 /// Whether a setting, in lower case, reads the same on every server.
 pub(super) fn alike_everywhere(setting: &str) -> bool {
-    setting.contains('.') || ALIKE.binary_search(&setting).is_ok()
+    match setting.split_once('.') {
+        Some((library, _)) => LIBRARIES.binary_search(&library).is_err(),
+        None => ALIKE.binary_search(&setting).is_ok(),
+    }
 }
 
 /// The value of a Boolean parameter, in the words that weir takes for one.
@@ -83,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted() {
-        assert!(ALIKE.is_sorted());
+    fn the_lists_are_sorted() {
+        assert!(ALIKE.is_sorted() && LIBRARIES.is_sorted());
     }
 }
