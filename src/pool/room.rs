@@ -54,6 +54,8 @@ pub(super) enum Scope {
     User,
     /// All who do to this database.
     Database,
+    /// One of these two, which have one name.
+    UserOrDatabase,
 }
 
 impl Scope {
@@ -67,10 +69,10 @@ impl Scope {
             })
         };
         match (names(&key.user), names(&key.database)) {
-            // One name for both says nothing of which is meant.
+            (true, true) => Self::UserOrDatabase,
             (true, false) => Self::User,
             (false, true) => Self::Database,
-            _ => Self::Server,
+            (false, false) => Self::Server,
         }
     }
 
@@ -80,6 +82,7 @@ impl Scope {
             Self::Server => true,
             Self::User => this.user == other.user,
             Self::Database => this.database == other.database,
+            Self::UserOrDatabase => this.user == other.user || this.database == other.database,
         }
     }
 }
@@ -232,7 +235,10 @@ mod tests {
             assert_eq!(Scope::of(&refusal(message), &shop), scope, "{message}");
         }
         let app = key("app", "app");
-        assert_eq!(Scope::of(&refusal("too many connections for role \"app\""), &app), Scope::Server);
+        let either = Scope::of(&refusal("too many connections for role \"app\""), &app);
+        assert_eq!(either, Scope::UserOrDatabase);
+        assert!(either.covers(&app, &key("app", "other")) && either.covers(&app, &key("other", "app")));
+        assert!(!either.covers(&app, &shop), "none of this is any of his");
         assert!(Scope::User.covers(&shop, &key("other", "too")) && !Scope::User.covers(&shop, &app));
         assert!(Scope::Database.covers(&shop, &key("shop", "other")) && !Scope::Database.covers(&shop, &app));
         assert!(Scope::Server.covers(&shop, &app));
