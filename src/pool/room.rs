@@ -25,6 +25,8 @@ const TOLD: Duration = Duration::from_secs(60);
 pub(super) struct Room {
     full: Option<Full>,
     told: Option<Instant>,
+    /// When another pool was last asked to make room for this one.
+    asked: Option<Instant>,
 }
 
 /// A server that has refused another connection.
@@ -129,8 +131,20 @@ impl Room {
         before.is_none_or(|(next, _)| now >= next).then(|| next - now)
     }
 
+    /// Whether another pool is to make room for this one. What has made none is tried ever more seldom: somebody else
+    /// takes what comes free, or it counts for nothing.
+    pub(super) fn asks_others(&mut self, now: Instant) -> bool {
+        let pause = self.lately(now).map_or(Duration::ZERO, |full| full.pause);
+        let due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= pause);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
     /// One was opened: the next may follow at once.
     pub(super) fn opened(&mut self, now: Instant) {
+        self.asked = None;
         if let Some(full) = &mut self.full {
             (full.next, full.pause) = (now, PAUSE_FIRST);
         }
@@ -205,6 +219,24 @@ mod tests {
         room.opened(now + ms(60));
         assert!(room.may_open(0, now + ms(60)));
         assert_eq!(room.refused(&full, now + ms(61)), Some(ms(50)), "patience begins anew");
+    }
+
+    #[test]
+    fn others_make_room_ever_more_seldom_where_it_does_not_help() {
+        let (mut room, start) = (Room::default(), Instant::now());
+        let full = refusal("sorry, too many clients already");
+        // Each time what was closed has it ask again after 50 ms.
+        let asked = (0..200).filter(|n| {
+            let now = start + ms(n * 50);
+            room.refused(&full, now);
+            room.asks_others(now)
+        });
+        let asked: Vec<_> = asked.map(|n| n * 50).collect();
+        let pauses: Vec<_> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(asked[0] == 0 && pauses.is_sorted() && pauses.ends_with(&[1000, 1000]), "{asked:?}");
+        room.opened(start + ms(10_000));
+        room.refused(&full, start + ms(10_001));
+        assert!(room.asks_others(start + ms(10_001)), "it did help");
     }
 
     #[test]
