@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use harness::client::{Client, Key, Login, Message, front};
 use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -382,6 +384,46 @@ fn a_late_cancel_hits_nobody() -> Result<()> {
     }
     let idle = weir.metrics()?.sum("weir_cancels_total", &[("result", "idle")]);
     assert_eq!(idle, 100.0);
+    Ok(())
+}
+
+/// Stopped until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    /// Who accepts connections to a server, and nobody else there.
+    fn postmaster(cluster: &Cluster, server: usize) -> Result<Self> {
+        let directory = cluster.sql(server, "SHOW data_directory")?.value().to_owned();
+        let file = fs::read_to_string(format!("{directory}/postmaster.pid"))?;
+        let pid = Pid::from_raw(file.lines().next().unwrap().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::CONT).unwrap();
+    }
+}
+
+/// One that a server takes and does not heed in time may hit the connection long after weir has given it up.
+#[test]
+fn a_cancel_that_goes_astray_hits_nobody() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    let setup = WeirSetup::in_front_of(&cluster, [0]).append(QUICK);
+    let weir = setup.set("pool", "size", "1").set("pool", "checkout_timeout", "\"60s\"").start(WEIR)?;
+    let (mut one, mut next) = (quick(&weir)?, quick(&weir)?);
+    one.send(&[front::query("SELECT 1; SELECT pg_sleep(8)")])?;
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("it to run", PATIENCE, || Ok((cluster.sql(0, runs)?.value() == "1").then_some(())))?;
+    let stopped = Stopped::postmaster(&cluster, 0)?;
+    one.cancel()?;
+    next.send(&[front::query("SELECT pg_sleep(2)")])?;
+    assert_eq!(first_error(&one.until_ready()?), None, "nobody has heard of the cancel");
+    thread::sleep(Duration::from_millis(500));
+    drop(stopped);
+    assert_eq!(first_error(&next.until_ready()?), None);
     Ok(())
 }
 

@@ -192,6 +192,35 @@ fn who_finds_no_descriptor_is_told_so() -> Result<()> {
     Ok(())
 }
 
+/// What weir has computed so far.
+fn computed(weir: &Weir) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", weir.pid()))?;
+    // Behind the name, which may hold anything: hundredths of a second in the user's and the system's name.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(Duration::from_millis(ticks.map(std::result::Result::unwrap).sum::<u64>() * 10))
+}
+
+/// Clients that say nothing have all descriptors, those of the reserve included, and another knocks.
+#[test]
+fn without_a_descriptor_weir_waits_for_one_at_rest() -> Result<()> {
+    let script = Script::new("ulimit -n 128; exec WEIR");
+    let weir = primary_only().set("listen", "client_limit", "1000").start(script.path())?;
+    let address = ("127.0.0.1", weir.port());
+    let silent: Vec<TcpStream> =
+        (0..200).map(|_| TcpStream::connect(address)).collect::<std::io::Result<_>>()?;
+    wait_for("descriptors to run out", PATIENCE, || {
+        Ok((fs::read_dir(format!("/proc/{}/fd", weir.pid()))?.count() >= 128).then_some(()))
+    })?;
+    let before = computed(&weir)?;
+    thread::sleep(Duration::from_secs(1));
+    let spent = computed(&weir)?.saturating_sub(before);
+    assert!(spent < Duration::from_millis(300), "{spent:?} in a second");
+    drop(silent);
+    wait_for("a place to come free", PATIENCE, || Ok(quick(&weir).ok()))?;
+    Ok(())
+}
+
 fn status_of(weir: &Weir, path: &str) -> Result<String> {
     let answer = weir.get(path)?;
     Ok(answer.split_whitespace().nth(1).unwrap_or_default().to_owned())

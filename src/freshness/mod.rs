@@ -24,6 +24,6 @@ mod samples;
 pub use epoch::Epoch;
 pub use lsn::{Lsn, Xid};
 pub use marks::{Instants, Marks, Slot};
-pub use need::{Doubt, Legacy, Missing, Moment, Need, Primary, Seen};
+pub use need::{Doubt, Furthest, Legacy, Missing, Moment, Need, Primary, Seen};
 pub use replica::Freshness;
 pub use samples::Samples;

@@ -29,10 +29,19 @@ pub enum Primary {
     There,
     /// There is none at the moment, and whoever needs what it alone has waits for it.
     Missing(Missing),
-    /// There has been none for so long that nobody waits any more, and the freshest replica is fresh through this. What was
+    /// There has been none for so long that nobody waits any more, and this is how far the furthest replica is. What was
     /// acknowledged afterwards, in the last moments of the primary, can be had nowhere: a replica that holds what any does
     /// is as good as it gets, and grows no older.
-    Gone(Option<Instant>),
+    Gone(Option<Furthest>),
+}
+
+/// How far the replica is that has come furthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Furthest {
+    /// It is fresh through this, as others may be that have less of what came after the last answer of the primary.
+    pub through: Instant,
+    /// It has replayed this, and so have those that hold what it does.
+    pub replayed: Lsn,
 }
 
 /// What is known while there is no primary.
@@ -92,16 +101,27 @@ impl<Id: Copy + PartialEq> Need<Id> {
     /// The instant through which a replica must be fresh if the session never looked at it before: what to have
     /// samples taken for.
     pub fn through(&self, moment: Moment) -> Option<Instant> {
-        let known = self.written.max(self.seen.map(|seen| seen.at));
-        let doubted = known.max(self.doubt.map(|doubt| doubt.at));
         let (known, present) = match moment.primary {
-            Primary::There => (doubted, Some(moment.now)),
+            Primary::There => (self.last(), Some(moment.now)),
             // What is in doubt is another matter then.
-            Primary::Missing(missing) => (known, Some(missing.since)),
-            Primary::Gone(best) => (doubted.min(best), best),
+            Primary::Missing(missing) => (self.last_certain(), Some(missing.since)),
+            Primary::Gone(best) => {
+                let best = best.map(|best| best.through);
+                (self.last().min(best), best)
+            }
         };
         let oldest = present.zip(self.max_staleness).and_then(|(present, age)| present.checked_sub(age));
         known.max(oldest).max(self.strictly)
+    }
+
+    /// Until when what it asks for may have happened, of which it is certain that it did.
+    fn last_certain(&self) -> Option<Instant> {
+        self.written.max(self.seen.map(|seen| seen.at))
+    }
+
+    /// The same with what is in doubt.
+    fn last(&self) -> Option<Instant> {
+        self.last_certain().max(self.doubt.map(|doubt| doubt.at))
     }
 
     /// Whether a replica meets it over a connection that was opened at `opened`, or may meet it over some connection
@@ -119,14 +139,20 @@ impl<Id: Copy + PartialEq> Need<Id> {
             Primary::Missing(missing) => rest.doubt.map(|doubt| (doubt, missing.legacy)),
             Primary::There | Primary::Gone(_) => None,
         };
-        if through.is_none() && doubt.is_none() && self.min_lsn.is_none() {
+        // What nobody can be asked about is where there is most of it: who saw it there sees it again.
+        let furthest = match moment.primary {
+            Primary::Gone(Some(best)) if rest.last() > Some(best.through) => Some(best.replayed),
+            _ => None,
+        };
+        let replayed = self.min_lsn.max(furthest);
+        if through.is_none() && doubt.is_none() && replayed.is_none() {
             return true;
         }
         // What was sampled was this life of the server.
         opened.is_none_or(|opened| sampled.is_some_and(|sampled| sampled >= opened))
             && through.is_none_or(|needed| freshness.through().is_some_and(|through| through >= needed))
             && doubt.is_none_or(|(doubt, legacy)| doubt.is_settled(freshness, legacy))
-            && self.min_lsn.is_none_or(|lsn| freshness.replayed() >= lsn)
+            && replayed.is_none_or(|lsn| freshness.replayed() >= lsn)
     }
 }
 
@@ -153,6 +179,10 @@ mod tests {
 
     fn there(now: Instant) -> Moment {
         Moment { now, primary: Primary::There }
+    }
+
+    fn gone(epoch: Instant, through: u64, replayed: u64) -> Primary {
+        Primary::Gone(Some(Furthest { through: at(epoch, through), replayed: Lsn(replayed) }))
     }
 
     /// A replica that answered a sample asked for at 50 ms and is fresh through 40 ms.
@@ -205,7 +235,7 @@ mod tests {
         let epoch = Instant::now();
         let age = |ms| Need { max_staleness: Some(Duration::from_millis(ms)), ..NEED };
         assert!(met(&age(20), epoch, 0) && !met(&age(19), epoch, 0));
-        let late = Moment { now: at(epoch, 10_000), primary: Primary::Gone(Some(at(epoch, 45))) };
+        let late = Moment { now: at(epoch, 10_000), primary: gone(epoch, 45, 100) };
         assert!(
             age(5).is_met(1, &replica(epoch), None, late) && !age(4).is_met(1, &replica(epoch), None, late)
         );
@@ -214,17 +244,36 @@ mod tests {
     #[test]
     fn without_a_primary_nothing_newer_than_the_best_replica_has_is_asked_for() {
         let epoch = Instant::now();
-        let gone = |best| Moment { now: at(epoch, 60), primary: Primary::Gone(best) };
+        let gone = |best: Option<u64>| {
+            let primary = best.map_or(Primary::Gone(None), |through| gone(epoch, through, 100));
+            Moment { now: at(epoch, 60), primary }
+        };
         let wrote =
             Need { written: Some(at(epoch, 55)), seen: Some(Seen { server: 2, at: at(epoch, 56) }), ..NEED };
         let strong = Need { strictly: Some(at(epoch, 55)), ..NEED };
         let met = |need: &Need<u8>, moment| need.is_met(1, &replica(epoch), None, moment);
         assert!(!met(&wrote, there(at(epoch, 60))));
-        assert!(met(&wrote, gone(Some(at(epoch, 40)))), "it is the best");
-        assert!(!met(&wrote, gone(Some(at(epoch, 41)))), "another is better");
+        assert!(met(&wrote, gone(Some(40))), "it is the best");
+        assert!(!met(&wrote, gone(Some(41))), "another is better");
         assert!(met(&wrote, gone(None)), "of none is anything known");
-        assert!(!met(&strong, gone(Some(at(epoch, 40)))) && !met(&strong, gone(None)));
+        assert!(!met(&strong, gone(Some(40))) && !met(&strong, gone(None)));
         assert!(wrote.is_met(1, &Freshness::new(epoch), Some(epoch), gone(None)), "nor any replica sampled");
+    }
+
+    #[test]
+    fn of_two_replicas_that_are_as_fresh_the_one_serves_that_is_ahead() {
+        let epoch = Instant::now();
+        let met = |need: Need<u8>, replayed| {
+            let moment = Moment { now: at(epoch, 10_000), primary: gone(epoch, 40, replayed) };
+            need.is_met(1, &replica(epoch), None, moment)
+        };
+        let wrote = |ms| Need { written: Some(at(epoch, ms)), ..NEED };
+        assert!(met(wrote(41), 100) && !met(wrote(41), 101), "the other may hold it, and has shown it");
+        assert!(met(wrote(40), 101), "both hold it");
+        let doubt = |ms| Need { doubt: Some(Doubt { at: at(epoch, ms), looked: None }), ..NEED };
+        assert!(met(doubt(41), 100) && !met(doubt(41), 101) && met(doubt(40), 101));
+        let saw = |server| Need { seen: Some(Seen { server, at: at(epoch, 41) }), ..NEED };
+        assert!(!met(saw(2), 101) && met(saw(1), 101), "what was seen here is here");
     }
 
     #[test]
@@ -259,7 +308,7 @@ mod tests {
         assert!(!met(doubt(None), Primary::Missing(Missing { since: at(epoch, 55), legacy: None })));
         assert!(met(doubt(Some(at(epoch, 40))), missing(45, 100)));
         assert!(!met(doubt(Some(at(epoch, 41))), missing(45, 100)), "somebody may have seen it");
-        assert!(met(doubt(None), Primary::Gone(Some(at(epoch, 40)))), "it is the best");
+        assert!(met(doubt(None), gone(epoch, 40, 100)), "it is the best");
         let old = Doubt { at: at(epoch, 40), looked: Some(at(epoch, 50)) };
         assert!(met(old, missing(0, 101)), "a sample tells that it is there, if it ever was");
     }

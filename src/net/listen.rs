@@ -64,9 +64,9 @@ impl Listener {
     /// before it was accepted costs no pause.
     pub async fn accept(&self) -> Accepted {
         let mut pause = PAUSE_FIRST;
+        // What has come free goes to the reserve first, but not what the reserve itself gives up below.
+        self.refill();
         loop {
-            // What comes free goes to the reserve first.
-            self.refill();
             let accepted = self.listener.accept().await;
             match accepted.and_then(|(stream, peer)| Ok((Stream::tcp(stream)?, peer))) {
                 Ok((stream, peer)) if self.refill() => return Accepted::Client(stream, peer),

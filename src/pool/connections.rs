@@ -270,12 +270,16 @@ impl Pool {
     ) -> Result<Lease> {
         let (sender, receiver) = oneshot::channel();
         let waiter = waiter(sender);
-        if let Some(lease) = self.try_checkout(waiter.wanted(), &Weak::new()) {
-            return Ok(lease);
-        }
         let (limits, size) = (self.limits(), waiter.size());
-        {
+        loop {
+            if let Some(lease) = self.try_checkout(waiter.wanted(), &Weak::new()) {
+                return Ok(lease);
+            }
             let mut state = self.lock();
+            if !state.idle.is_empty() {
+                // It came back in this moment, when nobody was known to wait.
+                continue;
+            }
             if state.standing == Standing::Closed {
                 return Err(out_of_reach());
             }
@@ -287,6 +291,7 @@ impl Pool {
             }
             state.size = size;
             state.waiters.push(waiter);
+            break;
         }
         self.wanted.notify_waiters();
         self.grow();

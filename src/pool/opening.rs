@@ -153,7 +153,7 @@ impl Pool {
             let leaving = if bare { state.waiters.take_leaving() } else { Vec::new() };
             let told = |waiter| Some((waiter, state.room.refusal(now)?));
             let leaving: Vec<_> = leaving.into_iter().filter_map(told).collect();
-            (pause, bare && state.waiters.len() > 0, leaving)
+            (pause, bare && state.waiters.len() > 0 && state.room.asks_others(now), leaving)
         };
         for (waiter, refusal) in leaving {
             // One that has gone has no use for it.

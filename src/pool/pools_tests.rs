@@ -1,12 +1,18 @@
 //! Which pools there are, without any connection.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::*;
+use crate::backend::{Backend, Login};
 use crate::cluster::topology::{Health, Role, Server};
 use crate::config::Secret;
 use crate::error::Error;
 use crate::freshness::Freshness;
+use crate::net::holding::Holding;
+use crate::pool::Lease;
 
 /// The servers that there are.
 struct Servers(Mutex<Vec<ServerId>>);
@@ -109,4 +115,39 @@ async fn with_its_server_a_pool_is_closed_for_good() {
     drop(gone);
     pools.forget();
     assert!(pools.address(A).is_none() && pools.address(B).is_some());
+}
+
+/// Whoever waits and a connection that comes back meet, in whatever order they come.
+#[tokio::test]
+async fn a_connection_that_comes_back_in_the_moment_in_which_one_begins_to_wait_is_not_missed() {
+    const ROUNDS: usize = 100_000;
+    let (pools, _) = pools();
+    let pool = get(&pools, A, "d", "p").unwrap();
+    let (stream, _peer) = Holding::pair().unwrap();
+    let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
+    let now = std::time::Instant::now();
+    pool.one_more();
+    pool.put_back(Box::new(Backend::new(login, A, 1, 1, now)), now);
+    let (lend, lent) = std::sync::mpsc::channel::<Lease>();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let begins = begun.clone();
+    let returning = std::thread::spawn(move || {
+        for (round, lease) in lent.iter().enumerate() {
+            while begins.load(Ordering::Acquire) <= round {
+                std::hint::spin_loop();
+            }
+            // Sooner and later, so that all orders come about.
+            (0..round % 64).for_each(|_| std::hint::spin_loop());
+            lease.release(std::time::Instant::now());
+        }
+    });
+    let mut lease = pool.checkout(&Default::default(), 1).await.unwrap();
+    for round in 0..ROUNDS {
+        lend.send(lease).unwrap();
+        begun.store(round + 1, Ordering::Release);
+        (0..round / 64 % 64).for_each(|_| std::hint::spin_loop());
+        lease = pool.checkout(&Default::default(), 1).await.expect("it came back");
+    }
+    drop(lend);
+    returning.join().unwrap();
 }

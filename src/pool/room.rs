@@ -25,6 +25,8 @@ const TOLD: Duration = Duration::from_secs(60);
 pub(super) struct Room {
     full: Option<Full>,
     told: Option<Instant>,
+    /// When another pool was last asked to make room for this one.
+    asked: Option<Instant>,
 }
 
 /// A server that has refused another connection.
@@ -54,6 +56,8 @@ pub(super) enum Scope {
     User,
     /// All who do to this database.
     Database,
+    /// One of these two, which have one name.
+    UserOrDatabase,
 }
 
 impl Scope {
@@ -67,10 +71,10 @@ impl Scope {
             })
         };
         match (names(&key.user), names(&key.database)) {
-            // One name for both says nothing of which is meant.
+            (true, true) => Self::UserOrDatabase,
             (true, false) => Self::User,
             (false, true) => Self::Database,
-            _ => Self::Server,
+            (false, false) => Self::Server,
         }
     }
 
@@ -80,6 +84,7 @@ impl Scope {
             Self::Server => true,
             Self::User => this.user == other.user,
             Self::Database => this.database == other.database,
+            Self::UserOrDatabase => this.user == other.user || this.database == other.database,
         }
     }
 }
@@ -126,8 +131,20 @@ impl Room {
         before.is_none_or(|(next, _)| now >= next).then(|| next - now)
     }
 
+    /// Whether another pool is to make room for this one. What has made none is tried ever more seldom: somebody else
+    /// takes what comes free, or it counts for nothing.
+    pub(super) fn asks_others(&mut self, now: Instant) -> bool {
+        let pause = self.lately(now).map_or(Duration::ZERO, |full| full.pause);
+        let due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= pause);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
     /// One was opened: the next may follow at once.
     pub(super) fn opened(&mut self, now: Instant) {
+        self.asked = None;
         if let Some(full) = &mut self.full {
             (full.next, full.pause) = (now, PAUSE_FIRST);
         }
@@ -205,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn others_make_room_ever_more_seldom_where_it_does_not_help() {
+        let (mut room, start) = (Room::default(), Instant::now());
+        let full = refusal("sorry, too many clients already");
+        // Each time what was closed has it ask again after 50 ms.
+        let asked = (0..200).filter(|n| {
+            let now = start + ms(n * 50);
+            room.refused(&full, now);
+            room.asks_others(now)
+        });
+        let asked: Vec<_> = asked.map(|n| n * 50).collect();
+        let pauses: Vec<_> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(asked[0] == 0 && pauses.is_sorted() && pauses.ends_with(&[1000, 1000]), "{asked:?}");
+        room.opened(start + ms(10_000));
+        room.refused(&full, start + ms(10_001));
+        assert!(room.asks_others(start + ms(10_001)), "it did help");
+    }
+
+    #[test]
     fn it_is_told_once_a_minute() {
         let (mut room, start) = (Room::default(), Instant::now());
         let told = |room: &mut Room, seconds| room.tells(start + Duration::from_secs(seconds));
@@ -232,7 +267,10 @@ mod tests {
             assert_eq!(Scope::of(&refusal(message), &shop), scope, "{message}");
         }
         let app = key("app", "app");
-        assert_eq!(Scope::of(&refusal("too many connections for role \"app\""), &app), Scope::Server);
+        let either = Scope::of(&refusal("too many connections for role \"app\""), &app);
+        assert_eq!(either, Scope::UserOrDatabase);
+        assert!(either.covers(&app, &key("app", "other")) && either.covers(&app, &key("other", "app")));
+        assert!(!either.covers(&app, &shop), "none of this is any of his");
         assert!(Scope::User.covers(&shop, &key("other", "too")) && !Scope::User.covers(&shop, &app));
         assert!(Scope::Database.covers(&shop, &key("shop", "other")) && !Scope::Database.covers(&shop, &app));
         assert!(Scope::Server.covers(&shop, &app));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::cluster::topology::{Server, ServerId, Topology};
-use crate::freshness::{Doubt, Legacy, Lsn, Marks, Missing, Moment, Need, Primary};
+use crate::freshness::{Doubt, Freshness, Furthest, Legacy, Lsn, Marks, Missing, Moment, Need, Primary};
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::tracking::Tracking;
@@ -118,7 +118,7 @@ impl Clock<'_> {
         let primary = match self.missing_since(topology) {
             None => Primary::There,
             Some(since) if now.saturating_duration_since(since) >= self.primary_wait => {
-                Primary::Gone(topology.replicas().filter_map(|server| server.freshness.through()).max())
+                Primary::Gone(topology.replicas().filter_map(|server| furthest(&server.freshness)).max())
             }
             Some(since) => Primary::Missing(Missing { since, legacy: legacy(topology) }),
         };
@@ -151,6 +151,13 @@ impl Clock<'_> {
         let topology = self.cluster.topology();
         topology.writable().is_some() && topology.replicas().all(far)
     }
+}
+
+/// How far a replica is, as far as anything is known.
+fn furthest(known: &Freshness) -> Option<Furthest> {
+    // In this order: what has been replayed is not less than what belongs to the instant.
+    let through = known.through()?;
+    Some(Furthest { through, replayed: known.replayed() })
 }
 
 /// What a primary that is gone has left to the replicas that follow it. What the others have is of no use to anybody.

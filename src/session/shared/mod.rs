@@ -9,6 +9,7 @@ pub(crate) mod registry;
 pub(crate) mod statements;
 pub(crate) mod writers;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::backend::Key;
 use crate::cluster::Cluster;
 use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pool::Pools;
 use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
@@ -163,7 +164,12 @@ impl Shared {
         while let Some(aim) = next {
             match self.cancel_on(&aim.key).await {
                 Ok(()) => arrived += 1,
-                Err(error) => tracing::warn!(%error, "cancel request not delivered"),
+                Err(error) => {
+                    if may_arrive(&error) {
+                        aim.strays();
+                    }
+                    tracing::warn!(%error, "cancel request not delivered");
+                }
             }
             next = aim.delivered();
         }
@@ -193,4 +199,9 @@ impl Shared {
             database
         })
     }
+}
+
+/// Whether a cancel request that failed so may still be heeded: a server that was too slow has it.
+fn may_arrive(error: &Error) -> bool {
+    !matches!(error, Error::Unreachable(error) if error.kind() != ErrorKind::TimedOut)
 }

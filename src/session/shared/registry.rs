@@ -85,6 +85,8 @@ enum Asking {
 struct Running {
     place: Place,
     asking: Asking,
+    /// A cancel request was sent there of which nobody knows whether it has arrived: it may come at any time.
+    astray: Option<Arc<Key>>,
     /// Wakes the session's task.
     waker: Option<Waker>,
 }
@@ -118,7 +120,9 @@ impl Entry {
 
     /// The session's requests run there from now on.
     pub(crate) fn runs_on(&self, key: Arc<Key>) {
-        self.lock().place = Place::On(key);
+        let mut running = self.lock();
+        running.astray.take_if(|astray| !Arc::ptr_eq(astray, &key));
+        running.place = Place::On(key);
     }
 
     /// What wakes the session's task from now on.
@@ -167,21 +171,25 @@ impl Entry {
     pub(crate) fn leaves(&self) -> bool {
         let mut running = self.lock();
         running.place = Place::Nowhere;
-        running.asking == Asking::Not
+        running.asking == Asking::Not && running.astray.is_none()
     }
 
-    /// Waits until no cancel request is on its way any more. Not for ever: false when there still is one, so that
-    /// whatever runs on the connection next may be hit. Cancel safe.
+    /// Waits until no cancel request is on its way any more. Not for ever: false when there still is one, or one may be, so
+    /// that whatever runs on the connection next may be hit. Cancel safe.
     pub(crate) async fn settled(&self) -> bool {
         // In a box, because hardly anybody ever waits here.
-        Box::pin(timeout(SETTLE_MAX, self.all_arrived())).await.is_ok()
+        Box::pin(timeout(SETTLE_MAX, self.all_arrived())).await.unwrap_or(false)
     }
 
-    async fn all_arrived(&self) {
+    /// Whether all that were sent have arrived, once none is waited for any more.
+    async fn all_arrived(&self) -> bool {
         loop {
             let settled = self.settled.notified();
-            if self.lock().asking == Asking::Not {
-                return;
+            {
+                let running = self.lock();
+                if running.asking == Asking::Not {
+                    return running.astray.is_none();
+                }
             }
             settled.await;
         }
@@ -244,7 +252,15 @@ impl Entry {
         }
     }
 
-    /// A cancel request has arrived at `key`. True when another must follow.
+    /// A cancel request may arrive at `key` at any time.
+    fn strays(&self, key: &Arc<Key>) {
+        let mut running = self.lock();
+        if !matches!(&running.place, Place::On(now) if !Arc::ptr_eq(now, key)) {
+            running.astray = Some(key.clone());
+        }
+    }
+
+    /// A cancel request has arrived at `key`, or is waited for no more. True when another must follow.
     fn delivered(&self, key: &Arc<Key>) -> bool {
         let mut running = self.lock();
         let again = running.asking == Asking::OnceMore
@@ -294,6 +310,12 @@ impl Aim {
     /// The span of the session that it is for.
     pub(crate) fn span(&self) -> Span {
         self.entry.as_ref().map_or_else(Span::none, |entry| entry.span.clone())
+    }
+
+    /// Nobody knows whether the cancel request has been delivered, or will be: whoever gets the connection next might be
+    /// hit.
+    pub(crate) fn strays(&self) {
+        self.entry.iter().for_each(|entry| entry.strays(&self.key));
     }
 
     /// The cancel request has been delivered, or could not be. What must be delivered next, where somebody asked
@@ -456,6 +478,24 @@ mod tests {
         assert!(!entry.settled().await);
         let (settled, ()) = tokio::join!(entry.settled(), async { drop(aim) });
         assert!(settled);
+    }
+
+    #[tokio::test]
+    async fn where_a_cancel_request_went_astray_nobody_follows() {
+        let registry = Registry::default();
+        let entry = registry.enter(0);
+        let key = || Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
+        let first = key();
+        entry.runs_on(first.clone());
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
+        aim.strays();
+        assert!(aim.delivered().is_none());
+        entry.runs_on(first);
+        let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
+        assert!(aim.delivered().is_none(), "that this one has arrived says nothing of the other");
+        assert!(!entry.leaves() && !entry.settled().await);
+        entry.runs_on(key());
+        assert!(entry.settled().await && entry.leaves(), "this is another connection");
     }
 
     #[tokio::test]
