@@ -185,13 +185,16 @@ impl Session {
         Ok(())
     }
 
-    /// Whether something is in flight that changes settings.
+    /// Whether something is in flight that changes settings. What is of an open batch may not be answered before its end
+    /// has come.
     fn sets_in_flight(&self) -> bool {
         let sets = |pending: &PendingReply| {
             pending.verdict().is_some_and(|verdict| verdict.statements.iter().any(Statement::sets))
         };
         self.conversation.state.transaction.certainty() == Certainty::Uncertain
-            && self.legs.active().is_some_and(|leg| leg.is_up() && leg.responses.ledger.notes().any(sets))
+            && self.legs.active().is_some_and(|leg| {
+                leg.is_up() && leg.batch() == Batch::Closed && leg.responses.ledger.notes().any(sets)
+            })
     }
 
     fn read(&mut self, unit: Unit) -> Request {
