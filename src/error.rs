@@ -210,6 +210,11 @@ impl Error {
         matches!(self, Error::Refused { sqlstate, .. } if sqlstate == "53300")
     }
 
+    /// The same of all servers that would do, or of the one primary there is to be.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.is_outage() || matches!(self, Error::NoPrimary)
+    }
+
     /// What more there is to say, beside the message.
     pub fn detail(&self) -> Option<&str> {
         match self {

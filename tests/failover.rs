@@ -102,13 +102,6 @@ impl Readers {
     }
 }
 
-/// Waits until weir says so of a server.
-fn wait_up(weir: &Weir, server: &str, up: f64) -> Result<()> {
-    wait_for(&format!("{server} to be seen up={up}"), PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_server_up", &[("server", server)]) == up).then_some(()))
-    })
-}
-
 /// Reads until a server has answered one.
 fn wait_read_on(weir: &Weir, cluster: &Cluster, server: usize) -> Result<()> {
     let mark = cluster.mark();
@@ -131,7 +124,7 @@ fn dying_replicas_cost_no_client_an_error() -> Result<()> {
         readers.wait_for(500)?;
         cluster.stop(1, Stop::Fast)?;
         readers.wait_for(500)?;
-        wait_up(&weir, "replica1", 0.0)?;
+        weir.wait_up("replica1", 0.0)?;
         let mark = cluster.mark();
         readers.wait_for(20)?;
         assert!(cluster.ran_on(&mark, "::int8").iter().all(|server| *server == 0));
@@ -159,7 +152,7 @@ fn reads_go_on_when_a_replica_freezes() -> Result<()> {
     let weir = quick(&cluster).start(WEIR)?;
     let readers = Readers::during(&weir, |readers| {
         cluster.freeze(1)?;
-        wait_up(&weir, "replica1", 0.0)?;
+        weir.wait_up("replica1", 0.0)?;
         readers.wait_for(500)?;
         // A session that never used it before comes by without waiting.
         let begun = Instant::now();
@@ -307,7 +300,7 @@ fn connections_from_before_an_outage_are_closed() -> Result<()> {
     // A frozen process cannot even be stopped.
     cluster.thaw(1)?;
     idle?;
-    wait_up(&weir, "replica1", 1.0)?;
+    weir.wait_up("replica1", 1.0)?;
     assert_eq!(connections("active")?, 1.0, "a transaction goes on");
     holder.query("SELECT 'after the outage'")?;
     holder.query("COMMIT")?;
@@ -464,7 +457,7 @@ fn replicas_answer_logins_without_a_primary() -> Result<()> {
     let frozen = logs_in(1, Duration::from_secs(6)).and_then(|()| logs_in(2, Duration::from_secs(6)));
     cluster.thaw(0)?;
     frozen?;
-    wait_up(&weir, "primary", 1.0)?;
+    weir.wait_up("primary", 1.0)?;
     makes_start_slow(&cluster)?;
     logs_in(3, Duration::from_secs(3))?;
     thread::scope(|scope| -> Result<()> {

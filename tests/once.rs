@@ -142,9 +142,7 @@ fn what_follows_an_error_in_its_batch_is_not_run() -> Result<()> {
     while client.read()?.tag != b'E' {}
     cluster.freeze(0)?;
     let sent = client.send(&[batch(&["INSERT INTO kept VALUES (1)"]), vec![front::sync()]].concat());
-    let seen = wait_for("the server to be seen silent", PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_server_up", &[("server", "primary")]) == 0.0).then_some(()))
-    });
+    let seen = weir.wait_up("primary", 0.0);
     cluster.thaw(0)?;
     sent.and(seen)?;
     let heard = client.until_ready()?;
@@ -177,9 +175,7 @@ fn what_follows_an_error_on_a_replica_is_not_run() -> Result<()> {
         assert_eq!(heard.last().unwrap().status(), Some(status), "{heard:?}");
         assert!(heard.iter().all(|message| message.tag != b'C'), "{heard:?}");
         assert_eq!(count(&cluster)?, "0");
-        wait_for("the replica to be seen", PATIENCE, || {
-            Ok((weir.metrics()?.sum("weir_server_up", &[("server", "replica1")]) == 1.0).then_some(()))
-        })?;
+        weir.wait_up("replica1", 1.0)?;
     }
     Ok(())
 }

@@ -43,13 +43,6 @@ fn thawed<T>(cluster: &Cluster, scene: impl FnOnce() -> Result<T>) -> Result<T> 
     outcome
 }
 
-/// Waits until weir says so of a server.
-fn wait_up(weir: &Weir, server: &str, up: f64) -> Result<()> {
-    wait_for(&format!("{server} to be seen up={up}"), PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_server_up", &[("server", server)]) == up).then_some(()))
-    })
-}
-
 /// Waits until weir takes a server for the primary.
 fn wait_primary(weir: &Weir, server: &str) -> Result<()> {
     wait_for(&format!("{server} to be seen as the primary"), PATIENCE, || {
@@ -122,7 +115,7 @@ fn what_a_deposed_primary_says_when_it_thaws_is_not_passed_on() -> Result<()> {
     thawed(&cluster, || {
         cluster.freeze(0)?;
         client.send(&[front::query("COMMIT")])?;
-        wait_up(&weir, "primary", 0.0)?;
+        weir.wait_up("primary", 0.0)?;
         cluster.promote(1)?;
         wait_primary(&weir, "replica1")?;
         hears(&mut client, "08007", 'I')
@@ -145,7 +138,7 @@ fn what_a_silent_primary_says_waits_for_the_next_probe() -> Result<()> {
         thawed(&cluster, || {
             cluster.freeze(0)?;
             client.send(&[front::query("COMMIT")])?;
-            wait_up(&weir, "primary", 0.0)?;
+            weir.wait_up("primary", 0.0)?;
             // This process alone goes on, and answers. Its words reach weir well within that time.
             kill_process(backend, Signal::CONT).unwrap();
             assert!(client.read_within(Duration::from_millis(1500))?.is_none(), "an answer was passed on");
@@ -182,7 +175,7 @@ fn what_a_silent_primary_does_not_answer_is_given_up() -> Result<()> {
         cluster.freeze(0)?;
         committing.send(&[front::query("COMMIT")])?;
         pinned.send(&[front::query("INSERT INTO kept VALUES (2)")])?;
-        wait_up(&weir, "primary", 0.0)?;
+        weir.wait_up("primary", 0.0)?;
         let begun = Instant::now();
         within.send(&[front::query("INSERT INTO kept VALUES (1)")])?;
         hears(within, "08006", 'E')?;
@@ -213,7 +206,7 @@ fn a_short_silence_is_waited_out() -> Result<()> {
     thawed(&cluster, || {
         cluster.freeze(0)?;
         committing.send(&[front::query("COMMIT")])?;
-        wait_up(&weir, "primary", 0.0)?;
+        weir.wait_up("primary", 0.0)?;
         pinned.send(&[front::query("INSERT INTO mine VALUES (1) RETURNING id")])?;
         assert!(pinned.read_within(Duration::from_millis(500))?.is_none());
         Ok(())
@@ -245,7 +238,7 @@ fn a_snapshot_on_a_frozen_replica_is_given_up() -> Result<()> {
         for client in [&mut begun, &mut fresh] {
             client.send(&[front::query("SELECT count(*) FROM kept")])?;
         }
-        wait_up(&weir, "replica1", 0.0)?;
+        weir.wait_up("replica1", 0.0)?;
         hears(&mut begun, "08006", 'E')?;
         idle.send(&[front::query("SELECT count(*) FROM kept")])?;
         hears(&mut idle, "08006", 'E')?;

@@ -281,9 +281,7 @@ fn the_end_of_a_lost_transaction_waits_for_no_primary() -> Result<()> {
     says(&mut within, "BEGIN")?;
     says(&mut within, "INSERT INTO kept VALUES (1)")?;
     cluster.stop(0, Stop::Immediate)?;
-    wait_for("the primary to be seen down", PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_server_up", &[("server", "primary")]) == 0.0).then_some(()))
-    })?;
+    weir.wait_up("primary", 0.0)?;
     within.send(&[front::query("INSERT INTO kept VALUES (2)")])?;
     assert_eq!(refused(&mut within)?.1, 'E');
     assert_eq!(within.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"));

@@ -7,10 +7,9 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::backend::{Backend, Login};
-use crate::cluster::topology::{Health, Role, Server};
+use crate::cluster::topology::{Role, Server};
 use crate::config::Secret;
 use crate::error::Error;
-use crate::freshness::Freshness;
 use crate::net::holding::Holding;
 use crate::pool::Lease;
 
@@ -20,19 +19,10 @@ struct Servers(Mutex<Vec<ServerId>>);
 impl Events for Servers {
     fn server(&self, server: ServerId) -> Option<Server> {
         self.0.lock().unwrap().contains(&server).then(|| Server {
-            id: server,
-            name: "s".into(),
             address: Arc::new(Address { host: "127.0.0.1".into(), port: 1 }),
             connections: 10,
-            weight: 1,
             role: Role::Primary,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
-            freshness: Arc::new(Freshness::new(std::time::Instant::now())),
+            ..Server::example(server.0)
         })
     }
 

@@ -21,10 +21,7 @@ fn stage(primary_wait: &str) -> Result<Stage> {
 
 /// Waits until weir says so of the primary.
 fn wait_up(stage: &Stage, up: f64) -> Result<()> {
-    let name = stage.cluster.name(PRIMARY);
-    wait_for(&format!("the primary to be seen up={up}"), PATIENCE, || {
-        Ok((stage.weir.metrics()?.sum("weir_server_up", &[("server", name)]) == up).then_some(()))
-    })
+    stage.weir.wait_up(stage.cluster.name(PRIMARY), up)
 }
 
 /// The primary does not answer for a while: nobody is shown less than was acknowledged meanwhile.

@@ -80,9 +80,7 @@ fn a_careless_read_does_not_let_time_run_backwards() -> Result<()> {
     }
     let other = stage.cluster.name(OTHER);
     stage.cluster.stop(OTHER, Stop::Fast)?;
-    wait_for("the other replica to be seen down", PATIENCE, || {
-        Ok((stage.weir.metrics()?.sum("weir_server_up", &[("server", other)]) == 0.0).then_some(()))
-    })?;
+    stage.weir.wait_up(other, 0.0)?;
     let careless = format!("/* weir: consistency=eventual */ {READ}");
     for (level, client) in &mut seers {
         let stale = Look { value: "0".to_owned(), on: vec![REPLICA] };

@@ -40,10 +40,7 @@ fn settled(stage: &Stage) -> Result<()> {
 }
 
 fn wait_up(stage: &Stage, up: f64) -> Result<()> {
-    let name = stage.cluster.name(PRIMARY);
-    wait_for(&format!("the primary to be seen up={up}"), PATIENCE, || {
-        Ok((stage.weir.metrics()?.sum("weir_server_up", &[("server", name)]) == up).then_some(()))
-    })
+    stage.weir.wait_up(stage.cluster.name(PRIMARY), up)
 }
 
 /// Reads again and again; the longest that one took.

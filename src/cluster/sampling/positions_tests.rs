@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::cluster::topology::Health;
 use crate::freshness::Freshness;
 
 /// A primary and two replicas, and what is known of them. Time is in milliseconds.
@@ -23,19 +22,9 @@ impl Stage {
     fn new() -> Self {
         let epoch = Instant::now();
         let server = |(index, role)| Server {
-            id: ServerId(index),
-            name: "s".into(),
-            address: Arc::default(),
-            connections: 0,
-            weight: 1,
             role,
-            health: Health::Up,
-            timeline: None,
-            version: None,
-            recovered: None,
-            trouble: None,
-            load: Arc::default(),
             freshness: Arc::new(Freshness::new(epoch)),
+            ..Server::example(index)
         };
         let roles = [(0, Role::Primary), (1, Role::Replica), (2, Role::Replica)];
         let topology = Topology { servers: roles.map(server).to_vec() };

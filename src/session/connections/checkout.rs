@@ -47,11 +47,6 @@ const RECONNECT: Duration = Duration::from_millis(200);
 /// no primary to go to.
 const UNSAMPLED: Duration = Duration::from_secs(1);
 
-/// Whether there is no primary for now that answers.
-fn is_away(error: &Error) -> bool {
-    error.is_outage() || matches!(error, Error::NoPrimary)
-}
-
 /// Ready when this server is not the primary any more: who waits for a connection to it would write to another's replica,
 /// or to a primary that nobody follows. Cancel safe.
 async fn deposed(shared: &Shared, server: ServerId) {
@@ -229,7 +224,7 @@ impl<'a> Checkout<'a> {
                 Err(Error::ServerLost) => return Err(Error::ServerLost),
                 // A replica may do all the same, and will when there has been no primary for so long that the freshest
                 // is as good as it gets.
-                Err(error) if is_away(&error) && (is_first || !is_over) => {}
+                Err(error) if error.is_absence() && (is_first || !is_over) => {}
                 outcome_there => {
                     self.count_read(outcome, begun.elapsed());
                     *decision = Decision { route: Route::Primary, reason };
@@ -374,7 +369,7 @@ impl<'a> Checkout<'a> {
             };
             let outcome = self.waiting().queue(lent).await;
             match &outcome {
-                Err(error) if is_away(error) && tokio::time::Instant::now() < deadline => {}
+                Err(error) if error.is_absence() && tokio::time::Instant::now() < deadline => {}
                 _ => return outcome,
             }
             // Whether there is a change or not, there is another attempt.

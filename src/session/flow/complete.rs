@@ -206,19 +206,14 @@ impl Session {
             self.client.buffer.settle(&mut parked.lease.read_buffer);
             let_go(&self.conversation, parked);
         }
-        if self.is_begun_anew(&leg) {
-            self.conversation.leaves(&leg);
-            leg.abandon(&mut self.conversation.state);
-            self.client.buffer.settle(&mut leg.lease.read_buffer);
-            self.conversation.state.transaction.on(Event::Withdrawn);
-            return Ok(());
-        }
-        if self.is_snapshot_lost(&leg) {
+        let (anew, snapshot) = (self.is_begun_anew(&leg), self.is_snapshot_lost(&leg));
+        if anew || snapshot {
             self.conversation.leaves(&leg);
             leg.abandon(&mut self.conversation.state);
             self.client.buffer.settle(&mut leg.lease.read_buffer);
             let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
-            self.conversation.state.transaction.on(Event::SnapshotLost(error));
+            let event = if anew { Event::Withdrawn } else { Event::SnapshotLost(error) };
+            self.conversation.state.transaction.on(event);
             return Ok(());
         }
         let pending = &self.conversation.state.pending_writes;

@@ -119,7 +119,7 @@ async fn settle(
             Err(error) => Err(error),
         };
         match told {
-            Err(error) if may_pass(&error) && tokio::time::Instant::now() < deadline => {}
+            Err(error) if error.is_absence() && tokio::time::Instant::now() < deadline => {}
             told => break Arc::new(told?),
         }
         // Whether there is a change or not, there is another attempt.
@@ -127,11 +127,6 @@ async fn settle(
     };
     conversation.shared.greetings.put(key, told.clone(), Instant::now());
     Ok(told)
-}
-
-/// Whether servers that say so are out of reach for now.
-fn may_pass(error: &Error) -> bool {
-    error.is_outage() || matches!(error, Error::NoPrimary)
 }
 
 /// What a server says to these settings.
@@ -187,7 +182,7 @@ async fn lease_any(conversation: &Conversation, connections: &mut Connections) -
         match pool.checkout_or_leave(wanted, size).await {
             Ok(lease) => return Ok(lease),
             Err(error) if error.is_full() => full.push(pool),
-            Err(error @ Error::Refused { .. }) if !may_pass(&error) => return Err(error),
+            Err(error @ Error::Refused { .. }) if !error.is_absence() => return Err(error),
             Err(error) => last = error,
         }
     }

@@ -16,6 +16,9 @@ use crate::{Cluster, CpuTime, Daemon, Failure, Result, free_port, wait_for};
 /// How long weir may take until /readyz says yes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long it may take to see what has become of a server.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
 /// How often weir is started when its port was taken.
 const ATTEMPTS: usize = 3;
 
@@ -239,6 +242,13 @@ impl Weir {
             Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error.into()),
             _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
         }
+    }
+
+    /// Waits until it says of a server that its last probe succeeded (1), or did not (0).
+    pub fn wait_up(&self, server: &str, up: f64) -> Result<()> {
+        wait_for(&format!("{server} to be seen up={up}"), SEEN_WITHIN, || {
+            Ok((self.metrics()?.sum("weir_server_up", &[("server", server)]) == up).then_some(()))
+        })
     }
 
     /// What /metrics says now.
