@@ -22,7 +22,7 @@ use crate::sql::{LongText, StandardConformingStrings};
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::frame::BadHeader;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
-use crate::wire::request::TERMINATE;
+use crate::wire::request::{TERMINATE, put_bare};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus};
 
@@ -145,6 +145,19 @@ impl Client {
             BadHeader::Length => Error::Protocol("invalid message length"),
             BadHeader::Type(tag) => Error::MessageType(tag),
         })
+    }
+
+    /// Whether whole messages of a batch wait for its end.
+    pub(crate) fn is_within_batch(&self) -> bool {
+        self.framer.seen() > 0
+    }
+
+    /// A client that says nothing more within a batch waits for what PostgreSQL tells without being asked: as if it had
+    /// asked for it.
+    pub(crate) fn flush_batch(&mut self) {
+        let begun = self.read_buffer.split_off(self.framer.seen());
+        put_bare(&mut self.read_buffer, client::FLUSH);
+        self.read_buffer.unsplit(begun);
     }
 
     /// Puts requests back in front of the unread bytes.

@@ -18,6 +18,7 @@ mod extended;
 mod later;
 mod lazy;
 mod neighbour;
+mod open_batches;
 mod pins;
 mod prepared;
 mod random;
@@ -89,6 +90,11 @@ fn the_simple_protocol() -> Result<()> {
 #[test]
 fn the_extended_protocol() -> Result<()> {
     hold("extended", &extended::talks())
+}
+
+#[test]
+fn batches_left_open() -> Result<()> {
+    hold("open_batches", &open_batches::talks())
 }
 
 #[test]

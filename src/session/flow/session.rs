@@ -40,6 +40,10 @@ use crate::wire::TxStatus;
 /// a round trip.
 const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
 
+/// How long a client may say nothing within a batch before what it has said of it is run. A batch that arrives in pieces
+/// should be routed as a whole: longer than its pieces take to follow each other, shorter than anybody notices.
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
+
 /// A client, all that is known of it, and the connections that work for it.
 pub(crate) struct Session {
     pub(super) client: Client,
@@ -193,6 +197,10 @@ impl Session {
     /// # Errors
     /// As [`Session::pump`].
     async fn await_more(&mut self) -> Result<()> {
+        if self.client.is_within_batch() {
+            // On the heap: mostly a batch is there at once.
+            return Box::pin(self.await_batch()).await;
+        }
         if self.has_sequence_affinity() {
             return self.hold_sequence_affinity().await;
         }
@@ -211,6 +219,21 @@ impl Session {
         tokio::select! {
             pumped = self.pump() => pumped,
             () = news => Ok(()),
+        }
+    }
+
+    /// Waits for more of a batch, and not for long: what is there of it is run when its client pauses. PostgreSQL runs each
+    /// message as it comes, and tells errors at once. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn await_batch(&mut self) -> Result<()> {
+        match tokio::time::timeout(BATCH_PAUSE, self.pump()).await {
+            Ok(pumped) => pumped,
+            Err(_) => {
+                self.client.flush_batch();
+                Ok(())
+            }
         }
     }
 

@@ -94,6 +94,10 @@ impl Framer {
                 Some(Err(bad)) => return Err(bad),
             };
             let whole = head.len <= rest.len();
+            if flow == Flow::CopyIn && self.seen > 0 {
+                // It breaks into the copy, whatever comes behind it.
+                return Ok(self.batch(End::Open));
+            }
             let batched = match head.tag {
                 client::SYNC | client::FLUSH if flow == Flow::CopyIn => {
                     return Ok(if whole { Unit::Ignored { len: head.len } } else { Unit::More });
@@ -121,6 +125,11 @@ impl Framer {
                 _ => {}
             }
         }
+    }
+
+    /// How much of the front is whole messages of a batch that is not over.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
     }
 
     /// The buffer's front has changed: look at it anew.
@@ -285,5 +294,8 @@ mod tests {
         assert_eq!(cut(&bytes[30..]), Unit::CopyEnd { len: 5 });
         let sync = frame(b'S', 0);
         assert_eq!(Framer::default().next(&sync, Flow::CopyIn).unwrap(), Unit::Ignored { len: 5 });
+        let breaks_in = [frame(b'P', 9), frame(b'S', 0)].concat();
+        let unit = Framer::default().next(&breaks_in, Flow::CopyIn).unwrap();
+        assert_eq!(unit, Unit::Batch { len: 14, end: End::Open }, "not the Sync's length of it");
     }
 }
