@@ -9,6 +9,7 @@
 // The conversations are tables: cutting them into functions of a screen each would only hide that.
 #![allow(clippy::too_many_lines)]
 
+mod carries;
 mod compare;
 mod copy;
 mod corpus;
@@ -130,6 +131,11 @@ fn sessions() -> Result<()> {
 #[test]
 fn pins() -> Result<()> {
     hold("pins", &pins::talks())
+}
+
+#[test]
+fn what_a_session_carries() -> Result<()> {
+    hold("carries", &carries::talks())
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! can have two of them. A leg never knows its client's socket.
 
 pub(crate) mod begin;
+mod bound_settings;
 pub(crate) mod cleanup;
 pub(crate) mod connection;
 pub(crate) mod connection_requirements;

@@ -322,7 +322,9 @@ impl Sender<'_> {
     fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
         if view.statement.is_empty() {
             self.restore_unnamed();
-            let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
+            let unnamed = self.state.names.unnamed.as_ref();
+            let verdict =
+                unnamed.map(|unnamed| self.as_bound(frame, &unnamed.types, unnamed.verdict.clone()));
             verdict.iter().for_each(|verdict| self.remembers(frame, view, verdict));
             return self.bind_as_is(frame, view.portal, verdict);
         }
@@ -334,8 +336,9 @@ impl Sender<'_> {
             // SQL may have prepared it; otherwise the server says in its own words that it is not known.
             return self.bind_as_is(frame, view.portal, None);
         };
-        self.remembers(frame, view, &handle.statement.verdict);
-        let verdict = Some(handle.statement.verdict.clone());
+        let verdict = self.as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
+        self.remembers(frame, view, &verdict);
+        let verdict = Some(verdict);
         if handle.naming == Naming::Clients {
             return self.bind_as_is(frame, view.portal, verdict);
         }

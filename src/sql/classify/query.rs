@@ -54,6 +54,7 @@ fn stronger(tokens: Option<Why>, tree: Option<Why>) -> Option<Why> {
 
 /// The statement with the names of what it accesses and calls, and with what it leaves.
 fn named(statement: Statement, scan: Scan, mut reads: Vec<Name>, mut functions: Vec<Name>) -> Statement {
+    let bound = scan.bound_calls();
     let mut writes = scan.writes;
     for list in [&mut reads, &mut writes, &mut functions] {
         list.sort_unstable();
@@ -64,7 +65,7 @@ fn named(statement: Statement, scan: Scan, mut reads: Vec<Name>, mut functions: 
         functions: functions.into(),
         reads: reads.into(),
         writes: writes.into(),
-        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
+        effects: Effects { bound, settings: scan.settings.into(), changes: scan.changes.into(), code: None },
         ..statement
     }
 }

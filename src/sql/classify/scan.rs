@@ -3,12 +3,13 @@
 //! This does not depend on a parser: what it looks for shows in the tokens whatever the grammar around them is, and
 //! errs to the side of the primary. The parser's tree adds what needs structure (relations, functions).
 
+use super::bound::bound_call;
 use super::functions::{self, Class};
 use super::reader::Reader;
 use super::set_config::{Assignment, set_config};
 use super::{parameters, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
-use crate::sql::verdict::{Change, Listed, Name, Pin, Scope, Setting, Why};
+use crate::sql::verdict::{Argument, BoundCall, Change, Listed, Name, Pin, Scope, Setting, Why};
 
 /// What the tokens of a query show.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Scan {
     pub(super) changes: Vec<Change>,
     /// Settings that it changes.
     pub(super) settings: Vec<Setting>,
+    /// Its calls of `set_config`; `None` for one of which no value that is bound would tell what it does.
+    set_configs: Vec<Option<BoundCall>>,
     /// Relations that it writes.
     pub(super) writes: Vec<Name>,
     /// Whether those are all, functions that are not known aside.
@@ -111,6 +114,20 @@ pub(super) fn scan(tokens: &[Token<'_>], reader: Reader<'_>) -> Scan {
         found.writes_listed = Listed::Partly;
     }
     found
+}
+
+impl Scan {
+    /// All calls of `set_config`, where values that are bound tell what they do.
+    pub(super) fn bound_calls(&self) -> Box<[BoundCall]> {
+        let bound = |call: &BoundCall| {
+            let arguments = [&call.name, &call.value, &call.local];
+            arguments.iter().any(|argument| matches!(argument, Argument::Parameter(_)))
+        };
+        match self.set_configs.iter().flatten().any(bound) {
+            true => self.set_configs.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
+            false => Box::default(),
+        }
+    }
 }
 
 struct Scanner<'t, 'a> {
@@ -334,6 +351,8 @@ impl<'t, 'a> Scanner<'t, 'a> {
             return;
         }
         let unconditional = runs_once(self.tokens);
+        let call = bound_call(arguments, self.reader.strings).filter(|_| unconditional);
+        self.found.set_configs.push(call);
         match set_config(arguments, self.reader.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
             Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),

@@ -5,6 +5,7 @@
 //! catalogs: names are as the statement wrote them.
 
 mod access;
+mod bound;
 mod code;
 mod dependency;
 mod effects;
@@ -15,6 +16,7 @@ mod statement;
 
 pub(crate) use access::Access;
 pub use access::Listed;
+pub use bound::{Argument, BoundCall, BoundValue, Format};
 pub use code::{Code, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
