@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use bytes::{Bytes, BytesMut};
 
 use crate::backend::Key;
-use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::session::consistency::pending_writes::PendingWrites;
@@ -26,11 +25,12 @@ use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{PendingParse, PendingReply};
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
+use crate::session::shared::processes::Processes;
 use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
-use crate::sql::{CursorUse, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+use crate::sql::{CursorUse, Dependency, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,10 +62,8 @@ pub(crate) struct Drawn {
 
 /// A session's own state.
 pub(crate) struct State {
-    /// The process ID that its client was given.
-    pub pid: i32,
-    /// Who may have sent a notification.
-    pub notifiers: Arc<Notifiers>,
+    /// Which processes are clients.
+    pub processes: Processes,
     /// What it has drawn from sequences.
     pub drawn: Drawn,
     /// Statements and portals.
@@ -98,11 +96,10 @@ impl State {
         startup: Settings,
         statements: Arc<Statements>,
         database: Arc<Database>,
-        notifiers: Arc<Notifiers>,
+        processes: Processes,
     ) -> Self {
         Self {
-            pid: 0,
-            notifiers,
+            processes,
             drawn: Drawn { by: statements.stamp().0, on: Weak::new() },
             names: Names::default(),
             transaction: Transaction::new(&startup),
@@ -127,7 +124,7 @@ impl State {
     /// What a session that is over goes on with: nothing.
     pub(crate) fn successor(&self) -> Self {
         let (statements, database) = (self.statements.clone(), self.database.clone());
-        Self::new(Settings::default(), statements, database, self.notifiers.clone())
+        Self::new(Settings::default(), statements, database, self.processes.successor())
     }
 
     /// All shared statements.
@@ -204,6 +201,7 @@ impl State {
             ) || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
+                || matches!(statement.depends_on, Dependency::Client(..))
         })
     }
 

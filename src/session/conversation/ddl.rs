@@ -24,6 +24,14 @@ impl Conversation {
         self.tell_change(change);
     }
 
+    /// Signals the clients that statements have named which have completed.
+    pub(crate) fn signal_others(&mut self) {
+        let signals = &mut self.state.processes.signals;
+        if !signals.is_empty() {
+            signals.drain(..).for_each(|(client, signal)| self.shared.signal(client, signal));
+        }
+    }
+
     /// Tells of what may be committed though nobody will ever say so.
     pub(crate) fn tell_unanswered_definitions(&mut self) {
         let known = self.state.definitions.commit();

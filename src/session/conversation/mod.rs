@@ -34,6 +34,7 @@ use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
+use crate::session::shared::processes::Processes;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::journal::Journal;
@@ -154,8 +155,8 @@ impl Conversation {
     /// Of a client that begins with these settings.
     pub(crate) fn new(shared: Arc<Shared>, who: Who, entry: Arc<Entry>, startup: Settings) -> Self {
         let (statements, nowhere) = (shared.statements.clone(), shared.nowhere.clone());
-        let mut state = State::new(startup, statements, nowhere, shared.pools.notifiers().clone());
-        state.pid = entry.key().pid();
+        let processes = Processes::of(&entry, shared.pools.notifiers().clone(), shared.registry.clone());
+        let state = State::new(startup, statements, nowhere, processes);
         Self {
             pins_told: PinLog::new(shared.metrics.clone()),
             policy: Arc::clone(&shared.policy()),

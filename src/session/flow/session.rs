@@ -77,7 +77,7 @@ impl Session {
         let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
-        let entry = shared.registry.enter(greeting.minor);
+        let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
             legs: Legs::default(),
@@ -149,10 +149,12 @@ impl Session {
         self.client.next_unit(flow)
     }
 
-    /// Whether the session must end: weir is draining and it is between two requests, or weir waits no longer.
-    fn is_drained(&self) -> bool {
+    /// Whether the session must end: somebody wants that, or weir is draining and it is between two requests, or waits no
+    /// longer.
+    fn is_over(&self) -> bool {
         let shared = &self.conversation.shared;
-        shared.is_draining() && (self.is_idle() || shared.is_ending())
+        self.conversation.entry.is_terminated()
+            || (shared.is_draining() && (self.is_idle() || shared.is_ending()))
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
@@ -267,7 +269,7 @@ impl Session {
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_pump(cx) {
-            Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
             Poll::Pending => self.poll_deadline(cx),
             turn => turn,
         })
@@ -356,6 +358,7 @@ impl Session {
             return;
         }
         answers.into_iter().for_each(|answers| conversation.mark_answered(&answers));
+        conversation.signal_others();
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);

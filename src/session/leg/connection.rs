@@ -19,6 +19,7 @@ use crate::session::leg::trust::Trust;
 use crate::session::model::set::Set;
 use crate::session::model::statements::Naming;
 use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::relay::facts::Fact;
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
@@ -178,6 +179,7 @@ impl Leg {
             keeps: Keeps::Nothing,
             bound: Vec::new(),
             naming: Naming::Weirs,
+            names_process: false,
             metrics,
         }
     }
@@ -229,6 +231,7 @@ impl Leg {
         let alone = !self.owes() && status == TxStatus::Idle;
         let mut sender = self.sender(state, metrics, sending.tx);
         sender.naming = request.names_prepared();
+        sender.names_process = request.any(Fact::NamesProcess);
         sender.keeps = sending.keeps;
         if batch == Batch::Closed && status != TxStatus::Failed {
             if sender.lacks_name_only() && alone && request.only_reads() {

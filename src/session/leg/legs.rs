@@ -109,7 +109,7 @@ mod tests {
     /// Of a session that has done nothing yet.
     fn state() -> State {
         let database = Database::new(Learned::new(0, Duration::ZERO), Instant::now());
-        State::new(Settings::default(), Arc::default(), Arc::new(database), Arc::default())
+        State::new(Settings::default(), Arc::default(), Arc::new(database), Default::default())
     }
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {

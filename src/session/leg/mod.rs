@@ -12,6 +12,7 @@ pub(crate) mod hold_back;
 pub(crate) mod legs;
 pub(crate) mod observer;
 pub(crate) mod preparation;
+mod processes;
 pub(crate) mod progress;
 pub(crate) mod reset;
 pub(crate) mod sender;

@@ -19,7 +19,7 @@ use crate::session::relay::responses::{Completion, OnError, Watcher};
 use crate::session::relay::server_errors::{fingerprint, is_stale_plan, primary_may_differ, renamed};
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::Kind;
+use crate::sql::{Dependency, Kind};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
 use crate::wire::{HEADER, TxStatus, scan};
@@ -92,6 +92,9 @@ impl Watcher for Observer<'_> {
         let Some(verdict) = pending.verdict() else { return Completion::Clients };
         let Some((nth, restores)) = pending.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
+            if let Dependency::Client(client, signal) = statement.depends_on {
+                self.state.processes.signals.push((client, signal));
+            }
             self.state.apply(statement, tag, pending, &mut self.progress.carried);
             self.state.enters_journal(verdict, nth);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
@@ -240,7 +243,7 @@ impl Watcher for Observer<'_> {
     /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
         let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
-        let client = self.state.notifiers.client(self.server, pid)?;
+        let client = self.state.processes.notifiers.client(self.server, pid)?;
         Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
     }
 

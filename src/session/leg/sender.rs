@@ -53,6 +53,8 @@ pub(crate) struct Sender<'a> {
     pub bound: Vec<(Box<[u8]>, Run)>,
     /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
     pub naming: Naming,
+    /// Whether the request may speak of clients' processes.
+    pub names_process: bool,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
 }
@@ -145,6 +147,13 @@ impl Sender<'_> {
         if let Some(pin) = self.state.refusal(verdict) {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
+        }
+        if self.names_process
+            && let Some((sql, verdict)) = self.queried_of_processes(sql, verdict)
+        {
+            request::put_query(&mut self.backend.write_buffer, &sql);
+            let pending = self.runs(&verdict, Box::default());
+            return self.owe(Reply::Query, Action::Forward, pending);
         }
         let restores = self.state.settings().restored_by(verdict);
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
@@ -320,6 +329,9 @@ impl Sender<'_> {
     }
 
     fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
+        if self.names_process && self.binds_process(frame, view) {
+            return;
+        }
         if view.statement.is_empty() {
             self.restore_unnamed();
             let unnamed = self.state.names.unnamed.as_ref();
@@ -359,7 +371,7 @@ impl Sender<'_> {
         self.owe(Reply::Bind, Action::Forward, pending);
     }
 
-    fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
+    pub(super) fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
         let before = self.state.names.bind(portal, verdict);
         PendingReply::Bound(portal.into(), before)
     }

@@ -11,6 +11,7 @@ use crate::backend::settings::Settings;
 use crate::backend::value::{Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
+use crate::session::model::process_words;
 use crate::session::model::settings::is_weirs;
 use crate::session::model::settings::plain;
 use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Setting, Statement, Target, Transactions, Verdict};
@@ -180,6 +181,9 @@ pub(crate) fn freshness_table(json: &str) -> String {
 pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
+    if let Some(denied) = process_words::refusal(verdict, message) {
+        return Some(denied);
+    }
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {
         (Some((setting, error)), _) => says(&format!("{} = ", setting.name)).then_some(error),
         (None, Some(own)) if says(&format!("{} = {UNCOMMITTED}", own.name())) => {
@@ -193,7 +197,11 @@ pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
 /// An error as an ErrorResponse.
 pub(crate) fn response(error: &Error) -> Vec<u8> {
     let message = error.to_string();
-    let report = Report { hint: error.hint(), ..Report::new(Severity::Error, error.sqlstate(), &message) };
+    let report = Report {
+        detail: error.detail(),
+        hint: error.hint(),
+        ..Report::new(Severity::Error, error.sqlstate(), &message)
+    };
     let mut frame = BytesMut::new();
     reply::error(&mut frame, &report);
     frame.to_vec()

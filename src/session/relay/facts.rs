@@ -25,6 +25,8 @@ pub(crate) enum Fact {
     TakesAway,
     /// It wants other server processes gone.
     MakesWay,
+    /// It may speak of the server process of a client.
+    NamesProcess,
     /// It speaks of prepared statements by their names.
     AsksPrepared,
     /// It asks which values its session has drawn from sequences.
@@ -62,6 +64,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::Transacts, transacts),
         (Fact::TakesAway, takes_away),
         (Fact::MakesWay, vacates.is_some() || ends_process),
+        (Fact::NamesProcess, ends_process || *depends_on == Dependency::Process),
         (Fact::AsksPrepared, asks_prepared),
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),

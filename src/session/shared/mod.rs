@@ -5,6 +5,7 @@
 pub(crate) mod databases;
 pub(crate) mod greetings;
 pub(crate) mod policy;
+pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod statements;
 pub(crate) mod writers;
@@ -30,7 +31,7 @@ use crate::session::shared::greetings::Greetings;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
-use crate::sql::Classifier;
+use crate::sql::{Classifier, Signal};
 use crate::telemetry::metrics::Metrics;
 
 /// What all sessions share.
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// All sessions.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub(crate) statements: Arc<Statements>,
     /// An atomic number rather than a `CancellationToken`: each session asks at each pause, and a token's lock would be
     /// one that all threads share.
@@ -78,7 +79,7 @@ impl Shared {
             pools,
             cluster,
             metrics,
-            registry: Registry::default(),
+            registry: Arc::default(),
             statements: Arc::default(),
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
@@ -157,6 +158,20 @@ impl Shared {
     pub(crate) async fn deliver(&self, aim: Aim) -> u64 {
         let span = aim.span();
         self.deliver_all(aim).instrument(span).await
+    }
+
+    /// Signals a client by the process ID that it was given, as a server would its process. Who ends ends with what it runs.
+    pub(crate) fn signal(self: &Arc<Self>, client: i32, signal: Signal) {
+        let Some(entry) = self.registry.client(client) else { return };
+        if signal == Signal::Terminate {
+            entry.terminate();
+        }
+        if let Some(aim) = entry.aim() {
+            let shared = self.clone();
+            self.spawn(async move {
+                shared.deliver(aim).await;
+            });
+        }
     }
 
     async fn deliver_all(&self, aim: Aim) -> u64 {

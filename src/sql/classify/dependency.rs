@@ -1,9 +1,9 @@
 //! Finds what a statement depends on that lives on one connection: calls and system views by their names, prepared
 //! statements by the command's grammar, the transaction by whatever asks for it. Whether it is there is not looked at.
 
-use super::transaction;
+use super::{process, transaction};
 use crate::sql::text::{Cursor, StandardConformingStrings, Token};
-use crate::sql::verdict::Dependency;
+use crate::sql::verdict::{Dependency, ProcessFunction, Signal};
 
 /// What a statement depends on.
 pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Dependency {
@@ -25,6 +25,11 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
         if let Some(dependency) = called(token, tokens.get(at + 1)) {
             return dependency;
         }
+    }
+    if let Some(call) = process::call(tokens, strings)
+        && call.function != ProcessFunction::Signal(Signal::Terminate)
+    {
+        return Dependency::Process;
     }
     if let Some(name) = by_name(tokens) {
         return Dependency::Statement(name);
@@ -76,6 +81,9 @@ mod tests {
         assert_eq!(dependency("INSERT INTO t SELECT currval('s')"), Dependency::Drawn);
         assert_eq!(dependency("SELECT pg_catalog.lastval()"), Dependency::Drawn);
         assert_eq!(dependency("SELECT pg_terminate_backend(pg_backend_pid())"), Dependency::Termination);
+        assert_eq!(dependency("SELECT pg_terminate_backend(1)"), Dependency::Termination);
+        assert_eq!(dependency("SELECT pg_backend_pid() AS pid"), Dependency::Process);
+        assert_eq!(dependency("SELECT pg_cancel_backend($1)"), Dependency::Process);
         for sql in ["SELECT nextval('s')", "SELECT currval FROM t", "SELECT 'execute p'", "DEALLOCATE p"] {
             assert_eq!(dependency(sql), Dependency::Nothing, "{sql}");
         }

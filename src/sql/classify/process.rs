@@ -2,12 +2,30 @@
 //! text is read again for those, where somebody needs them.
 
 use crate::sql::text::{Cursor, StandardConformingStrings, Token, TokenKind, string_value, tokens};
-use crate::sql::verdict::{Argument, ProcessCall, ProcessFunction, Signal};
+use crate::sql::verdict::{Number, ProcessCall, ProcessFunction, Signal};
 
 /// Words that no name of a column is without `AS`, among those that may stand behind the call.
 const RESERVED: [&str; 20] = [
-    "and", "as", "except", "fetch", "for", "from", "group", "having", "in", "intersect", "into", "is", "limit", "not",
-    "offset", "or", "order", "union", "where", "window",
+    "and",
+    "as",
+    "except",
+    "fetch",
+    "for",
+    "from",
+    "group",
+    "having",
+    "in",
+    "intersect",
+    "into",
+    "is",
+    "limit",
+    "not",
+    "offset",
+    "or",
+    "order",
+    "union",
+    "where",
+    "window",
 ];
 
 /// What a text does, if it is one such statement and nothing else.
@@ -70,35 +88,34 @@ fn column(cursor: &mut Cursor<'_, '_>, function: &str) -> Option<Box<[u8]>> {
 }
 
 /// A number, in quotes or without, or a parameter; cast to an integer, or not.
-fn argument(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<Argument> {
+fn argument(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Option<Number> {
     let mut cursor = Cursor::new(tokens);
     if cursor.take_word("cast") {
-        let [inside @ .., r#as, kind] = cursor.take_parenthesised().filter(|_| cursor.at_end())? else {
-            return None;
-        };
-        return argument(inside, strings).filter(|_| r#as.is_word("as") && is_integer(kind));
+        let [one, word, kind] = cursor.take_parenthesised().filter(|_| cursor.at_end())? else { return None };
+        return number(one, strings).filter(|_| word.is_word("as") && is_integer(kind));
     }
-    let (first, cast) = tokens.split_first()?;
-    let cast = match cast {
-        [] => true,
-        [two, kind] => two.is_symbol("::") && is_integer(kind),
-        [one, another, kind] => one.is_symbol(":") && another.is_symbol(":") && is_integer(kind),
-        _ => false,
-    };
-    let text = std::str::from_utf8(first.text).ok().filter(|_| cast)?;
-    match first.kind {
-        TokenKind::Number => text.parse().ok().map(Argument::Value),
-        TokenKind::String(_) => string_value(*first, strings)?.trim().parse().ok().map(Argument::Value),
+    match tokens {
+        [one] => number(one, strings),
+        [one, cast, kind] if cast.is_symbol("::") && is_integer(kind) => number(one, strings),
+        _ => None,
+    }
+}
+
+fn number(token: &Token<'_>, strings: StandardConformingStrings) -> Option<Number> {
+    let text = std::str::from_utf8(token.text).ok()?;
+    match token.kind {
+        TokenKind::Number => text.parse().ok().map(Number::Value),
+        TokenKind::String(_) => string_value(*token, strings)?.trim().parse().ok().map(Number::Value),
         TokenKind::Parameter => {
             let number: usize = text.strip_prefix('$')?.parse().ok()?;
-            number.checked_sub(1).map(Argument::Parameter)
+            number.checked_sub(1).map(Number::Parameter)
         }
         _ => None,
     }
 }
 
 fn is_integer(token: &Token<'_>) -> bool {
-    ["int", "int4", "integer", "int8", "bigint"].iter().any(|word| token.is_word(word))
+    ["int", "int4", "integer"].iter().any(|word| token.is_word(word))
 }
 
 #[cfg(test)]
@@ -150,15 +167,18 @@ mod tests {
             let ProcessFunction::Signal(signal) = call.function else { return None };
             Some((signal, call.process?, call.timeout))
         };
-        let (one, first) = (Argument::Value(1), Argument::Parameter(0));
+        let (one, first) = (Number::Value(1), Number::Parameter(0));
         for (sql, expected) in [
             ("SELECT pg_cancel_backend(1)", (Signal::Cancel, one, None)),
             ("SELECT pg_cancel_backend('1')", (Signal::Cancel, one, None)),
             ("SELECT pg_cancel_backend($1)", (Signal::Cancel, first, None)),
             ("SELECT pg_terminate_backend($1::int)", (Signal::Terminate, first, None)),
             ("SELECT pg_terminate_backend(CAST($1 AS integer))", (Signal::Terminate, first, None)),
-            ("SELECT pg_catalog.pg_terminate_backend(1, 500) ok", (Signal::Terminate, one, Some(Argument::Value(500)))),
-            ("SELECT pg_terminate_backend($1, $2)", (Signal::Terminate, first, Some(Argument::Parameter(1)))),
+            (
+                "SELECT pg_catalog.pg_terminate_backend(1, 500) ok",
+                (Signal::Terminate, one, Some(Number::Value(500))),
+            ),
+            ("SELECT pg_terminate_backend($1, $2)", (Signal::Terminate, first, Some(Number::Parameter(1)))),
         ] {
             assert_eq!(named(sql), Some(expected), "{sql}");
         }

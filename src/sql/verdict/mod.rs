@@ -12,6 +12,7 @@ mod effects;
 mod kind;
 mod level;
 mod name;
+mod process;
 mod statement;
 
 pub(crate) use access::Access;
@@ -23,4 +24,5 @@ pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Streng
 pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
 pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions, time_limit};
 pub use name::Name;
+pub use process::{Number, ProcessCall, ProcessFunction, Signal};
 pub use statement::{SkeletonId, Statement, Verdict};

@@ -18,9 +18,9 @@ pub enum Signal {
     Terminate,
 }
 
-/// An argument, as it is written.
+/// A number, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Argument {
+pub enum Number {
     /// A value.
     Value(i64),
     /// The parameter of this number, counted from 0.
@@ -33,9 +33,9 @@ pub struct ProcessCall {
     /// What it asks.
     pub function: ProcessFunction,
     /// About which process; none where that is its own.
-    pub process: Option<Argument>,
+    pub process: Option<Number>,
     /// How long the end is waited for.
-    pub timeout: Option<Argument>,
+    pub timeout: Option<Number>,
     /// The name of its column, as it may stand behind `AS`.
     pub column: Box<[u8]>,
 }
