@@ -100,12 +100,12 @@ fn wait_for_catalog(weir: &Weir) -> Result<()> {
 }
 
 fn pid(client: &mut Client) -> Result<String> {
-    Ok(client.query("SELECT pg_backend_pid()")?.value().to_owned())
+    Ok(client.query("SELECT pg_backend_pid() + 0")?.value().to_owned())
 }
 
 /// Sends a request that has to wait for the connection, and fails if it has not.
 fn has_to_wait(weir: &Weir, other: &mut Client) -> Result<()> {
-    other.send(&[front::query("SELECT pg_backend_pid()")])?;
+    other.send(&[front::query("SELECT pg_backend_pid() + 0")])?;
     wait_waiting(weir, 1.0)
 }
 

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::session::leg::progress::{Progress, Retry, Sent};
 use crate::session::leg::sender::NO_STATEMENT;
 use crate::session::leg::state::LegEvent;
+use crate::session::model::process_words;
 use crate::session::model::restore::restores as restored_by;
 use crate::session::model::statements::KnownResult;
 use crate::session::model::weir_settings as own;
@@ -160,7 +161,9 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
-        let refusal = pending.verdict().and_then(|verdict| own::refusal(verdict, frame));
+        let refusal = pending.verdict().and_then(|verdict| {
+            own::refusal(verdict, frame).or_else(|| process_words::refusal(verdict, frame))
+        });
         let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(pending);

@@ -5,114 +5,107 @@
 
 use std::sync::Arc;
 
-use crate::backend::ledger::{Action, Reply};
-use crate::session::leg::sender::{Sender, WITHIN};
-use crate::session::model::process_words::{self, Words, signal_of, signalling};
+use crate::cluster::topology::ServerId;
+use crate::session::model::process_words::{self, Words, signalling};
 use crate::session::model::weir_settings as own;
-use crate::session::relay::pending_reply::PendingReply;
-use crate::sql::{Dependency, Number, ProcessCall, Statement, Verdict, process_call, split_statements};
-use crate::wire::request::{self, BindView};
-use crate::wire::tag::client;
+use crate::session::state::State;
+use crate::sql::{
+    Dependency, Number, ProcessCall, ProcessFunction, Statement, Verdict, process_call, split_statements,
+};
+use crate::wire::request::BindView;
 use crate::wire::values::{RawValue, type_of, values};
 
 /// The types of the parameters that such a statement may have.
 const INT4: u32 = 23;
 const INT8: u32 = 20;
 
-impl Sender<'_> {
-    /// The text and the verdict in the place of a simple query's, where it needs others.
-    pub(super) fn queried_of_processes(
-        &self,
-        sql: Option<&[u8]>,
-        verdict: &Arc<Verdict>,
-    ) -> Option<(Vec<u8>, Arc<Verdict>)> {
-        let others = |statement: &Statement| own::concerns_weir(statement) || takes_back(statement);
-        if verdict.statements.iter().any(others) {
-            return None;
-        }
-        let texts = split_statements(sql?, self.state.shown.strings).ok()?;
-        if texts.len() != verdict.statements.len() {
-            return None;
-        }
-        let (mut texts, mut verdict, mut changed) =
-            (texts.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), verdict.clone(), false);
-        for (nth, text) in texts.iter_mut().enumerate() {
-            let Some(call) = self.process_call(&verdict, nth, text) else { continue };
-            let Some(words) = self.in_words(&call, |_| None) else { continue };
-            if let Some((client, signal)) = words.signals {
-                verdict = Arc::new(signalling(&verdict, nth, client, signal));
-            }
-            (*text, changed) = (words.text, true);
-        }
-        changed.then(|| (texts.join(&b"; "[..]), verdict))
-    }
+/// What a portal is bound to in the place of its statement.
+pub(super) struct Stead {
+    pub text: Vec<u8>,
+    /// The types of its parameters, as a Parse gives them.
+    pub types: Vec<u8>,
+    pub verdict: Arc<Verdict>,
+}
 
-    /// Binds the client's portal to other words than its statement's, where that needs them.
-    pub(super) fn binds_process(&mut self, frame: &[u8], view: &BindView<'_>) -> bool {
-        let Some((words, types, verdict)) = self.bound_of_processes(frame, view) else { return false };
-        let write_buffer = &mut self.backend.write_buffer;
-        request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
-        request::put_parse(write_buffer, WITHIN, &words, &types);
-        request::put_bind(write_buffer, frame, view, WITHIN);
-        self.owe(Reply::Close, Action::Swallow, PendingReply::None);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
-        let pending = self.bound(view.portal, Some(verdict));
-        self.owe(Reply::Bind, Action::Forward, pending);
-        true
+/// The text and the verdict in the place of a simple query's, where it needs others on this server.
+pub(super) fn queried(
+    state: &State,
+    server: ServerId,
+    sql: Option<&[u8]>,
+    verdict: &Arc<Verdict>,
+) -> Option<(Vec<u8>, Arc<Verdict>)> {
+    let others = |statement: &Statement| own::concerns_weir(statement) || takes_back(statement);
+    if verdict.statements.iter().any(others) {
+        return None;
     }
-
-    /// The text, its parameters' types and the verdict of what a portal is bound to in the place of its statement.
-    fn bound_of_processes(
-        &self,
-        frame: &[u8],
-        view: &BindView<'_>,
-    ) -> Option<(Vec<u8>, Vec<u8>, Arc<Verdict>)> {
-        let names = &self.state.names;
-        let (sql, types, verdict) = match view.statement {
-            b"" => {
-                let unnamed = names.unnamed.as_ref()?;
-                (unnamed.sql.as_deref()?, &*unnamed.types, &unnamed.verdict)
-            }
-            name => {
-                let statement = &names.get(name)?.statement;
-                (&*statement.sql, &*statement.types, &statement.verdict)
-            }
-        };
-        let call = self.process_call(verdict, 0, sql)?;
-        let values = values(frame)?;
-        let words = self.in_words(&call, |nth| values.get(nth).and_then(number))?;
-        let types = of_parameters(&call, types, values.len());
-        let verdict = match words.signals {
-            Some((client, signal)) => Arc::new(signalling(verdict, 0, client, signal)),
-            None => verdict.clone(),
-        };
-        Some((words.text, types, verdict))
+    let texts = split_statements(sql?, state.shown.strings).ok()?;
+    if texts.len() != verdict.statements.len() {
+        return None;
     }
-
-    fn process_call(&self, verdict: &Verdict, nth: usize, sql: &[u8]) -> Option<ProcessCall> {
-        let asks = |one: &Statement| matches!(one.depends_on, Dependency::Process | Dependency::Termination);
-        verdict.statements.get(nth).filter(|one| asks(one))?;
-        process_call(sql, self.state.shown.strings)
-    }
-
-    /// The words for a call, and whom it signals; `value` tells what is bound to parameters.
-    fn in_words(&self, call: &ProcessCall, value: impl Fn(usize) -> Option<i64>) -> Option<Words> {
-        let told = |number: Number| match number {
-            Number::Value(value) => Some(value),
-            Number::Parameter(nth) => value(nth),
-        };
-        let processes = &self.state.processes;
-        let Some(signal) = signal_of(call) else {
-            return Some(process_words::own(call, processes.own));
-        };
-        // Of what is below zero, and of NULL, the server itself says what that is.
-        if call.timeout.is_some_and(|timeout| told(timeout).is_none_or(|timeout| timeout < 0)) {
-            return None;
+    let (mut texts, mut verdict, mut changed) =
+        (texts.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), verdict.clone(), false);
+    for (nth, text) in texts.iter_mut().enumerate() {
+        let Some(call) = call(state, &verdict, nth, text) else { continue };
+        let Some(words) = in_words(state, server, &call, |_| None) else { continue };
+        if let Some((client, signal)) = words.signals {
+            verdict = Arc::new(signalling(&verdict, nth, client, signal));
         }
-        let pid = i32::try_from(told(call.process?)?).ok()?;
-        let about = processes.named(pid, self.backend.key.server);
-        process_words::signals(call, signal, &about)
+        (*text, changed) = (words.text, true);
     }
+    changed.then(|| (texts.join(&b"; "[..]), verdict))
+}
+
+/// What a Bind binds its portal to in the place of the statement that it names, where that needs other words on this server.
+pub(super) fn bound(state: &State, server: ServerId, frame: &[u8], view: &BindView<'_>) -> Option<Stead> {
+    let names = &state.names;
+    let (sql, types, verdict) = match view.statement {
+        b"" => {
+            let unnamed = names.unnamed.as_ref()?;
+            (unnamed.sql.as_deref()?, &*unnamed.types, &unnamed.verdict)
+        }
+        name => {
+            let statement = &names.get(name)?.statement;
+            (&*statement.sql, &*statement.types, &statement.verdict)
+        }
+    };
+    let call = call(state, verdict, 0, sql)?;
+    let values = values(frame)?;
+    let words = in_words(state, server, &call, |nth| values.get(nth).and_then(number))?;
+    let types = of_parameters(&call, types, values.len());
+    let verdict = match words.signals {
+        Some((client, signal)) => Arc::new(signalling(verdict, 0, client, signal)),
+        None => verdict.clone(),
+    };
+    Some(Stead { text: words.text, types, verdict })
+}
+
+fn call(state: &State, verdict: &Verdict, nth: usize, sql: &[u8]) -> Option<ProcessCall> {
+    let asks = |one: &Statement| matches!(one.depends_on, Dependency::Process | Dependency::Termination);
+    verdict.statements.get(nth).filter(|one| asks(one))?;
+    process_call(sql, state.shown.strings)
+}
+
+/// The words for a call; `value` tells what is bound to parameters.
+fn in_words(
+    state: &State,
+    server: ServerId,
+    call: &ProcessCall,
+    value: impl Fn(usize) -> Option<i64>,
+) -> Option<Words> {
+    let told = |number: Number| match number {
+        Number::Value(value) => Some(value),
+        Number::Parameter(nth) => value(nth),
+    };
+    let processes = &state.processes;
+    if call.function == ProcessFunction::Own {
+        return Some(process_words::own(call, processes.own));
+    }
+    // Of what is below zero, and of NULL, the server itself says what that is.
+    if call.timeout.is_some_and(|timeout| told(timeout).is_none_or(|timeout| timeout < 0)) {
+        return None;
+    }
+    let pid = i32::try_from(told(call.process?)?).ok()?;
+    process_words::signals(call, &processes.named(pid, server))
 }
 
 /// Whether something must be put behind a statement.

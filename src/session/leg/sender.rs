@@ -7,6 +7,7 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::ServerName;
 use crate::backend::value::{Span, Value, assignment};
+use crate::session::leg::processes::{self, Stead};
 use crate::session::leg::progress::Progress;
 use crate::session::model::restore::restores as restores_of;
 use crate::session::model::server_words::{parsed_as, queried_as};
@@ -149,7 +150,8 @@ impl Sender<'_> {
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
         if self.names_process
-            && let Some((sql, verdict)) = self.queried_of_processes(sql, verdict)
+            && let Some((sql, verdict)) =
+                processes::queried(self.state, self.backend.key.server, sql, verdict)
         {
             request::put_query(&mut self.backend.write_buffer, &sql);
             let pending = self.runs(&verdict, Box::default());
@@ -329,8 +331,10 @@ impl Sender<'_> {
     }
 
     fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
-        if self.names_process && self.binds_process(frame, view) {
-            return;
+        if self.names_process
+            && let Some(stead) = processes::bound(self.state, self.backend.key.server, frame, view)
+        {
+            return self.bind_in_stead(frame, view, stead);
         }
         if view.statement.is_empty() {
             self.restore_unnamed();
@@ -364,6 +368,18 @@ impl Sender<'_> {
         self.owe(Reply::Bind, Action::Forward, pending);
     }
 
+    /// A Bind of the client's portal to other words than those of the statement that it names.
+    fn bind_in_stead(&mut self, frame: &[u8], view: &BindView<'_>, stead: Stead) {
+        let write_buffer = &mut self.backend.write_buffer;
+        request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
+        request::put_parse(write_buffer, WITHIN, &stead.text, &stead.types);
+        request::put_bind(write_buffer, frame, view, WITHIN);
+        self.owe(Reply::Close, Action::Swallow, PendingReply::None);
+        self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
+        let pending = self.bound(view.portal, Some(stead.verdict));
+        self.owe(Reply::Bind, Action::Forward, pending);
+    }
+
     /// A Bind under the name that the client gives.
     fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
         self.backend.write_buffer.extend_from_slice(frame);
@@ -371,7 +387,7 @@ impl Sender<'_> {
         self.owe(Reply::Bind, Action::Forward, pending);
     }
 
-    pub(super) fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
+    fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
         let before = self.state.names.bind(portal, verdict);
         PendingReply::Bound(portal.into(), before)
     }

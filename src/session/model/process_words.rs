@@ -6,7 +6,8 @@
 use crate::backend::value::literal;
 use crate::error::{Denial, Error};
 use crate::session::model::weir_settings::{REFUSER, refused_value};
-use crate::sql::{Dependency, Number, ProcessCall, ProcessFunction, Signal, Verdict};
+use crate::sql::{Dependency, Number, ProcessCall, ProcessFunction, Verdict};
+use crate::wire::scan;
 
 /// By this a refusal is known again.
 const SETTING: &str = "weir.process";
@@ -34,7 +35,7 @@ pub(crate) enum Named {
 pub(crate) struct Words {
     pub text: Vec<u8>,
     /// The client that is signalled when it completes.
-    pub signals: Option<(i32, Signal)>,
+    pub signals: Option<(i32, ProcessFunction)>,
 }
 
 /// The words for a statement that asks which process serves the client.
@@ -43,28 +44,28 @@ pub(crate) fn own(call: &ProcessCall, own: i32) -> Words {
 }
 
 /// The words for a statement that signals what it names; `None` where its own serve.
-pub(crate) fn signals(call: &ProcessCall, signal: Signal, about: &Named) -> Option<Words> {
+pub(crate) fn signals(call: &ProcessCall, about: &Named) -> Option<Words> {
     let (value, client) = match about {
         Named::Servers => return None,
         // The server process of the moment is the client's own.
-        Named::Own => (to_own(signal, call.timeout), None),
+        Named::Own => (to_own(call), None),
         Named::Client(client, role) => (permitted(role), Some(*client)),
         // It never completes.
         Named::Borrowed(client) => (refuses(&literal_of(&format!("{BORROWED} {client}"))), Some(*client)),
     };
-    Some(Words { text: named(call, &value), signals: client.map(|client| (client, signal)) })
+    Some(Words { text: named(call, &value), signals: client.map(|client| (client, call.function)) })
 }
 
 fn named(call: &ProcessCall, value: &str) -> Vec<u8> {
     [b"SELECT ", value.as_bytes(), b" AS ", &call.column].concat()
 }
 
-fn to_own(signal: Signal, timeout: Option<Number>) -> String {
-    let function = match signal {
-        Signal::Cancel => "pg_cancel_backend",
-        Signal::Terminate => "pg_terminate_backend",
+fn to_own(call: &ProcessCall) -> String {
+    let function = match call.function {
+        ProcessFunction::Terminate => "pg_terminate_backend",
+        ProcessFunction::Cancel | ProcessFunction::Own => "pg_cancel_backend",
     };
-    let timeout = match timeout {
+    let timeout = match call.timeout {
         None => String::new(),
         Some(Number::Value(value)) => format!(", {value}"),
         Some(Number::Parameter(nth)) => format!(", ${}", nth + 1),
@@ -104,11 +105,12 @@ fn refuses(value: &str) -> String {
 }
 
 /// The error for the client in the place of the server's, where that says `message`.
-pub(super) fn refusal(verdict: &Verdict, message: &[u8]) -> Option<Error> {
+pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
     let signal = verdict.statements.iter().find_map(|statement| match statement.depends_on {
         Dependency::Client(_, signal) => Some(signal),
         _ => None,
     })?;
+    let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let message = String::from_utf8_lossy(message);
     let (_, wrong) = message.split_once(&format!("{SETTING} = "))?;
     let mut words = wrong.split([' ', '"']);
@@ -118,30 +120,22 @@ pub(super) fn refusal(verdict: &Verdict, message: &[u8]) -> Option<Error> {
             let hint = format!("To signal that client, name its own process ID: {number}.");
             return Some(Error::ProcessBorrowed { hint });
         }
-        (OF_SUPERUSER, Signal::Cancel) => Denial::CancelSuperuser,
-        (OF_SUPERUSER, Signal::Terminate) => Denial::TerminateSuperuser,
-        (OF_ROLE, Signal::Cancel) => Denial::CancelRole,
-        (OF_ROLE, Signal::Terminate) => Denial::TerminateRole,
+        (OF_SUPERUSER, ProcessFunction::Cancel) => Denial::CancelSuperuser,
+        (OF_SUPERUSER, ProcessFunction::Terminate) => Denial::TerminateSuperuser,
+        (OF_ROLE, ProcessFunction::Cancel) => Denial::CancelRole,
+        (OF_ROLE, ProcessFunction::Terminate) => Denial::TerminateRole,
         _ => return None,
     };
     Some(Error::MayNotSignal(denial, number))
 }
 
 /// What such a statement is once it is known what it names.
-pub(crate) fn signalling(verdict: &Verdict, nth: usize, client: i32, signal: Signal) -> Verdict {
+pub(crate) fn signalling(verdict: &Verdict, nth: usize, client: i32, signal: ProcessFunction) -> Verdict {
     let mut verdict = verdict.clone();
     if let Some(statement) = verdict.statements.get_mut(nth) {
         statement.depends_on = Dependency::Client(client, signal);
     }
     verdict
-}
-
-/// What a statement is to be told besides which process it names: that of itself, or to signal another.
-pub(crate) fn signal_of(call: &ProcessCall) -> Option<Signal> {
-    match call.function {
-        ProcessFunction::Own => None,
-        ProcessFunction::Signal(signal) => Some(signal),
-    }
 }
 
 #[cfg(test)]
@@ -163,24 +157,26 @@ mod tests {
             "SELECT 5000000 AS \"Pid\""
         );
         let terminate = call("SELECT pg_terminate_backend($1, $2)");
-        assert_eq!(signals(&terminate, Signal::Terminate, &Named::Servers), None);
-        let words = signals(&terminate, Signal::Terminate, &Named::Own).unwrap();
+        assert_eq!(signals(&terminate, &Named::Servers), None);
+        let words = signals(&terminate, &Named::Own).unwrap();
         let expected =
             "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid(), $2) AS pg_terminate_backend";
         assert_eq!((words.signals, text(words).as_str()), (None, expected));
-        let words =
-            signals(&terminate, Signal::Terminate, &Named::Client(5_000_000, "o'hara".into())).unwrap();
-        assert_eq!(words.signals, Some((5_000_000, Signal::Terminate)));
+        let words = signals(&terminate, &Named::Client(5_000_000, "o'hara".into())).unwrap();
+        assert_eq!(words.signals, Some((5_000_000, ProcessFunction::Terminate)));
         assert!(text(words).contains("rolname = 'o''hara'"));
     }
 
     #[test]
     fn a_refusal_is_told_in_postgresql_s_words() {
         let verdict = Classifier::new(1).classify(b"SELECT pg_cancel_backend(1)", ON);
-        let verdict = signalling(&verdict, 0, 5_000_000, Signal::Cancel);
+        let verdict = signalling(&verdict, 0, 5_000_000, ProcessFunction::Cancel);
         let told = |wrong: &str| {
             let message = format!("invalid value for parameter \"{REFUSER}\": \"weir.process = {wrong}\"");
-            let error = refusal(&verdict, message.as_bytes())?;
+            let mut frame = b"E\0\0\0\0C22023\0M".to_vec();
+            frame.extend(message.as_bytes());
+            frame.extend(b"\0\0");
+            let error = refusal(&verdict, &frame)?;
             Some((error.sqlstate().to_owned(), error.to_string(), error.detail().is_some()))
         };
         let old = "must be a superuser to cancel superuser query";

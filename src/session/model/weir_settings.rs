@@ -11,7 +11,6 @@ use crate::backend::settings::Settings;
 use crate::backend::value::{Value, literal};
 use crate::error::{Error, Result};
 use crate::freshness::Lsn;
-use crate::session::model::process_words;
 use crate::session::model::settings::is_weirs;
 use crate::session::model::settings::plain;
 use crate::sql::{Consistency, Kind, MaxStaleness, Pin, Setting, Statement, Target, Transactions, Verdict};
@@ -181,9 +180,6 @@ pub(crate) fn freshness_table(json: &str) -> String {
 pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
     let message = scan::field(frame, b'M').filter(|_| scan::sqlstate(frame) == Some(b"22023"))?;
     let says = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
-    if let Some(denied) = process_words::refusal(verdict, message) {
-        return Some(denied);
-    }
     verdict.statements.iter().find_map(|statement| match (refused(statement), shown(statement)) {
         (Some((setting, error)), _) => says(&format!("{} = ", setting.name)).then_some(error),
         (None, Some(own)) if says(&format!("{} = {UNCOMMITTED}", own.name())) => {

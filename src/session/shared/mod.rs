@@ -31,7 +31,7 @@ use crate::session::shared::greetings::Greetings;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
-use crate::sql::{Classifier, Signal};
+use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
 
 /// What all sessions share.
@@ -161,9 +161,9 @@ impl Shared {
     }
 
     /// Signals a client by the process ID that it was given, as a server would its process. Who ends ends with what it runs.
-    pub(crate) fn signal(self: &Arc<Self>, client: i32, signal: Signal) {
+    pub(crate) fn signal(self: &Arc<Self>, client: i32, signal: ProcessFunction) {
         let Some(entry) = self.registry.client(client) else { return };
-        if signal == Signal::Terminate {
+        if signal == ProcessFunction::Terminate {
             entry.terminate();
         }
         if let Some(aim) = entry.aim() {

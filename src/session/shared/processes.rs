@@ -7,7 +7,7 @@ use crate::backend::notifiers::Notifiers;
 use crate::cluster::topology::ServerId;
 use crate::session::model::process_words::Named;
 use crate::session::shared::registry::{Entry, Registry};
-use crate::sql::Signal;
+use crate::sql::ProcessFunction;
 
 /// What one session knows of processes.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Processes {
     pub notifiers: Arc<Notifiers>,
     sessions: Arc<Registry>,
     /// Which clients are to be signalled, by statements that have completed.
-    pub signals: Vec<(i32, Signal)>,
+    pub signals: Vec<(i32, ProcessFunction)>,
 }
 
 impl Processes {

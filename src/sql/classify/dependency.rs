@@ -3,7 +3,7 @@
 
 use super::{process, transaction};
 use crate::sql::text::{Cursor, StandardConformingStrings, Token};
-use crate::sql::verdict::{Dependency, ProcessFunction, Signal};
+use crate::sql::verdict::{Dependency, ProcessFunction};
 
 /// What a statement depends on.
 pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Dependency {
@@ -27,7 +27,7 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
         }
     }
     if let Some(call) = process::call(tokens, strings)
-        && call.function != ProcessFunction::Signal(Signal::Terminate)
+        && call.function != ProcessFunction::Terminate
     {
         return Dependency::Process;
     }

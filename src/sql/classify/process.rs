@@ -2,7 +2,7 @@
 //! text is read again for those, where somebody needs them.
 
 use crate::sql::text::{Cursor, StandardConformingStrings, Token, TokenKind, string_value, tokens};
-use crate::sql::verdict::{Number, ProcessCall, ProcessFunction, Signal};
+use crate::sql::verdict::{Number, ProcessCall, ProcessFunction};
 
 /// Words that no name of a column is without `AS`, among those that may stand behind the call.
 const RESERVED: [&str; 20] = [
@@ -48,8 +48,8 @@ pub(super) fn call(tokens: &[Token<'_>], strings: StandardConformingStrings) -> 
     }
     let (function, most) = match &*name.name {
         "pg_backend_pid" => (ProcessFunction::Own, 0),
-        "pg_cancel_backend" => (ProcessFunction::Signal(Signal::Cancel), 1),
-        "pg_terminate_backend" => (ProcessFunction::Signal(Signal::Terminate), 2),
+        "pg_cancel_backend" => (ProcessFunction::Cancel, 1),
+        "pg_terminate_backend" => (ProcessFunction::Terminate, 2),
         _ => return None,
     };
     let inside = cursor.take_parenthesised()?;
@@ -164,21 +164,23 @@ mod tests {
     fn what_signals_a_process_names_it_by_a_number_or_a_parameter() {
         let named = |sql: &str| {
             let call = read(sql)?;
-            let ProcessFunction::Signal(signal) = call.function else { return None };
-            Some((signal, call.process?, call.timeout))
+            Some((call.function, call.process?, call.timeout))
         };
         let (one, first) = (Number::Value(1), Number::Parameter(0));
         for (sql, expected) in [
-            ("SELECT pg_cancel_backend(1)", (Signal::Cancel, one, None)),
-            ("SELECT pg_cancel_backend('1')", (Signal::Cancel, one, None)),
-            ("SELECT pg_cancel_backend($1)", (Signal::Cancel, first, None)),
-            ("SELECT pg_terminate_backend($1::int)", (Signal::Terminate, first, None)),
-            ("SELECT pg_terminate_backend(CAST($1 AS integer))", (Signal::Terminate, first, None)),
+            ("SELECT pg_cancel_backend(1)", (ProcessFunction::Cancel, one, None)),
+            ("SELECT pg_cancel_backend('1')", (ProcessFunction::Cancel, one, None)),
+            ("SELECT pg_cancel_backend($1)", (ProcessFunction::Cancel, first, None)),
+            ("SELECT pg_terminate_backend($1::int)", (ProcessFunction::Terminate, first, None)),
+            ("SELECT pg_terminate_backend(CAST($1 AS integer))", (ProcessFunction::Terminate, first, None)),
             (
                 "SELECT pg_catalog.pg_terminate_backend(1, 500) ok",
-                (Signal::Terminate, one, Some(Number::Value(500))),
+                (ProcessFunction::Terminate, one, Some(Number::Value(500))),
             ),
-            ("SELECT pg_terminate_backend($1, $2)", (Signal::Terminate, first, Some(Number::Parameter(1)))),
+            (
+                "SELECT pg_terminate_backend($1, $2)",
+                (ProcessFunction::Terminate, first, Some(Number::Parameter(1))),
+            ),
         ] {
             assert_eq!(named(sql), Some(expected), "{sql}");
         }

@@ -24,5 +24,5 @@ pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Streng
 pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
 pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions, time_limit};
 pub use name::Name;
-pub use process::{Number, ProcessCall, ProcessFunction, Signal};
+pub use process::{Number, ProcessCall, ProcessFunction};
 pub use statement::{SkeletonId, Statement, Verdict};

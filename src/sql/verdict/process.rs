@@ -5,16 +5,9 @@
 pub enum ProcessFunction {
     /// `pg_backend_pid()`: which one serves the client.
     Own,
-    /// `pg_cancel_backend(pid)`, `pg_terminate_backend(pid [, timeout])`.
-    Signal(Signal),
-}
-
-/// What is to be done to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// What it runs is to be cancelled.
+    /// `pg_cancel_backend(pid)`: what it runs is to be cancelled.
     Cancel,
-    /// It is to end.
+    /// `pg_terminate_backend(pid [, timeout])`: it is to end.
     Terminate,
 }
 
