@@ -179,9 +179,15 @@ impl Session {
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
         connections.runs(request.statements());
         write((client, conversation, leg), &request, &course.how());
+        let open_ended = request.is_open_ended();
         memory.messages = request.into_memory();
         // What weir answers itself may be due at once.
         self.on_server_bytes();
+        if open_ended {
+            // A client that sends without a pause must hear of an error all the same, and of what its server says a task
+            // that always has something to read is not told.
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 
