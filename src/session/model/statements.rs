@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::prepared::{Preparation, Stamp, StatementId};
+use crate::backend::prepared::{Preparation, Shape, Stamp, Standing, StatementId};
 use crate::session::model::statement::Statement;
 use crate::sql::Verdict;
 
@@ -16,8 +16,11 @@ pub(crate) struct Handle {
     pub(crate) statement: Arc<Statement>,
     /// The epoch in which the client parsed it, or to which its result was found to be the same.
     pub(crate) epoch: Stamp,
-    /// What the client knows of its result.
-    pub(crate) result: KnownResult,
+    /// What the client was told of it, and must be able to rely on: it decodes rows by it.
+    pub(crate) told: Option<Shape>,
+    /// The types of its parameters as the client was told them, where it did not say all of them itself: it encodes
+    /// values by these, so that whoever prepares the statement for it says them.
+    pub(crate) types: Option<Bytes>,
     /// Under which name the session's connection holds it.
     pub(crate) naming: Naming,
     /// Where it stands among all that the client has parsed.
@@ -34,20 +37,12 @@ pub(crate) enum Naming {
     Clients,
 }
 
-/// What a client knows of a statement's result, and must be able to rely on: it decodes rows by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum KnownResult {
-    /// It never asked.
-    #[default]
-    Nothing,
-    /// It was told columns with this fingerprint.
-    Columns(u64),
-    /// It was told columns with this fingerprint, and they are others now: PostgreSQL refuses such a statement, until
-    /// they are the old ones again, as after a rollback.
-    Outdated(u64),
-}
-
 impl Handle {
+    /// One by which its client has been told nothing yet.
+    pub(crate) fn new(statement: Arc<Statement>, epoch: Stamp, order: u64) -> Self {
+        Self { statement, epoch, told: None, types: None, naming: Naming::Weirs, order }
+    }
+
     /// Whether any connection can hold it for anybody.
     pub(crate) fn is_weirs(&self) -> bool {
         self.naming == Naming::Weirs
@@ -56,6 +51,17 @@ impl Handle {
     /// The preparation that the client's executions need.
     pub(crate) fn preparation(&self) -> Preparation {
         Preparation { id: self.statement.id, epoch: self.epoch }
+    }
+
+    /// The types by which it is prepared for this client.
+    pub(crate) fn types(&self) -> &Bytes {
+        self.types.as_ref().unwrap_or(&self.statement.types)
+    }
+
+    /// The client is told this of it.
+    pub(crate) fn tells(&mut self, shape: Shape) {
+        let parameters = shape.parameters.or(self.told.and_then(|before| before.parameters));
+        self.told = Some(Shape { parameters, ..shape });
     }
 }
 
@@ -66,10 +72,21 @@ pub(crate) struct Unnamed {
     pub serial: u64,
     /// The text; none when it was too long to be kept.
     pub sql: Option<Bytes>,
-    /// The raw parameter type section.
+    /// The raw parameter type section, by which it is prepared again.
     pub types: Bytes,
     /// What is known of it.
     pub verdict: Arc<Verdict>,
+    /// What the client was told of it.
+    pub told: Option<Shape>,
+    /// Whether it still was that where it was prepared last.
+    pub standing: Standing,
+}
+
+impl Unnamed {
+    /// One of which its client has been told nothing yet.
+    pub(crate) fn new(serial: u64, sql: Option<Bytes>, types: Bytes, verdict: Arc<Verdict>) -> Self {
+        Self { serial, sql, types, verdict, told: None, standing: Standing::Serves }
+    }
 }
 
 /// A client's statements and portals, by its own names.
@@ -256,16 +273,7 @@ mod tests {
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
         let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
         let mut names = Names::default();
-        names.insert(
-            b"s",
-            Handle {
-                statement: statement.clone(),
-                epoch: Stamp(0),
-                result: KnownResult::Nothing,
-                naming: Naming::Weirs,
-                order: 0,
-            },
-        );
+        names.insert(b"s", Handle::new(statement.clone(), Stamp(0), 0));
         assert!(!names.reopened(statement.id));
         assert!(names.close(b"s").is_some());
         assert!(names.reopened(statement.id));
@@ -278,8 +286,7 @@ mod tests {
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
         let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
         let mut names = Names::default();
-        let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
-        names.insert(&[b'n'; 70], Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
+        names.insert(&[b'n'; 70], Handle::new(statement, Stamp(0), 0));
         assert!(names.get(&[b'n'; 63]).is_some());
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());

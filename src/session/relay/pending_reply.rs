@@ -33,10 +33,12 @@ pub(crate) enum PendingReply {
     Prepares(Preparation, Stamp),
     /// A Parse or Close of the unnamed statement that weir put in.
     RestoresUnnamed,
-    /// A Describe of the client's statement of this name: what it says, the client will rely on.
-    Describes(Box<[u8]>),
-    /// A Describe that weir put in, to see whether the result of the client's statement of this name has changed.
-    Verifies(Box<[u8]>),
+    /// A Describe of the client's statement, or of a portal bound to it: what it says, the client will rely on.
+    Describes(Described),
+    /// A Describe that weir put in, to see whether the client's statement still is what the client was told.
+    Verifies(Described),
+    /// The same, in front of the request that executes it: that runs again if it is not.
+    Compares(Described),
     /// A Bind or Describe of a name that only weir gives: it must fail, in the client's words.
     Foreign(Box<[u8]>),
     /// A Bind that must fail because the statement's result has changed.
@@ -113,6 +115,15 @@ impl PendingReply {
         }
         Some((nth - before + freed.restores.len(), 0))
     }
+}
+
+/// The statement that is described.
+#[derive(Clone, Debug)]
+pub(crate) enum Described {
+    /// The client's statement of this name, in this preparation.
+    Named(Box<[u8]>, Preparation),
+    /// The unnamed statement with this serial.
+    Unnamed(u64),
 }
 
 /// A query or an execution with DEALLOCATE, DISCARD or RESET in it.

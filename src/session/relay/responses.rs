@@ -21,7 +21,7 @@ pub(crate) trait Watcher {
     fn dropped(&mut self, replies: Vec<PendingReply>);
     /// An ErrorResponse, with what is pending of the reply that it ends.
     fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
-    /// A RowDescription or NoData: what a Describe says of a result.
+    /// A ParameterDescription, RowDescription or NoData: what a Describe says of a statement.
     fn described(&mut self, frame: &[u8], pending: &PendingReply);
     /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again. Says which status the
     /// client is told: it may stand in a transaction of which this server does not know.
@@ -146,7 +146,7 @@ impl Responses {
                 let n = self.missing.min(requeue);
                 self.missing -= n;
                 match self.rest {
-                    Rest::Rows => self.rows(read_buffer, client_buffer, n),
+                    Rest::Rows => self.rows(read_buffer, client_buffer, n, watcher),
                     Rest::Pass => client_buffer.pass(n),
                     Rest::Unit => client_buffer.cut(read_buffer, n),
                 }
@@ -156,7 +156,7 @@ impl Responses {
             }
             let (n, stop) = scan::run(&read_buffer[client_buffer.passed()..]);
             if n > 0 {
-                self.rows(read_buffer, client_buffer, n);
+                self.rows(read_buffer, client_buffer, n, watcher);
             }
             match stop {
                 Stop::End { missing } => {
@@ -170,13 +170,20 @@ impl Responses {
         }
     }
 
-    /// Rows and copy data go where the reply at the head goes.
-    fn rows(&mut self, read_buffer: &mut BytesMut, client_buffer: &mut ClientBuffer, n: usize) {
+    /// Rows and copy data go where the reply at the head goes. Those of what will be run again are nobody's, and may be
+    /// many.
+    fn rows(
+        &mut self,
+        read_buffer: &mut BytesMut,
+        client_buffer: &mut ClientBuffer,
+        n: usize,
+        watcher: &impl Watcher,
+    ) {
         self.has_shown = true;
         self.said += 1;
         match self.action() {
-            Action::Forward => client_buffer.pass(n),
-            Action::Swallow => client_buffer.cut(read_buffer, n),
+            Action::Forward if !watcher.is_rerunning() => client_buffer.pass(n),
+            Action::Forward | Action::Swallow => client_buffer.cut(read_buffer, n),
         }
     }
 
@@ -266,8 +273,10 @@ impl Responses {
             }
             server::PORTAL_SUSPENDED => self.suspended(watcher)?,
             tag => {
-                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(pending)) =
-                    (tag, self.ledger.head_note())
+                if let (
+                    server::PARAMETER_DESCRIPTION | server::ROW_DESCRIPTION | server::NO_DATA,
+                    Some(pending),
+                ) = (tag, self.ledger.head_note())
                 {
                     watcher.described(frame, pending);
                 }

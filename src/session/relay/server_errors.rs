@@ -55,6 +55,13 @@ pub(crate) fn fingerprint(frame: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// A number for the parameter types in a ParameterDescription.
+pub(crate) fn fingerprint_of_types(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    frame.get(HEADER..).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// An ErrorResponse in which the client's name for a statement stands in the place of the server's.
 pub(crate) fn renamed(frame: &[u8], name: &[u8], client: &[u8]) -> Vec<u8> {
     let Some(at) = frame.windows(name.len()).position(|window| window == name) else { return frame.to_vec() };
