@@ -12,13 +12,14 @@ use crate::error::Error;
 use crate::session::leg::progress::{Progress, Retry, Sent};
 use crate::session::leg::sender::NO_STATEMENT;
 use crate::session::leg::state::LegEvent;
+use crate::session::model::positions::repositioned;
 use crate::session::model::restore::restores as restored_by;
 use crate::session::model::weir_settings as own;
 use crate::session::relay::client_buffer::Answer;
 use crate::session::relay::pending_reply::{Described, PendingReply};
 use crate::session::relay::responses::{Completion, OnError, Watcher};
 use crate::session::relay::server_errors::{
-    fingerprint, fingerprint_of_types, is_stale_plan, primary_may_differ, renamed,
+    fingerprint, fingerprint_of_types, in_clients_names, is_stale_plan, primary_may_differ, renamed,
 };
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
@@ -58,14 +59,9 @@ pub(crate) struct Observer<'a> {
 }
 
 impl Observer<'_> {
-    /// An error that speaks of a statement by weir's name for it, with the client's name instead.
+    /// An error or a notice that speaks of statements by weir's names for them, with the client's names instead.
     fn in_clients_words(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        const QUOTED: &[u8] = b"\"weir_";
-        let start = frame.windows(QUOTED.len()).position(|window| window == QUOTED)? + 1;
-        let len = frame[start..].iter().position(|byte| *byte == b'"')?;
-        let name = &frame[start..start + len];
-        let id = ServerName::statement(name)?;
-        Some(renamed(frame, name, self.state.names.name_of(id)?))
+        in_clients_names(frame, |name| self.state.names.name_of(ServerName::statement(name)?))
     }
 
     /// The client is told the types of a statement's parameters.
@@ -239,8 +235,14 @@ impl Watcher for Observer<'_> {
             PendingReply::Duplicate(names) if sqlstate == b"42P05" => {
                 OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
             }
-            _ => self.in_clients_words(frame).map_or(OnError::Pass, OnError::Replace),
+            _ => self.noticed(frame, pending).map_or(OnError::Pass, OnError::Replace),
         }
+    }
+
+    fn noticed(&self, frame: &[u8], pending: &PendingReply) -> Option<Vec<u8>> {
+        let worded = self.in_clients_words(frame);
+        let placed = repositioned(worded.as_deref().unwrap_or(frame), pending.differences());
+        placed.or(worded)
     }
 
     fn described(&mut self, frame: &[u8], pending: &PendingReply) {

@@ -8,8 +8,10 @@ use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Standing};
 use crate::backend::value::{Span, Value, assignment};
 use crate::session::leg::progress::Progress;
+use crate::session::model::positions::{Difference, Rewritten};
 use crate::session::model::restore::restores as restores_of;
 use crate::session::model::server_words::{parsed_as, queried_as};
+use crate::session::model::settings::plain;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
 use crate::session::relay::kept::Keeps;
@@ -179,6 +181,7 @@ impl Sender<'_> {
         let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
+        let (worded, differences) = worded.map(|text| (text.sql, text.differences.into())).unzip();
         let worded = worded.or_else(|| self.deallocates(verdict));
         match &worded {
             Some(sql) => {
@@ -196,7 +199,7 @@ impl Sender<'_> {
         if let Some(sql) = told {
             self.tells_journal(Run { sql: Bytes::copy_from_slice(sql), bound: None });
         }
-        let pending = self.runs(verdict, restores);
+        let pending = self.runs_as(verdict, restores, differences.unwrap_or_default());
         self.owe(Reply::Query, Action::Forward, pending);
     }
 
@@ -227,7 +230,7 @@ impl Sender<'_> {
     }
 
     /// The text for the server in the place of a simple query.
-    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
+    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Rewritten> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
@@ -235,7 +238,8 @@ impl Sender<'_> {
         let more = |statement: &Statement| -> Vec<String> {
             restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
         };
-        queried_as(&self.state.shown, sql?, verdict, more)
+        let encoding = self.state.settings().wanted().get("client_encoding").map(plain).unwrap_or_default();
+        queried_as(&self.state.shown, sql?, verdict, more, &encoding)
     }
 
     fn call(&mut self, frame: &[u8], function: Option<u32>) {
@@ -506,6 +510,16 @@ impl Sender<'_> {
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
     /// sends behind it, so they are taken now.
     pub(crate) fn runs(&mut self, verdict: &Arc<Verdict>, restores: Box<[usize]>) -> PendingReply {
+        self.runs_as(verdict, restores, Box::default())
+    }
+
+    /// The same, of a text that differs from the client's in these places.
+    fn runs_as(
+        &mut self,
+        verdict: &Arc<Verdict>,
+        restores: Box<[usize]>,
+        differences: Box<[Difference]>,
+    ) -> PendingReply {
         if !State::matters(verdict) {
             return PendingReply::None;
         }
@@ -514,10 +528,10 @@ impl Sender<'_> {
         }
         let mut held = Vec::new();
         let names = self.free(verdict, &mut held);
-        if names.is_empty() && held.is_empty() && restores.is_empty() {
+        if names.is_empty() && held.is_empty() && restores.is_empty() && differences.is_empty() {
             return PendingReply::Runs(verdict.clone());
         }
-        PendingReply::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores }))
+        PendingReply::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores, differences }))
     }
 
     fn free(&mut self, verdict: &Verdict, held: &mut Vec<ServerName>) -> Vec<(Box<[u8]>, Handle)> {

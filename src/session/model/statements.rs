@@ -95,8 +95,9 @@ pub(crate) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
     /// How many statements the client has parsed.
     parsed: u64,
-    /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
-    closed: Vec<StatementId>,
+    /// Statements closed and not parsed again, and what they were called; a Parse of the same text asks for a new
+    /// preparation.
+    closed: Vec<(StatementId, Box<[u8]>)>,
     /// Names given or taken away by messages in flight: an error in front of them undoes that.
     moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
@@ -186,12 +187,12 @@ impl Names {
 
     /// The client closed the statement.
     pub(crate) fn close(&mut self, name: &[u8]) -> Option<Handle> {
-        let handle = self.named.remove(significant(name))?;
+        let (given, handle) = self.named.remove_entry(significant(name))?;
         self.moves(name);
         if self.closed.len() >= CLOSED {
             self.closed.remove(0);
         }
-        self.closed.push(handle.statement.id);
+        self.closed.push((handle.statement.id, given));
         Some(handle)
     }
 
@@ -204,7 +205,7 @@ impl Names {
 
     /// Whether this client closed the statement before; asked once.
     pub(crate) fn reopened(&mut self, id: StatementId) -> bool {
-        match self.closed.iter().position(|closed| *closed == id) {
+        match self.closed.iter().position(|(closed, _)| *closed == id) {
             Some(at) => {
                 self.closed.swap_remove(at);
                 true
@@ -217,7 +218,7 @@ impl Names {
     pub(crate) fn close_all(&mut self) -> Vec<(Box<[u8]>, Handle)> {
         let all: Vec<_> = self.named.drain().collect();
         all.iter().for_each(|(name, _)| self.moves(name));
-        self.closed.extend(all.iter().map(|(_, handle)| handle.statement.id));
+        self.closed.extend(all.iter().map(|(name, handle)| (handle.statement.id, name.clone())));
         let excess = self.closed.len().saturating_sub(CLOSED);
         self.closed.drain(..excess);
         all
@@ -228,9 +229,11 @@ impl Names {
         self.named.entry(significant(&name).into()).or_insert(handle);
     }
 
-    /// A name that the client gave to this statement.
+    /// A name that the client gives to this statement, or gave it until a moment ago.
     pub(crate) fn name_of(&self, id: StatementId) -> Option<&[u8]> {
-        self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name)
+        let named = self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name);
+        let closed = || self.closed.iter().rev().find(|(closed, _)| *closed == id).map(|(_, name)| &**name);
+        named.or_else(closed)
     }
 
     /// A portal is being bound to a statement with this verdict, or one of which nothing is known. Gives back that of

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::ledger::Batch;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::session::model::positions::Difference;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
@@ -90,6 +91,14 @@ impl PendingReply {
         })
     }
 
+    /// Where the server was given another text than the client's.
+    pub(crate) fn differences(&self) -> &[Difference] {
+        match self {
+            PendingReply::Frees(freed) => &freed.differences,
+            _ => &[],
+        }
+    }
+
     /// What runs.
     pub(crate) fn verdict(&self) -> Option<&Arc<Verdict>> {
         match self {
@@ -126,7 +135,7 @@ pub(crate) enum Described {
     Unnamed(u64),
 }
 
-/// A query or an execution with DEALLOCATE, DISCARD or RESET in it.
+/// A query or an execution with DEALLOCATE, DISCARD or RESET in it, or one of which the server was given another text.
 #[derive(Clone, Debug)]
 pub(crate) struct Freed {
     /// What runs.
@@ -137,6 +146,8 @@ pub(crate) struct Freed {
     pub held: Vec<ServerName>,
     /// How many statements of weir's follow each of the client's, to restore what it resets.
     pub restores: Box<[usize]>,
+    /// Where the server was given another text.
+    pub differences: Box<[Difference]>,
 }
 
 /// A client's Parse of a named statement.

@@ -21,6 +21,8 @@ pub(crate) trait Watcher {
     fn dropped(&mut self, replies: Vec<PendingReply>);
     /// An ErrorResponse, with what is pending of the reply that it ends.
     fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
+    /// A NoticeResponse within the answer to this: what the client gets in its place.
+    fn noticed(&self, frame: &[u8], pending: &PendingReply) -> Option<Vec<u8>>;
     /// A ParameterDescription, RowDescription or NoData: what a Describe says of a statement.
     fn described(&mut self, frame: &[u8], pending: &PendingReply);
     /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again. Says which status the
@@ -209,6 +211,23 @@ impl Responses {
         client_buffer.cut(read_buffer, there);
     }
 
+    /// The frame goes to the client in other words, unless it is too long to be there as a whole.
+    fn replace(
+        &mut self,
+        head: Header,
+        read_buffer: &mut BytesMut,
+        client_buffer: &mut ClientBuffer,
+        by: &[u8],
+    ) -> Result<(), Halt> {
+        if read_buffer.len() - client_buffer.passed() < head.len {
+            self.pass(head, read_buffer, client_buffer);
+        } else {
+            self.cut(head, read_buffer, client_buffer);
+            client_buffer.put(read_buffer, by);
+        }
+        Ok(())
+    }
+
     fn look(
         &mut self,
         head: Header,
@@ -227,13 +246,16 @@ impl Responses {
         let action = match head.tag {
             server::ERROR => return self.error(head, read_buffer, client_buffer, watcher),
             server::NOTICE => {
+                self.farewells += usize::from(farewell);
                 let action = self.ledger.head_action();
                 // Who raises notices wants them seen while the statement runs. But a server's last words before
                 // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if farewell {
-                    self.farewells += 1;
-                } else if action == Action::Forward && !watcher.is_rerunning() {
+                if !farewell && action == Action::Forward && !watcher.is_rerunning() {
                     client_buffer.release();
+                }
+                let pending = self.ledger.head_note().filter(|_| action == Action::Forward);
+                if let Some(notice) = pending.and_then(|pending| watcher.noticed(frame, pending)) {
+                    return self.replace(head, read_buffer, client_buffer, &notice);
                 }
                 action
             }
@@ -247,10 +269,8 @@ impl Responses {
                 }
             }
             server::NOTIFICATION if watcher.listens() => {
-                if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
-                    self.cut(head, read_buffer, client_buffer);
-                    client_buffer.put(read_buffer, &notification);
-                    return Ok(());
+                if let Some(notification) = watcher.notified(frame) {
+                    return self.replace(head, read_buffer, client_buffer, &notification);
                 }
                 Action::Forward
             }
