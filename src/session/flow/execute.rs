@@ -22,9 +22,10 @@ use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
-use crate::session::flow::situation::{outdated, situation};
+use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
+use crate::session::flow::verification::unverified;
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
@@ -264,7 +265,7 @@ impl Session {
                 self.conversation.state.names.settle();
                 return Ok(Next::Plan);
             }
-            Step::VerifyResults => {
+            Step::Verify => {
                 self.verify(request);
                 self.answered_while(|_| true).await?;
             }
@@ -418,10 +419,16 @@ impl Session {
     fn verify(&mut self, request: &Request) {
         let Self { client, conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return };
-        let names: Vec<_> = outdated(conversation, &client.read_buffer, leg, request).collect();
-        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, None);
+        let bytes = &client.read_buffer[..];
+        let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
+        let (batch, tx) = (leg.batch(), leg.responses.tx);
+        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
+        if batch == Batch::Closed && tx != TxStatus::Failed {
+            // Names are looked up by them.
+            sender.settings();
+        }
         // A batch is open now: the client's own Sync will end it.
-        names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
+        sender.verify(names.iter().map(|name| name.of(bytes)));
     }
 
     /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in

@@ -19,4 +19,5 @@ pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;
 mod upgrade;
+mod verification;
 pub(crate) mod write;

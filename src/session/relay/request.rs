@@ -129,7 +129,7 @@ impl Request {
         self.messages.iter().filter_map(|message| message.verdict.as_ref())
     }
 
-    /// The names by which it binds statements that were parsed before it.
+    /// The names by which it binds statements that were parsed before it, and the empty one among them.
     pub(crate) fn bound_earlier(&self) -> impl Iterator<Item = Field> {
         self.messages.iter().filter(|message| message.verdict.is_some()).filter_map(Message::binds)
     }
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::backend::prepared::Stamp;
     use crate::session::model::statement::Reading;
-    use crate::session::model::statements::{Handle, KnownResult};
+    use crate::session::model::statements::Handle;
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
     use crate::session::shared::statements::Statements;
@@ -351,8 +351,7 @@ mod tests {
         let verdict = classifier.classify(b"DELETE FROM t", strings);
         let statement = Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(0));
         let mut statements = Names::default();
-        let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
-        statements.insert(b"known", Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
+        statements.insert(b"known", Handle::new(statement, Stamp(0), 0));
         let reader = Reader { classifier: &classifier, strings, statements: &statements };
         let unit = Framer::default().next(bytes, Flow::Query).unwrap();
         Request::read(unit, bytes, &reader, Vec::new())
