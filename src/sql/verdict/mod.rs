@@ -5,6 +5,7 @@
 //! catalogs: names are as the statement wrote them.
 
 mod access;
+mod beyond;
 mod code;
 mod dependency;
 mod effects;
@@ -15,6 +16,7 @@ mod statement;
 
 pub(crate) use access::Access;
 pub use access::Listed;
+pub use beyond::Beyond;
 pub use code::{Code, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
