@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::client::Client;
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
-use weir::sql::{Classifier, Kind, StandardConformingStrings, Why};
+use weir::sql::{Beyond, Classifier, Kind, StandardConformingStrings};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -211,4 +211,155 @@ fn start(cluster: &Cluster) -> Result<Weir> {
         Ok((ran_on(cluster, &mut weir.connect()?, "SELECT known()", 999)? == [REPLICA]).then_some(()))
     })?;
     Ok(weir)
+}
+
+/// The functions that weir knows, and whether they are for the primary.
+fn is_primary(classifier: &Classifier, sql: &str) -> bool {
+    let verdict = classifier.classify(sql.as_bytes(), StandardConformingStrings::On);
+    matches!(verdict.statements[0].kind, Kind::Primary(_))
+}
+
+/// Functions of PostgreSQL's own that can be called by SQL and are not IMMUTABLE: one of the others shows nothing of a
+/// server.
+const CALLABLE: &str = "
+    SELECT DISTINCT p.proname FROM pg_proc p
+     WHERE p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace AND p.provolatile <> 'i'
+       AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype)
+       AND NOT 'internal'::regtype = ANY (p.proargtypes)
+       AND pg_get_function_result(p.oid) !~ '_handler$'";
+
+#[test]
+fn each_function_of_postgresqls_own_is_on_the_list() -> Result<()> {
+    let known: BTreeSet<&str> = include_str!("../src/sql/classify/functions.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let rows = Cluster::shared().sql(PRIMARY, CALLABLE)?.rows;
+    let names: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+    assert!(names.len() > 300, "{}", names.len());
+    let missing: Vec<&String> = names.iter().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not known to be harmless or not: {missing:?}");
+    Ok(())
+}
+
+/// What each view of PostgreSQL's own is made of in the end: `f` and a function, or `s` where it reads a catalog that all
+/// databases share.
+const MADE_OF: &str = "
+    WITH RECURSIVE named AS (
+        SELECT DISTINCT r.ev_class::oid AS view, m[1] AS tag, m[2]::oid AS oid
+          FROM pg_rewrite r, regexp_matches(r.ev_action::text, ':(funcid|relid) ([0-9]+) ', 'g') m
+         WHERE r.ev_type = '1' AND r.oid < 16384 AND m[2]::oid <> r.ev_class
+    ), reached AS (
+        SELECT view, tag, oid FROM named
+        UNION
+        SELECT r.view, n.tag, n.oid FROM reached r JOIN named n ON r.tag = 'relid' AND n.view = r.oid
+    )
+    SELECT n.nspname, c.relname,
+           coalesce(string_agg(DISTINCT p.proname, ' '), ''),
+           coalesce(bool_or(s.relisshared OR p.proname ~ '^(pg_has_role|pg_get_userbyid|has_.*_privilege)$'), false)
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN reached r ON r.view = c.oid
+      LEFT JOIN pg_proc p ON r.tag = 'funcid' AND p.oid = r.oid AND p.pronamespace = 'pg_catalog'::regnamespace
+      LEFT JOIN pg_class s ON r.tag = 'relid' AND s.oid = r.oid
+     WHERE c.relkind = 'v' AND c.oid < 16384
+     GROUP BY n.nspname, c.relname";
+
+#[test]
+fn each_view_of_postgresqls_own_is_what_it_is_made_of() -> Result<()> {
+    let classifier = Classifier::new(10_000);
+    let rows = Cluster::shared().sql(PRIMARY, MADE_OF)?.rows;
+    assert!(rows.len() > 100, "{}", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let [schema, view, functions, shared] = row.try_into().unwrap();
+        let (view, functions) = (view.unwrap(), functions.unwrap());
+        let sql = format!("SELECT * FROM {}.{view}", schema.unwrap());
+        // Of a setting it depends which one it is; none of these views asks for any.
+        let by_function =
+            |name: &str| name != "current_setting" && is_primary(&classifier, &format!("SELECT {name}()"));
+        let expected = functions.split_whitespace().any(by_function);
+        if is_primary(&classifier, &sql) != expected {
+            wrong.push(format!("{sql}: for the primary: {expected}, by {functions}"));
+        }
+        let beyond = classifier.classify(sql.as_bytes(), StandardConformingStrings::On).statements[0].beyond;
+        if shared.as_deref() == Some("t") && !beyond.has(Beyond::READS_SHARED) {
+            wrong.push(format!("{sql}: reads what all databases share"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Catalogs that all databases share are told by their names.
+#[test]
+fn each_shared_catalog_is_known() -> Result<()> {
+    let sql = "SELECT relname FROM pg_class WHERE relisshared AND relkind = 'r'";
+    let rows = Cluster::shared().sql(PRIMARY, sql)?.rows;
+    assert!(rows.len() >= 10);
+    for row in rows {
+        let sql = format!("SELECT * FROM {}", row[0].as_deref().unwrap());
+        let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
+        assert!(verdict.statements[0].beyond.has(Beyond::READS_SHARED), "{sql}");
+    }
+    Ok(())
+}
+
+/// What answers something else at each time, or on each connection, wherever it is asked.
+const ALWAYS_OTHER: [&str; 10] = [
+    "clock_timestamp",
+    "gen_random_uuid",
+    "now",
+    "pg_current_snapshot",
+    "random",
+    "statement_timestamp",
+    "timeofday",
+    "transaction_timestamp",
+    "txid_current_snapshot",
+    "uuidv7",
+];
+
+/// Functions without arguments, and views, that are taken to answer alike everywhere.
+const ASKABLE: &str = "
+    SELECT 'SELECT md5(coalesce(string_agg(x::text, chr(10) ORDER BY x::text), '''')) FROM ' || p.proname || '() x', p.proname
+      FROM pg_proc p
+     WHERE p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace AND p.provolatile <> 'i' AND p.prokind = 'f'
+       AND p.pronargs - p.pronargdefaults = 0 AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+    UNION ALL
+    SELECT 'SELECT md5(coalesce(string_agg(x::text, chr(10) ORDER BY x::text), '''')) FROM ' || c.oid::regclass || ' x', c.relname
+      FROM pg_class c
+     WHERE c.oid < 16384 AND c.relkind IN ('r', 'v')";
+
+/// Primary and replica are the judges: what they answer differently must not be taken for a read.
+#[test]
+fn what_is_taken_for_a_read_is_answered_alike_on_a_replica() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(
+        PRIMARY,
+        "CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g; CREATE SEQUENCE s; ANALYZE",
+    )?;
+    cluster.sql(PRIMARY, "SELECT nextval('s'); SELECT count(*) FROM t")?;
+    cluster.wait_caught_up()?;
+    let classifier = Classifier::new(10_000);
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for row in cluster.sql(PRIMARY, ASKABLE)?.rows {
+        let [sql, name] = row.try_into().unwrap();
+        let (sql, name) = (sql.unwrap(), name.unwrap());
+        if ALWAYS_OTHER.contains(&&*name) || is_primary(&classifier, &sql) {
+            continue;
+        }
+        asked += 1;
+        let answer = |server| match cluster.sql(server, &sql) {
+            Ok(answer) => answer.value().to_owned(),
+            Err(failure) => failure.to_string(),
+        };
+        let (primary, replica) = (answer(PRIMARY), answer(REPLICA));
+        if primary != replica {
+            wrong.push(format!("{name}: {primary} and {replica}"));
+        }
+    }
+    assert!(asked > 150, "{asked}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }

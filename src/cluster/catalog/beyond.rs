@@ -20,12 +20,15 @@ pub struct BeyondMap {
     written: HashMap<Name, Beyond>,
     /// What any statement may: such code is behind an operator, a cast or a domain.
     anywhere: Beyond,
+    /// What any of all these does.
+    somewhere: Beyond,
 }
 
 impl BeyondMap {
     /// Where too much was found to be told apart.
     pub(super) fn of_anything() -> Self {
-        Self { anywhere: Beyond::SERVER.with(Beyond::READS_SHARED), ..Self::default() }
+        let anything = Beyond::SERVER.with(Beyond::READS_SHARED);
+        Self { anywhere: anything, somewhere: anything, ..Self::default() }
     }
 
     /// What the functions of a name do.
@@ -46,6 +49,11 @@ impl BeyondMap {
     /// What any statement may do.
     pub fn anywhere(&self) -> Beyond {
         self.anywhere
+    }
+
+    /// What any function, relation or statement does: what is not in it need not be looked for.
+    pub(crate) fn somewhere(&self) -> Beyond {
+        self.somewhere
     }
 
     /// Whether some relation, operator or the like shows the state of a server: then statements that call no functions
@@ -209,6 +217,8 @@ pub(super) fn follow<'a>(
         map.anywhere = map.anywhere.with(marks.at(web.function(*oid)));
     }
     map.tell(&marks, web, &code.functions, &relations);
+    let all = map.functions.values().chain(map.read.values()).chain(map.written.values());
+    map.somewhere = all.copied().collect::<Beyond>().with(map.anywhere);
     map
 }
 
