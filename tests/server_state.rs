@@ -152,8 +152,17 @@ fn what_a_body_or_a_view_reaches_decides() -> Result<()> {
         let expected = if number < SHOWING.len() { PRIMARY } else { REPLICA };
         // Nothing of one is learned by another.
         let found = ran_on(&cluster, &mut weir.connect()?, sql, number)?;
-        if found != [expected] {
-            wrong.push(format!("{sql}: on {found:?}"));
+        let mut client = weir.connect()?;
+        client.query("BEGIN")?;
+        let within = ran_on(&cluster, &mut client, sql, 1_000 + number)?;
+        if [&found, &within] != [&[expected], &[expected]] {
+            wrong.push(format!("{sql}: on {found:?}, in a transaction on {within:?}"));
+        }
+        // Whoever asks for a replica means one that can answer.
+        let hinted =
+            ran_on(&cluster, &mut weir.connect()?, &format!("/* weir: replica */ {sql}"), 2_000 + number)?;
+        if hinted != [expected] {
+            wrong.push(format!("{sql}: with a hint on {hinted:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
