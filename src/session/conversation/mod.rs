@@ -16,11 +16,12 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
-use crate::freshness::{Instants, Marks};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
-use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
+use crate::session::consistency::tracking::{
+    Acknowledged, Answers, KindOfMark, Tracking, mark, may_write_unseen,
+};
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
     Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings, strings,
@@ -246,6 +247,7 @@ impl Conversation {
             cluster: &self.shared.cluster,
             database: &self.who.server_database,
             marks: &self.state.database().marks,
+            common: &self.state.database().common,
             tracking: &self.tracking,
             levels: self.levels(self.routing.weir(), &request.hint()),
             besides: match self.state.transaction.snapshots(self.routing.isolation()) {
@@ -427,7 +429,7 @@ impl Conversation {
                 self.tracking.looked(place, server.map(|server| &*server.freshness), at);
             }
             Route::Primary => {
-                self.tracking.saw(&self.state.database().marks, at);
+                self.tracking.saw(self.state.database(), at);
                 // What was seen there must be on a replica before the session looks at one.
                 self.shared.cluster.demand().wrote(at);
             }
@@ -540,13 +542,16 @@ impl Conversation {
         self.shared.cluster.topology().servers.len() == 1
     }
 
-    fn mark(&mut self, now: Instant, kind: fn(&Marks) -> &Instants) {
-        let instants = kind(&self.state.database().marks);
+    fn mark(&mut self, now: Instant, kind: KindOfMark) {
+        let database = self.state.database();
         if self.is_alone() {
-            instants.enter_anything(now);
+            kind(&database.marks).enter_anything(now);
+            if self.state.pending_writes.may_define() {
+                kind(&database.common).enter_anything(now);
+            }
             return self.tracking.wrote(&Touched::Anything, now);
         }
-        let database = (&*self.who.server_database, instants);
+        let database = (&*self.who.server_database, &**database, kind);
         let (touched, at) = mark(&self.shared, database, &self.state.pending_writes, now);
         self.tracking.wrote(&touched, at);
     }

@@ -24,6 +24,7 @@ use crate::cluster::Cluster;
 use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
     databases: Databases,
+    /// When the catalogs that all databases share were last written.
+    common: Arc<Marks>,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
@@ -74,6 +77,8 @@ impl Shared {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let routing = &config.routing;
+        let common = Arc::new(Marks::new(Instant::now()));
+        let nowhere = Database::new(Learned::new(0, Duration::ZERO), Instant::now(), common.clone());
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),
             pools,
@@ -85,7 +90,8 @@ impl Shared {
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             databases: Databases::default(),
-            nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
+            common,
+            nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
     }
@@ -208,7 +214,7 @@ impl Shared {
         let routing = &policy.config.routing;
         self.databases.enter(name, || {
             let learned = Learned::new(routing.learned, routing.learned_ttl);
-            let database = Database::new(learned, Instant::now());
+            let database = Database::new(learned, Instant::now(), self.common.clone());
             // Connections may hold statements of the time before it was forgotten.
             database.changed(self.statements.stamp());
             database
