@@ -359,6 +359,8 @@ impl Session {
         let ledger = std::mem::take(&mut memory.ledger);
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
+        let session = conversation.state.transaction.undoable_mut();
+        conversation.defaults.look_at(&leg.lease, &topology, session);
         drop(topology);
         legs.activate(leg);
     }

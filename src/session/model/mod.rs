@@ -4,6 +4,7 @@
 
 pub(crate) mod ddl;
 pub(crate) mod pins;
+pub(crate) mod rebase;
 pub(crate) mod restore;
 pub(crate) mod revocable;
 pub(crate) mod savepoints;
