@@ -2,6 +2,7 @@
 //! connection, and never holds one.
 
 mod ddl;
+pub(crate) mod defaults;
 mod pin_log;
 mod pinning;
 pub(crate) mod routing_settings;
@@ -22,6 +23,7 @@ use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement
 use crate::session::consistency::tracking::{
     Acknowledged, Answers, KindOfMark, Tracking, mark, may_write_unseen,
 };
+use crate::session::conversation::defaults::SessionDefaults;
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
     Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings, strings,
@@ -139,6 +141,8 @@ pub(crate) struct Conversation {
     pub routing: Box<RoutingSettings>,
     /// How strings are read where it has set nothing.
     told_strings: StandardConformingStrings,
+    /// What it has where it has set nothing.
+    pub defaults: Box<SessionDefaults>,
     /// What it has written and seen.
     pub tracking: Tracking,
     pub rerun: Option<Rerun>,
@@ -167,6 +171,7 @@ impl Conversation {
             state: Box::new(state),
             routing: Box::default(),
             told_strings: StandardConformingStrings::On,
+            defaults: Box::default(),
             tracking: Tracking::default(),
             rerun: None,
             losses: 0,
@@ -183,6 +188,7 @@ impl Conversation {
         }
         self.policy = Arc::clone(&now);
         self.who.read(&now.config);
+        self.defaults.go_by(now.conf.as_ref());
         true
     }
 
@@ -208,7 +214,7 @@ impl Conversation {
 
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
-        if self.routing.refresh(self.state.settings()) {
+        if self.routing.refresh(self.state.settings(), &self.defaults) {
             self.state.shown.strings = self.routing.strings.unwrap_or(self.told_strings);
         }
     }

@@ -18,6 +18,7 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
@@ -132,6 +133,10 @@ impl Session {
         }
         self.conversation.refresh_routing();
         let request = self.read(unit);
+        if request.any(Fact::Unread) && self.waits_to_read() {
+            self.memory.messages = request.into_memory();
+            return self.pump().await;
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -204,12 +209,18 @@ impl Session {
             })
     }
 
+    /// Whether the answers to what may change how a text is read come before the text is sent.
+    fn waits_to_read(&self) -> bool {
+        self.legs.active().is_some_and(|leg| leg.is_up() && leg.owes() && leg.batch() == Batch::Closed)
+    }
+
     fn read(&mut self, unit: Unit) -> Request {
         let conversation = &self.conversation;
         let reader = Reader {
             classifier: &conversation.shared.classifier,
             strings: conversation.strings(),
             statements: &conversation.state.names,
+            in_flight: &InFlight { conversation, leg: self.legs.active() },
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }
@@ -355,6 +366,8 @@ impl Session {
         let ledger = std::mem::take(&mut memory.ledger);
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
+        let session = conversation.state.transaction.undoable_mut();
+        conversation.defaults.look_at(&leg.lease, &topology, session);
         drop(topology);
         legs.activate(leg);
     }

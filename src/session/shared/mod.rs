@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
+use crate::cluster::defaults::Conf;
 use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -101,8 +102,32 @@ impl Shared {
         self.policy.load()
     }
 
+    /// Has all servers probed at once: they may give something else to those who set nothing.
+    pub(crate) fn look_at_servers(&self) {
+        self.cluster.topology().servers.iter().for_each(|server| self.cluster.suspect(server.id));
+    }
+
+    /// The same, when a configuration that was written has probably been read.
+    pub(crate) fn look_for_reload(self: &Arc<Self>) {
+        const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+        let shared = self.clone();
+        drop(tokio::spawn(async move {
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                shared.look_at_servers();
+            }
+        }));
+    }
+
+    /// The next request of each session goes by what the primary's configuration says now.
+    pub(crate) fn heed(&self, conf: &Arc<Conf>) {
+        let policy = self.policy();
+        if !policy.conf.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
+            self.adopt(policy.under(conf.clone()));
+        }
+    }
+
     /// The next request of each session is served by this policy.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing reads the configuration anew yet"))]
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }
