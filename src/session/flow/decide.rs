@@ -502,7 +502,8 @@ impl Surroundings {
         let some_matter = || catalogs.know_confined() || catalogs.know_traces();
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
-            || catalogs.know_state_anywhere();
+            || catalogs.know_state_anywhere()
+            || catalogs.know_unnamed();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 
