@@ -67,6 +67,8 @@ pub(crate) struct Maker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     Any,
+    /// Not that it is IMMUTABLE: within a function, such a call is replaced by its result once for each connection.
+    Called,
     Immutable,
 }
 
@@ -126,7 +128,7 @@ impl Maker {
         let mut call = format!("{name}()");
         for _ in 0..self.dice.between(0, 3) {
             let name = self.name();
-            self.function_of(&name, "", "int", &call, Claim::Any);
+            self.function_of(&name, "", "int", &call, Claim::Called);
             call = format!("{name}()");
         }
         call
@@ -164,6 +166,7 @@ impl Maker {
         claim: Claim,
     ) {
         let claim = match claim {
+            Claim::Called => *self.dice.pick(&["", "VOLATILE", "STABLE", "STABLE PARALLEL SAFE"]),
             Claim::Any => {
                 *self.dice.pick(&["", "VOLATILE", "STABLE", "IMMUTABLE", "IMMUTABLE", "STABLE PARALLEL SAFE"])
             }

@@ -83,7 +83,8 @@ fn shadowed(maker: &mut Maker) {
 }
 
 fn shadowed_within(maker: &mut Maker) {
-    maker.function("public.lower", "text", "text");
+    let code = maker.code();
+    maker.function_of("public.lower", "text", "text", &as_type(&code, "text"), Claim::Called);
     let name = maker.name();
     let claim = *maker.dice.pick(&["STABLE", "IMMUTABLE", "VOLATILE"]);
     let language = *maker.dice.pick(&["sql", "plpgsql"]);
