@@ -11,6 +11,7 @@
 //! - `WEIR_CODE_SEED=4711` begins there; a world that differs is shown with its seed;
 //! - `WEIR_CODE_WORLDS=500` plays that many, however long it takes;
 //! - `WEIR_CODE_LONG=1` shows conversations as they were held, and makes none of them shorter;
+//! - `WEIR_CODE_WEIR=/usr/bin/weir` plays with another weir;
 //! - `WEIR_CODE_ONLY=domain` plays worlds that have a carrier with this in its name.
 
 #![forbid(unsafe_code)]

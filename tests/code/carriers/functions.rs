@@ -7,6 +7,7 @@ pub(super) const CARRIERS: &[(&str, fn(&mut Maker))] = &[
     ("overload", overload),
     ("shadowed function", shadowed),
     ("shadowed in a function", shadowed_within),
+    ("backslashes", backslashes),
     ("set-returning function", set_returning),
     ("default argument", default_argument),
     ("alias of an own function", alias),
@@ -93,6 +94,27 @@ fn shadowed_within(maker: &mut Maker) {
     maker.owner(format!(
         "CREATE FUNCTION {name}() RETURNS text LANGUAGE {language} {claim} SET search_path = public, pg_catalog AS $s$ {body} $s$"
     ));
+    maker.value(format!("{name}()"));
+    maker.of("items", format!("{name}()"));
+}
+
+/// A body that is code or a string, by a setting of whoever calls it.
+fn backslashes(maker: &mut Maker) {
+    let (name, code) = (maker.name(), maker.code());
+    let claim = *maker.dice.pick(&["STABLE", "VOLATILE"]);
+    let own = maker.dice.percent(50);
+    let clause = if own { "SET standard_conforming_strings = off" } else { "" };
+    let value = format!(r"'\'' || ({code})::text || '\''");
+    let body = match maker.dice.percent(50) {
+        true => format!("LANGUAGE sql {clause} AS $s$ SELECT {value} $s$"),
+        false => format!("LANGUAGE plpgsql {clause} AS $s$ BEGIN RETURN {value}; END $s$"),
+    };
+    maker.owner("SET standard_conforming_strings = off; SET escape_string_warning = off");
+    maker.owner(format!("CREATE FUNCTION {name}() RETURNS text {claim} {body}"));
+    maker.owner("RESET standard_conforming_strings");
+    if !own {
+        maker.made.first = Some("SET standard_conforming_strings = off".into());
+    }
     maker.value(format!("{name}()"));
     maker.of("items", format!("{name}()"));
 }
