@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::{Failure, Result};
@@ -123,8 +124,15 @@ fn play(stage: &Stage, seed: u64) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// One test at a time has the machine.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn what_is_done_wrong_shows() -> Result<()> {
+    let _turn = turn();
     let unseen = naive::unseen(&Stage::set()?)?;
     assert!(unseen.is_empty(), "nobody would see {unseen:?}");
     Ok(())
@@ -132,6 +140,7 @@ fn what_is_done_wrong_shows() -> Result<()> {
 
 #[test]
 fn code_that_no_statement_shows() -> Result<()> {
+    let _turn = turn();
     let stage = Stage::set()?;
     let first = number("WEIR_CODE_SEED");
     let worlds = number("WEIR_CODE_WORLDS").or(first.map(|_| 1));

@@ -100,7 +100,7 @@ pub(crate) fn compared(talk: &Conversation, expected: &[Answer], heard: &[Answer
 pub(crate) fn hold(servers: &Servers, talk: &Conversation) -> Result<Vec<Answer>> {
     let login = Login::new("app", "app").database(&servers.database);
     let mut client = Client::connect(&servers.client, &login)?;
-    let mut neighbour = Neighbour::new(Client::connect(&servers.neighbour, &login)?);
+    let mut neighbour = Neighbour { client: Client::connect(&servers.neighbour, &login)?, waiting: None };
     let mut heard: Vec<Answer> = vec![None; talk.steps.len() + LAST.len()];
     for (at, step) in talk.steps.iter().enumerate() {
         match step.who {
@@ -108,7 +108,13 @@ pub(crate) fn hold(servers: &Servers, talk: &Conversation) -> Result<Vec<Answer>
                 heard[at] = Some(said(&mut client, &step.say))
             }
             Who::Client => heard[at] = Some(said(&mut client, &step.say)),
-            Who::Neighbour => neighbour.says(&step.say, at, step.on, &mut heard)?,
+            Who::Neighbour => {
+                neighbour.says(&step.say, at, step.on, &mut heard)?;
+                // A neighbour may be pinned by what any statement may do: it must not keep the only connection.
+                if talk.pool == 1 && neighbour.waiting.is_none() {
+                    neighbour.client = Client::connect(&servers.neighbour, &login)?;
+                }
+            }
         }
     }
     drop(client);
@@ -166,10 +172,6 @@ struct Neighbour {
 }
 
 impl Neighbour {
-    fn new(client: Client) -> Self {
-        Self { client, waiting: None }
-    }
-
     fn says(&mut self, say: &Say, at: usize, on: On, heard: &mut [Answer]) -> Result<()> {
         self.waits(Duration::from_millis(2), heard)?;
         if self.waiting.is_some() {
