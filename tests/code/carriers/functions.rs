@@ -103,7 +103,8 @@ fn backslashes(maker: &mut Maker) {
     let (name, code) = (maker.name(), maker.code());
     let claim = *maker.dice.pick(&["STABLE", "VOLATILE"]);
     let own = maker.dice.percent(50);
-    let clause = if own { "SET standard_conforming_strings = off SET escape_string_warning = off" } else { "" };
+    let clause =
+        if own { "SET standard_conforming_strings = off SET escape_string_warning = off" } else { "" };
     let value = format!(r"'\'' || ({code})::text || '\''");
     let body = match maker.dice.percent(50) {
         true => format!("LANGUAGE sql {clause} AS $s$ SELECT {value} $s$"),
@@ -113,7 +114,8 @@ fn backslashes(maker: &mut Maker) {
     maker.owner(format!("CREATE FUNCTION {name}() RETURNS text {claim} {body}"));
     maker.owner("RESET standard_conforming_strings");
     if !own {
-        maker.made.first = Some("SET standard_conforming_strings = off; SET escape_string_warning = off".into());
+        maker.made.first =
+            Some("SET standard_conforming_strings = off; SET escape_string_warning = off".into());
     }
     maker.value(format!("{name}()"));
     maker.of("items", format!("{name}()"));
