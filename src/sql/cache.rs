@@ -127,7 +127,11 @@ impl Weighter<SkeletonId, Arc<Verdict>> for ByBytes {
             .map(|s| {
                 let settings: usize =
                     s.effects.settings.iter().map(|x| 48 + x.name.len() + x.value.len()).sum();
-                256 + names(&s.functions) + names(&s.reads) + names(&s.writes) + settings
+                256 + s.mentions.iter().map(|name| 16 + name.len()).sum::<usize>()
+                    + names(&s.functions)
+                    + names(&s.reads)
+                    + names(&s.writes)
+                    + settings
             })
             .sum();
         u64::try_from(bytes).unwrap_or(u64::MAX).max(LEAST_WEIGHT)

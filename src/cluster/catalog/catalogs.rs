@@ -67,6 +67,8 @@ pub struct Catalogs {
     confined: AtomicBool,
     /// Set once any catalog has held a relation that runs code which leaves something in the session.
     traces: AtomicBool,
+    /// Set once any catalog has held code that runs where no statement names it.
+    unnamed: AtomicBool,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
@@ -182,6 +184,7 @@ impl Catalogs {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
             traces: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
@@ -204,6 +207,12 @@ impl Catalogs {
     /// none has, only statements that call functions need be looked at for that.
     pub(crate) fn know_traces(&self) -> bool {
         self.traces.load(Ordering::Relaxed)
+    }
+
+    /// Whether any database has, or had, code that does more than compute and runs where no statement names it: behind an
+    /// operator, by a built-in function's name, as an attribute. If none has, a read that names nothing is what it says.
+    pub(crate) fn know_unnamed(&self) -> bool {
+        self.unnamed.load(Ordering::Relaxed)
     }
 
     /// Ready when any catalog is published from now on.
@@ -427,6 +436,9 @@ impl Catalogs {
         }
         if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
             self.traces.store(true, Ordering::Relaxed);
+        }
+        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_all()) {
+            self.unnamed.store(true, Ordering::Relaxed);
         }
         let catalog = catalog.map(Arc::new);
         self.snapshots.rcu(|old| {

@@ -4,10 +4,16 @@
 //! the first clients of a database.
 
 mod asking;
+mod bounds;
 pub mod catalogs;
+mod code_rows;
+mod places;
 mod reading;
+mod reading_code;
 mod relations;
 mod snapshot;
 pub mod traces;
+mod web;
 
+pub use places::{Followed, PLACES, Place};
 pub use snapshot::{Catalog, Reach, Relation, Volatility};

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
+use super::code_rows::{Runs, Tied, When};
 use super::snapshot::{Catalog, Reach, Relation, Volatility};
-use super::traces::{Tied, When};
 use crate::freshness::Slot;
 
 /// What was read of one database's relations.
@@ -62,17 +62,6 @@ pub(super) enum Tie {
     Selects,
     /// A policy for its rows reads the other one.
     Policy,
-}
-
-/// When a relation runs a user's code, and what that may do. Functions that are declared IMMUTABLE are believed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runs {
-    /// When it is written: triggers, rules, functions that may write in defaults and constraints.
-    Written,
-    /// When it is read, functions that do not write.
-    Read,
-    /// When it is read or written through, functions that may write.
-    Used,
 }
 
 /// Most relations that a reach is followed to, and so most places that it lists.

@@ -498,7 +498,9 @@ impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
         let catalogs = conversation.shared.cluster.catalogs();
         let some_matter = || catalogs.know_confined() || catalogs.know_traces();
-        let needed = request.any(Fact::Calls) || (request.any(Fact::Reads) && some_matter());
+        let needed = request.any(Fact::Calls)
+            || (request.any(Fact::Reads) && some_matter())
+            || catalogs.know_unnamed();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 

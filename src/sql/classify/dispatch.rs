@@ -2,6 +2,7 @@
 //! that need no rules of their own are read here.
 
 use super::dependency::dependency;
+use super::mentions::mentions;
 use super::reader::Reader;
 use super::{control, database, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
@@ -16,7 +17,10 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| depending(dependency(tokens, reader.strings), statement(tokens, reader)))
+                .map(|tokens| {
+                    let statement = depending(dependency(tokens, reader.strings), statement(tokens, reader));
+                    Statement { mentions: mentions(tokens, reader.known), ..statement }
+                })
                 .collect(),
             hint: text::hint(sql),
         },
@@ -292,7 +296,11 @@ mod tests {
             "ALTER TABLE t ADD COLUMN c varchar(10) DEFAULT 'x' NOT NULL, ALTER COLUMN d TYPE numeric(10, 2)",
         ] {
             let code = statement_of(sql).effects.code.unwrap();
-            assert_eq!((code.traces, names(&code.calls)), (Default::default(), String::new()), "{sql}");
+            assert_eq!(
+                (code.conduct.traces, names(&code.calls)),
+                (Default::default(), String::new()),
+                "{sql}"
+            );
         }
         let index = "CREATE INDEX i ON t (lower(a), f(b)) WHERE s.g(c)";
         assert_eq!(names(&statement_of(index).effects.code.unwrap().calls), "f s.g");

@@ -42,6 +42,11 @@ impl KnownFunctions {
         Self { by_name: lines.filter_map(entry).collect() }
     }
 
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+
     /// What is known about a function; `None` leaves it to the catalog. A schema other than `pg_catalog` is
     /// always the user's, except that its contrib modules may be installed anywhere.
     pub(super) fn class(&self, function: &Name) -> Option<Class> {
@@ -108,6 +113,23 @@ const READS_UNNAMED: &[&str] = &[
     "table_to_xmlschema",
     "txid_current_snapshot",
     "txid_visible_in_snapshot",
+];
+
+/// Known functions that read the rows of relations which they are given as text: what is behind any of these runs.
+pub(crate) const RUNS_UNNAMED: &[&str] = &[
+    "cursor_to_xml",
+    "cursor_to_xmlschema",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "ts_rewrite",
+    "ts_stat",
 ];
 
 /// Whether the answer of a known function depends on relations that are given to it as text, or on none in particular.

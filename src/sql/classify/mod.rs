@@ -6,16 +6,19 @@
 //! goes to the primary. They never ask a catalog and remember nothing.
 
 mod code_reader;
+mod conduct;
 mod control;
 mod database;
 mod dependency;
 mod dispatch;
 mod functions;
 mod locks;
+mod mentions;
 mod parameters;
 mod prepared;
 mod query;
 mod reader;
+mod reserved;
 mod scan;
 mod set_config;
 mod settings;
@@ -27,5 +30,6 @@ mod utility;
 pub(crate) use code_reader::CodeReader;
 pub(in crate::sql) use dispatch::classify;
 pub(in crate::sql) use functions::KnownFunctions;
+pub(crate) use functions::RUNS_UNNAMED;
 pub(in crate::sql) use reader::Reader;
 pub(crate) use transaction::ASKING_CALLS;

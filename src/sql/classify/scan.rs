@@ -4,7 +4,9 @@
 //! errs to the side of the primary. The parser's tree adds what needs structure (relations, functions).
 
 use super::functions::{self, Class};
+use super::mentions::applied;
 use super::reader::Reader;
+use super::reserved::is_reserved;
 use super::set_config::{Assignment, set_config};
 use super::{parameters, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
@@ -51,48 +53,6 @@ const CHAINING: [&str; 16] = [
     "union",
     "intersect",
     "except",
-];
-
-/// Reserved words that stand in front of parentheses, and which no function can be called by without quotes.
-const RESERVED: [&str; 38] = [
-    "all",
-    "and",
-    "any",
-    "array",
-    "as",
-    "case",
-    "check",
-    "distinct",
-    "else",
-    "except",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "having",
-    "in",
-    "intersect",
-    "lateral",
-    "limit",
-    "not",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "primary",
-    "references",
-    "returning",
-    "select",
-    "some",
-    "then",
-    "union",
-    "unique",
-    "using",
-    "when",
-    "where",
-    "window",
-    "with",
-    "group",
 ];
 
 /// Scans the tokens of one query or data-modifying statement.
@@ -247,6 +207,9 @@ impl<'t, 'a> Scanner<'t, 'a> {
             let schema = self.schema(at);
             return self.call(at, Name { schema, name });
         }
+        if let Some((name, class)) = applied(self.tokens, at, self.reader.known) {
+            return self.known_call(at, &name, class);
+        }
         if functions::sequence_column(&name) {
             self.note(Why::Sequence);
         }
@@ -277,16 +240,26 @@ impl<'t, 'a> Scanner<'t, 'a> {
         if self.before(beginning).is_some_and(|t| t.is_symbol("::")) {
             return;
         }
-        let class = self.reader.known.class(&name);
-        if class.is_some_and(|class| functions::reads_unnamed(&name.name, class)) {
+        match self.reader.known.class(&name) {
+            Some(class) => self.known_call(at, &name, class),
+            // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
+            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
+            None if self.is_grammar(at) => {}
+            None => self.found.calls.push(name),
+        }
+    }
+
+    /// A function that is known is called, by its name or as an attribute.
+    fn known_call(&mut self, at: usize, name: &Name, class: Class) {
+        if functions::reads_unnamed(&name.name, class) {
             self.found.reads_listed = Listed::Partly;
         }
-        if class.is_some_and(|class| functions::writes_unnamed(&name.name, class)) {
+        if functions::writes_unnamed(&name.name, class) {
             self.found.writes_listed = Listed::Partly;
         }
         match class {
-            Some(Class::ReadOnly) => {}
-            Some(Class::Primary(why, pin)) => {
+            Class::ReadOnly => {}
+            Class::Primary(why, pin) => {
                 self.note(why);
                 match pin {
                     Some(Pin::AdvisoryLock) => self.leave(Change::Lock(None)),
@@ -294,11 +267,7 @@ impl<'t, 'a> Scanner<'t, 'a> {
                     None => {}
                 }
             }
-            Some(Class::ByArgument) => self.by_argument(at, &name.name),
-            // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
-            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
-            None if self.is_grammar(at) => {}
-            None => self.found.calls.push(name),
+            Class::ByArgument => self.by_argument(at, &name.name),
         }
     }
 
@@ -307,7 +276,7 @@ impl<'t, 'a> Scanner<'t, 'a> {
         let token = self.tokens[at];
         let behind = |words| self.previous_is(at, words);
         let closes = self.before(at).is_some_and(|t| t.is_symbol(")"));
-        RESERVED.iter().any(|w| token.is_word(w))
+        is_reserved(&token)
             || token.is_word("by") && behind(&["group", "order", "partition"])
             || ["over", "filter", "within", "include"].iter().any(|w| token.is_word(w)) && closes
             || token.is_word("key") && behind(&["primary", "foreign"])

@@ -15,7 +15,7 @@ mod statement;
 
 pub(crate) use access::Access;
 pub use access::Listed;
-pub use code::{Code, Traces};
+pub use code::{Code, Conduct, DataUse, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
 pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
