@@ -231,7 +231,7 @@ const STATE: &[&str] = &[
     "PREPARE mine AS SELECT 1",
 ];
 
-/// Code under a built-in name, as an attribute, in a default argument and in a domain: `tests/code` makes up more.
+/// Code under a built-in name, as an attribute, in a default argument and in a domain: `tests/hidden_code` makes up more.
 const HIDDEN: &str = "
     CREATE FUNCTION leave(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
         SET some.thing = 'left behind'; PERFORM pg_advisory_lock(7); CREATE TEMP TABLE IF NOT EXISTS scratch ();

@@ -6,7 +6,7 @@
 //! PostgreSQL itself, in a twin of the database, and every answer must be the same: of the client, who must find what its
 //! code left and wrote; and of the neighbour, who must find what was written and nothing of what was left.
 //!
-//! `cargo test --test code` plays worlds for a minute, from a seed that is always the same. With `-- --nocapture`:
+//! `cargo test --test hidden_code` plays worlds for a minute, from a seed that is always the same. With `-- --nocapture`:
 //!
 //! - `WEIR_CODE_SEED=4711` begins there; a world that differs is shown with its seed;
 //! - `WEIR_CODE_WORLDS=500` plays that many, however long it takes;
