@@ -160,7 +160,8 @@ fn line(message: &Message) -> String {
         // Types of users have other OIDs in each database.
         b't' => format!("{:?}", message.types().iter().map(|oid| (*oid).min(16384)).collect::<Vec<_>>()),
         b'A' => "NotificationResponse".to_owned(),
-        _ => message.to_string(),
+        // Some documents name the database.
+        _ => message.to_string().replace("code_d_", "code_w_"),
     }
 }
 
