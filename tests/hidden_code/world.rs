@@ -2,6 +2,7 @@
 
 use harness::Dice;
 
+use crate::acts::Act;
 use crate::carriers::{self, Made, Maker};
 
 /// What every world has besides its objects.
@@ -38,6 +39,14 @@ impl World {
     pub(crate) fn names(&self) -> String {
         let name = |made: &Made| format!("{} {:?}", made.carrier, made.act);
         self.objects.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) fn has(&self, carrier: &str) -> bool {
+        self.objects.iter().any(|made| made.carrier == carrier)
+    }
+
+    pub(crate) fn does(&self, act: Act) -> bool {
+        self.objects.iter().any(|made| made.act == act)
     }
 
     /// What makes it, in a database of `app`: statements for a superuser.
