@@ -15,6 +15,9 @@ pub(crate) struct Carrier {
     make: fn(&mut Maker),
 }
 
+/// Its name, and how one is made.
+type Kind = (&'static str, fn(&mut Maker));
+
 /// The kinds, most of them several ways to make one.
 pub(crate) fn all() -> Vec<Carrier> {
     [functions::CARRIERS, expressions::CARRIERS, relations::CARRIERS, types::CARRIERS]

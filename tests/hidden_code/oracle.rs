@@ -152,7 +152,7 @@ fn said(client: &mut Client, say: &Say) -> Vec<String> {
 fn lines(say: &Say, heard: &[Message]) -> Vec<String> {
     let rows = !say.explains();
     let compared = heard.iter().filter(|message| rows || !matches!(message.tag, b'D'));
-    compared.map(|message| line(message)).collect()
+    compared.map(line).collect()
 }
 
 fn line(message: &Message) -> String {

@@ -1,8 +1,8 @@
 //! Expressions that belong to relations: defaults, generated columns, indexes, partition keys, checks, statistics.
 
-use super::Maker;
+use super::{Kind, Maker};
 
-pub(super) const CARRIERS: &[(&str, fn(&mut Maker))] = &[
+pub(super) const CARRIERS: &[Kind] = &[
     ("default", default),
     ("generated column", generated),
     ("index", index),

@@ -1,8 +1,8 @@
 //! Functions: by name, under the names of PostgreSQL's own, as attributes, behind operators, casts and aggregates.
 
-use super::{Claim, Maker, as_type};
+use super::{Claim, Kind, Maker, as_type};
 
-pub(super) const CARRIERS: &[(&str, fn(&mut Maker))] = &[
+pub(super) const CARRIERS: &[Kind] = &[
     ("function", function),
     ("overload", overload),
     ("shadowed function", shadowed),

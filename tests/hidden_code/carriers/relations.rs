@@ -1,8 +1,8 @@
 //! What runs when a relation is used: views, rules, triggers, policies, foreign keys.
 
-use super::{Maker, as_type};
+use super::{Kind, Maker, as_type};
 
-pub(super) const CARRIERS: &[(&str, fn(&mut Maker))] = &[
+pub(super) const CARRIERS: &[Kind] = &[
     ("view", view),
     ("shadowed view", shadowed_view),
     ("rule", rule),

@@ -1,8 +1,8 @@
 //! Types: domains, alone and inside of others, and types whose order is the user's.
 
-use super::Maker;
+use super::{Kind, Maker};
 
-pub(super) const CARRIERS: &[(&str, fn(&mut Maker))] = &[
+pub(super) const CARRIERS: &[Kind] = &[
     ("domain", domain),
     ("domain in a type", inside),
     ("domain in a function", in_function),
