@@ -46,7 +46,7 @@ pub(crate) enum Use {
 
 /// What an object is made of.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct Object {
     pub(crate) carrier: &'static str,
     pub(crate) act: Act,
     /// Statements of a superuser that stands in for the owner; those with a `!` in front are its own.
@@ -62,7 +62,7 @@ pub(crate) struct Maker {
     /// In front of the names of all that belongs to it.
     pub(crate) n: String,
     pub(crate) act: Act,
-    pub(crate) made: Made,
+    pub(crate) made: Object,
     functions: usize,
 }
 
@@ -77,10 +77,10 @@ pub(crate) enum Claim {
 
 impl Maker {
     /// The `nth` object of a world.
-    pub(crate) fn make(carrier: &Carrier, nth: usize, mut dice: Dice) -> Made {
+    pub(crate) fn make(carrier: &Carrier, nth: usize, mut dice: Dice) -> Object {
         let act = *dice.pick(ACTS);
         let n = format!("o{nth}");
-        let made = Made { carrier: carrier.name, act, setup: Vec::new(), first: None, uses: Vec::new() };
+        let made = Object { carrier: carrier.name, act, setup: Vec::new(), first: None, uses: Vec::new() };
         let mut maker = Self { dice, n, act, made, functions: 0 };
         (carrier.make)(&mut maker);
         maker.made

@@ -9,7 +9,7 @@ use harness::client::front::{
 };
 
 use crate::calls::{self, Say};
-use crate::world::World;
+use crate::world::{Made, World};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,10 @@ impl Conversation {
     /// The `nth` conversation of a seed.
     pub(crate) fn of(world: &World, seed: u64, nth: u64) -> Self {
         let mut dice = Dice::new(seed, 100 + nth);
-        let pool = *dice.pick(&[1, 2]);
+        let pool = match world.made {
+            Made::Through(pool) => pool,
+            Made::Before => *dice.pick(&[1, 2]),
+        };
         let mut talk = Self { steps: Vec::new(), pool, still: dice.percent(70) };
         let objects = &world.objects;
         for first in objects.iter().filter_map(|made| made.first.clone()) {

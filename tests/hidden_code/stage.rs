@@ -8,7 +8,7 @@ use harness::client::{Address, Client, Login};
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
 
 use crate::WEIR;
-use crate::world::World;
+use crate::world::{Made, World};
 
 pub(crate) const PRIMARY: usize = 0;
 pub(crate) const REPLICA: usize = 1;
@@ -62,13 +62,25 @@ impl Stage {
             self.standing.borrow_mut().push(database.clone());
             admin.query(&format!("CREATE DATABASE {database} OWNER app"))?;
             let mut client = self.superuser(PRIMARY, database)?;
-            client.query("SET client_min_messages = error")?;
-            for sql in world.setup() {
-                client.query(&sql).inspect_err(|_| eprintln!("{sql}"))?;
+            said_by(&mut client, &World::ground())?;
+            match world.made {
+                Made::Through(pool) if *database == twins.through => {
+                    self.made_through(world, pool, database)?
+                }
+                Made::Through(_) | Made::Before => said_by(&mut client, &world.setup())?,
             }
         }
         self.cluster.wait_caught_up()?;
         Ok(twins)
+    }
+
+    /// Makes the objects of a world through a weir that knows the database without them.
+    fn made_through(&self, world: &World, pool: usize, database: &str) -> Result<()> {
+        self.cluster.wait_caught_up()?;
+        let login = Login::new("postgres", "postgres").database(database);
+        let mut client = Client::connect(&self.weir(pool), &login)?;
+        client.query("SELECT public.items.id FROM public.items")?;
+        said_by(&mut client, &world.setup())
     }
 
     pub(crate) fn superuser(&self, server: usize, database: &str) -> Result<Client> {
@@ -99,6 +111,12 @@ impl Stage {
         }
         Ok(None)
     }
+}
+
+/// All of these are said.
+fn said_by(client: &mut Client, texts: &[String]) -> Result<()> {
+    client.query("SET client_min_messages = error")?;
+    texts.iter().try_for_each(|sql| client.query(sql).map(drop).inspect_err(|_| eprintln!("{sql}")))
 }
 
 /// What is believed to be fresh is fresh enough at any age, so that a replica that stands still goes on answering.
