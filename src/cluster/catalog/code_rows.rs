@@ -74,6 +74,8 @@ pub(super) enum When {
     Defining,
     /// Any statement runs.
     Anywhere,
+    /// The same, of code in C: it is believed to leave and to read nothing there, and to write only if it is VOLATILE.
+    AnywhereInC,
 }
 
 /// When a relation runs a user's code, and what that may do. Functions that are declared IMMUTABLE are believed here.

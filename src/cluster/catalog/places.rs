@@ -251,7 +251,7 @@ pub const PLACES: &[Place] = &[
 ];
 
 /// The query that follows all places: when, the object that runs code (none for `anywhere` and `definitions`), the function.
-/// What is in C is believed behind an operator, a cast or a type. No dependency tells of PostgreSQL's own functions, so that trees are searched for those whose names are `$1`.
+/// In C, what runs on changes of definitions is believed to leave nothing. No dependency tells of PostgreSQL's own functions, so that trees are searched for those whose names are `$1`.
 pub(super) fn query() -> String {
     let followed = |of: fn(Followed) -> Option<&'static str>| -> String {
         let queries: Vec<&str> = PLACES.iter().filter_map(|place| of(place.followed)).collect();
@@ -279,10 +279,11 @@ pub(super) fn query() -> String {
               CROSS JOIN LATERAL pg_catalog.regexp_matches(p.tree, o.pattern, 'g') AS m (own)
               WHERE p.tree ~ o.pattern
          )
-         SELECT DISTINCT f.place, NULLIF(f.object, 0)::pg_catalog.oid, f.function::pg_catalog.oid
+         SELECT DISTINCT CASE WHEN f.place = 'anywhere' AND p.prolang = 13 THEN 'anywhere in C' ELSE f.place END,
+                NULLIF(f.object, 0)::pg_catalog.oid, f.function::pg_catalog.oid
            FROM found AS f
            JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
-          WHERE NOT (f.place = 'anywhere' AND p.prolang = 13)
+          WHERE NOT (f.place = 'definitions' AND p.prolang = 13)
           LIMIT 100000"
     )
 }

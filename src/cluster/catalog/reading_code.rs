@@ -136,6 +136,7 @@ fn place(row: &Row) -> Result<Run, Error> {
         "called" => When::Called,
         "definitions" => When::Defining,
         "anywhere" => When::Anywhere,
+        "anywhere in C" => When::AnywhereInC,
         _ => When::Written,
     };
     Ok(Run { when, object: row.try_get(1)?, function: row.try_get(2)? })

@@ -219,13 +219,13 @@ fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
     let of = |run: &Run| {
         let data = web.conduct(run.function).data;
         let runs = match (run.when, data) {
-            (When::Called | When::Defining, _) | (_, DataUse::None) => return None,
             (When::Written | When::Planned, DataUse::Writes) => Runs::Written,
-            (When::Used | When::Anywhere, DataUse::Writes) => Runs::Used,
+            (When::Used | When::Anywhere | When::AnywhereInC, DataUse::Writes) => Runs::Used,
             (When::Used, DataUse::Reads) => Runs::Read,
-            (When::Written | When::Planned | When::Anywhere, DataUse::Reads) => return None,
+            _ => return None,
         };
-        Some((run.object.filter(|_| run.when != When::Anywhere), runs))
+        let somewhere = matches!(run.when, When::Written | When::Planned | When::Used);
+        Some((run.object.filter(|_| somewhere), runs))
     };
     rows.run.iter().filter_map(of).collect()
 }

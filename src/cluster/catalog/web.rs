@@ -69,7 +69,7 @@ impl<'a> Web<'a> {
             When::Called => self.functions.get(&object).copied(),
             When::Written => self.relations.get(&object).map(|read| read + 1),
             When::Used | When::Planned => self.relations.get(&object).copied(),
-            When::Defining | When::Anywhere => None,
+            When::Defining | When::Anywhere | When::AnywhereInC => None,
         }
     }
 
