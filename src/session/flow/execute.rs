@@ -24,6 +24,7 @@ use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::{outdated, situation};
 use crate::session::flow::timeouts::Deadlines;
+use crate::session::flow::unsettable::meet_unsettable;
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
@@ -52,7 +53,7 @@ struct Course {
 }
 
 /// What comes after a step.
-enum Next {
+pub(super) enum Next {
     /// Another look at how things stand.
     Plan,
     /// The same, when all that is in flight has been answered, with the request decided anew: what was answered
@@ -60,7 +61,7 @@ enum Next {
     Decide,
     /// The writing.
     Write,
-    /// Nothing: the request was answered.
+    /// Nothing: the request was answered, or is looked at anew.
     Over,
 }
 
@@ -142,6 +143,11 @@ impl Session {
             if !resume_block(self, &request).await? {
                 return Ok(());
             }
+        }
+        if self.conversation.state.refusals.settings.is_some()
+            && Box::pin(meet_unsettable(self, &request)).await?.is_break()
+        {
+            return Ok(());
         }
         self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
@@ -393,6 +399,9 @@ impl Session {
         let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
         let server = self.conversation.server_name(leg.lease.server());
         tracing::warn!(%server, %error, "settings refused");
+        if self.conversation.pinned().is_none() {
+            self.conversation.state.suspects_settings();
+        }
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
@@ -401,10 +410,8 @@ impl Session {
                 Ok(Next::Decide)
             }
             Route::Primary if self.conversation.pinned().is_some() => Err(error),
-            Route::Primary => {
-                self.refuse(request, &error);
-                Ok(Next::Over)
-            }
+            // The request is read again.
+            Route::Primary => Ok(Next::Over),
         }
     }
 
@@ -444,7 +451,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::pump`].
-    async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
+    pub(super) async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return Ok(Next::Decide) };
         leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();

@@ -18,5 +18,6 @@ pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;
+mod unsettable;
 mod upgrade;
 pub(crate) mod write;

@@ -20,7 +20,7 @@ use crate::wire::{TxStatus, request};
 impl Sender<'_> {
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
     pub(crate) fn settings(&mut self) {
-        let sql = self.progress.carried.now().difference(self.state.wanted_at_first());
+        let sql = self.progress.carried.now().difference(&self.state.wanted_at_first());
         if sql.is_empty() {
             return;
         }
@@ -34,7 +34,7 @@ impl Sender<'_> {
     /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
     /// at once. It is taken back should that fail.
     pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings().wanted().name_statement();
+        let sql = self.state.wanted().name_statement();
         request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
@@ -47,17 +47,17 @@ impl Sender<'_> {
 
     /// Whether the connection lacks nothing but the client's name.
     pub(crate) fn lacks_name_only(&self) -> bool {
-        self.progress.carried.lacks_name_only(self.state.settings().wanted())
+        self.progress.carried.lacks_name_only(&self.state.wanted())
     }
 
     fn told(&mut self, tx: TxStatus) {
-        let wanted = self.state.wanted_at_first().clone();
+        let wanted = self.state.wanted_at_first().into_owned();
         self.progress.carried.told(&wanted, tx);
     }
 
     /// Restores what a statement has just reset, within the client's batch.
     pub(crate) fn restore(&mut self, statement: &Statement) {
-        for (_, sql) in restores(statement, self.state.settings().startup()) {
+        for (_, sql) in restores(statement, &self.state.startup()) {
             self.run_within(sql.as_bytes(), PendingReply::None);
         }
     }

@@ -7,8 +7,9 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::ServerName;
 use crate::backend::value::{Span, Value, assignment};
+use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::progress::Progress;
-use crate::session::model::restore::restores as restores_of;
+use crate::session::model::restore::{restored_by, restores as restores_of};
 use crate::session::model::server_words::{parsed_as, queried_as};
 use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
@@ -146,7 +147,7 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings().restored_by(verdict);
+        let restores = restored_by(verdict, &self.state.startup());
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
             return self.discard_all(sql.unwrap_or_default(), verdict, restores);
@@ -207,9 +208,9 @@ impl Sender<'_> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings().startup();
+        let startup = self.state.startup();
         let more = |statement: &Statement| -> Vec<String> {
-            restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
+            restores_of(statement, &startup).into_iter().map(|(_, sql)| sql).collect()
         };
         queried_as(&self.state.shown, sql?, verdict, more)
     }
@@ -323,8 +324,7 @@ impl Sender<'_> {
         if view.statement.is_empty() {
             self.restore_unnamed();
             let unnamed = self.state.names.unnamed.as_ref();
-            let verdict =
-                unnamed.map(|unnamed| self.as_bound(frame, &unnamed.types, unnamed.verdict.clone()));
+            let verdict = unnamed.map(|unnamed| as_bound(frame, &unnamed.types, unnamed.verdict.clone()));
             verdict.iter().for_each(|verdict| self.remembers(frame, view, verdict));
             return self.bind_as_is(frame, view.portal, verdict);
         }
@@ -336,7 +336,7 @@ impl Sender<'_> {
             // SQL may have prepared it; otherwise the server says in its own words that it is not known.
             return self.bind_as_is(frame, view.portal, None);
         };
-        let verdict = self.as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
+        let verdict = as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
         self.remembers(frame, view, &verdict);
         let verdict = Some(verdict);
         if handle.naming == Naming::Clients {
@@ -417,7 +417,7 @@ impl Sender<'_> {
             let (_, run) = self.bound.swap_remove(at);
             self.tells_journal(run);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
+        let restores = verdict.as_ref().map(|verdict| restored_by(verdict, &self.state.startup()));
         let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
