@@ -149,9 +149,9 @@ impl Watcher for Observer<'_> {
             self.state.apply(statement, tag, pending, &mut self.progress.carried);
             self.state.enters_journal(verdict, nth);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
-                let startup = self.state.settings().startup();
-                let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
-                self.progress.carried.restored(restored, startup);
+                let startup = self.state.startup();
+                let restored = restored_by(statement, &startup).into_iter().map(|(name, _)| name);
+                self.progress.carried.restored(restored, &startup);
             }
         }
         Completion::Clients

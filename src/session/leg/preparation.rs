@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::backend::ledger::{Action, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp, Standing};
+use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender};
 use crate::session::model::restore::restores;
@@ -22,7 +23,7 @@ use crate::wire::{TxStatus, request};
 impl Sender<'_> {
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
     pub(crate) fn settings(&mut self) {
-        let sql = self.progress.carried.now().difference(self.state.wanted_at_first());
+        let sql = self.progress.carried.now().difference(&self.state.wanted_at_first());
         if sql.is_empty() {
             return;
         }
@@ -36,7 +37,7 @@ impl Sender<'_> {
     /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
     /// at once. It is taken back should that fail.
     pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings().wanted().name_statement();
+        let sql = self.state.wanted().name_statement();
         request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
@@ -49,17 +50,17 @@ impl Sender<'_> {
 
     /// Whether the connection lacks nothing but the client's name.
     pub(crate) fn lacks_name_only(&self) -> bool {
-        self.progress.carried.lacks_name_only(self.state.settings().wanted())
+        self.progress.carried.lacks_name_only(&self.state.wanted())
     }
 
     fn told(&mut self, tx: TxStatus) {
-        let wanted = self.state.wanted_at_first().clone();
+        let wanted = self.state.wanted_at_first().into_owned();
         self.progress.carried.told(&wanted, tx);
     }
 
     /// Restores what a statement has just reset, within the client's batch.
     pub(crate) fn restore(&mut self, statement: &Statement) {
-        for (_, sql) in restores(statement, self.state.settings().startup()) {
+        for (_, sql) in restores(statement, &self.state.startup()) {
             self.run_within(sql.as_bytes(), PendingReply::None);
         }
     }
@@ -209,8 +210,8 @@ impl Sender<'_> {
     pub(super) fn bind_unnamed(&mut self, frame: &[u8], view: &BindView<'_>) {
         let restored = self.restore_unnamed();
         let unnamed = self.state.names.unnamed.as_ref();
-        let as_bound = |one: &Unnamed| self.as_bound(frame, &one.types, one.verdict.clone());
-        let (verdict, told) = unnamed.map(|one| (as_bound(one), one.told)).unzip();
+        let bound = |one: &Unnamed| as_bound(frame, &one.types, one.verdict.clone());
+        let (verdict, told) = unnamed.map(|one| (bound(one), one.told)).unzip();
         if unnamed.is_some_and(|one| one.standing == Standing::Differs)
             && self.comparing != Comparing::Needless
         {

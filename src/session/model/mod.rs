@@ -18,4 +18,5 @@ pub(crate) mod statement;
 pub(crate) mod statements;
 pub(crate) mod transaction_limits;
 pub(crate) mod undoable;
+pub(crate) mod unsettable;
 pub(crate) mod weir_settings;

@@ -19,7 +19,7 @@ mod statement;
 pub(crate) use access::Access;
 pub use access::Listed;
 pub use beyond::Beyond;
-pub use bound::{Argument, BoundCall, BoundValue, Format};
+pub use bound::{Argument, BoundCall, BoundValue, Written};
 pub use code::{Code, Conduct, DataUse, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
