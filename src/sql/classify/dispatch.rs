@@ -249,6 +249,7 @@ mod tests {
             ("LISTEN c", Pin::Listen),
             ("SELECT pg_advisory_lock(1)", Pin::AdvisoryLock),
             ("SELECT 1 WHERE pg_try_advisory_lock(1)", Pin::AdvisoryLock),
+            ("SELECT treat(1 AS pg_advisory_lock)", Pin::AdvisoryLock),
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pin::HoldCursor),
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),

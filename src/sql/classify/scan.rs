@@ -219,7 +219,15 @@ impl<'t, 'a> Scanner<'t, 'a> {
     /// Names of functions, views and columns that only the primary answers rightly.
     fn name(&mut self, at: usize) {
         let called = self.tokens.get(at + 1).is_some_and(|t| t.is_symbol("("));
-        let Some(name) = text::name(self.tokens[at]) else { return self.note(Why::Unparsable) };
+        // How such a name is read stands behind it.
+        let escapes = self.tokens[at].kind == TokenKind::UnicodeName && self.next_is(at, &["uescape"]);
+        let Some(name) = text::name(self.tokens[at]).filter(|_| !escapes) else {
+            return self.note(Why::Unparsable);
+        };
+        if self.is_treated(at) {
+            // `TREAT(x AS t)` calls PostgreSQL's own function of that name, whatever it is.
+            return self.call(at, Name { schema: Some("pg_catalog".into()), name });
+        }
         if called {
             let schema = self.schema(at);
             return self.call(at, Name { schema, name });
@@ -233,6 +241,13 @@ impl<'t, 'a> Scanner<'t, 'a> {
         if let Some(why) = functions::view(&name) {
             self.note(why);
         }
+    }
+
+    /// Whether a name stands where `TREAT` takes a type. `CAST(x AS t)` and `(SELECT x AS t)` look alike, and PostgreSQL has
+    /// no type that is called as what only the primary may do.
+    fn is_treated(&self, at: usize) -> bool {
+        let ends = self.tokens.get(at + 1).is_some_and(|next| next.is_symbol(")") || next.is_symbol("["));
+        ends && self.previous_is(self.beginning(at), &["as"])
     }
 
     /// The name in front of a dot in front of this one.
