@@ -1,10 +1,14 @@
 //! The servers' side: logging in to a server, one connection's state, and the replies it owes. Knows no sessions.
 
+pub(crate) mod begun;
+
 mod cancel;
 
 mod connection;
 
 pub(crate) mod datestyle;
+
+pub(crate) mod defaults;
 
 mod exec;
 

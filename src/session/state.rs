@@ -18,7 +18,7 @@ use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
 use crate::session::model::statement::Reading;
-use crate::session::model::statements::{Handle, KnownResult, Names, Naming, Unnamed};
+use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
 use crate::session::model::weir_settings;
 use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::{Message, MessageKind};
@@ -166,7 +166,7 @@ impl State {
         }
         let epoch = statement.epoch(self.database.ddl());
         let order = self.names.next_order();
-        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs, order }
+        Handle::new(statement, epoch, order)
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the
@@ -308,7 +308,7 @@ impl State {
                     b"" => {
                         let serial = self.statements.stamp().0;
                         let (sql, types) = (Some(Bytes::copy_from_slice(sql)), Bytes::copy_from_slice(types));
-                        let before = self.names.unnamed.replace(Unnamed { serial, sql, types, verdict });
+                        let before = self.names.unnamed.replace(Unnamed::new(serial, sql, types, verdict));
                         PendingReply::ParsedUnnamed(serial, before.map(Box::new))
                     }
                     name => {

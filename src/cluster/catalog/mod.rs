@@ -4,10 +4,12 @@
 //! the first clients of a database.
 
 mod asking;
+mod beyond;
 pub mod catalogs;
 mod reading;
 mod relations;
 mod snapshot;
 pub mod traces;
 
+pub use beyond::BeyondMap;
 pub use snapshot::{Catalog, Reach, Relation, Volatility};

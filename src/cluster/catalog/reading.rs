@@ -9,10 +9,11 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 use super::asking::ASKING;
+use super::beyond::{self, BEYOND, BeyondMap, Reached, What};
 use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
 use super::snapshot::{Catalog, Volatility};
 use super::traces::{self, Body, Function, Run, When};
-use crate::sql::ASKING_CALLS;
+use crate::sql::{ASKING_CALLS, BeyondReader};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
 macro_rules! runs {
@@ -366,6 +367,7 @@ pub(super) struct Answers {
     catalog: Catalog,
     relations: Option<Facts>,
     code: Option<traces::Rows>,
+    reached: Vec<Reached>,
     began: Instant,
 }
 
@@ -374,7 +376,12 @@ impl Answers {
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
         if let (Some(facts), Some(code)) = (&self.relations, &self.code) {
-            self.catalog.code = code.trace(facts.names(), facts.ties(), self.began);
+            let web = code.trace(facts.names(), facts.ties());
+            self.catalog.code = code.tell(&web, self.began);
+            self.catalog.beyond = beyond::follow(&web, code, facts.full_names(), &self.reached);
+        }
+        if self.reached.len() >= ROWS_MAX {
+            self.catalog.beyond = BeyondMap::of_anything();
         }
         match self.relations {
             Some(facts) => facts.fill(&mut self.catalog),
@@ -405,7 +412,8 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    Ok(Answers { catalog, relations: facts(client).await?, code: code(client).await?, began })
+    let (relations, code) = (facts(client).await?, code(client).await?);
+    Ok(Answers { catalog, relations, code, reached: reached(client).await?, began })
 }
 
 /// The rows of a query, or `None` when they are too many.
@@ -486,6 +494,19 @@ async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
         place.push(row.try_get(0)?);
     }
     Ok(Some(rows))
+}
+
+/// What relations have to do with beyond the database.
+async fn reached(client: &Client) -> Result<Vec<Reached>, Error> {
+    let reader = BeyondReader::default();
+    let (functions, known) = (reader.functions(), reader.known());
+    let rows =
+        client.query_typed(BEYOND, &[(&functions, Type::TEXT_ARRAY), (&known, Type::TEXT_ARRAY)]).await?;
+    let reached = |row: &Row| {
+        let what = What::new(row.try_get(1)?, row.try_get(2)?);
+        Ok(Reached { relation: row.try_get(0)?, what })
+    };
+    rows.iter().map(reached).collect()
 }
 
 fn behind(row: &Row) -> Result<Run, Error> {

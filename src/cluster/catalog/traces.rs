@@ -214,13 +214,12 @@ pub(super) enum Body {
 pub(super) type Relation<'a> = (u32, &'a str);
 
 impl Rows {
-    /// Follows what calls what to its end; the reading of it began at `began`.
+    /// Follows what calls what to its end.
     pub(super) fn trace<'a>(
         &'a self,
         relations: impl Iterator<Item = Relation<'a>>,
         ties: impl Iterator<Item = Tied>,
-        began: Instant,
-    ) -> CodeMap {
+    ) -> Web<'a> {
         let reader = CodeReader::default();
         let codes: Vec<Code> = self.functions.iter().map(|function| function.code(&reader)).collect();
         let mut web = Web::new(&self.functions, relations);
@@ -247,10 +246,11 @@ impl Rows {
             web.mark(Some(at), code.traces);
         }
         web.spread();
-        self.tell(&web, began)
+        web
     }
 
-    fn tell(&self, web: &Web<'_>, began: Instant) -> CodeMap {
+    /// What was found; the reading of it began at `began`.
+    pub(super) fn tell(&self, web: &Web<'_>, began: Instant) -> CodeMap {
         let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
         for (at, function) in self.functions.iter().enumerate() {
             let traces = web.traces[at];
@@ -293,7 +293,7 @@ impl Function {
 }
 
 /// Functions and relations as one graph: what leaves something makes what leads to it leave that too.
-struct Web<'a> {
+pub(super) struct Web<'a> {
     /// Nodes by OID.
     functions: HashMap<u32, usize>,
     /// Reading a relation is a node, and writing it the next one.
@@ -338,8 +338,29 @@ impl<'a> Web<'a> {
         web
     }
 
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The node that stands for a function.
+    pub(super) fn function(&self, oid: u32) -> Option<usize> {
+        self.functions.get(&oid).copied()
+    }
+
+    /// What a node stands for, if that is the use of a relation.
+    pub(super) fn use_of(&self, node: usize) -> Option<When> {
+        let at = node.checked_sub(self.functions.len())?;
+        Some(if at % 2 == 0 { When::Used } else { When::Written })
+    }
+
+    /// The nodes that do what this one does: of those that read a relation, not the functions that name it.
+    pub(super) fn users(&self, node: usize) -> &[usize] {
+        &self.users[node]
+    }
+
     /// The node that stands for a relation's use.
-    fn place(&self, relation: u32, when: When) -> Option<usize> {
+    pub(super) fn place(&self, relation: u32, when: When) -> Option<usize> {
         let read = *self.relations.get(&relation)?;
         Some(if when == When::Written { read + 1 } else { read })
     }

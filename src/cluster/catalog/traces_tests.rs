@@ -56,7 +56,7 @@ fn database() -> CodeMap {
     let tied = |(from, to, when)| Tied { from, to, when };
     let ties =
         [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
-    rows.trace(relations.into_iter(), ties.into_iter().map(tied), Instant::now())
+    rows.tell(&rows.trace(relations.into_iter(), ties.into_iter().map(tied)), Instant::now())
 }
 
 fn name(name: &str) -> Name {
@@ -154,7 +154,7 @@ fn code_behind_operators_is_behind_everything_and_event_triggers_behind_definiti
             ..Rows::default()
         };
         Catalog {
-            code: rows.trace(std::iter::empty(), std::iter::empty(), Instant::now()),
+            code: rows.tell(&rows.trace(std::iter::empty(), std::iter::empty()), Instant::now()),
             ..Catalog::default()
         }
     };

@@ -18,13 +18,15 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
-use crate::session::flow::situation::{outdated, situation};
+use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
+use crate::session::flow::verification::unverified;
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
@@ -131,6 +133,10 @@ impl Session {
         }
         self.conversation.refresh_routing();
         let request = self.read(unit);
+        if request.any(Fact::Unread) && self.waits_to_read() {
+            self.memory.messages = request.into_memory();
+            return self.pump().await;
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -203,12 +209,18 @@ impl Session {
             })
     }
 
+    /// Whether the answers to what may change how a text is read come before the text is sent.
+    fn waits_to_read(&self) -> bool {
+        self.legs.active().is_some_and(|leg| leg.is_up() && leg.owes() && leg.batch() == Batch::Closed)
+    }
+
     fn read(&mut self, unit: Unit) -> Request {
         let conversation = &self.conversation;
         let reader = Reader {
             classifier: &conversation.shared.classifier,
             strings: conversation.strings(),
             statements: &conversation.state.names,
+            in_flight: &InFlight { conversation, leg: self.legs.active() },
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }
@@ -264,7 +276,7 @@ impl Session {
                 self.conversation.state.names.settle();
                 return Ok(Next::Plan);
             }
-            Step::VerifyResults => {
+            Step::Verify => {
                 self.verify(request);
                 self.answered_while(|_| true).await?;
             }
@@ -354,6 +366,8 @@ impl Session {
         let ledger = std::mem::take(&mut memory.ledger);
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
+        let session = conversation.state.transaction.undoable_mut();
+        conversation.defaults.look_at(&leg.lease, &topology, session);
         drop(topology);
         legs.activate(leg);
     }
@@ -418,10 +432,16 @@ impl Session {
     fn verify(&mut self, request: &Request) {
         let Self { client, conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return };
-        let names: Vec<_> = outdated(conversation, &client.read_buffer, leg, request).collect();
-        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, None);
+        let bytes = &client.read_buffer[..];
+        let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
+        let (batch, tx) = (leg.batch(), leg.responses.tx);
+        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
+        if batch == Batch::Closed && tx != TxStatus::Failed {
+            // Names are looked up by them.
+            sender.settings();
+        }
         // A batch is open now: the client's own Sync will end it.
-        names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
+        sender.verify(names.iter().map(|name| name.of(bytes)));
     }
 
     /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in

@@ -102,7 +102,7 @@ impl Session {
             Ok(told) => {
                 conversation.enters();
                 greeting::want_catalog(conversation).await;
-                greeting::greet(client, conversation, &told);
+                greeting::greet(client, conversation, &told.statuses);
                 Ok(session)
             }
             Err(error) => {

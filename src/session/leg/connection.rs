@@ -13,7 +13,7 @@ use crate::router::Route;
 use crate::session::consistency::tracking::{Answers, Standing};
 use crate::session::leg::observer::Observer;
 use crate::session::leg::progress::Progress;
-use crate::session::leg::sender::Sender;
+use crate::session::leg::sender::{Comparing, Sender};
 use crate::session::leg::state::{LegEvent, Why};
 use crate::session::leg::trust::Trust;
 use crate::session::model::set::Set;
@@ -180,6 +180,8 @@ impl Leg {
             bound: Vec::new(),
             naming: Naming::Weirs,
             names_process: false,
+            comparing: Comparing::Done,
+            untold: None,
             metrics,
         }
     }
@@ -233,6 +235,7 @@ impl Leg {
         sender.naming = request.names_prepared();
         sender.names_process = request.any(Fact::NamesProcess);
         sender.keeps = sending.keeps;
+        sender.comparing = sending.comparing;
         if batch == Batch::Closed && status != TxStatus::Failed {
             if sender.lacks_name_only() && alone && request.only_reads() {
                 sender.name_within();
@@ -366,6 +369,8 @@ pub(crate) struct Sending {
     pub tx: Option<TxStatus>,
     /// What of the request weir answers itself.
     pub keeps: Keeps,
+    /// What is done about statements that may not be any more what the client was told of them.
+    pub comparing: Comparing,
 }
 
 /// How much is read from a server at once.

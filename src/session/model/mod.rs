@@ -4,7 +4,9 @@
 
 pub(crate) mod ddl;
 pub(crate) mod pins;
+pub(crate) mod positions;
 pub(crate) mod process_words;
+pub(crate) mod rebase;
 pub(crate) mod restore;
 pub(crate) mod revocable;
 pub(crate) mod savepoints;

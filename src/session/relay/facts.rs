@@ -33,6 +33,8 @@ pub(crate) enum Fact {
     Acts,
     /// It begins, ends or moves in a transaction.
     Controls,
+    /// A text of it was not read, because what stands before may change how its strings are read.
+    Unread,
 }
 
 impl Word for Fact {

@@ -21,9 +21,11 @@ use tracing::Instrument;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
+use crate::cluster::defaults::Conf;
 use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
     databases: Databases,
+    /// When the catalogs that all databases share were last written.
+    common: Arc<Marks>,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
@@ -74,6 +78,8 @@ impl Shared {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let routing = &config.routing;
+        let common = Arc::new(Marks::new(Instant::now()));
+        let nowhere = Database::new(Learned::new(0, Duration::ZERO), Instant::now(), common.clone());
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),
             pools,
@@ -85,7 +91,8 @@ impl Shared {
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             databases: Databases::default(),
-            nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
+            common,
+            nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
     }
@@ -95,8 +102,32 @@ impl Shared {
         self.policy.load()
     }
 
+    /// Has all servers probed at once: they may give something else to those who set nothing.
+    pub(crate) fn look_at_servers(&self) {
+        self.cluster.topology().servers.iter().for_each(|server| self.cluster.suspect(server.id));
+    }
+
+    /// The same, when a configuration that was written has probably been read.
+    pub(crate) fn look_for_reload(self: &Arc<Self>) {
+        const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+        let shared = self.clone();
+        drop(tokio::spawn(async move {
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                shared.look_at_servers();
+            }
+        }));
+    }
+
+    /// The next request of each session goes by what the primary's configuration says now.
+    pub(crate) fn heed(&self, conf: &Arc<Conf>) {
+        let policy = self.policy();
+        if !policy.conf.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
+            self.adopt(policy.under(conf.clone()));
+        }
+    }
+
     /// The next request of each session is served by this policy.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing reads the configuration anew yet"))]
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }
@@ -208,7 +239,7 @@ impl Shared {
         let routing = &policy.config.routing;
         self.databases.enter(name, || {
             let learned = Learned::new(routing.learned, routing.learned_ttl);
-            let database = Database::new(learned, Instant::now());
+            let database = Database::new(learned, Instant::now(), self.common.clone());
             // Connections may hold statements of the time before it was forgotten.
             database.changed(self.statements.stamp());
             database

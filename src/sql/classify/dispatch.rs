@@ -3,7 +3,7 @@
 
 use super::dependency::dependency;
 use super::reader::Reader;
-use super::{control, database, locks, prepared, query, settings, temporary, utility};
+use super::{beyond, control, database, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
 use crate::sql::verdict::{
     Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
@@ -16,7 +16,11 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
             skeleton,
             statements: statements
                 .iter()
-                .map(|tokens| depending(dependency(tokens, reader.strings), statement(tokens, reader)))
+                .map(|tokens| {
+                    let beyond = beyond::in_statement(tokens, reader);
+                    let statement = Statement { beyond, ..statement(tokens, reader) };
+                    depending(dependency(tokens, reader.strings), statement)
+                })
                 .collect(),
             hint: text::hint(sql),
         },

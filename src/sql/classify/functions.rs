@@ -58,6 +58,24 @@ impl KnownFunctions {
     }
 }
 
+impl KnownFunctions {
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+
+    /// Whether there is anything to say of a function of PostgreSQL's own.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The names of those that must run on the primary.
+    pub(super) fn of_the_primary(&self) -> impl Iterator<Item = &'static str> {
+        let primary = self.by_name.iter().filter(|(_, class)| matches!(class, Class::Primary(..)));
+        primary.map(|(name, _)| *name)
+    }
+}
+
 /// Modules whose functions act outside the database or keep state, in whatever schema they were created.
 fn contrib(name: &str) -> bool {
     name.starts_with("dblink") || name.starts_with("pg_stat_statements")

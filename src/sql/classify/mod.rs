@@ -5,6 +5,7 @@
 //! `query`); code is searched for what it may leave (`code_reader`). They fail closed: what is not understood for sure
 //! goes to the primary. They never ask a catalog and remember nothing.
 
+mod beyond;
 mod bound;
 mod code_reader;
 mod control;
@@ -26,6 +27,7 @@ mod transaction;
 mod tree;
 mod utility;
 
+pub(crate) use beyond::BeyondReader;
 pub(crate) use bound::with_values;
 pub(crate) use code_reader::CodeReader;
 pub(in crate::sql) use dispatch::classify;

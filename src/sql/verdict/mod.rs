@@ -5,6 +5,7 @@
 //! catalogs: names are as the statement wrote them.
 
 mod access;
+mod beyond;
 mod bound;
 mod code;
 mod dependency;
@@ -17,6 +18,7 @@ mod statement;
 
 pub(crate) use access::Access;
 pub use access::Listed;
+pub use beyond::Beyond;
 pub use bound::{Argument, BoundCall, BoundValue, Format};
 pub use code::{Code, Traces};
 pub use dependency::Dependency;
