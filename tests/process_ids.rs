@@ -227,7 +227,13 @@ fn what_a_client_runs_is_cancelled_by_its_number() -> Result<()> {
     })?;
     admin.query(&format!("SELECT pg_cancel_backend({})", pid(&victim)))?;
     assert_eq!(sqlstate(&victim.until_ready()?).as_deref(), Some("57014"));
-    Ok(())
+    victim
+        .send(&[front::query("CREATE TABLE waits (id int)"), front::query("CREATE TABLE waits (id int)")])?;
+    wait_for("it to wait", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pool_waiting", &[]) == 1.0).then_some(()))
+    })?;
+    admin.query(&format!("SELECT pg_terminate_backend({})", pid(&victim)))?;
+    assert_terminated(&mut victim)
 }
 
 #[test]
@@ -306,6 +312,14 @@ fn of_who_is_not_there_the_server_says_what_it_says() -> Result<()> {
                 assert_eq!(bodies(&heard, b'D').len(), if way == "among others" { 3 } else { 1 });
             }
         }
+        let (sql, text) = (format!("SELECT {function}($1)"), number.to_string());
+        let too_many = [
+            front::parse("", sql, &[]),
+            front::bind("", "", &[Some(text.as_bytes()), None]),
+            front::execute("", 0),
+            front::sync(),
+        ];
+        assert_eq!(sqlstate(&client.ask(&too_many)?).as_deref(), Some("08P01"));
         let null = [
             front::parse("", format!("SELECT {function}($1)"), &[]),
             front::bind("", "", &[None]),

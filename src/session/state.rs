@@ -238,13 +238,15 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(
-                statement.kind,
-                Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_))
-            ) || Pins::heed(statement)
+            let by_kind = match statement.kind {
+                Kind::Primary(_) => matches!(statement.depends_on, Dependency::Client(..)),
+                Kind::Read | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_)) => false,
+                _ => true,
+            };
+            by_kind
+                || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
-                || matches!(statement.depends_on, Dependency::Client(..))
         })
     }
 

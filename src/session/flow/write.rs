@@ -158,7 +158,7 @@ fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8
 
 /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
 fn makes_way(conversation: &Conversation, leg: &mut Leg, request: &Request) {
-    if !request.any(Fact::MakesWay) {
+    if !request.any(Fact::NamesProcess) {
         return;
     }
     for statement in request.statements() {

@@ -34,8 +34,7 @@ pub(super) fn queried(
     sql: Option<&[u8]>,
     verdict: &Arc<Verdict>,
 ) -> Option<(Vec<u8>, Arc<Verdict>)> {
-    let others = |statement: &Statement| own::concerns_weir(statement) || takes_back(statement);
-    if verdict.statements.iter().any(others) {
+    if verdict.statements.iter().any(own::concerns_weir) {
         return None;
     }
     let texts = split_statements(sql?, state.shown.strings).ok()?;
@@ -70,6 +69,10 @@ pub(super) fn bound(state: &State, server: ServerId, frame: &[u8], view: &BindVi
     };
     let call = call(state, verdict, 0, sql)?;
     let values = values(frame)?;
+    if values.len() != parameters(&call, types) {
+        // The server says so.
+        return None;
+    }
     let words = in_words(state, server, &call, |nth| values.get(nth).and_then(number))?;
     let types = of_parameters(&call, types, values.len());
     let verdict = match words.signals {
@@ -108,12 +111,6 @@ fn in_words(
     process_words::signals(call, &processes.named(pid, server))
 }
 
-/// Whether something must be put behind a statement.
-fn takes_back(statement: &Statement) -> bool {
-    use crate::sql::Kind::{Deallocate, Discard, Reset};
-    matches!(statement.kind, Reset(_) | Discard(_) | Deallocate(_))
-}
-
 /// A value that is a number.
 fn number(value: &RawValue<'_>) -> Option<i64> {
     let bytes = value.bytes?;
@@ -123,6 +120,15 @@ fn number(value: &RawValue<'_>) -> Option<i64> {
         (1, 8) => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
         _ => None,
     }
+}
+
+/// How many parameters a call has, of which these types were given.
+fn parameters(call: &ProcessCall, given: &[u8]) -> usize {
+    let named = [call.process, call.timeout].into_iter().filter_map(|number| match number? {
+        Number::Parameter(nth) => Some(nth + 1),
+        Number::Value(_) => None,
+    });
+    named.max().unwrap_or_default().max(given.len().saturating_sub(2) / 4)
 }
 
 /// The types of a call's parameters, as a Parse gives them. The words for it need not name them, and then nobody else tells.

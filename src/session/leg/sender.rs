@@ -176,7 +176,9 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
+        let restores = restored_by(verdict, &self.state.startup());
         if self.names_process
+            && restores.is_empty()
             && let Some((sql, verdict)) =
                 processes::queried(self.state, self.backend.key.server, sql, verdict)
         {
@@ -184,7 +186,6 @@ impl Sender<'_> {
             let pending = self.runs(&verdict, Box::default());
             return self.owe(Reply::Query, Action::Forward, pending);
         }
-        let restores = restored_by(verdict, &self.state.startup());
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
             return self.discard_all(sql.unwrap_or_default(), verdict, restores);

@@ -23,9 +23,7 @@ pub(crate) enum Fact {
     Transacts,
     /// It takes away what the session has on its connection.
     TakesAway,
-    /// It wants other server processes gone.
-    MakesWay,
-    /// It may speak of the server process of a client.
+    /// It wants other server processes gone, or may name one that a client stands for.
     NamesProcess,
     /// It speaks of prepared statements by their names.
     AsksPrepared,
@@ -56,7 +54,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
     );
     let asks_prepared = matches!(depends_on, Dependency::Statement(_) | Dependency::Statements);
     let takes_away = matches!(kind, Kind::Discard(Discard::All) | Kind::Deallocate(_));
-    let ends_process = matches!(depends_on, Dependency::Termination);
+    let names_process = matches!(depends_on, Dependency::Termination | Dependency::Process);
     [
         (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
         (Fact::ConcernsServer, !shows),
@@ -65,8 +63,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::Looks, looks(statement)),
         (Fact::Transacts, transacts),
         (Fact::TakesAway, takes_away),
-        (Fact::MakesWay, vacates.is_some() || ends_process),
-        (Fact::NamesProcess, ends_process || *depends_on == Dependency::Process),
+        (Fact::NamesProcess, vacates.is_some() || names_process),
         (Fact::AsksPrepared, asks_prepared),
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),

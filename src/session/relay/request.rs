@@ -499,7 +499,7 @@ mod tests {
                 Looks,
                 Transacts,
                 TakesAway,
-                MakesWay,
+                NamesProcess,
                 AsksPrepared,
             ];
             all.into_iter().filter(|fact| request.any(*fact)).collect::<Vec<_>>()
@@ -511,7 +511,7 @@ mod tests {
         assert_eq!(facts("BEGIN; SELECT 1"), [ConcernsServer, Looks, Transacts]);
         assert_eq!(facts("SET TRANSACTION READ ONLY"), [ConcernsServer, Transacts]);
         assert_eq!(facts("DISCARD ALL"), [ConcernsServer, TakesAway]);
-        assert_eq!(facts("DROP DATABASE d"), [ConcernsServer, Looks, MakesWay]);
+        assert_eq!(facts("DROP DATABASE d"), [ConcernsServer, Looks, NamesProcess]);
         assert_eq!(facts("EXECUTE s"), [ConcernsServer, Looks, AsksPrepared]);
         assert_eq!(facts(""), []);
     }

@@ -246,7 +246,7 @@ impl Entry {
         let outcome = tokio::select! {
             biased;
             outcome = connection => outcome,
-            () = cancelled => Err(Error::Canceled),
+            () = cancelled => Err(if self.is_terminated() { Error::Shutdown } else { Error::Canceled }),
         };
         drop(queued);
         outcome
