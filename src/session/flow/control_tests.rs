@@ -41,8 +41,12 @@ fn kept(said: &str, request: &str) -> Keeps {
         }
     }
     let (classifier, names) = (Classifier::new(100), Names::default());
-    let reader =
-        Reader { classifier: &classifier, strings: StandardConformingStrings::On, statements: &names };
+    let reader = Reader {
+        classifier: &classifier,
+        strings: StandardConformingStrings::On,
+        statements: &names,
+        under: None,
+    };
     let unit = Framer::default().next(&bytes, Flow::Query).unwrap();
     let request = Request::read(unit, &bytes, &reader, Vec::new());
     keeps(&request, &bytes, &names, &transaction(said))

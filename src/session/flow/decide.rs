@@ -381,6 +381,7 @@ fn writes_follow(
         classifier: &conversation.shared.classifier,
         strings: conversation.strings(),
         statements: &conversation.state.names,
+        under: conversation.state.executes_under(),
     };
     let view = conversation.view(Transaction::None);
     for _ in 0..AHEAD_MAX {

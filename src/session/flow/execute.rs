@@ -132,6 +132,10 @@ impl Session {
         }
         self.conversation.refresh_routing();
         let request = self.read(unit);
+        if request.any(Fact::UnderOthers) {
+            let Self { client, conversation, .. } = self;
+            request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -204,6 +208,7 @@ impl Session {
             classifier: &conversation.shared.classifier,
             strings: conversation.strings(),
             statements: &conversation.state.names,
+            under: conversation.state.executes_under(),
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }

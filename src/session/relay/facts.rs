@@ -33,6 +33,8 @@ pub(crate) enum Fact {
     Acts,
     /// It begins, ends or moves in a transaction.
     Controls,
+    /// It was prepared, or used last, under other settings than those of now. Asked of a request, not of its statements.
+    UnderOthers,
 }
 
 impl Word for Fact {

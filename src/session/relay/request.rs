@@ -28,6 +28,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) strings: StandardConformingStrings,
     /// The statements that were parsed before.
     pub(crate) statements: &'a Names,
+    /// The number of the settings under which the request runs, where they are known.
+    pub(crate) under: Option<u64>,
 }
 
 /// Names of the statements that a request has parsed so far. Mostly there is one, which takes no memory.
@@ -39,7 +41,13 @@ struct Parsed {
 
 impl Reader<'_> {
     /// What is known of the statement that a message is about, unless another message of its request tells that.
-    fn verdict(&self, message: &Message, bytes: &[u8], parsed: &Parsed) -> Option<Arc<Verdict>> {
+    fn verdict(
+        &self,
+        message: &Message,
+        bytes: &[u8],
+        parsed: &Parsed,
+        facts: &mut Set<Fact>,
+    ) -> Option<Arc<Verdict>> {
         match message.kind {
             MessageKind::Query { sql } | MessageKind::Parse { sql, .. } => {
                 Some(self.classifier.classify(sql.of(bytes), self.strings))
@@ -56,21 +64,25 @@ impl Reader<'_> {
             MessageKind::FunctionCall { .. } => Some(unknown(Why::Procedure)),
             MessageKind::Bind { statement: name, .. } if !parsed.has(name, bytes) => {
                 // A statement that weir does not know was prepared in SQL, if at all.
-                Some(self.earlier(name.of(bytes)).unwrap_or_else(|| unknown(Why::Unparsable)))
+                Some(self.earlier(name.of(bytes), facts).unwrap_or_else(|| unknown(Why::Unparsable)))
             }
             MessageKind::DescribeStatement { name } if !parsed.has(name, bytes) => {
-                self.earlier(name.of(bytes))
+                self.earlier(name.of(bytes), facts)
             }
             _ => None,
         }
     }
 
     /// What is known of a statement that was parsed before this request.
-    fn earlier(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+    fn earlier(&self, name: &[u8], facts: &mut Set<Fact>) -> Option<Arc<Verdict>> {
         if name.is_empty() {
             return self.statements.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
         }
-        self.statements.get(name).map(|handle| handle.statement.verdict.clone())
+        let handle = self.statements.get(name)?;
+        if handle.under != self.under {
+            facts.add(Fact::UnderOthers);
+        }
+        Some(handle.statement.verdict.clone())
     }
 }
 
@@ -97,7 +109,7 @@ impl Request {
         let bytes = &bytes[..len.min(bytes.len())];
         let (mut at, mut parsed, mut facts) = (0, Parsed::default(), Set::default());
         while let Some(mut message) = Message::read(bytes, at) {
-            message.verdict = reader.verdict(&message, bytes, &parsed);
+            message.verdict = reader.verdict(&message, bytes, &parsed, &mut facts);
             if let MessageKind::Parse { name, .. } = message.kind {
                 parsed.add(name);
             }
@@ -127,6 +139,12 @@ impl Request {
     /// What is known of each statement that it is about.
     pub(crate) fn verdicts(&self) -> impl Iterator<Item = &Arc<Verdict>> {
         self.messages.iter().filter_map(|message| message.verdict.as_ref())
+    }
+
+    /// The names of the statements that it binds or describes and that were parsed before it.
+    pub(crate) fn uses_earlier(&self) -> impl Iterator<Item = Field> {
+        let uses = |message: &&Message| message.verdict.is_some() && !message.brings_text();
+        self.messages.iter().filter(uses).filter_map(Message::statement_name)
     }
 
     /// The names by which it binds statements that were parsed before it, and the empty one among them.
@@ -297,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::backend::prepared::Stamp;
-    use crate::session::model::statement::Reading;
+    use crate::session::model::statement::{ReadBy, Reading};
     use crate::session::model::statements::Handle;
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
@@ -349,10 +367,11 @@ mod tests {
         let classifier = Classifier::new(16);
         let strings = StandardConformingStrings::On;
         let verdict = classifier.classify(b"DELETE FROM t", strings);
-        let statement = Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(0));
+        let statement =
+            Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut statements = Names::default();
         statements.insert(b"known", Handle::new(statement, Stamp(0), 0));
-        let reader = Reader { classifier: &classifier, strings, statements: &statements };
+        let reader = Reader { classifier: &classifier, strings, statements: &statements, under: None };
         let unit = Framer::default().next(bytes, Flow::Query).unwrap();
         Request::read(unit, bytes, &reader, Vec::new())
     }
