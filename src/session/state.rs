@@ -18,7 +18,7 @@ use crate::session::model::revocable::Reasons;
 use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
-use crate::session::model::statement::Reading;
+use crate::session::model::statement::{ReadBy, Reading};
 use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
 use crate::session::model::unsettable::Unsettable;
 use crate::session::model::weir_settings;
@@ -160,24 +160,55 @@ impl State {
         &self.transaction.undoable().now().settings
     }
 
-    /// How a server reads the constants of what is prepared now.
-    pub(crate) fn reading(&self) -> Reading {
-        match self.transaction.certainty() {
-            // It is shared with nobody.
-            Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
-            Certainty::Certain => Reading::under(self.settings().wanted()),
-        }
-    }
-
     /// A client's hold on a statement with this text, parsed now.
     pub(crate) fn handle(&mut self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Handle {
-        let statement = self.statements.intern(sql, types, verdict, self.reading());
+        let wanted = self.settings().wanted();
+        let (reading, under) = match self.transaction.certainty() {
+            // It is shared with nobody. By what it is read is known when it has been.
+            Certainty::Uncertain => (Reading::Private(self.statements.stamp().0), None),
+            Certainty::Certain => (Reading::By(ReadBy::under(wanted, sql)), Some(wanted.id())),
+        };
+        let statement = self.statements.intern(sql, types, verdict, reading);
+        if under.is_some() {
+            statement.is_prepared_under(wanted);
+        }
         if self.names.reopened(statement.id) {
             statement.renew(self.statements.stamp());
         }
         let epoch = statement.epoch(self.database.ddl());
         let order = self.names.next_order();
-        Handle::new(statement, epoch, order)
+        Handle { under, ..Handle::new(statement, epoch, order) }
+    }
+
+    /// The number of the settings under which a request runs, where they are known.
+    pub(crate) fn executes_under(&self) -> Option<u64> {
+        let certain = self.transaction.certainty() == Certainty::Certain;
+        certain.then(|| self.settings().wanted().id())
+    }
+
+    /// A statement that was parsed while settings were changing has been prepared.
+    pub(crate) fn has_prepared(&self, name: &[u8]) {
+        if let Some(handle) = self.names.get(name).filter(|handle| handle.under.is_none()) {
+            handle.statement.is_prepared_under(&self.settings().read_by());
+        }
+    }
+
+    /// The client's statement of this name is about to be used under the settings of now. It stays what it was when it was
+    /// prepared, but a server may read it once more.
+    pub(crate) fn uses(&mut self, name: &[u8]) {
+        if self.transaction.certainty() == Certainty::Uncertain {
+            return;
+        }
+        let wanted = self.settings().wanted().clone();
+        let Some(handle) = self.names.get_mut(name) else { return };
+        handle.under = Some(wanted.id());
+        let before = &handle.statement;
+        let reading = before.reading.executed_under(ReadBy::under(&wanted, &before.sql));
+        if reading != before.reading {
+            let same = self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
+            same.is_prepared_as(before);
+            handle.statement = same;
+        }
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the

@@ -383,6 +383,7 @@ fn writes_follow(
         strings: conversation.strings(),
         statements: &conversation.state.names,
         in_flight: &Settled,
+        under: conversation.state.executes_under(),
     };
     let view = conversation.view(Transaction::None);
     for _ in 0..AHEAD_MAX {

@@ -138,6 +138,10 @@ impl Session {
             self.memory.messages = request.into_memory();
             return self.pump().await;
         }
+        if request.any(Fact::UnderOthers) {
+            let Self { client, conversation, .. } = self;
+            request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -227,6 +231,7 @@ impl Session {
             strings: conversation.strings(),
             statements: &conversation.state.names,
             in_flight: &InFlight { conversation, leg: self.legs.active() },
+            under: conversation.state.executes_under(),
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }

@@ -161,9 +161,13 @@ impl Watcher for Observer<'_> {
         match pending {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
             PendingReply::Kept(verdict) => self.state.kept(&verdict),
-            PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
-                if !self.progress.retry.is_empty() =>
-            {
+            PendingReply::Parsed(parsed) => {
+                self.state.has_prepared(&parsed.name);
+                if !self.progress.retry.is_empty() {
+                    self.state.replay_buffer.done.push(PendingReply::Parsed(parsed));
+                }
+            }
+            PendingReply::Closed(..) | PendingReply::Frees(_) if !self.progress.retry.is_empty() => {
                 self.state.replay_buffer.done.push(pending)
             }
             _ => {}

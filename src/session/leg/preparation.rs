@@ -10,6 +10,7 @@ use crate::backend::prepared::{Preparation, ServerName, Stamp, Standing};
 use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender};
+use crate::session::model::as_before::as_before;
 use crate::session::model::restore::restores;
 use crate::session::model::statement::Statement as Prepared;
 use crate::session::model::statements::{Handle, Unnamed};
@@ -100,24 +101,12 @@ impl Sender<'_> {
     /// The client's statement as definitions are now: from here on this is what it has.
     fn as_defined_now(&mut self, given: &[u8]) -> Option<Handle> {
         let handle = self.state.names.get(given)?.clone();
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle };
+        let epoch = handle.statement.epoch(self.state.database().ddl());
+        let handle = Handle { epoch, ..handle };
         if let Some(known) = self.state.names.get_mut(given) {
             *known = handle.clone();
         }
         Some(handle)
-    }
-
-    /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
-    /// under them must not be taken for the one that was prepared under others.
-    fn as_read_now(&self, statement: &Arc<Prepared>) -> Arc<Prepared> {
-        let statements = self.state.statements();
-        let reading = self.state.reading();
-        if statement.reading == reading {
-            return statement.clone();
-        }
-        statements.intern(&statement.sql, &statement.types, &statement.verdict, reading)
     }
 
     /// The server's name for a statement, prepared in front of the next message if need be.
@@ -128,10 +117,31 @@ impl Sender<'_> {
             return name;
         }
         let (name, stamp) = self.prepare(preparation);
-        let statement = &handle.statement;
-        request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), &statement.sql, handle.types());
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Prepares(preparation, stamp));
+        let parse = (name.as_bytes(), &handle.types()[..]);
+        self.parse_as_before(&handle.statement, parse, PendingReply::Prepares(preparation, stamp));
         name
+    }
+
+    /// Has the server prepare a statement once more, under the settings under which its client had it prepared: what its
+    /// constants mean, and which tables it names, was decided then. The settings are changed for the transaction at most,
+    /// and changed back to what they were, which the server alone may know, in the client's own batch: what goes wrong
+    /// goes wrong in its stead, and nobody else is told.
+    pub(super) fn parse_as_before(
+        &mut self,
+        statement: &Prepared,
+        (name, types): (&[u8], &[u8]),
+        pending: PendingReply,
+    ) {
+        let now = self.state.settings().read_by();
+        let texts = as_before(statement.read_otherwise_than(&now));
+        for sql in texts.iter().flat_map(|texts| &texts.before) {
+            self.run_within(sql.as_bytes(), PendingReply::None);
+        }
+        request::put_parse(&mut self.backend.write_buffer, name, &statement.sql, types);
+        self.owe(Reply::Parse, Action::Swallow, pending);
+        if let Some(texts) = texts {
+            self.run_within(texts.after.as_bytes(), PendingReply::None);
+        }
     }
 
     /// Asks the server what the client's statement is there.
