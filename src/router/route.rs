@@ -291,6 +291,7 @@ pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
         _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
         _ if shows_server(statement, world) => Need::Primary(Reason::ServerState),
         Need::Anywhere(_) if acts_unnamed(statement, world) => Need::Doubtful(Reason::VolatileFunction),
+        Need::Anywhere(_) if reads(Catalog::may_be_new) => Need::Doubtful(Reason::UnknownRelation),
         Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }

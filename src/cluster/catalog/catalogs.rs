@@ -72,6 +72,8 @@ pub struct Catalogs {
     state_anywhere: AtomicBool,
     /// Set once any catalog has held code that runs where no statement names it.
     unnamed: AtomicBool,
+    /// Whether some catalog says nothing of relations now, as definitions have changed.
+    unread: AtomicBool,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
@@ -189,6 +191,7 @@ impl Catalogs {
             traces: AtomicBool::new(false),
             state_anywhere: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
@@ -211,6 +214,11 @@ impl Catalogs {
     /// statement that names no relation and calls no function need not be looked at for that.
     pub(crate) fn know_state_anywhere(&self) -> bool {
         self.state_anywhere.load(Ordering::Relaxed)
+    }
+
+    /// Whether some database's definitions have changed and have not been read again.
+    pub(crate) fn know_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
@@ -466,6 +474,8 @@ impl Catalogs {
             };
             all
         });
+        let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
+        self.unread.store(unread, Ordering::Relaxed);
         self.news.notify_waiters();
     }
 

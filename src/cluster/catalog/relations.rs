@@ -5,6 +5,7 @@
 //! seconds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::code_rows::{Runs, Tied, When};
 use super::snapshot::{Catalog, Reach, Relation, Volatility};
@@ -91,6 +92,7 @@ impl Facts {
 
     /// Adds all relations to a catalog.
     pub(super) fn fill(&self, catalog: &mut Catalog) {
+        catalog.named = Arc::new(self.relations.iter().map(|row| row.name.clone()).collect());
         catalog.operators_write = self.code.iter().any(|(relation, _)| relation.is_none());
         let trees = Trees::grown(&self.relations, &self.edges);
         let graph = Graph::drawn(self, &trees);

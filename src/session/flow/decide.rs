@@ -500,7 +500,7 @@ struct Surroundings {
 impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
         let catalogs = conversation.shared.cluster.catalogs();
-        let some_matter = || catalogs.know_confined() || catalogs.know_traces();
+        let some_matter = || catalogs.know_confined() || catalogs.know_traces() || catalogs.know_unread();
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
             || catalogs.know_state_anywhere()
