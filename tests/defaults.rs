@@ -154,6 +154,31 @@ fn sessions_of_before_and_after_live_side_by_side() -> Result<()> {
 }
 
 #[test]
+fn constants_are_read_by_the_sessions_own_defaults() -> Result<()> {
+    let cluster = Cluster::shared();
+    database(cluster, "constants")?;
+    let weir = weir(cluster, 1)?;
+    let month = |client: &mut Client| -> Result<String> {
+        let heard = client.ask(&[front::bind("", "month", &[]), front::execute("", 0), front::sync()])?;
+        let row = heard.iter().find(|message| message.tag == b'D');
+        Ok(row.and_then(|row| row.text_row()[0].clone()).unwrap_or_default())
+    };
+    let prepare = [front::parse("month", "SELECT extract(month FROM date '02/03/2020')", &[]), front::sync()];
+    let mut old = connect(&weir, "app", "constants")?;
+    old.ask(&prepare)?;
+    assert_eq!(month(&mut old)?, "2");
+    connect(&weir, "app", "constants")?.query("ALTER DATABASE constants SET DateStyle = 'SQL, DMY'")?;
+    let mut new = connect(&weir, "app", "constants")?;
+    assert_eq!(new.parameters()["DateStyle"], "SQL, DMY");
+    new.ask(&prepare)?;
+    for _ in 0..3 {
+        assert_eq!(month(&mut new)?, "3");
+        assert_eq!(month(&mut old)?, "2");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_changed_past_weir_is_told_within_a_probe() -> Result<()> {
     let cluster = Cluster::shared();
     database(cluster, "past")?;

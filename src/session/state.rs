@@ -157,7 +157,7 @@ impl State {
         match self.transaction.certainty() {
             // It is shared with nobody.
             Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
-            Certainty::Certain => Reading::under(self.settings().wanted()),
+            Certainty::Certain => Reading::under(self.settings().wanted(), self.settings().given()),
         }
     }
 
