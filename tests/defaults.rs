@@ -106,6 +106,18 @@ fn what_is_changed_through_weir_is_told_to_the_next_client_at_once() -> Result<(
 }
 
 #[test]
+fn who_became_a_superuser_is_told_so() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    let weir = weir(&cluster, 3)?;
+    let mut admin = Client::connect(&weir.address(), &Login::new("postgres", "postgres").database("app"))?;
+    for (word, told) in [("NOSUPERUSER", "off"), ("SUPERUSER", "on"), ("NOSUPERUSER", "off")] {
+        admin.query(&format!("ALTER ROLE app {word}"))?;
+        assert_eq!(connect(&weir, "app", "app")?.parameters()["is_superuser"], told, "{word}");
+    }
+    Ok(())
+}
+
+#[test]
 fn sessions_of_before_and_after_live_side_by_side() -> Result<()> {
     let cluster = Cluster::shared();
     database(cluster, "beside")?;
