@@ -56,23 +56,34 @@ pub(crate) const CONSTANTS_BY: [&str; 12] = [
     "xmloption",
 ];
 
+/// A fingerprint of what a session's role and database were given of what constants are read by; 0 where that is nothing.
+pub(crate) fn given<'a>(told: impl Fn(&str) -> Option<&'a str>) -> u64 {
+    fingerprint(0, CONSTANTS_BY.iter().filter_map(|name| Some((*name, told(name)?))))
+}
+
+/// Of these on top of what has this one; that itself where there are none.
+fn fingerprint(of: u64, values: impl Iterator<Item = impl Hash>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    let mut any = false;
+    for value in values {
+        value.hash(&mut hasher);
+        any = true;
+    }
+    if any { hasher.finish() } else { of }
+}
+
 impl ReadBy {
-    /// How these settings have this text read.
-    pub(crate) fn under(settings: &Settings, sql: &[u8]) -> Self {
+    /// How these settings have this text read, in a session that was given this where it has set nothing.
+    pub(crate) fn under(settings: &Settings, given: u64, sql: &[u8]) -> Self {
+        let constants = may_hold_constants(sql);
         if settings.id() == 0 {
-            return Self::default();
+            return Self { names: 0, constants: if constants { given } else { 0 } };
         }
-        let fingerprint = |names: &[&str]| {
-            let mut hasher = DefaultHasher::new();
-            let mut set = 0;
-            for value in names.iter().filter_map(|name| Some((name, settings.get(name)?))) {
-                value.hash(&mut hasher);
-                set += 1;
-            }
-            if set == 0 { 0 } else { hasher.finish() }
+        let of = |given, names: &[&str]| {
+            fingerprint(given, names.iter().filter_map(|name| Some((*name, settings.get(name)?))))
         };
-        let constants = if may_hold_constants(sql) { fingerprint(&CONSTANTS_BY) } else { 0 };
-        Self { names: fingerprint(&NAMES_BY), constants }
+        Self { names: of(0, &NAMES_BY), constants: if constants { of(given, &CONSTANTS_BY) } else { 0 } }
     }
 }
 
