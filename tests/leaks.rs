@@ -292,7 +292,7 @@ fn look(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
 }
 
 fn pid(client: &mut Client) -> Result<String> {
-    Ok(look(client, "SELECT pg_backend_pid()")?[0][0].clone().unwrap())
+    Ok(look(client, "SELECT pg_backend_pid() + 0")?[0][0].clone().unwrap())
 }
 
 fn end(mut client: Client, how: End) -> Result<()> {
@@ -391,7 +391,7 @@ fn plays_lazy(cluster: &Cluster, weir: &Weir, texts: &[&str], how: Option<End>) 
     let what = format!("{texts:?}, {how:?}");
     let replica = |sql: &str| format!("/* weir: replica */ {sql}");
     let primary = |sql: &str| format!("/* weir: primary */ {sql}");
-    let pid = "SELECT pg_backend_pid()";
+    let pid = "SELECT pg_backend_pid() + 0";
     let open = || -> Result<Client> {
         let mut client = Client::connect(&weir.address(), &login())?;
         client.set_patience(PATIENCE);

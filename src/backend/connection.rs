@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::defaults::Defaults;
 use super::key::{Key, Notifier};
 use super::login::Login;
 use super::prepared::Prepared;
@@ -41,6 +42,8 @@ pub struct Backend {
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.
     pub settings: Settings,
+    /// What those are, where that is known.
+    pub(crate) defaults: Option<Defaults>,
     /// The session that last did something by which it may have drawn from sequences here; its values are there.
     pub drawn_by: Option<u64>,
     /// Its number in its pool.
@@ -67,6 +70,7 @@ impl Backend {
             prepared: Prepared::new(statements),
             unnamed: None,
             settings: Settings::default(),
+            defaults: None,
             drawn_by: None,
             serial,
             opened: now,

@@ -1,7 +1,8 @@
 //! Control connections: the few that weir opens for itself, to ask servers about themselves.
 //!
 //! They are hardened alike: the search path is fixed whatever the role or the database says (names that weir's own
-//! SQL uses must not be redirected by a user's schema), every statement has a timeout, and they say who they are.
+//! SQL uses must not be redirected by a user's schema), and so is the isolation of their transactions (a replica refuses
+//! what is serializable); every statement has a timeout, and they say who they are.
 
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
@@ -79,7 +80,10 @@ pub(crate) fn parameters(
         .keepalives_interval(keepalive.pause())
         .keepalives_retries(keepalive.probes())
         .tcp_user_timeout(keepalive.limit())
-        .options(format!("-c search_path=pg_catalog -c statement_timeout={}", limit.as_millis().max(1)));
+        .options(format!(
+            "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c statement_timeout={}",
+            limit.as_millis().max(1)
+        ));
     if let Some(password) = &login.password {
         config.password(password.expose());
     }

@@ -10,6 +10,7 @@ use super::queue::{Queue, Waiter};
 use super::room::Room;
 use super::slots::{Sharer, Slots};
 use super::terms::{Account, Events, Limits, PoolKey};
+use crate::backend::defaults::{self, Defaults};
 use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::{Backend, Key};
@@ -26,6 +27,8 @@ pub(super) struct Setup {
     pub(super) slots: [Arc<Slots<Pool>>; 2],
     pub(super) events: Arc<dyn Events>,
     pub(super) notifiers: Arc<Notifiers>,
+    /// What roles and databases were given.
+    pub(super) given: Arc<defaults::Shared>,
 }
 
 /// Backend connections to one server, for one database and account.
@@ -56,6 +59,8 @@ pub(super) struct State {
     standing: Standing,
     /// Whether the server has room for more.
     pub(super) room: Room,
+    /// What the last connection began with that was opened.
+    defaults: Option<Defaults>,
     /// Every connection, and some that are gone.
     keys: Vec<Weak<Key>>,
 }
@@ -84,6 +89,14 @@ impl State {
             (_, Err(error)) if is_unwelcome(error) => Standing::Refused,
             (standing, Err(_)) => standing,
         };
+    }
+
+    /// A connection was opened. Whether those of before began with something else: nobody who comes now would be given
+    /// that.
+    pub(super) fn outdates(&mut self, backend: &Backend) -> bool {
+        let Some(now) = &backend.defaults else { return false };
+        let before = self.defaults.replace(now.clone());
+        before.is_some_and(|before| before != *now)
     }
 
     /// Takes note of a connection.
@@ -403,16 +416,17 @@ impl Pool {
     }
 
     /// Closes every idle connection now, and every one that is checked out as soon as it comes back.
-    pub(super) fn retire(&self) {
-        let idle = {
+    pub(crate) fn retire(&self) {
+        self.retire_before(self.opened.load(Ordering::Relaxed));
+    }
+
+    /// The same of those with lower numbers than this.
+    pub(super) fn retire_before(&self, serial: u32) {
+        {
             let mut state = self.lock();
-            state.retired = self.opened.load(Ordering::Relaxed);
-            std::mem::take(&mut state.idle)
-        };
-        for backend in idle {
-            drop(backend);
-            self.closed();
+            state.retired = state.retired.max(serial);
         }
+        self.close_where(|backend, _| backend.serial < serial);
     }
 
     /// The server is gone: everybody who waits is told, and what is idle is closed. What is lent is closed when it comes
@@ -457,7 +471,7 @@ fn is_unwelcome(error: &Error) -> bool {
 }
 
 /// What those are told who wait for a server that is down or gone: there may be another.
-fn out_of_reach() -> Error {
+pub(super) fn out_of_reach() -> Error {
     Error::Unreachable(std::io::ErrorKind::NotConnected.into())
 }
 

@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connections::Pool;
+use tokio::time::timeout_at;
+
+use super::connections::{Pool, out_of_reach};
 use super::room::Scope;
 use super::slots::Slots;
-use crate::backend::{Backend, Credentials, log_in};
+use crate::backend::{Backend, Credentials, begun, log_in};
 use crate::error::{Error, Result};
 
 impl Pool {
@@ -105,17 +107,24 @@ impl Pool {
         let (address, keepalive) = (&setup.address, &setup.limits.keepalive);
         let login = log_in(&address.host, address.port, &credentials, keepalive, deadline).await?;
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
-        let backend = Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
+        let mut backend =
+            Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
+        let asked = timeout_at(deadline, begun::ask(&mut backend, &setup.given)).await;
+        backend.defaults = asked.unwrap_or_else(|_| Err(out_of_reach()))?;
         setup.notifiers.enter(&backend.key);
         Ok(Box::new(backend))
     }
 
     fn open_succeeded(&self, backend: Box<Backend>) {
         let now = Instant::now();
-        {
+        let outdates = {
             let mut state = self.lock();
             state.room.opened(now);
             state.enter(&backend.key);
+            state.outdates(&backend)
+        };
+        if outdates {
+            self.retire_before(backend.serial);
         }
         self.setup.slots[0].is_fed(&self.me);
         self.put_back(backend, now);

@@ -342,6 +342,25 @@ fn by_protocol() -> Vec<Talk> {
             .queries(&["RESET client_encoding"])
             .batch(&[close_statement("u"), parse("v", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
             .batch(&again("v", &[])),
+        Talk::new("messages that speak of a statement by its name")
+            .batch(&[parse("S_1", "SELECT $1::int", &[]), parse("other", "SELECT 1", &[])])
+            .batch(&[bind("", "S_1", &[]), execute("", 0)])
+            .batch(&[bind("", "other", &[text("1")]), execute("", 0)])
+            .batch(&[parse("S_1", "SELECT 2", &[])])
+            .batch(&[bind("", "S_1", &[text("1"), text("2")]), close_statement("S_1"), execute("", 0)])
+            .batch(&[bind("p", "S_1", &[]), describe_portal("p")])
+            .batch(&[parse("S_2", "SELECT $1::int, 2", &[]), bind("", "S_2", &[]), close_statement("S_2")])
+            .batch(&[parse("S_3", "SELECT $1::int, 3", &[]), close_statement("S_3"), bind("", "S_3", &[])])
+            .batch(&run("BEGIN"))
+            .batch(&[bind("", "S_1", &[]), execute("", 0)])
+            .batch(&run("ROLLBACK"))
+            .batch(&[bind("p", "other", &[]), execute("p", 0), execute("p", 0), bind("p", "other", &[])])
+            .batch(&[bind("p", "other", &[]), bind("p", "other", &[])])
+            .queries(&[
+                "SELECT name, statement, is_holdable FROM pg_cursors",
+                "EXECUTE S_1",
+                "EXECUTE \"S_1\"",
+            ]),
         Talk::new("a name of 63 letters, and a longer one")
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))

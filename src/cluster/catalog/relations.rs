@@ -73,6 +73,11 @@ impl Facts {
         self.relations.iter().map(|row| (row.oid, &*row.name))
     }
 
+    /// The same with the schema.
+    pub(super) fn full_names(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        self.relations.iter().map(|row| (row.oid, &*row.schema, &*row.name))
+    }
+
     /// Which relations are used when others are.
     pub(super) fn ties(&self) -> impl Iterator<Item = Tied> {
         let back = self.edges.iter().filter(|edge| edge.tie == Tie::Inherits);

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use super::beyond::BeyondMap;
 use super::traces::CodeMap;
 use crate::freshness::Slot;
 use crate::sql::Name;
@@ -52,6 +53,8 @@ pub struct Catalog {
     pub operators_write: bool,
     /// What code leaves in the sessions that run it.
     pub code: CodeMap,
+    /// What has to do with the server itself, or with what all databases share.
+    pub beyond: BeyondMap,
     /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
     pub since: Option<Instant>,
 }
@@ -223,8 +226,8 @@ impl Catalog {
     /// primary is never wrong. What code leaves is another matter: see [`CodeMap`].
     pub(crate) fn after_change(&self) -> Self {
         let (unlogged, sequences) = (self.unlogged.clone(), self.sequences.clone());
-        let code = self.code.clone();
-        Self { unlogged, sequences, operators_write: true, code, ..Self::default() }
+        let (code, beyond) = (self.code.clone(), self.beyond.clone());
+        Self { unlogged, sequences, operators_write: true, code, beyond, ..Self::default() }
     }
 
     /// What may still be relied on after code of a user's ran, which may have changed definitions and mostly has not.

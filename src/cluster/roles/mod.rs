@@ -3,6 +3,7 @@
 //! It elects nobody, and sends nothing on a client's behalf.
 
 mod decision;
+mod given;
 mod monitor;
 mod probe;
 mod roster;

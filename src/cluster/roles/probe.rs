@@ -11,7 +11,9 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::decision::{Facts, State};
+use super::given::Given;
 use crate::cluster::control::{self, Dial, Login, Purpose, words};
+use crate::cluster::defaults::Defaults;
 use crate::cluster::topology::Server;
 use crate::config::Health;
 
@@ -76,6 +78,7 @@ pub(crate) struct Probe {
     pool: Pool,
     limit: Duration,
     question: Question,
+    given: Given,
 }
 
 impl Probe {
@@ -83,11 +86,12 @@ impl Probe {
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
         let place = (&*server.address, &*health.database);
         let parameters = control::parameters(place, login, health.timeout, health, Purpose::Watching);
+        let given = Given::new(&parameters);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =
             Pool::builder(manager).max_size(2).build().expect("a pool without timeouts needs no runtime");
-        Self { server: server.name.clone(), pool, limit: health.timeout, question: Question::Full }
+        Self { server: server.name.clone(), pool, limit: health.timeout, question: Question::Full, given }
     }
 
     /// Asks once. Not cancel safe: a connection dropped in the middle of a question would be taken for idle.
@@ -135,7 +139,12 @@ impl Probe {
     async fn ask(&mut self, object: Object, deadline: Instant) -> Result<Facts, Failure> {
         let answer = timeout_at(deadline, self.question_and_answer(&object)).await;
         match answer {
-            Ok(Ok(facts)) => Ok(facts),
+            Ok(Ok(facts)) => {
+                if timeout_at(deadline, self.given.look(&object)).await.is_err() {
+                    drop(Object::take(object));
+                }
+                Ok(facts)
+            }
             Ok(Err(error)) => {
                 drop(Object::take(object));
                 Err(Failure::of(&error))
@@ -145,6 +154,11 @@ impl Probe {
                 Err(Failure::TimedOut)
             }
         }
+    }
+
+    /// What the server gives to those who set nothing, if that is another thing than it was; told once.
+    pub(crate) fn take_news(&mut self) -> Option<Defaults> {
+        self.given.take_news()
     }
 
     async fn question_and_answer(&mut self, object: &Object) -> Result<Facts, tokio_postgres::Error> {

@@ -40,6 +40,10 @@ use crate::wire::TxStatus;
 /// a round trip.
 const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
 
+/// How long a client may say nothing within a batch before what it has said of it is run. A batch that arrives in pieces
+/// should be routed as a whole: longer than its pieces take to follow each other, shorter than anybody notices.
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
+
 /// A client, all that is known of it, and the connections that work for it.
 pub(crate) struct Session {
     pub(super) client: Client,
@@ -73,7 +77,7 @@ impl Session {
         let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
-        let entry = shared.registry.enter(greeting.minor);
+        let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
             legs: Legs::default(),
@@ -98,7 +102,7 @@ impl Session {
             Ok(told) => {
                 conversation.enters();
                 greeting::want_catalog(conversation).await;
-                greeting::greet(client, conversation, &told);
+                greeting::greet(client, conversation, &told.statuses);
                 Ok(session)
             }
             Err(error) => {
@@ -145,10 +149,12 @@ impl Session {
         self.client.next_unit(flow)
     }
 
-    /// Whether the session must end: weir is draining and it is between two requests, or weir waits no longer.
-    fn is_drained(&self) -> bool {
+    /// Whether the session must end: somebody wants that, or weir is draining and it is between two requests, or waits no
+    /// longer.
+    fn is_over(&self) -> bool {
         let shared = &self.conversation.shared;
-        shared.is_draining() && (self.is_idle() || shared.is_ending())
+        self.conversation.entry.is_terminated()
+            || (shared.is_draining() && (self.is_idle() || shared.is_ending()))
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
@@ -193,6 +199,10 @@ impl Session {
     /// # Errors
     /// As [`Session::pump`].
     async fn await_more(&mut self) -> Result<()> {
+        if self.client.is_within_batch() {
+            // On the heap: mostly a batch is there at once.
+            return Box::pin(self.await_batch()).await;
+        }
         if self.has_sequence_affinity() {
             return self.hold_sequence_affinity().await;
         }
@@ -211,6 +221,21 @@ impl Session {
         tokio::select! {
             pumped = self.pump() => pumped,
             () = news => Ok(()),
+        }
+    }
+
+    /// Waits for more of a batch, and not for long: what is there of it is run when its client pauses. PostgreSQL runs each
+    /// message as it comes, and tells errors at once. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn await_batch(&mut self) -> Result<()> {
+        match tokio::time::timeout(BATCH_PAUSE, self.pump()).await {
+            Ok(pumped) => pumped,
+            Err(_) => {
+                self.client.flush_batch();
+                Ok(())
+            }
         }
     }
 
@@ -244,7 +269,7 @@ impl Session {
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_pump(cx) {
-            Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
             Poll::Pending => self.poll_deadline(cx),
             turn => turn,
         })
@@ -333,6 +358,7 @@ impl Session {
             return;
         }
         answers.into_iter().for_each(|answers| conversation.mark_answered(&answers));
+        conversation.signal_others();
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);

@@ -52,7 +52,12 @@ impl Sender<'_> {
 
     fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.depends_on {
-            Dependency::Nothing | Dependency::Modes | Dependency::Termination | Dependency::Transaction => {}
+            Dependency::Nothing
+            | Dependency::Modes
+            | Dependency::Termination
+            | Dependency::Process
+            | Dependency::Client(..)
+            | Dependency::Transaction => {}
             Dependency::Statement(name) => {
                 self.publish(name.as_bytes(), batch);
                 self.executes(statement, name.as_bytes());
@@ -64,7 +69,7 @@ impl Sender<'_> {
             }
         }
         if acts(statement) {
-            self.backend.key.notifier.is(self.state.pid);
+            self.backend.key.notifier.is(self.state.processes.own);
         }
         if may_draw(statement) {
             self.draws(batch);

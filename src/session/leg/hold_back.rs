@@ -40,7 +40,7 @@ pub(crate) fn hold(
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = leg.responses.tx == TxStatus::Idle && leg.batch() == Batch::Closed;
     // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-    let described = request.describes_portal();
+    let described = plan.described;
     leg.progress.retry = match (plan.joins, leg.route) {
         _ if !fits => Set::default(),
         (Joins::Nothing, Route::Replica) => Set::from_iter([Retry::ReplicaError, Retry::Loss]),
@@ -62,6 +62,8 @@ pub(crate) struct Hold {
     pub(crate) joins: Joins,
     /// Most bytes that are kept.
     pub(crate) limit: usize,
+    /// Whether the client asks for the columns of what it binds.
+    pub(crate) described: bool,
 }
 
 /// What a request joins when it is written.

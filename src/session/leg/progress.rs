@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     pub drew: SequenceUse,
     /// What of note was sent.
     pub sent: Set<Sent>,
+    /// What the server has just said of the parameters of a statement: of its columns it speaks next.
+    pub parameters: Option<u64>,
 }
 
 impl Progress {
@@ -36,6 +38,7 @@ impl Progress {
             unconfirmed: Unconfirmed::default(),
             drew: SequenceUse::Not,
             sent: Set::default(),
+            parameters: None,
         }
     }
 

@@ -4,6 +4,9 @@
 
 pub(crate) mod ddl;
 pub(crate) mod pins;
+pub(crate) mod positions;
+pub(crate) mod process_words;
+pub(crate) mod rebase;
 pub(crate) mod restore;
 pub(crate) mod revocable;
 pub(crate) mod savepoints;
@@ -15,4 +18,5 @@ pub(crate) mod statement;
 pub(crate) mod statements;
 pub(crate) mod transaction_limits;
 pub(crate) mod undoable;
+pub(crate) mod unsettable;
 pub(crate) mod weir_settings;

@@ -90,7 +90,7 @@ impl Pins {
     }
 
     /// A search path was set.
-    fn search(&mut self, path: &str) {
+    pub(crate) fn search(&mut self, path: &str) {
         if path.to_ascii_lowercase().contains("pg_temp") {
             self.path = Known::Maybe;
         }

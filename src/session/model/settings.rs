@@ -54,6 +54,13 @@ impl SessionSettings {
         self.startup = self.startup.with(name, None);
     }
 
+    /// What the client has where it has set nothing is another thing from now on: so are what it came with and what it
+    /// wants.
+    pub(crate) fn rest_on(&mut self, rebased: impl Fn(&Settings) -> Settings) {
+        self.startup = rebased(&self.startup);
+        self.wanted = rebased(&self.wanted);
+    }
+
     /// What the client wants of the servers.
     pub(crate) fn wanted(&self) -> &Settings {
         &self.wanted
