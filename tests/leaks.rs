@@ -234,7 +234,7 @@ const STATE: &[&str] = &[
 /// Code under a built-in name, as an attribute, in a default argument and in a domain: `tests/hidden_code` makes up more.
 const HIDDEN: &str = "
     CREATE FUNCTION leave(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
-        SET some.thing = 'left behind'; PERFORM pg_advisory_lock(7); CREATE TEMP TABLE IF NOT EXISTS scratch ();
+        PERFORM set_config('some.thing', 'left behind', false); PERFORM pg_advisory_lock(7); CREATE TEMP TABLE IF NOT EXISTS scratch ();
         EXECUTE 'LISTEN leaks'; RETURN 1; END $$;
     CREATE FUNCTION upper(point) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN leave(1); END';
     CREATE TYPE leaky AS (id int);
@@ -586,9 +586,8 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     let cluster = Cluster::with(harness::Options::new(2))?;
     cluster.sql(
         0,
-        "CREATE TABLE written (id int);
-         CREATE FUNCTION writes() RETURNS int LANGUAGE sql AS 'INSERT INTO written VALUES (1) RETURNING 1';
-         CREATE VIEW harmless AS SELECT writes() AS id",
+        "CREATE TABLE written (id int); INSERT INTO written VALUES (1);
+         CREATE VIEW harmless AS SELECT id FROM written FOR UPDATE",
     )?;
     cluster.wait_caught_up()?;
     let weir = WeirSetup::in_front_of(&cluster, [0, 1])

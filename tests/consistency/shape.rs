@@ -212,7 +212,7 @@ pub(crate) const SHAPES: &[Shape] = &[
 ];
 
 /// The name of the server that answers: a read that asks for it tells where it ran, and is routed as without it.
-pub(crate) const HERE: &str = "CREATE VIEW here AS SELECT current_setting('cluster_name') AS server";
+pub(crate) const HERE: &str = "CREATE VIEW here AS SELECT current_setting('harness.server') AS server";
 
 /// What a place in a statement is filled with.
 #[derive(Clone, Copy, Debug)]

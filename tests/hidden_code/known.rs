@@ -25,6 +25,14 @@ const KNOWN: &[Known] = &[
         is_it: |world, _, _| world.has("backslashes"),
     },
     Known {
+        why: "names in bodies that are written with escapes, or put together by format",
+        is_it: |world, _, _| world.has("odd body"),
+    },
+    Known {
+        why: "a view of pg_settings passes on to the rule of that what is written to it",
+        is_it: |world, _, _| world.has("view of settings"),
+    },
+    Known {
         why: "what code shows of its server is not looked for",
         is_it: |world, _, found| world.does(Act::State) && found.whose == "the client",
     },

@@ -8,6 +8,7 @@ pub(super) const CARRIERS: &[Kind] = &[
     ("shadowed function", shadowed),
     ("shadowed in a function", shadowed_within),
     ("backslashes", backslashes),
+    ("odd body", odd_body),
     ("set-returning function", set_returning),
     ("default argument", default_argument),
     ("alias of an own function", alias),
@@ -117,6 +118,32 @@ fn backslashes(maker: &mut Maker) {
         maker.made.first =
             Some("SET standard_conforming_strings = off; SET escape_string_warning = off".into());
     }
+    maker.value(format!("{name}()"));
+    maker.of("items", format!("{name}()"));
+}
+
+/// Bodies that name what they call in other letters, or put its name together.
+fn odd_body(maker: &mut Maker) {
+    let (n, name, code) = (maker.n.clone(), maker.name(), maker.code());
+    maker.owner(format!(
+        "CREATE FUNCTION public.{n}_reached() RETURNS int LANGUAGE sql AS $w$ SELECT {code} $w$"
+    ));
+    maker.owner(format!("CREATE VIEW public.{n}_shown AS SELECT {code} AS a"));
+    let claim = *maker.dice.pick(&["STABLE", "VOLATILE"]);
+    let run = |text: &str| format!("DECLARE r int; BEGIN EXECUTE {text} INTO r; RETURN r; END");
+    let body = match maker.dice.between(0, 8) {
+        0 => format!(r#"BEGIN RETURN public.U&"{n}_re\0061ched"(); END"#),
+        1 => format!(r#"BEGIN RETURN U&"{n}_re!0061ched" UESCAPE '!' (); END"#),
+        2 => run(&format!("format('SELECT a FROM %I', '{n}_shown')")),
+        3 => run(&format!("format('SELECT %I()', '{n}_reached')")),
+        4 => run(&format!("concat('SELECT {n}_re', 'ached()')")),
+        5 => format!(
+            "DECLARE c refcursor; r int; BEGIN OPEN c FOR SELECT {n}_reached(); FETCH c INTO r; RETURN r; END"
+        ),
+        6 => format!("BEGIN ASSERT {n}_reached() IS NOT NULL; RETURN 1; END"),
+        _ => format!("BEGIN PERFORM 1 / 0; RETURN 2; EXCEPTION WHEN OTHERS THEN RETURN {n}_reached(); END"),
+    };
+    maker.owner(format!("CREATE FUNCTION {name}() RETURNS int LANGUAGE plpgsql {claim} AS $s$ {body} $s$"));
     maker.value(format!("{name}()"));
     maker.of("items", format!("{name}()"));
 }

@@ -1,9 +1,11 @@
 //! What runs when a relation is used: views, rules, triggers, policies, foreign keys.
 
 use super::{Kind, Maker, as_type};
+use crate::acts::Act;
 
 pub(super) const CARRIERS: &[Kind] = &[
     ("view", view),
+    ("view of settings", view_of_settings),
     ("shadowed view", shadowed_view),
     ("rule", rule),
     ("rule of a view", rule_of_view),
@@ -40,6 +42,19 @@ fn view(maker: &mut Maker) {
     maker.of(format!("{n}_over v"), "(v).b");
     maker.value(format!("{n}_reads()"));
     maker.statement(format!("INSERT INTO sink SELECT a::text FROM {n}_v"));
+}
+
+/// What is written to it, PostgreSQL's own rule sets.
+fn view_of_settings(maker: &mut Maker) {
+    let n = maker.n.clone();
+    (maker.act, maker.made.act) = (Act::Zone, Act::Zone);
+    maker.owner(format!("CREATE VIEW {n}_v AS SELECT * FROM pg_settings"));
+    maker.owner(format!("CREATE VIEW {n}_over AS SELECT name, setting FROM {n}_v"));
+    for view in ["v", "over"] {
+        let update = format!("UPDATE {n}_{view} SET setting = 'Asia/Kolkata' WHERE name = 'TimeZone'");
+        maker.statement(format!("DO $d$ BEGIN {update}; END $d$"));
+        maker.statement(update);
+    }
 }
 
 /// A view with the name of one of PostgreSQL's own, found before it.
