@@ -16,6 +16,8 @@ mod login;
 
 pub(crate) mod notifiers;
 
+pub mod past;
+
 pub(crate) mod prepared;
 
 pub mod settings;

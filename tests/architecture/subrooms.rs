@@ -94,6 +94,7 @@ const SUB_ROOMS: &[SubRoom] = &[
         outside: &[
             "backend::datestyle",
             "backend::prepared",
+            "backend::past",
             "backend::settings",
             "backend::value",
             "error",

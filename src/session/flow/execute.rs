@@ -132,6 +132,7 @@ impl Session {
         }
         self.conversation.refresh_routing();
         let request = self.read(unit);
+        self.conversation.says(&request);
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;

@@ -156,6 +156,7 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
+    lease.past.placeholders.join(&conversation.state.pins.spoken.placeholders);
     lease.settings = wanted;
     lease.release(Instant::now());
     Ok(all)

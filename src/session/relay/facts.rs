@@ -33,6 +33,8 @@ pub(crate) enum Fact {
     Acts,
     /// It begins, ends or moves in a transaction.
     Controls,
+    /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.
+    Lasts,
 }
 
 impl Word for Fact {
@@ -66,6 +68,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
         (Fact::Controls, controls(statement)),
+        (Fact::Lasts, !effects.settings.is_empty() || !effects.changes.is_empty()),
     ]
     .into()
 }
