@@ -219,7 +219,7 @@ const CODE_OF_FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 THEN 'built_in'
-                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table|set_limit$)' THEN 'opaque'
                            WHEN p.prolang IN (12, 13) AND (p.provolatile <> 'v' OR p.prokind = 'a') THEN 'harmless'
                            WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
@@ -242,7 +242,6 @@ const HARMLESS: &[&str] = &[
     "earthdistance",
     "fuzzystrmatch",
     "hstore",
-    "hypopg",
     "insert_username",
     "intagg",
     "intarray",
