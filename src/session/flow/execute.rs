@@ -142,6 +142,7 @@ impl Session {
             let Self { client, conversation, .. } = self;
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
+        self.conversation.says(&request);
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;

@@ -173,6 +173,7 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
+    lease.past.placeholders.join(&conversation.state.pins.spoken.placeholders);
     lease.settings = wanted;
     let defaults = lease.defaults.clone();
     lease.release(Instant::now());
