@@ -184,3 +184,81 @@ fn a_notice_is_seen_while_its_statement_runs() -> Result<()> {
     client.until_ready()?;
     Ok(())
 }
+
+/// `pool_pre_ping` and its kind: whether a connection lives is asked in many words, by some within a transaction of their
+/// own. None of them costs the primary anything.
+#[test]
+fn who_asks_whether_a_connection_lives_does_not_ask_the_primary() -> Result<()> {
+    let weir = start()?;
+    let mut client = weir.connect()?;
+    let primary =
+        || weir.metrics().map(|metrics| metrics.sum("weir_requests_total", &[("route", "primary")]));
+    client.query("SELECT 1")?;
+    let before = primary()?;
+    let simple = |sql: &str| vec![vec![front::query(sql)]];
+    let at_once = |sql: &str| {
+        vec![vec![
+            front::parse("", sql, &[]),
+            front::bind("", "", &[]),
+            front::describe_portal(""),
+            front::execute("", 1),
+            front::sync(),
+        ]]
+    };
+    let asyncpg = |sql: &str| {
+        vec![
+            vec![front::parse("__ping__", sql, &[]), front::describe_statement("__ping__"), front::flush()],
+            vec![front::bind("", "__ping__", &[]), front::execute("", 1), front::sync()],
+            vec![front::close_statement("__ping__"), front::sync()],
+        ]
+    };
+    let pings = [
+        "",
+        ";",
+        " ; -- ping",
+        "SELECT 1",
+        "select 1;",
+        "/* ping */ SELECT 1",
+        "SELECT",
+        "VALUES (1)",
+        "SELECT version()",
+    ];
+    for sql in pings {
+        for ping in [simple(sql), at_once(sql), asyncpg(sql)] {
+            for (begin, end) in [
+                ("", ""),
+                ("BEGIN", "ROLLBACK"),
+                ("BEGIN;", "COMMIT;"),
+                ("BEGIN ISOLATION LEVEL READ COMMITTED", "ROLLBACK;"),
+            ] {
+                if !begin.is_empty() {
+                    client.query(begin)?;
+                }
+                for frames in &ping {
+                    client.send(frames)?;
+                    if frames.last() == Some(&front::flush()) {
+                        // ParseComplete, ParameterDescription, and a RowDescription or NoData.
+                        for _ in 0..3 {
+                            assert!(client.read()?.error().is_none());
+                        }
+                    } else {
+                        assert!(
+                            client.until_ready()?.iter().all(|message| message.error().is_none()),
+                            "{sql}"
+                        );
+                    }
+                }
+                if !end.is_empty() {
+                    client.query(end)?;
+                }
+                assert_eq!(primary()?, before, "{begin} {sql:?} {end}: {}", route(&mut client)?);
+            }
+        }
+    }
+    // What is asked within a transaction neither begins it anywhere nor fixes where it runs.
+    client.query("BEGIN")?;
+    client.query(";")?;
+    client.query("INSERT INTO written VALUES (2)")?;
+    client.query("ROLLBACK")?;
+    Ok(())
+}
