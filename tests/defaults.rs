@@ -106,6 +106,18 @@ fn what_is_changed_through_weir_is_told_to_the_next_client_at_once() -> Result<(
 }
 
 #[test]
+fn who_became_a_superuser_is_told_so() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    let weir = weir(&cluster, 3)?;
+    let mut admin = Client::connect(&weir.address(), &Login::new("postgres", "postgres").database("app"))?;
+    for (word, told) in [("NOSUPERUSER", "off"), ("SUPERUSER", "on"), ("NOSUPERUSER", "off")] {
+        admin.query(&format!("ALTER ROLE app {word}"))?;
+        assert_eq!(connect(&weir, "app", "app")?.parameters()["is_superuser"], told, "{word}");
+    }
+    Ok(())
+}
+
+#[test]
 fn sessions_of_before_and_after_live_side_by_side() -> Result<()> {
     let cluster = Cluster::shared();
     database(cluster, "beside")?;
@@ -149,6 +161,31 @@ fn sessions_of_before_and_after_live_side_by_side() -> Result<()> {
         client.query("SET DateStyle = 'ISO'")?;
         assert_eq!(everywhere(client, date)?, expected);
         client.query("RESET DateStyle")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn constants_are_read_by_the_sessions_own_defaults() -> Result<()> {
+    let cluster = Cluster::shared();
+    database(cluster, "constants")?;
+    let weir = weir(cluster, 1)?;
+    let month = |client: &mut Client| -> Result<String> {
+        let heard = client.ask(&[front::bind("", "month", &[]), front::execute("", 0), front::sync()])?;
+        let row = heard.iter().find(|message| message.tag == b'D');
+        Ok(row.and_then(|row| row.text_row()[0].clone()).unwrap_or_default())
+    };
+    let prepare = [front::parse("month", "SELECT extract(month FROM date '02/03/2020')", &[]), front::sync()];
+    let mut old = connect(&weir, "app", "constants")?;
+    old.ask(&prepare)?;
+    assert_eq!(month(&mut old)?, "2");
+    connect(&weir, "app", "constants")?.query("ALTER DATABASE constants SET DateStyle = 'SQL, DMY'")?;
+    let mut new = connect(&weir, "app", "constants")?;
+    assert_eq!(new.parameters()["DateStyle"], "SQL, DMY");
+    new.ask(&prepare)?;
+    for _ in 0..3 {
+        assert_eq!(month(&mut new)?, "3");
+        assert_eq!(month(&mut old)?, "2");
     }
     Ok(())
 }

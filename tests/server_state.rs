@@ -208,6 +208,29 @@ fn what_is_behind_operators_casts_and_domains_decides() -> Result<()> {
     Ok(())
 }
 
+/// A view that was made a moment ago is read before the catalog is.
+#[test]
+fn what_is_new_may_show_the_state_of_a_server() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(PRIMARY, "SET ROLE app; CREATE TABLE old AS SELECT 1 AS x")?;
+    let weir = start(&cluster)?;
+    let (mut maker, mut reader) = (weir.connect()?, weir.connect()?);
+    for number in 0..5 {
+        let name = format!("new_{number}");
+        maker.query(&format!("CREATE VIEW {name} AS SELECT NOT pg_is_in_recovery()"))?;
+        for client in [&mut maker, &mut reader] {
+            let answer = client.query(&format!("/* new {number}. */ SELECT * FROM {name}"))?;
+            assert_eq!(answer.value(), "t", "{name}");
+        }
+    }
+    // What was there before is read where it was.
+    wait_for("the replica", PATIENCE, || {
+        maker.query("CREATE OR REPLACE VIEW new_0 AS SELECT NOT pg_is_in_recovery()")?;
+        cluster.wait_caught_up()?;
+        Ok((ran_on(&cluster, &mut reader, "SELECT * FROM old", 5_000)? == [REPLICA]).then_some(()))
+    })
+}
+
 /// Weir, once it knows the catalog.
 fn start(cluster: &Cluster) -> Result<Weir> {
     cluster.sql(

@@ -17,8 +17,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// That it is lost.
 pub(crate) async fn ask(backend: &mut Backend, shared: &Shared) -> Result<Option<Defaults>> {
-    let Some(defaults) = look(backend).await? else { return Ok(None) };
-    Ok(Some(Defaults { told: shared.share(defaults.told.clone()), ..defaults }))
+    Ok(look(backend).await?.map(|defaults| shared.share(&defaults)))
 }
 
 /// Whether its role or its database has been given something else since a connection began. Not cancel safe likewise.
@@ -71,8 +70,10 @@ fn question() -> String {
          WHERE t.name OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT pg_catalog.lower(s.name) \
          FROM pg_catalog.pg_settings s WHERE s.context OPERATOR(pg_catalog.<>) 'user')) \
          UNION ALL \
-         SELECT '', (SELECT pg_catalog.string_agg(pg_catalog.concat(g.by_database, ' ', g.by_role, ' ', g.entries), ' ' \
-         ORDER BY g.by_database, g.by_role) FROM given g), 'rows';\
+         SELECT '', pg_catalog.concat((SELECT r.rolsuper FROM pg_catalog.pg_roles r \
+         WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER), ' ', (\
+         SELECT pg_catalog.string_agg(pg_catalog.concat(g.by_database, ' ', g.by_role, ' ', g.entries), ' ' \
+         ORDER BY g.by_database, g.by_role) FROM given g)), 'rows';\
          COMMIT"
     )
 }

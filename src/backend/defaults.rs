@@ -4,6 +4,7 @@
 //! Pure: values. They are asked for by `begun`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::defaults::Values;
@@ -37,7 +38,7 @@ pub(super) const OTHERS: [&str; 19] = [
 pub(crate) struct Told {
     /// What the connection has by it. Without what its user may not set.
     pub(crate) values: Values,
-    /// All of it, as the catalog has it.
+    /// All of it, as the catalog has it, and whether the role is a superuser: that is told at login as well.
     pub(super) written: Box<str>,
 }
 
@@ -76,27 +77,31 @@ impl Defaults {
     }
 }
 
-/// What roles and databases were given, by connections that are open: whoever was given the same shares it, so that it
-/// is compared by its address.
+/// What open connections began with: those that began with the same share it, so that it is compared by its address.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    known: Mutex<HashSet<Arc<Told>>>,
+    told: Mutex<HashSet<Arc<Told>>>,
+    others: Mutex<HashSet<Arc<Values>>>,
 }
 
 impl Shared {
-    pub(super) fn share(&self, told: Arc<Told>) -> Arc<Told> {
-        /// So many are not looked through for those that nobody has any more.
-        const FEW: usize = 256;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(&told) {
-            return known.clone();
-        }
-        if known.len() >= FEW && known.len() == known.capacity() {
-            known.retain(|told| Arc::strong_count(told) > 1);
-        }
-        known.insert(told.clone());
-        told
+    /// The same, shared with others.
+    pub(super) fn share(&self, defaults: &Defaults) -> Defaults {
+        Defaults { told: shared(&self.told, &defaults.told), others: shared(&self.others, &defaults.others) }
     }
+}
+
+fn shared<T: Eq + Hash>(known: &Mutex<HashSet<Arc<T>>>, one: &Arc<T>) -> Arc<T> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(one) {
+        return known.clone();
+    }
+    if known.len() == known.capacity() {
+        // Before it grows: those that nobody has any more.
+        known.retain(|one| Arc::strong_count(one) > 1);
+    }
+    known.insert(one.clone());
+    one.clone()
 }
 
 #[cfg(test)]
@@ -122,8 +127,8 @@ mod tests {
         assert_eq!((one.told("timezone"), one.other("timezone")), (None, Some("UTC")));
         assert_eq!(one.other("transaction_timeout"), None);
         let shared = Shared::default();
-        let same = shared.share(one.told);
-        assert!(Arc::ptr_eq(&same, &shared.share(other.told)));
-        assert!(!Arc::ptr_eq(&same, &shared.share(Arc::default())));
+        let (one, other) = (shared.share(&one), shared.share(&other));
+        assert!(Arc::ptr_eq(&one.told, &other.told) && Arc::ptr_eq(&one.others, &other.others));
+        assert!(!Arc::ptr_eq(&one.told, &shared.share(&Defaults::default()).told));
     }
 }

@@ -24,6 +24,8 @@ pub(crate) mod prepared;
 
 pub mod settings;
 
+mod settle;
+
 pub mod value;
 
 pub use cancel::cancel;
@@ -31,3 +33,4 @@ pub use connection::Backend;
 pub use exec::{ParameterStatuses, exec};
 pub use key::Key;
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};
+pub(crate) use settle::settle;

@@ -212,6 +212,7 @@ fn asks_transaction(statement: &Statement, world: &World<'_>) -> bool {
     matches!(depends_on, Dependency::Transaction | Dependency::Modes)
         || may(functions, Catalog::function_asks_transaction)
         || may(reads, Catalog::asks_transaction)
+        || world.catalog.is_some_and(|catalog| !catalog.code.unnamed(statement).is_pure())
 }
 
 #[cfg(test)]

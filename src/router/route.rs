@@ -9,7 +9,9 @@ use std::time::Instant;
 use crate::cluster::catalog::{Catalog, Volatility};
 use crate::cluster::traces::found;
 use crate::config::Rule;
-use crate::sql::{AccessMode, Beyond, Isolation, Kind, Modes, Name, Statement, Target, Traces, Verdict};
+use crate::sql::{
+    AccessMode, Beyond, DataUse, Isolation, Kind, Modes, Name, Statement, Target, Traces, Verdict,
+};
 
 use super::session_view::{SessionView, TargetSource, Transaction};
 use super::{Learned, Reason, Route, rules};
@@ -288,6 +290,8 @@ pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
         _ if leaves_traces(statement, world) => Need::Primary(Reason::SessionState),
         _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
         _ if shows_server(statement, world) => Need::Primary(Reason::ServerState),
+        Need::Anywhere(_) if acts_unnamed(statement, world) => Need::Doubtful(Reason::VolatileFunction),
+        Need::Anywhere(_) if reads(Catalog::may_be_new) => Need::Doubtful(Reason::UnknownRelation),
         Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }
@@ -310,6 +314,13 @@ fn leaves_traces(statement: &Statement, world: &World<'_>) -> bool {
         world.catalog.map(|catalog| &catalog.code).filter(|code| runs_code || code.concerns_relations());
     code.is_some()
         && found(code, statement, |function| world.functions.is_stateless(function)).traces > Traces::None
+}
+
+/// Whether code that no word of a read names, or a function that only shares a name with one of PostgreSQL's own, is known
+/// to do what only the primary should.
+fn acts_unnamed(statement: &Statement, world: &World<'_>) -> bool {
+    let conduct = world.catalog.map(|catalog| catalog.code.unnamed(statement)).unwrap_or_default();
+    conduct.data == DataUse::Writes || conduct.confined
 }
 
 /// What the functions that a read calls need.

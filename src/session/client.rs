@@ -195,7 +195,8 @@ impl Client {
     /// # Errors
     /// [`Error::Lost`] when it is gone.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match poll_fill(&mut self.stream, cx, &mut self.read_buffer, READ_BUFFER_MAX) {
+        let limit = READ_BUFFER_MAX + self.framer.wanted();
+        match poll_fill(&mut self.stream, cx, &mut self.read_buffer, limit) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Error::Lost(ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Ok(n)) => {
                 count(&self.metrics.bytes.from_client, n);

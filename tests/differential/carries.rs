@@ -2,10 +2,94 @@
 
 use harness::client::front::*;
 
-use crate::talk::{Talk, text};
+use crate::talk::{Hear, Talk, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
-    bound_settings()
+    [bound_settings(), settings_that_are_gone()].concat()
+}
+
+/// What takes a setting back does not need it: its object was dropped, or its role revoked.
+fn settings_that_are_gone() -> Vec<Talk> {
+    const CONFIGURATION: &str = "DROP TEXT SEARCH CONFIGURATION IF EXISTS public.gone; \
+        CREATE TEXT SEARCH CONFIGURATION public.gone (COPY = simple)";
+    const DROPPED: &str = "DROP TEXT SEARCH CONFIGURATION public.gone";
+    const ROLE: &str = "DROP ROLE IF EXISTS talk_gone; CREATE ROLE talk_gone; GRANT talk_gone TO app; GRANT talk_gone TO talk_reader";
+    const REVOKED: &str = "REVOKE talk_gone FROM app";
+    const WHO: &str = "SELECT current_user, current_setting('default_text_search_config')";
+    let dropped = |name: &str| {
+        let talk = Talk::new(name).changes().aside(CONFIGURATION, Hear::Nothing);
+        talk.queries(&["SET default_text_search_config = 'public.gone'"]).aside(DROPPED, Hear::Nothing)
+    };
+    let revoked = |name: &str| {
+        let talk = Talk::new(name).changes().aside(ROLE, Hear::Nothing);
+        talk.queries(&["SET ROLE talk_gone"]).aside(REVOKED, Hear::Nothing)
+    };
+    vec![
+        dropped("a setting whose object was dropped, reset").queries(&[
+            "RESET default_text_search_config",
+            WHO,
+            "BEGIN",
+            WHO,
+            "COMMIT",
+        ]),
+        dropped("a setting whose object was dropped, in transactions").queries(&[
+            "BEGIN",
+            "ROLLBACK",
+            "BEGIN",
+            "SAVEPOINT a",
+            "RESET default_text_search_config",
+            "ROLLBACK TO a",
+            "SET LOCAL default_text_search_config = 'pg_catalog.english'",
+            "COMMIT",
+            "BEGIN",
+            "RESET ALL",
+            WHO,
+            "COMMIT",
+            WHO,
+        ]),
+        dropped("a setting whose object was dropped, by the extended protocol")
+            .batch(&[parse("s", "RESET default_text_search_config", &[]), describe_statement("s")])
+            .batch(&[bind("", "s", &[]), execute("", 0)])
+            .queries(&[WHO]),
+        dropped("a setting whose object was dropped, and everything discarded")
+            .queries(&["DISCARD ALL", WHO])
+            .queries(&["SET default_text_search_config = 'public.gone'"]),
+        revoked("a role that was revoked").queries(&["RESET ROLE", WHO, "SET ROLE talk_gone", WHO]),
+        revoked("a role that was revoked, given up within a transaction").queries(&[
+            "BEGIN",
+            "SET ROLE NONE",
+            WHO,
+            "COMMIT",
+            WHO,
+        ]),
+        revoked("another role in the place of one that was revoked").queries(&[
+            "SET ROLE talk_reader",
+            "SELECT current_user",
+            "DISCARD ALL",
+            WHO,
+        ]),
+        Talk::new("a role that is revoked while it holds for a transaction")
+            .changes()
+            .aside(ROLE, Hear::Nothing)
+            .queries(&["BEGIN", "SET LOCAL ROLE talk_gone", "SELECT current_user"])
+            .aside(REVOKED, Hear::Nothing)
+            .queries(&[
+                "ROLLBACK",
+                WHO,
+                "BEGIN",
+                "SAVEPOINT a",
+                "SET LOCAL ROLE talk_gone",
+                "ROLLBACK TO a",
+                WHO,
+            ])
+            .queries(&["ROLLBACK", WHO]),
+        Talk::new("what a client came with and is gone, reset to")
+            .changes()
+            .aside(CONFIGURATION, Hear::Nothing)
+            .queries(&["SET default_text_search_config = 'public.gone'", "SET work_mem = '5MB'"])
+            .aside(DROPPED, Hear::Nothing)
+            .queries(&["SET work_mem = '6MB'", "SET search_path = public", "RESET ALL", "SHOW work_mem"]),
+    ]
 }
 
 /// A batch that binds these values to a statement that was prepared before, and executes it.

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::traces::{Body, Function, Rows, Web, When};
+use super::code_rows::{Body, Function, Rows, When};
+use super::web::Web;
 use crate::sql::{Beyond, BeyondReader, Name};
 
 /// What is known of a database's functions and relations. Those that have to do with nothing beyond it are not listed.
@@ -213,8 +214,8 @@ pub(super) fn follow<'a>(
         marks.add(web.place(*oid, When::Used), BeyondReader::relation(name));
     }
     marks.spread(web, &columns);
-    for oid in &code.anywhere {
-        map.anywhere = map.anywhere.with(marks.at(web.function(*oid)));
+    for run in code.run.iter().filter(|run| matches!(run.when, When::Anywhere | When::AnywhereInC)) {
+        map.anywhere = map.anywhere.with(marks.at(web.function(run.function)));
     }
     map.tell(&marks, web, &code.functions, &relations);
     let all = map.functions.values().chain(map.read.values()).chain(map.written.values());
@@ -288,7 +289,7 @@ impl Marks {
 impl Function {
     fn beyond(&self, reader: &BeyondReader) -> Beyond {
         match &self.body {
-            Body::BuiltIn => reader.function(&self.name),
+            Body::BuiltIn(name) => reader.function(name),
             Body::Harmless | Body::Opaque => reader.of_module(&self.name),
             Body::Text(body) => reader.body(body),
         }

@@ -70,6 +70,10 @@ pub struct Catalogs {
     traces: AtomicBool,
     /// Set once any catalog has held an operator or the like that shows the state of a server.
     state_anywhere: AtomicBool,
+    /// Set once any catalog has held code that runs where no statement names it.
+    unnamed: AtomicBool,
+    /// Whether some catalog says nothing of relations now, as definitions have changed.
+    unread: AtomicBool,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
@@ -186,6 +190,8 @@ impl Catalogs {
             confined: AtomicBool::new(false),
             traces: AtomicBool::new(false),
             state_anywhere: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
@@ -210,10 +216,21 @@ impl Catalogs {
         self.state_anywhere.load(Ordering::Relaxed)
     }
 
+    /// Whether some database's definitions have changed and have not been read again.
+    pub(crate) fn know_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
     /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
     /// none has, only statements that call functions need be looked at for that.
     pub(crate) fn know_traces(&self) -> bool {
         self.traces.load(Ordering::Relaxed)
+    }
+
+    /// Whether any database has, or had, code that does more than compute and runs where no statement names it: behind an
+    /// operator, by a built-in function's name, as an attribute. If none has, a read that names nothing is what it says.
+    pub(crate) fn know_unnamed(&self) -> bool {
+        self.unnamed.load(Ordering::Relaxed)
     }
 
     /// Ready when any catalog is published from now on.
@@ -445,6 +462,9 @@ impl Catalogs {
         if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
             self.traces.store(true, Ordering::Relaxed);
         }
+        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_all()) {
+            self.unnamed.store(true, Ordering::Relaxed);
+        }
         let catalog = catalog.map(Arc::new);
         self.snapshots.rcu(|old| {
             let mut all = HashMap::clone(old);
@@ -454,6 +474,8 @@ impl Catalogs {
             };
             all
         });
+        let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
+        self.unread.store(unread, Ordering::Relaxed);
         self.news.notify_waiters();
     }
 

@@ -5,11 +5,17 @@
 
 mod asking;
 mod beyond;
+mod bounds;
 pub mod catalogs;
+mod code_rows;
+mod places;
 mod reading;
+mod reading_code;
 mod relations;
 mod snapshot;
 pub mod traces;
+mod web;
 
 pub use beyond::BeyondMap;
+pub use places::{Followed, PLACES, Place};
 pub use snapshot::{Catalog, Reach, Relation, Volatility};

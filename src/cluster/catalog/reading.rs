@@ -10,9 +10,12 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::asking::ASKING;
 use super::beyond::{self, BEYOND, BeyondMap, Reached, What};
-use super::relations::{self, Edge, Facts, Kind, Runs, Tie};
+use super::bounds::{ROWS_MAX, bounded};
+use super::code_rows::{Rows, Runs};
+use super::reading_code;
+use super::relations::{self, Edge, Facts, Kind, Tie};
 use super::snapshot::{Catalog, Volatility};
-use super::traces::{self, Body, Function, Run, When};
+use super::traces::{self, tell, trace};
 use crate::sql::{ASKING_CALLS, BeyondReader};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
@@ -105,8 +108,8 @@ const EDGES: &str = "
 /// tells. A domain's constraints and default run wherever a column has it in its type; as such domains are rare, the
 /// columns, by far the largest catalog, are not looked at where there is none.
 ///
-/// A row without a relation says that code which may write can run anywhere: it is behind an operator, a cast, the
-/// support function of an operator class, or a domain.
+/// All this is by declaration. What bodies do that can be read, and what is behind operators, casts and types, is added by
+/// [`trace`].
 const CODE: &str = concat!(
     "WITH RECURSIVE ",
     runs!(),
@@ -192,181 +195,15 @@ const CODE: &str = concat!(
       FROM pg_catalog.pg_attribute AS a
      WHERE EXISTS (SELECT FROM checking) AND NOT a.attisdropped
        AND a.atttypid = ANY (ARRAY(SELECT c.type FROM checking AS c))
-    UNION
-    SELECT NULL, 'used'
-     WHERE EXISTS (SELECT FROM checking)
-        OR EXISTS (SELECT FROM pg_catalog.pg_operator AS o JOIN code AS c ON c.oid = o.oprcode WHERE c.writes)
-        OR EXISTS (SELECT FROM pg_catalog.pg_cast AS k JOIN code AS c ON c.oid = k.castfunc WHERE c.writes)
-        OR EXISTS (SELECT FROM pg_catalog.pg_amproc AS a JOIN code AS c ON c.oid = a.amproc WHERE c.writes)
     LIMIT 100000"
 );
-
-/// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
-/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
-/// that they are given.
-const CODE_OF_FUNCTIONS: &str = "
-    SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
-           CASE WHEN k.kind = 'text'
-                THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) ELSE '' END
-      FROM pg_catalog.pg_proc AS p
-      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-      JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-      LEFT JOIN (
-               SELECT d.objid, e.extname
-                 FROM pg_catalog.pg_depend AS d
-                 JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-                WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
-                  AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-           ) AS e ON e.objid = p.oid
-     CROSS JOIN LATERAL (
-               SELECT CASE WHEN p.oid < 16384 THEN 'built_in'
-                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
-                           WHEN p.prolang IN (12, 13) AND (p.provolatile <> 'v' OR p.prokind = 'a') THEN 'harmless'
-                           WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'harmless'
-                           WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
-                           ELSE 'opaque' END
-           ) AS k (kind)
-     LIMIT 100000";
-
-/// Extensions whose functions leave nothing in a session but what their own documentation calls a cache.
-const HARMLESS: &[&str] = &[
-    "address_standardizer",
-    "amcheck",
-    "autoinc",
-    "bloom",
-    "btree_gin",
-    "btree_gist",
-    "citext",
-    "cube",
-    "dict_int",
-    "dict_xsyn",
-    "earthdistance",
-    "fuzzystrmatch",
-    "hstore",
-    "hypopg",
-    "insert_username",
-    "intagg",
-    "intarray",
-    "isn",
-    "lo",
-    "ltree",
-    "moddatetime",
-    "pageinspect",
-    "pg_buffercache",
-    "pg_freespacemap",
-    "pg_prewarm",
-    "pg_stat_statements",
-    "pg_trgm",
-    "pg_visibility",
-    "pg_walinspect",
-    "pgaudit",
-    "pgcrypto",
-    "pgrowlocks",
-    "pgstattuple",
-    "plpgsql",
-    "postgis",
-    "postgis_raster",
-    "postgis_sfcgal",
-    "postgis_topology",
-    "refint",
-    "seg",
-    "sslinfo",
-    "tablefunc",
-    "tcn",
-    "tsm_system_rows",
-    "tsm_system_time",
-    "unaccent",
-    "uuid-ossp",
-    "vector",
-    "xml2",
-];
-
-/// The functions that an aggregate is made of.
-const MADE_OF: &str = concat!(
-    "WITH ",
-    runs!(),
-    "SELECT r.called::pg_catalog.oid, r.run::pg_catalog.oid FROM runs AS r WHERE r.called <> r.run AND r.run >= 16384 LIMIT 100000"
-);
-
-/// Relations and the functions that run when they are used; none where it is one of PostgreSQL's own that leaves
-/// something, which no dependency tells.
-const RUN: &str = "
-    WITH own AS (
-        SELECT ':funcid (' || pg_catalog.string_agg(p.oid::pg_catalog.text, '|') || ') ' AS pattern
-          FROM pg_catalog.pg_proc AS p
-         WHERE p.oid < 16384 AND p.proname = ANY (ARRAY['set_config', 'setseed', 'pg_advisory_lock',
-               'pg_advisory_lock_shared', 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared',
-               'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'])
-    ), parts AS (
-        SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass AS class, r.oid, r.ev_class AS relation,
-               r.ev_action::pg_catalog.text AS tree, r.ev_type <> '1' AS written
-          FROM pg_catalog.pg_rewrite AS r WHERE r.oid >= 16384
-        UNION ALL
-        SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid,
-               pg_catalog.concat(p.polqual::pg_catalog.text, p.polwithcheck::pg_catalog.text), false
-          FROM pg_catalog.pg_policy AS p
-        UNION ALL
-        SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid, a.adbin::pg_catalog.text, true
-          FROM pg_catalog.pg_attrdef AS a
-        UNION ALL
-        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, k.conbin::pg_catalog.text, true
-          FROM pg_catalog.pg_constraint AS k WHERE k.conrelid <> 0 AND k.contype = 'c'
-        UNION ALL
-        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgqual::pg_catalog.text, true
-          FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
-        UNION ALL
-        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, NULL, false
-          FROM pg_catalog.pg_index AS i WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
-    )
-    SELECT p.relation, d.refobjid, p.written
-      FROM parts AS p
-      JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
-     WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384
-    UNION
-    SELECT p.relation, NULL, p.written
-      FROM parts AS p, own AS o
-     WHERE p.tree ~ o.pattern
-    LIMIT 100000";
-
-/// Functions, not in C, that run where no name shows it: behind operators, casts, comparisons and domains, and on changes
-/// of definitions.
-const UNNAMED: &str = "
-    SELECT u.oid::pg_catalog.oid, u.place
-      FROM (
-               SELECT o.oprcode, 'anywhere' FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384
-               UNION
-               SELECT c.castfunc, 'anywhere' FROM pg_catalog.pg_cast AS c WHERE c.oid >= 16384
-               UNION
-               SELECT a.amproc, 'anywhere' FROM pg_catalog.pg_amproc AS a WHERE a.oid >= 16384
-               UNION
-               SELECT d.refobjid, 'anywhere'
-                 FROM pg_catalog.pg_constraint AS k
-                 JOIN pg_catalog.pg_depend AS d ON d.objid = k.oid
-                WHERE k.contypid <> 0 AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
-                  AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-               UNION
-               SELECT d.refobjid, 'anywhere'
-                 FROM pg_catalog.pg_depend AS d
-                 JOIN pg_catalog.pg_type AS t ON t.oid = d.objid
-                WHERE t.typtype = 'd' AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
-                  AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-               UNION
-               SELECT e.evtfoid, 'definitions' FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled <> 'D'
-           ) AS u (oid, place)
-      JOIN pg_catalog.pg_proc AS p ON p.oid = u.oid
-     WHERE p.oid >= 16384 AND p.prolang NOT IN (12, 13)
-     LIMIT 100000";
-
-/// Most rows of any query: the bound on what one database's catalog may cost. Where functions exceed it, none is known,
-/// and likewise relations: where some are missing, what is said of the others means nothing.
-const ROWS_MAX: usize = 100_000;
 
 /// What was read of a database.
 #[derive(Debug)]
 pub(super) struct Answers {
     catalog: Catalog,
     relations: Option<Facts>,
-    code: Option<traces::Rows>,
+    code: Option<Rows>,
     reached: Vec<Reached>,
     began: Instant,
 }
@@ -375,10 +212,12 @@ impl Answers {
     /// The catalog. Takes tens of milliseconds where there are tens of thousands of relations: not for a thread on
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
-        if let (Some(facts), Some(code)) = (&self.relations, &self.code) {
-            let web = code.trace(facts.names(), facts.ties());
-            self.catalog.code = code.tell(&web, self.began);
+        if let (Some(facts), Some(code)) = (&mut self.relations, &self.code) {
+            let web = trace(code, facts.names(), facts.ties());
+            self.catalog.code = tell(code, &web, self.began);
             self.catalog.beyond = beyond::follow(&web, code, facts.full_names(), &self.reached);
+            let runs = traces::runs(code, &web);
+            facts.code.extend(runs);
         }
         if self.reached.len() >= ROWS_MAX {
             self.catalog.beyond = BeyondMap::of_anything();
@@ -387,6 +226,8 @@ impl Answers {
             Some(facts) => facts.fill(&mut self.catalog),
             None => self.catalog.operators_write = true,
         }
+        // What runs anywhere is not known either.
+        self.catalog.operators_write |= self.code.is_none();
         self.catalog
     }
 }
@@ -412,14 +253,8 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    let (relations, code) = (facts(client).await?, code(client).await?);
+    let (relations, code) = (facts(client).await?, reading_code::read(client).await?);
     Ok(Answers { catalog, relations, code, reached: reached(client).await?, began })
-}
-
-/// The rows of a query, or `None` when they are too many.
-async fn bounded(client: &Client, query: &str) -> Result<Option<Vec<Row>>, Error> {
-    let rows = client.query_typed(query, &[]).await?;
-    Ok(Some(rows).filter(|rows| rows.len() < ROWS_MAX))
 }
 
 async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
@@ -468,34 +303,6 @@ fn runs(row: &Row) -> Result<(Option<u32>, Runs), Error> {
     Ok((row.try_get(0)?, runs))
 }
 
-/// What code leaves: nothing is known of it when there is too much.
-async fn code(client: &Client) -> Result<Option<traces::Rows>, Error> {
-    let functions = client.query_typed(CODE_OF_FUNCTIONS, &[(&HARMLESS, Type::TEXT_ARRAY)]).await?;
-    let Some(made_of) = bounded(client, MADE_OF).await? else { return Ok(None) };
-    let Some(run) = bounded(client, RUN).await? else { return Ok(None) };
-    let Some(unnamed) = bounded(client, UNNAMED).await? else { return Ok(None) };
-    if functions.len() >= ROWS_MAX {
-        return Ok(None);
-    }
-    let mut rows = traces::Rows {
-        functions: functions.iter().map(function).collect::<Result<_, _>>()?,
-        made_of: made_of
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<_, Error>>()?,
-        run: run.iter().map(behind).collect::<Result<_, _>>()?,
-        ..traces::Rows::default()
-    };
-    for row in &unnamed {
-        let place = match row.try_get(1)? {
-            "definitions" => &mut rows.definitions,
-            _ => &mut rows.anywhere,
-        };
-        place.push(row.try_get(0)?);
-    }
-    Ok(Some(rows))
-}
-
 /// What relations have to do with beyond the database.
 async fn reached(client: &Client) -> Result<Vec<Reached>, Error> {
     let reader = BeyondReader::default();
@@ -507,20 +314,4 @@ async fn reached(client: &Client) -> Result<Vec<Reached>, Error> {
         Ok(Reached { relation: row.try_get(0)?, what })
     };
     rows.iter().map(reached).collect()
-}
-
-fn behind(row: &Row) -> Result<Run, Error> {
-    let when = if row.try_get(2)? { When::Written } else { When::Used };
-    Ok(Run { relation: row.try_get(0)?, function: row.try_get(1)?, when })
-}
-
-fn function(row: &Row) -> Result<Function, Error> {
-    let (schema, name, text): (&str, &str, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(4)?);
-    let body = match row.try_get(3)? {
-        "built_in" => Body::BuiltIn,
-        "harmless" => Body::Harmless,
-        "text" => Body::Text(text.into()),
-        _ => Body::Opaque,
-    };
-    Ok(Function { oid: row.try_get(0)?, schema: schema.into(), name: name.into(), body })
 }

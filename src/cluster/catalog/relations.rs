@@ -5,9 +5,10 @@
 //! seconds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::code_rows::{Runs, Tied, When};
 use super::snapshot::{Catalog, Reach, Relation, Volatility};
-use super::traces::{Tied, When};
 use crate::freshness::Slot;
 
 /// What was read of one database's relations.
@@ -64,17 +65,6 @@ pub(super) enum Tie {
     Policy,
 }
 
-/// When a relation runs a user's code, and what that may do. Functions that are declared IMMUTABLE are believed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runs {
-    /// When it is written: triggers, rules, functions that may write in defaults and constraints.
-    Written,
-    /// When it is read, functions that do not write.
-    Read,
-    /// When it is read or written through, functions that may write.
-    Used,
-}
-
 /// Most relations that a reach is followed to, and so most places that it lists.
 const REACH_MAX: usize = 128;
 
@@ -102,6 +92,7 @@ impl Facts {
 
     /// Adds all relations to a catalog.
     pub(super) fn fill(&self, catalog: &mut Catalog) {
+        catalog.named = Arc::new(self.relations.iter().map(|row| row.name.clone()).collect());
         catalog.operators_write = self.code.iter().any(|(relation, _)| relation.is_none());
         let trees = Trees::grown(&self.relations, &self.edges);
         let graph = Graph::drawn(self, &trees);

@@ -1,13 +1,16 @@
-//! What code of users may leave in the session that runs it: functions by name, and relations that run some when they
-//! are read or written.
+//! What code of users does, and what it may leave in the session that runs it: functions by name, relations that run some
+//! when they are read or written, and what runs where nothing in a statement names it.
 //!
 //! Pure: the rows are read elsewhere. Names are followed without regard to schemas and types: a body may mean any
-//! function of a name, so that all of them count.
+//! function of a name, so that all of them count. A body that can be read is judged by what it does, whatever it was
+//! declared to be.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::sql::{Code, CodeReader, Kind, Name, Statement, Traces, Why};
+use super::code_rows::{Relation, Rows, Run, Runs, Tied, When};
+use super::web::Web;
+use crate::sql::{Code, CodeReader, Conduct, DataUse, Kind, Name, Statement, Traces, Why};
 
 /// What is known of a database's code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,13 +20,18 @@ pub struct CodeMap {
     /// When the reading of it began; `None` while nothing is known.
     pub(crate) began: Option<Instant>,
     /// Every function and procedure, by name alone and by schema and name.
-    functions: HashMap<Name, Traces>,
+    functions: HashMap<Name, Conduct>,
+    /// Functions of users that do more than compute and may be meant where a statement names none of them: see
+    /// [`Statement::mentions`]. Empty in most databases.
+    mentioned: HashMap<Box<str>, Conduct>,
     /// Relations, by name alone, that run code which leaves something: when they are read, and when they are written.
     relations: HashMap<Box<str>, Behind>,
-    /// What any statement may leave: such code is behind an operator, a cast or a comparison.
-    anywhere: Traces,
+    /// What any statement may do: such code is behind an operator, a cast, a comparison or a type.
+    anywhere: Conduct,
     /// What any change of definitions may leave: an event trigger.
     definitions: Traces,
+    /// What may be left where relations are kept in order: they are not named, and whatever is behind any of them may run.
+    maintenance: Traces,
 }
 
 /// What the code behind a relation may leave.
@@ -83,11 +91,33 @@ impl CodeMap {
     /// Whether some relation, operator or event trigger leaves something: then statements that call no functions must
     /// be looked at too.
     pub(crate) fn concerns_relations(&self) -> bool {
-        !self.relations.is_empty() || self.anywhere > Traces::None || self.definitions > Traces::None
+        !self.relations.is_empty()
+            || self.definitions > Traces::None
+            || self.mentioned.values().chain([&self.anywhere]).any(|conduct| conduct.traces > Traces::None)
+    }
+
+    /// Whether some statement may do more than it names: then each must be looked at.
+    pub(crate) fn concerns_all(&self) -> bool {
+        !self.anywhere.is_pure() || !self.mentioned.is_empty()
+    }
+
+    /// What a statement may do by code that it does not name, relations aside.
+    pub(crate) fn unnamed(&self, statement: &Statement) -> Conduct {
+        if self.mentioned.is_empty() {
+            return self.anywhere;
+        }
+        let in_code = statement.effects.code.iter().flat_map(|code| &code.mentions);
+        let mentioned = statement.mentions.iter().chain(in_code).filter_map(|name| self.mentioned.get(name));
+        mentioned.fold(self.anywhere, |all, conduct| all.join(*conduct))
     }
 
     /// What the functions of a name may leave; `None` when there is none that is known.
     pub fn function(&self, name: &Name) -> Option<Traces> {
+        self.conduct(name).map(|conduct| conduct.traces)
+    }
+
+    /// What the functions of a name do; `None` when there is none that is known.
+    pub(crate) fn conduct(&self, name: &Name) -> Option<Conduct> {
         match name.schema.as_deref() {
             Some("pg_catalog") => {
                 self.functions.get(&Name { schema: None, name: name.name.clone() }).copied()
@@ -130,7 +160,7 @@ pub fn found(map: Option<&CodeMap>, statement: &Statement, is_harmless: impl Fn(
         }
     }
     if map.concerns_relations() {
-        found.traces = found.traces.max(map.behind(statement));
+        found.traces = found.traces.max(map.behind(statement)).max(map.unnamed(statement).traces);
     }
     found
 }
@@ -144,259 +174,96 @@ impl CodeMap {
         let behind = read.map(|behind| behind.read).chain(written.map(|behind| behind.written)).max();
         let defines = matches!(statement.kind, Kind::Primary(Why::Ddl | Why::Temporary));
         let definitions = if defines { self.definitions } else { Traces::None };
-        behind.unwrap_or_default().max(self.anywhere).max(definitions)
+        let maintains = statement.kind == Kind::Primary(Why::Maintenance);
+        let maintenance = if maintains { self.maintenance } else { Traces::None };
+        behind.unwrap_or_default().max(definitions).max(maintenance)
     }
 }
 
-/// What was read of one database's code.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    pub(super) functions: Vec<Function>,
-    /// Functions, by OID, that are made of others: aggregates.
-    pub(super) made_of: Vec<(u32, u32)>,
-    /// What runs behind relations.
-    pub(super) run: Vec<Run>,
-    /// Functions behind operators, casts, comparisons and domains.
-    pub(super) anywhere: Vec<u32>,
-    /// Functions of event triggers.
-    pub(super) definitions: Vec<u32>,
-}
-
-/// One function (`pg_proc`).
-#[derive(Debug)]
-pub(super) struct Function {
-    pub(super) oid: u32,
-    pub(super) schema: Box<str>,
-    pub(super) name: Box<str>,
-    pub(super) body: Body,
-}
-
-/// A function that runs when a relation, by OID, is used.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) relation: u32,
-    /// `None` is one of PostgreSQL's own that leaves something.
-    pub(super) function: Option<u32>,
-    pub(super) when: When,
-}
-
-/// Relations, by OID, of which using the first means using the second.
-#[derive(Debug)]
-pub(super) struct Tied {
-    pub(super) from: u32,
-    pub(super) to: u32,
-    pub(super) when: When,
-}
-
-/// How a relation is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
-    /// It is written.
-    Written,
-    /// It is read or written.
-    Used,
-}
-
-/// What there is to read of a function.
-#[derive(Debug)]
-pub(super) enum Body {
-    /// It is PostgreSQL's own.
-    BuiltIn,
-    /// It is known to leave nothing.
-    Harmless,
-    /// Nothing.
-    Opaque,
-    /// SQL or PL/pgSQL.
-    Text(Box<str>),
-}
-
-/// A relation, by OID and name.
-pub(super) type Relation<'a> = (u32, &'a str);
-
-impl Rows {
-    /// Follows what calls what to its end.
-    pub(super) fn trace<'a>(
-        &'a self,
-        relations: impl Iterator<Item = Relation<'a>>,
-        ties: impl Iterator<Item = Tied>,
-    ) -> Web<'a> {
-        let reader = CodeReader::default();
-        let codes: Vec<Code> = self.functions.iter().map(|function| function.code(&reader)).collect();
-        let mut web = Web::new(&self.functions, relations);
-        for (at, code) in codes.iter().enumerate() {
-            web.calls(at, code);
-        }
-        for (whole, part) in &self.made_of {
-            web.lead(web.functions.get(part).copied(), web.functions.get(whole).copied());
-        }
-        for run in &self.run {
-            let relation = web.place(run.relation, run.when);
-            match run.function {
-                Some(function) => web.lead(web.functions.get(&function).copied(), relation),
-                None => web.mark(relation, Traces::Lasting),
-            }
-        }
-        for tied in ties {
-            web.lead(web.place(tied.to, When::Written), web.place(tied.from, When::Written));
-            if tied.when == When::Used {
-                web.lead(web.place(tied.to, When::Used), web.place(tied.from, When::Used));
-            }
-        }
-        for (at, code) in codes.iter().enumerate() {
-            web.mark(Some(at), code.traces);
-        }
-        web.spread();
-        web
+/// Follows what calls what to its end.
+pub(super) fn trace<'a>(
+    rows: &'a Rows,
+    relations: impl Iterator<Item = Relation<'a>>,
+    ties: impl Iterator<Item = Tied>,
+) -> Web<'a> {
+    let reader = &CodeReader::default();
+    let codes: Vec<Code> = rows.functions.iter().map(|function| function.code(reader)).collect();
+    let mut web = Web::new(&rows.functions, relations);
+    for (at, code) in codes.iter().enumerate() {
+        web.calls(&rows.functions, at, code);
     }
+    for (whole, part) in &rows.made_of {
+        web.lead(web.functions.get(part).copied(), web.functions.get(whole).copied());
+    }
+    for run in &rows.run {
+        let object = run.object.and_then(|object| web.place(object, run.when));
+        web.lead(web.functions.get(&run.function).copied(), object);
+    }
+    for tied in ties {
+        web.lead(web.place(tied.to, When::Written), web.place(tied.from, When::Written));
+        if tied.when == When::Used {
+            web.lead(web.place(tied.to, When::Used), web.place(tied.from, When::Used));
+        }
+    }
+    for (at, code) in codes.iter().enumerate() {
+        web.mark(Some(at), code.conduct);
+    }
+    web.spread();
+    web
+}
 
-    /// What was found; the reading of it began at `began`.
-    pub(super) fn tell(&self, web: &Web<'_>, began: Instant) -> CodeMap {
-        let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
-        for (at, function) in self.functions.iter().enumerate() {
-            let traces = web.traces[at];
-            let alone = Name { schema: None, name: function.name.clone() };
-            let worst = map.functions.entry(alone).or_default();
-            *worst = traces.max(*worst);
-            if &*function.schema != "pg_catalog" {
-                let name = Name { schema: Some(function.schema.clone()), name: function.name.clone() };
-                let worst = map.functions.entry(name).or_default();
-                *worst = traces.max(*worst);
-            }
-        }
-        for (at, name) in &web.names {
-            let (read, written) = (web.traces[*at], web.traces[*at + 1]);
-            if written > Traces::None {
-                let worst = map.relations.entry((*name).into()).or_default();
-                *worst = Behind { read: read.max(worst.read), written: written.max(worst.written) };
-            }
-        }
-        let worst = |functions: &[u32]| {
-            let known = functions.iter().filter_map(|oid| web.functions.get(oid));
-            known.map(|at| web.traces[*at]).max().unwrap_or_default()
+/// What the code that runs behind relations does with data; `None` is any statement.
+pub(super) fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
+    let of = |run: &Run| {
+        let data = web.conduct(run.function).data;
+        let runs = match (run.when, data) {
+            (When::Written | When::Planned, DataUse::Writes) => Runs::Written,
+            (When::Used | When::Anywhere | When::AnywhereInC, DataUse::Writes) => Runs::Used,
+            (When::Used, DataUse::Reads) => Runs::Read,
+            _ => return None,
         };
-        map.anywhere = worst(&self.anywhere);
-        map.definitions = worst(&self.definitions);
-        map
-    }
+        let somewhere = matches!(run.when, When::Written | When::Planned | When::Used);
+        Some((run.object.filter(|_| somewhere), runs))
+    };
+    rows.run.iter().filter_map(of).collect()
 }
 
-impl Function {
-    fn code(&self, reader: &CodeReader) -> Code {
-        let of = |traces| Code { traces, ..Code::default() };
-        match &self.body {
-            Body::BuiltIn => of(reader.built_in(&self.name).unwrap_or_default()),
-            Body::Harmless => of(Traces::None),
-            Body::Opaque => of(Traces::Lasting),
-            Body::Text(body) => reader.read(body),
+/// What is known of the code by then; the reading of it began at `began`.
+pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
+    let reader = &CodeReader::default();
+    let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
+    for (at, function) in rows.functions.iter().enumerate() {
+        let conduct = web.conducts[at];
+        let alone = Name { schema: None, name: function.name.clone() };
+        let all = map.functions.entry(alone).or_default();
+        *all = conduct.join(*all);
+        if &*function.schema != "pg_catalog" {
+            let name = Name { schema: Some(function.schema.clone()), name: function.name.clone() };
+            let all = map.functions.entry(name).or_default();
+            *all = conduct.join(*all);
+        }
+        if function.is_mentioned(conduct, reader) {
+            let all = map.mentioned.entry(function.name.clone()).or_default();
+            *all = conduct.join(*all);
         }
     }
-}
-
-/// Functions and relations as one graph: what leaves something makes what leads to it leave that too.
-pub(super) struct Web<'a> {
-    /// Nodes by OID.
-    functions: HashMap<u32, usize>,
-    /// Reading a relation is a node, and writing it the next one.
-    relations: HashMap<u32, usize>,
-    functions_named: HashMap<&'a str, Vec<usize>>,
-    relations_named: HashMap<&'a str, Vec<usize>>,
-    names: Vec<(usize, &'a str)>,
-    /// For each node those that leave what it leaves.
-    users: Vec<Vec<usize>>,
-    traces: Vec<Traces>,
-    /// Nodes whose users have not been told.
-    open: Vec<usize>,
-}
-
-impl<'a> Web<'a> {
-    fn new(functions: &'a [Function], relations: impl Iterator<Item = Relation<'a>>) -> Self {
-        let mut web = Self {
-            functions: functions.iter().enumerate().map(|(at, function)| (function.oid, at)).collect(),
-            relations: HashMap::new(),
-            functions_named: HashMap::new(),
-            relations_named: HashMap::new(),
-            names: Vec::new(),
-            users: Vec::new(),
-            traces: Vec::new(),
-            open: Vec::new(),
-        };
-        for (at, function) in functions.iter().enumerate() {
-            web.functions_named.entry(&function.name).or_default().push(at);
-        }
-        for (at, (oid, name)) in (functions.len()..).step_by(2).zip(relations) {
-            web.relations.insert(oid, at);
-            web.relations_named.entry(name).or_default().push(at + 1);
-            web.names.push((at, name));
-        }
-        let nodes = functions.len() + web.names.len() * 2;
-        web.users.resize_with(nodes, Vec::new);
-        web.traces.resize(nodes, Traces::None);
-        for (read, _) in &web.names {
-            // Whatever is written may be read by that.
-            web.users[*read].push(*read + 1);
-        }
-        web
-    }
-
-    /// How many nodes there are.
-    pub(super) fn len(&self) -> usize {
-        self.users.len()
-    }
-
-    /// The node that stands for a function.
-    pub(super) fn function(&self, oid: u32) -> Option<usize> {
-        self.functions.get(&oid).copied()
-    }
-
-    /// What a node stands for, if that is the use of a relation.
-    pub(super) fn use_of(&self, node: usize) -> Option<When> {
-        let at = node.checked_sub(self.functions.len())?;
-        Some(if at % 2 == 0 { When::Used } else { When::Written })
-    }
-
-    /// The nodes that do what this one does: of those that read a relation, not the functions that name it.
-    pub(super) fn users(&self, node: usize) -> &[usize] {
-        &self.users[node]
-    }
-
-    /// The node that stands for a relation's use.
-    pub(super) fn place(&self, relation: u32, when: When) -> Option<usize> {
-        let read = *self.relations.get(&relation)?;
-        Some(if when == When::Written { read + 1 } else { read })
-    }
-
-    /// A function calls what its code names.
-    fn calls(&mut self, function: usize, code: &Code) {
-        let called = code.calls.iter().filter_map(|name| self.functions_named.get(&*name.name));
-        let named = code.words.iter().filter_map(|word| self.relations_named.get(&**word));
-        for part in called.chain(named).flatten() {
-            self.users[*part].push(function);
+    for (at, name) in &web.names {
+        let (read, written) = (web.conducts[*at].traces, web.conducts[*at + 1].traces);
+        map.maintenance = map.maintenance.max(written);
+        if written > Traces::None {
+            let worst = map.relations.entry((*name).into()).or_default();
+            *worst = Behind { read: read.max(worst.read), written: written.max(worst.written) };
         }
     }
-
-    /// What the first leaves, the second leaves.
-    fn lead(&mut self, part: Option<usize>, whole: Option<usize>) {
-        if let (Some(part), Some(whole)) = (part, whole) {
-            self.users[part].push(whole);
+    for run in &rows.run {
+        let conduct = web.conduct(run.function);
+        match run.when {
+            When::Anywhere => map.anywhere = map.anywhere.join(conduct),
+            When::Defining => map.definitions = map.definitions.max(conduct.traces),
+            _ => {}
         }
     }
-
-    fn mark(&mut self, node: Option<usize>, traces: Traces) {
-        if let Some(node) = node.filter(|node| traces > self.traces[*node]) {
-            self.traces[node] = traces;
-            self.open.push(node);
-        }
-    }
-
-    fn spread(&mut self) {
-        while let Some(node) = self.open.pop() {
-            for user in std::mem::take(&mut self.users[node]) {
-                self.mark(Some(user), self.traces[node]);
-                // It may be told again of something worse.
-                self.users[node].push(user);
-            }
-        }
-    }
+    map
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::super::Catalog;
 use super::*;
+use crate::cluster::catalog::code_rows::{Answers, Body, Declared, Function};
 use crate::sql::{Classifier, StandardConformingStrings};
 
 fn function(oid: u32, name: &str, body: &str) -> Function {
@@ -7,10 +8,15 @@ fn function(oid: u32, name: &str, body: &str) -> Function {
     let body = match body {
         "opaque" => Body::Opaque,
         "harmless" => Body::Harmless,
-        "built-in" => Body::BuiltIn,
+        "built-in" => Body::BuiltIn(name.into()),
         text => Body::Text(text.into()),
     };
-    Function { oid, schema: schema.into(), name: name.into(), body }
+    let (declared, answers) = (Declared::Volatile, Answers::Named);
+    Function { oid, schema: schema.into(), name: name.into(), body, declared, answers }
+}
+
+fn run(when: When, object: Option<u32>, function: u32) -> Run {
+    Run { when, object, function }
 }
 
 /// A database with functions of each kind, numbered as they come, and relations 101 and up.
@@ -37,13 +43,12 @@ fn database() -> CodeMap {
         functions: (1..).zip(bodies).map(|(oid, (name, body))| function(oid, name, body)).collect(),
         made_of: vec![(14, 2)],
         run: vec![
-            Run { relation: 101, function: Some(2), when: When::Written },
-            Run { relation: 103, function: Some(1), when: When::Used },
-            Run { relation: 105, function: None, when: When::Used },
-            Run { relation: 106, function: Some(2), when: When::Used },
+            run(When::Written, Some(101), 2),
+            run(When::Used, Some(103), 1),
+            run(When::Used, Some(105), 16),
+            run(When::Used, Some(106), 2),
+            run(When::Anywhere, None, 1),
         ],
-        anywhere: vec![1],
-        definitions: vec![],
     };
     let relations = [
         (101, "triggered"),
@@ -56,7 +61,7 @@ fn database() -> CodeMap {
     let tied = |(from, to, when)| Tied { from, to, when };
     let ties =
         [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
-    rows.tell(&rows.trace(relations.into_iter(), ties.into_iter().map(tied)), Instant::now())
+    tell(&rows, &trace(&rows, relations.into_iter(), ties.into_iter().map(tied)), Instant::now())
 }
 
 fn name(name: &str) -> Name {
@@ -146,19 +151,18 @@ fn without_a_catalog_nothing_that_is_called_is_known() {
 
 #[test]
 fn code_behind_operators_is_behind_everything_and_event_triggers_behind_definitions() {
-    let with = |anywhere: &[u32], definitions: &[u32]| {
+    let with = |when| {
         let rows = Rows {
             functions: vec![function(1, "f", "opaque")],
-            anywhere: anywhere.into(),
-            definitions: definitions.into(),
+            run: vec![run(when, None, 1)],
             ..Rows::default()
         };
         Catalog {
-            code: rows.tell(&rows.trace(std::iter::empty(), std::iter::empty()), Instant::now()),
+            code: tell(&rows, &trace(&rows, std::iter::empty(), std::iter::empty()), Instant::now()),
             ..Catalog::default()
         }
     };
-    let (anywhere, definitions) = (with(&[1], &[]), with(&[], &[1]));
+    let (anywhere, definitions) = (with(When::Anywhere), with(When::Defining));
     for (sql, everywhere, defining) in [
         ("SELECT 1 + 1", Traces::Lasting, Traces::None),
         ("CREATE TABLE t ()", Traces::Lasting, Traces::Lasting),

@@ -1,15 +1,17 @@
 //! What a server gives to those who set nothing, asked beside its probe.
 //!
-//! A mark tells with each probe whether anything may have changed; only then all of it is asked for, over a connection of
-//! its own, on which weir sets nothing. What cannot be asked is not known, which says nothing of the server.
+//! A mark tells with each probe whether anything may have changed; only then all of it is asked for. What cannot be asked
+//! is not known, which says nothing of the server.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use deadpool_postgres::Connect;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error, Row};
 
-use super::probe::is_forbidden;
-use crate::cluster::control::{self, words};
+use crate::cluster::control::{self, is_forbidden, words};
 use crate::cluster::defaults::{Conf, Defaults, Rows, VISIBLE, Values};
 
 /// Another value when the configuration was read anew, or a role or a database was given something else: each row that is
@@ -42,19 +44,43 @@ const CONF: &str = "
                    OR d.setrole OPERATOR(pg_catalog.=) pg_catalog.to_regrole(
                       pg_catalog.quote_ident(SESSION_USER::pg_catalog.text))::pg_catalog.oid))";
 
+/// What control connections have whatever they are given. On those of probes it is set, so that it can be taken back for a
+/// moment to see what there is without it.
+const SET: &str = "SET search_path = pg_catalog; SET default_transaction_isolation = 'read committed'";
+const TAKE_BACK: &str = "
+    BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+    RESET search_path; RESET default_transaction_isolation";
+
+/// Opens the connections of probes. One that ends is told by the probe that needed it, with the server's name, so nothing
+/// is logged here above debug.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dial;
+
+impl Connect for Dial {
+    fn connect(&self, config: &Config) -> Connecting<'_> {
+        let config = config.clone();
+        Box::pin(async move {
+            let (client, driver) = control::open(&config).await?;
+            client.batch_execute(SET).await?;
+            Ok((client, driver))
+        })
+    }
+}
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
+
 /// What is known of what one server gives.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Given {
-    /// With which the server is asked for all of it.
-    parameters: Config,
     mark: Mark,
     news: Option<Defaults>,
 }
 
 /// What the mark was.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 enum Mark {
     /// None was seen yet.
+    #[default]
     None,
     Was(Box<str>),
     /// The server does not tell it.
@@ -62,60 +88,47 @@ enum Mark {
 }
 
 impl Given {
-    /// Of a server that is probed with these parameters.
-    pub(super) fn new(parameters: &Config) -> Self {
-        let mut parameters = parameters.clone();
-        // Everything is left as it is given. No question here depends on it.
-        parameters.options("");
-        Self { parameters, mark: Mark::None, news: None }
-    }
-
     /// What the server gives, if that may be another thing than before; told once.
     pub(super) fn take_news(&mut self) -> Option<Defaults> {
         self.news.take()
     }
 
-    /// Looks whether anything may have changed, over a connection on which nothing else is asked. Not cancel safe: the
-    /// connection is of no use then.
-    pub(super) async fn look(&mut self, client: &Client) {
+    /// Looks whether anything may have changed. Not cancel safe: the connection is of no use then.
+    ///
+    /// # Errors
+    /// Why it could not be asked; nothing more must be asked over the connection.
+    pub(super) async fn look(&mut self, client: &Client) -> Result<(), Error> {
         if self.mark == Mark::Forbidden {
-            return;
+            return Ok(());
         }
-        let outcome = async {
-            let row = client.query_typed_one(MARK, &[]).await?;
-            let mark = Mark::Was(row.try_get::<_, &str>(0)?.into());
-            if mark != self.mark {
-                self.news = Some(ask(&self.parameters).await?);
-                self.mark = mark;
-            }
-            Ok::<_, Error>(())
-        };
-        match outcome.await {
-            Ok(()) => {}
+        let mark = match client.query_typed_one(MARK, &[]).await {
+            Ok(row) => Mark::Was(row.try_get::<_, &str>(0)?.into()),
             Err(error) if is_forbidden(&error) => {
                 tracing::info!(
                     error = words(&error),
                     "server does not tell what it gives to roles and databases"
                 );
                 self.mark = Mark::Forbidden;
+                return Ok(());
             }
-            Err(error) => tracing::debug!(error = words(&error), "defaults not asked"),
+            Err(error) => return Err(error),
+        };
+        if mark != self.mark {
+            self.news = Some(ask(client).await?);
+            self.mark = mark;
         }
+        Ok(())
     }
 }
 
 /// Asks for all of it, in a transaction that any server admits whatever it gives.
-async fn ask(parameters: &Config) -> Result<Defaults, Error> {
-    let (client, driver) = control::open(parameters).await?;
-    client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
+async fn ask(client: &Client) -> Result<Defaults, Error> {
+    client.batch_execute(TAKE_BACK).await?;
     let given = client.query_typed(ROWS, &[]).await?;
     let (rows, names) = rows_of(&given)?;
     let names: Vec<&str> = VISIBLE.into_iter().chain(names.iter().map(|name| &**name)).collect();
     let conf = client.query_typed(CONF, &[(&names, Type::TEXT_ARRAY)]).await?;
-    client.batch_execute("COMMIT").await?;
-    // With the client gone, the connection takes its leave and ends.
-    drop(client);
-    drop(driver.await);
+    client.batch_execute("ROLLBACK").await?;
     Ok(Defaults { conf: Arc::new(conf_of(&conf)?), rows })
 }
 

@@ -1,5 +1,6 @@
 //! Getting a connection: which server, and a place in its pool.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -117,8 +118,8 @@ impl<'a> Checkout<'a> {
         self.requirement.is_met((lease.server(), lease.opened), &self.conversation.clock())
     }
 
-    fn wanted(&self) -> &'a Settings {
-        self.conversation.state.settings().wanted()
+    fn wanted(&self) -> Cow<'a, Settings> {
+        self.conversation.state.wanted()
     }
 
     fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
@@ -158,7 +159,7 @@ impl<'a> Checkout<'a> {
                 }
             }
         };
-        let lease = self.pool(server)?.try_checkout(self.wanted(), self.connections.last(route))?;
+        let lease = self.pool(server)?.try_checkout(&self.wanted(), self.connections.last(route))?;
         if route == Route::Replica && !self.is_fresh(&lease) {
             lease.release(now);
             return None;
@@ -356,14 +357,14 @@ impl<'a> Checkout<'a> {
             }
             // One that has been removed in this moment is not looked at again.
             let Some(pool) = self.pool(server) else { continue };
-            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(&self.wanted(), &Weak::new()) {
                 return Ok(lease);
             }
             let (wanted, size) = (self.wanted(), self.conversation.who.pool_size);
             let lent = async {
                 tokio::select! {
                     biased;
-                    lent = pool.checkout(wanted, size) => lent,
+                    lent = pool.checkout(&wanted, size) => lent,
                     () = deposed(&shared, server) => Err(Error::NoPrimary),
                 }
             };
@@ -402,7 +403,7 @@ impl<'a> Checkout<'a> {
                 excluded.push(picked);
                 continue;
             };
-            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
+            if let Some(lease) = pool.try_checkout(&self.wanted(), &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
             let size = self.conversation.who.pool_size;
@@ -425,8 +426,8 @@ impl<'a> Checkout<'a> {
             let elsewhere = topology.writable().is_some()
                 || topology.replicas().any(|server| server.id != pool.key().server && will_do(server));
             let lent = match elsewhere {
-                true => self.waiting().queue(pool.checkout_or_leave(wanted, size)).await,
-                false => self.waiting().queue(pool.checkout(wanted, size)).await,
+                true => self.waiting().queue(pool.checkout_or_leave(&wanted, size)).await,
+                false => self.waiting().queue(pool.checkout(&wanted, size)).await,
             };
             match lent {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
@@ -444,6 +445,6 @@ impl<'a> Checkout<'a> {
     /// An idle connection to any of these servers.
     fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
         let wanted = self.wanted();
-        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(wanted, &Weak::new()))
+        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(&wanted, &Weak::new()))
     }
 }

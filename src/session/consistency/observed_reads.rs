@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::cluster::catalog::{Catalog, Reach};
 use crate::freshness::{Instants, Slot};
-use crate::sql::{Access, Statement};
+use crate::sql::{Access, DataUse, Statement};
 
 /// Most relations that are told apart.
 const RELATIONS_MAX: usize = 64;
@@ -64,6 +64,10 @@ impl Touched {
 
     fn add(&mut self, statement: &Statement, catalog: Option<&Catalog>) {
         let Touched::These(all) = self else { return };
+        if catalog.is_some_and(|catalog| catalog.code.unnamed(statement).data > DataUse::None) {
+            *self = Touched::Anything;
+            return;
+        }
         let names = match statement.reads_what() {
             Access::Nothing => return,
             Access::Relations(names) => names,

@@ -6,7 +6,7 @@ use crate::cluster::catalog::{Catalog, Reach};
 use crate::freshness::Slot;
 use crate::router::FunctionLists;
 use crate::session::consistency::observed_reads::Touched;
-use crate::sql::{Access, Beyond, Kind, Name, Statement, Verdict, Why};
+use crate::sql::{Access, Beyond, DataUse, Kind, Name, Statement, Verdict, Why};
 
 /// Most texts that are told apart; of more than this, anything may have been written.
 const TEXTS_MAX: usize = 64;
@@ -170,12 +170,14 @@ impl PendingWrites {
     }
 }
 
-/// Whether a statement that reads may write by that: what a view, a row policy or an operator calls is not in its text.
+/// Whether a statement that reads may write by that: what a view, a row policy or an operator calls is not in its text, nor
+/// is it that a name means a user's function.
 pub(crate) fn may_write_by_reading(statement: &Statement, catalog: Option<&Catalog>) -> bool {
     let known = catalog.filter(|catalog| catalog.since.is_some());
     let by_relation = !statement.reads.is_empty()
         && known.is_none_or(|catalog| statement.reads.iter().any(|name| catalog.is_volatile(name)));
-    by_relation || catalog.is_none_or(|catalog| catalog.operators_write)
+    let unnamed = |catalog: &Catalog| catalog.code.unnamed(statement).data == DataUse::Writes;
+    by_relation || catalog.is_none_or(|catalog| catalog.operators_write || unnamed(catalog))
 }
 
 /// Whether a statement may write at all. One that calls functions which the catalog knows may turn out not to.

@@ -20,7 +20,7 @@ impl Conversation {
     /// Takes down what the code that a request runs may leave, before it is sent: whether it completes or fails then
     /// makes no difference. What would pin and must not is refused instead.
     pub(crate) fn predict_pins(&mut self, request: &Request) {
-        self.state.refusals.clear();
+        self.state.refusals.statements.clear();
         if request.any(Fact::TakesAway) {
             self.state.pins.is_taken_away();
         }
@@ -35,7 +35,7 @@ impl Conversation {
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
-                self.state.refusals.push((verdict.clone(), Pin::Function));
+                self.state.refusals.statements.push((verdict.clone(), Pin::Function));
                 continue;
             }
             self.state.pins.ran(found.traces);
@@ -70,7 +70,7 @@ impl Conversation {
         for verdict in request.brought() {
             let pin = verdict.statements.iter().flat_map(pins_for_sure).next();
             if let Some(pin) = pin {
-                self.state.refusals.push((verdict.clone(), pin));
+                self.state.refusals.statements.push((verdict.clone(), pin));
             }
         }
     }

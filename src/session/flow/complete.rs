@@ -235,6 +235,9 @@ impl Session {
         let tx = if is_over { TxStatus::Idle } else { leg.responses.tx };
         let lost = Lost { route: leg.route, tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
+        if refused {
+            self.conversation.state.suspects_settings();
+        }
         let state = std::mem::take(&mut leg.progress.state);
         let error = cause(state, lost.doubt(&abandoned));
         let server = self.conversation.server_name(leg.lease.server());

@@ -43,7 +43,7 @@ fn kept(said: &str, request: &str) -> Keeps {
     }
     let (classifier, names) = (Classifier::new(100), Names::default());
     let (strings, statements) = (StandardConformingStrings::On, &names);
-    let reader = Reader { classifier: &classifier, strings, statements, in_flight: &Settled };
+    let reader = Reader { classifier: &classifier, strings, statements, in_flight: &Settled, under: None };
     let unit = Framer::default().next(&bytes, Flow::Query).unwrap();
     let request = Request::read(unit, &bytes, &reader, Vec::new());
     keeps(&request, &bytes, &names, &transaction(said))

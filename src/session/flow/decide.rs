@@ -383,6 +383,7 @@ fn writes_follow(
         strings: conversation.strings(),
         statements: &conversation.state.names,
         in_flight: &Settled,
+        under: conversation.state.executes_under(),
     };
     let view = conversation.view(Transaction::None);
     for _ in 0..AHEAD_MAX {
@@ -499,10 +500,11 @@ struct Surroundings {
 impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
         let catalogs = conversation.shared.cluster.catalogs();
-        let some_matter = || catalogs.know_confined() || catalogs.know_traces();
+        let some_matter = || catalogs.know_confined() || catalogs.know_traces() || catalogs.know_unread();
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
-            || catalogs.know_state_anywhere();
+            || catalogs.know_state_anywhere()
+            || catalogs.know_unnamed();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 

@@ -25,6 +25,7 @@ use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
+use crate::session::flow::unsettable::meet_unsettable;
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
 use crate::session::flow::verification::unverified;
 use crate::session::flow::write::{How, write};
@@ -54,7 +55,7 @@ struct Course {
 }
 
 /// What comes after a step.
-enum Next {
+pub(super) enum Next {
     /// Another look at how things stand.
     Plan,
     /// The same, when all that is in flight has been answered, with the request decided anew: what was answered
@@ -62,7 +63,7 @@ enum Next {
     Decide,
     /// The writing.
     Write,
-    /// Nothing: the request was answered.
+    /// Nothing: the request was answered, or is looked at anew.
     Over,
 }
 
@@ -137,6 +138,10 @@ impl Session {
             self.memory.messages = request.into_memory();
             return self.pump().await;
         }
+        if request.any(Fact::UnderOthers) {
+            let Self { client, conversation, .. } = self;
+            request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -148,6 +153,11 @@ impl Session {
             if !resume_block(self, &request).await? {
                 return Ok(());
             }
+        }
+        if self.conversation.state.refusals.settings.is_some()
+            && Box::pin(meet_unsettable(self, &request)).await?.is_break()
+        {
+            return Ok(());
         }
         self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
@@ -221,6 +231,7 @@ impl Session {
             strings: conversation.strings(),
             statements: &conversation.state.names,
             in_flight: &InFlight { conversation, leg: self.legs.active() },
+            under: conversation.state.executes_under(),
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }
@@ -413,6 +424,9 @@ impl Session {
         let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
         let server = self.conversation.server_name(leg.lease.server());
         tracing::warn!(%server, %error, "settings refused");
+        if self.conversation.pinned().is_none() {
+            self.conversation.state.suspects_settings();
+        }
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
@@ -421,10 +435,8 @@ impl Session {
                 Ok(Next::Decide)
             }
             Route::Primary if self.conversation.pinned().is_some() => Err(error),
-            Route::Primary => {
-                self.refuse(request, &error);
-                Ok(Next::Over)
-            }
+            // The request is read again.
+            Route::Primary => Ok(Next::Over),
         }
     }
 
@@ -470,7 +482,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::pump`].
-    async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
+    pub(super) async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return Ok(Next::Decide) };
         leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();

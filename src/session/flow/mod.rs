@@ -19,6 +19,7 @@ pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
 pub(crate) mod timeouts;
+mod unsettable;
 mod upgrade;
 mod verification;
 pub(crate) mod write;

@@ -102,11 +102,11 @@ fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) 
 
 fn settings(conversation: &Conversation, leg: &Leg) -> Settings {
     let (carried, wanted) = (leg.progress.carried.now(), conversation.state.wanted_at_first());
-    if carried == wanted {
+    if *carried == *wanted {
         Settings::Same
-    } else if carried.acts_as(wanted) {
+    } else if carried.acts_as(&wanted) {
         Settings::Rights
-    } else if carried.differs_in_name_only(wanted) {
+    } else if carried.differs_in_name_only(&wanted) {
         Settings::Name
     } else {
         Settings::Values

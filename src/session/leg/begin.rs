@@ -38,7 +38,8 @@ impl Leg {
         if failed {
             sender.own_query("ROLLBACK TO SAVEPOINT weir_failed", PendingReply::Fails);
         }
-        self.progress.carried.begins(state.transaction.undoable());
+        let attainable = |settings: &_| state.attainable(settings).into_owned();
+        self.progress.carried.begins(state.transaction.undoable(), attainable);
         state.transaction.on(Event::Begins(ran, default));
     }
 }

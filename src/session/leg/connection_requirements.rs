@@ -134,8 +134,8 @@ impl Sender<'_> {
         handle.naming = Naming::Clients;
         let statement = handle.statement.clone();
         self.state.pins.prepare(name);
-        request::put_parse(&mut self.backend.write_buffer, name, &statement.sql, &statement.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Publishes(name.into(), batch));
+        let types = handle.types().clone();
+        self.parse_as_before(&statement, (name, &types), PendingReply::Publishes(name.into(), batch));
         if batch == Batch::Closed {
             self.end_own_batch();
         }

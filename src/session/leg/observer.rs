@@ -149,9 +149,9 @@ impl Watcher for Observer<'_> {
             self.state.apply(statement, tag, pending, &mut self.progress.carried);
             self.state.enters_journal(verdict, nth);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
-                let startup = self.state.settings().startup();
-                let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
-                self.progress.carried.restored(restored, startup);
+                let startup = self.state.startup();
+                let restored = restored_by(statement, &startup).into_iter().map(|(name, _)| name);
+                self.progress.carried.restored(restored, &startup);
             }
         }
         Completion::Clients
@@ -161,9 +161,13 @@ impl Watcher for Observer<'_> {
         match pending {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
             PendingReply::Kept(verdict) => self.state.kept(&verdict),
-            PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
-                if !self.progress.retry.is_empty() =>
-            {
+            PendingReply::Parsed(parsed) => {
+                self.state.has_prepared(&parsed.name);
+                if !self.progress.retry.is_empty() {
+                    self.state.replay_buffer.done.push(PendingReply::Parsed(parsed));
+                }
+            }
+            PendingReply::Closed(..) | PendingReply::Frees(_) if !self.progress.retry.is_empty() => {
                 self.state.replay_buffer.done.push(pending)
             }
             _ => {}

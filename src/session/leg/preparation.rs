@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use crate::backend::ledger::{Action, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp, Standing};
+use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::progress::Sent;
 use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender};
+use crate::session::model::as_before::as_before;
 use crate::session::model::restore::restores;
 use crate::session::model::statement::Statement as Prepared;
 use crate::session::model::statements::{Handle, Unnamed};
@@ -22,7 +24,7 @@ use crate::wire::{TxStatus, request};
 impl Sender<'_> {
     /// Brings the connection's settings to what the client wants. Not within a batch: a simple query would end it.
     pub(crate) fn settings(&mut self) {
-        let sql = self.progress.carried.now().difference(self.state.wanted_at_first());
+        let sql = self.progress.carried.now().difference(&self.state.wanted_at_first());
         if sql.is_empty() {
             return;
         }
@@ -36,7 +38,7 @@ impl Sender<'_> {
     /// Gives the connection the client's name within the batch or query that comes next, so that the server answers both
     /// at once. It is taken back should that fail.
     pub(crate) fn name_within(&mut self) {
-        let sql = self.state.settings().wanted().name_statement();
+        let sql = self.state.wanted().name_statement();
         request::put_run(&mut self.backend.write_buffer, b"", sql.as_bytes());
         self.backend.unnamed = None;
         self.owe(Reply::Parse, Action::Swallow, PendingReply::Applying);
@@ -49,17 +51,17 @@ impl Sender<'_> {
 
     /// Whether the connection lacks nothing but the client's name.
     pub(crate) fn lacks_name_only(&self) -> bool {
-        self.progress.carried.lacks_name_only(self.state.settings().wanted())
+        self.progress.carried.lacks_name_only(&self.state.wanted())
     }
 
     fn told(&mut self, tx: TxStatus) {
-        let wanted = self.state.wanted_at_first().clone();
+        let wanted = self.state.wanted_at_first().into_owned();
         self.progress.carried.told(&wanted, tx);
     }
 
     /// Restores what a statement has just reset, within the client's batch.
     pub(crate) fn restore(&mut self, statement: &Statement) {
-        for (_, sql) in restores(statement, self.state.settings().startup()) {
+        for (_, sql) in restores(statement, &self.state.startup()) {
             self.run_within(sql.as_bytes(), PendingReply::None);
         }
     }
@@ -99,24 +101,12 @@ impl Sender<'_> {
     /// The client's statement as definitions are now: from here on this is what it has.
     fn as_defined_now(&mut self, given: &[u8]) -> Option<Handle> {
         let handle = self.state.names.get(given)?.clone();
-        let statement = self.as_read_now(&handle.statement);
-        let epoch = statement.epoch(self.state.database().ddl());
-        let handle = Handle { statement, epoch, ..handle };
+        let epoch = handle.statement.epoch(self.state.database().ddl());
+        let handle = Handle { epoch, ..handle };
         if let Some(known) = self.state.names.get_mut(given) {
             *known = handle.clone();
         }
         Some(handle)
-    }
-
-    /// The statement of this text whose constants are read by the session's settings as they are now: what is prepared
-    /// under them must not be taken for the one that was prepared under others.
-    fn as_read_now(&self, statement: &Arc<Prepared>) -> Arc<Prepared> {
-        let statements = self.state.statements();
-        let reading = self.state.reading();
-        if statement.reading == reading {
-            return statement.clone();
-        }
-        statements.intern(&statement.sql, &statement.types, &statement.verdict, reading)
     }
 
     /// The server's name for a statement, prepared in front of the next message if need be.
@@ -127,10 +117,31 @@ impl Sender<'_> {
             return name;
         }
         let (name, stamp) = self.prepare(preparation);
-        let statement = &handle.statement;
-        request::put_parse(&mut self.backend.write_buffer, name.as_bytes(), &statement.sql, handle.types());
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Prepares(preparation, stamp));
+        let parse = (name.as_bytes(), &handle.types()[..]);
+        self.parse_as_before(&handle.statement, parse, PendingReply::Prepares(preparation, stamp));
         name
+    }
+
+    /// Has the server prepare a statement once more, under the settings under which its client had it prepared: what its
+    /// constants mean, and which tables it names, was decided then. The settings are changed for the transaction at most,
+    /// and changed back to what they were, which the server alone may know, in the client's own batch: what goes wrong
+    /// goes wrong in its stead, and nobody else is told.
+    pub(super) fn parse_as_before(
+        &mut self,
+        statement: &Prepared,
+        (name, types): (&[u8], &[u8]),
+        pending: PendingReply,
+    ) {
+        let now = self.state.settings().read_by();
+        let texts = as_before(statement.read_otherwise_than(&now));
+        for sql in texts.iter().flat_map(|texts| &texts.before) {
+            self.run_within(sql.as_bytes(), PendingReply::None);
+        }
+        request::put_parse(&mut self.backend.write_buffer, name, &statement.sql, types);
+        self.owe(Reply::Parse, Action::Swallow, pending);
+        if let Some(texts) = texts {
+            self.run_within(texts.after.as_bytes(), PendingReply::None);
+        }
     }
 
     /// Asks the server what the client's statement is there.
@@ -209,8 +220,8 @@ impl Sender<'_> {
     pub(super) fn bind_unnamed(&mut self, frame: &[u8], view: &BindView<'_>) {
         let restored = self.restore_unnamed();
         let unnamed = self.state.names.unnamed.as_ref();
-        let as_bound = |one: &Unnamed| self.as_bound(frame, &one.types, one.verdict.clone());
-        let (verdict, told) = unnamed.map(|one| (as_bound(one), one.told)).unzip();
+        let bound = |one: &Unnamed| as_bound(frame, &one.types, one.verdict.clone());
+        let (verdict, told) = unnamed.map(|one| (bound(one), one.told)).unzip();
         if unnamed.is_some_and(|one| one.standing == Standing::Differs)
             && self.comparing != Comparing::Needless
         {

@@ -7,10 +7,11 @@ use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Standing};
 use crate::backend::value::{Span, Value, assignment};
+use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::processes::{self, Stead};
 use crate::session::leg::progress::Progress;
 use crate::session::model::positions::{Difference, Rewritten};
-use crate::session::model::restore::restores as restores_of;
+use crate::session::model::restore::{restored_by, restores as restores_of};
 use crate::session::model::server_words::{parsed_as, queried_as};
 use crate::session::model::settings::plain;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
@@ -175,7 +176,7 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings().restored_by(verdict);
+        let restores = restored_by(verdict, &self.state.startup());
         if self.names_process
             && restores.is_empty()
             && let Some((sql, verdict)) =
@@ -246,9 +247,9 @@ impl Sender<'_> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings().startup();
+        let startup = self.state.startup();
         let more = |statement: &Statement| -> Vec<String> {
-            restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
+            restores_of(statement, &startup).into_iter().map(|(_, sql)| sql).collect()
         };
         let encoding = self.state.settings().wanted().get("client_encoding").map(plain).unwrap_or_default();
         queried_as(&self.state.shown, sql?, verdict, more, &encoding)
@@ -374,7 +375,7 @@ impl Sender<'_> {
             }
             return None;
         };
-        let verdict = self.as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
+        let verdict = as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
         let told = handle.told;
         let (naming, preparation) = (handle.naming, handle.preparation());
         self.remembers(frame, view, &verdict);
@@ -484,7 +485,7 @@ impl Sender<'_> {
             let (_, run) = self.bound.swap_remove(at);
             self.tells_journal(run);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
+        let restores = verdict.as_ref().map(|verdict| restored_by(verdict, &self.state.startup()));
         let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,

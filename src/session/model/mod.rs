@@ -2,6 +2,7 @@
 //!
 //! Pure. It never knows which connection anything is on, and never reads a byte of the protocol.
 
+pub(crate) mod as_before;
 pub(crate) mod ddl;
 pub(crate) mod pins;
 pub(crate) mod positions;
@@ -18,4 +19,5 @@ pub(crate) mod statement;
 pub(crate) mod statements;
 pub(crate) mod transaction_limits;
 pub(crate) mod undoable;
+pub(crate) mod unsettable;
 pub(crate) mod weir_settings;

@@ -1,53 +1,110 @@
 //! A prepared statement as all who prepare it share it: its text, its parameter types, and how its constants are read.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::backend::prepared::{Stamp, StatementId};
 use crate::backend::settings::Settings;
+use crate::backend::value::Value;
 use crate::sql::Verdict;
 
-/// How a server reads the constants in a text. It does so when it prepares a statement, by the settings of that moment,
-/// so sessions share statements only where they read alike.
+/// How a server reads a text. It does so when it prepares a statement, by the settings of that moment, so sessions share
+/// statements only where they read alike.
+///
+/// It may read it once more: when a relation of the statement's changes or is analyzed, or when the statement is executed
+/// under another search path, and then by the settings of that moment. So a statement that is executed under others than
+/// it was prepared under is shared only by those that do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reading {
-    /// By settings with this fingerprint.
-    By(u64),
+    /// By settings with these fingerprints, and executed under such.
+    By(ReadBy),
+    /// Prepared by the first, executed under the second.
+    Kept(ReadBy, ReadBy),
     /// By settings that are not known for sure; no two of these are alike.
     Private(u64),
 }
 
-impl Reading {
-    /// Under these settings.
-    pub(crate) fn under(settings: &Settings) -> Self {
-        /// What constants are read by, or what tells where they begin and end.
-        const READ_BY: [&str; 11] = [
-            "array_nulls",
-            "client_encoding",
-            "datestyle",
-            "intervalstyle",
-            "lc_monetary",
-            "lc_numeric",
-            "standard_conforming_strings",
-            "timezone",
-            "timezone_abbreviations",
-            "transform_null_equals",
-            "xmloption",
-        ];
-        if settings.id() == 0 {
-            return Self::By(0);
-        }
-        let mut hasher = DefaultHasher::new();
-        let mut set = 0;
-        for value in READ_BY.iter().filter_map(|name| Some((name, settings.get(name)?))) {
-            value.hash(&mut hasher);
-            set += 1;
-        }
-        Self::By(if set == 0 { 0 } else { hasher.finish() })
+/// Fingerprints of the settings by which a text is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ReadBy {
+    /// Of those by which names are looked up. PostgreSQL itself looks them up again when these change.
+    names: u64,
+    /// Of those by which constants are read, and by which it is found where they begin and end.
+    constants: u64,
+}
+
+/// What names are looked up by.
+pub(crate) const NAMES_BY: [&str; 1] = ["search_path"];
+
+/// What constants are read by, or what tells where they begin and end. All others of PostgreSQL's settings come into play
+/// when a statement is planned or executed.
+pub(crate) const CONSTANTS_BY: [&str; 12] = [
+    "array_nulls",
+    "backslash_quote",
+    "client_encoding",
+    "datestyle",
+    "intervalstyle",
+    "lc_monetary",
+    "lc_numeric",
+    "standard_conforming_strings",
+    "timezone",
+    "timezone_abbreviations",
+    "transform_null_equals",
+    "xmloption",
+];
+
+/// A fingerprint of what a session's role and database were given of what constants are read by; 0 where that is nothing.
+pub(crate) fn given<'a>(told: impl Fn(&str) -> Option<&'a str>) -> u64 {
+    fingerprint(0, CONSTANTS_BY.iter().filter_map(|name| Some((*name, told(name)?))))
+}
+
+/// Of these on top of what has this one; that itself where there are none.
+fn fingerprint(of: u64, values: impl Iterator<Item = impl Hash>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    let mut any = false;
+    for value in values {
+        value.hash(&mut hasher);
+        any = true;
     }
+    if any { hasher.finish() } else { of }
+}
+
+impl ReadBy {
+    /// How these settings have this text read, in a session that was given this where it has set nothing.
+    pub(crate) fn under(settings: &Settings, given: u64, sql: &[u8]) -> Self {
+        let constants = may_hold_constants(sql);
+        if settings.id() == 0 {
+            return Self { names: 0, constants: if constants { given } else { 0 } };
+        }
+        let of = |given, names: &[&str]| {
+            fingerprint(given, names.iter().filter_map(|name| Some((*name, settings.get(name)?))))
+        };
+        Self { names: of(0, &NAMES_BY), constants: if constants { of(given, &CONSTANTS_BY) } else { 0 } }
+    }
+}
+
+impl Reading {
+    /// How it is read when it is executed from now on, under settings that read like this.
+    pub(crate) fn executed_under(self, now: ReadBy) -> Self {
+        match self {
+            Reading::By(by) | Reading::Kept(by, _) if by.constants == now.constants => Reading::By(by),
+            Reading::By(by) | Reading::Kept(by, _) => Reading::Kept(by, now),
+            Reading::Private(_) => self,
+        }
+    }
+}
+
+/// Whether a text may hold what settings give a meaning: literals of any kind, letters of an encoding, comparisons with
+/// NULL.
+pub(crate) fn may_hold_constants(sql: &[u8]) -> bool {
+    let quoted = |pair: &[u8]| pair[0] == b'$' && !pair[1].is_ascii_digit();
+    sql.iter().any(|byte| *byte == b'\'' || *byte >= 0x80)
+        || sql.windows(2).any(quoted)
+        || sql.windows(4).any(|word| word.eq_ignore_ascii_case(b"null"))
 }
 
 /// A statement's text and parameter types, shared by all who prepare it.
@@ -61,8 +118,10 @@ pub(crate) struct Statement {
     pub types: Bytes,
     /// What is known of it from its text.
     pub verdict: Arc<Verdict>,
-    /// How its constants are read.
+    /// How it is read.
     pub(crate) reading: Reading,
+    /// The settings by which it is prepared, as soon as they are known.
+    settings: OnceLock<Settings>,
     /// Preparations older than this are stale.
     renewed: AtomicU64,
 }
@@ -77,7 +136,40 @@ impl Statement {
         reading: Reading,
     ) -> Self {
         let (sql, types) = (Bytes::copy_from_slice(sql), Bytes::copy_from_slice(types));
-        Self { id, sql, types, verdict: verdict.clone(), reading, renewed: AtomicU64::new(0) }
+        Self {
+            id,
+            sql,
+            types,
+            verdict: verdict.clone(),
+            reading,
+            settings: OnceLock::new(),
+            renewed: AtomicU64::new(0),
+        }
+    }
+
+    /// It is prepared under these settings, or others by which it is read alike.
+    pub(crate) fn is_prepared_under(&self, settings: &Settings) {
+        let _ = self.settings.set(settings.clone());
+    }
+
+    /// It is prepared under the settings of another one.
+    pub(crate) fn is_prepared_as(&self, other: &Self) {
+        if let Some(settings) = other.settings.get() {
+            self.is_prepared_under(settings);
+        }
+    }
+
+    /// What must be set while it is prepared, where the settings of the moment are these: names, and values that differ.
+    pub(crate) fn read_otherwise_than<'a>(
+        &'a self,
+        now: &'a Settings,
+    ) -> impl Iterator<Item = (&'static str, Option<&'a Value>)> {
+        let constants = if may_hold_constants(&self.sql) { &CONSTANTS_BY[..] } else { &[] };
+        let names = NAMES_BY.iter().chain(constants).copied();
+        let by = self.settings.get().filter(|by| *by != now);
+        by.into_iter().flat_map(move |by| {
+            names.clone().filter(|name| by.get(name) != now.get(name)).map(|name| (name, by.get(name)))
+        })
     }
 
     /// A client closed and parsed it again: it wants a new preparation, whatever its reason.

@@ -25,6 +25,8 @@ pub(crate) struct Handle {
     pub(crate) naming: Naming,
     /// Where it stands among all that the client has parsed.
     pub(crate) order: u64,
+    /// The number of the settings for whose executions the statement stands; none where they were not known.
+    pub(crate) under: Option<u64>,
 }
 
 /// Whose name for a statement a server knows.
@@ -40,7 +42,7 @@ pub(crate) enum Naming {
 impl Handle {
     /// One by which its client has been told nothing yet.
     pub(crate) fn new(statement: Arc<Statement>, epoch: Stamp, order: u64) -> Self {
-        Self { statement, epoch, told: None, types: None, naming: Naming::Weirs, order }
+        Self { statement, epoch, told: None, types: None, naming: Naming::Weirs, order, under: None }
     }
 
     /// Whether any connection can hold it for anybody.
@@ -266,7 +268,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::model::statement::Reading;
+    use crate::session::model::statement::{ReadBy, Reading};
     use crate::session::shared::statements::Statements;
     use crate::sql::{SkeletonId, Why};
 
@@ -274,7 +276,7 @@ mod tests {
     fn a_statement_closed_and_parsed_again_is_new() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut names = Names::default();
         names.insert(b"s", Handle::new(statement.clone(), Stamp(0), 0));
         assert!(!names.reopened(statement.id));
@@ -287,7 +289,7 @@ mod tests {
     fn names_that_begin_alike_are_one() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut names = Names::default();
         names.insert(&[b'n'; 70], Handle::new(statement, Stamp(0), 0));
         assert!(names.get(&[b'n'; 63]).is_some());

@@ -35,6 +35,8 @@ pub(crate) enum Fact {
     Controls,
     /// A text of it was not read, because what stands before may change how its strings are read.
     Unread,
+    /// It was prepared, or used last, under other settings than those of now. Asked of a request, not of its statements.
+    UnderOthers,
 }
 
 impl Word for Fact {
@@ -88,7 +90,18 @@ pub(crate) fn is_undone_by_loss(statement: &Statement) -> bool {
     let Statement { functions, effects, writes_listed, depends_on, .. } = statement;
     let writes = matches!(statement.kind, Kind::Primary(Why::Write | Why::RowLock));
     let known = *writes_listed == Listed::Wholly && *depends_on != Dependency::Termination;
-    leaves_nothing(statement) || (writes && known && functions.is_empty() && effects.is_empty())
+    leaves_nothing(statement)
+        || only_sets(statement)
+        || (writes && known && functions.is_empty() && effects.is_empty())
+}
+
+/// Whether all that a statement does is done to its session's settings, or discards what its session has.
+pub(crate) fn only_sets(statement: &Statement) -> bool {
+    let sets = matches!(
+        statement.kind,
+        Kind::Set | Kind::SetTransaction(_, Scope::Session) | Kind::Reset(_) | Kind::Discard(_)
+    );
+    sets && statement.effects.changes.is_empty()
 }
 
 /// Whether a statement begins, ends or moves in a transaction.

@@ -31,6 +31,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) statements: &'a Names,
     /// What was sent before and may change how strings are written.
     pub(crate) in_flight: &'a dyn InFlight,
+    /// The number of the settings under which the request runs, where they are known.
+    pub(crate) under: Option<u64>,
 }
 
 /// Names of the statements that a request has parsed so far. Mostly there is one, which takes no memory.
@@ -42,7 +44,13 @@ struct Parsed {
 
 impl Reader<'_> {
     /// What is known of the statement that a message is about, unless another message of its request tells that.
-    fn verdict(&self, message: &Message, bytes: &[u8], parsed: &Parsed) -> Option<Arc<Verdict>> {
+    fn verdict(
+        &self,
+        message: &Message,
+        bytes: &[u8],
+        parsed: &Parsed,
+        facts: &mut Set<Fact>,
+    ) -> Option<Arc<Verdict>> {
         match message.kind {
             MessageKind::Query { sql } | MessageKind::Parse { sql, .. } => {
                 Some(self.classifier.classify(sql.of(bytes), self.strings))
@@ -59,21 +67,25 @@ impl Reader<'_> {
             MessageKind::FunctionCall { .. } => Some(unknown(Why::Procedure)),
             MessageKind::Bind { statement: name, .. } if !parsed.has(name, bytes) => {
                 // A statement that weir does not know was prepared in SQL, if at all.
-                Some(self.earlier(name.of(bytes)).unwrap_or_else(|| unknown(Why::Unparsable)))
+                Some(self.earlier(name.of(bytes), facts).unwrap_or_else(|| unknown(Why::Unparsable)))
             }
             MessageKind::DescribeStatement { name } if !parsed.has(name, bytes) => {
-                self.earlier(name.of(bytes))
+                self.earlier(name.of(bytes), facts)
             }
             _ => None,
         }
     }
 
     /// What is known of a statement that was parsed before this request.
-    fn earlier(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+    fn earlier(&self, name: &[u8], facts: &mut Set<Fact>) -> Option<Arc<Verdict>> {
         if name.is_empty() {
             return self.statements.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
         }
-        self.statements.get(name).map(|handle| handle.statement.verdict.clone())
+        let handle = self.statements.get(name)?;
+        if handle.under != self.under {
+            facts.add(Fact::UnderOthers);
+        }
+        Some(handle.statement.verdict.clone())
     }
 }
 
@@ -105,7 +117,7 @@ impl Request {
                 facts.add(Fact::Unread);
                 Some(unknown(Why::Unparsable))
             } else {
-                reader.verdict(&message, bytes, &parsed)
+                reader.verdict(&message, bytes, &parsed, &mut facts)
             };
             if let MessageKind::Parse { name, .. } = message.kind {
                 parsed.add(name);
@@ -136,6 +148,12 @@ impl Request {
     /// What is known of each statement that it is about.
     pub(crate) fn verdicts(&self) -> impl Iterator<Item = &Arc<Verdict>> {
         self.messages.iter().filter_map(|message| message.verdict.as_ref())
+    }
+
+    /// The names of the statements that it binds or describes and that were parsed before it.
+    pub(crate) fn uses_earlier(&self) -> impl Iterator<Item = Field> {
+        let uses = |message: &&Message| message.verdict.is_some() && !message.brings_text();
+        self.messages.iter().filter(uses).filter_map(Message::statement_name)
     }
 
     /// The names by which it binds statements that were parsed before it, and the empty one among them.
@@ -306,7 +324,7 @@ mod tests {
 
     use super::*;
     use crate::backend::prepared::Stamp;
-    use crate::session::model::statement::Reading;
+    use crate::session::model::statement::{ReadBy, Reading};
     use crate::session::model::statements::Handle;
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
@@ -359,11 +377,17 @@ mod tests {
         let classifier = Classifier::new(16);
         let strings = StandardConformingStrings::On;
         let verdict = classifier.classify(b"DELETE FROM t", strings);
-        let statement = Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(0));
+        let statement =
+            Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut statements = Names::default();
         statements.insert(b"known", Handle::new(statement, Stamp(0), 0));
-        let reader =
-            Reader { classifier: &classifier, strings, statements: &statements, in_flight: &Settled };
+        let reader = Reader {
+            classifier: &classifier,
+            strings,
+            statements: &statements,
+            in_flight: &Settled,
+            under: None,
+        };
         let unit = Framer::default().next(bytes, Flow::Query).unwrap();
         Request::read(unit, bytes, &reader, Vec::new())
     }

@@ -5,7 +5,7 @@ use super::parameters;
 use super::set_config::literal;
 use crate::sql::text::{self, StandardConformingStrings, Token, TokenKind};
 use crate::sql::verdict::{
-    Argument, BoundCall, BoundValue, Change, Effects, Format, Scope, Setting, Statement, Verdict,
+    Argument, BoundCall, BoundValue, Change, Effects, Scope, Setting, Statement, Verdict, Written,
 };
 
 /// Types whose values are text as it stands, in either format: `unknown`, `text`, `varchar`, and what the server finds
@@ -81,8 +81,12 @@ fn setting<'a>(call: &BoundCall, value_of: impl Fn(u16) -> Option<BoundValue<'a>
         Argument::Text(text) => Some(Some(text.to_string())),
         Argument::Parameter(number) => {
             let value = value_of(*number).filter(|value| TEXTS.contains(&value.oid))?;
-            let Some(bytes) = value.bytes else { return Some(None) };
-            Some(Some(std::str::from_utf8(bytes).ok()?.to_owned()))
+            match value.written {
+                Written::Null => Some(None),
+                Written::Text(bytes) | Written::Binary(bytes) => {
+                    Some(Some(std::str::from_utf8(bytes).ok()?.to_owned()))
+                }
+            }
         }
     };
     let name = told(&call.name)??.to_ascii_lowercase();
@@ -109,10 +113,11 @@ fn boolean(value: BoundValue<'_>) -> Option<bool> {
     if !BOOLEANS.contains(&value.oid) {
         return None;
     }
-    let Some(bytes) = value.bytes else { return Some(false) };
-    if value.format == Format::Binary {
-        return <[u8; 1]>::try_from(bytes).ok().map(|[byte]| byte != 0);
-    }
+    let bytes = match value.written {
+        Written::Null => return Some(false),
+        Written::Binary(bytes) => return <[u8; 1]>::try_from(bytes).ok().map(|[byte]| byte != 0),
+        Written::Text(bytes) => bytes,
+    };
     let word = std::str::from_utf8(bytes).ok()?.trim_ascii().to_ascii_lowercase();
     let begins = |whole: &str, at_least: usize| word.len() >= at_least && whole.starts_with(&*word);
     if begins("true", 1) || begins("yes", 1) || begins("on", 2) || word == "1" {
@@ -129,15 +134,10 @@ mod tests {
     use super::*;
     use crate::sql::Classifier;
 
-    const TEXT: Format = Format::Text;
-
     /// What a text sets with these values: `name = value`, with `local` in front when it ends with the transaction.
-    fn set(sql: &str, values: &[(u32, Format, Option<&[u8]>)]) -> Option<String> {
+    fn set(sql: &str, values: &[BoundValue<'_>]) -> Option<String> {
         let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
-        let value = |number: u16| {
-            let (oid, format, bytes) = *values.get(usize::from(number).checked_sub(1)?)?;
-            Some(BoundValue { oid, format, bytes })
-        };
+        let value = |number: u16| values.get(usize::from(number).checked_sub(1)?).copied();
         let bound = with_values(&verdict, value)?;
         let effects = &bound.statements[0].effects;
         assert_eq!(effects.pins().count(), 0, "{sql}");
@@ -148,25 +148,29 @@ mod tests {
         Some(written.collect::<Vec<_>>().join("; "))
     }
 
-    fn text(value: &str) -> (u32, Format, Option<&[u8]>) {
-        (0, TEXT, Some(value.as_bytes()))
+    fn text(value: &str) -> BoundValue<'_> {
+        of(0, Written::Text(value.as_bytes()))
+    }
+
+    fn of(oid: u32, written: Written<'_>) -> BoundValue<'_> {
+        BoundValue { oid, written }
     }
 
     #[test]
     fn values_tell_what_is_set() {
         let zone = "SELECT set_config('TimeZone', $1, false)";
         for oid in TEXTS {
-            for format in [Format::Text, Format::Binary] {
-                let told = set(zone, &[(oid, format, Some(b"Asia/Tokyo"))]);
+            for written in [Written::Text(b"Asia/Tokyo"), Written::Binary(b"Asia/Tokyo")] {
+                let told = set(zone, &[of(oid, written)]);
                 assert_eq!(told.as_deref(), Some("timezone = 'Asia/Tokyo'"));
             }
         }
-        assert_eq!(set(zone, &[(25, TEXT, None)]).as_deref(), Some("timezone = DEFAULT"));
+        assert_eq!(set(zone, &[of(25, Written::Null)]).as_deref(), Some("timezone = DEFAULT"));
         assert_eq!(set(zone, &[text("it's \\")]).as_deref(), Some("timezone = E'it''s \\\\'"));
         let any = "SELECT pg_catalog.set_config($2::text, $1, $3::bool)";
         assert_eq!(set(any, &[text("x"), text("A.b"), text("T")]).as_deref(), Some("local a.b = 'x'"));
         let path = "SELECT set_config('search_path', $1, $2)";
-        let local = (16, Format::Binary, Some(&[1][..]));
+        let local = of(16, Written::Binary(&[1]));
         assert_eq!(set(path, &[text("a, \"B\""), local]).as_deref(), Some("local search_path = 'a, \"B\"'"));
         let both = "SELECT set_config('a.b', 'x', false), set_config('a.b', $1, false)";
         assert_eq!(set(both, &[text("y")]).as_deref(), Some("a.b = 'x'; a.b = 'y'"));
@@ -187,7 +191,7 @@ mod tests {
         for word in ["", "o", "2", "truth", "onn"] {
             assert_eq!(told(word), None, "{word}");
         }
-        let null = set("SELECT set_config('a.b', 'x', $1)", &[(0, TEXT, None)]);
+        let null = set("SELECT set_config('a.b', 'x', $1)", &[of(0, Written::Null)]);
         assert_eq!(null.as_deref(), Some("a.b = 'x'"));
     }
 
@@ -196,8 +200,8 @@ mod tests {
         let x = || text("x");
         for (sql, values) in [
             ("SELECT set_config('a.b', $1, false)", vec![]),
-            ("SELECT set_config('a.b', $1, false)", vec![(0, TEXT, Some(&b"\xff"[..]))]),
-            ("SELECT set_config('a.b', $1, false)", vec![(1042, TEXT, Some(&b"x"[..]))]),
+            ("SELECT set_config('a.b', $1, false)", vec![of(0, Written::Text(b"\xff"))]),
+            ("SELECT set_config('a.b', $1, false)", vec![of(1042, Written::Text(b"x"))]),
             ("SELECT set_config('a.b', $1::char(1), false)", vec![x()]),
             ("SELECT set_config('a.b', $1 || 'y', false)", vec![x()]),
             ("SELECT set_config('a.b', lower($1), false)", vec![x()]),
@@ -207,8 +211,8 @@ mod tests {
             ("SELECT set_config($1, 'x', false)", vec![text("seed")]),
             ("SELECT set_config($1, 'x', false)", vec![text("weir.target")]),
             ("SELECT set_config($1, 'on', true)", vec![text("transaction_read_only")]),
-            ("SELECT set_config($1, 'x', false)", vec![(0, TEXT, None)]),
-            ("SELECT set_config('a.b', 'x', $1)", vec![(23, TEXT, Some(&b"1"[..]))]),
+            ("SELECT set_config($1, 'x', false)", vec![of(0, Written::Null)]),
+            ("SELECT set_config('a.b', 'x', $1)", vec![of(23, Written::Text(b"1"))]),
             ("DECLARE c CURSOR FOR SELECT set_config('a.b', $1, false)", vec![x()]),
             ("DECLARE c CURSOR WITH HOLD FOR SELECT set_config('a.b', $1, false)", vec![x()]),
             ("INSERT INTO t VALUES (set_config('a.b', $1, false))", vec![x()]),

@@ -1,16 +1,18 @@
-//! What code may leave in the session that runs it: the bodies of functions, procedures and blocks, and the parts of
-//! utility statements that are evaluated.
+//! What code may do when it runs, to its session and to data: the bodies of functions, procedures and blocks, and the parts
+//! of utility statements that are evaluated. What it was declared to be is not believed.
 //!
 //! Code is not run in the mind here, it is searched for words: what could leave state is taken to do so. What it calls
 //! is listed, for the catalog to follow. SQL that is put together while it runs is read where only names and literals
 //! are put into a text that stands there (`EXECUTE format('... %I ... %L', ...)`); anything else may be anything.
 
+use super::conduct;
 use super::functions::KnownFunctions;
+use super::mentions::mentions;
 use super::reader::Reader;
 use super::scan::scan;
 use super::temporary;
 use crate::sql::text::{self, Cursor, Lexer, StandardConformingStrings, Token, TokenKind};
-use crate::sql::verdict::{Change, Code, Name, Scope, Traces};
+use crate::sql::verdict::{Change, Code, Conduct, DataUse, Name, Scope, Traces};
 
 /// Reads bodies of functions. Holds the table of functions that weir knows.
 #[derive(Debug)]
@@ -25,25 +27,33 @@ impl Default for CodeReader {
 }
 
 impl CodeReader {
-    /// What a body in SQL or PL/pgSQL may leave. It is read as strings are read by default.
+    /// What a body in SQL or PL/pgSQL may do. It is read as strings are read by default.
     pub(crate) fn read(&self, body: &str) -> Code {
         in_body(body, Reader { strings: StandardConformingStrings::On, known: &self.known })
     }
 
-    /// What PostgreSQL's own function of this name leaves, if weir knows it.
-    pub(crate) fn built_in(&self, name: &str) -> Option<Traces> {
+    /// What PostgreSQL's own function of this name does, if weir knows it.
+    pub(crate) fn built_in(&self, name: &str) -> Option<Conduct> {
         let name = Name { schema: None, name: name.into() };
         let class = self.known.class(&name)?;
-        Some(class.traces())
+        Some(conduct::of_call(&name.name, class))
+    }
+
+    /// PostgreSQL's own functions that do more than compute.
+    pub(crate) fn acting(&self) -> Vec<&'static str> {
+        self.known
+            .names()
+            .filter(|name| self.built_in(name).is_some_and(|conduct| !conduct.is_pure()))
+            .collect()
     }
 }
 
-/// What a body may leave.
+/// What a body may do.
 pub(super) fn in_body(body: &str, reader: Reader<'_>) -> Code {
     Search::over(body, reader).finish()
 }
 
-/// What the expressions and queries in a statement's tokens may leave.
+/// What the expressions and queries in a statement's tokens may do.
 pub(super) fn in_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Code {
     let mut search = Search::new(reader);
     search.calls(tokens);
@@ -59,43 +69,55 @@ const WORDS_MAX: usize = 5_000;
 
 struct Search<'k> {
     reader: Reader<'k>,
-    traces: Traces,
+    conduct: Conduct,
     calls: Vec<Name>,
     words: Vec<Box<str>>,
+    mentions: Vec<Box<str>>,
     nesting: usize,
+    /// Whether it names no relation, for want of a word behind which one can stand.
+    names_none: bool,
 }
 
 impl<'k> Search<'k> {
     fn new(reader: Reader<'k>) -> Self {
-        Self { reader, traces: Traces::None, calls: Vec::new(), words: Vec::new(), nesting: 0 }
+        let conduct = Conduct::default();
+        let (calls, words, mentions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { reader, conduct, calls, words, mentions, nesting: 0, names_none: false }
     }
 
     fn over(body: &str, reader: Reader<'k>) -> Self {
-        let mut search = Self::new(reader);
+        let mut search = Self { names_none: true, ..Self::new(reader) };
         search.text(body);
+        search.names_none &= search.conduct.data < DataUse::Writes;
         search
     }
 
     fn finish(mut self) -> Code {
         self.calls.sort_unstable();
         self.calls.dedup();
-        self.words.sort_unstable();
-        self.words.dedup();
+        for names in [&mut self.words, &mut self.mentions] {
+            names.sort_unstable();
+            names.dedup();
+        }
         if self.words.len() > WORDS_MAX {
             return Code::unread();
         }
-        Code { traces: self.traces, calls: self.calls.into(), words: self.words.into() }
+        if self.names_none {
+            self.words.clear();
+        }
+        let Self { conduct, calls, words, mentions, .. } = self;
+        Code { conduct, calls: calls.into(), words: words.into(), mentions: mentions.into() }
     }
 
     fn leaves(&mut self, traces: Traces) {
-        self.traces = self.traces.max(traces);
+        self.conduct.traces = self.conduct.traces.max(traces);
     }
 
     fn text(&mut self, text: &str) {
         let lexed = Lexer::new(text.as_bytes(), self.reader.strings).collect::<Result<Vec<_>, _>>();
         match lexed {
             Ok(tokens) => self.tokens(&tokens),
-            Err(_) => self.leaves(Traces::Lasting),
+            Err(_) => self.does_anything(),
         }
     }
 
@@ -145,8 +167,12 @@ impl<'k> Search<'k> {
                 self.text(&text);
                 self.nesting -= 1;
             }
-            None => self.leaves(Traces::Lasting),
+            None => self.does_anything(),
         }
+    }
+
+    fn does_anything(&mut self) {
+        self.conduct = self.conduct.join(Code::unread().conduct);
     }
 
     /// Functions that are called, known and unknown.
@@ -168,12 +194,15 @@ impl<'k> Search<'k> {
         }
         if scan.calls.iter().any(|name| &*name.name == "?") {
             // Which function is called is put in as a name.
-            self.leaves(Traces::Lasting);
+            self.does_anything();
         }
         self.calls.extend(scan.calls);
     }
 
     fn words(&mut self, tokens: &[Token<'_>]) {
+        self.conduct = self.conduct.join(conduct::of_words(tokens, self.reader.known));
+        self.names_none &= !tokens.iter().any(|token| token.is_word("from") || token.is_word("table"));
+        self.mentions.extend(mentions(tokens, self.reader.known));
         let names = tokens.iter().filter(|token| token.is_name());
         self.words.extend(names.filter_map(|token| text::name(*token)));
     }
@@ -275,7 +304,7 @@ mod tests {
     use super::*;
 
     fn traces(body: &str) -> Traces {
-        CodeReader::default().read(body).traces
+        CodeReader::default().read(body).conduct.traces
     }
 
     #[test]

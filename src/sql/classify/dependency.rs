@@ -12,9 +12,12 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
         ("lastval", Dependency::Drawn),
         ("pg_terminate_backend", Dependency::Termination),
     ];
-    let called = |token: &Token<'_>, next: Option<&Token<'_>>| {
-        let call = CALLS.iter().find(|(name, _)| token.is_word(name))?;
-        next.filter(|next| next.is_symbol("(")).map(|_| call.1.clone())
+    let called = |at: usize| {
+        let call = CALLS.iter().find(|(name, _)| tokens[at].is_word(name))?;
+        let next = tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
+        // `(x).currval` is a call as well.
+        let applied = at.checked_sub(1).is_some_and(|before| tokens[before].is_symbol("."));
+        (next || applied).then(|| call.1.clone())
     };
     let lists =
         |token: &Token<'_>| token.is_word("pg_prepared_statements") || token.is_word("pg_prepared_statement");
@@ -22,7 +25,7 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
         if lists(token) {
             return Dependency::Statements;
         }
-        if let Some(dependency) = called(token, tokens.get(at + 1)) {
+        if let Some(dependency) = called(at) {
             return dependency;
         }
     }
@@ -80,6 +83,7 @@ mod tests {
         );
         assert_eq!(dependency("INSERT INTO t SELECT currval('s')"), Dependency::Drawn);
         assert_eq!(dependency("SELECT pg_catalog.lastval()"), Dependency::Drawn);
+        assert_eq!(dependency("SELECT ('s'::regclass).currval"), Dependency::Drawn);
         assert_eq!(dependency("SELECT pg_terminate_backend(pg_backend_pid())"), Dependency::Termination);
         assert_eq!(dependency("SELECT pg_terminate_backend(1)"), Dependency::Termination);
         assert_eq!(dependency("SELECT pg_backend_pid() AS pid"), Dependency::Process);

@@ -2,6 +2,7 @@
 //! that need no rules of their own are read here.
 
 use super::dependency::dependency;
+use super::mentions::mentions;
 use super::reader::Reader;
 use super::{beyond, control, database, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
@@ -18,7 +19,8 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
                 .iter()
                 .map(|tokens| {
                     let beyond = beyond::in_statement(tokens, reader);
-                    let statement = Statement { beyond, ..statement(tokens, reader) };
+                    let mentions = mentions(tokens, reader.known);
+                    let statement = Statement { beyond, mentions, ..statement(tokens, reader) };
                     depending(dependency(tokens, reader.strings), statement)
                 })
                 .collect(),
@@ -247,6 +249,7 @@ mod tests {
             ("LISTEN c", Pin::Listen),
             ("SELECT pg_advisory_lock(1)", Pin::AdvisoryLock),
             ("SELECT 1 WHERE pg_try_advisory_lock(1)", Pin::AdvisoryLock),
+            ("SELECT treat(1 AS pg_advisory_lock)", Pin::AdvisoryLock),
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pin::HoldCursor),
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),
@@ -296,7 +299,11 @@ mod tests {
             "ALTER TABLE t ADD COLUMN c varchar(10) DEFAULT 'x' NOT NULL, ALTER COLUMN d TYPE numeric(10, 2)",
         ] {
             let code = statement_of(sql).effects.code.unwrap();
-            assert_eq!((code.traces, names(&code.calls)), (Default::default(), String::new()), "{sql}");
+            assert_eq!(
+                (code.conduct.traces, names(&code.calls)),
+                (Default::default(), String::new()),
+                "{sql}"
+            );
         }
         let index = "CREATE INDEX i ON t (lower(a), f(b)) WHERE s.g(c)";
         assert_eq!(names(&statement_of(index).effects.code.unwrap().calls), "f s.g");

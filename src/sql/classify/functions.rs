@@ -128,6 +128,23 @@ const READS_UNNAMED: &[&str] = &[
     "txid_visible_in_snapshot",
 ];
 
+/// Known functions that read the rows of relations which they are given as text: what is behind any of these runs.
+pub(crate) const RUNS_UNNAMED: &[&str] = &[
+    "cursor_to_xml",
+    "cursor_to_xmlschema",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "ts_rewrite",
+    "ts_stat",
+];
+
 /// Whether the answer of a known function depends on relations that are given to it as text, or on none in particular.
 /// Those that must run on the primary count: a hint may send them elsewhere.
 pub(super) fn reads_unnamed(name: &str, class: Class) -> bool {

@@ -5,7 +5,9 @@
 
 use super::bound::bound_call;
 use super::functions::{self, Class};
+use super::mentions::applied;
 use super::reader::Reader;
+use super::reserved::is_reserved;
 use super::set_config::{Assignment, set_config};
 use super::{parameters, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
@@ -54,48 +56,6 @@ const CHAINING: [&str; 16] = [
     "union",
     "intersect",
     "except",
-];
-
-/// Reserved words that stand in front of parentheses, and which no function can be called by without quotes.
-const RESERVED: [&str; 38] = [
-    "all",
-    "and",
-    "any",
-    "array",
-    "as",
-    "case",
-    "check",
-    "distinct",
-    "else",
-    "except",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "having",
-    "in",
-    "intersect",
-    "lateral",
-    "limit",
-    "not",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "primary",
-    "references",
-    "returning",
-    "select",
-    "some",
-    "then",
-    "union",
-    "unique",
-    "using",
-    "when",
-    "where",
-    "window",
-    "with",
-    "group",
 ];
 
 /// Scans the tokens of one query or data-modifying statement.
@@ -259,10 +219,21 @@ impl<'t, 'a> Scanner<'t, 'a> {
     /// Names of functions, views and columns that only the primary answers rightly.
     fn name(&mut self, at: usize) {
         let called = self.tokens.get(at + 1).is_some_and(|t| t.is_symbol("("));
-        let Some(name) = text::name(self.tokens[at]) else { return self.note(Why::Unparsable) };
+        // How such a name is read stands behind it.
+        let escapes = self.tokens[at].kind == TokenKind::UnicodeName && self.next_is(at, &["uescape"]);
+        let Some(name) = text::name(self.tokens[at]).filter(|_| !escapes) else {
+            return self.note(Why::Unparsable);
+        };
+        if self.is_treated(at) {
+            // `TREAT(x AS t)` calls PostgreSQL's own function of that name, whatever it is.
+            return self.call(at, Name { schema: Some("pg_catalog".into()), name });
+        }
         if called {
             let schema = self.schema(at);
             return self.call(at, Name { schema, name });
+        }
+        if let Some((name, class)) = applied(self.tokens, at, self.reader.known) {
+            return self.known_call(at, &name, class);
         }
         if functions::sequence_column(&name) {
             self.note(Why::Sequence);
@@ -270,6 +241,13 @@ impl<'t, 'a> Scanner<'t, 'a> {
         if let Some(why) = functions::view(&name) {
             self.note(why);
         }
+    }
+
+    /// Whether a name stands where `TREAT` takes a type. `CAST(x AS t)` and `(SELECT x AS t)` look alike, and PostgreSQL has
+    /// no type that is called as what only the primary may do.
+    fn is_treated(&self, at: usize) -> bool {
+        let ends = self.tokens.get(at + 1).is_some_and(|next| next.is_symbol(")") || next.is_symbol("["));
+        ends && self.previous_is(self.beginning(at), &["as"])
     }
 
     /// The name in front of a dot in front of this one.
@@ -294,16 +272,26 @@ impl<'t, 'a> Scanner<'t, 'a> {
         if self.before(beginning).is_some_and(|t| t.is_symbol("::")) {
             return;
         }
-        let class = self.reader.known.class(&name);
-        if class.is_some_and(|class| functions::reads_unnamed(&name.name, class)) {
+        match self.reader.known.class(&name) {
+            Some(class) => self.known_call(at, &name, class),
+            // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
+            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
+            None if self.is_grammar(at) => {}
+            None => self.found.calls.push(name),
+        }
+    }
+
+    /// A function that is known is called, by its name or as an attribute.
+    fn known_call(&mut self, at: usize, name: &Name, class: Class) {
+        if functions::reads_unnamed(&name.name, class) {
             self.found.reads_listed = Listed::Partly;
         }
-        if class.is_some_and(|class| functions::writes_unnamed(&name.name, class)) {
+        if functions::writes_unnamed(&name.name, class) {
             self.found.writes_listed = Listed::Partly;
         }
         match class {
-            Some(Class::ReadOnly) => {}
-            Some(Class::Primary(why, pin)) => {
+            Class::ReadOnly => {}
+            Class::Primary(why, pin) => {
                 self.note(why);
                 match pin {
                     Some(Pin::AdvisoryLock) => self.leave(Change::Lock(None)),
@@ -311,11 +299,7 @@ impl<'t, 'a> Scanner<'t, 'a> {
                     None => {}
                 }
             }
-            Some(Class::ByArgument) => self.by_argument(at, &name.name),
-            // `INSERT INTO t (...)`, `AS t (...)` and `INTO` name no function.
-            None if self.previous_is(beginning, &["as", "into", "with", "recursive", "references"]) => {}
-            None if self.is_grammar(at) => {}
-            None => self.found.calls.push(name),
+            Class::ByArgument => self.by_argument(at, &name.name),
         }
     }
 
@@ -324,7 +308,7 @@ impl<'t, 'a> Scanner<'t, 'a> {
         let token = self.tokens[at];
         let behind = |words| self.previous_is(at, words);
         let closes = self.before(at).is_some_and(|t| t.is_symbol(")"));
-        RESERVED.iter().any(|w| token.is_word(w))
+        is_reserved(&token)
             || token.is_word("by") && behind(&["group", "order", "partition"])
             || ["over", "filter", "within", "include"].iter().any(|w| token.is_word(w)) && closes
             || token.is_word("key") && behind(&["primary", "foreign"])

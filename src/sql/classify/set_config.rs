@@ -157,7 +157,7 @@ mod tests {
             ("SELECT set_config('a.b', $1, true), set_config('c.d', $1, false)", Why::SessionState),
             ("SELECT set_config('transaction_read_only', $1, true)", Why::SessionState),
             ("SELECT set_config('seed', '0.5', true)", Why::SessionState),
-            ("SELECT set_config('a.b', $1, true) GROUP BY DISTINCT CUBE (a)", Why::SessionState),
+            ("SELECT set_config('a.b', $1, true) FROM", Why::SessionState),
         ] {
             let statement = statement(sql);
             assert_eq!(statement.kind, Kind::Primary(why), "{sql}");

@@ -27,17 +27,17 @@ pub enum Argument {
 pub struct BoundValue<'a> {
     /// The type that `Parse` gave to it, by its OID; 0 where it left that to the server.
     pub oid: u32,
-    /// How it is written.
-    pub format: Format,
-    /// `None` for NULL.
-    pub bytes: Option<&'a [u8]>,
+    /// The value.
+    pub written: Written<'a>,
 }
 
-/// How a value is written.
+/// A value as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Written<'a> {
+    /// NULL.
+    Null,
     /// As text.
-    Text,
+    Text(&'a [u8]),
     /// As its type's send function writes it.
-    Binary,
+    Binary(&'a [u8]),
 }

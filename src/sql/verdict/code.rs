@@ -14,21 +14,65 @@ pub enum Traces {
     Lasting,
 }
 
-/// What a body of code may do to its session.
+/// What may be done with rows of relations, the most last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DataUse {
+    /// Nothing.
+    #[default]
+    None,
+    /// They are read.
+    Reads,
+    /// They are changed.
+    Writes,
+}
+
+/// What happens when code runs, whatever it was declared to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// What it may leave in its session.
+    pub traces: Traces,
+    /// What it may do with data.
+    pub data: DataUse,
+    /// Whether only the primary does it rightly: it locks, moves a sequence, notifies, or tells of the server.
+    pub confined: bool,
+}
+
+impl Conduct {
+    /// Both happen.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            traces: self.traces.max(other.traces),
+            data: self.data.max(other.data),
+            confined: self.confined || other.confined,
+        }
+    }
+
+    /// Whether nobody but who called it could tell that it ran.
+    pub fn is_pure(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What a body of code may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code {
-    /// What it may leave by its own words.
-    pub traces: Traces,
+    /// What it may do by its own words; it reads no relations but those that it names.
+    pub conduct: Conduct,
     /// Functions and procedures that it may call and weir does not know. Words of the grammar may be among them.
     pub calls: Box<[Name]>,
-    /// All words in it, any of which may be a relation's name.
+    /// All words in it, any of which may be a relation's name; none where it has no place for one.
     pub words: Box<[Box<str>]>,
+    /// Names in it that a user's function may answer to although it is not called by them: see
+    /// [`Statement::mentions`](super::Statement::mentions).
+    pub mentions: Box<[Box<str>]>,
 }
 
 impl Code {
     /// Code that nobody can read.
-    pub(in crate::sql) fn unread() -> Self {
-        Self { traces: Traces::Lasting, ..Self::default() }
+    pub(crate) fn unread() -> Self {
+        let conduct = Conduct { traces: Traces::Lasting, data: DataUse::Writes, confined: true };
+        Self { conduct, ..Self::default() }
     }
 
     /// Code that calls these functions and does nothing else.
@@ -38,6 +82,6 @@ impl Code {
 
     /// Whether there is nothing that the catalog could add.
     pub(crate) fn is_plain(&self) -> bool {
-        self.calls.is_empty() && self.words.is_empty()
+        self.calls.is_empty() && self.words.is_empty() && self.mentions.is_empty()
     }
 }

@@ -23,7 +23,7 @@ impl Effects {
     /// What is left by this change, if there is one, and by code that runs then: by that as far as it can be told
     /// without a catalog.
     pub(in crate::sql) fn of(change: Option<Change>, code: Option<Code>) -> Self {
-        let traces = code.as_ref().map_or(Traces::None, |code| code.traces);
+        let traces = code.as_ref().map_or(Traces::None, |code| code.conduct.traces);
         let by_code = (traces > Traces::None).then_some(Change::Code(traces));
         let changes = change.into_iter().chain(by_code).collect();
         Self { settings: Box::default(), changes, code: code.map(Box::new), bound: Box::default() }

@@ -34,6 +34,9 @@ pub struct Statement {
     pub kind: Kind,
     /// Functions called that are not in the table of built-ins. The router asks the catalog for their volatility.
     pub functions: Box<[Name]>,
+    /// Names that it uses and that are no calls of unknown functions, and yet may run a user's function of that name: calls
+    /// of built-in functions, which a user's may overload, and attributes, as `t.f` means `f(t)` where `t` has no column `f`.
+    pub mentions: Box<[Box<str>]>,
     /// Relations it reads, as far as its text tells; one that it writes as well is not among them.
     pub reads: Box<[Name]>,
     /// Whether `reads` is all of them.
@@ -62,6 +65,7 @@ impl Statement {
             writes_listed: kind.writes_listed(),
             kind,
             functions: Box::default(),
+            mentions: Box::default(),
             reads: Box::default(),
             writes: Box::default(),
             effects: Effects::default(),

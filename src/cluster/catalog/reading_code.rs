@@ -1,0 +1,165 @@
+//! What is asked of the primary about one database's code: every function, what there is to read of it, and where it runs
+//! that no statement names. Only the queries and their rows: what is made of them is in `traces`.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+
+use super::bounds::{ROWS_MAX, bounded};
+use super::code_rows::{Answers, Body, Declared, Function, Rows, Run, When};
+use super::places;
+use crate::sql::CodeReader;
+
+/// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
+/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
+/// that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
+///
+/// The last two columns: whether it may be what a statement means that names one of PostgreSQL's own, or an attribute, and
+/// whether one argument is enough to call it.
+const FUNCTIONS: &str = "
+    SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
+           CASE WHEN k.kind = 'text' THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+                WHEN k.kind = 'built_in' THEN COALESCE(b.proname::pg_catalog.text, p.proname::pg_catalog.text)
+                ELSE '' END,
+           CASE WHEN k.kind = 'opaque' AND (p.prolang NOT IN (12, 13) OR p.proname ~ '^(crosstab|connectby|xpath_table)')
+                THEN 'v' ELSE p.provolatile::pg_catalog.text END,
+           p.oid >= 16384 AND p.prokind <> 'p' AND k.kind <> 'known',
+           p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1
+      FROM pg_catalog.pg_proc AS p
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+      JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+      LEFT JOIN (
+               SELECT i.prosrc, pg_catalog.min(i.proname::pg_catalog.text) AS proname
+                 FROM pg_catalog.pg_proc AS i
+                WHERE i.oid < 16384 AND i.prolang = 12 AND i.prokind NOT IN ('a', 'w')
+                GROUP BY i.prosrc
+           ) AS b ON b.prosrc = p.prosrc AND p.oid >= 16384 AND p.prolang = 12 AND p.prokind <> 'a'
+      LEFT JOIN (
+               SELECT d.objid, e.extname
+                 FROM pg_catalog.pg_depend AS d
+                 JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
+                  AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+           ) AS e ON e.objid = p.oid
+     CROSS JOIN LATERAL (
+               SELECT CASE WHEN p.oid < 16384 OR b.proname IS NOT NULL THEN 'built_in'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
+                           WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'known'
+                           WHEN p.prokind = 'a' OR p.prolang = 13 AND p.provolatile <> 'v' THEN 'harmless'
+                           WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
+                           ELSE 'opaque' END
+           ) AS k (kind)
+     LIMIT 100000";
+
+/// The functions that aggregates of users are made of.
+const MADE_OF: &str = "
+    SELECT a.aggfnoid::pg_catalog.oid, s.run
+      FROM pg_catalog.pg_aggregate AS a
+     CROSS JOIN LATERAL (VALUES (a.aggtransfn::pg_catalog.oid), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
+               (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
+     WHERE a.aggfnoid::pg_catalog.oid >= 16384 AND s.run <> 0
+     LIMIT 100000";
+
+/// Extensions whose functions leave nothing in a session but what their own documentation calls a cache.
+const HARMLESS: &[&str] = &[
+    "address_standardizer",
+    "amcheck",
+    "autoinc",
+    "bloom",
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "dict_int",
+    "dict_xsyn",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "hypopg",
+    "insert_username",
+    "intagg",
+    "intarray",
+    "isn",
+    "lo",
+    "ltree",
+    "moddatetime",
+    "pageinspect",
+    "pg_buffercache",
+    "pg_freespacemap",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_trgm",
+    "pg_visibility",
+    "pg_walinspect",
+    "pgaudit",
+    "pgcrypto",
+    "pgrowlocks",
+    "pgstattuple",
+    "plpgsql",
+    "postgis",
+    "postgis_raster",
+    "postgis_sfcgal",
+    "postgis_topology",
+    "refint",
+    "seg",
+    "sslinfo",
+    "tablefunc",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+    "uuid-ossp",
+    "vector",
+    "xml2",
+];
+
+/// Reads it. Nothing is known of code when there is too much.
+pub(super) async fn read(client: &Client) -> Result<Option<Rows>, Error> {
+    let functions = client.query_typed(FUNCTIONS, &[(&HARMLESS, Type::TEXT_ARRAY)]).await?;
+    let Some(made_of) = bounded(client, MADE_OF).await? else { return Ok(None) };
+    let acting = CodeReader::default().acting();
+    let run = client.query_typed(&places::query(), &[(&acting, Type::NAME_ARRAY)]).await?;
+    if functions.len() >= ROWS_MAX || run.len() >= ROWS_MAX {
+        return Ok(None);
+    }
+    let part = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    Ok(Some(Rows {
+        functions: functions.iter().map(function).collect::<Result<_, _>>()?,
+        made_of: made_of.iter().map(part).collect::<Result<_, Error>>()?,
+        run: run.iter().map(place).collect::<Result<_, _>>()?,
+    }))
+}
+
+fn place(row: &Row) -> Result<Run, Error> {
+    let when = match row.try_get(0)? {
+        "used" => When::Used,
+        "planned" => When::Planned,
+        "called" => When::Called,
+        "definitions" => When::Defining,
+        "anywhere" => When::Anywhere,
+        "anywhere in C" => When::AnywhereInC,
+        _ => When::Written,
+    };
+    Ok(Run { when, object: row.try_get(1)?, function: row.try_get(2)? })
+}
+
+fn function(row: &Row) -> Result<Function, Error> {
+    let (schema, name, text): (&str, &str, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(4)?);
+    let body = match row.try_get(3)? {
+        "built_in" => Body::BuiltIn(text.into()),
+        "harmless" | "known" => Body::Harmless,
+        "text" => Body::Text(text.into()),
+        _ => Body::Opaque,
+    };
+    let declared = match row.try_get(5)? {
+        "i" => Declared::Immutable,
+        "s" => Declared::Stable,
+        _ => Declared::Volatile,
+    };
+    let answers = match (row.try_get(6)?, row.try_get(7)?) {
+        (false, _) => Answers::Named,
+        (true, false) => Answers::Overload,
+        (true, true) => Answers::Attribute,
+    };
+    let oid = row.try_get(0)?;
+    Ok(Function { oid, schema: schema.into(), name: name.into(), body, declared, answers })
+}

@@ -1,0 +1,142 @@
+//! Functions and relations as one graph, along which what one does is what its users do.
+
+use std::collections::HashMap;
+
+use super::code_rows::{Answers, Function, Relation, When, runs_unnamed};
+use crate::sql::{Code, Conduct, DataUse};
+
+/// Functions and relations as one graph: what leaves something makes what leads to it leave that too.
+pub(super) struct Web<'a> {
+    /// Nodes by OID.
+    pub(super) functions: HashMap<u32, usize>,
+    /// Reading a relation is a node, and writing it the next one.
+    relations: HashMap<u32, usize>,
+    functions_named: HashMap<&'a str, Vec<usize>>,
+    relations_named: HashMap<&'a str, Vec<usize>>,
+    pub(super) names: Vec<(usize, &'a str)>,
+    /// For each node those that do what it does. The last node is any relation that is read.
+    users: Vec<Vec<usize>>,
+    pub(super) conducts: Vec<Conduct>,
+    /// Nodes whose users have not been told.
+    open: Vec<usize>,
+}
+
+impl<'a> Web<'a> {
+    pub(super) fn new(functions: &'a [Function], relations: impl Iterator<Item = Relation<'a>>) -> Self {
+        let mut web = Self {
+            functions: functions.iter().enumerate().map(|(at, function)| (function.oid, at)).collect(),
+            relations: HashMap::new(),
+            functions_named: HashMap::new(),
+            relations_named: HashMap::new(),
+            names: Vec::new(),
+            users: Vec::new(),
+            conducts: Vec::new(),
+            open: Vec::new(),
+        };
+        for (at, function) in functions.iter().enumerate() {
+            web.functions_named.entry(&function.name).or_default().push(at);
+        }
+        for (at, (oid, name)) in (functions.len()..).step_by(2).zip(relations) {
+            web.relations.insert(oid, at);
+            web.relations_named.entry(name).or_default().push(at);
+            web.names.push((at, name));
+        }
+        let any = functions.len() + web.names.len() * 2;
+        web.users.resize_with(any + 1, Vec::new);
+        web.conducts.resize(any + 1, Conduct::default());
+        let by_text = functions
+            .iter()
+            .enumerate()
+            .filter(|(_, function)| &*function.schema == "pg_catalog" && runs_unnamed(&function.name));
+        web.users[any].extend(by_text.map(|(at, _)| at));
+        for at in 0..web.names.len() {
+            let read = web.names[at].0;
+            // Whatever is written may be read by that.
+            web.users[read].extend([read + 1, any]);
+            web.mark(Some(read), Conduct { data: DataUse::Reads, ..Conduct::default() });
+        }
+        web
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The node that stands for a function.
+    pub(super) fn function(&self, oid: u32) -> Option<usize> {
+        self.functions.get(&oid).copied()
+    }
+
+    /// What a node stands for, if that is the use of a relation.
+    pub(super) fn use_of(&self, node: usize) -> Option<When> {
+        let at = node.checked_sub(self.functions.len())?;
+        Some(if at % 2 == 0 { When::Used } else { When::Written })
+    }
+
+    /// The nodes that do what this one does.
+    pub(super) fn users(&self, node: usize) -> &[usize] {
+        self.users.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a function does, by OID.
+    pub(super) fn conduct(&self, function: u32) -> Conduct {
+        self.functions.get(&function).map_or_else(Conduct::default, |at| self.conducts[*at])
+    }
+
+    /// The node that stands for a relation's use, or for a function.
+    pub(super) fn place(&self, object: u32, when: When) -> Option<usize> {
+        match when {
+            When::Called => self.functions.get(&object).copied(),
+            When::Written => self.relations.get(&object).map(|read| read + 1),
+            When::Used | When::Planned => self.relations.get(&object).copied(),
+            When::Defining | When::Anywhere | When::AnywhereInC => None,
+        }
+    }
+
+    /// A function calls what its code names, and uses the relations that it names.
+    pub(super) fn calls(&mut self, functions: &[Function], function: usize, code: &Code) {
+        let called = code.calls.iter().filter_map(|name| self.functions_named.get(&*name.name)).flatten();
+        let may_be = |at: &&usize| functions[**at].answers > Answers::Named;
+        let mentioned = code.mentions.iter().filter_map(|name| self.functions_named.get(&**name)).flatten();
+        let named = code.words.iter().filter_map(|word| self.relations_named.get(&**word)).flatten();
+        let written = usize::from(code.conduct.data == DataUse::Writes);
+        let by_text = code.mentions.iter().any(|name| runs_unnamed(name));
+        let any = by_text.then(|| self.users.len() - 1);
+        let parts = called
+            .chain(mentioned.filter(may_be))
+            .copied()
+            .chain(named.map(|read| read + written))
+            .chain(any);
+        let parts: Vec<usize> = parts.collect();
+        for part in parts {
+            self.users[part].push(function);
+        }
+    }
+
+    /// What the first leaves, the second leaves.
+    pub(super) fn lead(&mut self, part: Option<usize>, whole: Option<usize>) {
+        if let (Some(part), Some(whole)) = (part, whole) {
+            self.users[part].push(whole);
+        }
+    }
+
+    pub(super) fn mark(&mut self, node: Option<usize>, conduct: Conduct) {
+        let Some(node) = node else { return };
+        let joined = self.conducts[node].join(conduct);
+        if joined != self.conducts[node] {
+            self.conducts[node] = joined;
+            self.open.push(node);
+        }
+    }
+
+    pub(super) fn spread(&mut self) {
+        while let Some(node) = self.open.pop() {
+            for user in std::mem::take(&mut self.users[node]) {
+                self.mark(Some(user), self.conducts[node]);
+                // It may be told again of something worse.
+                self.users[node].push(user);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a session carries comes off again, though its object was dropped or a right is gone; and what another session has
+//! left on a connection is not seen.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use harness::client::{Client, Login};
+use harness::{Cluster, Result, Weir, WeirSetup};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// One connection to the primary and nothing else.
+fn single() -> WeirSetup {
+    WeirSetup::in_front_of(Cluster::shared(), [0])
+        .set("pool", "size", "1")
+        .append("[[users]]\nname = \"carries\"\npassword = \"carries\"")
+}
+
+/// A client that the servers know as a superuser of its own.
+fn connect(weir: &Weir, user: &str) -> Result<Client> {
+    Client::connect(&weir.address(), &Login::new(user, user).database("app"))
+}
+
+/// A setting that stops being valid.
+struct Case {
+    /// What is there before; a line each.
+    before: &'static str,
+    /// What the session says.
+    set: &'static str,
+    /// What takes its ground away.
+    gone: &'static str,
+    /// What takes it back.
+    undo: &'static [&'static str],
+    /// What a server says to it from then on.
+    sqlstate: &'static str,
+}
+
+const TELL: &str = "SELECT concat_ws(' ', current_user, session_user, current_setting('default_tablespace'), \
+    current_setting('temp_tablespaces'), current_setting('default_table_access_method'), \
+    current_setting('default_text_search_config'))";
+
+const CASES: &[Case] = &[
+    Case {
+        before: "CREATE TEXT SEARCH CONFIGURATION public.gone (COPY = simple)",
+        set: "SET default_text_search_config = 'public.gone'",
+        gone: "DROP TEXT SEARCH CONFIGURATION public.gone",
+        undo: &[
+            "RESET default_text_search_config",
+            "SET default_text_search_config TO DEFAULT",
+            "SET default_text_search_config = 'pg_catalog.english'",
+            "RESET ALL",
+            "DISCARD ALL",
+        ],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "SET allow_in_place_tablespaces = on\nCREATE TABLESPACE gone LOCATION ''",
+        set: "SET default_tablespace = gone",
+        gone: "DROP TABLESPACE gone",
+        undo: &["RESET default_tablespace", "SET default_tablespace = ''", "RESET ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "SET allow_in_place_tablespaces = on\nCREATE TABLESPACE gone LOCATION ''",
+        set: "SET temp_tablespaces = gone",
+        gone: "DROP TABLESPACE gone",
+        undo: &["RESET temp_tablespaces", "DISCARD ALL"],
+        sqlstate: "42704",
+    },
+    Case {
+        before: "CREATE ACCESS METHOD gone TYPE TABLE HANDLER heap_tableam_handler",
+        set: "SET default_table_access_method = gone",
+        gone: "DROP ACCESS METHOD gone",
+        undo: &["RESET default_table_access_method", "DISCARD ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "CREATE ROLE gone",
+        set: "SET ROLE gone",
+        gone: "DROP ROLE gone",
+        undo: &[
+            "RESET ROLE",
+            "SET ROLE NONE",
+            "SET ROLE app",
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "DISCARD ALL",
+        ],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "CREATE ROLE gone",
+        set: "SET SESSION AUTHORIZATION gone",
+        gone: "DROP ROLE gone",
+        undo: &["RESET SESSION AUTHORIZATION", "SET SESSION AUTHORIZATION app", "DISCARD ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "ALTER ROLE carries SUPERUSER",
+        set: "SET session_replication_role = replica",
+        gone: "ALTER ROLE carries NOSUPERUSER",
+        // PostgreSQL as well refuses to reset it by name.
+        undo: &["RESET ALL", "DISCARD ALL"],
+        sqlstate: "42501",
+    },
+    Case {
+        before: "ALTER ROLE carries SUPERUSER",
+        set: "SET SESSION AUTHORIZATION app",
+        gone: "ALTER ROLE carries NOSUPERUSER\n\
+               SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'carries'",
+        // Whether a user is a superuser to this, a server process has found out at its login.
+        undo: &["RESET SESSION AUTHORIZATION"],
+        sqlstate: "42501",
+    },
+];
+
+/// Somebody else has the connection for a moment, and leaves it without the session's settings.
+fn passes_by(other: &mut Client) -> Result<()> {
+    other.query("SET TimeZone = 'Asia/Tokyo'; RESET TimeZone").map(drop)
+}
+
+fn admin(sql: &str) -> Result<()> {
+    let cluster = Cluster::shared();
+    let mut admin =
+        Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
+    sql.lines().try_for_each(|sql| admin.query(sql).map(drop))
+}
+
+#[test]
+fn what_takes_a_setting_back_does_not_need_it() -> Result<()> {
+    admin("CREATE ROLE carries LOGIN SUPERUSER PASSWORD 'carries'")?;
+    for transactions in ["lazy", "primary"] {
+        for case in CASES {
+            let setup = single().set("routing", "transactions", &format!("\"{transactions}\""));
+            let weir = setup.start(WEIR)?;
+            for undo in case.undo {
+                let what = format!("{}; {undo}; {transactions}", case.set);
+                admin("ALTER ROLE carries SUPERUSER")?;
+                admin(case.before)?;
+                let mut client = connect(&weir, "carries")?;
+                client.query(case.set)?;
+                let mut second = connect(&weir, "carries")?;
+                passes_by(&mut second)?;
+                admin(case.gone)?;
+                passes_by(&mut second)?;
+                // What would run under it fails, outside of a transaction and in one.
+                let refused = client.query("SELECT 1").unwrap_err();
+                assert_eq!(refused.sqlstate(), Some(case.sqlstate), "{what}: {refused}");
+                client.query("BEGIN").unwrap();
+                let refused = client.query("SELECT 1").unwrap_err();
+                assert_eq!(refused.sqlstate(), Some(case.sqlstate), "{what}: {refused}");
+                assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{what}");
+                client.query("ROLLBACK")?;
+                client.query("BEGIN; SAVEPOINT a; ROLLBACK TO a; COMMIT")?;
+                passes_by(&mut second)?;
+                client.query(undo).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                let (tells, others) = (client.query(TELL)?, second.query(TELL)?);
+                assert_eq!(others.value(), "carries carries   heap pg_catalog.simple", "{what}");
+                let another = undo.contains(" app") || undo.contains("english");
+                assert_eq!(tells.value() == others.value(), !another, "{what}: {}", tells.value());
+                client.close()?;
+                second.close()?;
+            }
+        }
+    }
+    admin("DROP ROLE carries")
+}
