@@ -229,9 +229,7 @@ fn what_a_client_runs_is_cancelled_by_its_number() -> Result<()> {
     assert_eq!(sqlstate(&victim.until_ready()?).as_deref(), Some("57014"));
     victim
         .send(&[front::query("CREATE TABLE waits (id int)"), front::query("CREATE TABLE waits (id int)")])?;
-    wait_for("it to wait", PATIENCE, || {
-        Ok((weir.metrics()?.sum("weir_pool_waiting", &[]) == 1.0).then_some(()))
-    })?;
+    std::thread::sleep(Duration::from_millis(300));
     admin.query(&format!("SELECT pg_terminate_backend({})", pid(&victim)))?;
     assert_terminated(&mut victim)
 }
