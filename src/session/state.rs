@@ -190,6 +190,9 @@ impl State {
 
     /// A statement that was parsed while settings were changing has been prepared.
     pub(crate) fn has_prepared(&self, name: &[u8]) {
+        if self.transaction.certainty() == Certainty::Certain {
+            return;
+        }
         if let Some(handle) = self.names.get(name).filter(|handle| handle.under.is_none()) {
             handle.statement.is_prepared_under(&self.settings().read_by());
         }
