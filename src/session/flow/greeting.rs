@@ -147,10 +147,6 @@ async fn settle(conversation: &mut Conversation, connections: &mut Connections) 
 /// # Errors
 /// What it refuses, or that it is lost.
 async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -> Result<Option<Told>> {
-    if is_outdated(&mut lease).await? {
-        lease.pool().retire();
-        return Ok(None);
-    }
     let mut all = ParameterStatuses { parameters: lease.parameters.clone(), notices: Vec::new() };
     // The connection may carry another session's settings. What both have would not be reported: so back to the
     // server's own first.
@@ -158,8 +154,14 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
     let identity = none.with(AUTHORIZATION, wanted.get(AUTHORIZATION).cloned());
     let wanted = wanted.with(AUTHORIZATION, None);
     let (attempt, back) = (none.difference(&identity), identity.difference(&none));
-    for sql in [carried.difference(&none), attempt, back, none.difference(&wanted)] {
-        let told = exec(&mut lease, &sql).await?;
+    for (nth, sql) in [carried.difference(&none), attempt, back, none.difference(&wanted)].iter().enumerate()
+    {
+        let told = exec(&mut lease, sql).await?;
+        // What the session of before has set must not keep the connection from telling.
+        if nth == 0 && is_outdated(&mut lease).await? {
+            lease.pool().retire();
+            return Ok(None);
+        }
         for (name, value) in told.parameters {
             match all.parameters.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, old)) => *old = value,
