@@ -157,7 +157,7 @@ impl State {
         match self.transaction.certainty() {
             // It is shared with nobody.
             Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
-            Certainty::Certain => Reading::under(self.settings().wanted(), self.settings().given()),
+            Certainty::Certain => Reading::under(self.settings().wanted()),
         }
     }
 
@@ -170,6 +170,19 @@ impl State {
         let epoch = statement.epoch(self.database.ddl());
         let order = self.names.next_order();
         Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs, order }
+    }
+
+    /// What the session was given at its login it wants by itself from now on. Its statements are read by that: those of
+    /// others who were given something else must not be taken for them.
+    pub(crate) fn rereads(&mut self) {
+        let reading = self.reading();
+        for handle in self.names.all_mut() {
+            let before = &handle.statement;
+            if before.reading != reading {
+                handle.statement =
+                    self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
+            }
+        }
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the

@@ -360,7 +360,9 @@ impl Session {
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
         let session = conversation.state.transaction.undoable_mut();
-        conversation.defaults.look_at(&leg.lease, &topology, session);
+        if conversation.defaults.look_at(&leg.lease, &topology, session) {
+            conversation.state.rereads();
+        }
         drop(topology);
         legs.activate(leg);
     }

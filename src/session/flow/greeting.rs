@@ -26,7 +26,6 @@ use crate::session::client::Client;
 use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
 use crate::session::model::restore::AUTHORIZATION;
-use crate::session::model::statement::given;
 use crate::session::model::weir_settings as own;
 use crate::session::shared::greetings::Told;
 use crate::wire::TxStatus;
@@ -85,9 +84,6 @@ pub(crate) async fn settle_in(
     if let Some(path) = told.defaults.as_ref().and_then(|defaults| defaults.told("search_path")) {
         conversation.state.pins.search(path);
     }
-    let given = given(|name| told.defaults.as_ref().and_then(|defaults| defaults.told(name)));
-    let settled = conversation.state.transaction.undoable_mut();
-    settled.change_for_good(|undoable| undoable.settings.is_given(given));
     conversation.defaults.begins(told.defaults.clone(), conversation.policy.conf.as_ref());
     if conversation.state.settings().startup().get(AUTHORIZATION).is_some() {
         // Whether it could be taken has been seen. PostgreSQL asks no more of it in a startup packet: who the session is

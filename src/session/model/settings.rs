@@ -18,8 +18,6 @@ pub(crate) struct SessionSettings {
     /// What the client asked for in its startup packet: what RESET returns to.
     startup: Settings,
     own_startup: Settings,
-    /// A fingerprint of how constants are read by what it was given at its login.
-    given: u64,
 }
 
 /// Whether a setting is weir's own.
@@ -41,7 +39,6 @@ impl SessionSettings {
             own_session: own.clone(),
             startup,
             own_startup: own,
-            given: 0,
         }
     }
 
@@ -62,16 +59,6 @@ impl SessionSettings {
     pub(crate) fn rest_on(&mut self, rebased: impl Fn(&Settings) -> Settings) {
         self.startup = rebased(&self.startup);
         self.wanted = rebased(&self.wanted);
-    }
-
-    /// What it has where it has set nothing reads constants in this way.
-    pub(crate) fn is_given(&mut self, given: u64) {
-        self.given = given;
-    }
-
-    /// How constants are read by what it was given at its login.
-    pub(crate) fn given(&self) -> u64 {
-        self.given
     }
 
     /// What the client wants of the servers.

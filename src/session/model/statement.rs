@@ -20,46 +20,33 @@ pub(crate) enum Reading {
     Private(u64),
 }
 
-/// What constants are read by, or what tells where they begin and end.
-const READ_BY: [&str; 11] = [
-    "array_nulls",
-    "client_encoding",
-    "datestyle",
-    "intervalstyle",
-    "lc_monetary",
-    "lc_numeric",
-    "standard_conforming_strings",
-    "timezone",
-    "timezone_abbreviations",
-    "transform_null_equals",
-    "xmloption",
-];
-
-/// A fingerprint of what a session's role and database were given of what constants are read by; 0 where that is nothing.
-pub(crate) fn given<'a>(told: impl Fn(&str) -> Option<&'a str>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut any = false;
-    for value in READ_BY.iter().filter_map(|name| Some((*name, told(name)?))) {
-        value.hash(&mut hasher);
-        any = true;
-    }
-    if any { hasher.finish() } else { 0 }
-}
-
 impl Reading {
-    /// Under these settings, in a session that was given this where it has set nothing.
-    pub(crate) fn under(settings: &Settings, given: u64) -> Self {
+    /// Under these settings.
+    pub(crate) fn under(settings: &Settings) -> Self {
+        /// What constants are read by, or what tells where they begin and end.
+        const READ_BY: [&str; 11] = [
+            "array_nulls",
+            "client_encoding",
+            "datestyle",
+            "intervalstyle",
+            "lc_monetary",
+            "lc_numeric",
+            "standard_conforming_strings",
+            "timezone",
+            "timezone_abbreviations",
+            "transform_null_equals",
+            "xmloption",
+        ];
         if settings.id() == 0 {
-            return Self::By(given);
+            return Self::By(0);
         }
         let mut hasher = DefaultHasher::new();
-        given.hash(&mut hasher);
         let mut set = 0;
         for value in READ_BY.iter().filter_map(|name| Some((name, settings.get(name)?))) {
             value.hash(&mut hasher);
             set += 1;
         }
-        Self::By(if set == 0 { given } else { hasher.finish() })
+        Self::By(if set == 0 { 0 } else { hasher.finish() })
     }
 }
 

@@ -101,7 +101,7 @@ mod tests {
     fn texts_are_shared_where_their_constants_are_read_alike() {
         let settings = |values: &[(&str, &str)]| {
             let value = |(name, value): &(&str, &str)| ((*name).into(), Value::Raw((*value).into()));
-            Reading::under(&Settings::new(values.iter().map(value).collect()), 0)
+            Reading::under(&Settings::new(values.iter().map(value).collect()))
         };
         let none = settings(&[]);
         assert_eq!(settings(&[("application_name", "a"), ("work_mem", "5MB")]), none);
