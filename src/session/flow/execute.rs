@@ -32,6 +32,7 @@ use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::LegState;
+use crate::session::model::rebase::rebased;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
@@ -379,7 +380,10 @@ impl Session {
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
         let session = conversation.state.transaction.undoable_mut();
-        conversation.defaults.look_at(&leg.lease, &topology, session);
+        if let Some(before) = conversation.defaults.look_at(&leg.lease, &topology, session) {
+            let told = conversation.defaults.told();
+            conversation.state.rereads(|settings| rebased(settings, &before, told));
+        }
         drop(topology);
         legs.activate(leg);
     }

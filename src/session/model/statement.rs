@@ -56,36 +56,24 @@ pub(crate) const CONSTANTS_BY: [&str; 12] = [
     "xmloption",
 ];
 
-/// A fingerprint of what a session's role and database were given of what constants are read by; 0 where that is nothing.
-pub(crate) fn given<'a>(told: impl Fn(&str) -> Option<&'a str>) -> u64 {
-    fingerprint(0, CONSTANTS_BY.iter().filter_map(|name| Some((*name, told(name)?))))
-}
-
-/// Of these on top of what has this one; that itself where there are none.
-fn fingerprint(of: u64, values: impl Iterator<Item = impl Hash>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    let mut any = false;
-    for value in values {
-        value.hash(&mut hasher);
-        any = true;
-    }
-    if any { hasher.finish() } else { of }
-}
-
 impl ReadBy {
-    /// How these settings have this text read, in a session that was given this where it has set nothing.
-    pub(crate) fn under(settings: &Settings, given: u64, sql: &[u8]) -> Self {
+    /// How these settings have this text read.
+    pub(crate) fn under(settings: &Settings, sql: &[u8]) -> Self {
         if settings.id() == 0 {
-            let constants = if given == 0 || may_hold_constants(sql) { given } else { 0 };
-            return Self { names: 0, constants };
+            return Self::default();
         }
-        let of = |given, names: &[&str]| {
-            fingerprint(given, names.iter().filter_map(|name| Some((*name, settings.get(name)?))))
+        let fingerprint = |names: &[&str]| {
+            let mut hasher = DefaultHasher::new();
+            let mut set = 0;
+            for value in names.iter().filter_map(|name| Some((name, settings.get(name)?))) {
+                value.hash(&mut hasher);
+                set += 1;
+            }
+            if set == 0 { 0 } else { hasher.finish() }
         };
-        let constants = of(given, &CONSTANTS_BY);
+        let constants = fingerprint(&CONSTANTS_BY);
         let constants = if constants == 0 || may_hold_constants(sql) { constants } else { 0 };
-        Self { names: of(0, &NAMES_BY), constants }
+        Self { names: fingerprint(&NAMES_BY), constants }
     }
 }
 
@@ -162,6 +150,15 @@ impl Statement {
         if let Some(settings) = other.settings.get() {
             self.is_prepared_under(settings);
         }
+    }
+
+    /// How it is read, and under which settings, when those by which it is prepared rest on other defaults; `None` where
+    /// that is as before, or not known.
+    pub(crate) fn resting_on(&self, rest: impl Fn(&Settings) -> Settings) -> Option<(Reading, Settings)> {
+        let settings = self.settings.get().filter(|_| !matches!(self.reading, Reading::Private(_)))?;
+        let rested = rest(settings);
+        let reading = Reading::By(ReadBy::under(&rested, &self.sql));
+        (reading != self.reading).then_some((reading, rested))
     }
 
     /// What must be set while it is prepared, where the settings of the moment are these: names, and values that differ.
