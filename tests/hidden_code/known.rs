@@ -1,6 +1,5 @@
 //! What is found and not mended: it is played, and counts as nothing.
 
-use crate::acts::Act;
 use crate::conversation::Conversation;
 use crate::oracle::Difference;
 use crate::world::{Made, World};
@@ -31,10 +30,6 @@ const KNOWN: &[Known] = &[
     Known {
         why: "a view of pg_settings passes on to the rule of that what is written to it",
         is_it: |world, _, _| world.has("view of settings"),
-    },
-    Known {
-        why: "what code shows of its server is not looked for",
-        is_it: |world, _, found| world.does(Act::State) && found.whose == "the client",
     },
 ];
 

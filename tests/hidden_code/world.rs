@@ -2,7 +2,6 @@
 
 use harness::Dice;
 
-use crate::acts::Act;
 use crate::carriers::{self, Maker, Object};
 
 /// What every world has besides its objects.
@@ -54,10 +53,6 @@ impl World {
 
     pub(crate) fn has(&self, carrier: &str) -> bool {
         self.objects.iter().any(|made| made.carrier == carrier)
-    }
-
-    pub(crate) fn does(&self, act: Act) -> bool {
-        self.objects.iter().any(|made| made.act == act)
     }
 
     /// What every world has, in a database of `app`: statements for a superuser.

@@ -87,9 +87,9 @@ impl<'a> Web<'a> {
 
     /// What a node stands for, if that is the use of a relation.
     pub(super) fn use_of(&self, node: usize) -> Option<When> {
-        let at = node.checked_sub(self.functions.len())?;
-        let relations = self.names.len() * 2;
-        (at < relations).then_some(if at % 2 == 0 { When::Used } else { When::Written })
+        // Behind the relations stand operators and types.
+        let at = node.checked_sub(self.functions.len()).filter(|at| *at < 2 * self.relations.len())?;
+        Some(if at % 2 == 0 { When::Used } else { When::Written })
     }
 
     /// The nodes that do what this one does.

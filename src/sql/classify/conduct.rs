@@ -8,7 +8,7 @@
 use super::functions::{self, Class, KnownFunctions};
 use super::mentions::applied;
 use crate::sql::text::{self, Token};
-use crate::sql::verdict::{Conduct, DataUse, Name, Why};
+use crate::sql::verdict::{Conduct, DataUse, Name, Traces, Why};
 
 /// What calling a function that is known does.
 pub(super) fn of_call(name: &str, class: Class) -> Conduct {
@@ -20,7 +20,9 @@ pub(super) fn of_call(name: &str, class: Class) -> Conduct {
         DataUse::None
     };
     let confined = matches!(class, Class::Primary(..));
-    Conduct { traces: class.traces(), data, confined }
+    // It changes none; which one it asks for, and whether servers differ in that, is told by its argument.
+    let traces = if name == "current_setting" { Traces::None } else { class.traces() };
+    Conduct { traces, data, confined }
 }
 
 /// What the words of code do. Of calls, their traces are not told: those hang on the arguments.
@@ -40,10 +42,8 @@ fn of_word(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> Conduct {
     let confined = Conduct { confined: true, ..Conduct::default() };
     match text::name(token) {
         Some(name) if functions::view(&name).is_some_and(|why| why != Why::Temporary) => confined,
-        Some(name) => called(tokens, at, known, name).map_or_else(Conduct::default, |conduct| Conduct {
-            traces: Conduct::default().traces,
-            ..conduct
-        }),
+        Some(name) => called(tokens, at, known, name)
+            .map_or_else(Conduct::default, |conduct| Conduct { traces: Traces::None, ..conduct }),
         None => confined,
     }
 }
