@@ -8,7 +8,7 @@
 
 use super::functions::{self, Class, KnownFunctions};
 use super::keywords::{Keyword, keyword};
-use super::tree::{Tree, is_literal};
+use super::tree::Tree;
 use crate::sql::text::{self, Token, TokenKind};
 use crate::sql::verdict::Name;
 
@@ -177,10 +177,8 @@ impl Outline<'_, '_, '_> {
         let evaluates = self.place().evaluates();
         match self.tokens[at].kind {
             TokenKind::Other => return None,
-            // No two stand side by side.
-            TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter
-                if at > 0 && is_literal(&self.tokens[at - 1]) =>
-            {
+            // Behind a number stands no other literal.
+            TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter if self.is_behind_number(at) => {
                 return None;
             }
             TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter => self.last = Last::Closes,
@@ -191,6 +189,11 @@ impl Outline<'_, '_, '_> {
             TokenKind::Word | TokenKind::QuotedName | TokenKind::UnicodeName => return self.word(at),
         }
         Some(at + 1)
+    }
+
+    fn is_behind_number(&self, at: usize) -> bool {
+        let number = |token: &Token<'_>| matches!(token.kind, TokenKind::Number | TokenKind::Parameter);
+        at > 0 && number(&self.tokens[at - 1])
     }
 
     fn punctuation(&mut self, at: usize) -> Option<usize> {

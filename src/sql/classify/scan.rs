@@ -4,6 +4,7 @@
 //! errs to the side of the primary. The parser's tree adds what needs structure (relations, functions).
 
 use super::functions::{self, Class};
+use super::keywords::{Keyword, keyword};
 use super::reader::Reader;
 use super::set_config::{Assignment, set_config};
 use super::{parameters, temporary};
@@ -220,9 +221,14 @@ impl<'t, 'a> Scanner<'t, 'a> {
 
     fn select_into(&mut self, at: usize) {
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-        let namespace = temporary::namespace(&mut cursor);
+        let whole = cursor;
+        let mut namespace = temporary::namespace(&mut cursor);
         cursor.take_word("unlogged");
         cursor.take_word("table");
+        if !cursor.peek().is_some_and(|next| next.is_name() && keyword(next) == Keyword::None) {
+            // `SELECT ... INTO temp FROM t`: the word is the name.
+            (cursor, namespace) = (whole, temporary::namespace(&mut Cursor::new(&[])));
+        }
         if let Some(change) = temporary::created(namespace, cursor) {
             self.leave(change);
         }
