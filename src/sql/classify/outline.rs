@@ -232,7 +232,9 @@ impl Outline<'_, '_, '_> {
                 self.goes(Place::Behind);
                 self.open(Place::Relation, ")");
             }
-            Place::Behind | Place::CommonColumns | Place::Names => self.open(Place::Names, ")"),
+            Place::Behind | Place::CommonColumns => self.open(Place::Names, ")"),
+            // Behind a type.
+            Place::Names => self.open(Place::Expression, ")"),
             Place::CommonBody => {
                 let name = self.name.take();
                 self.open(Place::Expression, ")");
@@ -267,7 +269,8 @@ impl Outline<'_, '_, '_> {
         if !self.symbol_at(end, "(") {
             return Some(end);
         }
-        self.open(Place::Names, ")");
+        // The columns of an alias, or what modifies a type.
+        self.open(if self.place().evaluates() { Place::Expression } else { Place::Names }, ")");
         Some(end + 1)
     }
 
@@ -477,7 +480,7 @@ impl Outline<'_, '_, '_> {
             self.last = if alone { Last::Word } else { Last::Closes };
             return Some(end);
         }
-        let grouping = alone && self.is_grouping(at, last);
+        let grouping = alone && self.is_grouping(at);
         if last != Last::Closes && !grouping && !(alone && self.is_grammar(at)) {
             self.call(name);
         }
@@ -497,10 +500,16 @@ impl Outline<'_, '_, '_> {
         Some(end + 1)
     }
 
-    fn is_grouping(&self, at: usize, last: Last) -> bool {
-        let sets = self.word_at(at, &["sets"]) && at > 0 && self.word_at(at - 1, &["grouping"]);
-        let rolls = self.word_at(at, &["rollup", "cube"]) && last == Last::Opens;
-        self.place() == Place::Grouping && (sets || rolls)
+    /// Whether a word stands for sets of what is grouped by, at the beginning of one.
+    fn is_grouping(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1).filter(|_| self.place() == Place::Grouping) else {
+            return false;
+        };
+        let begins = self.symbol_at(before, ",")
+            || self.symbol_at(before, "(")
+            || self.word_at(before, &["by", "distinct", "all"]);
+        self.word_at(at, &["sets"]) && self.word_at(before, &["grouping"])
+            || self.word_at(at, &["rollup", "cube"]) && begins
     }
 
     /// Whether a word in front of a parenthesis is no function.

@@ -32,8 +32,10 @@ pub(crate) fn of(sql: &str) -> Result<Facts, String> {
     if options.is_some_and(|options| {
         !options.iter().any(|option| option["node"]["DefElem"]["defname"] == "analyze")
     }) {
-        // It calls nothing; what its planner runs is another list.
+        // It does nothing: what would be written is looked at, and what its planner may run is another list.
+        facts.is_read = true;
         facts.calls.clear();
+        facts.writes.clear();
     }
     for list in [&mut facts.reads, &mut facts.writes, &mut facts.calls] {
         list.sort_unstable();
