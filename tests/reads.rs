@@ -185,6 +185,32 @@ fn a_notice_is_seen_while_its_statement_runs() -> Result<()> {
     Ok(())
 }
 
+/// Sends what a driver sends at once, and reads what it waits for.
+fn talk(client: &mut Client, frames: &[Vec<u8>]) -> Result<()> {
+    client.send(frames)?;
+    let heard = if frames.last() == Some(&front::flush()) {
+        // ParseComplete, ParameterDescription, and a RowDescription or NoData.
+        (0..3).map(|_| client.read()).collect::<Result<Vec<_>>>()?
+    } else {
+        client.until_ready()?
+    };
+    assert!(heard.iter().all(|message| message.error().is_none()), "{heard:?}");
+    Ok(())
+}
+
+/// A ping as a simple query, as one batch, and as asyncpg has it.
+fn pings(sql: &str) -> [Vec<Vec<Vec<u8>>>; 3] {
+    let (parse, execute, sync) = (front::parse("", sql, &[]), front::execute("", 1), front::sync());
+    let at_once =
+        vec![parse, front::bind("", "", &[]), front::describe_portal(""), execute.clone(), sync.clone()];
+    let asyncpg = vec![
+        vec![front::parse("ping", sql, &[]), front::describe_statement("ping"), front::flush()],
+        vec![front::bind("", "ping", &[]), execute, sync.clone()],
+        vec![front::close_statement("ping"), sync],
+    ];
+    [vec![vec![front::query(sql)]], vec![at_once], asyncpg]
+}
+
 /// `pool_pre_ping` and its kind: whether a connection lives is asked in many words, by some within a transaction of their
 /// own. None of them costs the primary anything.
 #[test]
@@ -195,70 +221,27 @@ fn who_asks_whether_a_connection_lives_does_not_ask_the_primary() -> Result<()> 
         || weir.metrics().map(|metrics| metrics.sum("weir_requests_total", &[("route", "primary")]));
     client.query("SELECT 1")?;
     let before = primary()?;
-    let simple = |sql: &str| vec![vec![front::query(sql)]];
-    let at_once = |sql: &str| {
-        vec![vec![
-            front::parse("", sql, &[]),
-            front::bind("", "", &[]),
-            front::describe_portal(""),
-            front::execute("", 1),
-            front::sync(),
-        ]]
-    };
-    let asyncpg = |sql: &str| {
-        vec![
-            vec![front::parse("__ping__", sql, &[]), front::describe_statement("__ping__"), front::flush()],
-            vec![front::bind("", "__ping__", &[]), front::execute("", 1), front::sync()],
-            vec![front::close_statement("__ping__"), front::sync()],
-        ]
-    };
-    let pings = [
+    let texts = [
         "",
         ";",
         " ; -- ping",
         "SELECT 1",
-        "select 1;",
-        "/* ping */ SELECT 1",
+        "/* ping */ select 1;",
         "SELECT",
         "VALUES (1)",
         "SELECT version()",
     ];
-    for sql in pings {
-        for ping in [simple(sql), at_once(sql), asyncpg(sql)] {
-            for (begin, end) in [
-                ("", ""),
-                ("BEGIN", "ROLLBACK"),
-                ("BEGIN;", "COMMIT;"),
-                ("BEGIN ISOLATION LEVEL READ COMMITTED", "ROLLBACK;"),
-            ] {
-                if !begin.is_empty() {
-                    client.query(begin)?;
-                }
-                for frames in &ping {
-                    client.send(frames)?;
-                    if frames.last() == Some(&front::flush()) {
-                        // ParseComplete, ParameterDescription, and a RowDescription or NoData.
-                        for _ in 0..3 {
-                            assert!(client.read()?.error().is_none());
-                        }
-                    } else {
-                        assert!(
-                            client.until_ready()?.iter().all(|message| message.error().is_none()),
-                            "{sql}"
-                        );
-                    }
-                }
-                if !end.is_empty() {
-                    client.query(end)?;
-                }
-                assert_eq!(primary()?, before, "{begin} {sql:?} {end}: {}", route(&mut client)?);
-            }
+    for (sql, ping) in texts.into_iter().flat_map(|sql| pings(sql).map(|ping| (sql, ping))) {
+        for (begin, end) in [(";", ";"), ("BEGIN", "ROLLBACK"), ("BEGIN;", "COMMIT;")] {
+            client.query(begin)?;
+            ping.iter().try_for_each(|frames| talk(&mut client, frames))?;
+            client.query(end)?;
+            assert_eq!(primary()?, before, "{begin} {sql:?} {end}: {}", route(&mut client)?);
         }
     }
     // What is asked within a transaction neither begins it anywhere nor fixes where it runs.
-    client.query("BEGIN")?;
-    client.query(";")?;
-    client.query("INSERT INTO written VALUES (2)")?;
-    client.query("ROLLBACK")?;
+    for sql in ["BEGIN", ";", "INSERT INTO written VALUES (2)", "ROLLBACK"] {
+        client.query(sql)?;
+    }
     Ok(())
 }

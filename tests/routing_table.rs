@@ -63,6 +63,9 @@ const TABLE: &[Group] = &[
 ];
 
 const READS: &[&str] = &[
+    "SELECT",
+    "SELECT * FROM ROWS FROM (generate_series(1, 2), stable_one()) WITH ORDINALITY AS f",
+    "SELECT xmlelement(NAME foo, xmlattributes(a AS b)), COLLATION FOR (a), t.*::text, OPERATOR(pg_catalog.-) 1 FROM t*",
     "SELECT 1",
     "select 1;",
     "TABLE t",
@@ -445,8 +448,6 @@ const TWO_PHASE: &[&str] = &["PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "
 
 const UNPARSABLE: &[&str] = &[
     "SELEC 1",
-    "SELECT",
-    "SELECT f.x FROM ROWS FROM (volatile_one()) AS f",
     "foo",
     "SELECT 'unterminated",
     "SELECT \"unterminated",
@@ -475,6 +476,7 @@ const UNPARSABLE: &[&str] = &[
 ];
 
 const VOLATILE: &[&str] = &[
+    "SELECT f.x FROM ROWS FROM (volatile_one()) AS f",
     "SELECT volatile_one()",
     "SELECT myschema.volatile_one()",
     "SELECT * FROM volatile_one()",

@@ -8,7 +8,7 @@
 
 use super::functions::{self, Class, KnownFunctions};
 use super::keywords::{Keyword, keyword};
-use super::tree::{Tree, is_literal};
+use super::tree::Tree;
 use crate::sql::text::{self, Token, TokenKind};
 use crate::sql::verdict::Name;
 
@@ -177,10 +177,8 @@ impl Outline<'_, '_, '_> {
         let evaluates = self.place().evaluates();
         match self.tokens[at].kind {
             TokenKind::Other => return None,
-            // No two stand side by side.
-            TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter
-                if at > 0 && is_literal(&self.tokens[at - 1]) =>
-            {
+            // Behind a number stands no other literal.
+            TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter if self.is_behind_number(at) => {
                 return None;
             }
             TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter => self.last = Last::Closes,
@@ -191,6 +189,11 @@ impl Outline<'_, '_, '_> {
             TokenKind::Word | TokenKind::QuotedName | TokenKind::UnicodeName => return self.word(at),
         }
         Some(at + 1)
+    }
+
+    fn is_behind_number(&self, at: usize) -> bool {
+        let number = |token: &Token<'_>| matches!(token.kind, TokenKind::Number | TokenKind::Parameter);
+        at > 0 && number(&self.tokens[at - 1])
     }
 
     fn punctuation(&mut self, at: usize) -> Option<usize> {
@@ -229,7 +232,9 @@ impl Outline<'_, '_, '_> {
                 self.goes(Place::Behind);
                 self.open(Place::Relation, ")");
             }
-            Place::Behind | Place::CommonColumns | Place::Names => self.open(Place::Names, ")"),
+            Place::Behind | Place::CommonColumns => self.open(Place::Names, ")"),
+            // Behind a type.
+            Place::Names => self.open(Place::Expression, ")"),
             Place::CommonBody => {
                 let name = self.name.take();
                 self.open(Place::Expression, ")");
@@ -264,7 +269,8 @@ impl Outline<'_, '_, '_> {
         if !self.symbol_at(end, "(") {
             return Some(end);
         }
-        self.open(Place::Names, ")");
+        // The columns of an alias, or what modifies a type.
+        self.open(if self.place().evaluates() { Place::Expression } else { Place::Names }, ")");
         Some(end + 1)
     }
 
@@ -474,7 +480,7 @@ impl Outline<'_, '_, '_> {
             self.last = if alone { Last::Word } else { Last::Closes };
             return Some(end);
         }
-        let grouping = alone && self.is_grouping(at, last);
+        let grouping = alone && self.is_grouping(at);
         if last != Last::Closes && !grouping && !(alone && self.is_grammar(at)) {
             self.call(name);
         }
@@ -494,10 +500,16 @@ impl Outline<'_, '_, '_> {
         Some(end + 1)
     }
 
-    fn is_grouping(&self, at: usize, last: Last) -> bool {
-        let sets = self.word_at(at, &["sets"]) && at > 0 && self.word_at(at - 1, &["grouping"]);
-        let rolls = self.word_at(at, &["rollup", "cube"]) && last == Last::Opens;
-        self.place() == Place::Grouping && (sets || rolls)
+    /// Whether a word stands for sets of what is grouped by, at the beginning of one.
+    fn is_grouping(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1).filter(|_| self.place() == Place::Grouping) else {
+            return false;
+        };
+        let begins = self.symbol_at(before, ",")
+            || self.symbol_at(before, "(")
+            || self.word_at(before, &["by", "distinct", "all"]);
+        self.word_at(at, &["sets"]) && self.word_at(before, &["grouping"])
+            || self.word_at(at, &["rollup", "cube"]) && begins
     }
 
     /// Whether a word in front of a parenthesis is no function.

@@ -5,6 +5,7 @@
 
 use super::bound::bound_call;
 use super::functions::{self, Class};
+use super::keywords::{Keyword, keyword};
 use super::mentions::applied;
 use super::reader::Reader;
 use super::reserved::is_reserved;
@@ -197,9 +198,14 @@ impl<'t, 'a> Scanner<'t, 'a> {
 
     fn select_into(&mut self, at: usize) {
         let mut cursor = Cursor::new(&self.tokens[at + 1..]);
-        let namespace = temporary::namespace(&mut cursor);
+        let whole = cursor;
+        let mut namespace = temporary::namespace(&mut cursor);
         cursor.take_word("unlogged");
         cursor.take_word("table");
+        if !cursor.peek().is_some_and(|next| next.is_name() && keyword(next) == Keyword::None) {
+            // `SELECT ... INTO temp FROM t`: the word is the name.
+            (cursor, namespace) = (whole, temporary::namespace(&mut Cursor::new(&[])));
+        }
         if let Some(change) = temporary::created(namespace, cursor) {
             self.leave(change);
         }

@@ -1,10 +1,12 @@
 //! What weir makes of statements, compared with what PostgreSQL's own parser (18) makes of them: what is a read, which
 //! relations and functions are named, and where statements end.
 //!
-//! The statements stand in files beside this, one a line, all of which PostgreSQL must parse; and `random` makes more.
+//! The statements stand in files beside this, one a line, all of which PostgreSQL must parse; `random` and `mutated` make
+//! more.
 //! weir may name more than there is, and never less, unless it says that it does not know.
 
 mod facts;
+mod mutated;
 mod random;
 
 use facts::Facts;
@@ -135,4 +137,10 @@ fn without_comments(sql: &str) -> &str {
 #[test]
 fn random_queries_are_read_as_postgresql_reads_them() {
     random::run();
+}
+
+#[test]
+fn mutated_statements_are_not_misread() {
+    let all = [include_str!("reads.sql"), include_str!("others.sql")];
+    mutated::run(&all.into_iter().flat_map(lines).collect::<Vec<_>>());
 }

@@ -28,6 +28,15 @@ pub(crate) fn of(sql: &str) -> Result<Facts, String> {
     let reads = node.get("SelectStmt").is_some() || node.get("ExplainStmt").is_some() || copies_out;
     let mut facts = Facts { is_read: reads, ..Facts::default() };
     facts.node(node, &mut Vec::new());
+    let options = node["ExplainStmt"]["options"].as_array();
+    if options.is_some_and(|options| {
+        !options.iter().any(|option| option["node"]["DefElem"]["defname"] == "analyze")
+    }) {
+        // It does nothing: what would be written is looked at, and what its planner may run is another list.
+        facts.is_read = true;
+        facts.calls.clear();
+        facts.writes.clear();
+    }
     for list in [&mut facts.reads, &mut facts.writes, &mut facts.calls] {
         list.sort_unstable();
         list.dedup();

@@ -12,7 +12,7 @@ pub(crate) fn run() {
     let classifier = Classifier::new(1000);
     let (mut parsed, mut read, mut wrong) = (0, 0, Vec::new());
     for nth in 0..count {
-        let mut writer = Writer { state: (seed << 32 | nth) ^ 0x9e37_79b9_7f4a_7c15, depth: 0 };
+        let mut writer = Writer { dice: Dice::new(seed, nth), depth: 0 };
         let sql = writer.query();
         // Not all that is made is grammar.
         let Ok(facts) = facts::of(&sql) else { continue };
@@ -34,8 +34,23 @@ pub(crate) fn run() {
     assert!(read > count / 2, "{read} of {count} are reads");
 }
 
+/// The same numbers for the same seed, whatever the library of random numbers is.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64, nth: u64) -> Self {
+        Self((seed << 32 | nth) ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(crate) fn number(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let high = (self.0 >> 33) ^ (self.0 >> 51);
+        usize::try_from(high).unwrap_or(0) % below
+    }
+}
+
 struct Writer {
-    state: u64,
+    dice: Dice,
     depth: u32,
 }
 
@@ -295,10 +310,7 @@ const LABELS: &[&str] = &[
 
 impl Writer {
     fn number(&mut self, below: usize) -> usize {
-        self.state =
-            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let high = (self.state >> 33) ^ (self.state >> 51);
-        usize::try_from(high).unwrap_or(0) % below
+        self.dice.number(below)
     }
 
     fn one(&mut self, of: &[&'static str]) -> &'static str {
