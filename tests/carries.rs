@@ -163,3 +163,105 @@ fn what_takes_a_setting_back_does_not_need_it() -> Result<()> {
     }
     admin("DROP ROLE carries")
 }
+
+const TENANT: &str = "SELECT coalesce(current_setting('app.tenant', true), 'nothing')";
+
+/// How often somebody has logged in to the database so far, by the server's own count.
+fn logins() -> Result<u64> {
+    let cluster = Cluster::shared();
+    let mut admin =
+        Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
+    let told = admin.query("SELECT sessions FROM pg_stat_database WHERE datname = 'app'")?;
+    Ok(told.value().parse().unwrap_or_default())
+}
+
+#[test]
+fn a_custom_setting_of_another_session_is_not_heard_of() -> Result<()> {
+    for (transactions, size) in [("lazy", "20"), ("primary", "20"), ("lazy", "1"), ("primary", "1")] {
+        let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+            .set("pool", "size", size)
+            .set("routing", "transactions", &format!("\"{transactions}\""))
+            .start(WEIR)?;
+        let uses: [&[&str]; 5] = [
+            &["BEGIN", "SET LOCAL app.tenant = 'x'", TENANT, "COMMIT"],
+            &["BEGIN", "SET LOCAL app.tenant = 'x'", "ROLLBACK"],
+            &["SET app.tenant = 'x'", TENANT, "RESET app.tenant"],
+            &["SELECT set_config('app.' || 'tenant', 'x', false)", TENANT],
+            &["DO $$ BEGIN PERFORM set_config('app.tenant', 'x', false); END $$", TENANT],
+        ];
+        for used in uses {
+            let mut one = weir.connect()?;
+            used.iter().try_for_each(|sql| one.query(sql).map(drop))?;
+            one.close()?;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut others = Vec::new();
+            for _ in 0..if size == "1" { 1 } else { 18 } {
+                let mut other = weir.connect()?;
+                other.query("BEGIN")?;
+                others.push(other);
+            }
+            for other in &mut others {
+                assert_eq!(other.query(TENANT)?.value(), "nothing", "{used:?}, {transactions}, {size}");
+                assert_eq!(
+                    other.query(&format!("/* weir: primary */ {TENANT}"))?.value(),
+                    "nothing",
+                    "{used:?}, {transactions}, {size}, on the primary"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Requests that set a tenant, among others that do not: neither opens a connection for each.
+#[test]
+fn custom_settings_do_not_cost_a_login_each() -> Result<()> {
+    let weir = single().set("pool", "size", "4").start(WEIR)?;
+    let mut tenants = [weir.connect()?, weir.connect()?, weir.connect()?];
+    let mut others = [weir.connect()?, weir.connect()?];
+    others[0].query("CREATE TABLE carried (id int)")?;
+    let before = logins()?;
+    for _ in 0..100 {
+        for tenant in &mut tenants {
+            for sql in ["BEGIN", "SET LOCAL app.tenant = 'x'", "INSERT INTO carried VALUES (1)", "COMMIT"] {
+                tenant.query(sql)?;
+            }
+        }
+        for other in &mut others {
+            assert_eq!(other.query(&format!("/* weir: primary */ {TENANT}"))?.value(), "nothing");
+        }
+    }
+    wait_for_statistics();
+    let opened = logins()? - before;
+    assert!(opened < 30, "{opened} logins");
+    Ok(())
+}
+
+fn wait_for_statistics() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
+#[test]
+fn temporary_tables_of_another_session_leave_nothing_that_shows() -> Result<()> {
+    for size in ["1", "20"] {
+        let weir = single().set("pool", "size", size).start(WEIR)?;
+        let make = "CREATE TEMP TABLE own (a int); INSERT INTO own VALUES (1)";
+        let brief = "BEGIN; CREATE TEMP TABLE own (a int) ON COMMIT DROP; INSERT INTO own VALUES (1); COMMIT";
+        let code = "DO $$ BEGIN CREATE TEMP TABLE own (a int); INSERT INTO own VALUES (1); END $$";
+        for used in [make, brief, code] {
+            weir.connect()?.query(used)?;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut other = weir.connect()?;
+            other.query("SET temp_buffers = '2MB'").unwrap();
+            assert_eq!(other.query("SHOW temp_buffers")?.value(), "2MB", "{used}");
+            other.query(brief)?;
+            // One who has not set any is not disturbed by those of another.
+            let mut third = weir.connect()?;
+            assert_eq!(third.query("SHOW temp_buffers")?.value(), "8MB", "{used}");
+            third.query(brief)?;
+            assert_eq!(other.query("SHOW temp_buffers")?.value(), "2MB", "{used}");
+            other.query("RESET temp_buffers").unwrap();
+        }
+    }
+    Ok(())
+}

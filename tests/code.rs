@@ -35,18 +35,18 @@ const SCHEMA: &str = "
     GRANT CREATE ON SCHEMA public TO app;";
 
 /// What is there, and a statement that runs it.
-struct Scene {
+struct Scene<'a> {
     name: &'static str,
     schema: &'static str,
-    says: &'static str,
+    says: &'a str,
 }
 
-const fn scene(name: &'static str, schema: &'static str, says: &'static str) -> Scene {
+const fn scene(name: &'static str, schema: &'static str, says: &'static str) -> Scene<'static> {
     Scene { name, schema, says }
 }
 
 /// Each leaves a setting or a lock.
-const LEAVING: &[Scene] = &[
+const LEAVING: &[Scene<'static>] = &[
     scene(
         "an overload of a built-in name",
         "CREATE FUNCTION public.log(text) RETURNS text STABLE LANGUAGE sql AS
@@ -115,6 +115,80 @@ const LEAVING: &[Scene] = &[
         "a domain",
         "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0)",
         "SELECT 1::checked",
+    ),
+    scene(
+        "a cast to a type of PostgreSQL's own",
+        "CREATE CAST (bigint AS bool) WITH FUNCTION pg_try_advisory_lock(bigint)",
+        "SELECT 77::bigint::bool",
+    ),
+    scene(
+        "a domain over a domain, by its name as a function",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0); CREATE DOMAIN over_checked AS checked",
+        "SELECT over_checked(1)",
+    ),
+    scene(
+        "a domain in a type",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0); CREATE TYPE holding AS (a checked)",
+        "SELECT json_populate_record(NULL::holding, '{\"a\": 1}')",
+    ),
+    scene(
+        "a domain in a table's row",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0); CREATE TABLE held (a checked)",
+        "SELECT '(1)'::held",
+    ),
+    scene(
+        "a domain that a view casts to",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0);
+         CREATE VIEW casting AS SELECT id::int::checked FROM plain; GRANT ALL ON casting TO app",
+        "SELECT * FROM casting",
+    ),
+    scene(
+        "a domain that a function takes",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0);
+         CREATE FUNCTION takes(checked) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'",
+        "SELECT takes(1)",
+    ),
+    scene(
+        "a domain that a function has a variable of",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0);
+         CREATE FUNCTION has() RETURNS int STABLE LANGUAGE plpgsql AS
+             'DECLARE c checked; BEGIN c := 1; RETURN c; END'",
+        "SELECT has()",
+    ),
+    scene(
+        "an operator in a view and in a body",
+        "CREATE OPERATOR <<! (RIGHTARG = bigint, FUNCTION = pg_advisory_lock);
+         CREATE VIEW locking AS SELECT (<<! 7::bigint)::text; GRANT ALL ON locking TO app;
+         CREATE FUNCTION operates() RETURNS int STABLE LANGUAGE plpgsql AS
+             'BEGIN PERFORM <<! 8::bigint; RETURN 1; END'",
+        "SELECT operates() FROM locking",
+    ),
+    scene(
+        "a name behind a thousand others",
+        "CREATE FUNCTION public.upper(point) RETURNS int STABLE LANGUAGE plpgsql AS
+             'BEGIN PERFORM pg_advisory_lock(1); RETURN 1; END'",
+        "",
+    ),
+    scene(
+        "a body that is read by its own rule for strings",
+        "SET standard_conforming_strings = off;
+         CREATE FUNCTION hides() RETURNS text STABLE LANGUAGE sql SET standard_conforming_strings = off AS
+             $b$ SELECT '\\'' || set_config('app.tenant', 'left', false) || '\\'' $b$",
+        "SELECT hides()",
+    ),
+    scene(
+        "a name in Unicode escapes",
+        "CREATE FUNCTION leaves() RETURNS text STABLE LANGUAGE sql AS
+             'SELECT set_config(''app.tenant'', ''left'', false)';
+         CREATE FUNCTION escapes() RETURNS text STABLE LANGUAGE sql AS $$ SELECT U&\"le\\0061ves\"() $$",
+        "SELECT escapes()",
+    ),
+    scene(
+        "a relation that is put into a text",
+        "CREATE VIEW setting AS SELECT set_config('app.tenant', 'left', false) AS a; GRANT ALL ON setting TO app;
+         CREATE FUNCTION fills() RETURNS text STABLE LANGUAGE plpgsql AS
+             $$ DECLARE a text; BEGIN EXECUTE format('SELECT a FROM %I', 'setting') INTO a; RETURN a; END $$",
+        "SELECT fills()",
     ),
     scene(
         "a default",
@@ -211,7 +285,7 @@ const LEAVING: &[Scene] = &[
 ];
 
 /// Each writes: what was read before is old.
-const WRITING: &[Scene] = &[
+const WRITING: &[Scene<'static>] = &[
     scene(
         "an overload",
         "CREATE FUNCTION public.log(text) RETURNS int LANGUAGE sql AS 'SELECT writes()'",
@@ -263,7 +337,7 @@ const WRITING: &[Scene] = &[
 ];
 
 /// Each reads what is in the table that nothing in the statement names.
-const READING: &[Scene] = &[
+const READING: &[Scene<'static>] = &[
     scene(
         "an overload",
         "CREATE FUNCTION public.log(text) RETURNS int LANGUAGE sql AS 'SELECT v FROM kept'",
@@ -294,7 +368,7 @@ const READING: &[Scene] = &[
 ];
 
 /// A cluster of this scene, with weir in front, which has read its catalog.
-fn set(scene: &Scene) -> Result<(Cluster, Weir)> {
+fn set(scene: &Scene<'_>) -> Result<(Cluster, Weir)> {
     let cluster = Cluster::with(Options::new(1))?;
     cluster.sql(PRIMARY, SCHEMA)?;
     cluster.sql(PRIMARY, scene.schema)?;
@@ -338,8 +412,14 @@ fn left(cluster: &Cluster, weir: &Weir) -> Result<String> {
 #[test]
 fn what_code_leaves_that_nobody_names_reaches_nobody() -> Result<()> {
     let mut wrong = Vec::new();
+    let many: String = (0..1_200).map(|n| format!("t.a{n}, ")).collect();
+    let many = format!(
+        "SELECT upper(point '(1,1)') WHERE (SELECT count(*) FROM (SELECT {many} 1 FROM ({}) t) u) = 1",
+        format_args!("SELECT {} 1", (0..1_200).map(|n| format!("1 AS a{n}, ")).collect::<String>())
+    );
     for scene in LEAVING {
         let (cluster, weir) = set(scene)?;
+        let scene = &Scene { says: if scene.says.is_empty() { &many } else { scene.says }, ..*scene };
         for way in ["simple", "extended", "in a transaction"] {
             let mut client = connect(&weir)?;
             let said = match way {
@@ -415,8 +495,8 @@ fn what_code_reads_that_nobody_names_is_as_it_was_written() -> Result<()> {
 }
 
 /// What ordinary databases have: functions that compute, of any name and however they are declared, columns that are
-/// computed, operators, domains, and every extension that is there. One function that writes shares its name with a
-/// built-in one.
+/// computed, operators, domains, and every extension that is there. What does more (a function of a built-in's name, a domain,
+/// an operator, a cast) concerns only those who use it.
 const ORDINARY: &str = "
     CREATE FUNCTION public.log(text) RETURNS text LANGUAGE sql AS 'SELECT lower($1)';
     CREATE FUNCTION public.upper(comp) RETURNS text LANGUAGE plpgsql AS
@@ -430,6 +510,11 @@ const ORDINARY: &str = "
     CREATE DOMAIN short AS text CHECK (is_short(VALUE));
     CREATE TYPE span AS RANGE (subtype = float8, subtype_diff = float8mi);
     CREATE AGGREGATE product (int) (SFUNC = int4mul, STYPE = int, INITCOND = 1);
+    CREATE DOMAIN harmful AS int CHECK (lies_and_sets(VALUE) > 0);
+    CREATE OPERATOR <<! (RIGHTARG = bigint, FUNCTION = pg_advisory_lock);
+    CREATE TYPE other AS (b int);
+    CREATE FUNCTION turn(comp) RETURNS other IMMUTABLE LANGUAGE sql AS 'SELECT row(lies_and_sets($1.a))::other';
+    CREATE CAST (comp AS other) WITH FUNCTION turn(comp);
     CREATE TABLE keyed (id int, name short, at timestamptz DEFAULT now());
     CREATE INDEX ON keyed (lower(name)) WHERE is_short(name);
     GRANT ALL ON keyed TO app;

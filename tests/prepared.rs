@@ -10,7 +10,7 @@ use harness::client::front::{
     sync,
 };
 use harness::client::{Client, Message};
-use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Failure, Options, Result, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -287,4 +287,67 @@ fn a_replica_that_is_behind_returns_what_the_client_was_told_or_the_primary_does
     assert_eq!(gist(&after.ask(&run("s", &[]))?), ["2", "D [\"b\", \"a\"]", "C SELECT 1", "Z I"]);
     assert_eq!(gist(&before.ask(&run("s", &[]))?), ["2", "D [\"a\", \"b\"]", "C SELECT 1", "Z I"]);
     cluster.resume_replay(1)
+}
+
+/// Constants of every kind that settings may give a meaning when they are read.
+const MEANINGS: &str = "SELECT extract(epoch from '2020-01-01 00:00'::timestamptz)::text, \
+    '01/02/2020'::date - '2020-01-01'::date, '-1 2:03:04'::interval = '-1 day -2:03:04'::interval, \
+    '{NULL}'::text[] = array[null::text], null = null, length('a\\nb'), length(E'it\\'s'), '1.5'::float8::text, \
+    '$1,000.5'::money::numeric::text, '\\x6162'::bytea = 'ab'::bytea, 'items'::regclass::oid = 0, \
+    extract(epoch from '2020-01-01 00:00 EST'::timestamptz)::text, '{\"a\": 1}'::jsonb = '{\"a\":1}'::jsonb, \
+    'A rat'::tsvector::text, '<a/><b/>'::xml IS DOCUMENT";
+
+#[test]
+fn no_setting_that_a_client_can_make_changes_what_it_has_prepared() -> Result<()> {
+    let cluster = Cluster::shared();
+    migrate("items", "CREATE TABLE IF NOT EXISTS NAME (id int)")?;
+    let weir = WeirSetup::in_front_of(cluster, [0]).set("pool", "size", "4").start(WEIR)?;
+    let (mut client, mut direct) = (weir.connect()?, cluster.connect(0)?);
+    // All that there are, each with a value that it does not have.
+    let all = direct.query(
+        "SELECT name, CASE vartype WHEN 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END ELSE other END
+         FROM pg_settings LEFT JOIN LATERAL unnest(enumvals) other ON vartype = 'enum' AND other <> setting
+         WHERE context = 'user' AND vartype IN ('bool', 'enum') AND name NOT LIKE 'transaction%' ORDER BY name, other",
+    )?;
+    let of_words = [
+        ("DateStyle", "SQL, DMY"),
+        ("DateStyle", "ISO, YMD"),
+        ("TimeZone", "Asia/Tokyo"),
+        ("TimeZone", "-7"),
+        ("timezone_abbreviations", "Australia"),
+        ("search_path", "pg_catalog"),
+        ("client_encoding", "LATIN1"),
+        ("lc_monetary", "C"),
+        ("lc_numeric", "C"),
+        ("extra_float_digits", "-3"),
+        ("default_text_search_config", "german"),
+    ];
+    let of_words = of_words.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let all = all.rows.iter().map(|row| (row[0].clone().unwrap(), row[1].clone().unwrap())).chain(of_words);
+    let (mut count, mut differ) = (0, Vec::new());
+    for (name, value) in all {
+        // Each a text of its own, that no connection holds.
+        let text = format!("{MEANINGS} /* {name} {value} */");
+        let prepare = [parse("m", &text, &[]), sync()];
+        let set = format!("SET {name} = '{value}'");
+        let mut rows = Vec::new();
+        for (way, one) in [&mut direct, &mut client].into_iter().enumerate() {
+            one.ask(&prepare)?;
+            one.query(&set).map_err(|failure| Failure::new(format!("{set}: {failure}")))?;
+            let occupied = if way == 1 { Some(Occupied::of(&weir)?) } else { None };
+            let heard =
+                one.ask(&run("m", &[])).map_err(|failure| Failure::new(format!("{way} {set}: {failure}")))?;
+            rows.push(gist(&heard));
+            one.query(&format!("RESET {name}"))?;
+            one.ask(&[close_statement("m"), sync()])?;
+            occupied.map(Occupied::give_back).transpose()?;
+        }
+        count += 1;
+        if rows[0] != rows[1] {
+            differ.push(format!("{set}: {rows:?}"));
+        }
+    }
+    assert!(count > 80, "{count}");
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    Ok(())
 }

@@ -20,6 +20,8 @@ mod login;
 
 pub(crate) mod notifiers;
 
+pub mod past;
+
 pub(crate) mod prepared;
 
 pub mod settings;

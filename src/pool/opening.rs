@@ -22,7 +22,7 @@ impl Pool {
                     // Nobody is asked for those who have gone.
                     state.waiters.sweep();
                 }
-                if state.opening >= state.waiters.len()
+                if state.opening - state.ordered >= state.waiters.len()
                     || state.open >= state.waiters.size()
                     || !state.room.may_open(state.opening, now)
                 {
@@ -58,14 +58,14 @@ impl Pool {
         }
     }
 
-    fn not_opened(&self) {
+    pub(super) fn not_opened(&self) {
         let mut state = self.lock();
         state.open -= 1;
         state.opening -= 1;
     }
 
     /// A place under both limits, or the limit that has none.
-    fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
+    pub(super) fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
             return Err(server);
@@ -95,7 +95,7 @@ impl Pool {
         });
     }
 
-    async fn open(&self) -> Result<Box<Backend>> {
+    pub(super) async fn open(&self) -> Result<Box<Backend>> {
         let setup = &self.setup;
         let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
         let credentials = Credentials {

@@ -166,9 +166,7 @@ impl State {
         let (reading, under) = match self.transaction.certainty() {
             // It is shared with nobody. By what it is read is known when it has been.
             Certainty::Uncertain => (Reading::Private(self.statements.stamp().0), None),
-            Certainty::Certain => {
-                (Reading::By(ReadBy::under(wanted, self.settings().given(), sql)), Some(wanted.id()))
-            }
+            Certainty::Certain => (Reading::By(ReadBy::under(wanted, sql)), Some(wanted.id())),
         };
         let statement = self.statements.intern(sql, types, verdict, reading);
         if under.is_some() {
@@ -190,6 +188,9 @@ impl State {
 
     /// A statement that was parsed while settings were changing has been prepared.
     pub(crate) fn has_prepared(&self, name: &[u8]) {
+        if self.transaction.certainty() == Certainty::Certain {
+            return;
+        }
         if let Some(handle) = self.names.get(name).filter(|handle| handle.under.is_none()) {
             handle.statement.is_prepared_under(&self.settings().read_by());
         }
@@ -201,15 +202,28 @@ impl State {
         if self.transaction.certainty() == Certainty::Uncertain {
             return;
         }
-        let (wanted, given) = (self.settings().wanted().clone(), self.settings().given());
+        let wanted = self.settings().wanted().clone();
         let Some(handle) = self.names.get_mut(name) else { return };
         handle.under = Some(wanted.id());
         let before = &handle.statement;
-        let reading = before.reading.executed_under(ReadBy::under(&wanted, given, &before.sql));
+        let reading = before.reading.executed_under(ReadBy::under(&wanted, &before.sql));
         if reading != before.reading {
             let same = self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
             same.is_prepared_as(before);
             handle.statement = same;
+        }
+    }
+
+    /// What the session was given at its login it wants by itself from now on. Its statements are read by that: those of
+    /// others who were given something else must not be taken for them.
+    pub(crate) fn rereads(&mut self, rest: impl Fn(&Settings) -> Settings) {
+        for handle in self.names.all_mut() {
+            let before = &handle.statement;
+            if let Some((reading, settings)) = before.resting_on(&rest) {
+                let same = self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
+                same.is_prepared_under(&settings);
+                handle.statement = same;
+            }
         }
     }
 

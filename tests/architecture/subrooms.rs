@@ -100,6 +100,7 @@ const SUB_ROOMS: &[SubRoom] = &[
         outside: &[
             "backend::datestyle",
             "backend::prepared",
+            "backend::past",
             "backend::settings",
             "backend::value",
             "error",

@@ -10,6 +10,30 @@ pub(super) struct Rows {
     pub(super) made_of: Vec<(u32, u32)>,
     /// What runs that no statement names.
     pub(super) run: Vec<Run>,
+    /// Operators of users, by OID and name.
+    pub(super) operators: Vec<(u32, Box<str>)>,
+    /// What uses types that run code when a value becomes one of theirs.
+    pub(super) types: Vec<Typed>,
+}
+
+/// Something that uses a type, by OID.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) of: u32,
+    pub(super) by: TypedBy,
+}
+
+/// What uses a type.
+#[derive(Debug)]
+pub(super) enum TypedBy {
+    /// A statement that gives this name: of the type, or of one that contains it.
+    Name(Box<str>),
+    /// A function, by OID: of an argument, or of its result.
+    Function(u32),
+    /// A relation, by OID, when it is used: in the query of a view.
+    Used(u32),
+    /// A relation when it is written: in a column.
+    Written(u32),
 }
 
 /// One function (`pg_proc`).
@@ -72,6 +96,12 @@ pub(super) enum When {
     Called,
     /// Definitions are changed.
     Defining,
+    /// Relations are kept in order.
+    Maintaining,
+    /// A value becomes one of a type.
+    Typed,
+    /// An operator is used.
+    Operated,
     /// Any statement runs.
     Anywhere,
     /// The same, of code in C: it is believed to leave and to read nothing there, and to write only if it is VOLATILE.

@@ -53,7 +53,7 @@ const fn place(column: &'static str, followed: Followed) -> Place {
 
 /// All places. When code runs: `used` is when a relation is read or written; `planned` when it is written, and perhaps when a
 /// query of it is planned, as the planner computes what is declared IMMUTABLE; `called` when a function is called;
-/// `definitions` when definitions are changed; `anywhere` in any statement, none of which names it.
+/// `definitions` when definitions are changed; `maintained` when relations are kept in order; `anywhere` in any statement, none of which names it.
 pub const PLACES: &[Place] = &[
     place("pg_aggregate.aggcombinefn", OF_AGGREGATE),
     place("pg_aggregate.aggdeserialfn", OF_AGGREGATE),
@@ -85,7 +85,8 @@ pub const PLACES: &[Place] = &[
     place(
         "pg_cast.castfunc",
         Functions(
-            "SELECT 'anywhere', NULL::pg_catalog.oid, c.castfunc::pg_catalog.oid
+            "SELECT CASE WHEN c.castcontext = 'e' AND c.casttarget >= 16384 THEN 'typed' ELSE 'anywhere' END,
+                    c.casttarget, c.castfunc::pg_catalog.oid
                FROM pg_catalog.pg_cast AS c WHERE c.oid >= 16384",
         ),
     ),
@@ -93,7 +94,7 @@ pub const PLACES: &[Place] = &[
     place(
         "pg_constraint.conbin",
         Trees(
-            "SELECT CASE WHEN k.conrelid = 0 THEN 'anywhere' ELSE 'planned' END, k.conrelid,
+            "SELECT CASE WHEN k.conrelid = 0 THEN 'typed' ELSE 'planned' END, GREATEST(k.conrelid, k.contypid),
                     'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conbin::pg_catalog.text
                FROM pg_catalog.pg_constraint AS k WHERE k.contype = 'c' AND k.oid >= 16384",
         ),
@@ -139,8 +140,12 @@ pub const PLACES: &[Place] = &[
     place(
         "pg_operator.oprcode",
         Functions(
-            "SELECT 'anywhere', NULL::pg_catalog.oid, o.oprcode::pg_catalog.oid
-               FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384",
+            "SELECT CASE WHEN n.oprname ~ '^(=|<>|<|<=|>|>=|!?~{1,2}\\*?)$'
+                           OR EXISTS (SELECT FROM pg_catalog.pg_amop AS a WHERE a.amopopr = n.oid)
+                         THEN 'anywhere' ELSE 'operated' END, n.oid, o.oprcode::pg_catalog.oid
+               FROM pg_catalog.pg_operator AS o
+               JOIN pg_catalog.pg_operator AS n ON n.oid IN (o.oid, o.oprcom, o.oprnegate)
+              WHERE o.oid >= 16384",
         ),
     ),
     place("pg_operator.oprjoin", IN_C),
@@ -192,10 +197,12 @@ pub const PLACES: &[Place] = &[
     place(
         "pg_rewrite.ev_action",
         Trees(
-            "SELECT CASE WHEN r.ev_type = '1' THEN 'used' ELSE 'written' END, r.ev_class,
+            "SELECT CASE WHEN r.ev_type <> '1' THEN 'written' WHEN c.relkind = 'm' THEN 'maintained' ELSE 'used' END,
+                    r.ev_class,
                     'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid,
                     pg_catalog.concat(r.ev_action::pg_catalog.text, r.ev_qual::pg_catalog.text)
-               FROM pg_catalog.pg_rewrite AS r WHERE r.oid >= 16384",
+               FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+              WHERE r.oid >= 16384",
         ),
     ),
     place("pg_rewrite.ev_qual", Elsewhere("pg_rewrite.ev_action")),
@@ -236,7 +243,7 @@ pub const PLACES: &[Place] = &[
     place(
         "pg_type.typdefaultbin",
         Trees(
-            "SELECT 'anywhere', NULL::pg_catalog.oid, 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid,
+            "SELECT 'typed', t.oid, 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid,
                     t.typdefaultbin::pg_catalog.text
                FROM pg_catalog.pg_type AS t WHERE t.typdefaultbin IS NOT NULL AND t.oid >= 16384",
         ),
@@ -274,12 +281,18 @@ pub(super) fn query() -> String {
                JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
               WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384
              UNION ALL
+             SELECT p.place, p.object, r.oprcode::pg_catalog.oid
+               FROM parts AS p
+               JOIN pg_catalog.pg_depend AS d ON d.classid = p.class AND d.objid = p.oid
+               JOIN pg_catalog.pg_operator AS r ON r.oid = d.refobjid
+              WHERE d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.refobjid >= 16384
+             UNION ALL
              SELECT p.place, p.object, m.own[1]::pg_catalog.oid
                FROM parts AS p CROSS JOIN own AS o
               CROSS JOIN LATERAL pg_catalog.regexp_matches(p.tree, o.pattern, 'g') AS m (own)
               WHERE p.tree ~ o.pattern
          )
-         SELECT DISTINCT CASE WHEN f.place = 'anywhere' AND p.prolang = 13 THEN 'anywhere in C' ELSE f.place END,
+         SELECT DISTINCT CASE WHEN f.place IN ('anywhere', 'operated', 'typed') AND p.prolang = 13 THEN 'anywhere in C' ELSE f.place END,
                 NULLIF(f.object, 0)::pg_catalog.oid, f.function::pg_catalog.oid
            FROM found AS f
            JOIN pg_catalog.pg_proc AS p ON p.oid = f.function

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 use super::bounds::{ROWS_MAX, bounded};
-use super::code_rows::{Answers, Body, Declared, Function, Rows, Run, When};
+use super::code_rows::{Answers, Body, Declared, Function, Rows, Run, Typed, TypedBy, When};
 use super::places;
 use crate::sql::CodeReader;
 
@@ -42,7 +42,7 @@ const FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 OR b.proname IS NOT NULL THEN 'built_in'
-                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table|set_limit$)' THEN 'opaque'
                            WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'known'
                            WHEN p.prokind = 'a' OR p.prolang = 13 AND p.provolatile <> 'v' THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
@@ -57,6 +57,57 @@ const MADE_OF: &str = "
      CROSS JOIN LATERAL (VALUES (a.aggtransfn::pg_catalog.oid), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
                (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
      WHERE a.aggfnoid::pg_catalog.oid >= 16384 AND s.run <> 0
+     LIMIT 100000";
+
+/// Operators of users.
+const OPERATORS: &str = "
+    SELECT o.oid, o.oprname::pg_catalog.text FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384 LIMIT 100000";
+
+/// Types that run code when a value becomes one of theirs (domains that check, or have a default; those that a cast leads
+/// to), and what uses these, or types that contain them.
+const TYPES: &str = "
+    WITH RECURSIVE own (type) AS (
+        SELECT k.contypid FROM pg_catalog.pg_constraint AS k WHERE k.contypid <> 0 AND k.oid >= 16384
+        UNION
+        SELECT t.oid FROM pg_catalog.pg_type AS t WHERE t.typdefaultbin IS NOT NULL AND t.oid >= 16384
+        UNION
+        SELECT c.casttarget FROM pg_catalog.pg_cast AS c
+         WHERE c.oid >= 16384 AND c.castcontext = 'e' AND c.casttarget >= 16384
+    ), reach (own, type) AS (
+        SELECT o.type, o.type FROM own AS o
+        UNION
+        SELECT r.own, w.type
+          FROM reach AS r
+          JOIN LATERAL (
+                   SELECT t.oid FROM pg_catalog.pg_type AS t WHERE t.typelem = r.type OR t.typbasetype = r.type
+                   UNION ALL
+                   SELECT c.reltype FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                    WHERE a.atttypid = r.type AND NOT a.attisdropped AND c.reltype <> 0
+                   UNION ALL
+                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = r.type
+               ) AS w (type) ON true
+    )
+    SELECT r.own, 'name', t.typname::pg_catalog.text, 0::pg_catalog.oid
+      FROM reach AS r JOIN pg_catalog.pg_type AS t ON t.oid = r.type
+    UNION
+    SELECT r.own, 'function', '', p.oid
+      FROM reach AS r
+      JOIN pg_catalog.pg_proc AS p ON r.type = p.prorettype OR r.type = ANY (p.proargtypes::pg_catalog.oid[])
+           OR r.type = ANY (p.proallargtypes)
+     WHERE p.oid >= 16384
+    UNION
+    SELECT r.own, 'written', '', a.attrelid
+      FROM reach AS r JOIN pg_catalog.pg_attribute AS a ON a.atttypid = r.type AND NOT a.attisdropped
+    UNION
+    SELECT r.own, 'used', '', COALESCE(w.ev_class, p.polrelid)
+      FROM reach AS r
+      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid = r.type
+      LEFT JOIN pg_catalog.pg_rewrite AS w
+        ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+      LEFT JOIN pg_catalog.pg_policy AS p
+        ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND p.oid = d.objid
+     WHERE w.oid IS NOT NULL OR p.oid IS NOT NULL
      LIMIT 100000";
 
 /// Extensions whose functions leave nothing in a session but what their own documentation calls a cache.
@@ -74,7 +125,6 @@ const HARMLESS: &[&str] = &[
     "earthdistance",
     "fuzzystrmatch",
     "hstore",
-    "hypopg",
     "insert_username",
     "intagg",
     "intarray",
@@ -121,11 +171,16 @@ pub(super) async fn read(client: &Client) -> Result<Option<Rows>, Error> {
     if functions.len() >= ROWS_MAX || run.len() >= ROWS_MAX {
         return Ok(None);
     }
+    let Some(operators) = bounded(client, OPERATORS).await? else { return Ok(None) };
+    let Some(types) = bounded(client, TYPES).await? else { return Ok(None) };
     let part = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let operator = |row: &Row| Ok((row.try_get(0)?, row.try_get::<_, &str>(1)?.into()));
     Ok(Some(Rows {
         functions: functions.iter().map(function).collect::<Result<_, _>>()?,
         made_of: made_of.iter().map(part).collect::<Result<_, Error>>()?,
         run: run.iter().map(place).collect::<Result<_, _>>()?,
+        operators: operators.iter().map(operator).collect::<Result<_, Error>>()?,
+        types: types.iter().map(typed).collect::<Result<_, _>>()?,
     }))
 }
 
@@ -135,11 +190,24 @@ fn place(row: &Row) -> Result<Run, Error> {
         "planned" => When::Planned,
         "called" => When::Called,
         "definitions" => When::Defining,
+        "maintained" => When::Maintaining,
+        "typed" => When::Typed,
+        "operated" => When::Operated,
         "anywhere" => When::Anywhere,
         "anywhere in C" => When::AnywhereInC,
         _ => When::Written,
     };
     Ok(Run { when, object: row.try_get(1)?, function: row.try_get(2)? })
+}
+
+fn typed(row: &Row) -> Result<Typed, Error> {
+    let by = match row.try_get(1)? {
+        "name" => TypedBy::Name(row.try_get::<_, &str>(2)?.into()),
+        "function" => TypedBy::Function(row.try_get(3)?),
+        "used" => TypedBy::Used(row.try_get(3)?),
+        _ => TypedBy::Written(row.try_get(3)?),
+    };
+    Ok(Typed { of: row.try_get(0)?, by })
 }
 
 fn function(row: &Row) -> Result<Function, Error> {

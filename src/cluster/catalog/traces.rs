@@ -24,6 +24,8 @@ pub struct CodeMap {
     /// Functions of users that do more than compute and may be meant where a statement names none of them: see
     /// [`Statement::mentions`]. Empty in most databases.
     mentioned: HashMap<Box<str>, Conduct>,
+    /// The same of operators and of types.
+    symbols: HashMap<Box<str>, Conduct>,
     /// Relations, by name alone, that run code which leaves something: when they are read, and when they are written.
     relations: HashMap<Box<str>, Behind>,
     /// What any statement may do: such code is behind an operator, a cast, a comparison or a type.
@@ -93,22 +95,37 @@ impl CodeMap {
     pub(crate) fn concerns_relations(&self) -> bool {
         !self.relations.is_empty()
             || self.definitions > Traces::None
-            || self.mentioned.values().chain([&self.anywhere]).any(|conduct| conduct.traces > Traces::None)
+            || self.names().chain([self.anywhere]).any(|conduct| conduct.traces > Traces::None)
     }
 
     /// Whether some statement may do more than it names: then each must be looked at.
     pub(crate) fn concerns_all(&self) -> bool {
-        !self.anywhere.is_pure() || !self.mentioned.is_empty()
+        !self.anywhere.is_pure() || self.names().next().is_some()
     }
 
     /// What a statement may do by code that it does not name, relations aside.
     pub(crate) fn unnamed(&self, statement: &Statement) -> Conduct {
-        if self.mentioned.is_empty() {
+        if self.mentioned.is_empty() && self.symbols.is_empty() {
             return self.anywhere;
         }
         let in_code = statement.effects.code.iter().flat_map(|code| &code.mentions);
-        let mentioned = statement.mentions.iter().chain(in_code).filter_map(|name| self.mentioned.get(name));
-        mentioned.fold(self.anywhere, |all, conduct| all.join(*conduct))
+        let mentioned = statement.mentions.iter().chain(in_code).map(|name| self.mentioned(name));
+        // `t(x)` makes `x` a value of the type `t` where there is no such function.
+        let called = statement.functions.iter().filter_map(|function| self.symbols.get(&function.name));
+        mentioned.chain(called.copied()).fold(self.anywhere, Conduct::join)
+    }
+
+    fn names(&self) -> impl Iterator<Item = Conduct> {
+        self.mentioned.values().chain(self.symbols.values()).copied()
+    }
+
+    fn mentioned(&self, name: &str) -> Conduct {
+        if name.is_empty() {
+            // Too many to be listed.
+            return self.names().fold(Conduct::default(), Conduct::join);
+        }
+        let of = |names: &HashMap<Box<str>, Conduct>| names.get(name).copied().unwrap_or_default();
+        of(&self.mentioned).join(of(&self.symbols))
     }
 
     /// What the functions of a name may leave; `None` when there is none that is known.
@@ -189,6 +206,7 @@ pub(super) fn trace<'a>(
     let reader = &CodeReader::default();
     let codes: Vec<Code> = rows.functions.iter().map(|function| function.code(reader)).collect();
     let mut web = Web::new(&rows.functions, relations);
+    web.symbols(&rows.operators, &rows.types);
     for (at, code) in codes.iter().enumerate() {
         web.calls(&rows.functions, at, code);
     }
@@ -218,7 +236,8 @@ pub(super) fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
         let data = web.conduct(run.function).data;
         let runs = match (run.when, data) {
             (When::Written | When::Planned, DataUse::Writes) => Runs::Written,
-            (When::Used | When::Anywhere | When::AnywhereInC, DataUse::Writes) => Runs::Used,
+            (When::Called | When::Defining | When::Maintaining, _) => return None,
+            (_, DataUse::Writes) => Runs::Used,
             (When::Used, DataUse::Reads) => Runs::Read,
             _ => return None,
         };
@@ -255,11 +274,15 @@ pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
             *worst = Behind { read: read.max(worst.read), written: written.max(worst.written) };
         }
     }
+    for (name, conduct) in web.named().filter(|(_, conduct)| !conduct.is_pure()) {
+        map.symbols.insert(name.into(), conduct);
+    }
     for run in &rows.run {
         let conduct = web.conduct(run.function);
         match run.when {
             When::Anywhere => map.anywhere = map.anywhere.join(conduct),
             When::Defining => map.definitions = map.definitions.max(conduct.traces),
+            When::Maintaining => map.maintenance = map.maintenance.max(conduct.traces),
             _ => {}
         }
     }

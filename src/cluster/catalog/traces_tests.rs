@@ -49,6 +49,7 @@ fn database() -> CodeMap {
             run(When::Used, Some(106), 2),
             run(When::Anywhere, None, 1),
         ],
+        ..Rows::default()
     };
     let relations = [
         (101, "triggered"),

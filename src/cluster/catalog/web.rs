@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::code_rows::{Answers, Function, Relation, When, runs_unnamed};
+use super::code_rows::{Answers, Function, Relation, Typed, TypedBy, When, runs_unnamed};
 use crate::sql::{Code, Conduct, DataUse};
 
 /// Functions and relations as one graph: what leaves something makes what leads to it leave that too.
@@ -14,11 +14,24 @@ pub(super) struct Web<'a> {
     functions_named: HashMap<&'a str, Vec<usize>>,
     relations_named: HashMap<&'a str, Vec<usize>>,
     pub(super) names: Vec<(usize, &'a str)>,
-    /// For each node those that do what it does. The last node is any relation that is read.
+    /// Operators and types by OID.
+    symbols: HashMap<(Symbol, u32), usize>,
+    /// And what stands in a text for them.
+    symbols_named: HashMap<&'a str, Vec<usize>>,
+    /// Reading any relation is a node.
+    any: usize,
+    /// For each node those that do what it does.
     users: Vec<Vec<usize>>,
     pub(super) conducts: Vec<Conduct>,
     /// Nodes whose users have not been told.
     open: Vec<usize>,
+}
+
+/// What is used by a name that is no function's and no relation's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Symbol {
+    Operator,
+    Type,
 }
 
 impl<'a> Web<'a> {
@@ -29,6 +42,9 @@ impl<'a> Web<'a> {
             functions_named: HashMap::new(),
             relations_named: HashMap::new(),
             names: Vec::new(),
+            symbols: HashMap::new(),
+            symbols_named: HashMap::new(),
+            any: 0,
             users: Vec::new(),
             conducts: Vec::new(),
             open: Vec::new(),
@@ -42,6 +58,7 @@ impl<'a> Web<'a> {
             web.names.push((at, name));
         }
         let any = functions.len() + web.names.len() * 2;
+        web.any = any;
         web.users.resize_with(any + 1, Vec::new);
         web.conducts.resize(any + 1, Conduct::default());
         let by_text = functions
@@ -71,12 +88,51 @@ impl<'a> Web<'a> {
     /// What a node stands for, if that is the use of a relation.
     pub(super) fn use_of(&self, node: usize) -> Option<When> {
         let at = node.checked_sub(self.functions.len())?;
-        Some(if at % 2 == 0 { When::Used } else { When::Written })
+        let relations = self.names.len() * 2;
+        (at < relations).then_some(if at % 2 == 0 { When::Used } else { When::Written })
     }
 
     /// The nodes that do what this one does.
     pub(super) fn users(&self, node: usize) -> &[usize] {
         self.users.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds operators, types, and what uses these.
+    pub(super) fn symbols(&mut self, operators: &'a [(u32, Box<str>)], types: &'a [Typed]) {
+        for (oid, name) in operators {
+            let node = self.symbol(Symbol::Operator, *oid);
+            self.symbols_named.entry(name).or_default().push(node);
+        }
+        for typed in types {
+            let node = self.symbol(Symbol::Type, typed.of);
+            let user = match &typed.by {
+                TypedBy::Name(name) => {
+                    self.symbols_named.entry(name).or_default().push(node);
+                    continue;
+                }
+                TypedBy::Function(oid) => self.functions.get(oid).copied(),
+                TypedBy::Used(oid) => self.place(*oid, When::Used),
+                TypedBy::Written(oid) => self.place(*oid, When::Written),
+            };
+            self.lead(Some(node), user);
+        }
+    }
+
+    fn symbol(&mut self, symbol: Symbol, oid: u32) -> usize {
+        let Self { symbols, users, conducts, .. } = self;
+        *symbols.entry((symbol, oid)).or_insert_with(|| {
+            users.push(Vec::new());
+            conducts.push(Conduct::default());
+            users.len() - 1
+        })
+    }
+
+    /// What the operators and types do that stand in a text by a name.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'a str, Conduct)> {
+        let of = |nodes: &Vec<usize>| {
+            nodes.iter().fold(Conduct::default(), |all, at| all.join(self.conducts[*at]))
+        };
+        self.symbols_named.iter().map(move |(name, nodes)| (*name, of(nodes)))
     }
 
     /// What a function does, by OID.
@@ -90,7 +146,9 @@ impl<'a> Web<'a> {
             When::Called => self.functions.get(&object).copied(),
             When::Written => self.relations.get(&object).map(|read| read + 1),
             When::Used | When::Planned => self.relations.get(&object).copied(),
-            When::Defining | When::Anywhere | When::AnywhereInC => None,
+            When::Typed => self.symbols.get(&(Symbol::Type, object)).copied(),
+            When::Operated => self.symbols.get(&(Symbol::Operator, object)).copied(),
+            When::Defining | When::Maintaining | When::Anywhere | When::AnywhereInC => None,
         }
     }
 
@@ -101,10 +159,14 @@ impl<'a> Web<'a> {
         let mentioned = code.mentions.iter().filter_map(|name| self.functions_named.get(&**name)).flatten();
         let named = code.words.iter().filter_map(|word| self.relations_named.get(&**word)).flatten();
         let written = usize::from(code.conduct.data == DataUse::Writes);
-        let by_text = code.mentions.iter().any(|name| runs_unnamed(name));
-        let any = by_text.then(|| self.users.len() - 1);
+        // `%I` in a text that is put together may be any relation.
+        let by_text = code.mentions.iter().any(|name| runs_unnamed(name))
+            || code.words.iter().any(|word| &**word == "?");
+        let any = by_text.then_some(self.any);
+        let symbols = code.mentions.iter().filter_map(|name| self.symbols_named.get(&**name)).flatten();
         let parts = called
             .chain(mentioned.filter(may_be))
+            .chain(symbols)
             .copied()
             .chain(named.map(|read| read + written))
             .chain(any);

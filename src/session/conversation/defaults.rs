@@ -58,29 +58,36 @@ impl SessionDefaults {
     }
 
     /// The session's requests are going to run on this connection: what it would give them that the session has not is
-    /// set from now on.
+    /// set from now on. Gives back what was until now, if that is anything new.
     pub(crate) fn look_at(
         &mut self,
         connection: &Backend,
         topology: &Topology,
         session: &mut Transactional<Undoable>,
-    ) {
-        let (Some(theirs), Some(login)) = (&connection.defaults, &self.login) else { return };
+    ) -> Option<Settings> {
+        let (Some(theirs), Some(login)) = (&connection.defaults, &self.login) else { return None };
         let conf = topology.server(connection.server()).and_then(|server| server.conf());
         let alike = Arc::ptr_eq(&login.told, &theirs.told) && is_same(self.conf.as_ref(), conf);
         let seen = |(seen, under): &(Defaults, Option<Arc<Conf>>)| {
             Arc::ptr_eq(&seen.told, &theirs.told) && address(under.as_ref()) == address(conf)
         };
         if (alike && self.told.is_empty()) || self.looked.as_ref().is_some_and(seen) {
-            return;
+            return None;
         }
         let (before, now) = (&self.told, self.to_tell(theirs, conf));
-        if now != *before {
+        let is_new = now != *before;
+        if is_new {
             let rest = |settings: &Settings| rebased(settings, before, &now);
             session.change_for_good(|level| level.settings.rest_on(rest));
         }
         self.looked = Some((theirs.clone(), conf.cloned()));
-        self.told = now;
+        let before = std::mem::replace(&mut self.told, now);
+        is_new.then_some(before)
+    }
+
+    /// What connections are told of it.
+    pub(crate) fn told(&self) -> &Settings {
+        &self.told
     }
 
     /// The settings of which a connection with these defaults has to be told, on a server of this configuration: those

@@ -510,9 +510,14 @@ impl Conversation {
         let Some(journal) = self.state.transaction.journal() else { return };
         let now = Instant::now();
         for shape in journal.portals().filter_map(|(_, shape)| shape) {
-            self.state.database().learned.remember(shape, now);
-            self.shared.metrics.learned.inc();
+            self.learn(shape, now);
         }
+    }
+
+    /// A replica has refused this shape: the next one goes to the primary at once.
+    pub(crate) fn learn(&self, shape: SkeletonId, now: Instant) {
+        self.state.database().learned.remember(shape, now);
+        self.shared.metrics.learned.inc();
     }
 
     /// So much of what is run again has been written; a shape that a replica refused is remembered.
@@ -521,8 +526,7 @@ impl Conversation {
         let refused = matches!(rerun.cause.sqlstate(), Some("25006" | "0A000"));
         self.passed_over(len);
         if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
-            self.state.database().learned.remember(verdict.skeleton, now);
-            self.shared.metrics.learned.inc();
+            self.learn(verdict.skeleton, now);
         }
     }
 

@@ -11,6 +11,15 @@ use crate::session::relay::request::Request;
 use crate::sql::{Pin, Statement, Verdict};
 
 impl Conversation {
+    /// Takes down what a request says of what a server process never forgets, before it gets its connection.
+    pub(crate) fn says(&mut self, request: &Request) {
+        let spoken = &mut self.state.pins.spoken;
+        spoken.begins_request();
+        if request.any(Fact::Lasts) {
+            request.statements().for_each(|statement| spoken.says(statement));
+        }
+    }
+
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();

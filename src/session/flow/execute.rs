@@ -32,6 +32,7 @@ use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::LegState;
+use crate::session::model::rebase::rebased;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
@@ -142,6 +143,7 @@ impl Session {
             let Self { client, conversation, .. } = self;
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
+        self.conversation.says(&request);
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -383,7 +385,10 @@ impl Session {
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
         let session = conversation.state.transaction.undoable_mut();
-        conversation.defaults.look_at(&leg.lease, &topology, session);
+        if let Some(before) = conversation.defaults.look_at(&leg.lease, &topology, session) {
+            let told = conversation.defaults.told();
+            conversation.state.rereads(|settings| rebased(settings, &before, told));
+        }
         drop(topology);
         legs.activate(leg);
     }

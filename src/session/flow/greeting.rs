@@ -26,7 +26,6 @@ use crate::session::client::Client;
 use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
 use crate::session::model::restore::AUTHORIZATION;
-use crate::session::model::statement::given;
 use crate::session::model::weir_settings as own;
 use crate::session::shared::greetings::Told;
 use crate::wire::TxStatus;
@@ -85,9 +84,6 @@ pub(crate) async fn settle_in(
     if let Some(path) = told.defaults.as_ref().and_then(|defaults| defaults.told("search_path")) {
         conversation.state.pins.search(path);
     }
-    let given = given(|name| told.defaults.as_ref().and_then(|defaults| defaults.told(name)));
-    let settled = conversation.state.transaction.undoable_mut();
-    settled.change_for_good(|undoable| undoable.settings.is_given(given));
     conversation.defaults.begins(told.defaults.clone(), conversation.policy.conf.as_ref());
     if conversation.state.settings().startup().get(AUTHORIZATION).is_some() {
         // Whether it could be taken has been seen. PostgreSQL asks no more of it in a startup packet: who the session is
@@ -147,10 +143,6 @@ async fn settle(conversation: &mut Conversation, connections: &mut Connections) 
 /// # Errors
 /// What it refuses, or that it is lost.
 async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -> Result<Option<Told>> {
-    if is_outdated(&mut lease).await? {
-        lease.pool().retire();
-        return Ok(None);
-    }
     let mut all = ParameterStatuses { parameters: lease.parameters.clone(), notices: Vec::new() };
     // The connection may carry another session's settings. What both have would not be reported: so back to the
     // server's own first.
@@ -158,8 +150,14 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
     let identity = none.with(AUTHORIZATION, wanted.get(AUTHORIZATION).cloned());
     let wanted = wanted.with(AUTHORIZATION, None);
     let (attempt, back) = (none.difference(&identity), identity.difference(&none));
-    for sql in [carried.difference(&none), attempt, back, none.difference(&wanted)] {
-        let told = exec(&mut lease, &sql).await?;
+    for (nth, sql) in [carried.difference(&none), attempt, back, none.difference(&wanted)].iter().enumerate()
+    {
+        let told = exec(&mut lease, sql).await?;
+        // What the session of before has set must not keep the connection from telling.
+        if nth == 0 && is_outdated(&mut lease).await? {
+            lease.pool().retire();
+            return Ok(None);
+        }
         for (name, value) in told.parameters {
             match all.parameters.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, old)) => *old = value,
@@ -173,6 +171,7 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
+    lease.past.placeholders.join(&conversation.state.pins.spoken.placeholders);
     lease.settings = wanted;
     let defaults = lease.defaults.clone();
     lease.release(Instant::now());

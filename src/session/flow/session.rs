@@ -21,6 +21,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
+use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     pub(super) connections: Connections,
     /// How long it may go on, where that is limited.
     pub(super) deadlines: Option<Box<Deadlines>>,
+    /// How long notices are held back, while some are.
+    pub(super) notices: HeldNotices,
     pub(super) memory: Memory,
 }
 
@@ -83,6 +86,7 @@ impl Session {
             legs: Legs::default(),
             connections: Connections::new(who.mode, &shared),
             deadlines: Deadlines::new(who.user.timeouts, Instant::now()),
+            notices: HeldNotices::default(),
             memory: Memory::default(),
             conversation: Conversation::new(
                 shared,
@@ -286,6 +290,7 @@ impl Session {
             let behind = self.client.is_behind();
             let unconfirmed = self.legs.active().map(|leg| leg.progress.unconfirmed).unwrap_or_default();
             let turn = self.poll_server(cx);
+            self.release_notices(cx);
             let waited = self.client.buffer.len();
             let passing = self.legs.active_mut().map(|leg| &mut leg.lease.read_buffer);
             if let Poll::Ready(Err(lost)) = self.client.poll_flush(cx, passing) {
@@ -343,6 +348,18 @@ impl Session {
         turn
     }
 
+    /// Lets go of notices that have been held back for long enough, and of what is held with them.
+    fn release_notices(&mut self, cx: &mut Context<'_>) {
+        let holding = self.client.buffer.is_holding();
+        let held = |leg: &Leg| leg.responses.notices > 0 && holding && !leg.progress.state.is_rerunning();
+        if !self.legs.active().is_some_and(held) {
+            return self.notices.settle();
+        }
+        if self.notices.poll(cx).is_ready() {
+            self.runs_only_here();
+        }
+    }
+
     /// Takes what has arrived from the server.
     pub(super) fn on_server_bytes(&mut self) {
         let Self { client, conversation, legs, .. } = self;
@@ -352,6 +369,10 @@ impl Session {
         let (before, said) = (leg.responses.tx, leg.responses.said);
         leg.on_server_bytes(&mut conversation.state, &mut client.buffer);
         let answers = Some(leg.answers(before)).filter(|_| leg.responses.said != said);
+        // The answer was out already, or too long to be held.
+        if let Some(shape) = leg.progress.shape.take_refused() {
+            conversation.learn(shape, Instant::now());
+        }
         if !leg.is_up() {
             // What it said before its last words is on its way to the client all the same.
             answers.into_iter().for_each(|answers| conversation.mark_last_words(&answers));
@@ -380,7 +401,10 @@ impl Session {
         let Self { client, conversation, legs, .. } = self;
         client.buffer.release();
         conversation.state.replay_buffer.clear();
-        legs.active_mut().into_iter().for_each(|leg| leg.progress.retry = Set::default());
+        if let Some(leg) = legs.active_mut() {
+            leg.progress.retry = Set::default();
+            leg.responses.notices = 0;
+        }
     }
 
     /// What the session does, for its limits of time.

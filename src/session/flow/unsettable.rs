@@ -109,6 +109,7 @@ async fn find_out(session: &mut Session) -> Result<()> {
     let checkout = Checkout { client, conversation, connections, requirement: &Requirement::NOTHING };
     let mut lease = checkout.run(decision, now).await?.lease;
     let wanted = conversation.state.all_wanted_at_first().clone();
+    lease.past.placeholders.join(&conversation.state.pins.spoken.placeholders);
     let refused = timeout(PATIENCE, settle(&mut lease, &wanted)).await.unwrap_or(Err(Error::ServerLost))?;
     for refused in &refused {
         tracing::warn!(setting = &*refused.name, error = %refused.error, "a setting that cannot be set again");

@@ -12,6 +12,7 @@ use crate::session::flow::verification::comparing;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::leg::past::notes_request;
 use crate::session::leg::progress::Sent;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
@@ -81,6 +82,7 @@ pub(crate) fn write(
     };
     let comparing = comparing(client, &plan);
     let sending = Sending { tx, keeps: how.keeps, comparing };
+    notes_request(&mut leg.lease, &conversation.state, request);
     leg.send(request, &bytes, &mut conversation.state, &conversation.shared.metrics, sending);
     if request.len > len {
         client.phase = Phase::Streaming(request.len - len);

@@ -11,6 +11,7 @@ pub(crate) mod connection_requirements;
 pub(crate) mod hold_back;
 pub(crate) mod legs;
 pub(crate) mod observer;
+pub(crate) mod past;
 pub(crate) mod preparation;
 mod processes;
 pub(crate) mod progress;

@@ -42,6 +42,9 @@ const REPORTED: [&str; 8] = [
     "timezone",
 ];
 
+/// The SQLSTATE of what may not write where it runs.
+const REFUSED_WRITE: &[u8] = b"25006";
+
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
 const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
 
@@ -215,6 +218,9 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
+        if sqlstate == REFUSED_WRITE {
+            self.progress.shape.refused();
+        }
         let refusal = pending.verdict().and_then(|verdict| {
             own::refusal(verdict, frame).or_else(|| process_words::refusal(verdict, frame))
         });
@@ -320,6 +326,10 @@ impl Watcher for Observer<'_> {
 
     fn is_rerunning(&self) -> bool {
         self.progress.state.is_rerunning()
+    }
+
+    fn may_rerun(&self) -> bool {
+        self.progress.retry.has(Retry::ReplicaError)
     }
 
     fn listens(&self) -> bool {

@@ -30,6 +30,7 @@ impl Sender<'_> {
             return;
         }
         request::put_query(&mut self.backend.write_buffer, sql.as_bytes());
+        self.backend.past.placeholders.join(&self.state.pins.spoken.placeholders);
         self.backend.unnamed = None;
         self.owe(Reply::Query, Action::Swallow, PendingReply::Applies);
         self.progress.unconfirmed.sent();

@@ -15,6 +15,7 @@ pub(crate) mod server_words;
 pub(crate) mod set;
 pub(crate) mod settings;
 pub(crate) mod shown;
+pub(crate) mod spoken;
 pub(crate) mod statement;
 pub(crate) mod statements;
 pub(crate) mod transaction_limits;

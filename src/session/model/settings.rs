@@ -21,8 +21,6 @@ pub(crate) struct SessionSettings {
     own_startup: Settings,
     /// Those by which the servers read texts, of what holds until the transaction ends: where it differs from the rest.
     local: Settings,
-    /// A fingerprint of how constants are read by what it was given at its login.
-    given: u64,
 }
 
 /// Whether a setting is weir's own.
@@ -45,7 +43,6 @@ impl SessionSettings {
             startup,
             own_startup: own,
             local: Settings::default(),
-            given: 0,
         }
     }
 
@@ -66,16 +63,6 @@ impl SessionSettings {
     pub(crate) fn rest_on(&mut self, rebased: impl Fn(&Settings) -> Settings) {
         self.startup = rebased(&self.startup);
         self.wanted = rebased(&self.wanted);
-    }
-
-    /// What it has where it has set nothing reads constants in this way.
-    pub(crate) fn is_given(&mut self, given: u64) {
-        self.given = given;
-    }
-
-    /// How constants are read by what it was given at its login.
-    pub(crate) fn given(&self) -> u64 {
-        self.given
     }
 
     /// What the client wants of the servers.

@@ -56,34 +56,24 @@ pub(crate) const CONSTANTS_BY: [&str; 12] = [
     "xmloption",
 ];
 
-/// A fingerprint of what a session's role and database were given of what constants are read by; 0 where that is nothing.
-pub(crate) fn given<'a>(told: impl Fn(&str) -> Option<&'a str>) -> u64 {
-    fingerprint(0, CONSTANTS_BY.iter().filter_map(|name| Some((*name, told(name)?))))
-}
-
-/// Of these on top of what has this one; that itself where there are none.
-fn fingerprint(of: u64, values: impl Iterator<Item = impl Hash>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    let mut any = false;
-    for value in values {
-        value.hash(&mut hasher);
-        any = true;
-    }
-    if any { hasher.finish() } else { of }
-}
-
 impl ReadBy {
-    /// How these settings have this text read, in a session that was given this where it has set nothing.
-    pub(crate) fn under(settings: &Settings, given: u64, sql: &[u8]) -> Self {
-        let constants = may_hold_constants(sql);
+    /// How these settings have this text read.
+    pub(crate) fn under(settings: &Settings, sql: &[u8]) -> Self {
         if settings.id() == 0 {
-            return Self { names: 0, constants: if constants { given } else { 0 } };
+            return Self::default();
         }
-        let of = |given, names: &[&str]| {
-            fingerprint(given, names.iter().filter_map(|name| Some((*name, settings.get(name)?))))
+        let fingerprint = |names: &[&str]| {
+            let mut hasher = DefaultHasher::new();
+            let mut set = 0;
+            for value in names.iter().filter_map(|name| Some((name, settings.get(name)?))) {
+                value.hash(&mut hasher);
+                set += 1;
+            }
+            if set == 0 { 0 } else { hasher.finish() }
         };
-        Self { names: of(0, &NAMES_BY), constants: if constants { of(given, &CONSTANTS_BY) } else { 0 } }
+        let constants = fingerprint(&CONSTANTS_BY);
+        let constants = if constants == 0 || may_hold_constants(sql) { constants } else { 0 };
+        Self { names: fingerprint(&NAMES_BY), constants }
     }
 }
 
@@ -100,11 +90,14 @@ impl Reading {
 
 /// Whether a text may hold what settings give a meaning: literals of any kind, letters of an encoding, comparisons with
 /// NULL.
-pub(crate) fn may_hold_constants(sql: &[u8]) -> bool {
-    let quoted = |pair: &[u8]| pair[0] == b'$' && !pair[1].is_ascii_digit();
-    sql.iter().any(|byte| *byte == b'\'' || *byte >= 0x80)
-        || sql.windows(2).any(quoted)
-        || sql.windows(4).any(|word| word.eq_ignore_ascii_case(b"null"))
+fn may_hold_constants(sql: &[u8]) -> bool {
+    sql.iter().enumerate().any(|(at, byte)| match byte {
+        b'\'' | 0x80.. => true,
+        // Not a parameter's.
+        b'$' => !sql.get(at + 1).is_some_and(u8::is_ascii_digit),
+        b'n' | b'N' => sql.get(at..at + 4).is_some_and(|word| word.eq_ignore_ascii_case(b"null")),
+        _ => false,
+    })
 }
 
 /// A statement's text and parameter types, shared by all who prepare it.
@@ -149,7 +142,7 @@ impl Statement {
 
     /// It is prepared under these settings, or others by which it is read alike.
     pub(crate) fn is_prepared_under(&self, settings: &Settings) {
-        let _ = self.settings.set(settings.clone());
+        self.settings.get_or_init(|| settings.clone());
     }
 
     /// It is prepared under the settings of another one.
@@ -157,6 +150,15 @@ impl Statement {
         if let Some(settings) = other.settings.get() {
             self.is_prepared_under(settings);
         }
+    }
+
+    /// How it is read, and under which settings, when those by which it is prepared rest on other defaults; `None` where
+    /// that is as before, or not known.
+    pub(crate) fn resting_on(&self, rest: impl Fn(&Settings) -> Settings) -> Option<(Reading, Settings)> {
+        let settings = self.settings.get().filter(|_| !matches!(self.reading, Reading::Private(_)))?;
+        let rested = rest(settings);
+        let reading = Reading::By(ReadBy::under(&rested, &self.sql));
+        (reading != self.reading).then_some((reading, rested))
     }
 
     /// What must be set while it is prepared, where the settings of the moment are these: names, and values that differ.
@@ -180,5 +182,34 @@ impl Statement {
     /// The epoch of a preparation made now, given the last DDL in the database.
     pub(crate) fn epoch(&self, ddl: Stamp) -> Stamp {
         ddl.max(Stamp(self.renewed.load(Ordering::Acquire)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_without_constants_are_told_from_the_rest() {
+        for sql in ["select $1", "SELECT a.b, 1, 2.5 FROM \"A\" WHERE n = $12 AND nul", "", "n", "nul"] {
+            assert!(!may_hold_constants(sql.as_bytes()), "{sql}");
+        }
+        for sql in
+            ["select 'x'", "select $$x$$", "select $a$x$a$", "select n = Null", "select \u{e4}", "select 1$"]
+        {
+            assert!(may_hold_constants(sql.as_bytes()), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_executed_under_other_settings_is_shared_by_those_that_do_the_same() {
+        let (one, two) = (ReadBy { names: 1, constants: 1 }, ReadBy { names: 1, constants: 2 });
+        let path = ReadBy { names: 2, constants: 1 };
+        let by = Reading::By(one);
+        assert_eq!(by.executed_under(one), by);
+        assert_eq!(by.executed_under(path), by, "PostgreSQL itself looks at names again");
+        assert_eq!(by.executed_under(two), Reading::Kept(one, two));
+        assert_eq!(by.executed_under(two).executed_under(path), by);
+        assert_eq!(Reading::Private(3).executed_under(two), Reading::Private(3));
     }
 }

@@ -137,6 +137,11 @@ impl Names {
         self.named.get_mut(significant(name))
     }
 
+    /// All that have names, to be changed.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
+        self.named.values_mut()
+    }
+
     /// Gives a statement a name. The caller has made sure that the name is free.
     pub(crate) fn insert(&mut self, name: &[u8], handle: Handle) {
         self.moves(name);

@@ -37,6 +37,8 @@ pub(crate) enum Fact {
     Unread,
     /// It was prepared, or used last, under other settings than those of now. Asked of a request, not of its statements.
     UnderOthers,
+    /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.
+    Lasts,
 }
 
 impl Word for Fact {
@@ -70,6 +72,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
         (Fact::Controls, controls(statement)),
+        (Fact::Lasts, !effects.settings.is_empty() || !effects.changes.is_empty()),
     ]
     .into()
 }

@@ -32,6 +32,8 @@ pub(crate) trait Watcher {
     fn parameter(&mut self, frame: &[u8]) -> Completion;
     /// Whether what is in flight will be run again, so that its answers are nobody's.
     fn is_rerunning(&self) -> bool;
+    /// Whether an error may send what is in flight to another server, with its notices.
+    fn may_rerun(&self) -> bool;
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
     /// What the client gets in the place of a notification.
@@ -101,6 +103,8 @@ pub(crate) struct Responses {
     pub said: usize,
     /// Warnings that were such last words.
     pub farewells: usize,
+    /// Notices that are held back with the answer, since this was last set back.
+    pub notices: usize,
 }
 
 /// Where the rest of a frame goes.
@@ -248,10 +252,10 @@ impl Responses {
             server::NOTICE => {
                 self.farewells += usize::from(farewell);
                 let action = self.ledger.head_action();
-                // Who raises notices wants them seen while the statement runs. But a server's last words before
-                // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
+                // A server's last words before an immediate shutdown are a warning too, and must not keep the request
+                // from running elsewhere.
                 if !farewell && action == Action::Forward && !watcher.is_rerunning() {
-                    client_buffer.release();
+                    self.notice(client_buffer, watcher);
                 }
                 let pending = self.ledger.head_note().filter(|_| action == Action::Forward);
                 if let Some(notice) = pending.and_then(|pending| watcher.noticed(frame, pending)) {
@@ -309,6 +313,16 @@ impl Responses {
             Action::Swallow => self.cut(head, read_buffer, client_buffer),
         }
         Ok(())
+    }
+
+    /// Who raises notices wants them seen while the statement runs. Where another server may have to run it, they wait for
+    /// a moment: what writes behind a notice mostly does so at once.
+    fn notice(&mut self, client_buffer: &mut ClientBuffer, watcher: &impl Watcher) {
+        if client_buffer.is_holding() && watcher.may_rerun() {
+            self.notices += 1;
+        } else {
+            client_buffer.release();
+        }
     }
 
     /// A statement has completed with this command tag: whether the client is to know.

@@ -70,6 +70,10 @@ impl Watcher for Events {
         None
     }
 
+    fn may_rerun(&self) -> bool {
+        false
+    }
+
     fn is_rerunning(&self) -> bool {
         self.on_error == Errors::Rerunning
     }

@@ -103,7 +103,7 @@ mod tests {
         let settings = |values: &[(&str, &str)]| {
             let value = |(name, value): &(&str, &str)| ((*name).into(), Value::Raw((*value).into()));
             let settings = Settings::new(values.iter().map(value).collect());
-            Reading::By(ReadBy::under(&settings, 0, b"select '1.2.2003'::date"))
+            Reading::By(ReadBy::under(&settings, b"select '1.2.2003'::date"))
         };
         let none = settings(&[]);
         assert_eq!(settings(&[("application_name", "a"), ("work_mem", "5MB")]), none);

@@ -114,10 +114,24 @@ impl<'k> Search<'k> {
     }
 
     fn text(&mut self, text: &str) {
-        let lexed = Lexer::new(text.as_bytes(), self.reader.strings).collect::<Result<Vec<_>, _>>();
-        match lexed {
+        let lex = |strings| Lexer::new(text.as_bytes(), strings).collect::<Result<Vec<_>, _>>();
+        match lex(self.reader.strings) {
             Ok(tokens) => self.tokens(&tokens),
             Err(_) => self.does_anything(),
+        }
+        // It is read by the rule of whoever calls it, or by one that it has set for itself. What that cannot read does not
+        // run.
+        let other = match self.reader.strings {
+            StandardConformingStrings::On => StandardConformingStrings::Off,
+            StandardConformingStrings::Off => StandardConformingStrings::On,
+        };
+        if text.contains('\\')
+            && let Ok(tokens) = lex(other)
+        {
+            let reader = self.reader;
+            self.reader = Reader { strings: other, ..reader };
+            self.tokens(&tokens);
+            self.reader = reader;
         }
     }
 
@@ -125,6 +139,8 @@ impl<'k> Search<'k> {
         for (at, token) in tokens.iter().enumerate() {
             match token.kind {
                 TokenKind::Word => self.word(tokens, at),
+                // A name that is written so is not read here.
+                TokenKind::UnicodeName => self.does_anything(),
                 // A search path, most likely.
                 TokenKind::String(_) if contains(token.text, b"pg_temp") => self.leaves(Traces::Discardable),
                 _ => {}

@@ -3,20 +3,34 @@
 //!
 //! Two ways lead there. A call of a built-in function means a user's where the arguments fit that better, or where the
 //! search path has it first. And `x.f` is `f(x)` where `x` has no column `f`, be `x` a row of a table, one in parentheses,
-//! a parameter, or a value: functions of one argument answer to it, PostgreSQL's own as well.
+//! a parameter, or a value: functions of one argument answer to it, PostgreSQL's own as well. Operators, and types that a
+//! value is made one of, are what users have made of them too.
 
 use super::functions::{Class, KnownFunctions};
 use super::reserved::is_reserved;
-use crate::sql::text::{self, Token};
+use crate::sql::text::{self, Token, TokenKind};
 use crate::sql::verdict::Name;
 
-/// Most names that are listed of one statement; of one with more, no list is needed to be slow.
+/// Most names that are listed of one statement. One with more mentions the empty name, which stands for all.
 const MENTIONS_MAX: usize = 1_000;
+
+/// Operators that words of the grammar mean as well.
+const COMPARISONS: [&str; 7] = ["=", "<>", "!=", "<", "<=", ">", ">="];
 
 /// The names in a statement, or in a body of code.
 pub(super) fn mentions(tokens: &[Token<'_>], known: &KnownFunctions) -> Box<[Box<str>]> {
-    let mut names: Vec<Box<str>> =
-        (0..tokens.len()).filter_map(|at| mentioned(tokens, at, known)).take(MENTIONS_MAX).collect();
+    let mut names: Vec<Box<str>> = Vec::new();
+    for at in 0..tokens.len() {
+        names.extend(mentioned(tokens, at, known));
+        if names.len() > 2 * MENTIONS_MAX {
+            // Most are the same.
+            names.sort_unstable();
+            names.dedup();
+        }
+        if names.len() > MENTIONS_MAX {
+            return Box::new(["".into()]);
+        }
+    }
     names.sort_unstable();
     names.dedup();
     names.into()
@@ -24,14 +38,22 @@ pub(super) fn mentions(tokens: &[Token<'_>], known: &KnownFunctions) -> Box<[Box
 
 fn mentioned(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> Option<Box<str>> {
     let token = tokens[at];
+    if token.kind == TokenKind::Operator {
+        // A user's comparison is behind more than its symbol: it counts for all statements.
+        if COMPARISONS.iter().any(|symbol| token.is_symbol(symbol)) {
+            return None;
+        }
+        return std::str::from_utf8(token.text).ok().map(Into::into);
+    }
     if !token.is_name() {
         return None;
     }
     let called = tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
     match (called, is_part(tokens, at)) {
         // With a schema it is PostgreSQL's own, or listed as an unknown function.
-        (true, true) | (false, false) => None,
+        (true, true) => None,
         (false, true) => text::name(token),
+        (false, false) => text::name(token).filter(|_| is_type(tokens, at)),
         (true, false) if is_reserved(&token) => None,
         (true, false) => {
             text::name(token).filter(|name| known.class(&Name { schema: None, name: name.clone() }).is_some())
@@ -51,6 +73,17 @@ pub(super) fn applied(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -
     Some((name, class))
 }
 
+/// Whether a name may be a type's: it is cast to, given to a literal, or stands behind another word, as in `AS t`.
+fn is_type(tokens: &[Token<'_>], at: usize) -> bool {
+    let literal = tokens.get(at + 1).is_some_and(|next| matches!(next.kind, TokenKind::String(_)));
+    let behind = at.checked_sub(1).is_some_and(|before| {
+        let before = &tokens[before];
+        let word = before.is_name() && !is_reserved(before);
+        word || before.is_symbol("::") || before.is_word("as") || before.is_word("returning")
+    });
+    (literal || behind) && !is_reserved(&tokens[at])
+}
+
 fn is_part(tokens: &[Token<'_>], at: usize) -> bool {
     at.checked_sub(1).is_some_and(|before| tokens[before].is_symbol("."))
 }
@@ -66,15 +99,20 @@ mod tests {
     #[test]
     fn what_a_function_of_a_user_may_answer_to_is_listed() {
         for (sql, expected) in [
-            ("SELECT count(*), log('x') FROM t WHERE a IN (1) AND b = 2", "count log"),
+            ("SELECT count(*), log('x') FROM t WHERE a IN (1) AND b = 2", "* count log"),
             ("SELECT pg_catalog.log(2), public.log('x'), mine(1)", ""),
-            ("SELECT t.f, (t).g, (row(1)::c).h, $1.i, a[1].\"J\" FROM s.t", "J f g h i row t"),
+            ("SELECT t.f, (t).g, (row(1)::c).h, $1.i, a[1].\"J\" FROM s.t", "J c f g h i row t"),
             ("INSERT INTO t (a) VALUES (upper(b))", "upper values"),
             ("COPY (SELECT lower(a)) TO STDOUT", "lower"),
             ("PREPARE p AS SELECT t.f FROM t", "f"),
             ("SELECT 'log(x)', a.1 -- t.f", ""),
+            ("SELECT a::d1, CAST(b AS s.d2), d3 '1' FROM t x", "cast d1 d2 d3 s x"),
+            ("SELECT a <<! b, c OPERATOR(s.@@@) d", "<<! @@@"),
         ] {
-            assert_eq!(statement(sql).mentions.join(" "), expected, "{sql}");
+            let mentions = statement(sql).mentions;
+            let listed = |name: &str| mentions.iter().any(|mention| **mention == *name);
+            assert!(expected.split_whitespace().all(listed), "{sql}: {mentions:?}");
+            assert!(!["x'", "mine", "a", "t.f"].into_iter().any(listed), "{sql}: {mentions:?}");
         }
     }
 

@@ -272,7 +272,7 @@ impl Outline<'_, '_, '_> {
         let (place, last) = (self.place(), std::mem::replace(&mut self.last, Last::Word));
         let labels = last == Last::As && place != Place::CommonBody;
         if labels {
-            if place == Place::Treated {
+            if place == Place::Treated && keyword(&self.tokens[at]) != Keyword::Type {
                 // `TREAT(x AS t)` calls PostgreSQL's own function of that name, whatever it is.
                 let (Name { name, .. }, _) = self.qualified(at)?;
                 self.call(Name { schema: Some("pg_catalog".into()), name });
