@@ -192,6 +192,11 @@ impl Session {
             }
             course = self.decide(&request, course.begun);
         }
+        self.send(request, &course).await
+    }
+
+    /// Writes a request that has come to where it can be written.
+    async fn send(&mut self, request: Request, course: &Course) -> Result<()> {
         self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
         let Self { client, conversation, connections, legs, memory, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };

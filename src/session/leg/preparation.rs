@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::backend::ledger::{Action, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Stamp, Standing};
 use crate::session::leg::bound_settings::as_bound;
+use crate::session::leg::processes::Stead;
 use crate::session::leg::progress::Sent;
-use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender};
+use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender, WITHIN};
 use crate::session::model::as_before::as_before;
 use crate::session::model::restore::restores;
 use crate::session::model::statement::Statement as Prepared;
@@ -194,6 +195,25 @@ impl Sender<'_> {
             self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(old));
         }
         (name, stamp)
+    }
+
+    /// A simple query in other words than the client's.
+    pub(super) fn query_in_stead(&mut self, sql: &[u8], verdict: &Arc<Verdict>) {
+        request::put_query(&mut self.backend.write_buffer, sql);
+        let pending = self.runs(verdict, Box::default());
+        self.owe(Reply::Query, Action::Forward, pending);
+    }
+
+    /// A Bind of the client's portal to other words than those of the statement that it names.
+    pub(super) fn bind_in_stead(&mut self, frame: &[u8], view: &BindView<'_>, stead: Stead) {
+        let write_buffer = &mut self.backend.write_buffer;
+        request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
+        request::put_parse(write_buffer, WITHIN, &stead.text, &stead.types);
+        request::put_bind(write_buffer, frame, view, WITHIN);
+        self.owe(Reply::Close, Action::Swallow, PendingReply::None);
+        self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
+        let pending = self.bound(view.portal, Some(stead.verdict));
+        self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     /// Makes the server's unnamed statement the session's. Its serial, if it has been prepared for that.

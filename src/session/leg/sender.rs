@@ -8,7 +8,7 @@ use crate::backend::ledger::{Action, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Standing};
 use crate::backend::value::{Span, Value, assignment};
 use crate::session::leg::bound_settings::as_bound;
-use crate::session::leg::processes::{self, Stead};
+use crate::session::leg::processes;
 use crate::session::leg::progress::Progress;
 use crate::session::model::positions::{Difference, Rewritten};
 use crate::session::model::restore::{restored_by, restores as restores_of};
@@ -182,9 +182,7 @@ impl Sender<'_> {
             && let Some((sql, verdict)) =
                 processes::queried(self.state, self.backend.key.server, sql, verdict)
         {
-            request::put_query(&mut self.backend.write_buffer, &sql);
-            let pending = self.runs(&verdict, Box::default());
-            return self.owe(Reply::Query, Action::Forward, pending);
+            return self.query_in_stead(&sql, &verdict);
         }
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
@@ -401,18 +399,6 @@ impl Sender<'_> {
         (told.is_none() || standing != Standing::Serves).then_some(preparation)
     }
 
-    /// A Bind of the client's portal to other words than those of the statement that it names.
-    fn bind_in_stead(&mut self, frame: &[u8], view: &BindView<'_>, stead: Stead) {
-        let write_buffer = &mut self.backend.write_buffer;
-        request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
-        request::put_parse(write_buffer, WITHIN, &stead.text, &stead.types);
-        request::put_bind(write_buffer, frame, view, WITHIN);
-        self.owe(Reply::Close, Action::Swallow, PendingReply::None);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
-        let pending = self.bound(view.portal, Some(stead.verdict));
-        self.owe(Reply::Bind, Action::Forward, pending);
-    }
-
     /// A Bind under the name that the client gives.
     pub(super) fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
         self.backend.write_buffer.extend_from_slice(frame);
@@ -420,7 +406,7 @@ impl Sender<'_> {
         self.owe(Reply::Bind, Action::Forward, pending);
     }
 
-    fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
+    pub(super) fn bound(&mut self, portal: &[u8], verdict: Option<Arc<Verdict>>) -> PendingReply {
         let before = self.state.names.bind(portal, verdict);
         PendingReply::Bound(portal.into(), before)
     }
