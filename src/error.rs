@@ -53,6 +53,16 @@ pub enum Error {
     /// The user's policy refuses a statement that would leave state in the session; the text says of which kind.
     #[error("the statement would leave state in the session ({0}), which this user may not")]
     WouldPin(&'static str),
+    /// The role may not signal that process, in PostgreSQL's words.
+    #[error("{}", .0.message(*.1))]
+    MayNotSignal(Denial, u32),
+    /// A server process is named on which another client works for now: whoever had it next would be hit. The number is
+    /// that client's own process ID.
+    #[error("another client works on that server process at the moment")]
+    ProcessBorrowed {
+        /// What more there is to say.
+        hint: String,
+    },
     /// No sample of the primary's position came in time.
     #[error("the primary's position in the write-ahead log is not known")]
     NoPosition,
@@ -170,6 +180,8 @@ impl Error {
             Error::SettingValue { .. } => "22023",
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
+            Error::MayNotSignal(..) => "42501",
+            Error::ProcessBorrowed { .. } => "55006",
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
@@ -219,6 +231,7 @@ impl Error {
     pub fn detail(&self) -> Option<&str> {
         match self {
             Error::Refused { detail, .. } => detail.as_deref(),
+            Error::MayNotSignal(denial, version) => denial.detail(*version),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
@@ -231,11 +244,67 @@ impl Error {
         match self {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
+            Error::ProcessBorrowed { hint } => Some(hint),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }
             _ => None,
         }
+    }
+}
+
+/// Why a process may not be signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// What a superuser runs is to be cancelled.
+    CancelSuperuser,
+    /// What another role runs is to be cancelled.
+    CancelRole,
+    /// A superuser's process is to end.
+    TerminateSuperuser,
+    /// Another role's process is to end.
+    TerminateRole,
+}
+
+impl Denial {
+    /// The first version that says it in other words, as `server_version_num` counts.
+    const DETAILED: u32 = 160_000;
+
+    fn message(self, version: u32) -> &'static str {
+        match (self, version >= Self::DETAILED) {
+            (Self::CancelSuperuser | Self::CancelRole, true) => "permission denied to cancel query",
+            (Self::TerminateSuperuser | Self::TerminateRole, true) => {
+                "permission denied to terminate process"
+            }
+            (Self::CancelSuperuser, false) => "must be a superuser to cancel superuser query",
+            (Self::TerminateSuperuser, false) => "must be a superuser to terminate superuser process",
+            (Self::CancelRole, false) => {
+                "must be a member of the role whose query is being canceled or member of pg_signal_backend"
+            }
+            (Self::TerminateRole, false) => {
+                "must be a member of the role whose process is being terminated or member of pg_signal_backend"
+            }
+        }
+    }
+
+    fn detail(self, version: u32) -> Option<&'static str> {
+        let detail = match self {
+            Self::CancelSuperuser => {
+                "Only roles with the SUPERUSER attribute may cancel queries of roles with the SUPERUSER attribute."
+            }
+            Self::CancelRole => {
+                "Only roles with privileges of the role whose query is being canceled or with privileges of the \
+                 \"pg_signal_backend\" role may cancel this query."
+            }
+            Self::TerminateSuperuser => {
+                "Only roles with the SUPERUSER attribute may terminate processes of roles with the SUPERUSER attribute."
+            }
+            Self::TerminateRole => {
+                "Only roles with privileges of the role whose process is being terminated or with privileges of the \
+                 \"pg_signal_backend\" role may terminate this process."
+            }
+        };
+        (version >= Self::DETAILED).then_some(detail)
     }
 }

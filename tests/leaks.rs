@@ -201,6 +201,11 @@ const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "code that no statement shows",
+        fate: Fate::Reused,
+        play: |_, client| HIDDEN_CALLS.iter().try_for_each(|sql| client.query(sql).map(drop)),
+    },
+    Scene {
         name: "a library",
         fate: Fate::Closed,
         play: |_, client| client.query("LOAD 'plpgsql'").map(drop),
@@ -225,6 +230,19 @@ const STATE: &[&str] = &[
     "DECLARE held CURSOR WITH HOLD FOR SELECT 1",
     "PREPARE mine AS SELECT 1",
 ];
+
+/// Code under a built-in name, as an attribute, in a default argument and in a domain: `tests/hidden_code` makes up more.
+const HIDDEN: &str = "
+    CREATE FUNCTION leave(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM set_config('some.thing', 'left behind', false); PERFORM pg_advisory_lock(7); CREATE TEMP TABLE IF NOT EXISTS scratch ();
+        EXECUTE 'LISTEN leaks'; RETURN 1; END $$;
+    CREATE FUNCTION upper(point) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN leave(1); END';
+    CREATE TYPE leaky AS (id int);
+    CREATE FUNCTION mark(leaky) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT leave(1)';
+    CREATE FUNCTION given(a int, b int DEFAULT leave(1)) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'";
+
+const HIDDEN_CALLS: &[&str] =
+    &["SELECT upper(point '(1, 2)')", "SELECT (ROW(1)::leaky).mark", "SELECT given(1)"];
 
 /// What the next client looks at. All of it must be as on a new connection to the server.
 const LOOKS: &[&str] = &[
@@ -274,7 +292,7 @@ fn look(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
 }
 
 fn pid(client: &mut Client) -> Result<String> {
-    Ok(look(client, "SELECT pg_backend_pid()")?[0][0].clone().unwrap())
+    Ok(look(client, "SELECT pg_backend_pid() + 0")?[0][0].clone().unwrap())
 }
 
 fn end(mut client: Client, how: End) -> Result<()> {
@@ -316,6 +334,7 @@ fn all_scenes(mode: &str) -> Result<()> {
     let cluster = Cluster::with(harness::Options::new(1))?;
     cluster.sql(0, "CREATE TABLE leaks (what text); GRANT ALL ON leaks TO app")?;
     cluster.sql(0, "CREATE TABLE locked (); INSERT INTO locked DEFAULT VALUES")?;
+    cluster.sql(0, HIDDEN)?;
     let mut holder = cluster.admin(0)?;
     holder.query("BEGIN; LOCK TABLE locked")?;
     let weir = one_connection(&cluster, mode)?;
@@ -372,7 +391,7 @@ fn plays_lazy(cluster: &Cluster, weir: &Weir, texts: &[&str], how: Option<End>) 
     let what = format!("{texts:?}, {how:?}");
     let replica = |sql: &str| format!("/* weir: replica */ {sql}");
     let primary = |sql: &str| format!("/* weir: primary */ {sql}");
-    let pid = "SELECT pg_backend_pid()";
+    let pid = "SELECT pg_backend_pid() + 0";
     let open = || -> Result<Client> {
         let mut client = Client::connect(&weir.address(), &login())?;
         client.set_patience(PATIENCE);
@@ -567,9 +586,8 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
     let cluster = Cluster::with(harness::Options::new(2))?;
     cluster.sql(
         0,
-        "CREATE TABLE written (id int);
-         CREATE FUNCTION writes() RETURNS int LANGUAGE sql AS 'INSERT INTO written VALUES (1) RETURNING 1';
-         CREATE VIEW harmless AS SELECT writes() AS id",
+        "CREATE TABLE written (id int); INSERT INTO written VALUES (1);
+         CREATE VIEW harmless AS SELECT id FROM written FOR UPDATE",
     )?;
     cluster.wait_caught_up()?;
     let weir = WeirSetup::in_front_of(&cluster, [0, 1])

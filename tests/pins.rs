@@ -100,12 +100,12 @@ fn wait_for_catalog(weir: &Weir) -> Result<()> {
 }
 
 fn pid(client: &mut Client) -> Result<String> {
-    Ok(client.query("SELECT pg_backend_pid()")?.value().to_owned())
+    Ok(client.query("SELECT pg_backend_pid() + 0")?.value().to_owned())
 }
 
 /// Sends a request that has to wait for the connection, and fails if it has not.
 fn has_to_wait(weir: &Weir, other: &mut Client) -> Result<()> {
-    other.send(&[front::query("SELECT pg_backend_pid()")])?;
+    other.send(&[front::query("SELECT pg_backend_pid() + 0")])?;
     wait_waiting(weir, 1.0)
 }
 
@@ -698,4 +698,35 @@ fn a_function_that_was_dropped_before_it_was_read_keeps_the_connection() -> Resu
     client.close()?;
     assert_eq!(weir.connect()?.query(LEFTOVERS)?.value(), "");
     Ok(())
+}
+
+/// What Django says first on each connection, with its parameters bound by the server.
+#[test]
+fn a_setting_whose_value_is_bound_keeps_no_connection() -> Result<()> {
+    let weir = single().start(WEIR)?;
+    let (mut client, mut other) = (weir.connect()?, weir.connect()?);
+    const ZONE: &str = "SELECT set_config('TimeZone', $1, false)";
+    let tells = "SELECT current_setting('TimeZone')";
+    let before = other.query(tells)?.value().to_owned();
+    let batches: [&[Vec<u8>]; 3] = [
+        &[front::parse("", ZONE, &[]), front::bind("", "", &[Some(b"Asia/Tokyo")])],
+        &[
+            front::parse("zone", ZONE, &[25]),
+            front::bind_formats("", "zone", &[1], &[Some(b"Europe/Oslo")], &[]),
+        ],
+        &[front::bind("", "zone", &[Some(b"Asia/Kolkata")])],
+    ];
+    for (batch, zone) in batches.into_iter().zip(["Asia/Tokyo", "Europe/Oslo", "Asia/Kolkata"]) {
+        client.ask(&[batch, &[front::execute("", 0), front::sync()]].concat())?;
+        assert_eq!(other.query(tells)?.value(), before);
+        assert_eq!(client.query(tells)?.value(), zone);
+        assert!(pins(&weir)?.is_empty(), "{zone}");
+    }
+    // A value that only the server knows.
+    let bound = [
+        front::parse("", "SELECT set_config('app.tenant', $1 || 'x', false)", &[]),
+        front::bind("", "", &[Some(b"x")]),
+    ];
+    client.ask(&[&bound[..], &[front::execute("", 0), front::sync()]].concat())?;
+    wait_pins(&weir, &["dynamic_setting"], "an expression")
 }

@@ -55,7 +55,7 @@ fn a_session_comes_back_to_its_process_while_nobody_needs_that() -> Result<()> {
     // All at once, so that each has its own.
     clients.iter_mut().try_for_each(|client| client.query("BEGIN; SELECT 1").map(drop))?;
     let process = |client: &mut Client| -> Result<String> {
-        Ok(client.query("SELECT pg_backend_pid()")?.value().to_owned())
+        Ok(client.query("SELECT pg_backend_pid() + 0")?.value().to_owned())
     };
     let before = clients.iter_mut().map(process).collect::<Result<Vec<_>>>()?;
     assert!(before[0] != before[1] && before[1] != before[2] && before[2] != before[0], "{before:?}");

@@ -102,7 +102,7 @@ fn a_line_in_the_log_says_whose_it_is() -> Result<()> {
         let (mut bystander, _) = connect("bystander")?;
         bystander.query("BEGIN; SELECT 1")?;
         let (mut client, address) = connect("it's \"me\"\n")?;
-        let pid = client.query("BEGIN; SELECT pg_backend_pid()")?.value().to_owned();
+        let pid = client.query("BEGIN; SELECT pg_backend_pid() + 0")?.value().to_owned();
         cluster.sql(0, &format!("SELECT pg_terminate_backend({pid})"))?;
         client.query("SELECT 'a statement'").unwrap_err();
         let lost = "connection to a server lost";

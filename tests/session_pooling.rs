@@ -42,7 +42,7 @@ fn a_client_keeps_one_connection_to_each_kind_of_server() -> Result<()> {
     let mut others: Vec<Client> =
         (0..3).map(|n| named(&weir, &format!("other{n}"))).collect::<Result<_>>()?;
     let mut client = named(&weir, "ours")?;
-    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
     for other in &mut others {
         other.query("SELECT 1")?;
         other.query("CREATE TABLE IF NOT EXISTS by_others ()")?;
@@ -50,10 +50,10 @@ fn a_client_keeps_one_connection_to_each_kind_of_server() -> Result<()> {
     let mark = cluster.mark();
     for _ in 0..20 {
         client.query("SELECT 'read by session'")?;
-        assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid);
+        assert_eq!(client.query("SELECT pg_backend_pid() + 0")?.value(), pid);
         for other in &mut others {
             other.query("SELECT 1")?;
-            other.query("SELECT pg_backend_pid()")?;
+            other.query("SELECT pg_backend_pid() + 0")?;
         }
     }
     let reads = cluster.ran_on(&mark, "read by session");
@@ -83,11 +83,11 @@ fn what_no_text_tells_of_stays_and_leaves_with_its_client() -> Result<()> {
         Ok(cluster.ran_on(&mark, "steady").contains(&1).then_some(()))
     })?;
     let (mut client, mut other) = (named(&weir, "a")?, named(&weir, "b")?);
-    other.query("SELECT pg_backend_pid()")?;
-    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    other.query("SELECT pg_backend_pid() + 0")?;
+    let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
     client.query("SELECT leave()")?;
     for _ in 0..5 {
-        other.query("SELECT pg_backend_pid()")?;
+        other.query("SELECT pg_backend_pid() + 0")?;
         assert_eq!(client.query("/* weir: primary */ SELECT answer FROM left_behind")?.value(), "42");
         assert_eq!(
             client.query("/* weir: primary */ SELECT current_setting('some.thing')")?.value(),
@@ -96,7 +96,7 @@ fn what_no_text_tells_of_stays_and_leaves_with_its_client() -> Result<()> {
     }
     client.close()?;
     let mut next = named(&weir, "c")?;
-    assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
+    assert_eq!(next.query("SELECT pg_backend_pid() + 0")?.value(), pid, "the connection is used again");
     assert!(resets(&weir)? >= 1.0, "after a reset");
     assert_eq!(next.query("/* weir: primary */ SELECT current_setting('some.thing', true)")?.value(), "");
     assert_eq!(next.query("/* weir: primary */ SELECT to_regclass('pg_temp.left_behind')")?.value(), "");
@@ -110,7 +110,7 @@ fn a_plain_session_needs_no_reset() -> Result<()> {
     let mut pid = None;
     for n in 0..5 {
         let mut client = named(&weir, &format!("plain{n}"))?;
-        let now = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        let now = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
         client.query(&format!("SET work_mem = '{}MB'", n + 1))?;
         client.query("BEGIN; SELECT 1; COMMIT")?;
         assert_eq!(client.query("SHOW work_mem")?.value(), format!("{}MB", n + 1));
@@ -130,7 +130,7 @@ fn the_pool_s_size_limits_the_clients_at_work() -> Result<()> {
     // What both are told at their login is known from here on.
     named(&weir, "same")?.close()?;
     let mut first = named(&weir, "same")?;
-    first.query("SELECT pg_backend_pid()")?;
+    first.query("SELECT pg_backend_pid() + 0")?;
     let mut second = named(&weir, "same")?;
     let refused = second.query("SELECT 1").unwrap_err();
     assert_eq!(refused.sqlstate(), Some("57014"), "{refused}");
@@ -186,7 +186,7 @@ fn a_replica_that_goes_is_given_up() -> Result<()> {
         .set("health", "timeout", "\"500ms\"")
         .start(WEIR)?;
     let mut client = named(&weir, "reader")?;
-    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
     let mut reads_on = |server: usize| {
         wait_for(&format!("reads on {}", cluster.name(server)), PATIENCE, || {
             let mark = cluster.mark();
@@ -199,7 +199,7 @@ fn a_replica_that_goes_is_given_up() -> Result<()> {
     reads_on(0)?;
     cluster.restart(1)?;
     reads_on(1)?;
-    assert_eq!(client.query("SELECT pg_backend_pid()")?.value(), pid);
+    assert_eq!(client.query("SELECT pg_backend_pid() + 0")?.value(), pid);
     assert_eq!(connected(&cluster, 1, "reader")?.len(), 1);
     Ok(())
 }
@@ -215,7 +215,7 @@ fn a_primary_connection_that_is_lost_takes_state_with_it() -> Result<()> {
     )?;
     let weir = by_session(&cluster, 0..1).start(WEIR)?;
     let kill = |client: &mut Client| -> Result<()> {
-        let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
         cluster.sql(0, &format!("SELECT pg_terminate_backend({pid}, 10000)")).map(drop)
     };
     let mut plain = named(&weir, "plain")?;

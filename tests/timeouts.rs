@@ -67,7 +67,7 @@ fn an_idle_client_is_closed() -> Result<()> {
         let mut silent = weir.connect()?;
         assert_eq!(farewell(&mut silent)?.sqlstate(), "57P05");
         let mut client = weir.connect()?;
-        let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
         let error = farewell(&mut client)?;
         assert_eq!(
             (error.sqlstate(), error.message()),
@@ -77,7 +77,7 @@ fn an_idle_client_is_closed() -> Result<()> {
         pinned.query("CREATE TEMP TABLE idle (i int)")?;
         assert_eq!(farewell(&mut pinned)?.sqlstate(), "57P05");
         let mut next = weir.connect()?;
-        assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid);
+        assert_eq!(next.query("SELECT pg_backend_pid() + 0")?.value(), pid);
         assert_eq!(next.query("SELECT to_regclass('pg_temp.idle')")?.value(), "");
         // What runs, or what comes often enough, is not idle.
         let begun = Instant::now();
@@ -117,7 +117,7 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
     ];
     for scene in scenes {
         let mut client = weir.connect()?;
-        let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+        let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
         client.query("BEGIN")?;
         insert(&mut client)?;
         scene(&mut client)?;
@@ -127,7 +127,7 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
             ("25P03", "terminating connection due to idle-in-transaction timeout")
         );
         let mut next = weir.connect()?;
-        assert_eq!(next.query("SELECT pg_backend_pid()")?.value(), pid, "the connection is used again");
+        assert_eq!(next.query("SELECT pg_backend_pid() + 0")?.value(), pid, "the connection is used again");
         assert_eq!(next.query("SELECT count(*) FROM idle_tx")?.value(), "0");
     }
     // So is one of which no server knows.
@@ -384,14 +384,14 @@ fn a_server_that_does_not_cancel_loses_its_connection() -> Result<()> {
     let weir = primary_only().set("pool", "size", "1").set("timeouts", "query", "\"300ms\"").start(WEIR)?;
     let mut client = weir.connect()?;
     client.set_patience(PATIENCE);
-    let pid = client.query("SELECT pg_backend_pid()")?.value().to_owned();
+    let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
     let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     signal("-STOP");
     let heard = client.ask(&[front::query("SELECT 'unheard'")]);
     signal("-CONT");
     assert_eq!(first_error(&heard?).sqlstate(), "57014");
     // With another connection, as the pool has one again.
-    assert_ne!(client.query("SELECT pg_backend_pid()")?.value(), pid);
+    assert_ne!(client.query("SELECT pg_backend_pid() + 0")?.value(), pid);
     Ok(())
 }
 
@@ -603,7 +603,7 @@ fn a_drain_waits_for_what_clients_have_left() -> Result<()> {
         let mut weir = primary_only().set("pool", "size", "2").set("pool", "mode", mode).start(WEIR)?;
         let (writer, mut holder) = wait_for_lock(&weir, "left_to_commit")?;
         let mut stopped = weir.connect()?;
-        let pid = stopped.query("BEGIN; SELECT pg_backend_pid()")?.value().to_owned();
+        let pid = stopped.query("BEGIN; SELECT pg_backend_pid() + 0")?.value().to_owned();
         signal("-STOP", &pid);
         drop((writer, stopped));
         wait_metric(&weir, "weir_clients", &[], 0.0)?;

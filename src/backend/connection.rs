@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::defaults::Defaults;
 use super::key::{Key, Notifier};
 use super::login::Login;
+use super::past::Past;
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::cluster::topology::ServerId;
@@ -41,6 +43,10 @@ pub struct Backend {
     pub unnamed: Option<u64>,
     /// The settings it carries beyond the server's defaults.
     pub settings: Settings,
+    /// What those are, where that is known.
+    pub(crate) defaults: Option<Defaults>,
+    /// What its process keeps of those whom it has served.
+    pub past: Past,
     /// The session that last did something by which it may have drawn from sequences here; its values are there.
     pub drawn_by: Option<u64>,
     /// Its number in its pool.
@@ -67,6 +73,8 @@ impl Backend {
             prepared: Prepared::new(statements),
             unnamed: None,
             settings: Settings::default(),
+            defaults: None,
+            past: Past::default(),
             drawn_by: None,
             serial,
             opened: now,

@@ -1,10 +1,14 @@
 //! The servers' side: logging in to a server, one connection's state, and the replies it owes. Knows no sessions.
 
+pub(crate) mod begun;
+
 mod cancel;
 
 mod connection;
 
 pub(crate) mod datestyle;
+
+pub(crate) mod defaults;
 
 mod exec;
 
@@ -16,9 +20,13 @@ mod login;
 
 pub(crate) mod notifiers;
 
+pub mod past;
+
 pub(crate) mod prepared;
 
 pub mod settings;
+
+mod settle;
 
 pub mod value;
 
@@ -27,3 +35,4 @@ pub use connection::Backend;
 pub use exec::{ParameterStatuses, exec};
 pub use key::Key;
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};
+pub(crate) use settle::settle;

@@ -27,6 +27,30 @@ pub(crate) struct Preparation {
     pub(crate) epoch: Stamp,
 }
 
+/// What a server says of a statement when it is asked, as numbers. Equal where PostgreSQL takes it for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Of its parameters; unknown where a portal was asked about.
+    pub(crate) parameters: Option<u64>,
+    /// Of its columns, or that it has none.
+    pub(crate) result: u64,
+}
+
+/// How what a server holds stands to what a client was told of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The server does not hold the preparation.
+    Missing,
+    /// It does, and nobody has asked it for all that the client was told.
+    Unasked,
+    /// It gives what the client was told, or the client was told nothing.
+    Serves,
+    /// It returns what the client was told, and takes other parameters.
+    TakesOthers,
+    /// It returns something else.
+    Differs,
+}
+
 /// A statement's name on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerName {
@@ -58,51 +82,108 @@ impl ServerName {
     }
 }
 
+/// What is known of a preparation that a server holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    stamp: Stamp,
+    /// What the server has said of it.
+    shape: Option<Shape>,
+}
+
+impl Held {
+    fn standing(&self, told: Option<Shape>) -> Standing {
+        match (told, self.shape) {
+            (None, _) => Standing::Serves,
+            (Some(_), None) => Standing::Unasked,
+            (Some(told), Some(held)) if told.result != held.result => Standing::Differs,
+            (Some(told), Some(held)) => match (told.parameters, held.parameters) {
+                (None, _) => Standing::Serves,
+                (Some(_), None) => Standing::Unasked,
+                (Some(told), Some(held)) if told == held => Standing::Serves,
+                (Some(_), Some(_)) => Standing::TakesOthers,
+            },
+        }
+    }
+}
+
 /// The prepared statements of one backend connection, least recently used first to go.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    known: LruCache<Preparation, Stamp>,
+    known: LruCache<Preparation, Held>,
+    limit: NonZeroUsize,
     /// Names that the server still holds and nobody will use: closed in front of the next Parse.
     retired: Vec<ServerName>,
 }
 
 impl Prepared {
-    /// Holds at most `limit` statements (at least one).
+    /// Holds at most `limit` statements (at least one), but for those that must be held at once.
     pub(crate) fn new(limit: usize) -> Self {
         let limit = NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
-        Self { known: LruCache::new(limit), retired: Vec::new() }
+        Self { known: LruCache::unbounded(), limit, retired: Vec::new() }
     }
 
     /// The name under which the server holds it.
     pub(crate) fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
-        let stamp = *self.known.get(&preparation)?;
-        Some(ServerName::new(preparation.id, stamp))
+        let held = self.known.get(&preparation)?;
+        Some(ServerName::new(preparation.id, held.stamp))
     }
 
-    /// Whether the server holds it.
-    pub(crate) fn holds(&self, preparation: Preparation) -> bool {
-        self.known.contains(&preparation)
+    /// The name under which the server holds it, and how it stands to what a client was told.
+    pub(crate) fn find(
+        &mut self,
+        preparation: Preparation,
+        told: Option<Shape>,
+    ) -> (Option<ServerName>, Standing) {
+        let Some(held) = self.known.get(&preparation) else { return (None, Standing::Missing) };
+        (Some(ServerName::new(preparation.id, held.stamp)), held.standing(told))
     }
 
-    /// It is being prepared under this stamp; the one that is evicted for it is retired.
+    /// How it stands to what a client was told.
+    pub(crate) fn standing(&self, preparation: Preparation, told: Option<Shape>) -> Standing {
+        self.known.peek(&preparation).map_or(Standing::Missing, |held| held.standing(told))
+    }
+
+    /// The server has said what it is.
+    pub(crate) fn described(&mut self, preparation: Preparation, shape: Shape) {
+        if let Some(held) = self.known.peek_mut(&preparation) {
+            let parameters = shape.parameters.or(held.shape.and_then(|before| before.parameters));
+            held.shape = Some(Shape { parameters, ..shape });
+        }
+    }
+
+    /// It is being prepared under this stamp; those that are evicted for it are retired.
     pub(crate) fn add(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
-        if let Some((old, old_stamp)) = self.known.push(preparation, stamp) {
-            self.retired.push(ServerName::new(old.id, old_stamp));
+        let name = self.add_beside(preparation, stamp);
+        // Two at most, so that what was added beyond the limit a moment ago is not the first to go.
+        for _ in 0..2 {
+            if self.known.len() > self.limit.get()
+                && let Some((old, held)) = self.known.pop_lru()
+            {
+                self.retired.push(ServerName::new(old.id, held.stamp));
+            }
+        }
+        name
+    }
+
+    /// The same, beyond the limit if need be: all that a request needs must be held at once.
+    pub(crate) fn add_beside(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
+        if let Some((old, held)) = self.known.push(preparation, Held { stamp, shape: None }) {
+            self.retired.push(ServerName::new(old.id, held.stamp));
         }
         ServerName::new(preparation.id, stamp)
     }
 
     /// The preparation failed, or the server skipped it.
     pub(crate) fn forget(&mut self, preparation: Preparation, stamp: Stamp) {
-        if self.known.peek(&preparation) == Some(&stamp) {
+        if self.known.peek(&preparation).is_some_and(|held| held.stamp == stamp) {
             self.known.pop(&preparation);
         }
     }
 
     /// The server is told to drop it: gives the name under which it held it.
     pub(crate) fn gone(&mut self, preparation: Preparation) -> Option<ServerName> {
-        let stamp = self.known.pop(&preparation)?;
-        Some(ServerName::new(preparation.id, stamp))
+        let held = self.known.pop(&preparation)?;
+        Some(ServerName::new(preparation.id, held.stamp))
     }
 
     /// The next name to close on the server.
@@ -118,8 +199,8 @@ impl Prepared {
     /// Takes all names that the server holds out of use: they are to be closed.
     pub(crate) fn take_all(&mut self) -> Vec<ServerName> {
         let mut all = std::mem::take(&mut self.retired);
-        while let Some((old, stamp)) = self.known.pop_lru() {
-            all.push(ServerName::new(old.id, stamp));
+        while let Some((old, held)) = self.known.pop_lru() {
+            all.push(ServerName::new(old.id, held.stamp));
         }
         all
     }
@@ -174,5 +255,40 @@ mod tests {
         assert_eq!(prepared.name(new), Some(second), "an older failure changes nothing");
         prepared.forget(new, Stamp(8));
         assert_eq!(prepared.name(new), None);
+    }
+
+    #[test]
+    fn what_must_be_held_at_once_goes_beyond_the_limit() {
+        let mut prepared = Prepared::new(2);
+        let all: Vec<_> = (0..4).map(|id| preparation(id, 0)).collect();
+        for one in &all {
+            prepared.add_beside(*one, Stamp(1));
+        }
+        assert!(all.iter().all(|one| prepared.standing(*one, None) == Standing::Serves));
+        prepared.add(preparation(9, 0), Stamp(2));
+        let held: Vec<_> = all.iter().map(|one| prepared.standing(*one, None) == Standing::Serves).collect();
+        assert_eq!(held, [false, false, true, true]);
+        prepared.add(preparation(10, 0), Stamp(3));
+        assert_eq!(prepared.standing(all[3], None), Standing::Missing, "it shrinks again");
+    }
+
+    #[test]
+    fn what_a_client_was_told_is_compared_with_what_the_server_has_said() {
+        let mut prepared = Prepared::new(2);
+        let (one, shape) = (preparation(1, 0), |parameters, result| Shape { parameters, result });
+        let told = Some(shape(Some(1), 1));
+        assert_eq!(prepared.standing(one, told), Standing::Missing);
+        prepared.add(one, Stamp(1));
+        assert_eq!(prepared.standing(one, None), Standing::Serves);
+        assert_eq!(prepared.standing(one, told), Standing::Unasked);
+        prepared.described(one, shape(None, 1));
+        assert_eq!(prepared.standing(one, told), Standing::Unasked, "of parameters a portal says nothing");
+        assert_eq!(prepared.standing(one, Some(shape(None, 1))), Standing::Serves);
+        prepared.described(one, shape(Some(1), 1));
+        assert_eq!(prepared.standing(one, told), Standing::Serves);
+        assert_eq!(prepared.standing(one, Some(shape(Some(2), 1))), Standing::TakesOthers);
+        assert_eq!(prepared.standing(one, Some(shape(Some(1), 2))), Standing::Differs);
+        prepared.described(one, shape(None, 1));
+        assert_eq!(prepared.standing(one, told), Standing::Serves, "what was said before is not forgotten");
     }
 }

@@ -7,10 +7,22 @@ use std::sync::Arc;
 
 use super::datestyle;
 use super::value::{Span, Value, assignment, identifier};
+use crate::error::Error;
 
 /// An immutable set of settings that differ from the server's defaults. Cheap to clone and to compare.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(Option<Arc<Map>>);
+
+/// A setting that a server does not take any more: its object was dropped, or a right is gone.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Its name.
+    pub name: Box<str>,
+    /// The value.
+    pub value: Value,
+    /// The server's words.
+    pub error: Arc<Error>,
+}
 
 #[derive(Debug)]
 struct Map {
@@ -118,6 +130,23 @@ impl Settings {
             }
         }
         sql
+    }
+
+    /// All settings in the order in which a connection is told them.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let rank = |name: &str| match name {
+            "client_encoding" => 1,
+            name => IDENTITY.iter().position(|identity| *identity == name).map_or(0, |at| at + 2),
+        };
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_by_key(|(name, _)| rank(name));
+        all.into_iter()
+    }
+
+    /// Those that both have.
+    pub(super) fn in_common(&self, other: &Settings) -> Self {
+        let common = self.iter().filter(|(name, value)| other.get(name) == Some(value));
+        Self::new(common.map(|(name, value)| (name.into(), value.clone())).collect())
     }
 
     /// Whether a connection that carries `self` differs from one that carries `wanted` in nothing but its name.

@@ -10,8 +10,9 @@ pub enum Value {
     Raw(Box<str>),
 }
 
-/// Settings whose value is a list of names: one literal would be one name.
-const LISTS: [&str; 2] = ["search_path", "temp_tablespaces"];
+/// Settings whose value is a list of names (`GUC_LIST_QUOTE`): one literal would be one name.
+const LISTS: [&str; 4] =
+    ["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"];
 
 /// How long a setting is to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,14 @@
 //! Control connections: the few that weir opens for itself, to ask servers about themselves.
 //!
 //! They are hardened alike: the search path is fixed whatever the role or the database says (names that weir's own
-//! SQL uses must not be redirected by a user's schema), every statement has a timeout, and they say who they are.
+//! SQL uses must not be redirected by a user's schema), and so is the isolation of their transactions (a replica refuses
+//! what is serializable); every statement has a timeout, and they say who they are.
 
 use std::error::Error as _;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
@@ -79,23 +78,14 @@ pub(crate) fn parameters(
         .keepalives_interval(keepalive.pause())
         .keepalives_retries(keepalive.probes())
         .tcp_user_timeout(keepalive.limit())
-        .options(format!("-c search_path=pg_catalog -c statement_timeout={}", limit.as_millis().max(1)));
+        .options(format!(
+            "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c statement_timeout={}",
+            limit.as_millis().max(1)
+        ));
     if let Some(password) = &login.password {
         config.password(password.expose());
     }
     config
-}
-
-/// Opens connections for deadpool's pools. A connection that ends is told by the probe that needed it, with the
-/// server's name, so nothing is logged here above debug.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dial;
-
-impl Connect for Dial {
-    fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
-        let config = config.clone();
-        Box::pin(async move { open(&config).await })
-    }
 }
 
 /// Opens one connection, and has it driven by a task that ends when the connection does.
@@ -115,9 +105,6 @@ async fn drive(mut connection: Connection<Socket, NoTlsStream>) {
         }
     }
 }
-
-type Connecting<'a> =
-    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
 
 /// An error in one line. tokio-postgres says only "db error" or "error connecting to server"; its sources say why.
 pub(crate) fn words(error: &tokio_postgres::Error) -> String {
@@ -142,6 +129,18 @@ pub(crate) fn is_login_refused(code: &SqlState) -> bool {
         SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
     ];
     refusals.contains(code) || code.code().starts_with("28")
+}
+
+/// Whether the server lives but does not answer such a question.
+pub(crate) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
+    let refusals = [
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ];
+    error.code().is_some_and(|code| refusals.contains(code))
 }
 
 #[cfg(test)]

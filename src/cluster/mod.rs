@@ -5,6 +5,7 @@
 
 pub mod catalog;
 mod control;
+pub(crate) mod defaults;
 mod member;
 mod roles;
 mod sampling;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::defaults::{Conf, Defaults};
 use crate::freshness::Freshness;
 
 /// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
@@ -81,12 +82,19 @@ pub struct Server {
     pub load: Arc<Load>,
     /// How far a replica is known to have come, shared between snapshots.
     pub freshness: Arc<Freshness>,
+    /// What it gives to those who set nothing, as last seen.
+    pub(crate) defaults: Option<Arc<Defaults>>,
 }
 
 impl Server {
     /// Whether requests may be sent to it now.
     pub fn is_up(&self) -> bool {
         self.health == Health::Up
+    }
+
+    /// What its configuration says of the settings that clients see.
+    pub(crate) fn conf(&self) -> Option<&Arc<Conf>> {
+        self.defaults.as_ref().map(|defaults| &defaults.conf)
     }
 
     /// The share of reads it should get at `now`: its weight, less while it starts slowly after a recovery.
@@ -107,6 +115,7 @@ impl Server {
             && self.version == other.version
             && self.recovered == other.recovered
             && self.trouble == other.trouble
+            && self.defaults.as_ref().map(Arc::as_ptr) == other.defaults.as_ref().map(Arc::as_ptr)
     }
 }
 
@@ -187,6 +196,17 @@ impl Topology {
         self.servers.iter().filter(|server| server.is_up()).filter(was_down).map(|server| server.id)
     }
 
+    /// The servers that give something else to those who set nothing than at `before`: each as it was and as it is.
+    pub(crate) fn regiven_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (ServerId, &'a Defaults, &'a Defaults)> + 'a {
+        self.servers.iter().filter_map(|new| {
+            let (old, now) = (before.server(new.id)?.defaults.as_ref()?, new.defaults.as_ref()?);
+            (!Arc::ptr_eq(old, now)).then_some((new.id, &**old, &**now))
+        })
+    }
+
     /// The servers that are gone since `before`, for good.
     pub(crate) fn removed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = ServerId> + 'a {
         before.servers.iter().map(|old| old.id).filter(|id| self.server(*id).is_none())
@@ -245,6 +265,7 @@ mod tests {
                 trouble: None,
                 load: Arc::default(),
                 freshness: Arc::new(Freshness::new(Instant::now())),
+                defaults: None,
             }
         }
     }

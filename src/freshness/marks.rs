@@ -93,6 +93,11 @@ impl Instants {
         self.latest.fetch_max(number, Ordering::AcqRel);
     }
 
+    /// It happened to something at `at` that has no place: [`Instants::latest`] alone tells of it.
+    pub fn enter_something(&self, at: Instant) {
+        self.latest.fetch_max(self.epoch.number(at), Ordering::AcqRel);
+    }
+
     /// When it last happened to any of these relations.
     pub fn last(&self, slots: &[Slot]) -> Option<Instant> {
         let of = |all: &[AtomicU64]| {
@@ -128,6 +133,8 @@ mod tests {
         marks.acknowledged.enter(&[a], at(6));
         assert_eq!((marks.last_write(&[a]), marks.last_write(&[])), (at(7), at(7)));
         assert_eq!(marks.latest_write(), at(7));
+        marks.acknowledged.enter_something(at(8));
+        assert_eq!((marks.last_write(&[a, b]), marks.latest_write()), (at(7), at(8)));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use super::queue::{Queue, Waiter};
 use super::room::Room;
 use super::slots::{Sharer, Slots};
 use super::terms::{Account, Events, Limits, PoolKey};
+use super::wish::{Suits, Wish};
+use crate::backend::defaults::{self, Defaults};
 use crate::backend::notifiers::Notifiers;
-use crate::backend::settings::Settings;
 use crate::backend::{Backend, Key};
 use crate::cluster::topology::Address;
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub(super) struct Setup {
     pub(super) slots: [Arc<Slots<Pool>>; 2],
     pub(super) events: Arc<dyn Events>,
     pub(super) notifiers: Arc<Notifiers>,
+    /// What roles and databases were given.
+    pub(super) given: Arc<defaults::Shared>,
 }
 
 /// Backend connections to one server, for one database and account.
@@ -43,26 +46,32 @@ pub struct Pool {
 pub(super) struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
-    idle: Vec<Box<Backend>>,
+    pub(super) idle: Vec<Box<Backend>>,
     pub(super) waiters: Queue<Lease>,
     /// Connections that exist: idle, checked out, or being opened.
     pub(super) open: usize,
     /// Those of `open` that are being opened.
     pub(super) opening: usize,
+    /// Those of `opening` that are for one who would not have any that is idle.
+    pub(super) ordered: usize,
+    /// When an idle one was last closed in favour of such a one.
+    pub(super) replaced: Option<Instant>,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
     /// How many connections the last who waited for one would have at most.
     pub(super) size: usize,
-    standing: Standing,
+    pub(super) standing: Standing,
     /// Whether the server has room for more.
     pub(super) room: Room,
+    /// What the last connection began with that was opened.
+    defaults: Option<Defaults>,
     /// Every connection, and some that are gone.
     keys: Vec<Weak<Key>>,
 }
 
 /// How a pool stands with its server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// No connection has been opened yet.
     #[default]
     Untried,
@@ -86,20 +95,23 @@ impl State {
         };
     }
 
+    /// A connection was opened. Whether those of before began with something else: nobody who comes now would be given
+    /// that.
+    pub(super) fn outdates(&mut self, backend: &Backend) -> bool {
+        let Some(now) = &backend.defaults else { return false };
+        let before = self.defaults.replace(now.clone());
+        before.is_some_and(|before| before != *now)
+    }
+
     /// Takes note of a connection.
     pub(super) fn enter(&mut self, key: &Arc<Key>) {
         self.keys.retain(|key| key.strong_count() > 0);
         self.keys.push(Arc::downgrade(key));
     }
 
-    /// The idle connection that is best for a session that wants these settings and had `last` before.
-    fn preferred(&self, wanted: &Settings, last: &Weak<Key>) -> Option<usize> {
-        let youngest = self.idle.len().checked_sub(1)?;
-        let fits = |at: &usize| self.idle[*at].settings == *wanted;
-        let was_its = |at: &usize| std::ptr::eq(Arc::as_ptr(&self.idle[*at].key), last.as_ptr());
-        let its = (0..=youngest).rev().find(was_its);
-        // Where none fits, its own needs least to be changed.
-        Some(its.filter(fits).or_else(|| (0..=youngest).rev().find(fits)).or(its).unwrap_or(youngest))
+    /// The idle connection that is best for a session that wishes this and had `last` before, and how well it suits.
+    pub(super) fn preferred(&self, wish: &Wish<'_>, last: &Weak<Key>) -> Option<(usize, Suits)> {
+        wish.choose(&self.idle, |backend| std::ptr::eq(Arc::as_ptr(&backend.key), last.as_ptr()))
     }
 }
 
@@ -197,12 +209,21 @@ impl Pool {
     }
 
     /// An idle connection, if there is one: preferably one that carries these settings, and of those the one that the
-    /// session had last, whose process has seen what it did. Never waits.
-    pub(crate) fn try_checkout(&self, wanted: &Settings, last: &Weak<Key>) -> Option<Lease> {
+    /// session had last, whose process has seen what it did. None either where only such are idle as know custom settings
+    /// of others, and another could be opened. Never waits.
+    pub(crate) fn try_checkout<'a>(&self, wish: impl Into<Wish<'a>>, last: &Weak<Key>) -> Option<Lease> {
+        self.take_idle(&wish.into(), last, Suits::Well)
+    }
+
+    /// An idle connection that suits so well at least, or nearly, where there will be no better one.
+    pub(super) fn take_idle(&self, wish: &Wish<'_>, last: &Weak<Key>, least: Suits) -> Option<Lease> {
         let mut dead = 0;
         let mut state = self.lock();
         let found = loop {
-            let at = state.preferred(wanted, last)?;
+            let Some((at, suits)) = state.preferred(wish, last) else { break None };
+            if suits < least && state.may_have_better(Instant::now()) {
+                break None;
+            }
             let mut backend = state.idle.remove(at);
             if backend.is_alive() {
                 break Some(backend);
@@ -241,8 +262,9 @@ impl Pool {
     /// [`Error::QueueFull`], [`Error::CheckoutTimeout`], or why no connection could be opened; [`Error::Unreachable`]
     /// when its server is gone.
     /// Cancel safe: a connection that arrives for one who has gone goes to the next.
-    pub(crate) async fn checkout(&self, wanted: &Settings, size: usize) -> Result<Lease> {
-        self.queue(|sender| Waiter::new(sender, wanted.clone(), size)).await
+    pub(crate) async fn checkout<'a>(&self, wish: impl Into<Wish<'a>>, size: usize) -> Result<Lease> {
+        let wish = wish.into();
+        self.queue(|sender| Waiter::new(sender, wish, size)).await
     }
 
     /// The same for one who has elsewhere to go. Where the server has no room and none of the pool's own connections can
@@ -251,7 +273,12 @@ impl Pool {
     /// # Errors
     /// Likewise, and in the words of a server that is full.
     /// Cancel safe likewise.
-    pub(crate) async fn checkout_or_leave(&self, wanted: &Settings, size: usize) -> Result<Lease> {
+    pub(crate) async fn checkout_or_leave<'a>(
+        &self,
+        wish: impl Into<Wish<'a>>,
+        size: usize,
+    ) -> Result<Lease> {
+        let wish = wish.into();
         let now = Instant::now();
         let full = {
             let state = self.lock();
@@ -260,7 +287,7 @@ impl Pool {
         };
         match full {
             Some(refusal) => Err(refusal),
-            None => self.queue(|sender| Waiter::new(sender, wanted.clone(), size).who_may_leave()).await,
+            None => self.queue(|sender| Waiter::new(sender, wish, size).who_may_leave()).await,
         }
     }
 
@@ -272,7 +299,7 @@ impl Pool {
         let waiter = waiter(sender);
         let (limits, size) = (self.limits(), waiter.size());
         loop {
-            if let Some(lease) = self.try_checkout(waiter.wanted(), &Weak::new()) {
+            if let Some(lease) = self.offered(&waiter.wish(), size).await? {
                 return Ok(lease);
             }
             let mut state = self.lock();
@@ -346,8 +373,10 @@ impl Pool {
                 if backend.serial < state.retired || state.standing == Standing::Closed {
                     break;
                 }
-                match state.waiters.next(&backend.settings) {
+                match state.waiters.next(&backend.settings, &backend.past) {
                     Some(waiter) => waiter,
+                    // It suits none of those who wait, and another will.
+                    None if state.waiters.len() > 0 => break,
                     None if self.setup.slots.iter().any(|slots| slots.wanted()) => break,
                     None => {
                         backend.idle_since = now;
@@ -403,16 +432,17 @@ impl Pool {
     }
 
     /// Closes every idle connection now, and every one that is checked out as soon as it comes back.
-    pub(super) fn retire(&self) {
-        let idle = {
+    pub(crate) fn retire(&self) {
+        self.retire_before(self.opened.load(Ordering::Relaxed));
+    }
+
+    /// The same of those with lower numbers than this.
+    pub(super) fn retire_before(&self, serial: u32) {
+        {
             let mut state = self.lock();
-            state.retired = self.opened.load(Ordering::Relaxed);
-            std::mem::take(&mut state.idle)
-        };
-        for backend in idle {
-            drop(backend);
-            self.closed();
+            state.retired = state.retired.max(serial);
         }
+        self.close_where(|backend, _| backend.serial < serial);
     }
 
     /// The server is gone: everybody who waits is told, and what is idle is closed. What is lent is closed when it comes
@@ -457,7 +487,7 @@ fn is_unwelcome(error: &Error) -> bool {
 }
 
 /// What those are told who wait for a server that is down or gone: there may be another.
-fn out_of_reach() -> Error {
+pub(super) fn out_of_reach() -> Error {
     Error::Unreachable(std::io::ErrorKind::NotConnected.into())
 }
 
@@ -470,7 +500,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    fn new(backend: Box<Backend>, pool: Arc<Pool>) -> Self {
+    pub(super) fn new(backend: Box<Backend>, pool: Arc<Pool>) -> Self {
         Self { backend: Some(backend), pool }
     }
 

@@ -6,13 +6,16 @@
 
 mod connections;
 mod opening;
+mod orders;
 mod pools;
 mod queue;
 mod room;
 mod slots;
 mod terms;
 mod upkeep;
+mod wish;
 
 pub use connections::{Counts, Lease, Pool};
 pub use pools::Pools;
 pub use terms::{Account, Events, PoolKey};
+pub use wish::Wish;

@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connections::Pool;
+use tokio::time::timeout_at;
+
+use super::connections::{Pool, out_of_reach};
 use super::room::Scope;
 use super::slots::Slots;
-use crate::backend::{Backend, Credentials, log_in};
+use crate::backend::{Backend, Credentials, begun, log_in};
 use crate::error::{Error, Result};
 
 impl Pool {
@@ -20,7 +22,7 @@ impl Pool {
                     // Nobody is asked for those who have gone.
                     state.waiters.sweep();
                 }
-                if state.opening >= state.waiters.len()
+                if state.opening - state.ordered >= state.waiters.len()
                     || state.open >= state.waiters.size()
                     || !state.room.may_open(state.opening, now)
                 {
@@ -56,14 +58,14 @@ impl Pool {
         }
     }
 
-    fn not_opened(&self) {
+    pub(super) fn not_opened(&self) {
         let mut state = self.lock();
         state.open -= 1;
         state.opening -= 1;
     }
 
     /// A place under both limits, or the limit that has none.
-    fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
+    pub(super) fn take_slots(&self) -> std::result::Result<(), &Slots<Pool>> {
         let [server, total] = &self.setup.slots;
         if !server.take(&self.me) {
             return Err(server);
@@ -93,7 +95,7 @@ impl Pool {
         });
     }
 
-    async fn open(&self) -> Result<Box<Backend>> {
+    pub(super) async fn open(&self) -> Result<Box<Backend>> {
         let setup = &self.setup;
         let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
         let credentials = Credentials {
@@ -105,17 +107,24 @@ impl Pool {
         let (address, keepalive) = (&setup.address, &setup.limits.keepalive);
         let login = log_in(&address.host, address.port, &credentials, keepalive, deadline).await?;
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
-        let backend = Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
+        let mut backend =
+            Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
+        let asked = timeout_at(deadline, begun::ask(&mut backend, &setup.given)).await;
+        backend.defaults = asked.unwrap_or_else(|_| Err(out_of_reach()))?;
         setup.notifiers.enter(&backend.key);
         Ok(Box::new(backend))
     }
 
     fn open_succeeded(&self, backend: Box<Backend>) {
         let now = Instant::now();
-        {
+        let outdates = {
             let mut state = self.lock();
             state.room.opened(now);
             state.enter(&backend.key);
+            state.outdates(&backend)
+        };
+        if outdates {
+            self.retire_before(backend.serial);
         }
         self.setup.slots[0].is_fed(&self.me);
         self.put_back(backend, now);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::connections::{Pool, Setup};
 use super::slots::Slots;
 use super::terms::{Account, Events, Limits, PoolKey};
+use crate::backend::defaults;
 use crate::backend::notifiers::Notifiers;
 use crate::cluster::topology::{Address, ServerId};
 use crate::config::Config;
@@ -19,6 +20,7 @@ pub struct Pools {
     total: Arc<Slots<Pool>>,
     pub(super) events: Arc<dyn Events>,
     notifiers: Arc<Notifiers>,
+    given: Arc<defaults::Shared>,
 }
 
 /// The pools that there are, and what those of one server share.
@@ -53,6 +55,7 @@ impl Pools {
             total: Arc::new(Slots::new(pool.total)),
             events,
             notifiers: Arc::default(),
+            given: Arc::default(),
         })
     }
 
@@ -77,6 +80,7 @@ impl Pools {
             slots: [site.slots.clone(), self.total.clone()],
             events: self.events.clone(),
             notifiers: self.notifiers.clone(),
+            given: self.given.clone(),
         });
         site.slots.join(&pool);
         self.total.join(&pool);
@@ -138,6 +142,13 @@ impl Pools {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {
             pool.retire();
         }
+    }
+
+    /// Those whom this concerns begin with something else on a server than they did: its idle connections for them are
+    /// closed, and those that sessions have when they come back.
+    pub(crate) fn retire_those(&self, server: ServerId, concerns: impl Fn(&PoolKey) -> bool) {
+        let outdated = |pool: &Arc<Pool>| pool.key().server == server && concerns(pool.key());
+        self.all().into_iter().filter(outdated).for_each(|pool| pool.retire());
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -51,6 +51,7 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
         total: Arc::new(Slots::new(0)),
         events: servers.clone(),
         notifiers: Arc::default(),
+        given: Arc::default(),
     };
     (Arc::new(pools), servers)
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::wish::{Suits, Wanted, Wish};
+use crate::backend::past::Past;
 use crate::backend::settings::Settings;
 use crate::error::Result;
 
@@ -14,8 +16,8 @@ const PATIENCE: u8 = 4;
 #[derive(Debug)]
 pub(super) struct Waiter<T> {
     sender: oneshot::Sender<Result<T>>,
-    /// The settings that its session wants.
-    wanted: Settings,
+    /// What its session would have.
+    wanted: Wanted,
     /// How many connections it would have the pool hold at most.
     size: usize,
     /// How often another one was served first although it came later.
@@ -25,17 +27,17 @@ pub(super) struct Waiter<T> {
 }
 
 impl<T> Waiter<T> {
-    /// One who wants these settings, and would have the pool hold `size` connections at most.
-    pub(super) fn new(sender: oneshot::Sender<Result<T>>, wanted: Settings, size: usize) -> Self {
-        Self { sender, wanted, size, passed_over: 0, may_leave: false }
+    /// One who wants this, and would have the pool hold `size` connections at most.
+    pub(super) fn new(sender: oneshot::Sender<Result<T>>, wanted: impl Into<Wanted>, size: usize) -> Self {
+        Self { sender, wanted: wanted.into(), size, passed_over: 0, may_leave: false }
     }
 
     pub(super) fn who_may_leave(self) -> Self {
         Self { may_leave: true, ..self }
     }
 
-    pub(super) fn wanted(&self) -> &Settings {
-        &self.wanted
+    pub(super) fn wish(&self) -> Wish<'_> {
+        self.wanted.wish()
     }
 
     pub(super) fn size(&self) -> usize {
@@ -95,15 +97,31 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The one who gets a connection that carries these settings.
-    pub(super) fn next(&mut self, carried: &Settings) -> Option<oneshot::Sender<Result<T>>> {
-        let suited = |waiter: &Waiter<T>| waiter.wanted == *carried && !waiter.sender.is_closed();
-        let at = self.waiters.iter().position(suited).unwrap_or(0);
-        let first = self.waiters.front_mut()?;
-        if at == 0 || first.passed_over == PATIENCE {
-            return self.first();
+    /// The one who gets a connection that carries these settings and has this past; none whom it does not suit.
+    pub(super) fn next(&mut self, carried: &Settings, past: &Past) -> Option<oneshot::Sender<Result<T>>> {
+        while self.waiters.front().is_some_and(|waiter| waiter.sender.is_closed()) {
+            self.waiters.pop_front();
         }
-        first.passed_over += 1;
+        let (mut first, mut well, mut best) = (None, None, None);
+        for (at, waiter) in self.waiters.iter().enumerate().filter(|(_, one)| !one.sender.is_closed()) {
+            let suits = waiter.wish().suits(carried, past);
+            if suits > Suits::Never {
+                first = first.or(Some(at));
+            }
+            if suits == Suits::Well {
+                well = well.or(Some(at));
+            }
+            if suits == Suits::AsItIs {
+                best = Some(at);
+                break;
+            }
+        }
+        let first = first?;
+        let waits = self.waiters.get_mut(first)?;
+        let at = best.or(well).filter(|_| waits.passed_over < PATIENCE).unwrap_or(first);
+        if at != first {
+            waits.passed_over += 1;
+        }
         self.waiters.remove(at).map(|waiter| waiter.sender)
     }
 
@@ -129,25 +147,25 @@ mod tests {
         let mut receivers = Vec::new();
         for name in ["a", "b", "b", "b", "b", "b", "c"] {
             let (sender, receiver) = oneshot::channel();
-            queue.push(Waiter::new(sender, named(name), 1));
+            queue.push(Waiter::new(sender, Wish::from(&named(name)), 1));
             receivers.push((receivers.len(), receiver));
         }
         drop(receivers.remove(6));
         let mut served = Vec::new();
         for carried in ["b", "b", "c", "b", "b", "b", "b"] {
-            let Some(sender) = queue.next(&named(carried)) else { break };
+            let Some(sender) = queue.next(&named(carried), &Past::default()) else { break };
             sender.send(Err(Error::QueueFull)).unwrap();
             let at = receivers.iter_mut().position(|(_, receiver)| receiver.try_recv().is_ok()).unwrap();
             served.push(receivers.remove(at).0);
         }
         assert_eq!(served, [1, 2, 0, 3, 4, 5], "the first when none is suited; one that has gone never");
         let (sender, _gone) = oneshot::channel();
-        queue.push(Waiter::new(sender, named("a"), 1));
+        queue.push(Waiter::new(sender, Wish::from(&named("a")), 1));
         let (sender, _there) = oneshot::channel();
-        queue.push(Waiter::new(sender, named("b"), 2));
+        queue.push(Waiter::new(sender, Wish::from(&named("b")), 2));
         assert_eq!(queue.size(), 2);
         queue.waiters[0].passed_over = PATIENCE;
-        assert!(queue.next(&named("b")).is_some());
-        assert_eq!(queue.waiters[0].wanted, named("b"), "the first was served");
+        assert!(queue.next(&named("b"), &Past::default()).is_some());
+        assert_eq!(*queue.waiters[0].wish().settings, named("b"), "the first was served");
     }
 }

@@ -51,6 +51,8 @@ pub enum Reason {
     VolatileFunction,
     /// It calls a function that the catalog does not know, or there is no catalog yet.
     UnknownFunction,
+    /// It reads a relation that was made since the catalog was last read: it may be a view of anything.
+    UnknownRelation,
     /// It reads an unlogged relation, which replicas do not have.
     Unlogged,
     /// It calls a function listed in `write_functions`.
@@ -121,7 +123,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum: `ALL[reason as usize]` is `reason`.
-    pub const ALL: [Reason; 55] = [
+    pub const ALL: [Reason; 56] = [
         Reason::Read,
         Reason::Empty,
         Reason::Write,
@@ -144,6 +146,7 @@ impl Reason {
         Reason::TooLong,
         Reason::VolatileFunction,
         Reason::UnknownFunction,
+        Reason::UnknownRelation,
         Reason::Unlogged,
         Reason::WriteFunction,
         Reason::MultiStatement,
@@ -204,6 +207,7 @@ impl Reason {
             Reason::TooLong => "too_long",
             Reason::VolatileFunction => "volatile_function",
             Reason::UnknownFunction => "unknown_function",
+            Reason::UnknownRelation => "unknown_relation",
             Reason::Unlogged => "unlogged",
             Reason::WriteFunction => "write_function",
             Reason::MultiStatement => "multi_statement",

@@ -9,7 +9,9 @@ use std::time::Instant;
 use crate::cluster::catalog::{Catalog, Volatility};
 use crate::cluster::traces::found;
 use crate::config::Rule;
-use crate::sql::{AccessMode, DataUse, Isolation, Kind, Modes, Name, Statement, Target, Traces, Verdict};
+use crate::sql::{
+    AccessMode, Beyond, DataUse, Isolation, Kind, Modes, Name, Statement, Target, Traces, Verdict,
+};
 
 use super::session_view::{SessionView, TargetSource, Transaction};
 use super::{Learned, Reason, Route, rules};
@@ -287,10 +289,22 @@ pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
         // Whatever it leaves must be found there again.
         _ if leaves_traces(statement, world) => Need::Primary(Reason::SessionState),
         _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
+        _ if shows_server(statement, world) => Need::Primary(Reason::ServerState),
         Need::Anywhere(_) if acts_unnamed(statement, world) => Need::Doubtful(Reason::VolatileFunction),
+        Need::Anywhere(_) if reads(Catalog::may_be_new) => Need::Doubtful(Reason::UnknownRelation),
         Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }
+}
+
+/// Whether what a read calls or reads shows the state of the server that runs it: another one would answer something else
+/// without saying so.
+fn shows_server(statement: &Statement, world: &World<'_>) -> bool {
+    let Some(beyond) = world.catalog.map(|catalog| &catalog.beyond) else { return false };
+    let mut functions = statement.functions.iter().filter(|function| !world.functions.reads(function));
+    beyond.anywhere().has(Beyond::SERVER)
+        || functions.any(|function| beyond.function(function).has(Beyond::SERVER))
+        || statement.reads.iter().any(|relation| beyond.read(relation).has(Beyond::SERVER))
 }
 
 /// Whether code that a read runs is known to leave something in the session.

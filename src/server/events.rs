@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cluster::topology::{Health, Server, ServerId};
+use crate::cluster::topology::{Health, Server, ServerId, Topology};
 use crate::cluster::{Cluster, Sample, SampleEvents};
 use crate::error::{Error, Result};
 use crate::pool::Events;
@@ -86,6 +86,22 @@ pub(super) async fn raise_alarms(shared: Arc<Shared>) {
     }
 }
 
+/// Has sessions go by what the primary's configuration gives them, and connections closed that began with something else
+/// than they would now. What clients were told at login is found out anew.
+pub(super) fn heed_defaults(shared: &Shared, now: &Topology, before: &Topology) {
+    if let Some(conf) = now.primary().and_then(Server::conf) {
+        shared.heed(conf);
+    }
+    for (server, old, new) in now.regiven_since(before) {
+        shared.greetings.forget();
+        if old.conf.looks_like(&new.conf) {
+            shared.pools.retire_those(server, |key| new.differ_for(old, &key.database, &key.user));
+        } else {
+            shared.pools.retire(server);
+        }
+    }
+}
+
 /// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
 /// an old primary's connection idle would be sent to it. Pools of a server that is gone are closed with it.
 pub(super) async fn retire_connections(shared: Arc<Shared>) {
@@ -95,6 +111,7 @@ pub(super) async fn retire_connections(shared: Arc<Shared>) {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
         now.removed_since(&before).for_each(|server| shared.pools.remove(server));
+        heed_defaults(&shared, &now, &before);
         before = now;
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::http;
 use crate::cluster::Cluster;
+use crate::cluster::topology::Topology;
 use crate::config::{self, Config};
 use crate::net::Listener;
 use crate::pool::Pools;
@@ -27,7 +28,7 @@ use accept::{Door, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
 use drain::drain;
-use events::{Samples, Wires, raise_alarms, retire_connections};
+use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
 
 /// How a run can fail to begin.
@@ -101,6 +102,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
         });
     }
     cluster.first_look().await;
+    heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
     let door = Arc::new(Door { shared: shared.clone(), users, permits });
     let mut accepting = JoinSet::new();

@@ -22,7 +22,7 @@ use crate::sql::{LongText, StandardConformingStrings};
 use crate::telemetry::metrics::{Metrics, count};
 use crate::wire::frame::BadHeader;
 use crate::wire::reply::{self, Report, Severity, TransactionStatus};
-use crate::wire::request::TERMINATE;
+use crate::wire::request::{TERMINATE, put_bare};
 use crate::wire::tag::client;
 use crate::wire::{HEADER, TxStatus};
 
@@ -147,6 +147,19 @@ impl Client {
         })
     }
 
+    /// Whether whole messages of a batch wait for its end.
+    pub(crate) fn is_within_batch(&self) -> bool {
+        self.framer.seen() > 0
+    }
+
+    /// A client that says nothing more within a batch waits for what PostgreSQL tells without being asked: as if it had
+    /// asked for it.
+    pub(crate) fn flush_batch(&mut self) {
+        let begun = self.read_buffer.split_off(self.framer.seen());
+        put_bare(&mut self.read_buffer, client::FLUSH);
+        self.read_buffer.unsplit(begun);
+    }
+
     /// Puts requests back in front of the unread bytes.
     pub(crate) fn requeue(&mut self, mut bytes: BytesMut) {
         bytes.unsplit(std::mem::take(&mut self.read_buffer));
@@ -182,7 +195,8 @@ impl Client {
     /// # Errors
     /// [`Error::Lost`] when it is gone.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match poll_fill(&mut self.stream, cx, &mut self.read_buffer, READ_BUFFER_MAX) {
+        let limit = READ_BUFFER_MAX + self.framer.wanted();
+        match poll_fill(&mut self.stream, cx, &mut self.read_buffer, limit) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Error::Lost(ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Ok(n)) => {
                 count(&self.metrics.bytes.from_client, n);

@@ -2,12 +2,12 @@
 //!
 //! It goes along from connection to connection. Pure.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::backend::Key;
-use crate::backend::notifiers::Notifiers;
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::session::consistency::pending_writes::PendingWrites;
@@ -18,19 +18,21 @@ use crate::session::model::revocable::Reasons;
 use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
-use crate::session::model::statement::Reading;
-use crate::session::model::statements::{Handle, KnownResult, Names, Naming, Unnamed};
+use crate::session::model::statement::{ReadBy, Reading};
+use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
+use crate::session::model::unsettable::Unsettable;
 use crate::session::model::weir_settings;
 use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::{Message, MessageKind};
 use crate::session::relay::pending_reply::{PendingParse, PendingReply};
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
+use crate::session::shared::processes::Processes;
 use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
-use crate::sql::{CursorUse, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+use crate::sql::{CursorUse, Dependency, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,15 @@ pub(crate) struct Requests {
     pub due: Due,
 }
 
+/// What is refused to a session.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    /// Statements of the request under way that the user's policy refuses, and why.
+    pub statements: Vec<(Arc<Verdict>, Pin)>,
+    /// Settings of its own that servers refuse, if there are any: hardly ever.
+    pub settings: Option<Box<Unsettable>>,
+}
+
 /// What a session has drawn from sequences.
 #[derive(Debug)]
 pub(crate) struct Drawn {
@@ -62,10 +73,8 @@ pub(crate) struct Drawn {
 
 /// A session's own state.
 pub(crate) struct State {
-    /// The process ID that its client was given.
-    pub pid: i32,
-    /// Who may have sent a notification.
-    pub notifiers: Arc<Notifiers>,
+    /// Which processes are clients.
+    pub processes: Processes,
     /// What it has drawn from sequences.
     pub drawn: Drawn,
     /// Statements and portals.
@@ -76,8 +85,8 @@ pub(crate) struct State {
     pub shown: Shown,
     /// What keeps the session on its connection.
     pub pins: Pins,
-    /// Statements of the request under way that the user's policy refuses, and why.
-    pub refusals: Vec<(Arc<Verdict>, Pin)>,
+    /// What is refused to it.
+    pub refusals: Refusals,
     /// What is kept for running again.
     pub replay_buffer: ReplayBuffer,
     /// SQLSTATE of the last error the client was sent, until it is counted.
@@ -98,17 +107,16 @@ impl State {
         startup: Settings,
         statements: Arc<Statements>,
         database: Arc<Database>,
-        notifiers: Arc<Notifiers>,
+        processes: Processes,
     ) -> Self {
         Self {
-            pid: 0,
-            notifiers,
+            processes,
             drawn: Drawn { by: statements.stamp().0, on: Weak::new() },
             names: Names::default(),
             transaction: Transaction::new(&startup),
             shown: Shown::default(),
             pins: Pins::of(&startup),
-            refusals: Vec::new(),
+            refusals: Refusals::default(),
             replay_buffer: ReplayBuffer::default(),
             last_error: None,
             pending_writes: PendingWrites::default(),
@@ -127,7 +135,7 @@ impl State {
     /// What a session that is over goes on with: nothing.
     pub(crate) fn successor(&self) -> Self {
         let (statements, database) = (self.statements.clone(), self.database.clone());
-        Self::new(Settings::default(), statements, database, self.notifiers.clone())
+        Self::new(Settings::default(), statements, database, self.processes.successor())
     }
 
     /// All shared statements.
@@ -152,32 +160,107 @@ impl State {
         &self.transaction.undoable().now().settings
     }
 
-    /// How a server reads the constants of what is prepared now.
-    pub(crate) fn reading(&self) -> Reading {
-        match self.transaction.certainty() {
-            // It is shared with nobody.
-            Certainty::Uncertain => Reading::Private(self.statements.stamp().0),
-            Certainty::Certain => Reading::under(self.settings().wanted()),
-        }
-    }
-
     /// A client's hold on a statement with this text, parsed now.
     pub(crate) fn handle(&mut self, sql: &[u8], types: &[u8], verdict: &Arc<Verdict>) -> Handle {
-        let statement = self.statements.intern(sql, types, verdict, self.reading());
+        let wanted = self.settings().wanted();
+        let (reading, under) = match self.transaction.certainty() {
+            // It is shared with nobody. By what it is read is known when it has been.
+            Certainty::Uncertain => (Reading::Private(self.statements.stamp().0), None),
+            Certainty::Certain => (Reading::By(ReadBy::under(wanted, sql)), Some(wanted.id())),
+        };
+        let statement = self.statements.intern(sql, types, verdict, reading);
+        if under.is_some() {
+            statement.is_prepared_under(wanted);
+        }
         if self.names.reopened(statement.id) {
             statement.renew(self.statements.stamp());
         }
         let epoch = statement.epoch(self.database.ddl());
         let order = self.names.next_order();
-        Handle { statement, epoch, result: KnownResult::Nothing, naming: Naming::Weirs, order }
+        Handle { under, ..Handle::new(statement, epoch, order) }
+    }
+
+    /// The number of the settings under which a request runs, where they are known.
+    pub(crate) fn executes_under(&self) -> Option<u64> {
+        let certain = self.transaction.certainty() == Certainty::Certain;
+        certain.then(|| self.settings().wanted().id())
+    }
+
+    /// A statement that was parsed while settings were changing has been prepared.
+    pub(crate) fn has_prepared(&self, name: &[u8]) {
+        if self.transaction.certainty() == Certainty::Certain {
+            return;
+        }
+        if let Some(handle) = self.names.get(name).filter(|handle| handle.under.is_none()) {
+            handle.statement.is_prepared_under(&self.settings().read_by());
+        }
+    }
+
+    /// The client's statement of this name is about to be used under the settings of now. It stays what it was when it was
+    /// prepared, but a server may read it once more.
+    pub(crate) fn uses(&mut self, name: &[u8]) {
+        if self.transaction.certainty() == Certainty::Uncertain {
+            return;
+        }
+        let wanted = self.settings().wanted().clone();
+        let Some(handle) = self.names.get_mut(name) else { return };
+        handle.under = Some(wanted.id());
+        let before = &handle.statement;
+        let reading = before.reading.executed_under(ReadBy::under(&wanted, &before.sql));
+        if reading != before.reading {
+            let same = self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
+            same.is_prepared_as(before);
+            handle.statement = same;
+        }
+    }
+
+    /// What the session was given at its login it wants by itself from now on. Its statements are read by that: those of
+    /// others who were given something else must not be taken for them.
+    pub(crate) fn rereads(&mut self, rest: impl Fn(&Settings) -> Settings) {
+        for handle in self.names.all_mut() {
+            let before = &handle.statement;
+            if let Some((reading, settings)) = before.resting_on(&rest) {
+                let same = self.statements.intern(&before.sql, &before.types, &before.verdict, reading);
+                same.is_prepared_under(&settings);
+                handle.statement = same;
+            }
+        }
     }
 
     /// The settings that a connection has to carry before anything is said on it: where it is still to be told of the
     /// transaction, those in front of that.
-    pub(crate) fn wanted_at_first(&self) -> &Settings {
+    pub(crate) fn wanted_at_first(&self) -> Cow<'_, Settings> {
+        self.attainable(self.all_wanted_at_first())
+    }
+
+    /// The same, with what no connection can be given.
+    pub(crate) fn all_wanted_at_first(&self) -> &Settings {
         let undoable = self.transaction.undoable();
         let level = if self.transaction.is_promised() { undoable.at_begin() } else { undoable.now() };
         level.settings.wanted()
+    }
+
+    /// What the client wants now, but for what no connection can be given.
+    pub(crate) fn wanted(&self) -> Cow<'_, Settings> {
+        self.attainable(self.settings().wanted())
+    }
+
+    /// What RESET goes back to, but for what no connection can be given.
+    pub(crate) fn startup(&self) -> Cow<'_, Settings> {
+        self.attainable(self.settings().startup())
+    }
+
+    /// What of these settings a connection can be given.
+    pub(crate) fn attainable<'a>(&self, settings: &'a Settings) -> Cow<'a, Settings> {
+        match &self.refusals.settings {
+            None => Cow::Borrowed(settings),
+            Some(unsettable) => unsettable.attainable(settings),
+        }
+    }
+
+    /// A server has refused one of the settings that it was told.
+    pub(crate) fn suspects_settings(&mut self) {
+        self.refusals.settings = Some(Box::new(Unsettable::Suspected));
     }
 
     /// Why the session needs its connection, or will should the transaction roll back.
@@ -187,7 +270,11 @@ impl State {
 
     /// Why a statement is refused, if it is.
     pub(crate) fn refusal(&self, verdict: &Arc<Verdict>) -> Option<Pin> {
-        self.refusals.iter().find(|(refused, _)| Arc::ptr_eq(refused, verdict)).map(|(_, pin)| *pin)
+        self.refusals
+            .statements
+            .iter()
+            .find(|(refused, _)| Arc::ptr_eq(refused, verdict))
+            .map(|(_, pin)| *pin)
     }
 
     /// What the sessions of this database share.
@@ -198,10 +285,13 @@ impl State {
     /// Whether a statement's completion changes the session.
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
-            !matches!(
-                statement.kind,
-                Kind::Read | Kind::Primary(_) | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_))
-            ) || Pins::heed(statement)
+            let by_kind = match statement.kind {
+                Kind::Primary(_) => matches!(statement.depends_on, Dependency::Client(..)),
+                Kind::Read | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_)) => false,
+                _ => true,
+            };
+            by_kind
+                || Pins::heed(statement)
                 || !statement.effects.settings.is_empty()
                 || weir_settings::shown(statement).is_some()
         })
@@ -308,7 +398,7 @@ impl State {
                     b"" => {
                         let serial = self.statements.stamp().0;
                         let (sql, types) = (Some(Bytes::copy_from_slice(sql)), Bytes::copy_from_slice(types));
-                        let before = self.names.unnamed.replace(Unnamed { serial, sql, types, verdict });
+                        let before = self.names.unnamed.replace(Unnamed::new(serial, sql, types, verdict));
                         PendingReply::ParsedUnnamed(serial, before.map(Box::new))
                     }
                     name => {

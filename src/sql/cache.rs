@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 
 use super::classify::{KnownFunctions, Reader, classify};
 use super::text::{self, SkeletonKeys, StandardConformingStrings, skeleton};
-use super::verdict::{Name, SkeletonId, Verdict, Why};
+use super::verdict::{Kind, Name, SkeletonId, Verdict, Why};
 
 /// Verdicts over texts longer than this are not kept: mostly inserts of many rows, of which no two are alike.
 const KEPT_MAX: usize = 64 * 1024;
@@ -83,7 +83,8 @@ impl Classifier {
         self.misses.fetch_add(1, Ordering::Relaxed);
         // Two sessions may classify the same shape at once; holding a lock meanwhile would be worse.
         let verdict = Arc::new(self.reach(sql, id, strings));
-        if sql.len() <= KEPT_MAX {
+        // However many literals are in its lists, a read is one shape.
+        if sql.len() <= KEPT_MAX || verdict.statements.iter().all(|one| one.kind == Kind::Read) {
             self.verdicts.insert(id, Arc::clone(&verdict));
         }
         verdict
@@ -163,7 +164,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::sql::{Kind, Target};
+    use crate::sql::Target;
 
     const ON: StandardConformingStrings = StandardConformingStrings::On;
 
@@ -181,6 +182,18 @@ mod tests {
         let second = classifier.classify(b"select *  from T\nwhere ID = 2 -- two", ON);
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(classifier.counts(), CacheCounts { hits: 1, misses: 1, entries: 1 });
+    }
+
+    #[test]
+    fn a_long_list_of_keys_is_one_shape() {
+        let classifier = Classifier::new(100);
+        for keys in [10_000, 20_000, 30_000] {
+            let keys: Vec<_> = (0..keys).map(|key| format!("'{key}-abcdefgh'")).collect();
+            let verdict = classifier
+                .classify(format!("SELECT * FROM t WHERE a IN ({})", keys.join(",")).as_bytes(), ON);
+            assert_eq!(verdict.statements[0].kind, Kind::Read);
+        }
+        assert_eq!(classifier.counts(), CacheCounts { hits: 2, misses: 1, entries: 1 });
     }
 
     #[test]
@@ -230,6 +243,14 @@ mod tests {
             format!("{}SELECT 1", "/*".repeat(deep)),
             format!("SELECT 1 {}", "$a".repeat(deep)),
             format!("SELECT * FROM {}t", "(".repeat(deep)),
+            format!(
+                "WITH RECURSIVE {}",
+                (0..30_000).map(|n| format!("a{n} AS (TABLE b{n}),")).collect::<String>()
+            ),
+            format!(
+                "WITH a0 AS (SELECT 1){} SELECT",
+                (0..30_000).map(|n| format!(",a{n} AS (TABLE b)")).collect::<String>()
+            ),
             "(".repeat(deep),
         ];
         for sql in &texts {
@@ -278,7 +299,11 @@ mod tests {
         let insert = classifier.classify(format!("INSERT INTO t VALUES (1, 'x'){rows}").as_bytes(), ON);
         assert_eq!(insert.statements[0].kind, Kind::Primary(Why::Write));
         assert_eq!(&*insert.statements[0].writes[0].name, "t");
-        assert_eq!(why(&classifier, &format!("SELECT f(1){}", ", f(1)".repeat(5_000))), Some(Why::TooLong));
+        assert_eq!(why(&classifier, &format!("SELECT f(1){}", ", f(1)".repeat(5_000))), None);
+        assert_eq!(why(&classifier, &format!("SELECT 1{}", " + f(1)".repeat(50_000))), Some(Why::TooLong));
+        let keys = |key: &str| format!("SELECT * FROM t WHERE (a, b) IN ((1, 2){})", key.repeat(20_000));
+        assert_eq!(why(&classifier, &keys(", ($1, 'abcdefghijklmnopqrstuvwxyz')")), None);
+        assert_eq!(why(&classifier, &keys(", (-1, f(2))")), None);
         assert_eq!(why(&classifier, &format!("SELECT * FROM t WHERE a = '{}'", "x".repeat(70_000))), None);
         assert_eq!(
             why(&classifier, &format!("SELECT * FROM t WHERE a IN (1{})", ", 2".repeat(100_000))),

@@ -12,7 +12,9 @@ mod classify;
 mod cache;
 
 pub use cache::Classifier;
-pub(crate) use classify::{ASKING_CALLS, CodeReader, RUNS_UNNAMED};
+pub(crate) use classify::{
+    ASKING_CALLS, BeyondReader, CodeReader, RUNS_UNNAMED, may_read, process_call, with_values,
+};
 pub(crate) use text::{LongText, SHAPE_MAX, shape};
 pub use text::{
     SkeletonKeys, StandardConformingStrings, lexer, skeleton, split_statements, split_with_comments,

@@ -73,6 +73,8 @@ pub struct Metrics {
     pub prepared_parsed: IntCounter,
     /// Statements that a connection held already.
     pub prepared_reused: IntCounter,
+    /// Questions of weir's own what a prepared statement is where its client goes on with it.
+    pub prepared_described: IntCounter,
     /// Verdicts found in the cache.
     pub verdict_cache_hits: IntCounter,
     /// Verdicts that had to be made.
@@ -363,6 +365,10 @@ impl Metrics {
             prepared_reused: r.counter(
                 "prepared_statements_reused_total",
                 "Uses of a prepared statement that the connection held already.",
+            ),
+            prepared_described: r.counter(
+                "prepared_statements_described_total",
+                "Questions of weir's whether a prepared statement still is what its client was told.",
             ),
             log_lines_lost: r.counter(
                 "log_lines_lost_total",

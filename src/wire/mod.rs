@@ -17,6 +17,8 @@ pub mod startup;
 
 pub(crate) mod tag;
 
+pub(crate) mod values;
+
 pub(crate) use frame::{HEADER, Header, header};
 
 /// Transaction status as `ReadyForQuery` reports it.

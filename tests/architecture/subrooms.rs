@@ -47,8 +47,14 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "it keeps what the others found",
     },
     SubRoom {
-        name: "cluster/topology",
+        name: "cluster/defaults",
         beside: &[],
+        outside: &[],
+        why: "what servers give to those who set nothing is a value like any other",
+    },
+    SubRoom {
+        name: "cluster/topology",
+        beside: &["defaults"],
         outside: &["freshness"],
         why: "the others fill the snapshot of the servers, and everybody reads it",
     },
@@ -60,7 +66,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     },
     SubRoom {
         name: "cluster/roles",
-        beside: &["control", "topology"],
+        beside: &["control", "defaults", "topology"],
         outside: &["config", "freshness"],
         why: "which server is what is known before anybody asks how far it is",
     },
@@ -94,6 +100,7 @@ const SUB_ROOMS: &[SubRoom] = &[
         outside: &[
             "backend::datestyle",
             "backend::prepared",
+            "backend::past",
             "backend::settings",
             "backend::value",
             "error",

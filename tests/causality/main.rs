@@ -21,6 +21,7 @@ mod levels;
 mod moves;
 mod orphans;
 mod reach;
+mod shared;
 mod stage;
 mod transactions;
 mod unanswered;

@@ -195,10 +195,24 @@ pub(crate) const SHAPES: &[Shape] = &[
         reach: Reach::Anything,
         ..PLAIN
     },
+    Shape {
+        name: "hidden code",
+        tables: "CREATE TABLE hidden (id int PRIMARY KEY, v bigint NOT NULL);
+            CREATE TYPE change AS (id int, v bigint);
+            CREATE FUNCTION write_hidden(int, bigint) RETURNS bigint LANGUAGE sql AS
+                'UPDATE hidden SET v = $2 WHERE id = $1 AND v < $2; SELECT $2';
+            CREATE FUNCTION upper(int, bigint) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN write_hidden($1, $2); END';
+            CREATE FUNCTION apply(change) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN write_hidden($1.id, $1.v); END'",
+        begin: "INSERT INTO hidden VALUES ({id}, 0)",
+        writes: &["SELECT upper({id}, {v})", "SELECT (ROW({id}, {v})::change).apply"],
+        reads: &["SELECT v FROM hidden WHERE id = {id}"],
+        reach: Reach::Anything,
+        ..PLAIN
+    },
 ];
 
 /// The name of the server that answers: a read that asks for it tells where it ran, and is routed as without it.
-pub(crate) const HERE: &str = "CREATE VIEW here AS SELECT current_setting('cluster_name') AS server";
+pub(crate) const HERE: &str = "CREATE VIEW here AS SELECT current_setting('harness.server') AS server";
 
 /// What a place in a statement is filled with.
 #[derive(Clone, Copy, Debug)]

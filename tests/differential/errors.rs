@@ -5,7 +5,7 @@ use harness::client::front::*;
 use crate::talk::{Hear, Talk, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
-    [errors(), malformed(), violations()].concat()
+    [errors(), positions(), malformed(), violations()].concat()
 }
 
 fn errors() -> Vec<Talk> {
@@ -29,6 +29,51 @@ fn errors() -> Vec<Talk> {
             .batch(&[parse("", "SELECT $1::int", &[]), bind("", "", &[text("x")]), execute("", 0)]),
         Talk::new("no right to do so").queries(&["SELECT * FROM pg_authid", "CREATE ROLE other", "SELECT pg_read_file('x')"]),
         Talk::new("timeouts").queries(&["SET statement_timeout = 50", "SELECT pg_sleep(5)", "RESET statement_timeout", "BEGIN", "SET LOCAL lock_timeout = '1s'", "COMMIT"]),
+    ]
+}
+
+/// Behind what weir puts into a client's text: what is reset goes back to what the client came with.
+fn positions() -> Vec<Talk> {
+    let of = |name: &str| {
+        Talk::new(name).startup("application_name", "positions").startup("TimeZone", "Asia/Tokyo")
+    };
+    vec![
+        of("positions of errors behind what is reset").queries(&[
+            "reset all; select nope",
+            "select 1; set application_name to default; select nope",
+            "reset all; selec 1",
+            "reset all; select nope; reset all; select nope",
+            "set timezone to default ; ; reset application_name;; select nope, 1;",
+            "reset all; select ",
+            "reset all; select -- nothing more",
+            "reset all /* here */; /* there */ select 'an \u{e4}', nope -- x",
+            "select '\u{e4}\u{20ac}\u{1f600}'; reset all; select '\u{1f600}', nope",
+            "reset timezone; select 1 'x' 2",
+            "reset all; select nope(1) from items",
+            "reset all; do $$ declare n int; begin execute 'select nope' into n; end $$; select 1",
+            "discard all",
+            "set nosuch to default; select 1",
+            "reset all; set nosuch to default; select 1",
+        ]),
+        of("the same in a transaction").queries(&[
+            "begin",
+            "set local timezone to default; select nope",
+            "rollback",
+            "begin; reset all; select nope",
+            "rollback",
+            "show timezone",
+        ]),
+        of("the same in an encoding of single bytes")
+            .startup("client_encoding", "LATIN1")
+            .ask(&[query(b"select '\xe4\xf6\xfc'; reset all; select '\xe4', nope")])
+            .ask(&[query(b"reset all; select '\xe4', nope")]),
+        of("positions of warnings").queries(&[
+            "set standard_conforming_strings = off",
+            "reset timezone; select 'a\\\\b'",
+            "reset timezone; select 1; select 'it\\'s'",
+        ]),
+        of("positions behind a setting of weir's own")
+            .queries(&["set weir.target = 'primary'; select nope", "set weir.target = 'primary'; selec 1"]),
     ]
 }
 

@@ -9,6 +9,7 @@
 // The conversations are tables: cutting them into functions of a screen each would only hide that.
 #![allow(clippy::too_many_lines)]
 
+mod carries;
 mod compare;
 mod copy;
 mod corpus;
@@ -18,6 +19,7 @@ mod extended;
 mod later;
 mod lazy;
 mod neighbour;
+mod open_batches;
 mod pins;
 mod prepared;
 mod random;
@@ -92,6 +94,11 @@ fn the_extended_protocol() -> Result<()> {
 }
 
 #[test]
+fn batches_left_open() -> Result<()> {
+    hold("open_batches", &open_batches::talks())
+}
+
+#[test]
 fn transactions() -> Result<()> {
     hold("transactions", &transactions::talks())
 }
@@ -124,6 +131,11 @@ fn sessions() -> Result<()> {
 #[test]
 fn pins() -> Result<()> {
     hold("pins", &pins::talks())
+}
+
+#[test]
+fn what_a_session_carries() -> Result<()> {
+    hold("carries", &carries::talks())
 }
 
 #[test]

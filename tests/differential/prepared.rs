@@ -6,7 +6,7 @@ use crate::neighbour::CONSTANTS;
 use crate::talk::{Hear, Talk, again, run, text};
 
 pub(crate) fn talks() -> Vec<Talk> {
-    [by_sql(), by_both(), by_protocol()].concat()
+    [by_sql(), by_both(), by_protocol(), under_others(), under_another_path()].concat()
 }
 
 fn by_sql() -> Vec<Talk> {
@@ -242,6 +242,175 @@ fn by_both() -> Vec<Talk> {
     ]
 }
 
+/// Constants of every kind that settings give a meaning.
+const MEANINGS: &str = "SELECT extract(epoch from '2020-01-01 00:00'::timestamptz)::text, \
+    '01/02/2020'::date - '2020-01-01'::date, '-1 2:03:04'::interval = '-1 day -2:03:04'::interval, \
+    '{NULL}'::text[] = array[null::text], null = null, 'a\\nb'";
+
+/// Statements that are prepared under some settings and executed under others, on whichever connection.
+fn under_others() -> Vec<Talk> {
+    let sets = [
+        "SET TimeZone = 'Asia/Tokyo'",
+        "SET DateStyle = 'ISO, DMY'",
+        "SET IntervalStyle = 'sql_standard'",
+        "SET array_nulls = off",
+        "SET transform_null_equals = on",
+        "SET standard_conforming_strings = off; SET escape_string_warning = off",
+    ];
+    let executed = |talk: Talk| {
+        // The neighbour comes by at each of them, so that the connection is another one.
+        talk.batch(&again("m", &[])).queries(&["SELECT 1"]).batch(&again("m", &[])).batch(&again("m", &[]))
+    };
+    let mut talks: Vec<Talk> = sets
+        .iter()
+        .map(|set| {
+            let talk = Talk::new(format!("constants are read when they are prepared, not after {set}"));
+            let talk = executed(talk.batch(&[parse("m", MEANINGS, &[])]).queries(&[set]));
+            executed(executed(talk.queries(&["BEGIN"])).queries(&["SELECT count(*) FROM items", "COMMIT"]))
+                .queries(&["SHOW TimeZone", "SHOW DateStyle", "SHOW search_path", "RESET ALL"])
+                .batch(&again("m", &[]))
+                .batch(&[describe_statement("m"), close_statement("m"), parse("m", MEANINGS, &[])])
+                .batch(&again("m", &[]))
+        })
+        .collect();
+    talks.extend([
+        Talk::new("constants read under what holds for a transaction")
+            .queries(&["BEGIN", "SET LOCAL TimeZone = 'Asia/Tokyo'", "SET LOCAL DateStyle = 'ISO, DMY'"])
+            .batch(&[parse("m", MEANINGS, &[])])
+            .batch(&again("m", &[]))
+            .queries(&["COMMIT", "SELECT 1"])
+            .batch(&again("m", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("m", &[]))
+            .batch(&[parse("n", MEANINGS, &[])])
+            .batch(&again("n", &[])),
+        Talk::new("executed under what holds for a transaction")
+            .batch(&[parse("m", MEANINGS, &[])])
+            .queries(&["BEGIN", "SET LOCAL TimeZone = 'Asia/Tokyo'"])
+            .batch(&again("m", &[]))
+            .queries(&["SHOW TimeZone", "SAVEPOINT a", "SET TimeZone = 'Asia/Kolkata'"])
+            .batch(&again("m", &[]))
+            .queries(&["SHOW TimeZone", "ROLLBACK TO a", "SHOW TimeZone", "COMMIT", "SHOW TimeZone"])
+            .batch(&again("m", &[]))
+            .queries(&["SHOW TimeZone"]),
+        Talk::new("constants read in one batch with what sets their meaning")
+            .batch(&[run("SET TimeZone = 'Asia/Tokyo'"), vec![parse("m", MEANINGS, &[])]].concat())
+            .batch(&again("m", &[]))
+            .queries(&["SET TimeZone = 'UTC'", "SELECT 1"])
+            .batch(&again("m", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&[again("m", &[]), run("SHOW TimeZone")].concat())
+            .batch(&[run("SET TimeZone = 'Asia/Kolkata'"), again("m", &[]), run("SHOW TimeZone")].concat()),
+        Talk::new("settings of which SET has its own way")
+            .queries(&["SET TIME ZONE -8", "SET DateStyle = 'SQL', 'DMY'"])
+            .batch(&[parse("m", MEANINGS, &[])])
+            .queries(&["RESET TimeZone", "SET DateStyle = 'German'", "SELECT 1"])
+            .batch(&again("m", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("m", &[]))
+            .queries(&["SHOW TimeZone", "SHOW DateStyle"]),
+        Talk::new("what was prepared under others fails as it would")
+            .batch(&[parse("m", "SELECT '01/02/2020'::date / $1::int", &[])])
+            .batch(&[parse("d", "SELECT 1 / $1::int, '01/02/2020'::date", &[])])
+            .queries(&["SET DateStyle = 'ISO, DMY'", "SELECT 1"])
+            .batch(&again("d", &[text("0")]))
+            .queries(&["SELECT 1"])
+            .batch(&again("d", &[text("1")]))
+            .queries(&["BEGIN"])
+            .batch(&again("d", &[text("0")]))
+            .queries(&["ROLLBACK"])
+            .batch(&[again("d", &[text("1")]), run("SHOW DateStyle"), again("d", &[text("0")])].concat()),
+        Talk::new("asked for in SQL under other settings")
+            .batch(&[parse("m", MEANINGS, &[])])
+            .queries(&["SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'ISO, DMY'", "EXECUTE m", "EXECUTE m"])
+            .batch(&again("m", &[]))
+            .queries(&["SHOW TimeZone", "DEALLOCATE m"]),
+        Talk::new("a constant in another encoding")
+            .batch(&[parse("u", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
+            .queries(&["SET client_encoding = 'LATIN1'", "SELECT 1"])
+            .batch(&again("u", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("u", &[]))
+            .queries(&["SHOW client_encoding"]),
+    ]);
+    talks
+}
+
+/// PostgreSQL looks names up again where the search path is another one, and refuses what returns something else then.
+fn under_another_path() -> Vec<Talk> {
+    let tables = [
+        "CREATE TABLE play.items (id text, more int)",
+        "INSERT INTO play.items VALUES ('of play', 1)",
+        "CREATE TABLE play.same (id int)",
+    ];
+    let on = |name: &str| Talk::new(name).changes().queries(&tables);
+    let fails = |talk: Talk, name: &str| {
+        talk.batch(&again(name, &[])).queries(&["SELECT 1"]).batch(&again(name, &[])).batch(&again(name, &[]))
+    };
+    let described = |name: &str| {
+        vec![parse("s", "SELECT * FROM items ORDER BY 1 LIMIT 2", &[]), describe_statement(name)]
+    };
+    vec![
+        fails(
+            on("described under one path, executed under another")
+                .batch(&described("s"))
+                .batch(&again("s", &[]))
+                .queries(&["SET search_path = play"]),
+            "s",
+        )
+        .batch(&[describe_statement("s")])
+        .queries(&["SET search_path = public"])
+        .batch(&again("s", &[]))
+        .batch(&[describe_statement("s")]),
+        fails(
+            on("prepared under one path, described under another")
+                .batch(&[parse("s", "SELECT * FROM items ORDER BY 1 LIMIT 2", &[])])
+                .queries(&["SET search_path = play", "SELECT 1"])
+                .batch(&[describe_statement("s")])
+                .queries(&["SELECT 1"])
+                .batch(&[describe_statement("s")]),
+            "s",
+        )
+        .batch(&[close_statement("s"), parse("s", "SELECT * FROM items", &[]), describe_statement("s")])
+        .batch(&again("s", &[])),
+        on("of the same columns under both")
+            .batch(&[parse("s", "SELECT count(*) FROM items", &[]), describe_statement("s")])
+            .batch(&[parse("c", "SELECT 'items'::regclass::oid::regclass::text, '1.2.2003'::date", &[])])
+            .queries(&["SET search_path = play"])
+            .batch(&again("s", &[]))
+            .batch(&again("c", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("s", &[]))
+            .batch(&again("c", &[]))
+            .queries(&["SET search_path = public, play"])
+            .batch(&again("s", &[]))
+            .batch(&again("c", &[])),
+        on("two of one text, each under its own path")
+            .batch(&described("s"))
+            .queries(&["SET search_path = play"])
+            .batch(&[parse("t", "SELECT * FROM items ORDER BY 1 LIMIT 2", &[]), describe_statement("t")])
+            .batch(&again("t", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("t", &[]))
+            .batch(&again("s", &[]))
+            .queries(&["SET search_path = public"])
+            .batch(&again("s", &[]))
+            .batch(&again("t", &[])),
+        on("for a transaction alone")
+            .batch(&described("s"))
+            .queries(&["BEGIN", "SET LOCAL search_path = play"])
+            .batch(&again("s", &[]))
+            .queries(&["ROLLBACK"])
+            .batch(&again("s", &[]))
+            .queries(&["BEGIN", "SET LOCAL search_path = play"])
+            .batch(&[parse("t", "SELECT * FROM items", &[]), describe_statement("t")])
+            .queries(&["COMMIT"])
+            .batch(&again("t", &[]))
+            .queries(&["SELECT 1"])
+            .batch(&again("t", &[])),
+    ]
+}
+
 fn by_protocol() -> Vec<Talk> {
     vec![
         Talk::new("equal texts with different types")
@@ -342,6 +511,25 @@ fn by_protocol() -> Vec<Talk> {
             .queries(&["RESET client_encoding"])
             .batch(&[close_statement("u"), parse("v", b"SELECT length('caf\xc3\xa9'), 'caf\xc3\xa9'", &[])])
             .batch(&again("v", &[])),
+        Talk::new("messages that speak of a statement by its name")
+            .batch(&[parse("S_1", "SELECT $1::int", &[]), parse("other", "SELECT 1", &[])])
+            .batch(&[bind("", "S_1", &[]), execute("", 0)])
+            .batch(&[bind("", "other", &[text("1")]), execute("", 0)])
+            .batch(&[parse("S_1", "SELECT 2", &[])])
+            .batch(&[bind("", "S_1", &[text("1"), text("2")]), close_statement("S_1"), execute("", 0)])
+            .batch(&[bind("p", "S_1", &[]), describe_portal("p")])
+            .batch(&[parse("S_2", "SELECT $1::int, 2", &[]), bind("", "S_2", &[]), close_statement("S_2")])
+            .batch(&[parse("S_3", "SELECT $1::int, 3", &[]), close_statement("S_3"), bind("", "S_3", &[])])
+            .batch(&run("BEGIN"))
+            .batch(&[bind("", "S_1", &[]), execute("", 0)])
+            .batch(&run("ROLLBACK"))
+            .batch(&[bind("p", "other", &[]), execute("p", 0), execute("p", 0), bind("p", "other", &[])])
+            .batch(&[bind("p", "other", &[]), bind("p", "other", &[])])
+            .queries(&[
+                "SELECT name, statement, is_holdable FROM pg_cursors",
+                "EXECUTE S_1",
+                "EXECUTE \"S_1\"",
+            ]),
         Talk::new("a name of 63 letters, and a longer one")
             .batch(&[parse("n".repeat(63), "SELECT 63", &[]), parse("n".repeat(70), "SELECT 70", &[])])
             .batch(&again(&"n".repeat(63), &[]))

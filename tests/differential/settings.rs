@@ -25,6 +25,19 @@ const HIDING: &[&str] = &[
     "SELECT count(*) FROM items",
 ];
 
+/// A setting is left by it where backslashes hide quotes; by the standard it is two strings.
+const HIDDEN: &str = "SELECT 'a\\' , ' , set_config($$app.hidden$$, $$x$$, false) --'";
+
+/// These and what hides, in one batch.
+fn hidden_in_a_batch(name: &str, before: &[&str]) -> Talk {
+    let batch: Vec<_> = before.iter().chain(&[HIDDEN]).flat_map(|sql| run(sql)).collect();
+    Talk::new(name).batch(&batch).queries(&[
+        "SELECT current_setting('app.hidden', true)",
+        "ROLLBACK",
+        "SELECT 'b\\n'",
+    ])
+}
+
 /// The ways to say it.
 fn forms() -> Vec<Talk> {
     vec![
@@ -578,6 +591,43 @@ fn extended() -> Vec<Talk> {
                     .concat(),
             )
             .queries(&["SHOW TimeZone", "SHOW work_mem"]),
+        hidden_in_a_batch("what a backslash hides in the batch of a SET", &["SET standard_conforming_strings = off"]),
+        hidden_in_a_batch(
+            "what a backslash hides in the batch of a set_config",
+            &["SELECT set_config('standard_conforming_strings', 'off', false)"],
+        ),
+        hidden_in_a_batch("what a backslash hides behind a SET LOCAL", &["BEGIN", "SET LOCAL standard_conforming_strings = off"]),
+        hidden_in_a_batch(
+            "what a backslash hides behind code that sets",
+            &["DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'off', false); END $$"],
+        ),
+        Talk::new("what a backslash hides behind a rollback in its batch")
+            .startup("options", "-c standard_conforming_strings=off")
+            .queries(&["BEGIN", "SET standard_conforming_strings = on"])
+            .batch(&[run("ROLLBACK"), run(HIDDEN)].concat())
+            .queries(&["SELECT current_setting('app.hidden', true)"]),
+        Talk::new("what a backslash hides behind RESET and DISCARD in their batch")
+            .startup("options", "-c standard_conforming_strings=off")
+            .queries(&["SET standard_conforming_strings = on"])
+            .batch(&[run("RESET ALL"), run(HIDDEN)].concat())
+            .queries(&["SELECT current_setting('app.hidden', true)"]),
+        Talk::new("what a backslash hides behind a SET that was prepared before")
+            .batch(&[parse("off", "SET standard_conforming_strings = off", &[])])
+            .batch(&[vec![bind("", "off", &[]), execute("", 0)], run(HIDDEN)].concat())
+            .queries(&["SELECT current_setting('app.hidden', true)"]),
+        Talk::new("what a backslash hides in a batch that is flushed in pieces")
+            .say(&[run("SET standard_conforming_strings = off"), vec![flush()]].concat(), Hear::UpTo(b'C'))
+            .batch(&run(HIDDEN))
+            .queries(&["SELECT current_setting('app.hidden', true)"]),
+        Talk::new("what a backslash hides behind a function that sets, sent ahead")
+            .ask(&[
+                query("CREATE FUNCTION play.off() RETURNS text LANGUAGE sql AS $$SELECT set_config('standard_conforming_strings', 'off', false)$$"),
+            ])
+            .changes()
+            .ask(&[query("SELECT play.off()"), query(HIDDEN), query("SELECT current_setting('app.hidden', true)")]),
+        Talk::new("backslashes in a batch that changes nothing about them")
+            .batch(&[run("SET work_mem = '5MB'"), run("SELECT 'a\\b'"), run("SELECT 'c\\'")].concat())
+            .queries(&["SHOW work_mem"]),
         Talk::new("settings in a batch whose end fails")
             .batch(&[run("SET TimeZone = 'Asia/Tokyo'"), run("SHOW TimeZone"), run("SELECT 1/0")].concat())
             .queries(&["SHOW TimeZone"])

@@ -223,6 +223,10 @@ impl Stage {
                     std::thread::sleep(Duration::from_millis(5));
                     Hear::Nothing
                 }
+                Step::Wait => {
+                    std::thread::sleep(Duration::from_millis(50));
+                    Hear::Nothing
+                }
             };
             heard.push(listen(&mut client, hear)?);
             let last = heard.last().and_then(|step| step.last());

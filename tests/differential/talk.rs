@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Aside(&'static str, Hear),
     /// Waits for a moment, so that what was sent before is not taken in one piece with what comes next.
     Pause,
+    /// Waits for longer, as one does who expects to hear something.
+    Wait,
 }
 
 /// How long the client listens.
@@ -143,6 +145,12 @@ impl Talk {
     /// Lets a moment pass.
     pub(crate) fn pause(mut self) -> Self {
         self.steps.push(Step::Pause);
+        self
+    }
+
+    /// Says nothing for as long as one does who expects to hear something.
+    pub(crate) fn waits(mut self) -> Self {
+        self.steps.push(Step::Wait);
         self
     }
 

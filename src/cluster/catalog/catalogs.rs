@@ -23,6 +23,7 @@ use crate::cluster::control::{self, Login, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
 use crate::config::{Health, User};
+use crate::sql::Beyond;
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -67,8 +68,12 @@ pub struct Catalogs {
     confined: AtomicBool,
     /// Set once any catalog has held a relation that runs code which leaves something in the session.
     traces: AtomicBool,
+    /// Set once any catalog has held an operator or the like that shows the state of a server.
+    state_anywhere: AtomicBool,
     /// Set once any catalog has held code that runs where no statement names it.
     unnamed: AtomicBool,
+    /// Whether some catalog says nothing of relations now, as definitions have changed.
+    unread: AtomicBool,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
@@ -184,7 +189,9 @@ impl Catalogs {
             snapshots: ArcSwap::default(),
             confined: AtomicBool::new(false),
             traces: AtomicBool::new(false),
+            state_anywhere: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
@@ -197,10 +204,21 @@ impl Catalogs {
         self.snapshots.load().get(database).cloned()
     }
 
-    /// Whether any database has, or had, a relation that only the primary can be asked for, unlogged or a sequence: if
-    /// none has, a read need not look at its database's catalog for them.
+    /// Whether any database has, or had, a relation that only the primary can be asked for, unlogged, a sequence or one
+    /// that shows the state of a server: if none has, a read need not look at its database's catalog for them.
     pub(crate) fn know_confined(&self) -> bool {
         self.confined.load(Ordering::Relaxed)
+    }
+
+    /// Whether any database has, or had, an operator, a cast or a domain that shows the state of a server: if none has, a
+    /// statement that names no relation and calls no function need not be looked at for that.
+    pub(crate) fn know_state_anywhere(&self) -> bool {
+        self.state_anywhere.load(Ordering::Relaxed)
+    }
+
+    /// Whether some database's definitions have changed and have not been read again.
+    pub(crate) fn know_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
@@ -430,9 +448,16 @@ impl Catalogs {
     }
 
     fn replace(&self, database: &Arc<str>, catalog: Option<Catalog>) {
-        let confines = |catalog: &Catalog| !catalog.unlogged.is_empty() || !catalog.sequences.is_empty();
+        let confines = |catalog: &Catalog| {
+            !catalog.unlogged.is_empty()
+                || !catalog.sequences.is_empty()
+                || catalog.beyond.concerns_relations()
+        };
         if catalog.as_ref().is_some_and(confines) {
             self.confined.store(true, Ordering::Relaxed);
+        }
+        if catalog.as_ref().is_some_and(|catalog| catalog.beyond.anywhere().has(Beyond::SERVER)) {
+            self.state_anywhere.store(true, Ordering::Relaxed);
         }
         if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
             self.traces.store(true, Ordering::Relaxed);
@@ -449,6 +474,8 @@ impl Catalogs {
             };
             all
         });
+        let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
+        self.unread.store(unread, Ordering::Relaxed);
         self.news.notify_waiters();
     }
 

@@ -4,6 +4,7 @@
 //! the first clients of a database.
 
 mod asking;
+mod beyond;
 mod bounds;
 pub mod catalogs;
 mod code_rows;
@@ -15,5 +16,6 @@ mod snapshot;
 pub mod traces;
 mod web;
 
+pub use beyond::BeyondMap;
 pub use places::{Followed, PLACES, Place};
 pub use snapshot::{Catalog, Reach, Relation, Volatility};

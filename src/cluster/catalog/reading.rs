@@ -9,13 +9,14 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 use super::asking::ASKING;
+use super::beyond::{self, BEYOND, BeyondMap, Reached, What};
 use super::bounds::{ROWS_MAX, bounded};
 use super::code_rows::{Rows, Runs};
 use super::reading_code;
 use super::relations::{self, Edge, Facts, Kind, Tie};
 use super::snapshot::{Catalog, Volatility};
-use super::traces::trace;
-use crate::sql::ASKING_CALLS;
+use super::traces::{self, tell, trace};
+use crate::sql::{ASKING_CALLS, BeyondReader};
 
 /// The functions that run when one is called: itself, or those that an aggregate is made of.
 macro_rules! runs {
@@ -203,6 +204,7 @@ pub(super) struct Answers {
     catalog: Catalog,
     relations: Option<Facts>,
     code: Option<Rows>,
+    reached: Vec<Reached>,
     began: Instant,
 }
 
@@ -211,9 +213,14 @@ impl Answers {
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
         if let (Some(facts), Some(code)) = (&mut self.relations, &self.code) {
-            let (map, runs) = trace(code, facts.names(), facts.ties(), self.began);
-            self.catalog.code = map;
+            let web = trace(code, facts.names(), facts.ties());
+            self.catalog.code = tell(code, &web, self.began);
+            self.catalog.beyond = beyond::follow(&web, code, facts.full_names(), &self.reached);
+            let runs = traces::runs(code, &web);
             facts.code.extend(runs);
+        }
+        if self.reached.len() >= ROWS_MAX {
+            self.catalog.beyond = BeyondMap::of_anything();
         }
         match self.relations {
             Some(facts) => facts.fill(&mut self.catalog),
@@ -246,7 +253,8 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    Ok(Answers { catalog, relations: facts(client).await?, code: reading_code::read(client).await?, began })
+    let (relations, code) = (facts(client).await?, reading_code::read(client).await?);
+    Ok(Answers { catalog, relations, code, reached: reached(client).await?, began })
 }
 
 async fn facts(client: &Client) -> Result<Option<Facts>, Error> {
@@ -293,4 +301,17 @@ fn runs(row: &Row) -> Result<(Option<u32>, Runs), Error> {
         _ => Runs::Used,
     };
     Ok((row.try_get(0)?, runs))
+}
+
+/// What relations have to do with beyond the database.
+async fn reached(client: &Client) -> Result<Vec<Reached>, Error> {
+    let reader = BeyondReader::default();
+    let (functions, known) = (reader.functions(), reader.known());
+    let rows =
+        client.query_typed(BEYOND, &[(&functions, Type::TEXT_ARRAY), (&known, Type::TEXT_ARRAY)]).await?;
+    let reached = |row: &Row| {
+        let what = What::new(row.try_get(1)?, row.try_get(2)?);
+        Ok(Reached { relation: row.try_get(0)?, what })
+    };
+    rows.iter().map(reached).collect()
 }

@@ -42,7 +42,7 @@ const FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 OR b.proname IS NOT NULL THEN 'built_in'
-                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table)' THEN 'opaque'
+                           WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table|set_limit$)' THEN 'opaque'
                            WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'known'
                            WHEN p.prokind = 'a' OR p.prolang = 13 AND p.provolatile <> 'v' THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
@@ -125,7 +125,6 @@ const HARMLESS: &[&str] = &[
     "earthdistance",
     "fuzzystrmatch",
     "hstore",
-    "hypopg",
     "insert_username",
     "intagg",
     "intarray",

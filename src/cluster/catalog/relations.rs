@@ -5,6 +5,7 @@
 //! seconds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::code_rows::{Runs, Tied, When};
 use super::snapshot::{Catalog, Reach, Relation, Volatility};
@@ -73,6 +74,11 @@ impl Facts {
         self.relations.iter().map(|row| (row.oid, &*row.name))
     }
 
+    /// The same with the schema.
+    pub(super) fn full_names(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        self.relations.iter().map(|row| (row.oid, &*row.schema, &*row.name))
+    }
+
     /// Which relations are used when others are.
     pub(super) fn ties(&self) -> impl Iterator<Item = Tied> {
         let back = self.edges.iter().filter(|edge| edge.tie == Tie::Inherits);
@@ -86,6 +92,7 @@ impl Facts {
 
     /// Adds all relations to a catalog.
     pub(super) fn fill(&self, catalog: &mut Catalog) {
+        catalog.named = Arc::new(self.relations.iter().map(|row| row.name.clone()).collect());
         catalog.operators_write = self.code.iter().any(|(relation, _)| relation.is_none());
         let trees = Trees::grown(&self.relations, &self.edges);
         let graph = Graph::drawn(self, &trees);

@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::beyond::BeyondMap;
 use super::traces::CodeMap;
 use crate::freshness::Slot;
 use crate::sql::Name;
@@ -52,6 +54,11 @@ pub struct Catalog {
     pub operators_write: bool,
     /// What code leaves in the sessions that run it.
     pub code: CodeMap,
+    /// The names of all relations, without a schema, when they were last read: one that is not among them has been made
+    /// since, and may be a view of whatever it likes.
+    pub named: Arc<HashSet<Box<str>>>,
+    /// What has to do with the server itself, or with what all databases share.
+    pub beyond: BeyondMap,
     /// Since when `relations` says what it says: writes from before were marked by what an earlier snapshot said.
     pub since: Option<Instant>,
 }
@@ -120,6 +127,13 @@ impl Catalog {
         self.sequences.contains(name)
     }
 
+    /// Whether a relation of that name may have been made since the catalog was read: nothing is known of it then. As long
+    /// as the catalog holds, there is no such relation.
+    pub fn may_be_new(&self, name: &Name) -> bool {
+        let unread = self.since.is_none() && !self.named.is_empty();
+        unread && !is_own(name) && !self.named.contains(&name.name)
+    }
+
     /// What a relation of that name reaches; `None` when the catalog does not hold it.
     pub fn relation(&self, name: &Name) -> Option<&Relation> {
         self.relations.get(name)
@@ -137,12 +151,7 @@ impl Catalog {
         if self.operators_write || self.asking.contains(relation) {
             return true;
         }
-        let own = match relation.schema.as_deref() {
-            Some(schema) => matches!(schema, "pg_catalog" | "information_schema"),
-            // They are found before any other of that name.
-            None => relation.name.starts_with("pg_"),
-        };
-        !own && !self.relations.contains_key(relation)
+        !is_own(relation) && !self.relations.contains_key(relation)
     }
 
     /// Whether a function of that name may ask for the transaction: any may that is not declared IMMUTABLE.
@@ -223,8 +232,8 @@ impl Catalog {
     /// primary is never wrong. What code leaves is another matter: see [`CodeMap`].
     pub(crate) fn after_change(&self) -> Self {
         let (unlogged, sequences) = (self.unlogged.clone(), self.sequences.clone());
-        let code = self.code.clone();
-        Self { unlogged, sequences, operators_write: true, code, ..Self::default() }
+        let (code, beyond, named) = (self.code.clone(), self.beyond.clone(), self.named.clone());
+        Self { unlogged, sequences, operators_write: true, code, beyond, named, ..Self::default() }
     }
 
     /// What may still be relied on after code of a user's ran, which may have changed definitions and mostly has not.
@@ -242,6 +251,15 @@ impl Catalog {
     /// Whether nothing is said of relations but which are the primary's alone.
     pub(crate) fn is_doubted(&self) -> bool {
         self.since.is_none() && self.relations.is_empty()
+    }
+}
+
+/// Whether a relation of that name is one of PostgreSQL's own.
+fn is_own(relation: &Name) -> bool {
+    match relation.schema.as_deref() {
+        Some(schema) => matches!(schema, "pg_catalog" | "information_schema"),
+        // They are found before any other of that name.
+        None => relation.name.starts_with("pg_"),
     }
 }
 
@@ -334,6 +352,20 @@ mod tests {
         }
         let many = catalog.relation(&unqualified("u")).unwrap();
         assert_eq!((&many.written, &many.read), (&Reach::Everything, &a.read));
+    }
+
+    #[test]
+    fn after_a_change_a_relation_that_was_not_there_may_be_new() {
+        let mut catalog = catalog();
+        catalog.named = Arc::new(HashSet::from(["v".into()]));
+        assert!(!catalog.may_be_new(&unqualified("w")), "it is not there");
+        for changed in [catalog.after_change(), catalog.doubted()] {
+            assert!(changed.may_be_new(&unqualified("w")) && changed.may_be_new(&qualified("public", "w")));
+            for known in [unqualified("v"), unqualified("pg_class"), qualified("information_schema", "w")] {
+                assert!(!changed.may_be_new(&known), "{known:?}");
+            }
+        }
+        assert!(!Catalog::default().after_change().may_be_new(&unqualified("w")), "none was ever read");
     }
 
     #[test]

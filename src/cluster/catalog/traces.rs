@@ -197,14 +197,12 @@ impl CodeMap {
     }
 }
 
-/// Follows what calls what to its end; the reading of it began at `began`. Returns besides which relations run code that
-/// reads or writes, `None` being any statement.
+/// Follows what calls what to its end.
 pub(super) fn trace<'a>(
     rows: &'a Rows,
     relations: impl Iterator<Item = Relation<'a>>,
     ties: impl Iterator<Item = Tied>,
-    began: Instant,
-) -> (CodeMap, Vec<(Option<u32>, Runs)>) {
+) -> Web<'a> {
     let reader = &CodeReader::default();
     let codes: Vec<Code> = rows.functions.iter().map(|function| function.code(reader)).collect();
     let mut web = Web::new(&rows.functions, relations);
@@ -229,11 +227,11 @@ pub(super) fn trace<'a>(
         web.mark(Some(at), code.conduct);
     }
     web.spread();
-    (tell(rows, &web, reader, began), runs(rows, &web))
+    web
 }
 
-/// What the code that runs behind relations, or anywhere, does with data.
-fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
+/// What the code that runs behind relations does with data; `None` is any statement.
+pub(super) fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
     let of = |run: &Run| {
         let data = web.conduct(run.function).data;
         let runs = match (run.when, data) {
@@ -249,7 +247,9 @@ fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
     rows.run.iter().filter_map(of).collect()
 }
 
-fn tell(rows: &Rows, web: &Web<'_>, reader: &CodeReader, began: Instant) -> CodeMap {
+/// What is known of the code by then; the reading of it began at `began`.
+pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
+    let reader = &CodeReader::default();
     let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
     for (at, function) in rows.functions.iter().enumerate() {
         let conduct = web.conducts[at];

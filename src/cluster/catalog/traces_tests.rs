@@ -62,7 +62,7 @@ fn database() -> CodeMap {
     let tied = |(from, to, when)| Tied { from, to, when };
     let ties =
         [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
-    trace(&rows, relations.into_iter(), ties.into_iter().map(tied), Instant::now()).0
+    tell(&rows, &trace(&rows, relations.into_iter(), ties.into_iter().map(tied)), Instant::now())
 }
 
 fn name(name: &str) -> Name {
@@ -159,7 +159,7 @@ fn code_behind_operators_is_behind_everything_and_event_triggers_behind_definiti
             ..Rows::default()
         };
         Catalog {
-            code: trace(&rows, std::iter::empty(), std::iter::empty(), Instant::now()).0,
+            code: tell(&rows, &trace(&rows, std::iter::empty(), std::iter::empty()), Instant::now()),
             ..Catalog::default()
         }
     };

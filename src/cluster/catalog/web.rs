@@ -111,6 +111,27 @@ impl<'a> Web<'a> {
         self.symbols_named.iter().map(move |(name, nodes)| (*name, of(nodes)))
     }
 
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The node that stands for a function.
+    pub(super) fn function(&self, oid: u32) -> Option<usize> {
+        self.functions.get(&oid).copied()
+    }
+
+    /// What a node stands for, if that is the use of a relation.
+    pub(super) fn use_of(&self, node: usize) -> Option<When> {
+        let at = node.checked_sub(self.functions.len()).filter(|at| *at < self.names.len() * 2)?;
+        Some(if at % 2 == 0 { When::Used } else { When::Written })
+    }
+
+    /// The nodes that do what this one does.
+    pub(super) fn users(&self, node: usize) -> &[usize] {
+        self.users.get(node).map_or(&[], Vec::as_slice)
+    }
+
     /// What a function does, by OID.
     pub(super) fn conduct(&self, function: u32) -> Conduct {
         self.functions.get(&function).map_or_else(Conduct::default, |at| self.conducts[*at])

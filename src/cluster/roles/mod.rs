@@ -3,11 +3,12 @@
 //! It elects nobody, and sends nothing on a client's behalf.
 
 mod decision;
+mod given;
 mod monitor;
 mod probe;
 mod roster;
 mod watch;
 
 pub(super) use monitor::Monitor;
-pub(super) use probe::{Probe, is_forbidden, timeline_of};
+pub(super) use probe::{Probe, timeline_of};
 pub(super) use watch::Watch;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::decision::{Facts, Finding};
 use super::probe::Failure;
 use super::roster::{Event, Roster};
+use crate::cluster::defaults::Defaults;
 use crate::cluster::topology::{ServerId, Topology};
 use crate::config;
 
@@ -68,6 +69,11 @@ impl Monitor {
         if let Some(server) = self.topology().server(server).filter(|_| answered) {
             server.load.probed(took);
         }
+    }
+
+    /// What a server gives to those who set nothing. It is published with the next report.
+    pub(crate) fn gives(&self, server: ServerId, defaults: Defaults) {
+        self.lock().roster.gives(server, defaults);
     }
 
     /// What is known now.

@@ -11,7 +11,9 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::decision::{Facts, State};
-use crate::cluster::control::{self, Dial, Login, Purpose, words};
+use super::given::{Dial, Given};
+use crate::cluster::control::{self, Login, Purpose, is_forbidden, words};
+use crate::cluster::defaults::Defaults;
 use crate::cluster::topology::Server;
 use crate::config::Health;
 
@@ -76,18 +78,26 @@ pub(crate) struct Probe {
     pool: Pool,
     limit: Duration,
     question: Question,
+    given: Given,
 }
 
 impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
         let place = (&*server.address, &*health.database);
-        let parameters = control::parameters(place, login, health.timeout, health, Purpose::Watching);
+        let mut parameters = control::parameters(place, login, health.timeout, health, Purpose::Watching);
+        parameters.options(format!("-c statement_timeout={}", health.timeout.as_millis().max(1)));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(parameters, Dial, recycling);
         let pool =
             Pool::builder(manager).max_size(2).build().expect("a pool without timeouts needs no runtime");
-        Self { server: server.name.clone(), pool, limit: health.timeout, question: Question::Full }
+        Self {
+            server: server.name.clone(),
+            pool,
+            limit: health.timeout,
+            question: Question::Full,
+            given: Given::default(),
+        }
     }
 
     /// Asks once. Not cancel safe: a connection dropped in the middle of a question would be taken for idle.
@@ -135,7 +145,17 @@ impl Probe {
     async fn ask(&mut self, object: Object, deadline: Instant) -> Result<Facts, Failure> {
         let answer = timeout_at(deadline, self.question_and_answer(&object)).await;
         match answer {
-            Ok(Ok(facts)) => Ok(facts),
+            Ok(Ok(facts)) => {
+                match timeout_at(deadline, self.given.look(&object)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::debug!(server = &*self.server, error = words(&error), "defaults not asked");
+                        drop(Object::take(object));
+                    }
+                    Err(_) => drop(Object::take(object)),
+                }
+                Ok(facts)
+            }
             Ok(Err(error)) => {
                 drop(Object::take(object));
                 Err(Failure::of(&error))
@@ -145,6 +165,11 @@ impl Probe {
                 Err(Failure::TimedOut)
             }
         }
+    }
+
+    /// What the server gives to those who set nothing, if that is another thing than it was; told once.
+    pub(crate) fn take_news(&mut self) -> Option<Defaults> {
+        self.given.take_news()
     }
 
     async fn question_and_answer(&mut self, object: &Object) -> Result<Facts, tokio_postgres::Error> {
@@ -182,18 +207,6 @@ fn facts(row: &Row) -> Result<Facts, tokio_postgres::Error> {
 /// The timeline in the name of a WAL file: its first eight hexadecimal digits.
 pub(crate) fn timeline_of(wal_file: &str) -> Option<u32> {
     u32::from_str_radix(wal_file.get(..8)?, 16).ok()
-}
-
-/// Whether the server lives but does not answer such a question.
-pub(crate) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
-    let refusals = [
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        SqlState::UNDEFINED_FUNCTION,
-        SqlState::UNDEFINED_TABLE,
-        SqlState::UNDEFINED_COLUMN,
-        SqlState::FEATURE_NOT_SUPPORTED,
-    ];
-    error.code().is_some_and(|code| refusals.contains(code))
 }
 
 impl Failure {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::decision::{self, Facts, Finding, Observation, Past, State};
 use super::probe::Failure;
+use crate::cluster::defaults::{Conf, Defaults};
 use crate::cluster::topology::{Address, Health, Load, Role, Server, ServerId, Topology};
 use crate::config;
 use crate::freshness::Freshness;
@@ -32,6 +33,7 @@ struct Row {
     trouble: Option<Arc<str>>,
     load: Arc<Load>,
     freshness: Arc<Freshness>,
+    defaults: Option<Arc<Defaults>>,
 }
 
 /// Something that a report changed, for the log.
@@ -72,6 +74,7 @@ impl Roster {
             trouble: None,
             load: Arc::default(),
             freshness: Arc::new(Freshness::new(epoch)),
+            defaults: None,
         });
         // A configured role is known before any probe.
         (id, self.assign_roles())
@@ -98,6 +101,18 @@ impl Roster {
         events
     }
 
+    /// What a server gives to those who set nothing. Configurations that say the same are one.
+    pub(crate) fn gives(&mut self, id: ServerId, mut defaults: Defaults) {
+        let mut known = self.rows.iter().filter_map(|row| row.defaults.as_ref()).map(|row| &row.conf.visible);
+        if let Some(same) = known.find(|visible| **visible == defaults.conf.visible) {
+            let besides = defaults.conf.besides.clone();
+            defaults.conf = Arc::new(Conf { visible: same.clone(), besides });
+        }
+        if let Some(row) = self.rows.iter_mut().find(|row| row.seen.server == id) {
+            row.defaults = Some(Arc::new(defaults));
+        }
+    }
+
     /// The snapshot for everyone else.
     pub(crate) fn topology(&self) -> Topology {
         let server = |row: &Row| Server {
@@ -114,6 +129,7 @@ impl Roster {
             trouble: row.trouble.clone(),
             load: row.load.clone(),
             freshness: row.freshness.clone(),
+            defaults: row.defaults.clone(),
         };
         Topology { servers: self.rows.iter().map(server).collect() }
     }

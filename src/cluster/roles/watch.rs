@@ -54,6 +54,9 @@ impl Watch {
             let outcome = self.probe.run(cause).await;
             let took = begun.elapsed();
             self.pace.note(&outcome);
+            if let Some(defaults) = self.probe.take_news() {
+                self.monitor.gives(self.server, defaults);
+            }
             self.monitor.report(self.server, outcome, took);
             if cause == Cause::Suspected {
                 tokio::time::sleep(SUSPICION_GAP).await;

@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Statement};
 
-use crate::cluster::control;
-use crate::cluster::roles::{is_forbidden, timeline_of};
+use crate::cluster::control::{self, is_forbidden};
+use crate::cluster::roles::timeline_of;
 use crate::freshness::{Lsn, Xid};
 
 /// How far the server is. In recovery or not is read once, so that a promotion between two columns cannot mix two

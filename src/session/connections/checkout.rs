@@ -1,5 +1,6 @@
 //! Getting a connection: which server, and a place in its pool.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tokio::time::sleep_until;
 use crate::backend::settings::Settings;
 use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Wish};
 use crate::router::{Decision, Reason, Route, pick};
 use crate::session::client::Client;
 use crate::session::connections::Connections;
@@ -117,8 +118,17 @@ impl<'a> Checkout<'a> {
         self.requirement.is_met((lease.server(), lease.opened), &self.conversation.clock())
     }
 
-    fn wanted(&self) -> &'a Settings {
-        self.conversation.state.settings().wanted()
+    fn wanted(&self) -> Cow<'a, Settings> {
+        self.conversation.state.wanted()
+    }
+
+    /// What the session would have of a connection, if it wants these settings.
+    fn wish<'s>(&self, settings: &'s Settings) -> Wish<'s>
+    where
+        'a: 's,
+    {
+        let spoken = &self.conversation.state.pins.spoken;
+        Wish { settings, spoken: Some(&spoken.placeholders), buffers: spoken.buffers }
     }
 
     fn pool(&mut self, server: ServerId) -> Option<Arc<Pool>> {
@@ -158,7 +168,9 @@ impl<'a> Checkout<'a> {
                 }
             }
         };
-        let lease = self.pool(server)?.try_checkout(self.wanted(), self.connections.last(route))?;
+        let wanted = self.wanted();
+        let (pool, wish) = (self.pool(server)?, self.wish(&wanted));
+        let lease = pool.try_checkout(wish, self.connections.last(route))?;
         if route == Route::Replica && !self.is_fresh(&lease) {
             lease.release(now);
             return None;
@@ -356,14 +368,16 @@ impl<'a> Checkout<'a> {
             }
             // One that has been removed in this moment is not looked at again.
             let Some(pool) = self.pool(server) else { continue };
-            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
+            let wanted = self.wanted();
+            let wish = self.wish(&wanted);
+            if let Some(lease) = pool.try_checkout(wish, &Weak::new()) {
                 return Ok(lease);
             }
-            let (wanted, size) = (self.wanted(), self.conversation.who.pool_size);
+            let size = self.conversation.who.pool_size;
             let lent = async {
                 tokio::select! {
                     biased;
-                    lent = pool.checkout(wanted, size) => lent,
+                    lent = pool.checkout(wish, size) => lent,
                     () = deposed(&shared, server) => Err(Error::NoPrimary),
                 }
             };
@@ -402,7 +416,9 @@ impl<'a> Checkout<'a> {
                 excluded.push(picked);
                 continue;
             };
-            if let Some(lease) = pool.try_checkout(self.wanted(), &Weak::new()) {
+            let wanted = self.wanted();
+            let wish = self.wish(&wanted);
+            if let Some(lease) = pool.try_checkout(wish, &Weak::new()) {
                 return Ok(Replica::Lent(lease));
             }
             let size = self.conversation.who.pool_size;
@@ -420,13 +436,12 @@ impl<'a> Checkout<'a> {
                     return Ok(Replica::None);
                 }
             }
-            let wanted = self.wanted();
             // Another replica, or the primary, does as well as one that is full.
             let elsewhere = topology.writable().is_some()
                 || topology.replicas().any(|server| server.id != pool.key().server && will_do(server));
             let lent = match elsewhere {
-                true => self.waiting().queue(pool.checkout_or_leave(wanted, size)).await,
-                false => self.waiting().queue(pool.checkout(wanted, size)).await,
+                true => self.waiting().queue(pool.checkout_or_leave(wish, size)).await,
+                false => self.waiting().queue(pool.checkout(wish, size)).await,
             };
             match lent {
                 Ok(lease) => return Ok(Replica::Lent(lease)),
@@ -444,6 +459,7 @@ impl<'a> Checkout<'a> {
     /// An idle connection to any of these servers.
     fn first_free(&mut self, servers: &[ServerId]) -> Option<Lease> {
         let wanted = self.wanted();
-        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(wanted, &Weak::new()))
+        let wish = self.wish(&wanted);
+        servers.iter().find_map(|server| self.pool(*server)?.try_checkout(wish, &Weak::new()))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
+use crate::backend::past::TempTables;
 use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::error::{Error, Result};
 use crate::pool::Lease;
@@ -62,7 +63,8 @@ impl SessionPool {
             Route::Primary => &mut self.primary,
             Route::Replica => &mut self.replica,
         };
-        if let Some(other) = place.replace(lease) {
+        if let Some(mut other) = place.replace(lease) {
+            notes_past(self.ran, &mut other);
             let_go(other, self.leftover(known), &self.shared);
         }
     }
@@ -102,6 +104,7 @@ impl SessionPool {
         if serves {
             return Some(lease);
         }
+        notes_past(self.ran, &mut lease);
         let_go(lease, self.leftover(known), &self.shared);
         None
     }
@@ -123,8 +126,19 @@ impl SessionPool {
 
     /// The session is over: its connections are made fit for others.
     pub(super) fn let_go(self, leftover: Leftover) {
-        let Self { primary, replica, shared, .. } = self;
-        primary.into_iter().chain(replica).for_each(|lease| let_go(lease, leftover, &shared));
+        let Self { primary, replica, shared, ran } = self;
+        for mut lease in primary.into_iter().chain(replica) {
+            notes_past(ran, &mut lease);
+            let_go(lease, leftover, &shared);
+        }
+    }
+}
+
+/// What code has left with the process of a connection, nobody knows.
+fn notes_past(ran: Ran, lease: &mut Lease) {
+    if ran == Ran::Code {
+        lease.past.placeholders.speak_of_others();
+        lease.past.temporary = TempTables(true);
     }
 }
 

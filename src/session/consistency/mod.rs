@@ -5,4 +5,5 @@
 pub(crate) mod observed_reads;
 pub(crate) mod pending_writes;
 pub(crate) mod requirement;
+pub(crate) mod shared_catalogs;
 pub(crate) mod tracking;

@@ -6,7 +6,7 @@ use crate::cluster::catalog::{Catalog, Reach};
 use crate::freshness::Slot;
 use crate::router::FunctionLists;
 use crate::session::consistency::observed_reads::Touched;
-use crate::sql::{Access, DataUse, Kind, Name, Statement, Verdict, Why};
+use crate::sql::{Access, Beyond, DataUse, Kind, Name, Statement, Verdict, Why};
 
 /// Most texts that are told apart; of more than this, anything may have been written.
 const TEXTS_MAX: usize = 64;
@@ -22,6 +22,8 @@ pub(crate) struct PendingWrites {
     /// What was sent last of that which lasts although it writes no relation: a sequence moves, others are notified. It
     /// waits for no mark, so it does not count as a write.
     besides: Option<Arc<Verdict>>,
+    /// What the texts say of catalogs that all databases share, those that are not told apart included.
+    beyond: Beyond,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ impl PendingWrites {
         if verdict.statements.iter().any(lasts) {
             self.besides = Some(verdict.clone());
         }
+        let beyond: Beyond = verdict.statements.iter().map(|statement| statement.beyond).collect();
+        self.beyond = self.beyond.with(beyond);
         if self.extent == Extent::Untold || !verdict.statements.iter().any(may_write) {
             return;
         }
@@ -123,6 +127,21 @@ impl PendingWrites {
         self.extent == Extent::Named && self.besides.is_none() && self.statements().all(reads)
     }
 
+    /// Whether it changes catalogs that all databases share, by its text or by what is known of the code that it runs.
+    pub(crate) fn writes_shared(&self, catalog: Option<&Catalog>) -> bool {
+        let shared = Beyond::WRITES_SHARED;
+        let known = catalog.map(|catalog| &catalog.beyond).filter(|known| known.somewhere().has(shared));
+        self.beyond.has(shared)
+            || known.is_some_and(|known| {
+                self.statements().any(|statement| {
+                    let code = statement.effects.code.iter().flat_map(|code| &code.calls);
+                    let mut functions = statement.functions.iter().chain(code);
+                    functions.any(|function| known.function(function).has(shared))
+                        || statement.writes.iter().any(|name| known.written(name).has(shared))
+                })
+            })
+    }
+
     /// Whether something in it may make a transaction last that nobody commits: `PREPARE TRANSACTION`.
     pub(crate) fn may_prepare(&self) -> bool {
         let prepares = |statement: &Statement| {
@@ -146,6 +165,7 @@ impl PendingWrites {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
         self.extent = Extent::Named;
+        self.beyond = Beyond::NOTHING;
         self.settle();
     }
 }

@@ -9,6 +9,7 @@ use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::freshness::{Doubt, Freshness, Furthest, Legacy, Lsn, Marks, Missing, Moment, Need, Primary};
 use crate::router::Route;
 use crate::session::consistency::observed_reads::Touched;
+use crate::session::consistency::shared_catalogs::{CommonFloor, join, reads_shared};
 use crate::session::consistency::tracking::Tracking;
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::request::Request;
@@ -43,6 +44,8 @@ pub(crate) struct Basis<'a> {
     pub database: &'a str,
     /// When its relations were last written by anybody.
     pub marks: &'a Marks,
+    /// When the catalogs that all databases share were.
+    pub common: &'a Marks,
     /// What the session has written and seen.
     pub tracking: &'a Tracking,
     /// What is asked of the read.
@@ -178,6 +181,12 @@ struct Floor {
     doubt: Option<Doubt>,
 }
 
+impl Floor {
+    fn last(&self) -> Option<Instant> {
+        self.written.max(self.doubt.map(|doubt| doubt.at))
+    }
+}
+
 impl Basis<'_> {
     /// When what the request looks at was last seen or written by the session on the primary and, at level `global`, last
     /// written by anybody.
@@ -189,11 +198,11 @@ impl Basis<'_> {
             written: known.max(marks.map(Marks::latest_write)),
             doubt: marks.and_then(|marks| doubt(marks.unanswered.latest(), marks.looked.latest())),
         };
-        let all = highest.written.max(highest.doubt.map(|doubt| doubt.at));
+        let all = self.with_common(highest, CommonFloor::possible);
         let topology = self.cluster.topology();
-        if topology.replicas().all(|server| server.freshness.through() >= all) {
+        if topology.replicas().all(|server| server.freshness.through() >= all.last()) {
             // Whatever it looks at is there: no need to find out what that is.
-            return highest;
+            return all;
         }
         let catalog = self.cluster.catalogs().of(self.database);
         let since = catalog.as_deref().and_then(|catalog| catalog.since);
@@ -202,22 +211,36 @@ impl Basis<'_> {
             begins(statement) || matches!(statement.kind, Kind::SetTransaction(_, Scope::Local))
         };
         if self.besides == Touched::Anything || request.statements().any(lasts) {
-            return highest;
+            return all;
         }
+        // Without definitions nobody knows what is behind a name.
+        let described = catalog.as_deref().filter(|_| since.is_some());
+        let shared = request.statements().any(|statement| reads_shared(statement, described));
+        let common = if shared { CommonFloor::possible } else { CommonFloor::certain };
         match (Touched::by(request.statements(), catalog.as_deref()), since) {
-            (Touched::Anything, _) | (_, None) => highest,
+            (Touched::Anything, _) | (_, None) => self.with_common(highest, common),
             (touched @ Touched::These(_), Some(since)) => {
                 let slots = touched.slots();
                 // What was marked by an earlier catalog may have been marked under other names.
-                let since = Some(since).min(all);
+                let since = Some(since).min(highest.last());
                 let known = observed.last(&touched).max(tracking.moved());
-                Floor {
+                let floor = Floor {
                     written: since.max(known).max(marks.map(|marks| marks.last_write(slots))),
                     doubt: marks
                         .and_then(|marks| doubt(marks.unanswered.last(slots), marks.looked.last(slots))),
-                }
+                };
+                self.with_common(floor, common)
             }
         }
+    }
+
+    /// The same with what is asked for of the catalogs that all databases share.
+    fn with_common(&self, floor: Floor, common: fn(&Marks) -> CommonFloor) -> Floor {
+        if self.levels.consistency != Consistency::Global {
+            return floor;
+        }
+        let common = common(self.common);
+        Floor { written: floor.written.max(Some(common.written)), doubt: join(floor.doubt, common.doubt) }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cluster::topology::ServerId;
 use crate::freshness::{Freshness, Instants, Marks, Seen};
 use crate::session::consistency::observed_reads::{ObservedReads, Touched};
 use crate::session::consistency::pending_writes::{PendingWrites, may_write_by_reading};
+use crate::session::consistency::shared_catalogs;
 use crate::session::relay::facts::reads;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
@@ -99,9 +100,11 @@ impl Tracking {
     }
 
     /// The session has looked at data on the primary. Others count it too: it may have seen what nobody is told of.
-    pub(crate) fn saw(&mut self, marks: &Marks, at: Instant) {
-        if let Some(shown) = self.observed.saw(at) {
-            shown.mark(&marks.looked, at);
+    pub(crate) fn saw(&mut self, database: &Database, at: Instant) {
+        let Some(shown) = self.observed.saw(at) else { return };
+        shown.mark(&database.marks.looked, at);
+        if shown == Touched::Anything {
+            database.common.looked.enter_something(at);
         }
     }
 
@@ -111,32 +114,36 @@ impl Tracking {
     }
 }
 
+/// Which marks of a database are meant.
+pub(crate) type KindOfMark = fn(&Marks) -> &Instants;
+
 /// Enters what may have been written in a database (its name on the servers), acknowledged or given up at `at`, and has
 /// the samplers see to it that replicas are soon known to hold it. Returns what that is and its instant, which may be
 /// later.
 pub(crate) fn mark(
     shared: &Shared,
-    (database, instants): (&str, &Instants),
+    (name, database, kind): (&str, &Database, KindOfMark),
     pending: &PendingWrites,
     at: Instant,
 ) -> (Touched, Instant) {
     let (cluster, policy) = (&shared.cluster, shared.policy());
-    let catalog = cluster.catalogs().of(database);
+    let catalog = cluster.catalogs().of(name);
     let at = if pending.is_untransacted() { cluster.demand().wrote_untransacted(at) } else { at };
     let touched = pending.touched(catalog.as_deref(), &policy.functions);
-    touched.mark(instants, at);
+    touched.mark(kind(&database.marks), at);
+    shared_catalogs::mark(kind(&database.common), (pending, &touched), catalog.as_deref(), at);
     cluster.demand().wrote(at);
     (touched, at)
 }
 
 /// The same of what was acknowledged to a client that may have gone since.
 pub(crate) fn acknowledge(shared: &Shared, (name, database): (&str, &Database), pending: &PendingWrites) {
-    mark(shared, (name, &database.marks.acknowledged), pending, Instant::now());
+    mark(shared, (name, database, |marks| &marks.acknowledged), pending, Instant::now());
 }
 
 /// The same of what nobody waits for any more: it may have happened.
 pub(crate) fn give_up(shared: &Shared, (name, database): (&str, &Database), pending: &PendingWrites) {
-    mark(shared, (name, &database.marks.unanswered), pending, Instant::now());
+    mark(shared, (name, database, |marks| &marks.unanswered), pending, Instant::now());
 }
 
 /// Whether a request that goes to the primary may write although its statements only read.

@@ -4,7 +4,7 @@ use std::cell::LazyCell;
 
 use crate::cluster::catalogs::Changed;
 use crate::session::conversation::Conversation;
-use crate::session::model::ddl::Change;
+use crate::session::model::ddl::{Change, Given};
 use crate::sql::Name;
 
 impl Conversation {
@@ -21,13 +21,39 @@ impl Conversation {
     /// Tells of what is committed.
     pub(crate) fn tell_definitions(&mut self) {
         let change = self.state.definitions.take_committed();
-        self.tell_change(change);
+        if change != Change::None {
+            self.tell_change(change);
+            self.tell_given();
+        }
+    }
+
+    /// Tells that servers may give something else to those who set nothing.
+    fn tell_given(&mut self) {
+        match self.state.definitions.take_given() {
+            Given::Same => {}
+            Given::Written => self.shared.look_for_reload(),
+            Given::Other => {
+                self.shared.greetings.forget();
+                self.shared.look_at_servers();
+            }
+        }
+    }
+
+    /// Signals the clients that statements have named which have completed.
+    pub(crate) fn signal_others(&mut self) {
+        let signals = &mut self.state.processes.signals;
+        if !signals.is_empty() {
+            signals.drain(..).for_each(|(client, signal)| self.shared.signal(client, signal));
+        }
     }
 
     /// Tells of what may be committed though nobody will ever say so.
     pub(crate) fn tell_unanswered_definitions(&mut self) {
         let known = self.state.definitions.commit();
         let may_define = self.state.pending_writes.may_define();
+        if may_define {
+            self.shared.greetings.forget();
+        }
         self.tell_change(if may_define { known.max(Change::ByCode) } else { known });
     }
 

@@ -2,6 +2,7 @@
 //! connection, and never holds one.
 
 mod ddl;
+pub(crate) mod defaults;
 mod pin_log;
 mod pinning;
 pub(crate) mod routing_settings;
@@ -16,11 +17,13 @@ use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
-use crate::freshness::{Instants, Marks};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
-use crate::session::consistency::tracking::{Acknowledged, Answers, Tracking, mark, may_write_unseen};
+use crate::session::consistency::tracking::{
+    Acknowledged, Answers, KindOfMark, Tracking, mark, may_write_unseen,
+};
+use crate::session::conversation::defaults::SessionDefaults;
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
     Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings, strings,
@@ -34,6 +37,7 @@ use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
+use crate::session::shared::processes::Processes;
 use crate::session::shared::registry::Entry;
 use crate::session::state::State;
 use crate::session::transaction::journal::Journal;
@@ -137,6 +141,8 @@ pub(crate) struct Conversation {
     pub routing: Box<RoutingSettings>,
     /// How strings are read where it has set nothing.
     told_strings: StandardConformingStrings,
+    /// What it has where it has set nothing.
+    pub defaults: Box<SessionDefaults>,
     /// What it has written and seen.
     pub tracking: Tracking,
     pub rerun: Option<Rerun>,
@@ -154,8 +160,8 @@ impl Conversation {
     /// Of a client that begins with these settings.
     pub(crate) fn new(shared: Arc<Shared>, who: Who, entry: Arc<Entry>, startup: Settings) -> Self {
         let (statements, nowhere) = (shared.statements.clone(), shared.nowhere.clone());
-        let mut state = State::new(startup, statements, nowhere, shared.pools.notifiers().clone());
-        state.pid = entry.key().pid();
+        let processes = Processes::of(&entry, shared.pools.notifiers().clone(), shared.registry.clone());
+        let state = State::new(startup, statements, nowhere, processes);
         Self {
             pins_told: PinLog::new(shared.metrics.clone()),
             policy: Arc::clone(&shared.policy()),
@@ -165,6 +171,7 @@ impl Conversation {
             state: Box::new(state),
             routing: Box::default(),
             told_strings: StandardConformingStrings::On,
+            defaults: Box::default(),
             tracking: Tracking::default(),
             rerun: None,
             losses: 0,
@@ -181,6 +188,7 @@ impl Conversation {
         }
         self.policy = Arc::clone(&now);
         self.who.read(&now.config);
+        self.defaults.go_by(now.conf.as_ref());
         true
     }
 
@@ -206,7 +214,7 @@ impl Conversation {
 
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
-        if self.routing.refresh(self.state.settings()) {
+        if self.routing.refresh(self.state.settings(), &self.defaults) {
             self.state.shown.strings = self.routing.strings.unwrap_or(self.told_strings);
         }
     }
@@ -245,6 +253,7 @@ impl Conversation {
             cluster: &self.shared.cluster,
             database: &self.who.server_database,
             marks: &self.state.database().marks,
+            common: &self.state.database().common,
             tracking: &self.tracking,
             levels: self.levels(self.routing.weir(), &request.hint()),
             besides: match self.state.transaction.snapshots(self.routing.isolation()) {
@@ -426,7 +435,7 @@ impl Conversation {
                 self.tracking.looked(place, server.map(|server| &*server.freshness), at);
             }
             Route::Primary => {
-                self.tracking.saw(&self.state.database().marks, at);
+                self.tracking.saw(self.state.database(), at);
                 // What was seen there must be on a replica before the session looks at one.
                 self.shared.cluster.demand().wrote(at);
             }
@@ -501,9 +510,14 @@ impl Conversation {
         let Some(journal) = self.state.transaction.journal() else { return };
         let now = Instant::now();
         for shape in journal.portals().filter_map(|(_, shape)| shape) {
-            self.state.database().learned.remember(shape, now);
-            self.shared.metrics.learned.inc();
+            self.learn(shape, now);
         }
+    }
+
+    /// A replica has refused this shape: the next one goes to the primary at once.
+    pub(crate) fn learn(&self, shape: SkeletonId, now: Instant) {
+        self.state.database().learned.remember(shape, now);
+        self.shared.metrics.learned.inc();
     }
 
     /// So much of what is run again has been written; a shape that a replica refused is remembered.
@@ -512,8 +526,7 @@ impl Conversation {
         let refused = matches!(rerun.cause.sqlstate(), Some("25006" | "0A000"));
         self.passed_over(len);
         if let (true, Some(verdict)) = (refused, request.verdicts().next()) {
-            self.state.database().learned.remember(verdict.skeleton, now);
-            self.shared.metrics.learned.inc();
+            self.learn(verdict.skeleton, now);
         }
     }
 
@@ -539,13 +552,16 @@ impl Conversation {
         self.shared.cluster.topology().servers.len() == 1
     }
 
-    fn mark(&mut self, now: Instant, kind: fn(&Marks) -> &Instants) {
-        let instants = kind(&self.state.database().marks);
+    fn mark(&mut self, now: Instant, kind: KindOfMark) {
+        let database = self.state.database();
         if self.is_alone() {
-            instants.enter_anything(now);
+            kind(&database.marks).enter_anything(now);
+            if self.state.pending_writes.may_define() {
+                kind(&database.common).enter_anything(now);
+            }
             return self.tracking.wrote(&Touched::Anything, now);
         }
-        let database = (&*self.who.server_database, instants);
+        let database = (&*self.who.server_database, &**database, kind);
         let (touched, at) = mark(&self.shared, database, &self.state.pending_writes, now);
         self.tracking.wrote(&touched, at);
     }

@@ -8,9 +8,18 @@ use crate::config::Pinning;
 use crate::session::conversation::Conversation;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
-use crate::sql::{Pin, Verdict};
+use crate::sql::{Pin, Statement, Verdict};
 
 impl Conversation {
+    /// Takes down what a request says of what a server process never forgets, before it gets its connection.
+    pub(crate) fn says(&mut self, request: &Request) {
+        let spoken = &mut self.state.pins.spoken;
+        spoken.begins_request();
+        if request.any(Fact::Lasts) {
+            request.statements().for_each(|statement| spoken.says(statement));
+        }
+    }
+
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();
@@ -20,7 +29,7 @@ impl Conversation {
     /// Takes down what the code that a request runs may leave, before it is sent: whether it completes or fails then
     /// makes no difference. What would pin and must not is refused instead.
     pub(crate) fn predict_pins(&mut self, request: &Request) {
-        self.state.refusals.clear();
+        self.state.refusals.statements.clear();
         if request.any(Fact::TakesAway) {
             self.state.pins.is_taken_away();
         }
@@ -35,7 +44,7 @@ impl Conversation {
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
-                self.state.refusals.push((verdict.clone(), Pin::Function));
+                self.state.refusals.statements.push((verdict.clone(), Pin::Function));
                 continue;
             }
             self.state.pins.ran(found.traces);
@@ -68,9 +77,9 @@ impl Conversation {
             return;
         }
         for verdict in request.brought() {
-            let pin = verdict.statements.iter().flat_map(|statement| statement.effects.pins()).next();
+            let pin = verdict.statements.iter().flat_map(pins_for_sure).next();
             if let Some(pin) = pin {
-                self.state.refusals.push((verdict.clone(), pin));
+                self.state.refusals.statements.push((verdict.clone(), pin));
             }
         }
     }
@@ -85,4 +94,10 @@ impl Conversation {
             self.state.pins.resolve(|doubt| catalog.code.recall(&doubt.function, doubt.since, doubt.version));
         }
     }
+}
+
+/// What a statement pins by, but for settings of which the values are still to be bound.
+fn pins_for_sure(statement: &Statement) -> impl Iterator<Item = Pin> {
+    let effects = &statement.effects;
+    effects.pins().filter(|pin| effects.bound.is_empty() || *pin != Pin::DynamicSetting)
 }

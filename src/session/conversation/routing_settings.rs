@@ -10,6 +10,7 @@ use crate::config::{Database, Listener, Routing, User};
 use crate::freshness::Lsn;
 use crate::router::{FixedTarget, TargetSource};
 use crate::session::consistency::requirement::Levels;
+use crate::session::conversation::defaults::SessionDefaults;
 use crate::session::model::settings::{SessionSettings, plain};
 use crate::session::model::transaction_limits::TransactionLimits;
 use crate::sql::{
@@ -21,6 +22,8 @@ use crate::sql::{
 #[derive(Debug, Default)]
 pub(crate) struct RoutingSettings {
     of: (Settings, Settings),
+    /// And of which defaults.
+    under: u32,
     weir: WeirSettings,
     application_name: Box<str>,
     defaults: Modes,
@@ -35,11 +38,15 @@ impl RoutingSettings {
         self.defaults.isolation
     }
 
-    fn new(of: &SessionSettings) -> Self {
+    fn new(of: &SessionSettings, defaults: &SessionDefaults) -> Self {
         let (settings, own) = (of.wanted(), of.own());
-        let text = |name| settings.get(name).map(|value| plain(value).trim().to_lowercase());
+        let text = |name| {
+            let given = || defaults.get(name).map(str::to_owned);
+            settings.get(name).map(plain).or_else(given).map(|value| value.trim().to_lowercase())
+        };
         Self {
             of: (settings.clone(), own.clone()),
+            under: defaults.serial,
             weir: WeirSettings::of(own, of.own_startup()),
             application_name: settings.get("application_name").map(plain).unwrap_or_default().into(),
             defaults: Modes {
@@ -53,7 +60,7 @@ impl RoutingSettings {
                     .map(|_| AccessMode::ReadOnly),
                 deferrable: None,
             },
-            limits: TransactionLimits::of(settings),
+            limits: TransactionLimits::of(settings, |name| defaults.get(name)),
             strings: text("standard_conforming_strings").map(|value| strings(&value)),
         }
     }
@@ -167,12 +174,12 @@ impl ConfiguredTransactions {
 
 impl RoutingSettings {
     /// Looks at the settings again if they have changed. Says whether they had.
-    pub(crate) fn refresh(&mut self, settings: &SessionSettings) -> bool {
+    pub(crate) fn refresh(&mut self, settings: &SessionSettings, defaults: &SessionDefaults) -> bool {
         let (wanted, own) = &self.of;
-        if wanted == settings.wanted() && own == settings.own() {
+        if wanted == settings.wanted() && own == settings.own() && self.under == defaults.serial {
             return false;
         }
-        *self = Self::new(settings);
+        *self = Self::new(settings, defaults);
         true
     }
 
@@ -243,7 +250,10 @@ mod tests {
 
     fn view(pairs: &[(&str, Value)]) -> RoutingSettings {
         let settings = pairs.iter().map(|(name, value)| ((*name).into(), value.clone()));
-        RoutingSettings::new(&SessionSettings::new(&Settings::new(settings.collect())))
+        RoutingSettings::new(
+            &SessionSettings::new(&Settings::new(settings.collect())),
+            &SessionDefaults::default(),
+        )
     }
 
     #[test]
@@ -274,12 +284,10 @@ mod tests {
         let startup = Settings::default().with("weir.target", Some(Value::Raw("replica".into())));
         let mut settings = SessionSettings::new(&startup);
         settings.set("weir.target", Value::Sql("'auto'".into()));
-        assert_eq!(RoutingSettings::new(&settings).weir.target, Some((Target::Auto, TargetSource::Set)));
+        let of = |settings: &SessionSettings| RoutingSettings::new(settings, &SessionDefaults::default());
+        assert_eq!(of(&settings).weir.target, Some((Target::Auto, TargetSource::Set)));
         settings.reset("weir.target");
-        assert_eq!(
-            RoutingSettings::new(&settings).weir.target,
-            Some((Target::Replica, TargetSource::Startup))
-        );
+        assert_eq!(of(&settings).weir.target, Some((Target::Replica, TargetSource::Startup)));
     }
 
     #[test]

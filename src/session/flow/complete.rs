@@ -14,6 +14,7 @@ use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
 use crate::session::leg::Leg;
 use crate::session::leg::cleanup::Cleanup;
 use crate::session::leg::connection::{Abandoned, LeftBatch};
+use crate::session::leg::past::notes_pins;
 use crate::session::leg::progress::{Retry, Sent};
 use crate::session::leg::state::{LegEvent, LegState, Why};
 use crate::session::leg::trust::Trust;
@@ -83,6 +84,9 @@ impl Session {
             conversation.tell_pins();
         }
         let pinned = leg.route == Route::Primary && conversation.pinned().is_some();
+        if pinned {
+            notes_pins(&mut leg.lease, &conversation.state);
+        }
         let streams = matches!(client.phase, Phase::Streaming(_));
         leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state)
     }
@@ -235,6 +239,9 @@ impl Session {
         let tx = if is_over { TxStatus::Idle } else { leg.responses.tx };
         let lost = Lost { route: leg.route, tx, facts };
         let refused = matches!(leg.progress.state, LegState::Refused(_));
+        if refused {
+            self.conversation.state.suspects_settings();
+        }
         let state = std::mem::take(&mut leg.progress.state);
         let error = cause(state, lost.doubt(&abandoned));
         let server = self.conversation.server_name(leg.lease.server());

@@ -6,6 +6,7 @@ use super::*;
 use crate::session::relay::framer::Framer;
 use crate::session::relay::request::Reader;
 use crate::session::relay::responses::Flow;
+use crate::session::relay::unsettled::Settled;
 use crate::session::transaction::Event;
 use crate::sql::{Classifier, StandardConformingStrings};
 use crate::wire::request::{put_bare, put_query, put_run};
@@ -41,8 +42,8 @@ fn kept(said: &str, request: &str) -> Keeps {
         }
     }
     let (classifier, names) = (Classifier::new(100), Names::default());
-    let reader =
-        Reader { classifier: &classifier, strings: StandardConformingStrings::On, statements: &names };
+    let (strings, statements) = (StandardConformingStrings::On, &names);
+    let reader = Reader { classifier: &classifier, strings, statements, in_flight: &Settled, under: None };
     let unit = Framer::default().next(&bytes, Flow::Query).unwrap();
     let request = Request::read(unit, &bytes, &reader, Vec::new());
     keeps(&request, &bytes, &names, &transaction(said))

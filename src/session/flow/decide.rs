@@ -19,6 +19,7 @@ use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
+use crate::session::relay::unsettled::Settled;
 use crate::session::transaction::journal::Ran;
 use crate::sql::{Chain, CursorUse, Isolation, Kind, Modes, Scope, Statement, Transactions, Verdict};
 use crate::wire::TxStatus;
@@ -381,6 +382,8 @@ fn writes_follow(
         classifier: &conversation.shared.classifier,
         strings: conversation.strings(),
         statements: &conversation.state.names,
+        in_flight: &Settled,
+        under: conversation.state.executes_under(),
     };
     let view = conversation.view(Transaction::None);
     for _ in 0..AHEAD_MAX {
@@ -497,9 +500,10 @@ struct Surroundings {
 impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
         let catalogs = conversation.shared.cluster.catalogs();
-        let some_matter = || catalogs.know_confined() || catalogs.know_traces();
+        let some_matter = || catalogs.know_confined() || catalogs.know_traces() || catalogs.know_unread();
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
+            || catalogs.know_state_anywhere()
             || catalogs.know_unnamed();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }

@@ -18,17 +18,21 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
-use crate::session::flow::situation::{outdated, situation};
+use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
+use crate::session::flow::unsettable::meet_unsettable;
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
+use crate::session::flow::verification::unverified;
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::LegState;
+use crate::session::model::rebase::rebased;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::kept::Keeps;
@@ -52,7 +56,7 @@ struct Course {
 }
 
 /// What comes after a step.
-enum Next {
+pub(super) enum Next {
     /// Another look at how things stand.
     Plan,
     /// The same, when all that is in flight has been answered, with the request decided anew: what was answered
@@ -60,7 +64,7 @@ enum Next {
     Decide,
     /// The writing.
     Write,
-    /// Nothing: the request was answered.
+    /// Nothing: the request was answered, or is looked at anew.
     Over,
 }
 
@@ -131,6 +135,15 @@ impl Session {
         }
         self.conversation.refresh_routing();
         let request = self.read(unit);
+        if request.any(Fact::Unread) && self.waits_to_read() {
+            self.memory.messages = request.into_memory();
+            return self.pump().await;
+        }
+        if request.any(Fact::UnderOthers) {
+            let Self { client, conversation, .. } = self;
+            request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
+        }
+        self.conversation.says(&request);
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -142,6 +155,11 @@ impl Session {
             if !resume_block(self, &request).await? {
                 return Ok(());
             }
+        }
+        if self.conversation.state.refusals.settings.is_some()
+            && Box::pin(meet_unsettable(self, &request)).await?.is_break()
+        {
+            return Ok(());
         }
         self.end_sequence_affinity(&request).await?;
         if request.any(Fact::ConcernsWeir) {
@@ -179,9 +197,15 @@ impl Session {
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
         connections.runs(request.statements());
         write((client, conversation, leg), &request, &course.how());
+        let open_ended = request.is_open_ended();
         memory.messages = request.into_memory();
         // What weir answers itself may be due at once.
         self.on_server_bytes();
+        if open_ended {
+            // A client that sends without a pause must hear of an error all the same, and of what its server says a task
+            // that always has something to read is not told.
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 
@@ -197,12 +221,19 @@ impl Session {
             })
     }
 
+    /// Whether the answers to what may change how a text is read come before the text is sent.
+    fn waits_to_read(&self) -> bool {
+        self.legs.active().is_some_and(|leg| leg.is_up() && leg.owes() && leg.batch() == Batch::Closed)
+    }
+
     fn read(&mut self, unit: Unit) -> Request {
         let conversation = &self.conversation;
         let reader = Reader {
             classifier: &conversation.shared.classifier,
             strings: conversation.strings(),
             statements: &conversation.state.names,
+            in_flight: &InFlight { conversation, leg: self.legs.active() },
+            under: conversation.state.executes_under(),
         };
         Request::read(unit, &self.client.read_buffer, &reader, std::mem::take(&mut self.memory.messages))
     }
@@ -258,7 +289,7 @@ impl Session {
                 self.conversation.state.names.settle();
                 return Ok(Next::Plan);
             }
-            Step::VerifyResults => {
+            Step::Verify => {
                 self.verify(request);
                 self.answered_while(|_| true).await?;
             }
@@ -348,6 +379,11 @@ impl Session {
         let ledger = std::mem::take(&mut memory.ledger);
         let mut leg = Box::new(Leg::new(lease, route, load, ledger, now));
         leg.look(&topology, now);
+        let session = conversation.state.transaction.undoable_mut();
+        if let Some(before) = conversation.defaults.look_at(&leg.lease, &topology, session) {
+            let told = conversation.defaults.told();
+            conversation.state.rereads(|settings| rebased(settings, &before, told));
+        }
         drop(topology);
         legs.activate(leg);
     }
@@ -393,6 +429,9 @@ impl Session {
         let error = cause(std::mem::take(&mut leg.progress.state), Doubt::None);
         let server = self.conversation.server_name(leg.lease.server());
         tracing::warn!(%server, %error, "settings refused");
+        if self.conversation.pinned().is_none() {
+            self.conversation.state.suspects_settings();
+        }
         match leg.route {
             // It may not know a role yet, say.
             Route::Replica => {
@@ -401,10 +440,8 @@ impl Session {
                 Ok(Next::Decide)
             }
             Route::Primary if self.conversation.pinned().is_some() => Err(error),
-            Route::Primary => {
-                self.refuse(request, &error);
-                Ok(Next::Over)
-            }
+            // The request is read again.
+            Route::Primary => Ok(Next::Over),
         }
     }
 
@@ -412,10 +449,16 @@ impl Session {
     fn verify(&mut self, request: &Request) {
         let Self { client, conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return };
-        let names: Vec<_> = outdated(conversation, &client.read_buffer, leg, request).collect();
-        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, None);
+        let bytes = &client.read_buffer[..];
+        let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
+        let (batch, tx) = (leg.batch(), leg.responses.tx);
+        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
+        if batch == Batch::Closed && tx != TxStatus::Failed {
+            // Names are looked up by them.
+            sender.settings();
+        }
         // A batch is open now: the client's own Sync will end it.
-        names.into_iter().for_each(|name| sender.verify(name.of(&client.read_buffer)));
+        sender.verify(names.iter().map(|name| name.of(bytes)));
     }
 
     /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in
@@ -444,7 +487,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::pump`].
-    async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
+    pub(super) async fn fail_transaction(&mut self, request: &Request, error: &Error) -> Result<Next> {
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut() else { return Ok(Next::Decide) };
         leg.sender(&mut conversation.state, &conversation.shared.metrics, None).fail_block();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::backend::begun::is_outdated;
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::backend::{ParameterStatuses, exec};
@@ -26,6 +27,7 @@ use crate::session::connections::{Connections, account};
 use crate::session::conversation::Conversation;
 use crate::session::model::restore::AUTHORIZATION;
 use crate::session::model::weir_settings as own;
+use crate::session::shared::greetings::Told;
 use crate::wire::TxStatus;
 use crate::wire::reply;
 use crate::wire::startup::Parameter;
@@ -77,8 +79,12 @@ pub(crate) async fn want_catalog(conversation: &mut Conversation) {
 pub(crate) async fn settle_in(
     conversation: &mut Conversation,
     connections: &mut Connections,
-) -> Result<Arc<ParameterStatuses>> {
+) -> Result<Arc<Told>> {
     let told = settle(conversation, connections).await?;
+    if let Some(path) = told.defaults.as_ref().and_then(|defaults| defaults.told("search_path")) {
+        conversation.state.pins.search(path);
+    }
+    conversation.defaults.begins(told.defaults.clone(), conversation.policy.conf.as_ref());
     if conversation.state.settings().startup().get(AUTHORIZATION).is_some() {
         // Whether it could be taken has been seen. PostgreSQL asks no more of it in a startup packet: who the session is
         // has been said before.
@@ -88,18 +94,18 @@ pub(crate) async fn settle_in(
     Ok(told)
 }
 
-async fn settle(
-    conversation: &mut Conversation,
-    connections: &mut Connections,
-) -> Result<Arc<ParameterStatuses>> {
+async fn settle(conversation: &mut Conversation, connections: &mut Connections) -> Result<Arc<Told>> {
     own::admits_all(conversation.state.settings().own())?;
     let wanted = conversation.state.settings().wanted().clone();
     let who = &conversation.who;
     let key = (who.server_database.clone(), who.user.server_user.clone(), account(who), wanted.clone());
     let has_primary = conversation.shared.cluster.topology().writable().is_some();
     let known = conversation.shared.greetings.get(&key, Instant::now());
+    let age = conversation.shared.greetings.age();
     // What a replica has told without a primary is not true any more once there is one.
-    if let Some((settings, known)) = known.filter(|(_, told)| !(has_primary && told.tell(STANDBY, "on"))) {
+    if let Some((settings, known)) =
+        known.filter(|(_, told)| !(has_primary && told.statuses.tell(STANDBY, "on")))
+    {
         let settled = conversation.state.transaction.undoable_mut();
         settled.change_for_good(|undoable| undoable.settings.shares(&settings));
         return Ok(known);
@@ -119,21 +125,24 @@ async fn settle(
             Err(error) => Err(error),
         };
         match told {
+            // Those who come now are given something else: there will be a new one.
+            Ok(None) => continue,
             Err(error) if error.is_absence() && tokio::time::Instant::now() < deadline => {}
-            told => break Arc::new(told?),
+            Ok(Some(told)) => break Arc::new(told),
+            Err(error) => return Err(error),
         }
         // Whether there is a change or not, there is another attempt.
         drop(timeout(RECONNECT, changes.changed()).await);
     };
-    conversation.shared.greetings.put(key, told.clone(), Instant::now());
+    conversation.shared.greetings.put(key, told.clone(), age, Instant::now());
     Ok(told)
 }
 
-/// What a server says to these settings.
+/// What a server says to these settings; `None` over a connection that began with other defaults than one would now.
 ///
 /// # Errors
 /// What it refuses, or that it is lost.
-async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -> Result<ParameterStatuses> {
+async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -> Result<Option<Told>> {
     let mut all = ParameterStatuses { parameters: lease.parameters.clone(), notices: Vec::new() };
     // The connection may carry another session's settings. What both have would not be reported: so back to the
     // server's own first.
@@ -141,8 +150,14 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
     let identity = none.with(AUTHORIZATION, wanted.get(AUTHORIZATION).cloned());
     let wanted = wanted.with(AUTHORIZATION, None);
     let (attempt, back) = (none.difference(&identity), identity.difference(&none));
-    for sql in [carried.difference(&none), attempt, back, none.difference(&wanted)] {
-        let told = exec(&mut lease, &sql).await?;
+    for (nth, sql) in [carried.difference(&none), attempt, back, none.difference(&wanted)].iter().enumerate()
+    {
+        let told = exec(&mut lease, sql).await?;
+        // What the session of before has set must not keep the connection from telling.
+        if nth == 0 && is_outdated(&mut lease).await? {
+            lease.pool().retire();
+            return Ok(None);
+        }
         for (name, value) in told.parameters {
             match all.parameters.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, old)) => *old = value,
@@ -156,9 +171,11 @@ async fn ask(mut lease: Lease, wanted: &Settings, conversation: &Conversation) -
         // It answers for a primary that is there and only full: the session can write.
         *value = "off".into();
     }
+    lease.past.placeholders.join(&conversation.state.pins.spoken.placeholders);
     lease.settings = wanted;
+    let defaults = lease.defaults.clone();
     lease.release(Instant::now());
-    Ok(all)
+    Ok(Some(Told { statuses: all, defaults }))
 }
 
 /// A connection to the primary or, where it gives none, to any replica: sessions that only read can go on. Where all of

@@ -27,8 +27,8 @@ pub(crate) enum Step {
     FlushBatch,
     /// Wait until it is known what the names in flight stand for.
     AwaitNames,
-    /// Ask the server what statements give now whose results may have changed since the client was told.
-    VerifyResults,
+    /// Ask the server what statements are there of which the client was told something.
+    Verify,
     /// Wait for the transaction's replica to be fresh enough, for a moment, and write.
     AwaitFreshness,
     /// Write it.
@@ -138,9 +138,9 @@ pub(crate) enum RequestFact {
     Acts,
     /// It speaks of statements that a batch in flight defines or closes, unless an error comes first.
     NamesMove,
-    /// It binds statements whose result its client was told in an earlier epoch, and this server does not hold the
-    /// preparation of that time: rows of another shape than the client decodes must never reach it.
-    ResultsOutdated,
+    /// It binds statements of which its client was told something, and it is not known that they are the same on this
+    /// connection: rows of another shape than the client decodes must never reach it. Nor can this be found out in passing.
+    Unverified,
     /// It is too much to be kept together with what is in flight, should that have to be run again.
     TooMuchToKeep,
     /// Its time is limited, so that a cancel request may be sent for what is in flight: PostgreSQL signals twice, and hits
@@ -273,8 +273,8 @@ fn here(situation: &Situation) -> Step {
     if request.has(RequestFact::NamesMove) && leg.batch == Batch::Closed && in_flight {
         return Step::AwaitNames;
     }
-    if request.has(RequestFact::ResultsOutdated) {
-        return Step::VerifyResults;
+    if request.has(RequestFact::Unverified) && leg.owed != Owed::Discarding {
+        return Step::Verify;
     }
     let transaction = leg.route == Route::Replica && leg.tx == TxStatus::Open;
     match (leg.freshness, leg.batch) {

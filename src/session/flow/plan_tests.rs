@@ -23,7 +23,7 @@ const ACT: Facts = &[RequestFact::Single, RequestFact::Acts];
 const BATCH: Facts = &[];
 const BATCH_ACT: Facts = &[RequestFact::Acts];
 const MOVING: Facts = &[RequestFact::NamesMove];
-const OUTDATED: Facts = &[RequestFact::ResultsOutdated];
+const OUTDATED: Facts = &[RequestFact::Unverified];
 /// A read that is too much to be kept with what is in flight, and more of such a batch.
 const MUCH: Facts = &[RequestFact::Single, RequestFact::TooMuchToKeep];
 const MUCH_BATCH: Facts = &[RequestFact::TooMuchToKeep];
@@ -138,7 +138,7 @@ fn where_a_request_can_be_written() {
 fn what_stands_before_a_request() {
     use Settings::{Name, Rights, Same, Values};
     use Step::{AwaitAnswers, AwaitFreshness, AwaitNames, AwaitSettings, FlushBatch};
-    use Step::{SendSettings, VerifyResults, Write};
+    use Step::{SendSettings, Verify, Write};
     let rows: [Row; 49] = [
         // Settings.
         ("a read takes values along", P, IDLE, lacks(Values, LEG), READ, Write),
@@ -178,12 +178,12 @@ fn what_stands_before_a_request() {
         ("what throws it away", P, IDLE, discards(LEG), MOVING, Write),
         ("names in a transaction", P, OPEN, owes(within(LEG, OPEN)), MOVING, AwaitNames),
         // Results that may have changed.
-        ("a result may have changed", P, IDLE, LEG, OUTDATED, VerifyResults),
-        ("on a replica", R, IDLE, COPY, OUTDATED, VerifyResults),
-        ("within a batch", P, IDLE, batch(LEG), OUTDATED, VerifyResults),
-        ("in a transaction", P, OPEN, within(LEG, OPEN), OUTDATED, VerifyResults),
+        ("a result may have changed", P, IDLE, LEG, OUTDATED, Verify),
+        ("on a replica", R, IDLE, COPY, OUTDATED, Verify),
+        ("within a batch", P, IDLE, batch(LEG), OUTDATED, Verify),
+        ("in a transaction", P, OPEN, within(LEG, OPEN), OUTDATED, Verify),
         ("settings before results", P, IDLE, lacks(Rights, LEG), OUTDATED, SendSettings),
-        ("results before freshness", R, OPEN, stale(within(COPY, OPEN)), OUTDATED, VerifyResults),
+        ("results before freshness", R, OPEN, stale(within(COPY, OPEN)), OUTDATED, Verify),
         // The freshness of a transaction that cannot move.
         ("a transaction waits", R, OPEN, stale(within(COPY, OPEN)), READ, AwaitFreshness),
         ("within a batch", R, OPEN, stale(within(batch(COPY), OPEN)), BATCH, AwaitFreshness),
@@ -240,7 +240,7 @@ fn one_request_at_a_time_of_a_transaction_that_has_only_read() {
 fn where_a_transaction_that_has_only_read_goes_on() {
     use Manner::{Alone, Aside, Within};
     use Settings::{Name, Rights, Values};
-    use Step::{AwaitAnswers, AwaitFreshness, EndBatch, SendSettings, Swap, Upgrade, VerifyResults, Write};
+    use Step::{AwaitAnswers, AwaitFreshness, EndBatch, SendSettings, Swap, Upgrade, Verify, Write};
     let rows: [LazyRow; 42] = [
         // Outside of the transaction.
         ("alone", Alone, R, COPY, READ, Write),
@@ -253,7 +253,7 @@ fn where_a_transaction_that_has_only_read_goes_on() {
         ("a batch begun on the primary", Alone, R, batch(LEG), BATCH, EndBatch),
         ("alone, with other values", Alone, R, lacks(Values, COPY), READ, Write),
         ("alone, with other rights", Alone, R, lacks(Rights, COPY), READ, SendSettings),
-        ("alone, results may have changed", Alone, R, COPY, OUTDATED, VerifyResults),
+        ("alone, results may have changed", Alone, R, COPY, OUTDATED, Verify),
         ("names move, nothing in flight", Alone, R, COPY, MOVING, Write),
         ("much, nothing in flight", Alone, R, COPY, MUCH, Write),
         ("limited, nothing in flight", Alone, R, COPY, LIMITED, Write),

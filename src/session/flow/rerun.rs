@@ -9,7 +9,7 @@ use crate::session::conversation::{Conversation, Rerun};
 use crate::session::flow::plan::Manner;
 use crate::session::leg::Leg;
 use crate::session::leg::hold_back::Joins;
-use crate::session::relay::facts::{Fact, is_undone_by_loss, leaves_nothing};
+use crate::session::relay::facts::{self, Fact, is_undone_by_loss, leaves_nothing};
 use crate::session::relay::request::Request;
 use crate::sql::{Kind, Statement};
 use crate::wire::TxStatus;
@@ -39,7 +39,9 @@ pub(super) fn joins(conversation: &Conversation, leg: &Leg, request: &Request, m
         (_, None)
             if outside
                 && leg.route == Route::Primary
-                && (only_reads(conversation, request) || opens(conversation, request)) =>
+                && (only_reads(conversation, request)
+                    || opens(conversation, request)
+                    || only_sets(conversation, request)) =>
         {
             Joins::Renewable
         }
@@ -93,4 +95,10 @@ fn stays_within(statement: &Statement) -> bool {
 /// Whether a request changes nothing, as far as its text and the catalog tell.
 fn only_reads(conversation: &Conversation, request: &Request) -> bool {
     conversation.pinned().is_none() && request.only_reads() && !conversation.writes_unseen(request)
+}
+
+/// Whether a request does nothing but change settings and discard state of the session's: all of that is gone with the
+/// connection.
+fn only_sets(conversation: &Conversation, request: &Request) -> bool {
+    request.ends() == 1 && request.statements().all(facts::only_sets) && conversation.pinned().is_none()
 }

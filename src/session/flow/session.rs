@@ -21,6 +21,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
+use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
@@ -40,6 +41,10 @@ use crate::wire::TxStatus;
 /// a round trip.
 const SEQUENCE_AFFINITY: Duration = Duration::from_millis(100);
 
+/// How long a client may say nothing within a batch before what it has said of it is run. A batch that arrives in pieces
+/// should be routed as a whole: longer than its pieces take to follow each other, shorter than anybody notices.
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
+
 /// A client, all that is known of it, and the connections that work for it.
 pub(crate) struct Session {
     pub(super) client: Client,
@@ -48,6 +53,8 @@ pub(crate) struct Session {
     pub(super) connections: Connections,
     /// How long it may go on, where that is limited.
     pub(super) deadlines: Option<Box<Deadlines>>,
+    /// How long notices are held back, while some are.
+    pub(super) notices: HeldNotices,
     pub(super) memory: Memory,
 }
 
@@ -73,12 +80,13 @@ impl Session {
         let Newcomer { admission, listener, deadline } = newcomer;
         let Admission { stream, received, greeting, user, welcome } = admission;
         let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
-        let entry = shared.registry.enter(greeting.minor);
+        let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
             legs: Legs::default(),
             connections: Connections::new(who.mode, &shared),
             deadlines: Deadlines::new(who.user.timeouts, Instant::now()),
+            notices: HeldNotices::default(),
             memory: Memory::default(),
             conversation: Conversation::new(
                 shared,
@@ -98,7 +106,7 @@ impl Session {
             Ok(told) => {
                 conversation.enters();
                 greeting::want_catalog(conversation).await;
-                greeting::greet(client, conversation, &told);
+                greeting::greet(client, conversation, &told.statuses);
                 Ok(session)
             }
             Err(error) => {
@@ -145,10 +153,12 @@ impl Session {
         self.client.next_unit(flow)
     }
 
-    /// Whether the session must end: weir is draining and it is between two requests, or weir waits no longer.
-    fn is_drained(&self) -> bool {
+    /// Whether the session must end: somebody wants that, or weir is draining and it is between two requests, or waits no
+    /// longer.
+    fn is_over(&self) -> bool {
         let shared = &self.conversation.shared;
-        shared.is_draining() && (self.is_idle() || shared.is_ending())
+        self.conversation.entry.is_terminated()
+            || (shared.is_draining() && (self.is_idle() || shared.is_ending()))
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
@@ -193,6 +203,10 @@ impl Session {
     /// # Errors
     /// As [`Session::pump`].
     async fn await_more(&mut self) -> Result<()> {
+        if self.client.is_within_batch() {
+            // On the heap: mostly a batch is there at once.
+            return Box::pin(self.await_batch()).await;
+        }
         if self.has_sequence_affinity() {
             return self.hold_sequence_affinity().await;
         }
@@ -211,6 +225,21 @@ impl Session {
         tokio::select! {
             pumped = self.pump() => pumped,
             () = news => Ok(()),
+        }
+    }
+
+    /// Waits for more of a batch, and not for long: what is there of it is run when its client pauses. PostgreSQL runs each
+    /// message as it comes, and tells errors at once. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Session::pump`].
+    async fn await_batch(&mut self) -> Result<()> {
+        match tokio::time::timeout(BATCH_PAUSE, self.pump()).await {
+            Ok(pumped) => pumped,
+            Err(_) => {
+                self.client.flush_batch();
+                Ok(())
+            }
         }
     }
 
@@ -244,7 +273,7 @@ impl Session {
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_pump(cx) {
-            Poll::Pending if self.is_drained() => Poll::Ready(Err(Error::Shutdown)),
+            Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
             Poll::Pending => self.poll_deadline(cx),
             turn => turn,
         })
@@ -261,6 +290,7 @@ impl Session {
             let behind = self.client.is_behind();
             let unconfirmed = self.legs.active().map(|leg| leg.progress.unconfirmed).unwrap_or_default();
             let turn = self.poll_server(cx);
+            self.release_notices(cx);
             let waited = self.client.buffer.len();
             let passing = self.legs.active_mut().map(|leg| &mut leg.lease.read_buffer);
             if let Poll::Ready(Err(lost)) = self.client.poll_flush(cx, passing) {
@@ -318,6 +348,18 @@ impl Session {
         turn
     }
 
+    /// Lets go of notices that have been held back for long enough, and of what is held with them.
+    fn release_notices(&mut self, cx: &mut Context<'_>) {
+        let holding = self.client.buffer.is_holding();
+        let held = |leg: &Leg| leg.responses.notices > 0 && holding && !leg.progress.state.is_rerunning();
+        if !self.legs.active().is_some_and(held) {
+            return self.notices.settle();
+        }
+        if self.notices.poll(cx).is_ready() {
+            self.runs_only_here();
+        }
+    }
+
     /// Takes what has arrived from the server.
     pub(super) fn on_server_bytes(&mut self) {
         let Self { client, conversation, legs, .. } = self;
@@ -327,12 +369,17 @@ impl Session {
         let (before, said) = (leg.responses.tx, leg.responses.said);
         leg.on_server_bytes(&mut conversation.state, &mut client.buffer);
         let answers = Some(leg.answers(before)).filter(|_| leg.responses.said != said);
+        // The answer was out already, or too long to be held.
+        if let Some(shape) = leg.progress.shape.take_refused() {
+            conversation.learn(shape, Instant::now());
+        }
         if !leg.is_up() {
             // What it said before its last words is on its way to the client all the same.
             answers.into_iter().for_each(|answers| conversation.mark_last_words(&answers));
             return;
         }
         answers.into_iter().for_each(|answers| conversation.mark_answered(&answers));
+        conversation.signal_others();
         // Before the client hears of its DDL: what it does next must not meet the old catalog.
         conversation.tell_definitions();
         let limit = conversation.policy.config.routing.hold_back.min(READ_BUFFER_MAX / 2);
@@ -354,7 +401,10 @@ impl Session {
         let Self { client, conversation, legs, .. } = self;
         client.buffer.release();
         conversation.state.replay_buffer.clear();
-        legs.active_mut().into_iter().for_each(|leg| leg.progress.retry = Set::default());
+        if let Some(leg) = legs.active_mut() {
+            leg.progress.retry = Set::default();
+            leg.responses.notices = 0;
+        }
     }
 
     /// What the session does, for its limits of time.

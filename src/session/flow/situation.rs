@@ -8,12 +8,11 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::plan::{
     Condition, Freshness, LegFacts, Manner, Owed, RequestFact, Settings, Situation,
 };
+use crate::session::flow::verification::waits;
 use crate::session::leg::Leg;
 use crate::session::leg::state::LegState;
-use crate::session::model::statements::{KnownResult, Naming};
 use crate::session::relay::facts::{Fact, begins};
 use crate::session::relay::framer::Unit;
-use crate::session::relay::message::Field;
 use crate::session::relay::request::Request;
 use crate::session::transaction::Snapshots;
 use crate::wire::TxStatus;
@@ -29,7 +28,7 @@ pub(crate) fn situation(
     let bytes = &client.read_buffer[..];
     let names = &conversation.state.names;
     let moving = names.are_moving() && request.names_any(bytes, |name| names.is_moving(name));
-    let outdated = outdated(conversation, bytes, leg, request).next().is_some();
+    let unverified = waits((conversation, client, leg), request, manner);
     Situation {
         route,
         manner,
@@ -48,7 +47,7 @@ pub(crate) fn situation(
             (RequestFact::Single, matches!(request.unit, Unit::Single { .. })),
             (RequestFact::Acts, request.any(Fact::Acts)),
             (RequestFact::NamesMove, moving),
-            (RequestFact::ResultsOutdated, outdated),
+            (RequestFact::Unverified, unverified),
             (RequestFact::TooMuchToKeep, is_too_much(conversation, client, request)),
             (RequestFact::Limited, conversation.who.user.timeouts.query.is_some()),
         ]
@@ -103,34 +102,13 @@ fn is_too_much(conversation: &Conversation, client: &Client, request: &Request) 
 
 fn settings(conversation: &Conversation, leg: &Leg) -> Settings {
     let (carried, wanted) = (leg.progress.carried.now(), conversation.state.wanted_at_first());
-    if carried == wanted {
+    if *carried == *wanted {
         Settings::Same
-    } else if carried.acts_as(wanted) {
+    } else if carried.acts_as(&wanted) {
         Settings::Rights
-    } else if carried.differs_in_name_only(wanted) {
+    } else if carried.differs_in_name_only(&wanted) {
         Settings::Name
     } else {
         Settings::Values
     }
-}
-
-/// The names of statements that a request binds and that must be looked at first: their client was told a result in an
-/// earlier epoch, and the server does not hold the preparation of that time.
-pub(crate) fn outdated<'a>(
-    conversation: &'a Conversation,
-    bytes: &'a [u8],
-    leg: &'a Leg,
-    request: &'a Request,
-) -> impl Iterator<Item = Field> + 'a {
-    let state = &conversation.state;
-    let ddl = state.database().ddl();
-    request.bound_earlier().filter(move |name| {
-        let Some(handle) = state.names.get(name.of(bytes)) else { return false };
-        let known = handle.result != KnownResult::Nothing && handle.naming == Naming::Weirs;
-        // What was found in a transaction may have been undone with it.
-        let was_outdated = matches!(handle.result, KnownResult::Outdated(_));
-        known
-            && handle.epoch < handle.statement.epoch(ddl)
-            && (was_outdated || !leg.lease.prepared.holds(handle.preparation()))
-    })
 }

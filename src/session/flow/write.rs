@@ -8,9 +8,11 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Manner;
 use crate::session::flow::rerun::joins;
 use crate::session::flow::show::enter_transaction;
+use crate::session::flow::verification::comparing;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
 use crate::session::leg::hold_back::{Hold, Joins, hold};
+use crate::session::leg::past::notes_request;
 use crate::session::leg::progress::Sent;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::Unit;
@@ -62,6 +64,7 @@ pub(crate) fn write(
     let plan = Hold {
         joins: if idle { joins(conversation, leg, request, how.manner) } else { Joins::Flight },
         limit: conversation.policy.config.routing.hold_back,
+        described: request.describes_portal(),
     };
     marks(conversation, leg, request, (how, plan.joins));
     conversation.notes_writers(request, leg.route);
@@ -77,7 +80,9 @@ pub(crate) fn write(
         (false, TxStatus::Idle) => Some(TxStatus::Idle),
         (false, _) => None,
     };
-    let sending = Sending { tx, keeps: how.keeps };
+    let comparing = comparing(client, &plan);
+    let sending = Sending { tx, keeps: how.keeps, comparing };
+    notes_request(&mut leg.lease, &conversation.state, request);
     leg.send(request, &bytes, &mut conversation.state, &conversation.shared.metrics, sending);
     if request.len > len {
         client.phase = Phase::Streaming(request.len - len);
@@ -155,7 +160,7 @@ fn opens_portals(conversation: &mut Conversation, request: &Request, bytes: &[u8
 
 /// Takes note of what a request does to server processes: a database is to be left by all others, or one is to end.
 fn makes_way(conversation: &Conversation, leg: &mut Leg, request: &Request) {
-    if !request.any(Fact::MakesWay) {
+    if !request.any(Fact::NamesProcess) {
         return;
     }
     for statement in request.statements() {

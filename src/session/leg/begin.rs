@@ -34,11 +34,13 @@ impl Leg {
         let failed = state.transaction.status() == TxStatus::Failed;
         let mut sender = self.sender(state, metrics, Some(TxStatus::Idle));
         sender.settings();
+        sender.backend.past.placeholders.join(&sender.state.pins.spoken.placeholders);
         says(&mut sender, begin.into_bytes());
         if failed {
             sender.own_query("ROLLBACK TO SAVEPOINT weir_failed", PendingReply::Fails);
         }
-        self.progress.carried.begins(state.transaction.undoable());
+        let attainable = |settings: &_| state.attainable(settings).into_owned();
+        self.progress.carried.begins(state.transaction.undoable(), attainable);
         state.transaction.on(Event::Begins(ran, default));
     }
 }

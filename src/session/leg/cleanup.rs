@@ -15,6 +15,7 @@ use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::consistency::tracking::{acknowledge, give_up};
 use crate::session::leg::Leg;
+use crate::session::leg::past::notes_pins;
 use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
@@ -204,6 +205,7 @@ impl Cleanup {
             standing = Standing::Open;
             self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
+        notes_pins(&mut self.leg.lease, &self.state);
         self.leg.lease.settings = self.leg.progress.carried.now().clone();
         reset(&mut self.leg.lease, standing, leftover).await
     }

@@ -13,12 +13,13 @@ use crate::router::Route;
 use crate::session::consistency::tracking::{Answers, Standing};
 use crate::session::leg::observer::Observer;
 use crate::session::leg::progress::Progress;
-use crate::session::leg::sender::Sender;
+use crate::session::leg::sender::{Comparing, Sender};
 use crate::session::leg::state::{LegEvent, Why};
 use crate::session::leg::trust::Trust;
 use crate::session::model::set::Set;
 use crate::session::model::statements::Naming;
 use crate::session::relay::client_buffer::ClientBuffer;
+use crate::session::relay::facts::Fact;
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
@@ -178,6 +179,9 @@ impl Leg {
             keeps: Keeps::Nothing,
             bound: Vec::new(),
             naming: Naming::Weirs,
+            names_process: false,
+            comparing: Comparing::Done,
+            untold: None,
             metrics,
         }
     }
@@ -229,7 +233,9 @@ impl Leg {
         let alone = !self.owes() && status == TxStatus::Idle;
         let mut sender = self.sender(state, metrics, sending.tx);
         sender.naming = request.names_prepared();
+        sender.names_process = request.any(Fact::NamesProcess);
         sender.keeps = sending.keeps;
+        sender.comparing = sending.comparing;
         if batch == Batch::Closed && status != TxStatus::Failed {
             if sender.lacks_name_only() && alone && request.only_reads() {
                 sender.name_within();
@@ -363,6 +369,8 @@ pub(crate) struct Sending {
     pub tx: Option<TxStatus>,
     /// What of the request weir answers itself.
     pub keeps: Keeps,
+    /// What is done about statements that may not be any more what the client was told of them.
+    pub comparing: Comparing,
 }
 
 /// How much is read from a server at once.

@@ -52,7 +52,12 @@ impl Sender<'_> {
 
     fn prepare_one(&mut self, statement: &Statement, batch: Batch) {
         match &statement.depends_on {
-            Dependency::Nothing | Dependency::Modes | Dependency::Termination | Dependency::Transaction => {}
+            Dependency::Nothing
+            | Dependency::Modes
+            | Dependency::Termination
+            | Dependency::Process
+            | Dependency::Client(..)
+            | Dependency::Transaction => {}
             Dependency::Statement(name) => {
                 self.publish(name.as_bytes(), batch);
                 self.executes(statement, name.as_bytes());
@@ -64,7 +69,7 @@ impl Sender<'_> {
             }
         }
         if acts(statement) {
-            self.backend.key.notifier.is(self.state.pid);
+            self.backend.key.notifier.is(self.state.processes.own);
         }
         if may_draw(statement) {
             self.draws(batch);
@@ -129,8 +134,8 @@ impl Sender<'_> {
         handle.naming = Naming::Clients;
         let statement = handle.statement.clone();
         self.state.pins.prepare(name);
-        request::put_parse(&mut self.backend.write_buffer, name, &statement.sql, &statement.types);
-        self.owe(Reply::Parse, Action::Swallow, PendingReply::Publishes(name.into(), batch));
+        let types = handle.types().clone();
+        self.parse_as_before(&statement, (name, &types), PendingReply::Publishes(name.into(), batch));
         if batch == Batch::Closed {
             self.end_own_batch();
         }

@@ -3,7 +3,7 @@
 use crate::backend::ledger::Batch;
 use crate::router::Route;
 use crate::session::leg::Leg;
-use crate::session::leg::progress::Retry;
+use crate::session::leg::progress::{Retry, Shape};
 use crate::session::model::set::Set;
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::request::Request;
@@ -19,6 +19,12 @@ pub(crate) fn hold(
     bytes: &[u8],
     plan: &Hold,
 ) {
+    leg.progress.shape = match (plan.joins, leg.route, request.verdicts().next()) {
+        // Of what was bound before.
+        (.., None) => leg.progress.shape,
+        (Joins::Flight, ..) | (_, Route::Primary, _) => Shape::Unknown,
+        (_, Route::Replica, Some(verdict)) => Shape::InFlight(verdict.skeleton),
+    };
     if plan.joins == Joins::Flight {
         // What joins a flight is kept with it or, where nothing is held, not at all.
         if !client_buffer.is_holding() {
@@ -37,10 +43,11 @@ pub(crate) fn hold(
         return;
     }
     state.replay_buffer.clear();
+    leg.responses.notices = 0;
     let fits = bytes.len() == request.len && bytes.len() <= plan.limit;
     let outside = leg.responses.tx == TxStatus::Idle && leg.batch() == Batch::Closed;
     // A client that asks for the portal's columns takes whatever they are now; another one must get the error.
-    let described = request.describes_portal();
+    let described = plan.described;
     leg.progress.retry = match (plan.joins, leg.route) {
         _ if !fits => Set::default(),
         (Joins::Nothing, Route::Replica) => Set::from_iter([Retry::ReplicaError, Retry::Loss]),
@@ -62,6 +69,8 @@ pub(crate) struct Hold {
     pub(crate) joins: Joins,
     /// Most bytes that are kept.
     pub(crate) limit: usize,
+    /// Whether the client asks for the columns of what it binds.
+    pub(crate) described: bool,
 }
 
 /// What a request joins when it is written.

@@ -85,6 +85,7 @@ mod tests {
     use crate::backend::value::Value;
     use crate::backend::{Backend, Login};
     use crate::cluster::topology::ServerId;
+    use crate::freshness::Marks;
     use crate::net::holding::Holding;
     use crate::pool::Lease;
     use crate::router::{Learned, Route};
@@ -108,8 +109,9 @@ mod tests {
 
     /// Of a session that has done nothing yet.
     fn state() -> State {
-        let database = Database::new(Learned::new(0, Duration::ZERO), Instant::now());
-        State::new(Settings::default(), Arc::default(), Arc::new(database), Arc::default())
+        let now = Instant::now();
+        let database = Database::new(Learned::new(0, Duration::ZERO), now, Arc::new(Marks::new(now)));
+        State::new(Settings::default(), Arc::default(), Arc::new(database), Default::default())
     }
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {

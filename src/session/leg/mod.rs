@@ -4,13 +4,16 @@
 //! can have two of them. A leg never knows its client's socket.
 
 pub(crate) mod begin;
+mod bound_settings;
 pub(crate) mod cleanup;
 pub(crate) mod connection;
 pub(crate) mod connection_requirements;
 pub(crate) mod hold_back;
 pub(crate) mod legs;
 pub(crate) mod observer;
+pub(crate) mod past;
 pub(crate) mod preparation;
+mod processes;
 pub(crate) mod progress;
 pub(crate) mod reset;
 pub(crate) mod sender;

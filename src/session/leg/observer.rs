@@ -1,8 +1,10 @@
 //! What is heard of a leg's server, on behalf of the session: names, settings and pins follow what completed, errors
 //! decide what becomes of the request.
 
+use bytes::Bytes;
+
 use crate::backend::ledger::{Action, Batch};
-use crate::backend::prepared::{Prepared, ServerName};
+use crate::backend::prepared::{Prepared, ServerName, Shape, Standing};
 use crate::backend::refusal;
 use crate::backend::settings::NAME;
 use crate::cluster::topology::ServerId;
@@ -10,18 +12,22 @@ use crate::error::Error;
 use crate::session::leg::progress::{Progress, Retry, Sent};
 use crate::session::leg::sender::NO_STATEMENT;
 use crate::session::leg::state::LegEvent;
+use crate::session::model::positions::repositioned;
+use crate::session::model::process_words;
 use crate::session::model::restore::restores as restored_by;
-use crate::session::model::statements::KnownResult;
 use crate::session::model::weir_settings as own;
 use crate::session::relay::client_buffer::Answer;
-use crate::session::relay::pending_reply::PendingReply;
+use crate::session::relay::pending_reply::{Described, PendingReply};
 use crate::session::relay::responses::{Completion, OnError, Watcher};
-use crate::session::relay::server_errors::{fingerprint, is_stale_plan, primary_may_differ, renamed};
+use crate::session::relay::server_errors::{
+    fingerprint, fingerprint_of_types, in_clients_names, is_stale_plan, primary_may_differ, renamed,
+};
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::Kind;
+use crate::sql::{Dependency, Kind};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
+use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
 
 /// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
@@ -35,6 +41,9 @@ const REPORTED: [&str; 8] = [
     "standard_conforming_strings",
     "timezone",
 ];
+
+/// The SQLSTATE of what may not write where it runs.
+const REFUSED_WRITE: &[u8] = b"25006";
 
 /// What PostgreSQL says of a statement that took too long; a server that was asked to cancel one speaks of its user.
 const TIMED_OUT: &[u8] = b"canceling statement due to statement timeout";
@@ -54,14 +63,59 @@ pub(crate) struct Observer<'a> {
 }
 
 impl Observer<'_> {
-    /// An error that speaks of a statement by weir's name for it, with the client's name instead.
+    /// An error or a notice that speaks of statements by weir's names for them, with the client's names instead.
     fn in_clients_words(&self, frame: &[u8]) -> Option<Vec<u8>> {
-        const QUOTED: &[u8] = b"\"weir_";
-        let start = frame.windows(QUOTED.len()).position(|window| window == QUOTED)? + 1;
-        let len = frame[start..].iter().position(|byte| *byte == b'"')?;
-        let name = &frame[start..start + len];
-        let id = ServerName::statement(name)?;
-        Some(renamed(frame, name, self.state.names.name_of(id)?))
+        in_clients_names(frame, |name| self.state.names.name_of(ServerName::statement(name)?))
+    }
+
+    /// The client is told the types of a statement's parameters.
+    fn tells_types(&mut self, described: &Described, types: &[u8]) {
+        match described {
+            Described::Named(name, preparation) => {
+                if let Some(handle) = self.state.names.get_mut(name)
+                    && handle.preparation() == *preparation
+                    && handle.types() != types
+                {
+                    handle.types = Some(Bytes::copy_from_slice(types));
+                }
+            }
+            Described::Unnamed(serial) => {
+                if let Some(unnamed) = &mut self.state.names.unnamed
+                    && unnamed.serial == *serial
+                    && unnamed.types != types
+                {
+                    unnamed.types = Bytes::copy_from_slice(types);
+                }
+            }
+        }
+    }
+
+    /// The server has said what a statement is: how that stands to what the client was told, if it is not told now.
+    fn learns(&mut self, described: &Described, shape: Shape, pending: &PendingReply) -> Standing {
+        let is_told = matches!(pending, PendingReply::Describes(_));
+        match described {
+            Described::Named(name, preparation) => {
+                self.prepared.described(*preparation, shape);
+                let handle = self.state.names.get_mut(name);
+                let Some(handle) = handle.filter(|handle| handle.preparation() == *preparation) else {
+                    return Standing::Serves;
+                };
+                if is_told {
+                    handle.tells(shape);
+                }
+                self.prepared.standing(*preparation, handle.told)
+            }
+            Described::Unnamed(serial) => {
+                let unnamed = self.state.names.unnamed.as_mut().filter(|unnamed| unnamed.serial == *serial);
+                let Some(unnamed) = unnamed else { return Standing::Serves };
+                if is_told {
+                    (unnamed.told, unnamed.standing) = (Some(shape), Standing::Serves);
+                } else if unnamed.told.is_some_and(|told| told.result != shape.result) {
+                    unnamed.standing = Standing::Differs;
+                }
+                unnamed.standing
+            }
+        }
     }
 
     /// These preparations did not happen.
@@ -92,12 +146,15 @@ impl Watcher for Observer<'_> {
         let Some(verdict) = pending.verdict() else { return Completion::Clients };
         let Some((nth, restores)) = pending.completes(nth) else { return Completion::Weirs };
         if let Some(statement) = verdict.statements.get(nth) {
+            if let Dependency::Client(client, signal) = statement.depends_on {
+                self.state.processes.signals.push((client, signal));
+            }
             self.state.apply(statement, tag, pending, &mut self.progress.carried);
             self.state.enters_journal(verdict, nth);
             if restores > 0 && matches!(statement.kind, Kind::Reset(_) | Kind::Discard(_)) {
-                let startup = self.state.settings().startup();
-                let restored = restored_by(statement, startup).into_iter().map(|(name, _)| name);
-                self.progress.carried.restored(restored, startup);
+                let startup = self.state.startup();
+                let restored = restored_by(statement, &startup).into_iter().map(|(name, _)| name);
+                self.progress.carried.restored(restored, &startup);
             }
         }
         Completion::Clients
@@ -107,9 +164,13 @@ impl Watcher for Observer<'_> {
         match pending {
             PendingReply::Applies => self.progress.unconfirmed.settled(1),
             PendingReply::Kept(verdict) => self.state.kept(&verdict),
-            PendingReply::Parsed(_) | PendingReply::Closed(..) | PendingReply::Frees(_)
-                if !self.progress.retry.is_empty() =>
-            {
+            PendingReply::Parsed(parsed) => {
+                self.state.has_prepared(&parsed.name);
+                if !self.progress.retry.is_empty() {
+                    self.state.replay_buffer.done.push(PendingReply::Parsed(parsed));
+                }
+            }
+            PendingReply::Closed(..) | PendingReply::Frees(_) if !self.progress.retry.is_empty() => {
                 self.state.replay_buffer.done.push(pending)
             }
             _ => {}
@@ -157,7 +218,12 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Rerun(String::from_utf8_lossy(sqlstate).into_owned()));
             return OnError::Rerun;
         }
-        let refusal = pending.verdict().and_then(|verdict| own::refusal(verdict, frame));
+        if sqlstate == REFUSED_WRITE {
+            self.progress.shape.refused();
+        }
+        let refusal = pending.verdict().and_then(|verdict| {
+            own::refusal(verdict, frame).or_else(|| process_words::refusal(verdict, frame))
+        });
         let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
         self.state.survives(pending);
@@ -185,22 +251,36 @@ impl Watcher for Observer<'_> {
             PendingReply::Duplicate(names) if sqlstate == b"42P05" => {
                 OnError::Replace(renamed(frame, names.1.as_bytes(), &names.0))
             }
-            _ => self.in_clients_words(frame).map_or(OnError::Pass, OnError::Replace),
+            _ => self.noticed(frame, pending).map_or(OnError::Pass, OnError::Replace),
         }
     }
 
+    fn noticed(&self, frame: &[u8], pending: &PendingReply) -> Option<Vec<u8>> {
+        let worded = self.in_clients_words(frame);
+        let placed = repositioned(worded.as_deref().unwrap_or(frame), pending.differences());
+        placed.or(worded)
+    }
+
     fn described(&mut self, frame: &[u8], pending: &PendingReply) {
-        let (PendingReply::Describes(name) | PendingReply::Verifies(name)) = pending else { return };
-        let Some(handle) = self.state.names.get_mut(name) else { return };
-        let now = fingerprint(frame);
-        handle.result = match (pending, handle.result) {
-            (PendingReply::Verifies(_), KnownResult::Columns(told) | KnownResult::Outdated(told))
-                if told != now =>
-            {
-                KnownResult::Outdated(told)
-            }
-            _ => KnownResult::Columns(now),
+        let (PendingReply::Describes(described)
+        | PendingReply::Verifies(described)
+        | PendingReply::Compares(described)) = pending
+        else {
+            return;
         };
+        if frame.first() == Some(&server::PARAMETER_DESCRIPTION) {
+            self.progress.parameters = Some(fingerprint_of_types(frame));
+            if let PendingReply::Describes(described) = pending {
+                self.tells_types(described, frame.get(HEADER..).unwrap_or_default());
+            }
+            return;
+        }
+        let shape = Shape { parameters: self.progress.parameters.take(), result: fingerprint(frame) };
+        let standing = self.learns(described, shape, pending);
+        if let (PendingReply::Compares(_), Standing::Differs | Standing::TakesOthers) = (pending, standing) {
+            self.state.transaction.on(Event::WillRequeue);
+            self.progress.on(LegEvent::Rerun("0A000".to_owned()));
+        }
     }
 
     fn ready(&mut self, status: TxStatus) -> TxStatus {
@@ -240,12 +320,16 @@ impl Watcher for Observer<'_> {
     /// Notifications of clients bear the process IDs that those were given: drivers tell their own by it.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>> {
         let pid = i32::from_be_bytes(frame.get(HEADER..HEADER + 4)?.try_into().ok()?);
-        let client = self.state.notifiers.client(self.server, pid)?;
+        let client = self.state.processes.notifiers.client(self.server, pid)?;
         Some([&frame[..HEADER], &client.to_be_bytes(), &frame[HEADER + 4..]].concat())
     }
 
     fn is_rerunning(&self) -> bool {
         self.progress.state.is_rerunning()
+    }
+
+    fn may_rerun(&self) -> bool {
+        self.progress.retry.has(Retry::ReplicaError)
     }
 
     fn listens(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::session::leg::state::{LegEvent, LegState};
 use crate::session::leg::trust::Trust;
 use crate::session::model::set::{Set, Word};
 use crate::session::transaction::carried::Carried;
+use crate::sql::SkeletonId;
 
 /// What a session has learned of a leg's connection, and what it has done there.
 pub(crate) struct Progress {
@@ -24,6 +25,10 @@ pub(crate) struct Progress {
     pub drew: SequenceUse,
     /// What of note was sent.
     pub sent: Set<Sent>,
+    /// What the server has just said of the parameters of a statement: of its columns it speaks next.
+    pub parameters: Option<u64>,
+    /// What a replica may refuse.
+    pub shape: Shape,
 }
 
 impl Progress {
@@ -36,12 +41,41 @@ impl Progress {
             unconfirmed: Unconfirmed::default(),
             drew: SequenceUse::Not,
             sent: Set::default(),
+            parameters: None,
+            shape: Shape::default(),
         }
     }
 
     /// Something happened to the connection.
     pub(crate) fn on(&mut self, event: LegEvent) {
         self.state.on(event);
+    }
+}
+
+/// The shape of a read on a replica, for what is learned of its answer when it is too late to run it elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// There is none, or several.
+    #[default]
+    Unknown,
+    InFlight(SkeletonId),
+    /// It was refused as a write.
+    Refused(SkeletonId),
+}
+
+impl Shape {
+    /// The replica refuses to write.
+    pub(crate) fn refused(&mut self) {
+        if let Shape::InFlight(shape) = *self {
+            *self = Shape::Refused(shape);
+        }
+    }
+
+    /// What was refused, once.
+    pub(crate) fn take_refused(&mut self) -> Option<SkeletonId> {
+        let Shape::Refused(shape) = *self else { return None };
+        *self = Shape::Unknown;
+        Some(shape)
     }
 }
 

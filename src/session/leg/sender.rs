@@ -5,16 +5,20 @@ use bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::backend::ledger::{Action, Ledger, Reply};
-use crate::backend::prepared::ServerName;
+use crate::backend::prepared::{Preparation, ServerName, Standing};
 use crate::backend::value::{Span, Value, assignment};
+use crate::session::leg::bound_settings::as_bound;
+use crate::session::leg::processes::{self, Stead};
 use crate::session::leg::progress::Progress;
-use crate::session::model::restore::restores as restores_of;
+use crate::session::model::positions::{Difference, Rewritten};
+use crate::session::model::restore::{restored_by, restores as restores_of};
 use crate::session::model::server_words::{parsed_as, queried_as};
-use crate::session::model::statements::{Handle, KnownResult, Naming, Unnamed};
+use crate::session::model::settings::plain;
+use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::session::model::weir_settings as own;
 use crate::session::relay::kept::Keeps;
-use crate::session::relay::message::{Message, MessageKind};
-use crate::session::relay::pending_reply::{Freed, PendingParse, PendingReply};
+use crate::session::relay::message::{Field, Message, MessageKind};
+use crate::session::relay::pending_reply::{Described, Freed, PendingParse, PendingReply};
 use crate::session::state::State;
 use crate::session::transaction::Event;
 use crate::session::transaction::journal::{Bound, Ran, Run};
@@ -53,8 +57,27 @@ pub(crate) struct Sender<'a> {
     pub bound: Vec<(Box<[u8]>, Run)>,
     /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
     pub naming: Naming,
+    /// Whether the request may speak of clients' processes.
+    pub names_process: bool,
+    /// What is done about a statement that may not be any more what the client was told of it.
+    pub comparing: Comparing,
+    /// The portal bound last and its statement, where the client may be about to be told what that returns.
+    pub untold: Option<(Field, Field, Preparation)>,
     /// Counts what is prepared and what was there.
     pub metrics: &'a Metrics,
+}
+
+/// What is done about a statement that a request binds and that may not be any more what its client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparing {
+    /// All have been compared.
+    Done,
+    /// It is under way, and what it needs must be held at once.
+    UnderWay,
+    /// One that is missing is compared in front of the request, which can run again.
+    InFront,
+    /// The client is about to be told anew, and takes whatever they are.
+    Needless,
 }
 
 impl Sender<'_> {
@@ -112,7 +135,14 @@ impl Sender<'_> {
                 self.parse(frame, &view, verdict);
             }
             (MessageKind::Bind { portal, statement }, _) => {
-                self.bind(frame, &BindView { portal: portal.of(bytes), statement: statement.of(bytes) });
+                self.untold = None;
+                let view = BindView { portal: portal.of(bytes), statement: statement.of(bytes) };
+                if let Some(preparation) = self.bind(frame, &view) {
+                    self.untold = Some((portal, statement, preparation));
+                }
+            }
+            (MessageKind::DescribePortal { name }, _) if self.untold.is_some() => {
+                self.describe_portal(frame, (name, bytes));
             }
             (MessageKind::DescribeStatement { name }, _) => self.describe(frame, name.of(bytes)),
             (MessageKind::CloseStatement { name }, _) => self.close(frame, name.of(bytes)),
@@ -146,7 +176,16 @@ impl Sender<'_> {
             request::put_query(&mut self.backend.write_buffer, own::refused_statement(pin).as_bytes());
             return self.owe(Reply::Query, Action::Forward, PendingReply::Refused(pin));
         }
-        let restores = self.state.settings().restored_by(verdict);
+        let restores = restored_by(verdict, &self.state.startup());
+        if self.names_process
+            && restores.is_empty()
+            && let Some((sql, verdict)) =
+                processes::queried(self.state, self.backend.key.server, sql, verdict)
+        {
+            request::put_query(&mut self.backend.write_buffer, &sql);
+            let pending = self.runs(&verdict, Box::default());
+            return self.owe(Reply::Query, Action::Forward, pending);
+        }
         let alone = matches!(&*verdict.statements, [Statement { kind: Kind::Discard(Discard::All), .. }]);
         if alone && !restores.is_empty() {
             return self.discard_all(sql.unwrap_or_default(), verdict, restores);
@@ -155,6 +194,7 @@ impl Sender<'_> {
         let worded = self.worded(sql, verdict, &restores);
         // Where the text cannot be taken apart nothing is restored, and the next request is preceded by it.
         let restores = if worded.is_some() { restores } else { Box::default() };
+        let (worded, differences) = worded.map(|text| (text.sql, text.differences.into())).unzip();
         let worded = worded.or_else(|| self.deallocates(verdict));
         match &worded {
             Some(sql) => {
@@ -172,7 +212,7 @@ impl Sender<'_> {
         if let Some(sql) = told {
             self.tells_journal(Run { sql: Bytes::copy_from_slice(sql), bound: None });
         }
-        let pending = self.runs(verdict, restores);
+        let pending = self.runs_as(verdict, restores, differences.unwrap_or_default());
         self.owe(Reply::Query, Action::Forward, pending);
     }
 
@@ -183,7 +223,7 @@ impl Sender<'_> {
     }
 
     /// Remembers what is bound to a portal, should it change settings.
-    fn remembers(&mut self, frame: &[u8], view: &BindView<'_>, verdict: &Verdict) {
+    pub(super) fn remembers(&mut self, frame: &[u8], view: &BindView<'_>, verdict: &Verdict) {
         let on_replica = self.state.transaction.journal().is_some_and(|journal| journal.ran == Ran::Replica);
         if !on_replica || !verdict.statements.iter().any(Statement::sets) {
             return;
@@ -203,15 +243,16 @@ impl Sender<'_> {
     }
 
     /// The text for the server in the place of a simple query.
-    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Vec<u8>> {
+    fn worded(&self, sql: Option<&[u8]>, verdict: &Verdict, restores: &[usize]) -> Option<Rewritten> {
         if restores.is_empty() && !verdict.statements.iter().any(own::concerns_weir) {
             return None;
         }
-        let startup = self.state.settings().startup();
+        let startup = self.state.startup();
         let more = |statement: &Statement| -> Vec<String> {
-            restores_of(statement, startup).into_iter().map(|(_, sql)| sql).collect()
+            restores_of(statement, &startup).into_iter().map(|(_, sql)| sql).collect()
         };
-        queried_as(&self.state.shown, sql?, verdict, more)
+        let encoding = self.state.settings().wanted().get("client_encoding").map(plain).unwrap_or_default();
+        queried_as(&self.state.shown, sql?, verdict, more, &encoding)
     }
 
     fn call(&mut self, frame: &[u8], function: Option<u32>) {
@@ -226,12 +267,8 @@ impl Sender<'_> {
         if frame.get(HEADER) == Some(&0) {
             let serial = self.state.statements().stamp().0;
             self.backend.unnamed = Some(serial);
-            self.state.names.unnamed = Some(Unnamed {
-                serial,
-                sql: None,
-                types: Bytes::new(),
-                verdict: Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong)),
-            });
+            let verdict = Arc::new(Verdict::opaque(SkeletonId(0), Why::TooLong));
+            self.state.names.unnamed = Some(Unnamed::new(serial, None, Bytes::new(), verdict));
         }
         self.raw(frame, Reply::Parse);
     }
@@ -289,12 +326,9 @@ impl Sender<'_> {
         rewritten: Option<Vec<u8>>,
     ) {
         let stamp = self.state.statements().stamp();
-        let unnamed = Unnamed {
-            serial: stamp.0,
-            sql: Some(Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql))),
-            types: Bytes::copy_from_slice(view.types),
-            verdict: verdict.clone(),
-        };
+        let sql = Bytes::copy_from_slice(rewritten.as_deref().unwrap_or(view.sql));
+        let types = Bytes::copy_from_slice(view.types);
+        let unnamed = Unnamed::new(stamp.0, Some(sql), types, verdict.clone());
         self.backend.unnamed = Some(unnamed.serial);
         match rewritten {
             Some(sql) => request::put_parse(&mut self.backend.write_buffer, b"", &sql, view.types),
@@ -319,38 +353,68 @@ impl Sender<'_> {
         self.owe(Reply::Parse, Action::Forward, PendingReply::Duplicate(Box::new((given.into(), name))));
     }
 
-    fn bind(&mut self, frame: &[u8], view: &BindView<'_>) {
-        if view.statement.is_empty() {
-            self.restore_unnamed();
-            let verdict = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
-            verdict.iter().for_each(|verdict| self.remembers(frame, view, verdict));
-            return self.bind_as_is(frame, view.portal, verdict);
+    /// Gives back what the statement is prepared as, where its client may still have to be told what it returns.
+    fn bind(&mut self, frame: &[u8], view: &BindView<'_>) -> Option<Preparation> {
+        if self.names_process
+            && let Some(stead) = processes::bound(self.state, self.backend.key.server, frame, view)
+        {
+            self.bind_in_stead(frame, view, stead);
+            return None;
         }
-        let Some(handle) = self.state.names.get(view.statement).cloned() else {
+        if view.statement.is_empty() {
+            self.bind_unnamed(frame, view);
+            return None;
+        }
+        let Some(handle) = self.state.names.get(view.statement) else {
             if is_weirs(view.statement) {
                 request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
-                return self.owe(Reply::Bind, Action::Forward, PendingReply::Foreign(view.statement.into()));
+                self.owe(Reply::Bind, Action::Forward, PendingReply::Foreign(view.statement.into()));
+            } else {
+                // SQL may have prepared it; otherwise the server says in its own words that it is not known.
+                self.bind_as_is(frame, view.portal, None);
             }
-            // SQL may have prepared it; otherwise the server says in its own words that it is not known.
-            return self.bind_as_is(frame, view.portal, None);
+            return None;
         };
-        self.remembers(frame, view, &handle.statement.verdict);
-        let verdict = Some(handle.statement.verdict.clone());
-        if handle.naming == Naming::Clients {
-            return self.bind_as_is(frame, view.portal, verdict);
+        let verdict = as_bound(frame, &handle.statement.types, handle.statement.verdict.clone());
+        let told = handle.told;
+        let (naming, preparation) = (handle.naming, handle.preparation());
+        self.remembers(frame, view, &verdict);
+        if naming == Naming::Clients {
+            self.bind_as_is(frame, view.portal, Some(verdict));
+            return None;
         }
-        if let KnownResult::Outdated(_) = handle.result {
-            request::put_bind(&mut self.backend.write_buffer, frame, view, NO_STATEMENT);
-            return self.owe(Reply::Bind, Action::Forward, PendingReply::Outdated);
+        let (held, standing) = self.backend.prepared.find(preparation, told);
+        if matches!(standing, Standing::Differs | Standing::TakesOthers)
+            && self.comparing != Comparing::Needless
+        {
+            self.bind_outdated(frame, view);
+            return None;
         }
-        let name = self.ensure_named(view.statement, &handle);
+        let (name, preparation) = self.serve_named(view.statement, preparation, held);
+        if standing != Standing::Serves && told.is_some() && self.comparing == Comparing::InFront {
+            let described = Described::Named(view.statement.into(), preparation);
+            self.asks(name.as_bytes(), PendingReply::Compares(described));
+        }
         request::put_bind(&mut self.backend.write_buffer, frame, view, name.as_bytes());
-        let pending = self.bound(view.portal, verdict);
+        let pending = self.bound(view.portal, Some(verdict));
+        self.owe(Reply::Bind, Action::Forward, pending);
+        (told.is_none() || standing != Standing::Serves).then_some(preparation)
+    }
+
+    /// A Bind of the client's portal to other words than those of the statement that it names.
+    fn bind_in_stead(&mut self, frame: &[u8], view: &BindView<'_>, stead: Stead) {
+        let write_buffer = &mut self.backend.write_buffer;
+        request::put_named_statement(write_buffer, client::CLOSE, WITHIN);
+        request::put_parse(write_buffer, WITHIN, &stead.text, &stead.types);
+        request::put_bind(write_buffer, frame, view, WITHIN);
+        self.owe(Reply::Close, Action::Swallow, PendingReply::None);
+        self.owe(Reply::Parse, Action::Swallow, PendingReply::None);
+        let pending = self.bound(view.portal, Some(stead.verdict));
         self.owe(Reply::Bind, Action::Forward, pending);
     }
 
     /// A Bind under the name that the client gives.
-    fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
+    pub(super) fn bind_as_is(&mut self, frame: &[u8], portal: &[u8], verdict: Option<Arc<Verdict>>) {
         self.backend.write_buffer.extend_from_slice(frame);
         let pending = self.bound(portal, verdict);
         self.owe(Reply::Bind, Action::Forward, pending);
@@ -364,9 +428,13 @@ impl Sender<'_> {
     fn describe(&mut self, frame: &[u8], given: &[u8]) {
         if given.is_empty() {
             self.restore_unnamed();
-            return self.raw(frame, Reply::DescribeStatement);
+            let serial = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.serial);
+            let describes = |serial| PendingReply::Describes(Described::Unnamed(serial));
+            self.backend.write_buffer.extend_from_slice(frame);
+            let pending = serial.map_or(PendingReply::None, describes);
+            return self.owe(Reply::DescribeStatement, Action::Forward, pending);
         }
-        let Some(handle) = self.state.names.get(given).cloned() else {
+        let Some(handle) = self.state.names.get(given) else {
             if !is_weirs(given) {
                 return self.raw(frame, Reply::DescribeStatement);
             }
@@ -377,9 +445,12 @@ impl Sender<'_> {
         if handle.naming == Naming::Clients {
             return self.raw(frame, Reply::DescribeStatement);
         }
-        let name = self.ensure_named(given, &handle);
+        let preparation = handle.preparation();
+        let held = self.backend.prepared.name(preparation);
+        let (name, preparation) = self.serve_named(given, preparation, held);
         request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
-        self.owe(Reply::DescribeStatement, Action::Forward, PendingReply::Describes(given.into()));
+        let pending = PendingReply::Describes(Described::Named(given.into(), preparation));
+        self.owe(Reply::DescribeStatement, Action::Forward, pending);
     }
 
     fn close(&mut self, frame: &[u8], given: &[u8]) {
@@ -414,7 +485,7 @@ impl Sender<'_> {
             let (_, run) = self.bound.swap_remove(at);
             self.tells_journal(run);
         }
-        let restores = verdict.as_ref().map(|verdict| self.state.settings().restored_by(verdict));
+        let restores = verdict.as_ref().map(|verdict| restored_by(verdict, &self.state.startup()));
         let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),
             _ => PendingReply::None,
@@ -471,6 +542,16 @@ impl Sender<'_> {
     /// What is to be remembered of a query or an execution. The names that it frees are free for whatever the client
     /// sends behind it, so they are taken now.
     pub(crate) fn runs(&mut self, verdict: &Arc<Verdict>, restores: Box<[usize]>) -> PendingReply {
+        self.runs_as(verdict, restores, Box::default())
+    }
+
+    /// The same, of a text that differs from the client's in these places.
+    fn runs_as(
+        &mut self,
+        verdict: &Arc<Verdict>,
+        restores: Box<[usize]>,
+        differences: Box<[Difference]>,
+    ) -> PendingReply {
         if !State::matters(verdict) {
             return PendingReply::None;
         }
@@ -479,10 +560,10 @@ impl Sender<'_> {
         }
         let mut held = Vec::new();
         let names = self.free(verdict, &mut held);
-        if names.is_empty() && held.is_empty() && restores.is_empty() {
+        if names.is_empty() && held.is_empty() && restores.is_empty() && differences.is_empty() {
             return PendingReply::Runs(verdict.clone());
         }
-        PendingReply::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores }))
+        PendingReply::Frees(Box::new(Freed { verdict: verdict.clone(), names, held, restores, differences }))
     }
 
     fn free(&mut self, verdict: &Verdict, held: &mut Vec<ServerName>) -> Vec<(Box<[u8]>, Handle)> {

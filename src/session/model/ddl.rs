@@ -59,18 +59,46 @@ impl Change {
     }
 }
 
+/// What may have been done to what servers give to those who set nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Given {
+    /// Nothing.
+    #[default]
+    Same,
+    /// The configuration was written anew; it is read when somebody says so.
+    Written,
+    /// A role or a database may have been given something else.
+    Other,
+}
+
+impl Given {
+    /// What the command tag of a completed statement tells.
+    fn of(tag: &[u8]) -> Self {
+        match tag {
+            b"ALTER ROLE" | b"ALTER DATABASE" | b"DO" | b"COMMIT PREPARED" => Given::Other,
+            b"ALTER SYSTEM" => Given::Written,
+            _ => Given::Same,
+        }
+    }
+}
+
 /// What a session did to definitions and nobody has been told.
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     /// Not committed yet.
     open: Change,
     committed: Change,
+    /// Committed or not.
+    given: Given,
 }
 
 impl Definitions {
     /// A statement completed with this command tag: what it did, or what it committed.
     pub(crate) fn completed(&mut self, tag: &[u8]) -> Change {
         let change = Change::of(tag);
+        if change != Change::None {
+            self.given = self.given.max(Given::of(tag));
+        }
         self.open = self.open.max(change);
         match change {
             // With `AND CHAIN` no ReadyForQuery tells of it. What is prepared takes effect by COMMIT PREPARED only,
@@ -95,6 +123,11 @@ impl Definitions {
     /// What is committed and has not been told; asked once.
     pub(crate) fn take_committed(&mut self) -> Change {
         take(&mut self.committed)
+    }
+
+    /// What may have been done to what servers give, once that is committed; asked once.
+    pub(crate) fn take_given(&mut self) -> Given {
+        if self.open == Change::None { take(&mut self.given) } else { Given::Same }
     }
 
     /// What runs now calls a function that may do anything.
@@ -147,6 +180,22 @@ mod tests {
             (told(&["ROLLBACK PREPARED", "ready"]), told(&["DOUBLE", "ready"])),
             (Change::None, Change::None)
         );
+    }
+
+    #[test]
+    fn what_is_given_to_roles_counts_once_it_is_committed() {
+        let mut definitions = Definitions::default();
+        for (tag, given) in
+            [("ALTER ROLE", Given::Other), ("ALTER SYSTEM", Given::Written), ("DO", Given::Other)]
+        {
+            definitions.completed(tag.as_bytes());
+            assert_eq!(definitions.take_given(), Given::Same, "{tag}");
+            definitions.commit();
+            assert_eq!((definitions.take_given(), definitions.take_given()), (given, Given::Same), "{tag}");
+        }
+        definitions.completed(b"ALTER TABLE");
+        definitions.commit();
+        assert_eq!(definitions.take_given(), Given::Same);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::backend::settings::Settings;
 use crate::backend::value::Value;
 use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
 use crate::session::model::savepoints::Transactional;
+use crate::session::model::spoken::Spoken;
 use crate::session::model::undoable::Undoable;
 use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
 
@@ -69,6 +70,8 @@ pub(crate) struct Pins {
     held: Option<Box<Held>>,
     /// Whether relations without a schema may be temporary ones: the search path named `pg_temp` once.
     path: Known,
+    /// What it has said of what no process forgets.
+    pub spoken: Spoken,
 }
 
 /// Most sessions never have any of it.
@@ -86,11 +89,12 @@ impl Pins {
         if let Some(Value::Raw(path) | Value::Sql(path)) = startup.get("search_path") {
             pins.search(path);
         }
+        startup.iter().for_each(|(name, _)| pins.spoken.placeholders.speak_of(name));
         pins
     }
 
     /// A search path was set.
-    fn search(&mut self, path: &str) {
+    pub(crate) fn search(&mut self, path: &str) {
         if path.to_ascii_lowercase().contains("pg_temp") {
             self.path = Known::Maybe;
         }

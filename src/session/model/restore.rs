@@ -8,7 +8,6 @@ use std::iter;
 
 use crate::backend::settings::Settings;
 use crate::backend::value::{Span, assignment};
-use crate::session::model::settings::SessionSettings;
 use crate::sql::{Discard, Kind, Scope, Statement, Verdict};
 
 /// Whose rights a session has, of those that it may take.
@@ -44,20 +43,18 @@ fn reset_by(name: &str) -> impl Iterator<Item = &str> {
     iter::once(name).chain((name == AUTHORIZATION).then_some(ROLE))
 }
 
-impl SessionSettings {
-    /// How many statements follow each one of a query's, to restore what it resets. Empty when none does.
-    pub(crate) fn restored_by(&self, verdict: &Verdict) -> Box<[usize]> {
-        let may = |statement: &Statement| {
-            matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
-                || !statement.effects.settings.is_empty()
-        };
-        if self.startup().is_empty() || !verdict.statements.iter().any(may) {
-            return Box::default();
-        }
-        let counts: Box<[usize]> =
-            verdict.statements.iter().map(|statement| restores(statement, self.startup()).len()).collect();
-        if counts.iter().all(|count| *count == 0) { Box::default() } else { counts }
+/// How many statements follow each one of a query's, to restore what it resets. Empty when none does.
+pub(crate) fn restored_by(verdict: &Verdict, startup: &Settings) -> Box<[usize]> {
+    let may = |statement: &Statement| {
+        matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
+            || !statement.effects.settings.is_empty()
+    };
+    if startup.is_empty() || !verdict.statements.iter().any(may) {
+        return Box::default();
     }
+    let counts: Box<[usize]> =
+        verdict.statements.iter().map(|statement| restores(statement, startup).len()).collect();
+    if counts.iter().all(|count| *count == 0) { Box::default() } else { counts }
 }
 
 #[cfg(test)]

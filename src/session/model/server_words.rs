@@ -2,6 +2,7 @@
 //!
 //! Pure: texts in, texts out.
 
+use crate::session::model::positions::Rewritten;
 use crate::session::model::settings::{is_weirs, plain};
 use crate::session::model::shown::Shown;
 use crate::session::model::weir_settings::{
@@ -10,25 +11,34 @@ use crate::session::model::weir_settings::{
 use crate::sql::{Kind, Scope, Statement, Verdict, split_statements};
 
 /// The text for the server in the place of a simple query: statements about weir's own settings in the server's
-/// words, and behind each one what `more` wants to follow it.
+/// words, and behind each one what `more` wants to follow it. All else is as the client wrote it.
 pub(crate) fn queried_as(
     shown: &Shown,
     sql: &[u8],
     verdict: &Verdict,
     more: impl Fn(&Statement) -> Vec<String>,
-) -> Option<Vec<u8>> {
+    encoding: &str,
+) -> Option<Rewritten> {
     let others = |statement| (in_servers_words(statement, Some(shown)), more(statement));
     let others: Vec<_> = verdict.statements.iter().map(others).collect();
     if others.iter().all(|(other, more)| other.is_none() && more.is_empty()) {
         return None;
     }
     let texts = split_statements(sql, shown.strings).ok().filter(|texts| texts.len() == others.len())?;
-    let mut all = Vec::new();
+    let (mut all, mut at) = (Rewritten::default(), 0);
     for ((other, more), text) in others.into_iter().zip(texts) {
-        all.push(other.map_or(text.to_vec(), String::into_bytes));
-        all.extend(more.into_iter().map(String::into_bytes));
+        // Each text is a part of the whole.
+        let start = (text.as_ptr() as usize).checked_sub(sql.as_ptr() as usize)?;
+        all.keeps(sql.get(at..start)?, encoding);
+        match other {
+            Some(other) => all.replaces(text, &other, encoding),
+            None => all.keeps(text, encoding),
+        }
+        more.iter().for_each(|one| all.replaces(b"", &format!("; {one}"), encoding));
+        at = start + text.len();
     }
-    Some(all.join(&b"; "[..]))
+    all.keeps(sql.get(at..)?, encoding);
+    Some(all)
 }
 
 /// The text for the server in the place of a statement of the extended protocol.
@@ -76,15 +86,15 @@ mod tests {
         answers.put(WeirSetting::Consistency, Some("global".to_owned()));
         let queried = |sql: &str| {
             let verdict = Classifier::new(1).classify(sql.as_bytes(), StandardConformingStrings::On);
-            queried_as(&answers, sql.as_bytes(), &verdict, |_| Vec::new())
-                .map(|sql| String::from_utf8(sql).unwrap())
+            queried_as(&answers, sql.as_bytes(), &verdict, |_| Vec::new(), "")
+                .map(|text| String::from_utf8(text.sql).unwrap())
         };
         let lsn = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/1'::pg_catalog.text \
             WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL \
             THEN pg_catalog.set_config('client_min_messages', 'weir.lsn = uncommitted', true) \
             ELSE pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text END AS \"weir.lsn\"";
         assert_eq!(queried("show weir.LSN").as_deref(), Some(lsn));
-        assert_eq!(queried("SELECT ';' ; SHOW weir.lsn;"), Some(format!("SELECT ';'; {lsn}")));
+        assert_eq!(queried("SELECT ';' ; SHOW weir.lsn;"), Some(format!("SELECT ';' ; {lsn};")));
         let shown = "SELECT 'global'::pg_catalog.text AS \"weir.consistency\"";
         assert_eq!(queried("SHOW weir.consistency").as_deref(), Some(shown));
         assert_eq!(queried("SET weir.target = primary").as_deref(), Some("SET weir.target TO 'primary'"));

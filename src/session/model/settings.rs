@@ -3,6 +3,7 @@
 use crate::backend::datestyle;
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
+use crate::session::model::statement::{CONSTANTS_BY, NAMES_BY};
 
 /// Settings as the client wants them. Its connection may carry others: while it has not been told yet, and after a
 /// RESET, which means the startup value to the client and the default to the server.
@@ -18,6 +19,8 @@ pub(crate) struct SessionSettings {
     /// What the client asked for in its startup packet: what RESET returns to.
     startup: Settings,
     own_startup: Settings,
+    /// Those by which the servers read texts, of what holds until the transaction ends: where it differs from the rest.
+    local: Settings,
 }
 
 /// Whether a setting is weir's own.
@@ -39,6 +42,7 @@ impl SessionSettings {
             own_session: own.clone(),
             startup,
             own_startup: own,
+            local: Settings::default(),
         }
     }
 
@@ -52,6 +56,13 @@ impl SessionSettings {
     pub(crate) fn never_began_with(&mut self, name: &str) {
         self.wanted = self.wanted.with(name, None);
         self.startup = self.startup.with(name, None);
+    }
+
+    /// What the client has where it has set nothing is another thing from now on: so are what it came with and what it
+    /// wants.
+    pub(crate) fn rest_on(&mut self, rebased: impl Fn(&Settings) -> Settings) {
+        self.startup = rebased(&self.startup);
+        self.wanted = rebased(&self.wanted);
     }
 
     /// What the client wants of the servers.
@@ -81,6 +92,7 @@ impl SessionSettings {
             self.own = self.own.with(name, Some(value));
         } else {
             self.wanted = set_on_top_of(&self.wanted, name, value);
+            self.local = self.local.with(name, None);
         }
     }
 
@@ -89,7 +101,16 @@ impl SessionSettings {
         if is_weirs(name) {
             let value = value.or_else(|| self.own_startup.get(name).cloned());
             self.own = self.own.with(name, value);
+        } else if NAMES_BY.contains(&name) || CONSTANTS_BY.contains(&name) {
+            let value = value.or_else(|| self.startup.get(name).cloned());
+            self.local = self.local.with(name, value);
         }
+    }
+
+    /// By what a server reads a text that is prepared now.
+    pub(crate) fn read_by(&self) -> Settings {
+        let local = self.local.iter().map(|(name, value)| (name, value.clone()));
+        local.fold(self.wanted.clone(), |all, (name, value)| set_on_top_of(&all, name, value))
     }
 
     /// `RESET name` went through.
@@ -99,6 +120,7 @@ impl SessionSettings {
             self.own = self.own.with(name, self.own_startup.get(name).cloned());
         } else {
             self.wanted = self.wanted.with(name, self.startup.get(name).cloned());
+            self.local = self.local.with(name, None);
         }
     }
 
@@ -112,16 +134,18 @@ impl SessionSettings {
         self.wanted = keeping(keep, &self.wanted, self.startup.clone());
         self.own = self.own_startup.clone();
         self.own_session = self.own_startup.clone();
+        self.local = Settings::default();
     }
 
     /// Whether any holds until the transaction ends and no longer.
     pub(crate) fn are_local(&self) -> bool {
-        self.own != self.own_session
+        self.own != self.own_session || !self.local.is_empty()
     }
 
     /// The transaction committed: what held for it alone is over.
     pub(crate) fn end_local(&mut self) {
         self.own = self.own_session.clone();
+        self.local = Settings::default();
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::prepared::{Preparation, Stamp, StatementId};
+use crate::backend::prepared::{Preparation, Shape, Stamp, Standing, StatementId};
 use crate::session::model::statement::Statement;
 use crate::sql::Verdict;
 
@@ -16,12 +16,17 @@ pub(crate) struct Handle {
     pub(crate) statement: Arc<Statement>,
     /// The epoch in which the client parsed it, or to which its result was found to be the same.
     pub(crate) epoch: Stamp,
-    /// What the client knows of its result.
-    pub(crate) result: KnownResult,
+    /// What the client was told of it, and must be able to rely on: it decodes rows by it.
+    pub(crate) told: Option<Shape>,
+    /// The types of its parameters as the client was told them, where it did not say all of them itself: it encodes
+    /// values by these, so that whoever prepares the statement for it says them.
+    pub(crate) types: Option<Bytes>,
     /// Under which name the session's connection holds it.
     pub(crate) naming: Naming,
     /// Where it stands among all that the client has parsed.
     pub(crate) order: u64,
+    /// The number of the settings for whose executions the statement stands; none where they were not known.
+    pub(crate) under: Option<u64>,
 }
 
 /// Whose name for a statement a server knows.
@@ -34,20 +39,12 @@ pub(crate) enum Naming {
     Clients,
 }
 
-/// What a client knows of a statement's result, and must be able to rely on: it decodes rows by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum KnownResult {
-    /// It never asked.
-    #[default]
-    Nothing,
-    /// It was told columns with this fingerprint.
-    Columns(u64),
-    /// It was told columns with this fingerprint, and they are others now: PostgreSQL refuses such a statement, until
-    /// they are the old ones again, as after a rollback.
-    Outdated(u64),
-}
-
 impl Handle {
+    /// One by which its client has been told nothing yet.
+    pub(crate) fn new(statement: Arc<Statement>, epoch: Stamp, order: u64) -> Self {
+        Self { statement, epoch, told: None, types: None, naming: Naming::Weirs, order, under: None }
+    }
+
     /// Whether any connection can hold it for anybody.
     pub(crate) fn is_weirs(&self) -> bool {
         self.naming == Naming::Weirs
@@ -56,6 +53,17 @@ impl Handle {
     /// The preparation that the client's executions need.
     pub(crate) fn preparation(&self) -> Preparation {
         Preparation { id: self.statement.id, epoch: self.epoch }
+    }
+
+    /// The types by which it is prepared for this client.
+    pub(crate) fn types(&self) -> &Bytes {
+        self.types.as_ref().unwrap_or(&self.statement.types)
+    }
+
+    /// The client is told this of it.
+    pub(crate) fn tells(&mut self, shape: Shape) {
+        let parameters = shape.parameters.or(self.told.and_then(|before| before.parameters));
+        self.told = Some(Shape { parameters, ..shape });
     }
 }
 
@@ -66,10 +74,21 @@ pub(crate) struct Unnamed {
     pub serial: u64,
     /// The text; none when it was too long to be kept.
     pub sql: Option<Bytes>,
-    /// The raw parameter type section.
+    /// The raw parameter type section, by which it is prepared again.
     pub types: Bytes,
     /// What is known of it.
     pub verdict: Arc<Verdict>,
+    /// What the client was told of it.
+    pub told: Option<Shape>,
+    /// Whether it still was that where it was prepared last.
+    pub standing: Standing,
+}
+
+impl Unnamed {
+    /// One of which its client has been told nothing yet.
+    pub(crate) fn new(serial: u64, sql: Option<Bytes>, types: Bytes, verdict: Arc<Verdict>) -> Self {
+        Self { serial, sql, types, verdict, told: None, standing: Standing::Serves }
+    }
 }
 
 /// A client's statements and portals, by its own names.
@@ -78,8 +97,9 @@ pub(crate) struct Names {
     named: HashMap<Box<[u8]>, Handle>,
     /// How many statements the client has parsed.
     parsed: u64,
-    /// Statements closed and not parsed again; a Parse of the same text asks for a new preparation.
-    closed: Vec<StatementId>,
+    /// Statements closed and not parsed again, and what they were called; a Parse of the same text asks for a new
+    /// preparation.
+    closed: Vec<(StatementId, Box<[u8]>)>,
     /// Names given or taken away by messages in flight: an error in front of them undoes that.
     moving: Vec<Box<[u8]>>,
     /// The unnamed statement.
@@ -115,6 +135,11 @@ impl Names {
     /// The statement of this name, to be changed.
     pub(crate) fn get_mut(&mut self, name: &[u8]) -> Option<&mut Handle> {
         self.named.get_mut(significant(name))
+    }
+
+    /// All that have names, to be changed.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
+        self.named.values_mut()
     }
 
     /// Gives a statement a name. The caller has made sure that the name is free.
@@ -169,12 +194,12 @@ impl Names {
 
     /// The client closed the statement.
     pub(crate) fn close(&mut self, name: &[u8]) -> Option<Handle> {
-        let handle = self.named.remove(significant(name))?;
+        let (given, handle) = self.named.remove_entry(significant(name))?;
         self.moves(name);
         if self.closed.len() >= CLOSED {
             self.closed.remove(0);
         }
-        self.closed.push(handle.statement.id);
+        self.closed.push((handle.statement.id, given));
         Some(handle)
     }
 
@@ -187,7 +212,7 @@ impl Names {
 
     /// Whether this client closed the statement before; asked once.
     pub(crate) fn reopened(&mut self, id: StatementId) -> bool {
-        match self.closed.iter().position(|closed| *closed == id) {
+        match self.closed.iter().position(|(closed, _)| *closed == id) {
             Some(at) => {
                 self.closed.swap_remove(at);
                 true
@@ -200,7 +225,7 @@ impl Names {
     pub(crate) fn close_all(&mut self) -> Vec<(Box<[u8]>, Handle)> {
         let all: Vec<_> = self.named.drain().collect();
         all.iter().for_each(|(name, _)| self.moves(name));
-        self.closed.extend(all.iter().map(|(_, handle)| handle.statement.id));
+        self.closed.extend(all.iter().map(|(name, handle)| (handle.statement.id, name.clone())));
         let excess = self.closed.len().saturating_sub(CLOSED);
         self.closed.drain(..excess);
         all
@@ -211,9 +236,11 @@ impl Names {
         self.named.entry(significant(&name).into()).or_insert(handle);
     }
 
-    /// A name that the client gave to this statement.
+    /// A name that the client gives to this statement, or gave it until a moment ago.
     pub(crate) fn name_of(&self, id: StatementId) -> Option<&[u8]> {
-        self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name)
+        let named = self.named.iter().find(|(_, handle)| handle.statement.id == id).map(|(name, _)| &**name);
+        let closed = || self.closed.iter().rev().find(|(closed, _)| *closed == id).map(|(_, name)| &**name);
+        named.or_else(closed)
     }
 
     /// A portal is being bound to a statement with this verdict, or one of which nothing is known. Gives back that of
@@ -246,7 +273,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::model::statement::Reading;
+    use crate::session::model::statement::{ReadBy, Reading};
     use crate::session::shared::statements::Statements;
     use crate::sql::{SkeletonId, Why};
 
@@ -254,18 +281,9 @@ mod tests {
     fn a_statement_closed_and_parsed_again_is_new() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut names = Names::default();
-        names.insert(
-            b"s",
-            Handle {
-                statement: statement.clone(),
-                epoch: Stamp(0),
-                result: KnownResult::Nothing,
-                naming: Naming::Weirs,
-                order: 0,
-            },
-        );
+        names.insert(b"s", Handle::new(statement.clone(), Stamp(0), 0));
         assert!(!names.reopened(statement.id));
         assert!(names.close(b"s").is_some());
         assert!(names.reopened(statement.id));
@@ -276,10 +294,9 @@ mod tests {
     fn names_that_begin_alike_are_one() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
+        let statement = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut names = Names::default();
-        let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
-        names.insert(&[b'n'; 70], Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
+        names.insert(&[b'n'; 70], Handle::new(statement, Stamp(0), 0));
         assert!(names.get(&[b'n'; 63]).is_some());
         assert!(names.get(&[b'n'; 62]).is_none());
         assert!(names.close(&[b'n'; 64]).is_some());

@@ -19,9 +19,12 @@ pub(crate) struct TransactionLimits {
 }
 
 impl TransactionLimits {
-    /// As a client has set them. What the servers have as their defaults is not known.
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let limit = |name| time_limit(&plain(settings.get(name)?));
+    /// As a client has set them, or as they are given to it.
+    pub(crate) fn of<'a>(settings: &Settings, given: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let limit = |name| match settings.get(name) {
+            Some(value) => time_limit(&plain(value)),
+            None => time_limit(given(name)?),
+        };
         Self { idle: limit("idle_in_transaction_session_timeout"), whole: limit("transaction_timeout") }
     }
 
@@ -38,14 +41,20 @@ mod tests {
 
     #[test]
     fn they_are_read_as_postgresql_reads_them() {
-        let of = |name: &str, value| TransactionLimits::of(&Settings::default().with(name, Some(value)));
+        let with = |name: &str, value| Settings::default().with(name, value);
+        let of = |name: &str, value| TransactionLimits::of(&with(name, Some(value)), |_| Some("7s"));
         let idle = |value| of("idle_in_transaction_session_timeout", value).idle;
         assert_eq!(idle(Value::Sql("1500".into())), Some(Duration::from_millis(1500)));
         assert_eq!(idle(Value::Sql("'2 min'".into())), Some(Duration::from_secs(120)));
         assert_eq!(idle(Value::Raw("1s".into())), Some(Duration::from_secs(1)));
         assert_eq!(idle(Value::Sql("0".into())), None);
         let whole = of("transaction_timeout", Value::Sql("'1h'".into()));
-        assert_eq!(whole, TransactionLimits { idle: None, whole: Some(Duration::from_secs(3600)) });
-        assert!(of("work_mem", Value::Sql("'1MB'".into())).is_none());
+        assert_eq!(
+            whole,
+            TransactionLimits { idle: Some(Duration::from_secs(7)), whole: Some(Duration::from_secs(3600)) }
+        );
+        let work_mem = with("work_mem", Some(Value::Sql("'1MB'".into())));
+        assert!(TransactionLimits::of(&work_mem, |_| None).is_none());
+        assert!(TransactionLimits::of(&work_mem, |_| Some("0")).is_none());
     }
 }

@@ -193,7 +193,11 @@ pub(crate) fn refusal(verdict: &Verdict, frame: &[u8]) -> Option<Error> {
 /// An error as an ErrorResponse.
 pub(crate) fn response(error: &Error) -> Vec<u8> {
     let message = error.to_string();
-    let report = Report { hint: error.hint(), ..Report::new(Severity::Error, error.sqlstate(), &message) };
+    let report = Report {
+        detail: error.detail(),
+        hint: error.hint(),
+        ..Report::new(Severity::Error, error.sqlstate(), &message)
+    };
     let mut frame = BytesMut::new();
     reply::error(&mut frame, &report);
     frame.to_vec()

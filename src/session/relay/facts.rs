@@ -23,8 +23,8 @@ pub(crate) enum Fact {
     Transacts,
     /// It takes away what the session has on its connection.
     TakesAway,
-    /// It wants other server processes gone.
-    MakesWay,
+    /// It wants other server processes gone, or may name one that a client stands for.
+    NamesProcess,
     /// It speaks of prepared statements by their names.
     AsksPrepared,
     /// It asks which values its session has drawn from sequences.
@@ -33,6 +33,12 @@ pub(crate) enum Fact {
     Acts,
     /// It begins, ends or moves in a transaction.
     Controls,
+    /// A text of it was not read, because what stands before may change how its strings are read.
+    Unread,
+    /// It was prepared, or used last, under other settings than those of now. Asked of a request, not of its statements.
+    UnderOthers,
+    /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.
+    Lasts,
 }
 
 impl Word for Fact {
@@ -52,7 +58,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
     );
     let asks_prepared = matches!(depends_on, Dependency::Statement(_) | Dependency::Statements);
     let takes_away = matches!(kind, Kind::Discard(Discard::All) | Kind::Deallocate(_));
-    let ends_process = matches!(depends_on, Dependency::Termination);
+    let names_process = matches!(depends_on, Dependency::Termination | Dependency::Process);
     [
         (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
         (Fact::ConcernsServer, !shows),
@@ -61,11 +67,12 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::Looks, looks(statement)),
         (Fact::Transacts, transacts),
         (Fact::TakesAway, takes_away),
-        (Fact::MakesWay, vacates.is_some() || ends_process),
+        (Fact::NamesProcess, vacates.is_some() || names_process),
         (Fact::AsksPrepared, asks_prepared),
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
         (Fact::Controls, controls(statement)),
+        (Fact::Lasts, !effects.settings.is_empty() || !effects.changes.is_empty()),
     ]
     .into()
 }
@@ -86,7 +93,18 @@ pub(crate) fn is_undone_by_loss(statement: &Statement) -> bool {
     let Statement { functions, effects, writes_listed, depends_on, .. } = statement;
     let writes = matches!(statement.kind, Kind::Primary(Why::Write | Why::RowLock));
     let known = *writes_listed == Listed::Wholly && *depends_on != Dependency::Termination;
-    leaves_nothing(statement) || (writes && known && functions.is_empty() && effects.is_empty())
+    leaves_nothing(statement)
+        || only_sets(statement)
+        || (writes && known && functions.is_empty() && effects.is_empty())
+}
+
+/// Whether all that a statement does is done to its session's settings, or discards what its session has.
+pub(crate) fn only_sets(statement: &Statement) -> bool {
+    let sets = matches!(
+        statement.kind,
+        Kind::Set | Kind::SetTransaction(_, Scope::Session) | Kind::Reset(_) | Kind::Discard(_)
+    );
+    sets && statement.effects.changes.is_empty()
 }
 
 /// Whether a statement begins, ends or moves in a transaction.

@@ -4,16 +4,21 @@
 //! front of the buffer it has seen to be whole messages of an unfinished batch.
 
 use crate::session::relay::responses::Flow;
+use crate::sql;
 use crate::wire::frame::{BadHeader, client_header};
 use crate::wire::tag::client;
+use crate::wire::{HEADER, Header};
 
 /// The longest message that is read as a whole. Longer ones are routed by their head and streamed.
 pub(crate) const WHOLE_MAX: usize = 256 << 10;
 
+/// The same for what brings the text of a query: only the whole of it tells that it is a read.
+pub(crate) const QUERY_MAX: usize = 1 << 20;
+
 /// How much of a long message must be there before it is routed: room for two names.
 pub(crate) const HEAD_MAX: usize = 8 << 10;
 
-/// A batch this long is sent on before its end has come.
+/// A batch this long is sent on before its end has come, one message aside that alone is longer.
 const BATCH_MAX: usize = 64 << 10;
 
 /// The next thing to do with the client's bytes. Lengths count from the front of the buffer.
@@ -76,6 +81,10 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Framer {
     seen: usize,
+    /// The longest message among that which alone is longer than a batch may be.
+    long: usize,
+    /// How much must be read ahead, besides what always is, for the next cut.
+    wanted: usize,
 }
 
 impl Framer {
@@ -84,6 +93,7 @@ impl Framer {
     /// # Errors
     /// A type that clients do not send, or an impossible length.
     pub(crate) fn next(&mut self, bytes: &[u8], flow: Flow) -> Result<Unit, BadHeader> {
+        self.wanted = self.long;
         loop {
             let rest = &bytes[self.seen..];
             let head = match client_header(rest) {
@@ -94,6 +104,10 @@ impl Framer {
                 Some(Err(bad)) => return Err(bad),
             };
             let whole = head.len <= rest.len();
+            if flow == Flow::CopyIn && self.seen > 0 {
+                // It breaks into the copy, whatever comes behind it.
+                return Ok(self.batch(End::Open));
+            }
             let batched = match head.tag {
                 client::SYNC | client::FLUSH if flow == Flow::CopyIn => {
                     return Ok(if whole { Unit::Ignored { len: head.len } } else { Unit::More });
@@ -102,47 +116,94 @@ impl Framer {
                 client::SYNC | client::FLUSH => true,
                 _ => false,
             };
-            if !batched || (head.len > WHOLE_MAX && !whole) {
+            let limit = whole_max(&head, rest);
+            if !batched || (head.len > limit && !whole) {
                 if self.seen > 0 {
                     return Ok(self.batch(End::Open));
                 }
-                return Ok(single(head.tag, head.len, bytes));
+                let unit = single(&head, limit, bytes);
+                if unit == Unit::More {
+                    self.wants(&head);
+                }
+                return Ok(unit);
             }
             if !whole {
                 // Together they would be more than is read before something is taken.
-                let too_much = self.seen > 0 && self.seen + head.len > WHOLE_MAX;
-                return Ok(if too_much { self.batch(End::Open) } else { Unit::More });
+                let too_much = self.seen - self.long + head.len > limit.max(WHOLE_MAX)
+                    || self.seen + head.len > QUERY_MAX + WHOLE_MAX;
+                if self.seen > 0 && too_much {
+                    return Ok(self.batch(End::Open));
+                }
+                self.wants(&head);
+                return Ok(Unit::More);
             }
             self.seen += head.len;
+            if head.len >= BATCH_MAX {
+                self.long = self.long.max(head.len);
+                self.wanted = self.wanted.max(self.long);
+            }
             match head.tag {
                 client::SYNC => return Ok(self.batch(End::Sync)),
                 client::FLUSH => return Ok(self.batch(End::Flush)),
-                _ if self.seen >= BATCH_MAX => return Ok(self.batch(End::Open)),
+                _ if self.seen - self.long >= BATCH_MAX => return Ok(self.batch(End::Open)),
                 _ => {}
             }
         }
     }
 
+    /// How much of the front is whole messages of a batch that is not over.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// The buffer's front has changed: look at it anew.
     pub(crate) fn reset(&mut self) {
-        self.seen = 0;
+        *self = Self::default();
+    }
+
+    /// How much more than usual must be read ahead, so that the next cut can be made.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// All of a message is waited for.
+    fn wants(&mut self, head: &Header) {
+        if head.len > WHOLE_MAX {
+            self.wanted = self.wanted.max(head.len);
+        }
     }
 
     fn batch(&mut self, end: End) -> Unit {
-        let len = std::mem::take(&mut self.seen);
+        let len = std::mem::take(self).seen;
         Unit::Batch { len, end }
     }
 }
 
+/// The most that a message may be long to be read whole, of which this much is there.
+fn whole_max(head: &Header, there: &[u8]) -> usize {
+    if head.len <= WHOLE_MAX || head.len > QUERY_MAX {
+        return WHOLE_MAX;
+    }
+    let body = there.get(HEADER..).unwrap_or_default();
+    let text = match head.tag {
+        client::QUERY => Some(body),
+        client::PARSE => body.iter().position(|byte| *byte == 0).map(|end| &body[end + 1..]),
+        _ => None,
+    };
+    // Of what looks like no query nothing more is to be learned from its end.
+    if text.is_some_and(sql::may_read) { QUERY_MAX } else { WHOLE_MAX }
+}
+
 /// The cut for a message that stands alone at the front of `bytes`.
-fn single(tag: u8, len: usize, bytes: &[u8]) -> Unit {
+fn single(head: &Header, limit: usize, bytes: &[u8]) -> Unit {
+    let Header { tag, len } = *head;
     let whole = len <= bytes.len();
     match tag {
         client::TERMINATE => Unit::Terminate,
         client::COPY_DATA => copy_data(bytes),
         client::COPY_DONE | client::COPY_FAIL if whole => Unit::CopyEnd { len },
         client::COPY_DONE | client::COPY_FAIL => Unit::More,
-        _ if !whole && len > WHOLE_MAX && bytes.len() >= HEAD_MAX => Unit::Long { tag, len },
+        _ if !whole && len > limit && bytes.len() >= HEAD_MAX => Unit::Long { tag, len },
         _ if whole => Unit::Single { len },
         _ => Unit::More,
     }
@@ -221,6 +282,49 @@ mod tests {
         assert_eq!(cut(&after), Unit::Batch { len: 14, end: End::Open });
     }
 
+    #[test]
+    fn the_text_of_a_query_is_read_to_its_end() {
+        let frame = |tag: u8, text: &str, len: usize| {
+            let body = [text.as_bytes(), &b" "[..].repeat(len), b"\0"].concat();
+            [&[tag][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), &body].concat()
+        };
+        let rest = [super::tests::frame(b'B', 9), super::tests::frame(b'E', 5), super::tests::frame(b'S', 0)]
+            .concat();
+        for text in ["/* app */ select", "((with", "VALUES"] {
+            let query = frame(b'Q', text, 900_000);
+            let mut framer = Framer::default();
+            assert_eq!(framer.next(&query[..HEAD_MAX], Flow::Query), Ok(Unit::More));
+            assert!(framer.wanted() >= query.len() - WHOLE_MAX);
+            assert_eq!(framer.next(&query, Flow::Query), Ok(Unit::Single { len: query.len() }));
+            assert_eq!(framer.wanted(), 0);
+            let batch = [frame(b'P', &format!("name\0{text}"), 900_000), rest.clone()].concat();
+            for there in [10, HEAD_MAX, WHOLE_MAX, 800_000, batch.len() - rest.len(), batch.len() - 1] {
+                assert_eq!(framer.next(&batch[..there], Flow::Query), Ok(Unit::More), "{there}");
+                assert!(there < WHOLE_MAX || WHOLE_MAX + framer.wanted() > batch.len());
+            }
+            assert_eq!(
+                framer.next(&batch, Flow::Query),
+                Ok(Unit::Batch { len: batch.len(), end: End::Sync })
+            );
+            assert_eq!(framer.wanted(), 0);
+        }
+        for long in
+            [frame(b'Q', "insert", 900_000), frame(b'Q', "select", QUERY_MAX), frame(b'P', "n\0x", 900_000)]
+        {
+            assert_eq!(cut(&long[..HEAD_MAX]), Unit::Long { tag: long[0], len: long.len() });
+        }
+    }
+
+    #[test]
+    fn one_long_message_does_not_open_its_batch() {
+        let bytes = [frame(b'P', 9), frame(b'B', 200_000), frame(b'E', 5), frame(b'S', 0)].concat();
+        assert_eq!(cut(&bytes), Unit::Batch { len: bytes.len(), end: End::Sync });
+        let bytes = [frame(b'B', 250_000), frame(b'E', 5), frame(b'B', 250_000), frame(b'E', 5)].concat();
+        assert_eq!(cut(&bytes), Unit::Batch { len: 500_020, end: End::Open });
+        let after = &bytes[..250_025];
+        assert_eq!(cut(after), Unit::More);
+    }
+
     /// All cuts of bytes that arrive in pieces of these sizes, and the error at the end if there is one. Copy data that
     /// is cut within a message counts as whole ones: how much of it is passed on at a time is nobody's business.
     fn cuts(bytes: &[u8], sizes: &[usize]) -> (Vec<(Unit, Vec<u8>)>, Option<BadHeader>) {
@@ -285,5 +389,8 @@ mod tests {
         assert_eq!(cut(&bytes[30..]), Unit::CopyEnd { len: 5 });
         let sync = frame(b'S', 0);
         assert_eq!(Framer::default().next(&sync, Flow::CopyIn).unwrap(), Unit::Ignored { len: 5 });
+        let breaks_in = [frame(b'P', 9), frame(b'S', 0)].concat();
+        let unit = Framer::default().next(&breaks_in, Flow::CopyIn).unwrap();
+        assert_eq!(unit, Unit::Batch { len: 14, end: End::Open }, "not the Sync's length of it");
     }
 }

@@ -143,10 +143,10 @@ impl Message {
         }
     }
 
-    /// The named statement that it binds.
+    /// The statement that it binds.
     pub(crate) fn binds(&self) -> Option<Field> {
         match self.kind {
-            MessageKind::Bind { statement, .. } if !statement.is_empty() => Some(statement),
+            MessageKind::Bind { statement, .. } => Some(statement),
             _ => None,
         }
     }

@@ -13,3 +13,4 @@ pub(crate) mod replay_buffer;
 pub(crate) mod request;
 pub(crate) mod responses;
 pub(crate) mod server_errors;
+pub(crate) mod unsettled;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::ledger::Batch;
 use crate::backend::prepared::{Preparation, ServerName, Stamp};
+use crate::session::model::positions::Difference;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
@@ -33,10 +34,12 @@ pub(crate) enum PendingReply {
     Prepares(Preparation, Stamp),
     /// A Parse or Close of the unnamed statement that weir put in.
     RestoresUnnamed,
-    /// A Describe of the client's statement of this name: what it says, the client will rely on.
-    Describes(Box<[u8]>),
-    /// A Describe that weir put in, to see whether the result of the client's statement of this name has changed.
-    Verifies(Box<[u8]>),
+    /// A Describe of the client's statement, or of a portal bound to it: what it says, the client will rely on.
+    Describes(Described),
+    /// A Describe that weir put in, to see whether the client's statement still is what the client was told.
+    Verifies(Described),
+    /// The same, in front of the request that executes it: that runs again if it is not.
+    Compares(Described),
     /// A Bind or Describe of a name that only weir gives: it must fail, in the client's words.
     Foreign(Box<[u8]>),
     /// A Bind that must fail because the statement's result has changed.
@@ -88,6 +91,14 @@ impl PendingReply {
         })
     }
 
+    /// Where the server was given another text than the client's.
+    pub(crate) fn differences(&self) -> &[Difference] {
+        match self {
+            PendingReply::Frees(freed) => &freed.differences,
+            _ => &[],
+        }
+    }
+
     /// What runs.
     pub(crate) fn verdict(&self) -> Option<&Arc<Verdict>> {
         match self {
@@ -115,7 +126,16 @@ impl PendingReply {
     }
 }
 
-/// A query or an execution with DEALLOCATE, DISCARD or RESET in it.
+/// The statement that is described.
+#[derive(Clone, Debug)]
+pub(crate) enum Described {
+    /// The client's statement of this name, in this preparation.
+    Named(Box<[u8]>, Preparation),
+    /// The unnamed statement with this serial.
+    Unnamed(u64),
+}
+
+/// A query or an execution with DEALLOCATE, DISCARD or RESET in it, or one of which the server was given another text.
 #[derive(Clone, Debug)]
 pub(crate) struct Freed {
     /// What runs.
@@ -126,6 +146,8 @@ pub(crate) struct Freed {
     pub held: Vec<ServerName>,
     /// How many statements of weir's follow each of the client's, to restore what it resets.
     pub restores: Box<[usize]>,
+    /// Where the server was given another text.
+    pub differences: Box<[Difference]>,
 }
 
 /// A client's Parse of a named statement.

@@ -7,6 +7,7 @@ use crate::session::model::statements::{Names, Naming};
 use crate::session::relay::facts::{Fact, facts_of};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::message::{Field, Message, MessageKind};
+use crate::session::relay::unsettled::{InFlight, is_unsettled};
 use crate::sql::{
     Classifier, Effects, Hint, Kind, SkeletonId, StandardConformingStrings, Statement, Verdict, Why,
 };
@@ -28,6 +29,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) strings: StandardConformingStrings,
     /// The statements that were parsed before.
     pub(crate) statements: &'a Names,
+    /// What was sent before and may change how strings are written.
+    pub(crate) in_flight: &'a dyn InFlight,
+    /// The number of the settings under which the request runs, where they are known.
+    pub(crate) under: Option<u64>,
 }
 
 /// Names of the statements that a request has parsed so far. Mostly there is one, which takes no memory.
@@ -39,7 +44,13 @@ struct Parsed {
 
 impl Reader<'_> {
     /// What is known of the statement that a message is about, unless another message of its request tells that.
-    fn verdict(&self, message: &Message, bytes: &[u8], parsed: &Parsed) -> Option<Arc<Verdict>> {
+    fn verdict(
+        &self,
+        message: &Message,
+        bytes: &[u8],
+        parsed: &Parsed,
+        facts: &mut Set<Fact>,
+    ) -> Option<Arc<Verdict>> {
         match message.kind {
             MessageKind::Query { sql } | MessageKind::Parse { sql, .. } => {
                 Some(self.classifier.classify(sql.of(bytes), self.strings))
@@ -56,21 +67,25 @@ impl Reader<'_> {
             MessageKind::FunctionCall { .. } => Some(unknown(Why::Procedure)),
             MessageKind::Bind { statement: name, .. } if !parsed.has(name, bytes) => {
                 // A statement that weir does not know was prepared in SQL, if at all.
-                Some(self.earlier(name.of(bytes)).unwrap_or_else(|| unknown(Why::Unparsable)))
+                Some(self.earlier(name.of(bytes), facts).unwrap_or_else(|| unknown(Why::Unparsable)))
             }
             MessageKind::DescribeStatement { name } if !parsed.has(name, bytes) => {
-                self.earlier(name.of(bytes))
+                self.earlier(name.of(bytes), facts)
             }
             _ => None,
         }
     }
 
     /// What is known of a statement that was parsed before this request.
-    fn earlier(&self, name: &[u8]) -> Option<Arc<Verdict>> {
+    fn earlier(&self, name: &[u8], facts: &mut Set<Fact>) -> Option<Arc<Verdict>> {
         if name.is_empty() {
             return self.statements.unnamed.as_ref().map(|unnamed| unnamed.verdict.clone());
         }
-        self.statements.get(name).map(|handle| handle.statement.verdict.clone())
+        let handle = self.statements.get(name)?;
+        if handle.under != self.under {
+            facts.add(Fact::UnderOthers);
+        }
+        Some(handle.statement.verdict.clone())
     }
 }
 
@@ -97,7 +112,13 @@ impl Request {
         let bytes = &bytes[..len.min(bytes.len())];
         let (mut at, mut parsed, mut facts) = (0, Parsed::default(), Set::default());
         while let Some(mut message) = Message::read(bytes, at) {
-            message.verdict = reader.verdict(&message, bytes, &parsed);
+            message.verdict = if is_unsettled((&message, bytes), &memory, reader.statements, reader.in_flight)
+            {
+                facts.add(Fact::Unread);
+                Some(unknown(Why::Unparsable))
+            } else {
+                reader.verdict(&message, bytes, &parsed, &mut facts)
+            };
             if let MessageKind::Parse { name, .. } = message.kind {
                 parsed.add(name);
             }
@@ -129,7 +150,13 @@ impl Request {
         self.messages.iter().filter_map(|message| message.verdict.as_ref())
     }
 
-    /// The names by which it binds statements that were parsed before it.
+    /// The names of the statements that it binds or describes and that were parsed before it.
+    pub(crate) fn uses_earlier(&self) -> impl Iterator<Item = Field> {
+        let uses = |message: &&Message| message.verdict.is_some() && !message.brings_text();
+        self.messages.iter().filter(uses).filter_map(Message::statement_name)
+    }
+
+    /// The names by which it binds statements that were parsed before it, and the empty one among them.
     pub(crate) fn bound_earlier(&self) -> impl Iterator<Item = Field> {
         self.messages.iter().filter(|message| message.verdict.is_some()).filter_map(Message::binds)
     }
@@ -297,10 +324,11 @@ mod tests {
 
     use super::*;
     use crate::backend::prepared::Stamp;
-    use crate::session::model::statement::Reading;
-    use crate::session::model::statements::{Handle, KnownResult};
+    use crate::session::model::statement::{ReadBy, Reading};
+    use crate::session::model::statements::Handle;
     use crate::session::relay::framer::Framer;
     use crate::session::relay::responses::Flow;
+    use crate::session::relay::unsettled::Settled;
     use crate::session::shared::statements::Statements;
     use crate::sql::Transactions;
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
@@ -349,11 +377,17 @@ mod tests {
         let classifier = Classifier::new(16);
         let strings = StandardConformingStrings::On;
         let verdict = classifier.classify(b"DELETE FROM t", strings);
-        let statement = Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(0));
+        let statement =
+            Statements::default().intern(b"DELETE FROM t", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         let mut statements = Names::default();
-        let (result, naming) = (KnownResult::Nothing, Naming::Weirs);
-        statements.insert(b"known", Handle { statement, epoch: Stamp(0), result, naming, order: 0 });
-        let reader = Reader { classifier: &classifier, strings, statements: &statements };
+        statements.insert(b"known", Handle::new(statement, Stamp(0), 0));
+        let reader = Reader {
+            classifier: &classifier,
+            strings,
+            statements: &statements,
+            in_flight: &Settled,
+            under: None,
+        };
         let unit = Framer::default().next(bytes, Flow::Query).unwrap();
         Request::read(unit, bytes, &reader, Vec::new())
     }
@@ -489,7 +523,7 @@ mod tests {
                 Looks,
                 Transacts,
                 TakesAway,
-                MakesWay,
+                NamesProcess,
                 AsksPrepared,
             ];
             all.into_iter().filter(|fact| request.any(*fact)).collect::<Vec<_>>()
@@ -501,7 +535,7 @@ mod tests {
         assert_eq!(facts("BEGIN; SELECT 1"), [ConcernsServer, Looks, Transacts]);
         assert_eq!(facts("SET TRANSACTION READ ONLY"), [ConcernsServer, Transacts]);
         assert_eq!(facts("DISCARD ALL"), [ConcernsServer, TakesAway]);
-        assert_eq!(facts("DROP DATABASE d"), [ConcernsServer, Looks, MakesWay]);
+        assert_eq!(facts("DROP DATABASE d"), [ConcernsServer, Looks, NamesProcess]);
         assert_eq!(facts("EXECUTE s"), [ConcernsServer, Looks, AsksPrepared]);
         assert_eq!(facts(""), []);
     }

@@ -21,7 +21,9 @@ pub(crate) trait Watcher {
     fn dropped(&mut self, replies: Vec<PendingReply>);
     /// An ErrorResponse, with what is pending of the reply that it ends.
     fn failed(&mut self, frame: &[u8], action: Action, pending: &PendingReply, answer: Answer) -> OnError;
-    /// A RowDescription or NoData: what a Describe says of a result.
+    /// A NoticeResponse within the answer to this: what the client gets in its place.
+    fn noticed(&self, frame: &[u8], pending: &PendingReply) -> Option<Vec<u8>>;
+    /// A ParameterDescription, RowDescription or NoData: what a Describe says of a statement.
     fn described(&mut self, frame: &[u8], pending: &PendingReply);
     /// A ReadyForQuery for the client, or for nobody where what is in flight will be run again. Says which status the
     /// client is told: it may stand in a transaction of which this server does not know.
@@ -30,6 +32,8 @@ pub(crate) trait Watcher {
     fn parameter(&mut self, frame: &[u8]) -> Completion;
     /// Whether what is in flight will be run again, so that its answers are nobody's.
     fn is_rerunning(&self) -> bool;
+    /// Whether an error may send what is in flight to another server, with its notices.
+    fn may_rerun(&self) -> bool;
     /// Whether the client has asked for notifications.
     fn listens(&self) -> bool;
     /// What the client gets in the place of a notification.
@@ -99,6 +103,8 @@ pub(crate) struct Responses {
     pub said: usize,
     /// Warnings that were such last words.
     pub farewells: usize,
+    /// Notices that are held back with the answer, since this was last set back.
+    pub notices: usize,
 }
 
 /// Where the rest of a frame goes.
@@ -146,7 +152,7 @@ impl Responses {
                 let n = self.missing.min(requeue);
                 self.missing -= n;
                 match self.rest {
-                    Rest::Rows => self.rows(read_buffer, client_buffer, n),
+                    Rest::Rows => self.rows(read_buffer, client_buffer, n, watcher),
                     Rest::Pass => client_buffer.pass(n),
                     Rest::Unit => client_buffer.cut(read_buffer, n),
                 }
@@ -156,7 +162,7 @@ impl Responses {
             }
             let (n, stop) = scan::run(&read_buffer[client_buffer.passed()..]);
             if n > 0 {
-                self.rows(read_buffer, client_buffer, n);
+                self.rows(read_buffer, client_buffer, n, watcher);
             }
             match stop {
                 Stop::End { missing } => {
@@ -170,13 +176,20 @@ impl Responses {
         }
     }
 
-    /// Rows and copy data go where the reply at the head goes.
-    fn rows(&mut self, read_buffer: &mut BytesMut, client_buffer: &mut ClientBuffer, n: usize) {
+    /// Rows and copy data go where the reply at the head goes. Those of what will be run again are nobody's, and may be
+    /// many.
+    fn rows(
+        &mut self,
+        read_buffer: &mut BytesMut,
+        client_buffer: &mut ClientBuffer,
+        n: usize,
+        watcher: &impl Watcher,
+    ) {
         self.has_shown = true;
         self.said += 1;
         match self.action() {
-            Action::Forward => client_buffer.pass(n),
-            Action::Swallow => client_buffer.cut(read_buffer, n),
+            Action::Forward if !watcher.is_rerunning() => client_buffer.pass(n),
+            Action::Forward | Action::Swallow => client_buffer.cut(read_buffer, n),
         }
     }
 
@@ -202,6 +215,23 @@ impl Responses {
         client_buffer.cut(read_buffer, there);
     }
 
+    /// The frame goes to the client in other words, unless it is too long to be there as a whole.
+    fn replace(
+        &mut self,
+        head: Header,
+        read_buffer: &mut BytesMut,
+        client_buffer: &mut ClientBuffer,
+        by: &[u8],
+    ) -> Result<(), Halt> {
+        if read_buffer.len() - client_buffer.passed() < head.len {
+            self.pass(head, read_buffer, client_buffer);
+        } else {
+            self.cut(head, read_buffer, client_buffer);
+            client_buffer.put(read_buffer, by);
+        }
+        Ok(())
+    }
+
     fn look(
         &mut self,
         head: Header,
@@ -220,13 +250,16 @@ impl Responses {
         let action = match head.tag {
             server::ERROR => return self.error(head, read_buffer, client_buffer, watcher),
             server::NOTICE => {
+                self.farewells += usize::from(farewell);
                 let action = self.ledger.head_action();
-                // Who raises notices wants them seen while the statement runs. But a server's last words before
-                // an immediate shutdown are a warning too, and must not keep the request from running elsewhere.
-                if farewell {
-                    self.farewells += 1;
-                } else if action == Action::Forward && !watcher.is_rerunning() {
-                    client_buffer.release();
+                // A server's last words before an immediate shutdown are a warning too, and must not keep the request
+                // from running elsewhere.
+                if !farewell && action == Action::Forward && !watcher.is_rerunning() {
+                    self.notice(client_buffer, watcher);
+                }
+                let pending = self.ledger.head_note().filter(|_| action == Action::Forward);
+                if let Some(notice) = pending.and_then(|pending| watcher.noticed(frame, pending)) {
+                    return self.replace(head, read_buffer, client_buffer, &notice);
                 }
                 action
             }
@@ -240,10 +273,8 @@ impl Responses {
                 }
             }
             server::NOTIFICATION if watcher.listens() => {
-                if let Some(notification) = watcher.notified(frame).filter(|_| frame.len() == head.len) {
-                    self.cut(head, read_buffer, client_buffer);
-                    client_buffer.put(read_buffer, &notification);
-                    return Ok(());
+                if let Some(notification) = watcher.notified(frame) {
+                    return self.replace(head, read_buffer, client_buffer, &notification);
                 }
                 Action::Forward
             }
@@ -266,8 +297,10 @@ impl Responses {
             }
             server::PORTAL_SUSPENDED => self.suspended(watcher)?,
             tag => {
-                if let (server::ROW_DESCRIPTION | server::NO_DATA, Some(pending)) =
-                    (tag, self.ledger.head_note())
+                if let (
+                    server::PARAMETER_DESCRIPTION | server::ROW_DESCRIPTION | server::NO_DATA,
+                    Some(pending),
+                ) = (tag, self.ledger.head_note())
                 {
                     watcher.described(frame, pending);
                 }
@@ -280,6 +313,16 @@ impl Responses {
             Action::Swallow => self.cut(head, read_buffer, client_buffer),
         }
         Ok(())
+    }
+
+    /// Who raises notices wants them seen while the statement runs. Where another server may have to run it, they wait for
+    /// a moment: what writes behind a notice mostly does so at once.
+    fn notice(&mut self, client_buffer: &mut ClientBuffer, watcher: &impl Watcher) {
+        if client_buffer.is_holding() && watcher.may_rerun() {
+            self.notices += 1;
+        } else {
+            client_buffer.release();
+        }
     }
 
     /// A statement has completed with this command tag: whether the client is to know.

@@ -48,6 +48,10 @@ impl Watcher for Events {
         }
     }
 
+    fn noticed(&self, _frame: &[u8], _pending: &PendingReply) -> Option<Vec<u8>> {
+        None
+    }
+
     fn described(&mut self, frame: &[u8], pending: &PendingReply) {
         self.seen.push(format!("described {frame:?} {pending:?}"));
     }
@@ -64,6 +68,10 @@ impl Watcher for Events {
 
     fn notified(&self, _frame: &[u8]) -> Option<Vec<u8>> {
         None
+    }
+
+    fn may_rerun(&self) -> bool {
+        false
     }
 
     fn is_rerunning(&self) -> bool {

@@ -21,6 +21,8 @@ pub(crate) struct Database {
     pub learned: Learned,
     /// When its relations were last written.
     pub marks: Marks,
+    /// When the catalogs that all databases share were.
+    pub common: Arc<Marks>,
     /// Which of its transactions mostly write.
     pub writers: Writers,
     /// Whether its sessions ask for values that they have drawn from sequences.
@@ -28,12 +30,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Nothing has changed since `epoch`.
-    pub(crate) fn new(learned: Learned, epoch: Instant) -> Self {
+    /// Nothing has changed since `epoch`, but what all databases share as it says.
+    pub(crate) fn new(learned: Learned, epoch: Instant, common: Arc<Marks>) -> Self {
         Self {
             ddl: AtomicU64::new(0),
             learned,
             marks: Marks::new(epoch),
+            common,
             writers: Writers::default(),
             asks_drawn: AtomicBool::new(false),
         }
@@ -82,7 +85,9 @@ mod tests {
     use super::*;
 
     fn enter(databases: &Databases, name: &str, epoch: Instant) -> Arc<Database> {
-        databases.enter(&name.into(), || Database::new(Learned::new(1, Duration::from_secs(1)), epoch))
+        let common = Arc::new(Marks::new(epoch));
+        databases
+            .enter(&name.into(), || Database::new(Learned::new(1, Duration::from_secs(1)), epoch, common))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub(crate) mod databases;
 pub(crate) mod greetings;
 pub(crate) mod policy;
+pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod statements;
 pub(crate) mod writers;
@@ -20,9 +21,11 @@ use tracing::Instrument;
 
 use crate::backend::Key;
 use crate::cluster::Cluster;
+use crate::cluster::defaults::Conf;
 use crate::cluster::topology::{Health, Server, ServerId};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
@@ -30,7 +33,7 @@ use crate::session::shared::greetings::Greetings;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
-use crate::sql::Classifier;
+use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
 
 /// What all sessions share.
@@ -46,7 +49,7 @@ pub(crate) struct Shared {
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// All sessions.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub(crate) statements: Arc<Statements>,
     /// An atomic number rather than a `CancellationToken`: each session asks at each pause, and a token's lock would be
     /// one that all threads share.
@@ -55,6 +58,8 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
     databases: Databases,
+    /// When the catalogs that all databases share were last written.
+    common: Arc<Marks>,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
@@ -73,18 +78,21 @@ impl Shared {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let routing = &config.routing;
+        let common = Arc::new(Marks::new(Instant::now()));
+        let nowhere = Database::new(Learned::new(0, Duration::ZERO), Instant::now(), common.clone());
         Arc::new(Self {
             classifier: Classifier::new(routing.verdict_cache),
             pools,
             cluster,
             metrics,
-            registry: Registry::default(),
+            registry: Arc::default(),
             statements: Arc::default(),
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             databases: Databases::default(),
-            nowhere: Arc::new(Database::new(Learned::new(0, Duration::ZERO), Instant::now())),
+            common,
+            nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
     }
@@ -94,8 +102,32 @@ impl Shared {
         self.policy.load()
     }
 
+    /// Has all servers probed at once: they may give something else to those who set nothing.
+    pub(crate) fn look_at_servers(&self) {
+        self.cluster.topology().servers.iter().for_each(|server| self.cluster.suspect(server.id));
+    }
+
+    /// The same, when a configuration that was written has probably been read.
+    pub(crate) fn look_for_reload(self: &Arc<Self>) {
+        const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+        let shared = self.clone();
+        drop(tokio::spawn(async move {
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                shared.look_at_servers();
+            }
+        }));
+    }
+
+    /// The next request of each session goes by what the primary's configuration says now.
+    pub(crate) fn heed(&self, conf: &Arc<Conf>) {
+        let policy = self.policy();
+        if !policy.conf.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
+            self.adopt(policy.under(conf.clone()));
+        }
+    }
+
     /// The next request of each session is served by this policy.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing reads the configuration anew yet"))]
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }
@@ -159,6 +191,20 @@ impl Shared {
         self.deliver_all(aim).instrument(span).await
     }
 
+    /// Signals a client by the process ID that it was given, as a server would its process. Who ends ends with what it runs.
+    pub(crate) fn signal(self: &Arc<Self>, client: i32, signal: ProcessFunction) {
+        let Some(entry) = self.registry.client(client) else { return };
+        if signal == ProcessFunction::Terminate {
+            entry.terminate();
+        }
+        if let Some(aim) = entry.aim() {
+            let shared = self.clone();
+            self.spawn(async move {
+                shared.deliver(aim).await;
+            });
+        }
+    }
+
     async fn deliver_all(&self, aim: Aim) -> u64 {
         let (mut next, mut arrived) = (Some(aim), 0);
         while let Some(aim) = next {
@@ -193,7 +239,7 @@ impl Shared {
         let routing = &policy.config.routing;
         self.databases.enter(name, || {
             let learned = Learned::new(routing.learned, routing.learned_ttl);
-            let database = Database::new(learned, Instant::now());
+            let database = Database::new(learned, Instant::now(), self.common.clone());
             // Connections may hold statements of the time before it was forgotten.
             database.changed(self.statements.stamp());
             database

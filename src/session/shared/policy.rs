@@ -1,9 +1,10 @@
-//! The policy: what the configuration says of requests, as one snapshot.
+//! The policy: what the configuration says of requests, as one snapshot, and what the primary's own says of settings.
 //!
 //! It may be another for the next request, and never for the same: whoever serves a request takes it once.
 
 use std::sync::Arc;
 
+use crate::cluster::defaults::Conf;
 use crate::config::Config;
 use crate::router::FunctionLists;
 
@@ -13,6 +14,8 @@ pub(crate) struct Policy {
     pub config: Arc<Config>,
     /// Functions that the configuration decides about.
     pub(crate) functions: FunctionLists,
+    /// What the primary's own configuration says of settings that nobody sets; `None` until it is known.
+    pub(crate) conf: Option<Arc<Conf>>,
 }
 
 impl Policy {
@@ -21,6 +24,11 @@ impl Policy {
         let routing = &config.routing;
         let functions = FunctionLists::new(&routing.read_functions, &routing.write_functions)
             .stateless(&routing.stateless_functions);
-        Self { config, functions }
+        Self { config, functions, conf: None }
+    }
+
+    /// The same, where the primary's configuration says this.
+    pub(crate) fn under(&self, conf: Arc<Conf>) -> Self {
+        Self { conf: Some(conf), ..Self::new(self.config.clone()) }
     }
 }

@@ -27,6 +27,10 @@ pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// for meanwhile. Whoever asks again and again would keep it for as long.
 const SETTLE_MAX: Duration = CANCEL_TIMEOUT.saturating_mul(2);
 
+/// The least process ID that a client is given. None of a server is as great: Linux gives none above 2^22, whatever
+/// `kernel.pid_max` says, and nobody else has that many either.
+const FIRST: i32 = (1 << 22) + 1;
+
 /// Whether a session works on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
@@ -95,6 +99,8 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Entry {
     key: CancelKey,
+    /// As whom it logs in to servers.
+    role: Arc<str>,
     /// Whoever asks for a cancel, what is logged of it is this session's.
     span: Span,
     running: Mutex<Running>,
@@ -102,6 +108,8 @@ pub(crate) struct Entry {
     cancelled: Notify,
     /// Something was found out about the server where the session's requests run.
     alarmed: AtomicBool,
+    /// Somebody wants the session to end.
+    terminated: AtomicBool,
     entered: Instant,
     /// Since when it has rested as it does, in milliseconds after it was entered, and how. One number, so that whoever
     /// looks finds what belongs together; nothing else is ordered by it.
@@ -116,6 +124,29 @@ impl Entry {
     /// The key for the client.
     pub(crate) fn key(&self) -> &CancelKey {
         &self.key
+    }
+
+    /// As whom it logs in to servers.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// Has the session end as soon as its task finds a moment.
+    pub(crate) fn terminate(&self) {
+        self.terminated.store(true, Ordering::Release);
+        self.lock().waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Whether somebody wants that.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Acquire)
+    }
+
+    /// Whether its requests run on this process of this server.
+    fn works_on(&self, server: ServerId, pid: i32) -> bool {
+        let is_it =
+            |key: &Key| key.server == server && key.cancel.as_ref().is_some_and(|one| one.pid() == pid);
+        matches!(&self.lock().place, Place::On(key) if is_it(key))
     }
 
     /// The session's requests run there from now on.
@@ -215,14 +246,14 @@ impl Entry {
         let outcome = tokio::select! {
             biased;
             outcome = connection => outcome,
-            () = cancelled => Err(Error::Canceled),
+            () = cancelled => Err(if self.is_terminated() { Error::Shutdown } else { Error::Canceled }),
         };
         drop(queued);
         outcome
     }
 
-    /// A cancel request of the session's own, where its request runs. None as well when one is on its way there: another
-    /// follows it.
+    /// A cancel request that is weir's own, or another client's, where the session's request runs. None as well when one is
+    /// on its way there: another follows it.
     pub(crate) fn aim(self: &Arc<Self>) -> Option<Aim> {
         match self.cancel() {
             Cancel::Aimed(aim) => Some(aim),
@@ -347,7 +378,8 @@ pub(crate) struct Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { entries: Mutex::default(), next: AtomicI32::new(1) }
+        // Not where another copy begins, nor this one before its restart: a number that is none of its clients' says so.
+        Self { entries: Mutex::default(), next: AtomicI32::new(rand::random()) }
     }
 }
 
@@ -356,25 +388,29 @@ impl Registry {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a session. Protocol 3.2 clients get a secret of 32 bytes, older ones of 4.
-    pub(crate) fn enter(&self, minor: u16) -> Arc<Entry> {
+    /// Enters a session that logs in to servers by this role. Protocol 3.2 clients get a secret of 32 bytes, older ones of
+    /// 4.
+    pub(crate) fn enter(&self, minor: u16, role: &Arc<str>) -> Arc<Entry> {
         let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
         rand::rng().fill_bytes(&mut secret);
         let secret = Bytes::from(secret);
         let mut entries = self.lock();
         loop {
-            let pid = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
-            if pid == 0 || entries.contains_key(&pid) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+            let pid = FIRST + number % (i32::MAX - FIRST);
+            if entries.contains_key(&pid) {
                 continue;
             }
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
             let entry = Arc::new(Entry {
                 key,
+                role: role.clone(),
                 span: Span::current(),
                 running: Mutex::default(),
                 settled: Notify::new(),
                 cancelled: Notify::new(),
                 alarmed: AtomicBool::new(false),
+                terminated: AtomicBool::new(false),
                 entered: Instant::now(),
                 rest: AtomicU64::new(Rest::Not as u64),
             });
@@ -406,6 +442,16 @@ impl Registry {
         holders.filter(|holder| holder.time >= at_least).collect()
     }
 
+    /// The session of the client that was given this process ID.
+    pub(crate) fn client(&self, pid: i32) -> Option<Arc<Entry>> {
+        self.lock().get(&pid).cloned()
+    }
+
+    /// The process ID of the client whose requests run on this process of this server.
+    pub(crate) fn at_work_on(&self, server: ServerId, pid: i32) -> Option<i32> {
+        self.lock().values().find(|entry| entry.works_on(server, pid)).map(|entry| entry.key.pid())
+    }
+
     /// Sessions there are.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -428,7 +474,7 @@ mod tests {
     #[test]
     fn a_cancel_reaches_only_what_runs_and_holds_it() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "nothing runs");
         entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
         let wrong = CancelKey::new(entry.key().pid(), vec![0; 4]).unwrap();
@@ -444,7 +490,7 @@ mod tests {
     #[test]
     fn cancels_that_come_together_are_delivered_one_after_the_other() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         let key = Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
         entry.runs_on(key.clone());
         let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
@@ -471,7 +517,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_cancel_request_that_never_arrives_is_not_waited_for_for_ever() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         assert!(entry.settled().await, "none is on its way");
         entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
@@ -483,7 +529,7 @@ mod tests {
     #[tokio::test]
     async fn where_a_cancel_request_went_astray_nobody_follows() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         let key = || Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
         let first = key();
         entry.runs_on(first.clone());
@@ -501,7 +547,7 @@ mod tests {
     #[tokio::test]
     async fn a_cancel_ends_the_waiting() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         let waiting = entry.queue(std::future::pending::<Result<()>>());
         tokio::pin!(waiting);
         assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "it does not wait yet");
@@ -519,7 +565,7 @@ mod tests {
     #[test]
     fn who_keeps_a_connection_and_runs_nothing_is_a_holder() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         let second = Duration::from_secs(1);
         let held = |now| registry.holders(second, now).iter().map(|h| (h.rest, h.time)).collect::<Vec<_>>();
         let now = entry.entered + second * 5;
@@ -540,7 +586,7 @@ mod tests {
     #[test]
     fn an_alarm_is_for_those_who_wait_for_that_server() {
         let registry = Registry::default();
-        let entry = registry.enter(0);
+        let entry = registry.enter(0, &"app".into());
         registry.alarm(ServerId(0));
         assert!(!entry.take_alarm(), "nothing runs");
         entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));

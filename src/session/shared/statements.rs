@@ -30,7 +30,7 @@ struct Shared {
 }
 
 impl Statements {
-    /// The shared statement with this text and these types, its constants read this way.
+    /// The shared statement with this text and these types, read this way.
     pub(crate) fn intern(
         &self,
         sql: &[u8],
@@ -77,21 +77,22 @@ mod tests {
     use super::*;
     use crate::backend::settings::Settings;
     use crate::backend::value::Value;
+    use crate::session::model::statement::ReadBy;
     use crate::sql::{SkeletonId, Why};
 
     #[test]
     fn equal_text_is_shared_and_let_go() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let a = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
-        let b = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0));
-        let c = statements.intern(b"select 1", b"\0\x01\0\0\0\x17", &verdict, Reading::By(0));
+        let a = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
+        let b = statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default()));
+        let c = statements.intern(b"select 1", b"\0\x01\0\0\0\x17", &verdict, Reading::By(ReadBy::default()));
         assert!(Arc::ptr_eq(&a, &b));
         assert_ne!(a.id, c.id);
         let id = a.id;
         drop((a, b));
         assert_ne!(
-            statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(0)).id,
+            statements.intern(b"select 1", b"\0\0", &verdict, Reading::By(ReadBy::default())).id,
             id,
             "nobody held it"
         );
@@ -101,7 +102,8 @@ mod tests {
     fn texts_are_shared_where_their_constants_are_read_alike() {
         let settings = |values: &[(&str, &str)]| {
             let value = |(name, value): &(&str, &str)| ((*name).into(), Value::Raw((*value).into()));
-            Reading::under(&Settings::new(values.iter().map(value).collect()))
+            let settings = Settings::new(values.iter().map(value).collect());
+            Reading::By(ReadBy::under(&settings, b"select '1.2.2003'::date"))
         };
         let none = settings(&[]);
         assert_eq!(settings(&[("application_name", "a"), ("work_mem", "5MB")]), none);
@@ -125,7 +127,7 @@ mod tests {
     fn ddl_and_renewal_begin_an_epoch() {
         let statements = Statements::default();
         let verdict = Arc::new(Verdict::opaque(SkeletonId(1), Why::Unparsable));
-        let statement = statements.intern(b"s", b"\0\0", &verdict, Reading::By(0));
+        let statement = statements.intern(b"s", b"\0\0", &verdict, Reading::By(ReadBy::default()));
         assert_eq!(statement.epoch(Stamp(3)), Stamp(3));
         statement.renew(Stamp(9));
         assert_eq!(statement.epoch(Stamp(7)), Stamp(9));

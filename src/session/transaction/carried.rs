@@ -19,9 +19,14 @@ impl Carried {
         Self(Transactional::new(settings))
     }
 
-    /// A server was told of the client's transaction as far as it has come.
-    pub(crate) fn begins(&mut self, undoable: &Transactional<Undoable>) {
-        self.0 = undoable.map(|level| level.settings.wanted().clone());
+    /// A server was told of the client's transaction as far as it has come, and `attainable` of what the client wanted at
+    /// each point of it.
+    pub(crate) fn begins(
+        &mut self,
+        undoable: &Transactional<Undoable>,
+        attainable: impl Fn(&Settings) -> Settings,
+    ) {
+        self.0 = undoable.map(|level| attainable(level.settings.wanted()));
     }
 
     /// As they are now.

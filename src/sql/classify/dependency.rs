@@ -1,9 +1,9 @@
 //! Finds what a statement depends on that lives on one connection: calls and system views by their names, prepared
 //! statements by the command's grammar, the transaction by whatever asks for it. Whether it is there is not looked at.
 
-use super::transaction;
+use super::{process, transaction};
 use crate::sql::text::{Cursor, StandardConformingStrings, Token};
-use crate::sql::verdict::Dependency;
+use crate::sql::verdict::{Dependency, ProcessFunction};
 
 /// What a statement depends on.
 pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Dependency {
@@ -28,6 +28,11 @@ pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingString
         if let Some(dependency) = called(at) {
             return dependency;
         }
+    }
+    if let Some(call) = process::call(tokens, strings)
+        && call.function != ProcessFunction::Terminate
+    {
+        return Dependency::Process;
     }
     if let Some(name) = by_name(tokens) {
         return Dependency::Statement(name);
@@ -80,6 +85,9 @@ mod tests {
         assert_eq!(dependency("SELECT pg_catalog.lastval()"), Dependency::Drawn);
         assert_eq!(dependency("SELECT ('s'::regclass).currval"), Dependency::Drawn);
         assert_eq!(dependency("SELECT pg_terminate_backend(pg_backend_pid())"), Dependency::Termination);
+        assert_eq!(dependency("SELECT pg_terminate_backend(1)"), Dependency::Termination);
+        assert_eq!(dependency("SELECT pg_backend_pid() AS pid"), Dependency::Process);
+        assert_eq!(dependency("SELECT pg_cancel_backend($1)"), Dependency::Process);
         for sql in ["SELECT nextval('s')", "SELECT currval FROM t", "SELECT 'execute p'", "DEALLOCATE p"] {
             assert_eq!(dependency(sql), Dependency::Nothing, "{sql}");
         }

@@ -4,7 +4,7 @@
 use super::dependency::dependency;
 use super::mentions::mentions;
 use super::reader::Reader;
-use super::{control, database, locks, prepared, query, settings, temporary, utility};
+use super::{beyond, control, database, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
 use crate::sql::verdict::{
     Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
@@ -18,8 +18,10 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
             statements: statements
                 .iter()
                 .map(|tokens| {
-                    let statement = depending(dependency(tokens, reader.strings), statement(tokens, reader));
-                    Statement { mentions: mentions(tokens, reader.known), ..statement }
+                    let beyond = beyond::in_statement(tokens, reader);
+                    let mentions = mentions(tokens, reader.known);
+                    let statement = Statement { beyond, mentions, ..statement(tokens, reader) };
+                    depending(dependency(tokens, reader.strings), statement)
                 })
                 .collect(),
             hint: text::hint(sql),
@@ -247,6 +249,7 @@ mod tests {
             ("LISTEN c", Pin::Listen),
             ("SELECT pg_advisory_lock(1)", Pin::AdvisoryLock),
             ("SELECT 1 WHERE pg_try_advisory_lock(1)", Pin::AdvisoryLock),
+            ("SELECT treat(1 AS pg_advisory_lock)", Pin::AdvisoryLock),
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pin::HoldCursor),
             ("PREPARE p AS SELECT 1", Pin::SqlPrepare),
             ("LOAD 'x'", Pin::Load),

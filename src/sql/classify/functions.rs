@@ -42,11 +42,6 @@ impl KnownFunctions {
         Self { by_name: lines.filter_map(entry).collect() }
     }
 
-    /// All names.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.by_name.keys().copied()
-    }
-
     /// What is known about a function; `None` leaves it to the catalog. A schema other than `pg_catalog` is
     /// always the user's, except that its contrib modules may be installed anywhere.
     pub(super) fn class(&self, function: &Name) -> Option<Class> {
@@ -60,6 +55,24 @@ impl KnownFunctions {
             None | Some("pg_catalog") => class,
             Some(_) => class.filter(|_| contrib(&function.name)),
         }
+    }
+}
+
+impl KnownFunctions {
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+
+    /// Whether there is anything to say of a function of PostgreSQL's own.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The names of those that must run on the primary.
+    pub(super) fn of_the_primary(&self) -> impl Iterator<Item = &'static str> {
+        let primary = self.by_name.iter().filter(|(_, class)| matches!(class, Class::Primary(..)));
+        primary.map(|(name, _)| *name)
     }
 }
 

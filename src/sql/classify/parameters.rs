@@ -16,20 +16,6 @@ pub(super) fn is_repeatable(setting: &str) -> bool {
     !is_of_transaction(setting) && setting != "seed"
 }
 
-/// Settings whose value is a list of names, each of which PostgreSQL quotes by itself (`GUC_LIST_QUOTE`).
-const NAME_LISTS: [&str; 5] = [
-    "search_path",
-    "temp_tablespaces",
-    "local_preload_libraries",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-];
-
-/// Whether the value of a setting, in lower case, is such a list.
-pub(super) fn lists_names(setting: &str) -> bool {
-    NAME_LISTS.contains(&setting)
-}
-
 /// Settings that a session's own map carries or that all servers of a cluster share, so that `SHOW` answers alike
 /// everywhere. All others may differ between servers. Names with a dot are the user's own, unless a library has them.
 const ALIKE: &[&str] = &[

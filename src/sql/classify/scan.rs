@@ -3,6 +3,7 @@
 //! This does not depend on a parser: what it looks for shows in the tokens whatever the grammar around them is, and
 //! errs to the side of the primary. The parser's tree adds what needs structure (relations, functions).
 
+use super::bound::bound_call;
 use super::functions::{self, Class};
 use super::mentions::applied;
 use super::reader::Reader;
@@ -10,7 +11,7 @@ use super::reserved::is_reserved;
 use super::set_config::{Assignment, set_config};
 use super::{parameters, temporary};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
-use crate::sql::verdict::{Change, Listed, Name, Pin, Scope, Setting, Why};
+use crate::sql::verdict::{Argument, BoundCall, Change, Listed, Name, Pin, Scope, Setting, Why};
 
 /// What the tokens of a query show.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Scan {
     pub(super) changes: Vec<Change>,
     /// Settings that it changes.
     pub(super) settings: Vec<Setting>,
+    /// Its calls of `set_config`; `None` for one of which no value that is bound would tell what it does.
+    set_configs: Vec<Option<BoundCall>>,
     /// Relations that it writes.
     pub(super) writes: Vec<Name>,
     /// Whether those are all, functions that are not known aside.
@@ -71,6 +74,20 @@ pub(super) fn scan(tokens: &[Token<'_>], reader: Reader<'_>) -> Scan {
         found.writes_listed = Listed::Partly;
     }
     found
+}
+
+impl Scan {
+    /// All calls of `set_config`, where values that are bound tell what they do.
+    pub(super) fn bound_calls(&self) -> Box<[BoundCall]> {
+        let bound = |call: &BoundCall| {
+            let arguments = [&call.name, &call.value, &call.local];
+            arguments.iter().any(|argument| matches!(argument, Argument::Parameter(_)))
+        };
+        match self.set_configs.iter().flatten().any(bound) {
+            true => self.set_configs.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
+            false => Box::default(),
+        }
+    }
 }
 
 struct Scanner<'t, 'a> {
@@ -202,7 +219,15 @@ impl<'t, 'a> Scanner<'t, 'a> {
     /// Names of functions, views and columns that only the primary answers rightly.
     fn name(&mut self, at: usize) {
         let called = self.tokens.get(at + 1).is_some_and(|t| t.is_symbol("("));
-        let Some(name) = text::name(self.tokens[at]) else { return self.note(Why::Unparsable) };
+        // How such a name is read stands behind it.
+        let escapes = self.tokens[at].kind == TokenKind::UnicodeName && self.next_is(at, &["uescape"]);
+        let Some(name) = text::name(self.tokens[at]).filter(|_| !escapes) else {
+            return self.note(Why::Unparsable);
+        };
+        if self.is_treated(at) {
+            // `TREAT(x AS t)` calls PostgreSQL's own function of that name, whatever it is.
+            return self.call(at, Name { schema: Some("pg_catalog".into()), name });
+        }
         if called {
             let schema = self.schema(at);
             return self.call(at, Name { schema, name });
@@ -216,6 +241,13 @@ impl<'t, 'a> Scanner<'t, 'a> {
         if let Some(why) = functions::view(&name) {
             self.note(why);
         }
+    }
+
+    /// Whether a name stands where `TREAT` takes a type. `CAST(x AS t)` and `(SELECT x AS t)` look alike, and PostgreSQL has
+    /// no type that is called as what only the primary may do.
+    fn is_treated(&self, at: usize) -> bool {
+        let ends = self.tokens.get(at + 1).is_some_and(|next| next.is_symbol(")") || next.is_symbol("["));
+        ends && self.previous_is(self.beginning(at), &["as"])
     }
 
     /// The name in front of a dot in front of this one.
@@ -303,6 +335,8 @@ impl<'t, 'a> Scanner<'t, 'a> {
             return;
         }
         let unconditional = runs_once(self.tokens);
+        let call = bound_call(arguments, self.reader.strings).filter(|_| unconditional);
+        self.found.set_configs.push(call);
         match set_config(arguments, self.reader.strings) {
             Assignment::Known(setting) if unconditional => self.found.settings.push(setting),
             Assignment::Known(Setting { name, scope: Scope::Local, .. }) => self.local(Some(name)),

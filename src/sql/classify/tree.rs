@@ -114,7 +114,7 @@ fn is_symmetry(token: &Token<'_>) -> bool {
     token.is_word("symmetric") || token.is_word("asymmetric")
 }
 
-fn is_literal(token: &Token<'_>) -> bool {
+pub(super) fn is_literal(token: &Token<'_>) -> bool {
     matches!(token.kind, TokenKind::String(_) | TokenKind::Number | TokenKind::Parameter)
 }
 

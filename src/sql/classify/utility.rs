@@ -110,7 +110,7 @@ pub(super) fn declare(mut cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Stateme
         // The query runs as rows are fetched, or at the end of the transaction; the whole is noted here.
         _ if hold => {
             let changes = query.effects.changes.into_iter().chain([Change::HoldCursor(name)]).collect();
-            let effects = Effects { changes, ..query.effects };
+            let effects = Effects { changes, bound: Box::default(), ..query.effects };
             Statement { kind: Kind::Primary(Why::HoldCursor), effects, ..query }
         }
         Kind::Read => Statement { kind: Kind::Cursor(CursorUse::Declare(name)), ..query },
@@ -130,7 +130,8 @@ fn fetched(query: Statement) -> Statement {
         searches.then_some(Change::Searches).into_iter().chain([change])
     });
     let changes = query.effects.changes.iter().cloned().chain(settings).collect();
-    Statement { effects: Effects { changes, settings: Box::default(), ..query.effects }, ..query }
+    let effects = Effects { changes, settings: Box::default(), bound: Box::default(), ..query.effects };
+    Statement { effects, ..query }
 }
 
 /// `COPY ...`, with the cursor behind `COPY`.
@@ -167,7 +168,11 @@ fn copy_from(why: Why, table: Name, rest: &[Token<'_>], reader: Reader<'_>) -> S
         functions: scan.calls.into(),
         writes: Box::new([table]),
         writes_listed,
-        effects: Effects { settings: scan.settings.into(), changes: scan.changes.into(), code: None },
+        effects: Effects {
+            settings: scan.settings.into(),
+            changes: scan.changes.into(),
+            ..Effects::default()
+        },
         ..Statement::primary(why)
     }
 }

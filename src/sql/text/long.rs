@@ -1,5 +1,5 @@
-//! Texts that are too long to be kept, read as they pass: whether a plain INSERT can be told from what may leave state in
-//! its session.
+//! Texts that are too long to be kept, read as they pass: whether a plain INSERT or query can be told from what may leave
+//! state in its session.
 //!
 //! Of the grammar as much is read as that takes, by the rules of PostgreSQL's `scan.l`. A text that PostgreSQL could
 //! not parse leaves nothing, whatever is said of it here.
@@ -8,30 +8,11 @@ use super::lexer::StandardConformingStrings;
 
 /// What may stand in front of a parenthesis: words of the grammar, types, and functions of PostgreSQL's own that leave
 /// nothing.
-const HARMLESS: [&[u8]; 22] = [
-    b"and",
-    b"any",
-    b"bit",
-    b"by",
-    b"cast",
-    b"char",
-    b"coalesce",
-    b"conflict",
-    b"decimal",
-    b"gen_random_uuid",
-    b"in",
-    b"interval",
-    b"nextval",
-    b"not",
-    b"now",
-    b"numeric",
-    b"or",
-    b"row",
-    b"timestamp",
-    b"unnest",
-    b"values",
-    b"varchar",
-];
+const HARMLESS: &str = "\
+    and any array as avg between bit by cast char coalesce conflict count decimal distinct else except exists \
+    extract filter from gen_random_uuid greatest group having in intersect interval join least like limit lower \
+    max min nextval not now nullif numeric offset on or order over row select sum then timestamp trim union \
+    unnest upper using values varchar when where with";
 
 /// Most bytes of a word that are kept; none that matters is longer.
 const WORD_MAX: usize = 64;
@@ -93,7 +74,7 @@ enum Before {
     Escaping,
 }
 
-/// How much of `INSERT INTO name` has come.
+/// How much of `INSERT INTO name` has come, or of what else a query begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -126,7 +107,7 @@ impl LongText {
         }
     }
 
-    /// Whether all that was read was one INSERT that calls nothing of users. What runs behind its table is another matter.
+    /// Whether all that was read was one INSERT or query that calls nothing of users. What runs behind its table is another matter.
     pub(crate) fn leaves_nothing(&self) -> bool {
         self.finding != Finding::Something && self.seen == Seen::Whole
     }
@@ -243,7 +224,8 @@ impl LongText {
         if self.finding == Finding::End {
             self.finding = Finding::Something;
         }
-        let harmless = HARMLESS.contains(&&*self.word) && self.before != Before::Dot;
+        let known = || HARMLESS.split_ascii_whitespace().any(|harmless| harmless.as_bytes() == self.word);
+        let harmless = self.before != Before::Dot && known();
         self.before = if harmless { Before::Harmless } else { Before::Name };
         self.name();
         self.word.clear();
@@ -251,8 +233,14 @@ impl LongText {
 
     /// A word or a quoted name has come.
     fn name(&mut self) {
+        const QUERIES: [&[u8]; 4] = [b"select", b"values", b"table", b"with"];
+        if self.seen == Seen::Whole && self.word == b"into" {
+            // SELECT INTO may create a temporary table.
+            self.finding = Finding::Something;
+        }
         self.seen = match self.seen {
             Seen::Nothing if self.word == b"insert" => Seen::Insert,
+            Seen::Nothing if QUERIES.contains(&&*self.word) => Seen::Whole,
             Seen::Insert if self.word == b"into" => Seen::Into,
             Seen::Into => Seen::Name,
             Seen::Name | Seen::Whole => Seen::Whole,
@@ -293,6 +281,9 @@ mod tests {
             "INSERT INTO t VALUES (e, 'x') /* app */",
             "INSERT INTO t (a) SELECT * FROM UNNEST(('{1,2}'::varchar(9)[])::numeric(3, 1)[]) RETURNING t.a",
             "INSERT INTO t VALUES (U&'d\\0061t', B'1', '\\', 'f(')",
+            "SELECT * FROM t WHERE (a, b) IN ((1, 'f(x)'), (2, $1)) AND NOT EXISTS (SELECT 1 FROM u) -- f(1)",
+            "WITH w AS (VALUES (1), (2)) SELECT count(*), \"A\" FROM w JOIN t USING (a) WHERE b = ANY ('{1}') ORDER BY 1;",
+            "values (1), (2)",
         ] {
             assert!(leaves_nothing(sql), "{sql}");
         }
@@ -302,7 +293,14 @@ mod tests {
     fn anything_else_may_leave_something() {
         for sql in [
             "",
-            "SELECT 1",
+            "SELECT 1 INTO TEMP x",
+            "SELECT f(1)",
+            "SELECT 1, pg_catalog.now(2)",
+            "SELECT treat(1 AS pg_advisory_lock)",
+            "SELECT set_config('a', 'b', false)",
+            "SELECT 1; SET a = 1",
+            "WITH w AS (INSERT INTO t VALUES (1)) SELECT 1",
+            "UPDATE t SET a = 1",
             "(INSERT INTO t VALUES (1))",
             "WITH w AS (INSERT INTO t VALUES (1)) SELECT 1",
             "INSERT INTO t VALUES (f(1))",

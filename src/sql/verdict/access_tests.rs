@@ -192,6 +192,9 @@ fn relations_are_read_wherever_a_query_may_stand() {
         "SELECT 1 FROM generate_series(1, 2) g, LATERAL (SELECT * FROM a WHERE a.x = g) l",
         "SELECT 1 FROM (VALUES ((SELECT x FROM a))) v",
         "SELECT 1 FROM (TABLE a) x",
+        "SELECT 1 FROM (a CROSS JOIN ONLY (a) *)",
+        "SELECT 1 GROUP BY ROLLUP ((SELECT x FROM a))",
+        "SELECT * FROM ONLY (a)",
         "SELECT 1 FROM a AS x (y, z) TABLESAMPLE bernoulli (10)",
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM a)",
         "SELECT 1 WHERE 1 = ANY (SELECT x FROM a)",
@@ -242,11 +245,6 @@ fn relations_are_read_wherever_a_query_may_stand() {
     ] {
         assert_eq!(reads(sql), "a", "{sql}");
     }
-    // What sqlparser does not understand may read anything.
-    for sql in ["SELECT 1 FROM (a)", "SELECT 1 GROUP BY ROLLUP ((SELECT x FROM a))", "SELECT * FROM ONLY (a)"]
-    {
-        assert_eq!(reads(sql), "*", "{sql}");
-    }
     all(
         reads,
         &[
@@ -255,6 +253,20 @@ fn relations_are_read_wherever_a_query_may_stand() {
             ("WITH a AS (SELECT * FROM a) SELECT * FROM a, s.a", "a s.a"),
         ],
     );
+}
+
+#[test]
+fn what_postgresql_could_not_parse_may_read_anything() {
+    for sql in [
+        "SELECT 1 FROM a, ",
+        "SELECT 1 FROM a OPERATOR(s.+) b",
+        "SELECT 1 FROM a WHERE (",
+        "SELECT 1 FROM (SELECT 1 FROM) x",
+        // It could, and weir does not.
+        "SELECT 1 FROM U&\"d!0061\" UESCAPE '!'",
+    ] {
+        assert_eq!(reads(sql), "*", "{sql}");
+    }
 }
 
 #[test]

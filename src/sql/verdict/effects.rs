@@ -1,6 +1,7 @@
 //! What a statement leaves in its session when it has run, and what it takes away of that. What a session has of it at
 //! a time is not kept here.
 
+use super::bound::BoundCall;
 use super::code::{Code, Traces};
 
 /// What a successful statement leaves in its session.
@@ -13,6 +14,9 @@ pub struct Effects {
     /// Code in it that runs by it or may run later: the body of a block, the query of a SQL-level `PREPARE`, the
     /// procedure that is called. What the functions in it leave, only the catalog tells.
     pub code: Option<Box<Code>>,
+    /// All its calls of `set_config`, in order, where values that come with `Bind` tell what they do. Until those are
+    /// there, `changes` has what may be.
+    pub bound: Box<[BoundCall]>,
 }
 
 impl Effects {
@@ -22,7 +26,7 @@ impl Effects {
         let traces = code.as_ref().map_or(Traces::None, |code| code.conduct.traces);
         let by_code = (traces > Traces::None).then_some(Change::Code(traces));
         let changes = change.into_iter().chain(by_code).collect();
-        Self { settings: Box::default(), changes, code: code.map(Box::new) }
+        Self { settings: Box::default(), changes, code: code.map(Box::new), bound: Box::default() }
     }
 
     /// What is left where nobody follows what becomes of it, as far as the text tells.
@@ -47,7 +51,8 @@ impl Effects {
 pub struct Setting {
     /// The setting's name in lower case; `role` and `session_authorization` included.
     pub name: Box<str>,
-    /// The value as SQL text that may follow `SET name TO`: a quoted literal, a list of them, a number, `DEFAULT`.
+    /// The value as SQL text that may follow `SET name TO`: a quoted literal, a list of them, a number, `DEFAULT`. A call
+    /// of `set_config` is given a list as one literal.
     pub value: Box<str>,
     /// How long it lives.
     pub scope: Scope,

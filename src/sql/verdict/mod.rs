@@ -5,20 +5,26 @@
 //! catalogs: names are as the statement wrote them.
 
 mod access;
+mod beyond;
+mod bound;
 mod code;
 mod dependency;
 mod effects;
 mod kind;
 mod level;
 mod name;
+mod process;
 mod statement;
 
 pub(crate) use access::Access;
 pub use access::Listed;
+pub use beyond::Beyond;
+pub use bound::{Argument, BoundCall, BoundValue, Written};
 pub use code::{Code, Conduct, DataUse, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
 pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kind, Modes, Why};
 pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions, time_limit};
 pub use name::Name;
+pub use process::{Number, ProcessCall, ProcessFunction};
 pub use statement::{SkeletonId, Statement, Verdict};

@@ -4,6 +4,7 @@
 //! function that is not built in may run on a replica it does not say: the router asks the catalog.
 
 use super::access::{Access, Listed};
+use super::beyond::Beyond;
 use super::code::Code;
 use super::dependency::Dependency;
 use super::effects::{Change, Effects};
@@ -48,6 +49,8 @@ pub struct Statement {
     pub effects: Effects,
     /// What it depends on that lives on one connection.
     pub depends_on: Dependency,
+    /// What it reads or changes, as far as its text tells, that all databases share.
+    pub beyond: Beyond,
     /// The database to which nobody else may be connected while it runs.
     pub vacates: Option<Box<str>>,
     /// The command tag that completes it, where it controls a transaction; that of a COMMIT in one that has not failed.
@@ -67,6 +70,7 @@ impl Statement {
             writes: Box::default(),
             effects: Effects::default(),
             depends_on: Dependency::default(),
+            beyond: Beyond::NOTHING,
             vacates: None,
             tag: "",
         }

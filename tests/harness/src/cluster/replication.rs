@@ -157,6 +157,8 @@ impl Cluster {
             put("listen_addresses", "*");
         }
         put("cluster_name", server.name());
+        // The same under a name that means nothing to PostgreSQL, and so tells nobody that it differs between servers.
+        put("harness.server", server.name());
         put("unix_socket_directories", &server.sockets().to_string_lossy());
         self.options.settings.iter().for_each(|(name, value)| put(name, value));
         if server.name() != primary.name() {

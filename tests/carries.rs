@@ -1,0 +1,267 @@
+//! What a session carries comes off again, though its object was dropped or a right is gone; and what another session has
+//! left on a connection is not seen.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use harness::client::{Client, Login};
+use harness::{Cluster, Result, Weir, WeirSetup};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// One connection to the primary and nothing else.
+fn single() -> WeirSetup {
+    WeirSetup::in_front_of(Cluster::shared(), [0])
+        .set("pool", "size", "1")
+        .append("[[users]]\nname = \"carries\"\npassword = \"carries\"")
+}
+
+/// A client that the servers know as a superuser of its own.
+fn connect(weir: &Weir, user: &str) -> Result<Client> {
+    Client::connect(&weir.address(), &Login::new(user, user).database("app"))
+}
+
+/// A setting that stops being valid.
+struct Case {
+    /// What is there before; a line each.
+    before: &'static str,
+    /// What the session says.
+    set: &'static str,
+    /// What takes its ground away.
+    gone: &'static str,
+    /// What takes it back.
+    undo: &'static [&'static str],
+    /// What a server says to it from then on.
+    sqlstate: &'static str,
+}
+
+const TELL: &str = "SELECT concat_ws(' ', current_user, session_user, current_setting('default_tablespace'), \
+    current_setting('temp_tablespaces'), current_setting('default_table_access_method'), \
+    current_setting('default_text_search_config'))";
+
+const CASES: &[Case] = &[
+    Case {
+        before: "CREATE TEXT SEARCH CONFIGURATION public.gone (COPY = simple)",
+        set: "SET default_text_search_config = 'public.gone'",
+        gone: "DROP TEXT SEARCH CONFIGURATION public.gone",
+        undo: &[
+            "RESET default_text_search_config",
+            "SET default_text_search_config TO DEFAULT",
+            "SET default_text_search_config = 'pg_catalog.english'",
+            "RESET ALL",
+            "DISCARD ALL",
+        ],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "SET allow_in_place_tablespaces = on\nCREATE TABLESPACE gone LOCATION ''",
+        set: "SET default_tablespace = gone",
+        gone: "DROP TABLESPACE gone",
+        undo: &["RESET default_tablespace", "SET default_tablespace = ''", "RESET ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "SET allow_in_place_tablespaces = on\nCREATE TABLESPACE gone LOCATION ''",
+        set: "SET temp_tablespaces = gone",
+        gone: "DROP TABLESPACE gone",
+        undo: &["RESET temp_tablespaces", "DISCARD ALL"],
+        sqlstate: "42704",
+    },
+    Case {
+        before: "CREATE ACCESS METHOD gone TYPE TABLE HANDLER heap_tableam_handler",
+        set: "SET default_table_access_method = gone",
+        gone: "DROP ACCESS METHOD gone",
+        undo: &["RESET default_table_access_method", "DISCARD ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "CREATE ROLE gone",
+        set: "SET ROLE gone",
+        gone: "DROP ROLE gone",
+        undo: &[
+            "RESET ROLE",
+            "SET ROLE NONE",
+            "SET ROLE app",
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "DISCARD ALL",
+        ],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "CREATE ROLE gone",
+        set: "SET SESSION AUTHORIZATION gone",
+        gone: "DROP ROLE gone",
+        undo: &["RESET SESSION AUTHORIZATION", "SET SESSION AUTHORIZATION app", "DISCARD ALL"],
+        sqlstate: "22023",
+    },
+    Case {
+        before: "ALTER ROLE carries SUPERUSER",
+        set: "SET session_replication_role = replica",
+        gone: "ALTER ROLE carries NOSUPERUSER",
+        // PostgreSQL as well refuses to reset it by name.
+        undo: &["RESET ALL", "DISCARD ALL"],
+        sqlstate: "42501",
+    },
+    Case {
+        before: "ALTER ROLE carries SUPERUSER",
+        set: "SET SESSION AUTHORIZATION app",
+        gone: "ALTER ROLE carries NOSUPERUSER\n\
+               SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'carries'",
+        // Whether a user is a superuser to this, a server process has found out at its login.
+        undo: &["RESET SESSION AUTHORIZATION"],
+        sqlstate: "42501",
+    },
+];
+
+/// Somebody else has the connection for a moment, and leaves it without the session's settings.
+fn passes_by(other: &mut Client) -> Result<()> {
+    other.query("SET TimeZone = 'Asia/Tokyo'; RESET TimeZone").map(drop)
+}
+
+fn admin(sql: &str) -> Result<()> {
+    let cluster = Cluster::shared();
+    let mut admin =
+        Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
+    sql.lines().try_for_each(|sql| admin.query(sql).map(drop))
+}
+
+#[test]
+fn what_takes_a_setting_back_does_not_need_it() -> Result<()> {
+    admin("CREATE ROLE carries LOGIN SUPERUSER PASSWORD 'carries'")?;
+    for transactions in ["lazy", "primary"] {
+        for case in CASES {
+            let setup = single().set("routing", "transactions", &format!("\"{transactions}\""));
+            let weir = setup.start(WEIR)?;
+            for undo in case.undo {
+                let what = format!("{}; {undo}; {transactions}", case.set);
+                admin("ALTER ROLE carries SUPERUSER")?;
+                admin(case.before)?;
+                let mut client = connect(&weir, "carries")?;
+                client.query(case.set)?;
+                let mut second = connect(&weir, "carries")?;
+                passes_by(&mut second)?;
+                admin(case.gone)?;
+                passes_by(&mut second)?;
+                // What would run under it fails, outside of a transaction and in one.
+                let refused = client.query("SELECT 1").unwrap_err();
+                assert_eq!(refused.sqlstate(), Some(case.sqlstate), "{what}: {refused}");
+                client.query("BEGIN").unwrap();
+                let refused = client.query("SELECT 1").unwrap_err();
+                assert_eq!(refused.sqlstate(), Some(case.sqlstate), "{what}: {refused}");
+                assert_eq!(client.query("SELECT 1").unwrap_err().sqlstate(), Some("25P02"), "{what}");
+                client.query("ROLLBACK")?;
+                client.query("BEGIN; SAVEPOINT a; ROLLBACK TO a; COMMIT")?;
+                passes_by(&mut second)?;
+                client.query(undo).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                let (tells, others) = (client.query(TELL)?, second.query(TELL)?);
+                assert_eq!(others.value(), "carries carries   heap pg_catalog.simple", "{what}");
+                let another = undo.contains(" app") || undo.contains("english");
+                assert_eq!(tells.value() == others.value(), !another, "{what}: {}", tells.value());
+                client.close()?;
+                second.close()?;
+            }
+        }
+    }
+    admin("DROP ROLE carries")
+}
+
+const TENANT: &str = "SELECT coalesce(current_setting('app.tenant', true), 'nothing')";
+
+/// How often somebody has logged in to the database so far, by the server's own count.
+fn logins() -> Result<u64> {
+    let cluster = Cluster::shared();
+    let mut admin =
+        Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
+    let told = admin.query("SELECT sessions FROM pg_stat_database WHERE datname = 'app'")?;
+    Ok(told.value().parse().unwrap_or_default())
+}
+
+#[test]
+fn a_custom_setting_of_another_session_is_not_heard_of() -> Result<()> {
+    for (transactions, size) in [("lazy", "20"), ("primary", "20"), ("lazy", "1"), ("primary", "1")] {
+        let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+            .set("pool", "size", size)
+            .set("routing", "transactions", &format!("\"{transactions}\""))
+            .start(WEIR)?;
+        let uses: [&[&str]; 5] = [
+            &["BEGIN", "SET LOCAL app.tenant = 'x'", TENANT, "COMMIT"],
+            &["BEGIN", "SET LOCAL app.tenant = 'x'", "ROLLBACK"],
+            &["SET app.tenant = 'x'", TENANT, "RESET app.tenant"],
+            &["SELECT set_config('app.' || 'tenant', 'x', false)", TENANT],
+            &["DO $$ BEGIN PERFORM set_config('app.tenant', 'x', false); END $$", TENANT],
+        ];
+        for used in uses {
+            let mut one = weir.connect()?;
+            used.iter().try_for_each(|sql| one.query(sql).map(drop))?;
+            one.close()?;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut others = Vec::new();
+            for _ in 0..if size == "1" { 1 } else { 18 } {
+                let mut other = weir.connect()?;
+                other.query("BEGIN")?;
+                others.push(other);
+            }
+            for other in &mut others {
+                assert_eq!(other.query(TENANT)?.value(), "nothing", "{used:?}, {transactions}, {size}");
+                assert_eq!(
+                    other.query(&format!("/* weir: primary */ {TENANT}"))?.value(),
+                    "nothing",
+                    "{used:?}, {transactions}, {size}, on the primary"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Requests that set a tenant, among others that do not: neither opens a connection for each.
+#[test]
+fn custom_settings_do_not_cost_a_login_each() -> Result<()> {
+    let weir = single().set("pool", "size", "4").start(WEIR)?;
+    let mut tenants = [weir.connect()?, weir.connect()?, weir.connect()?];
+    let mut others = [weir.connect()?, weir.connect()?];
+    others[0].query("CREATE TABLE carried (id int)")?;
+    let before = logins()?;
+    for _ in 0..100 {
+        for tenant in &mut tenants {
+            for sql in ["BEGIN", "SET LOCAL app.tenant = 'x'", "INSERT INTO carried VALUES (1)", "COMMIT"] {
+                tenant.query(sql)?;
+            }
+        }
+        for other in &mut others {
+            assert_eq!(other.query(&format!("/* weir: primary */ {TENANT}"))?.value(), "nothing");
+        }
+    }
+    wait_for_statistics();
+    let opened = logins()? - before;
+    assert!(opened < 30, "{opened} logins");
+    Ok(())
+}
+
+fn wait_for_statistics() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
+#[test]
+fn temporary_tables_of_another_session_leave_nothing_that_shows() -> Result<()> {
+    for size in ["1", "20"] {
+        let weir = single().set("pool", "size", size).start(WEIR)?;
+        let make = "CREATE TEMP TABLE own (a int); INSERT INTO own VALUES (1)";
+        let brief = "BEGIN; CREATE TEMP TABLE own (a int) ON COMMIT DROP; INSERT INTO own VALUES (1); COMMIT";
+        let code = "DO $$ BEGIN CREATE TEMP TABLE own (a int); INSERT INTO own VALUES (1); END $$";
+        for used in [make, brief, code] {
+            weir.connect()?.query(used)?;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut other = weir.connect()?;
+            other.query("SET temp_buffers = '2MB'").unwrap();
+            assert_eq!(other.query("SHOW temp_buffers")?.value(), "2MB", "{used}");
+            other.query(brief)?;
+            // One who has not set any is not disturbed by those of another.
+            let mut third = weir.connect()?;
+            assert_eq!(third.query("SHOW temp_buffers")?.value(), "8MB", "{used}");
+            third.query(brief)?;
+            assert_eq!(other.query("SHOW temp_buffers")?.value(), "2MB", "{used}");
+            other.query("RESET temp_buffers").unwrap();
+        }
+    }
+    Ok(())
+}
