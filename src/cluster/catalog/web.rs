@@ -15,7 +15,8 @@ pub(super) struct Web<'a> {
     relations_named: HashMap<&'a str, Vec<usize>>,
     pub(super) names: Vec<(usize, &'a str)>,
     /// Operators and types by OID.
-    symbols: HashMap<(Symbol, u32), usize>,
+    operators: HashMap<u32, usize>,
+    types: HashMap<u32, usize>,
     /// And what stands in a text for them.
     symbols_named: HashMap<&'a str, Vec<usize>>,
     /// Reading any relation is a node.
@@ -27,13 +28,6 @@ pub(super) struct Web<'a> {
     open: Vec<usize>,
 }
 
-/// What is used by a name that is no function's and no relation's.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Symbol {
-    Operator,
-    Type,
-}
-
 impl<'a> Web<'a> {
     pub(super) fn new(functions: &'a [Function], relations: impl Iterator<Item = Relation<'a>>) -> Self {
         let mut web = Self {
@@ -42,7 +36,8 @@ impl<'a> Web<'a> {
             functions_named: HashMap::new(),
             relations_named: HashMap::new(),
             names: Vec::new(),
-            symbols: HashMap::new(),
+            operators: HashMap::new(),
+            types: HashMap::new(),
             symbols_named: HashMap::new(),
             any: 0,
             users: Vec::new(),
@@ -75,36 +70,19 @@ impl<'a> Web<'a> {
         web
     }
 
-    /// How many nodes there are.
-    pub(super) fn len(&self) -> usize {
-        self.users.len()
-    }
-
-    /// The node that stands for a function.
-    pub(super) fn function(&self, oid: u32) -> Option<usize> {
-        self.functions.get(&oid).copied()
-    }
-
-    /// What a node stands for, if that is the use of a relation.
-    pub(super) fn use_of(&self, node: usize) -> Option<When> {
-        // Behind the relations stand operators and types.
-        let at = node.checked_sub(self.functions.len()).filter(|at| *at < 2 * self.relations.len())?;
-        Some(if at % 2 == 0 { When::Used } else { When::Written })
-    }
-
-    /// The nodes that do what this one does.
-    pub(super) fn users(&self, node: usize) -> &[usize] {
-        self.users.get(node).map_or(&[], Vec::as_slice)
-    }
-
     /// Adds operators, types, and what uses these.
     pub(super) fn symbols(&mut self, operators: &'a [(u32, Box<str>)], types: &'a [Typed]) {
         for (oid, name) in operators {
-            let node = self.symbol(Symbol::Operator, *oid);
+            let node = self.another();
+            self.operators.insert(*oid, node);
             self.symbols_named.entry(name).or_default().push(node);
         }
         for typed in types {
-            let node = self.symbol(Symbol::Type, typed.of);
+            let node = match self.types.get(&typed.of) {
+                Some(node) => *node,
+                None => self.another(),
+            };
+            self.types.insert(typed.of, node);
             let user = match &typed.by {
                 TypedBy::Name(name) => {
                     self.symbols_named.entry(name).or_default().push(node);
@@ -118,13 +96,11 @@ impl<'a> Web<'a> {
         }
     }
 
-    fn symbol(&mut self, symbol: Symbol, oid: u32) -> usize {
-        let Self { symbols, users, conducts, .. } = self;
-        *symbols.entry((symbol, oid)).or_insert_with(|| {
-            users.push(Vec::new());
-            conducts.push(Conduct::default());
-            users.len() - 1
-        })
+    /// One more node.
+    fn another(&mut self) -> usize {
+        self.users.push(Vec::new());
+        self.conducts.push(Conduct::default());
+        self.users.len() - 1
     }
 
     /// What the operators and types do that stand in a text by a name.
@@ -133,6 +109,27 @@ impl<'a> Web<'a> {
             nodes.iter().fold(Conduct::default(), |all, at| all.join(self.conducts[*at]))
         };
         self.symbols_named.iter().map(move |(name, nodes)| (*name, of(nodes)))
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The node that stands for a function.
+    pub(super) fn function(&self, oid: u32) -> Option<usize> {
+        self.functions.get(&oid).copied()
+    }
+
+    /// What a node stands for, if that is the use of a relation.
+    pub(super) fn use_of(&self, node: usize) -> Option<When> {
+        let at = node.checked_sub(self.functions.len()).filter(|at| *at < self.names.len() * 2)?;
+        Some(if at % 2 == 0 { When::Used } else { When::Written })
+    }
+
+    /// The nodes that do what this one does.
+    pub(super) fn users(&self, node: usize) -> &[usize] {
+        self.users.get(node).map_or(&[], Vec::as_slice)
     }
 
     /// What a function does, by OID.
@@ -146,8 +143,8 @@ impl<'a> Web<'a> {
             When::Called => self.functions.get(&object).copied(),
             When::Written => self.relations.get(&object).map(|read| read + 1),
             When::Used | When::Planned => self.relations.get(&object).copied(),
-            When::Typed => self.symbols.get(&(Symbol::Type, object)).copied(),
-            When::Operated => self.symbols.get(&(Symbol::Operator, object)).copied(),
+            When::Typed => self.types.get(&object).copied(),
+            When::Operated => self.operators.get(&object).copied(),
             When::Defining | When::Maintaining | When::Anywhere | When::AnywhereInC => None,
         }
     }

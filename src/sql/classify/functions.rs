@@ -1,7 +1,8 @@
 //! What weir knows about functions and system views without asking the catalog.
 //!
 //! A user's function of a built-in's name and other argument types, or one in a schema that search_path
-//! puts before pg_catalog, is taken for the built-in: the text alone cannot tell them apart.
+//! puts before pg_catalog, cannot be told from the built-in by the text alone: such names are listed (`mentions`), and the
+//! catalog says what users have made of them.
 
 use std::collections::HashMap;
 
