@@ -42,10 +42,8 @@ fn of_word(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> Conduct {
     let confined = Conduct { confined: true, ..Conduct::default() };
     match text::name(token) {
         Some(name) if functions::view(&name).is_some_and(|why| why != Why::Temporary) => confined,
-        Some(name) => called(tokens, at, known, name).map_or_else(Conduct::default, |conduct| Conduct {
-            traces: Traces::None,
-            ..conduct
-        }),
+        Some(name) => called(tokens, at, known, name)
+            .map_or_else(Conduct::default, |conduct| Conduct { traces: Traces::None, ..conduct }),
         None => confined,
     }
 }
