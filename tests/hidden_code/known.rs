@@ -20,14 +20,6 @@ const KNOWN: &[Known] = &[
         is_it: |_, talk, _| talk.shown().contains("DECLARE c CURSOR"),
     },
     Known {
-        why: "a body with backslashes is read as strings are read by default",
-        is_it: |world, _, _| world.has("backslashes"),
-    },
-    Known {
-        why: "names in bodies that are written with escapes, or put together by format",
-        is_it: |world, _, _| world.has("odd body"),
-    },
-    Known {
         why: "a view of pg_settings passes on to the rule of that what is written to it",
         is_it: |world, _, _| world.has("view of settings"),
     },
