@@ -300,7 +300,8 @@ pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
 /// Whether what a read calls or reads shows the state of the server that runs it: another one would answer something else
 /// without saying so.
 fn shows_server(statement: &Statement, world: &World<'_>) -> bool {
-    let Some(beyond) = world.catalog.map(|catalog| &catalog.beyond) else { return false };
+    let beyond = world.catalog.map(|catalog| &catalog.beyond);
+    let Some(beyond) = beyond.filter(|beyond| beyond.somewhere().has(Beyond::SERVER)) else { return false };
     let mut functions = statement.functions.iter().filter(|function| !world.functions.reads(function));
     beyond.anywhere().has(Beyond::SERVER)
         || functions.any(|function| beyond.function(function).has(Beyond::SERVER))

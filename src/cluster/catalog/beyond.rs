@@ -225,7 +225,9 @@ pub(super) fn follow<'a>(
 
 impl BeyondMap {
     fn tell(&mut self, marks: &Marks, web: &Web<'_>, functions: &[Function], relations: &[Relation<'_>]) {
-        for (at, function) in functions.iter().enumerate() {
+        // Of PostgreSQL's own the text tells.
+        let users = functions.iter().enumerate().filter(|(_, function)| &*function.schema != "pg_catalog");
+        for (at, function) in users {
             note(&mut self.functions, (&function.schema, &function.name), marks.at(Some(at)));
         }
         for (oid, schema, name) in relations {
