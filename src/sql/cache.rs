@@ -245,11 +245,11 @@ mod tests {
             format!("SELECT * FROM {}t", "(".repeat(deep)),
             format!(
                 "WITH RECURSIVE {}",
-                (0..30_000).map(|n| format!("a{n} AS (TABLE b{n}),")).collect::<String>()
+                (0..3_000).map(|n| format!("a{n} AS (TABLE b{n}),")).collect::<String>()
             ),
             format!(
                 "WITH a0 AS (SELECT 1){} SELECT",
-                (0..30_000).map(|n| format!(",a{n} AS (TABLE b)")).collect::<String>()
+                (0..3_000).map(|n| format!(",a{n} AS (TABLE b)")).collect::<String>()
             ),
             "(".repeat(deep),
         ];
