@@ -174,10 +174,6 @@ fn logins(weir: &Weir) -> Result<f64> {
 #[test]
 fn a_custom_setting_of_another_session_is_not_heard_of() -> Result<()> {
     for (transactions, size) in [("lazy", "20"), ("primary", "20")] {
-        let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
-            .set("pool", "size", size)
-            .set("routing", "transactions", &format!("\"{transactions}\""))
-            .start(WEIR)?;
         let uses: [&[&str]; 5] = [
             &["BEGIN", "SET LOCAL app.tenant = 'x'", TENANT, "COMMIT"],
             &["BEGIN", "SET LOCAL app.tenant = 'x'", "ROLLBACK"],
@@ -186,6 +182,10 @@ fn a_custom_setting_of_another_session_is_not_heard_of() -> Result<()> {
             &["DO $$ BEGIN PERFORM set_config('app.tenant', 'x', false); END $$", TENANT],
         ];
         for used in uses {
+            let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+                .set("pool", "size", size)
+                .set("routing", "transactions", &format!("\"{transactions}\""))
+                .start(WEIR)?;
             let mut one = weir.connect()?;
             used.iter().try_for_each(|sql| one.query(sql).map(drop))?;
             one.close()?;
