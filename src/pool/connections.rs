@@ -54,8 +54,6 @@ pub(super) struct State {
     pub(super) opening: usize,
     /// Those of `opening` that are for one who would not have any that is idle.
     pub(super) ordered: usize,
-    /// When an idle one was last closed in favour of such a one.
-    pub(super) replaced: Option<Instant>,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
     /// How many connections the last who waited for one would have at most.
@@ -111,7 +109,8 @@ impl State {
 
     /// The idle connection that is best for a session that wishes this and had `last` before, and how well it suits.
     pub(super) fn preferred(&self, wish: &Wish<'_>, last: &Weak<Key>) -> Option<(usize, Suits)> {
-        wish.choose(&self.idle, |backend| std::ptr::eq(Arc::as_ptr(&backend.key), last.as_ptr()))
+        let is_own = |backend: &Box<Backend>| std::ptr::eq(Arc::as_ptr(&backend.key), last.as_ptr());
+        wish.choose(&self.idle, self.idle.iter().rposition(is_own))
     }
 }
 

@@ -2,7 +2,7 @@
 //! settings that are wanted. One is opened beside them or, where the pool is as large as it may be, in the place of one.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -10,10 +10,6 @@ use super::connections::{Lease, Pool, Standing, State};
 use super::wish::{Suits, Wish};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-
-/// Time between two idle connections of a pool that are closed because they know custom settings of others: what is
-/// spent on logins is bounded, and who comes in between gets one that does.
-const REPLACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a connection is opened for one whom no idle one suits.
 enum Order {
@@ -24,21 +20,16 @@ enum Order {
 }
 
 impl State {
-    /// Makes room for a connection in the place of one that is idle and does not suit, or beside it: none where the pool
-    /// is as large as it may be, and one was closed for that a moment ago. `suits`: how well the best does.
+    /// Makes room for a connection beside the idle ones or, where none of them can be had at all and the pool is as large
+    /// as it may be, in the place of the oldest. `suits`: how well the best does.
     fn orders(&mut self, size: usize, suits: Option<Suits>, now: Instant) -> Option<Order> {
         let order = if self.open < size && self.room.may_open(self.opening, now) {
             self.open += 1;
             Order::More
-        } else {
-            // Without one that can be had at all nobody is patient.
-            let patient = suits.is_some() && (self.has_replaced_lately(now) || self.room.is_full(now));
-            if self.idle.is_empty() || patient {
-                return None;
-            }
-            self.replaced = Some(now);
-            // The oldest comes first.
+        } else if suits.is_none() && !self.idle.is_empty() {
             Order::Instead(self.idle.remove(0))
+        } else {
+            return None;
         };
         self.opening += 1;
         self.ordered += 1;
@@ -47,11 +38,7 @@ impl State {
 
     /// Whether one that suits better than those which are idle could be opened.
     pub(super) fn may_have_better(&self, now: Instant) -> bool {
-        (self.open < self.size && self.room.may_open(self.opening, now)) || !self.has_replaced_lately(now)
-    }
-
-    fn has_replaced_lately(&self, now: Instant) -> bool {
-        self.replaced.is_some_and(|at| now.saturating_duration_since(at) < REPLACE_PAUSE)
+        self.open < self.size && self.room.may_open(self.opening, now)
     }
 }
 

@@ -76,26 +76,22 @@ impl Wish<'_> {
     }
 
     /// The idle connection that suits best, and how well: of equals one that knows the session's custom settings, so that
-    /// others are left to who knows none; then its own, which `is_own` tells; then the youngest, which is the last.
-    pub(super) fn choose(
-        &self,
-        idle: &[Box<Backend>],
-        is_own: impl Fn(&Backend) -> bool,
-    ) -> Option<(usize, Suits)> {
+    /// others are left to who knows none; then its own; then the youngest, which is the last.
+    pub(super) fn choose(&self, idle: &[Box<Backend>], own: Option<usize>) -> Option<(usize, Suits)> {
         let speaks = self.spoken.is_some_and(|spoken| !spoken.is_empty());
         let mut best = None;
-        for (at, backend) in idle.iter().enumerate().rev() {
-            let suits = self.suits(&backend.settings, &backend.past);
-            let known = speaks && !backend.past.placeholders.is_empty();
-            let rank = (suits, known, is_own(backend));
-            if rank == (Suits::AsItIs, speaks, true) {
+        for at in own.into_iter().chain((0..idle.len()).rev()) {
+            let Backend { settings, past, .. } = &*idle[at];
+            let suits = self.suits(settings, past);
+            let rank = (suits, speaks && !past.placeholders.is_empty());
+            if rank == (Suits::AsItIs, speaks) {
                 return Some((at, suits));
             }
             if suits > Suits::Never && best.is_none_or(|(_, best)| rank > best) {
                 best = Some((at, rank));
             }
         }
-        best.map(|(at, (suits, ..))| (at, suits))
+        best.map(|(at, (suits, _))| (at, suits))
     }
 }
 

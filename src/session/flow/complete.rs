@@ -85,7 +85,7 @@ impl Session {
         }
         let pinned = leg.route == Route::Primary && conversation.pinned().is_some();
         if pinned {
-            notes_pins(&mut leg.lease, &conversation.state);
+            notes_pins(&mut leg.lease, &mut conversation.state);
         }
         let streams = matches!(client.phase, Phase::Streaming(_));
         leg.is_held() || streams || pinned || leg.has_sequence_affinity(&conversation.state)

@@ -205,7 +205,7 @@ impl Cleanup {
             standing = Standing::Open;
             self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
-        notes_pins(&mut self.leg.lease, &self.state);
+        notes_pins(&mut self.leg.lease, &mut self.state);
         self.leg.lease.settings = self.leg.progress.carried.now().clone();
         reset(&mut self.leg.lease, standing, leftover).await
     }

@@ -25,12 +25,13 @@ fn has_temporary(statement: &Statement) -> bool {
     statement.effects.changes.iter().any(temporary)
 }
 
-/// What the session has on its connection now may have come with more.
-pub(crate) fn notes_pins(lease: &mut Lease, state: &State) {
+/// What the session has on its connection now may have come with more, of which it has spoken then.
+pub(crate) fn notes_pins(lease: &mut Lease, state: &mut State) {
     let pins = state.pins();
     let any = [Pin::Function, Pin::LongStatement, Pin::Unknown].into_iter().any(|pin| pins.has(pin));
     if any {
-        lease.past.placeholders.speak_of_others();
+        state.pins.spoken.placeholders.speak_of_others();
+        lease.past.placeholders.join(&state.pins.spoken.placeholders);
     }
     if any || pins.has(Pin::Temporary) {
         lease.past.temporary = TempTables(true);
