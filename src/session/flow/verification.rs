@@ -60,7 +60,8 @@ fn runs_again(
         && matches!(manner, Manner::AsItComes | Manner::Alone)
         && match joins(conversation, leg, request, manner) {
             Joins::Nothing => leg.route == Route::Replica,
-            Joins::Renewable => request.only_reads(),
+            // It is not tracked yet, so that the catalog is asked.
+            Joins::Renewable => request.only_reads() && !conversation.may_write_unseen(request),
             Joins::Flight | Joins::Rerun | Joins::Block => false,
         }
 }

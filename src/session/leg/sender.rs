@@ -382,9 +382,15 @@ impl Sender<'_> {
             return None;
         }
         let (held, standing) = self.backend.prepared.find(preparation, told);
-        if matches!(standing, Standing::Differs | Standing::TakesOthers)
-            && self.comparing != Comparing::Needless
-        {
+        let refused = match (standing, self.comparing) {
+            (Standing::Serves, _) | (_, Comparing::Needless) => false,
+            (Standing::Differs | Standing::TakesOthers, _) => true,
+            // It was to be compared and was not: rather an error too many than rows of another shape.
+            (Standing::Missing | Standing::Unasked, comparing) => {
+                told.is_some() && comparing == Comparing::Done
+            }
+        };
+        if refused {
             self.bind_outdated(frame, view);
             return None;
         }
