@@ -109,8 +109,8 @@ impl State {
 
     /// The idle connection that is best for a session that wishes this and had `last` before, and how well it suits.
     pub(super) fn preferred(&self, wish: &Wish<'_>, last: &Weak<Key>) -> Option<(usize, Suits)> {
-        let is_own = |backend: &Box<Backend>| std::ptr::eq(Arc::as_ptr(&backend.key), last.as_ptr());
-        wish.choose(&self.idle, self.idle.iter().rposition(is_own))
+        let is_own = |backend: &Backend| std::ptr::eq(Arc::as_ptr(&backend.key), last.as_ptr());
+        wish.choose(&self.idle, self.idle.iter().rposition(|backend| is_own(backend)))
     }
 }
 
