@@ -58,12 +58,9 @@ fn runs_again(
     alone
         && fits
         && matches!(manner, Manner::AsItComes | Manner::Alone)
-        && match joins(conversation, leg, request, manner) {
-            Joins::Nothing => leg.route == Route::Replica,
-            // It is not tracked yet, so that the catalog is asked.
-            Joins::Renewable => request.only_reads() && !conversation.may_write_unseen(request),
-            Joins::Flight | Joins::Rerun | Joins::Block => false,
-        }
+        // What is kept of the primary's answers depends on what the request is found to do when it is tracked.
+        && leg.route == Route::Replica
+        && joins(conversation, leg, request, manner) == Joins::Nothing
 }
 
 /// What is done about what a request binds when it is written.
