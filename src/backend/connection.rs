@@ -47,8 +47,6 @@ pub struct Backend {
     pub(crate) defaults: Option<Defaults>,
     /// What its process keeps of those whom it has served.
     pub past: Past,
-    /// The session that last did something by which it may have drawn from sequences here; its values are there.
-    pub drawn_by: Option<u64>,
     /// Its number in its pool.
     pub serial: u32,
     /// When it was opened.
@@ -75,7 +73,6 @@ impl Backend {
             settings: Settings::default(),
             defaults: None,
             past: Past::default(),
-            drawn_by: None,
             serial,
             opened: now,
             idle_since: now,

@@ -74,6 +74,8 @@ pub struct Past {
     pub placeholders: Placeholders,
     /// Its temporary schema, and buffers for that of which the number cannot be changed any more.
     pub temporary: TempTables,
+    /// The values drawn from sequences by the session that last did something by which it may have drawn any.
+    pub drawn_by: Option<u64>,
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl Sender<'_> {
         if self.state.database().asks_drawn.load(Ordering::Relaxed) {
             self.discard_drawn(batch);
         }
-        self.backend.drawn_by = Some(self.state.drawn.by);
+        self.backend.past.drawn_by = Some(self.state.drawn.by);
         let key = &self.backend.key;
         if !std::ptr::eq(self.state.drawn.on.as_ptr(), Arc::as_ptr(key)) {
             self.state.drawn.on = Arc::downgrade(key);
@@ -93,10 +93,10 @@ impl Sender<'_> {
     /// Another session's values must not be taken for this one's.
     fn discard_drawn(&mut self, batch: Batch) {
         const SQL: &[u8] = b"DISCARD SEQUENCES";
-        if self.backend.drawn_by.is_none_or(|by| by == self.state.drawn.by) {
+        if self.backend.past.drawn_by.is_none_or(|by| by == self.state.drawn.by) {
             return;
         }
-        self.backend.drawn_by = None;
+        self.backend.past.drawn_by = None;
         match batch {
             Batch::Open => self.run_within(SQL, PendingReply::None),
             Batch::Closed => {

@@ -69,7 +69,7 @@ pub(crate) async fn reset(backend: &mut Backend, standing: Standing, leftover: L
         backend.prepared.clear();
         backend.unnamed = None;
         backend.settings = Settings::default();
-        backend.drawn_by = None;
+        backend.past.drawn_by = None;
         reset = Reset::Discarded;
     }
     fit(backend, reset)

@@ -154,7 +154,7 @@ impl Sender<'_> {
                 self.state.pins.long_statement();
                 self.raw(frame, Reply::Bind);
             }
-            (kind, _) => self.raw(frame, reply_to(kind)),
+            (kind, _) => self.raw(frame, kind.answered_by()),
         }
     }
 
@@ -583,20 +583,6 @@ impl Sender<'_> {
 fn changes_settings(statement: &Statement) -> bool {
     !statement.effects.settings.is_empty()
         || matches!(statement.kind, Kind::Reset(_) | Kind::Discard(Discard::All))
-}
-
-/// What answers a message that is passed on as it is.
-fn reply_to(kind: MessageKind) -> Reply {
-    use MessageKind::{ClosePortal, DescribePortal, Malformed, Sync};
-    match kind {
-        Sync => Reply::Sync,
-        DescribePortal { .. } | Malformed(client::DESCRIBE) => Reply::DescribePortal,
-        ClosePortal { .. } | Malformed(client::CLOSE) => Reply::Close,
-        Malformed(client::BIND) => Reply::Bind,
-        Malformed(client::EXECUTE) => Reply::Execute,
-        // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
-        _ => Reply::Parse,
-    }
 }
 
 /// Whether a name looks like one of weir's own. A client that guesses one must not reach another's statement.

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::backend::ledger::Reply;
 use crate::sql::Verdict;
 use crate::wire::request::{self, Named};
 use crate::wire::tag::client;
@@ -203,6 +204,22 @@ fn named(tag: u8, frame: &[u8], start: usize) -> Option<MessageKind> {
         (_, Named::Statement(given)) => MessageKind::CloseStatement { name: name(given) },
         (_, Named::Portal(given)) => MessageKind::ClosePortal { name: name(given) },
     })
+}
+
+impl MessageKind {
+    /// What answers it when it is passed on as it is.
+    pub(crate) fn answered_by(self) -> Reply {
+        use MessageKind::{ClosePortal, DescribePortal, Malformed, Sync};
+        match self {
+            Sync => Reply::Sync,
+            DescribePortal { .. } | Malformed(client::DESCRIBE) => Reply::DescribePortal,
+            ClosePortal { .. } | Malformed(client::CLOSE) => Reply::Close,
+            Malformed(client::BIND) => Reply::Bind,
+            Malformed(client::EXECUTE) => Reply::Execute,
+            // A malformed Flush is answered after all, with an error, and ends the batch as a bad Parse does.
+            _ => Reply::Parse,
+        }
+    }
 }
 
 #[cfg(test)]
