@@ -84,6 +84,10 @@ pub(crate) struct Journal {
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
+    /// Whether its connection has said anything to its client since it was told of it: it stands there then.
+    heard: bool,
+    /// Whether it has failed because no server takes what would have to be said.
+    stranded: bool,
     /// How far it has come.
     pub(crate) ran: Ran,
     /// Where it is to run.
@@ -119,8 +123,23 @@ impl Journal {
     /// The primary's connection is given up, and with it what was there.
     pub(super) fn leaves_primary(&mut self) {
         if self.is_on_primary() {
-            self.ran = Ran::Nowhere;
+            (self.ran, self.untold) = (Ran::Nowhere, 0);
         }
+    }
+
+    /// A connection is told of it that runs it there.
+    pub(super) fn begins(&mut self, ran: Ran) {
+        (self.ran, self.heard) = (ran, false);
+    }
+
+    /// Something of it was answered where it runs.
+    pub(super) fn is_heard(&mut self) {
+        self.heard = true;
+    }
+
+    /// Whether its connection was told of it, and nothing has come of that yet.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.ran != Ran::Nowhere && !self.heard
     }
 
     /// The modes that were said, by BEGIN or behind it.
@@ -137,6 +156,16 @@ impl Journal {
     pub(crate) fn fails(&mut self) {
         let behind = self.savepoints().next().is_some();
         self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
+    }
+
+    /// It has failed, and no server can be told of it as it stands.
+    pub(super) fn strands(&mut self) {
+        self.stranded = true;
+    }
+
+    /// Whether that is so.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.stranded
     }
 
     /// Whether it is on the primary, to the end.
@@ -214,6 +243,7 @@ impl Journal {
     /// All that was sent has been answered.
     pub(crate) fn answered(&mut self) {
         self.sent.clear();
+        self.heard = true;
     }
 
     /// A statement completed that moves in the transaction.
@@ -228,7 +258,7 @@ impl Journal {
             Kind::RollbackTo(name) => {
                 if let Some(at) = self.position(name) {
                     self.entries.truncate(at + 1);
-                    self.standing = Standing::Well;
+                    (self.standing, self.stranded) = (Standing::Well, false);
                 }
             }
             _ if takes_snapshot(statement) => self.queries(),
