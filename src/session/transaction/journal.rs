@@ -70,6 +70,20 @@ impl Ran {
     }
 }
 
+/// How a connection took it that was told of a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taken {
+    /// None has been told.
+    #[default]
+    Untold,
+    /// Nothing was heard of it yet.
+    Unheard,
+    /// It has answered something of the transaction, which stands there.
+    Heard,
+    /// It refused a setting that was said in it, as any server would.
+    Refused,
+}
+
 /// What is known of a transaction that weir has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
@@ -84,10 +98,8 @@ pub(crate) struct Journal {
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
-    /// Whether its connection has said anything to its client since it was told of it: it stands there then.
-    heard: bool,
-    /// Whether it has failed because no server takes what would have to be said.
-    stranded: bool,
+    /// How the connection took it that was told of it last.
+    taken: Taken,
     /// How far it has come.
     pub(crate) ran: Ran,
     /// Where it is to run.
@@ -129,17 +141,19 @@ impl Journal {
 
     /// A connection is told of it that runs it there.
     pub(super) fn begins(&mut self, ran: Ran) {
-        (self.ran, self.heard) = (ran, false);
+        (self.ran, self.taken) = (ran, Taken::Unheard);
     }
 
     /// Something of it was answered where it runs.
-    pub(super) fn is_heard(&mut self) {
-        self.heard = true;
+    pub(super) fn heard(&mut self) {
+        if self.taken == Taken::Unheard {
+            self.taken = Taken::Heard;
+        }
     }
 
     /// Whether its connection was told of it, and nothing has come of that yet.
     pub(crate) fn is_unheard(&self) -> bool {
-        self.ran != Ran::Nowhere && !self.heard
+        self.taken == Taken::Unheard
     }
 
     /// The modes that were said, by BEGIN or behind it.
@@ -160,12 +174,12 @@ impl Journal {
 
     /// It has failed, and no server can be told of it as it stands.
     pub(super) fn strands(&mut self) {
-        self.stranded = true;
+        self.taken = Taken::Refused;
     }
 
     /// Whether that is so.
     pub(super) fn is_stranded(&self) -> bool {
-        self.stranded
+        self.taken == Taken::Refused
     }
 
     /// Whether it is on the primary, to the end.
@@ -243,7 +257,7 @@ impl Journal {
     /// All that was sent has been answered.
     pub(crate) fn answered(&mut self) {
         self.sent.clear();
-        self.heard = true;
+        self.heard();
     }
 
     /// A statement completed that moves in the transaction.
@@ -258,7 +272,10 @@ impl Journal {
             Kind::RollbackTo(name) => {
                 if let Some(at) = self.position(name) {
                     self.entries.truncate(at + 1);
-                    (self.standing, self.stranded) = (Standing::Well, false);
+                    self.standing = Standing::Well;
+                    if self.taken == Taken::Refused {
+                        self.taken = Taken::Untold;
+                    }
                 }
             }
             _ if takes_snapshot(statement) => self.queries(),

@@ -408,7 +408,7 @@ impl Transaction {
 
     fn completed<'a>(&mut self, statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
         let control = control_of(statement, tag);
-        self.journal.as_deref_mut().into_iter().for_each(Journal::is_heard);
+        self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
                 let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);
@@ -497,7 +497,7 @@ impl Transaction {
             }
             return None;
         }
-        self.journal.as_deref_mut().into_iter().for_each(Journal::is_heard);
+        self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
         if status == TxStatus::Failed {
             self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
         }
