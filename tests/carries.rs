@@ -405,7 +405,35 @@ fn a_transaction_fails_by_a_setting_that_is_gone() -> Result<()> {
             meets_loss(&weir, (user, protocol), scene)?;
         }
     }
+    pipelines_loss(&weir)?;
     admin("DROP TABLE lost, lost_and_found\nDROP ROLE lost")
+}
+
+/// What stands behind the request that fails is sent before that is answered.
+fn pipelines_loss(weir: &Weir) -> Result<()> {
+    for end in ["COMMIT", "ROLLBACK"] {
+        admin("CREATE ROLE lost_role\nGRANT lost_role TO app")?;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mut client = connect(weir, "app")?;
+        for sql in ["BEGIN", "SET ROLE lost_role"] {
+            client.query(sql)?;
+        }
+        admin("DROP ROLE lost_role")?;
+        client.send(
+            &["INSERT INTO lost VALUES (1)", end, "INSERT INTO lost_and_found VALUES (3)"].map(query),
+        )?;
+        let mut errors = 0;
+        for _ in 0..3 {
+            errors += client.until_ready()?.iter().filter(|message| message.error().is_some()).count();
+        }
+        assert!(errors > 0, "{end}");
+        let left = weir.connect()?.query("/* weir: primary */ SELECT count(*) FROM lost")?;
+        assert_eq!(left.value(), "0", "{end}");
+        client.query("ROLLBACK")?;
+        assert_eq!(client.query("SELECT 1")?.value(), "1", "{end}");
+        client.close()?;
+    }
+    Ok(())
 }
 
 fn meets_loss(weir: &Weir, (user, protocol): (&str, &str), scene: &Lost) -> Result<()> {
