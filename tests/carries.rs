@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use harness::client::front::{bind, execute, parse, query, sync};
 use harness::client::{Client, Login};
 use harness::{Cluster, Result, Weir, WeirSetup};
 
@@ -254,5 +255,216 @@ fn temporary_tables_of_another_session_leave_nothing_that_shows() -> Result<()> 
             other.query("RESET temp_buffers").unwrap();
         }
     }
+    Ok(())
+}
+
+/// What a session says before somebody else takes the ground of its setting away, and after that.
+struct Lost {
+    before: &'static [&'static str],
+    after: &'static [&'static str],
+    /// What becomes of each: a command tag or an SQLSTATE, and the status behind it.
+    hears: &'static [(&'static str, char)],
+}
+
+const LOST: &[Lost] = &[
+    Lost {
+        before: &["BEGIN", "SET ROLE lost_role", "SAVEPOINT s"],
+        after: &["INSERT INTO lost VALUES (1)", "INSERT INTO lost VALUES (2)", "SELECT 1", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SAVEPOINT s", "SET ROLE lost_role"],
+        after: &["INSERT INTO lost VALUES (1)", "SELECT 1", "ROLLBACK TO s", "SELECT current_user", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'T'), ("SELECT 1", 'T'), ("COMMIT", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SAVEPOINT s", "SET LOCAL ROLE lost_role"],
+        after: &[
+            "INSERT INTO lost VALUES (1)",
+            "ROLLBACK TO nowhere",
+            "ROLLBACK TO s",
+            "INSERT INTO lost_and_found VALUES (1)",
+            "COMMIT",
+            "DELETE FROM lost_and_found",
+        ],
+        hears: &[
+            ("22023", 'E'),
+            ("", 'E'),
+            ("ROLLBACK", 'T'),
+            ("INSERT 0 1", 'T'),
+            ("COMMIT", 'I'),
+            ("DELETE 1", 'I'),
+        ],
+    },
+    Lost {
+        before: &["SET ROLE lost_role", "BEGIN", "SAVEPOINT s"],
+        after: &["INSERT INTO lost VALUES (1)", "SELECT 1", "INSERT INTO lost VALUES (2)", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["SET ROLE lost_role", "BEGIN", "SAVEPOINT s"],
+        after: &[
+            "SELECT current_user",
+            "INSERT INTO lost VALUES (1)",
+            "ROLLBACK TO s",
+            "RESET ROLE",
+            "COMMIT",
+        ],
+        hears: &[("", 'E'), ("25P02", 'E'), ("ROLLBACK", 'T'), ("RESET", 'T'), ("COMMIT", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SET ROLE lost_role"],
+        after: &["SELECT current_user", "INSERT INTO lost VALUES (1)", "COMMIT"],
+        hears: &[("", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SET ROLE lost_role"],
+        // The error is in front of the end.
+        after: &["INSERT INTO lost VALUES (1); COMMIT", "INSERT INTO lost VALUES (2)", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["SET ROLE lost_role", "BEGIN", "SELECT 1"],
+        after: &["INSERT INTO lost VALUES (1); COMMIT", "INSERT INTO lost VALUES (2)", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SET ROLE lost_role"],
+        after: &["DELETE FROM lost", "COMMIT AND CHAIN", "INSERT INTO lost_and_found VALUES (1)", "ROLLBACK"],
+        hears: &[("22023", 'E'), ("ROLLBACK", 'T'), ("INSERT 0 1", 'T'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SET default_text_search_config = 'public.lost_words'", "SELECT 1"],
+        after: &["INSERT INTO lost VALUES (1)", "SELECT 1", "COMMIT", "SHOW default_text_search_config"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I'), ("SHOW", 'I')],
+    },
+    Lost {
+        before: &["SET ROLE lost_role", "BEGIN", "SAVEPOINT s"],
+        after: &["DECLARE c CURSOR FOR SELECT 1", "INSERT INTO lost VALUES (1)", "SELECT 2", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["SET default_text_search_config = 'public.lost_words'", "BEGIN", "SELECT 1"],
+        after: &["INSERT INTO lost VALUES (1)", "SELECT 1", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'I')],
+    },
+    Lost {
+        before: &["BEGIN", "SET LOCAL default_text_search_config = 'public.lost_words'", "SELECT 1"],
+        after: &["INSERT INTO lost VALUES (1)", "ROLLBACK", "INSERT INTO lost_and_found VALUES (1)"],
+        hears: &[("22023", 'E'), ("ROLLBACK", 'I'), ("INSERT 0 1", 'I')],
+    },
+    Lost {
+        before: &[
+            "BEGIN",
+            "SAVEPOINT s",
+            "SET LOCAL default_text_search_config = 'public.lost_words'",
+            "SELECT 1",
+        ],
+        after: &["DECLARE c CURSOR FOR SELECT * FROM lost FOR UPDATE", "SELECT 1", "ROLLBACK TO s", "COMMIT"],
+        hears: &[("22023", 'E'), ("25P02", 'E'), ("ROLLBACK", 'T'), ("COMMIT", 'I')],
+    },
+];
+
+/// What became of a request, by one protocol or the other.
+fn hear(client: &mut Client, sql: &str, protocol: &str) -> Result<(String, char)> {
+    let frames = match protocol {
+        "simple" => vec![query(sql)],
+        _ => {
+            let run = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)];
+            sql.split("; ").flat_map(run).chain([sync()]).collect()
+        }
+    };
+    let (mut what, mut status) = (String::new(), ' ');
+    for message in client.ask(&frames)? {
+        match message.error() {
+            Some(error) => what = error.sqlstate().to_owned(),
+            None if message.tag == b'C' => what = message.text(),
+            None => status = message.status().unwrap_or(status),
+        }
+    }
+    Ok((what, status))
+}
+
+/// A transaction that has only read, of which no server knows, meets a setting that no server takes: it fails, and nothing
+/// of what follows runs outside of it.
+#[test]
+fn a_transaction_fails_by_a_setting_that_is_gone() -> Result<()> {
+    admin(
+        "CREATE ROLE lost LOGIN SUPERUSER PASSWORD 'lost'\n\
+         CREATE TABLE lost (id int)\n\
+         CREATE TABLE lost_and_found (id int)\n\
+         GRANT ALL ON lost, lost_and_found TO app",
+    )?;
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3)
+        .set("pool", "size", "1")
+        .append("[[users]]\nname = \"lost\"\npassword = \"lost\"")
+        .start(WEIR)?;
+    for (user, protocol) in [("app", "simple"), ("app", "extended"), ("lost", "simple"), ("lost", "extended")]
+    {
+        for scene in LOST {
+            meets_loss(&weir, (user, protocol), scene)?;
+        }
+    }
+    pipelines_loss(&weir)?;
+    admin("DROP TABLE lost, lost_and_found\nDROP ROLE lost")
+}
+
+/// What stands behind the request that fails is sent before that is answered.
+fn pipelines_loss(weir: &Weir) -> Result<()> {
+    for end in ["COMMIT", "ROLLBACK"] {
+        admin("CREATE ROLE lost_role\nGRANT lost_role TO app")?;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mut client = connect(weir, "app")?;
+        for sql in ["BEGIN", "SET ROLE lost_role"] {
+            client.query(sql)?;
+        }
+        admin("DROP ROLE lost_role")?;
+        client.send(
+            &["INSERT INTO lost VALUES (1)", end, "INSERT INTO lost_and_found VALUES (3)"].map(query),
+        )?;
+        let mut errors = 0;
+        for _ in 0..3 {
+            errors += client.until_ready()?.iter().filter(|message| message.error().is_some()).count();
+        }
+        assert!(errors > 0, "{end}");
+        let left = weir.connect()?.query("/* weir: primary */ SELECT count(*) FROM lost")?;
+        assert_eq!(left.value(), "0", "{end}");
+        client.query("ROLLBACK")?;
+        assert_eq!(client.query("SELECT 1")?.value(), "1", "{end}");
+        client.close()?;
+    }
+    Ok(())
+}
+
+fn meets_loss(weir: &Weir, (user, protocol): (&str, &str), scene: &Lost) -> Result<()> {
+    admin(
+        "DELETE FROM lost_and_found\n\
+         CREATE ROLE lost_role\n\
+         GRANT lost_role TO app\n\
+         CREATE TEXT SEARCH CONFIGURATION public.lost_words (COPY = simple)",
+    )?;
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut client = connect(weir, user)?;
+    for sql in scene.before {
+        hear(&mut client, sql, protocol)?;
+    }
+    let mut second = connect(weir, user)?;
+    passes_by(&mut second)?;
+    admin("DROP ROLE lost_role\nDROP TEXT SEARCH CONFIGURATION public.lost_words")?;
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    passes_by(&mut second)?;
+    for (sql, (what, status)) in scene.after.iter().zip(scene.hears) {
+        let heard = hear(&mut client, sql, protocol)?;
+        let as_told = heard.0 == *what || (what.is_empty() && heard.0.len() == 5);
+        assert!(
+            as_told && heard.1 == *status,
+            "{sql}: {heard:?}, not {what:?}, {status}; {user}, {protocol}, {:?}, {:?}",
+            scene.before,
+            scene.after
+        );
+    }
+    client.close()?;
+    let left = weir.connect()?.query("/* weir: primary */ SELECT count(*) FROM lost")?;
+    assert_eq!(left.value(), "0", "{:?}, {:?}", scene.before, scene.after);
     Ok(())
 }

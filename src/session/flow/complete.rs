@@ -265,6 +265,7 @@ impl Session {
             }
             Fate::Close => Err(error),
             Fate::Tell => {
+                let error = if refused { self.strands(error) } else { error };
                 self.tell_lost(leg.responses.tx, &abandoned, error);
                 Ok(())
             }
@@ -312,6 +313,19 @@ impl Session {
             (LossFact::WantedEnd, leg.progress.sent.has(Sent::Termination)),
         ]
         .into()
+    }
+
+    /// A server has refused what it was told of the session. A transaction of which it has not run anything fails by that, and
+    /// what is in its journal stays: its client may go back to a savepoint. Why it fails; of one that had failed before the
+    /// client knows.
+    fn strands(&mut self, error: Error) -> Error {
+        let transaction = &mut self.conversation.state.transaction;
+        if !transaction.is_unheard() {
+            return error;
+        }
+        let had_failed = transaction.has_failed();
+        transaction.on(Event::Strands);
+        if had_failed { Error::BlockAborted } else { error }
     }
 
     /// Answers what was in flight with the error. A transaction whose end was not in flight has failed by it, and the

@@ -25,7 +25,7 @@ use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
-use crate::session::flow::unsettable::meet_unsettable;
+use crate::session::flow::unsettable::{meet_stranded, meet_unsettable};
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
 use crate::session::flow::verification::unverified;
 use crate::session::flow::write::{How, write};
@@ -147,6 +147,9 @@ impl Session {
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
+        }
+        if self.conversation.state.transaction.is_stranded() && meet_stranded(self, &request).is_break() {
+            return Ok(());
         }
         if self.conversation.state.transaction.is_lost() {
             if ends_lost(self, &request) {

@@ -13,11 +13,15 @@ use crate::error::{Error, Result};
 use crate::router::{Decision, Reason, Route};
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
+use crate::session::flow::control::keeps;
 use crate::session::flow::session::Session;
 use crate::session::leg::cleanup::PATIENCE;
 use crate::session::model::unsettable::Unsettable;
+use crate::session::relay::kept::Keeps;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
+use crate::session::transaction::Event;
+use crate::sql::Kind;
 use crate::wire::TxStatus;
 
 /// Lets a request go on that does without those settings, and refuses any other that the server would.
@@ -63,13 +67,36 @@ pub(super) async fn meet_unsettable(session: &mut Session, request: &Request) ->
             return Ok(ControlFlow::Break(()));
         }
     }
-    let unsettable = &session.conversation.state.refusals.settings;
+    let state = &session.conversation.state;
+    let unsettable = &state.refusals.settings;
+    if state.transaction.has_failed() {
+        // That is what it is refused for, and the server says so.
+        return Ok(ControlFlow::Continue(()));
+    }
     if unsettable.as_ref().is_none_or(|unsettable| spares(unsettable, request)) {
         return Ok(ControlFlow::Continue(()));
     }
     let Some(error) = words(session) else { return Ok(ControlFlow::Continue(())) };
     session.refuse(request, &error);
     Ok(ControlFlow::Break(()))
+}
+
+/// A request in a transaction that has failed, and of which no server can be told because of a setting that was given within
+/// it. weir answers what moves in it, another connection stands in where it ends and that needs a server, and anything else
+/// is refused.
+pub(super) fn meet_stranded(session: &mut Session, request: &Request) -> ControlFlow<()> {
+    let Session { client, conversation, .. } = &mut *session;
+    let State { names, transaction, .. } = &mut *conversation.state;
+    if keeps(request, &client.read_buffer, names, transaction) == Keeps::All {
+        return ControlFlow::Continue(());
+    }
+    let first = request.statements().next().map(|statement| &statement.kind);
+    if matches!(first, Some(Kind::Commit { .. } | Kind::Rollback { .. })) {
+        transaction.on(Event::Forsaken);
+        return ControlFlow::Continue(());
+    }
+    session.refuse(request, &Error::BlockAborted);
+    ControlFlow::Break(())
 }
 
 /// Whether the session wants none of them any more, and neither does a rollback nor a reset bring one back.

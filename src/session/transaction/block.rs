@@ -33,6 +33,10 @@ use crate::wire::TxStatus;
 ///            failed ▼ │        begins
 ///           PromiseFailed ──────────────► Failed
 ///
+///               strands                  forsaken
+/// Open, Failed ─────────► PromiseFailed ──────────► LostTold      strands: a server refuses what it is told of it
+///                                                                 forsaken: its end needs a server
+///
 ///       snapshot lost                asks, is told
 /// Open ───────────────► SnapshotLost ──────────────► LostTold
 ///                          │ kept COMMIT, ROLLBACK

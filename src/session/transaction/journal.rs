@@ -70,6 +70,20 @@ impl Ran {
     }
 }
 
+/// How a connection took it that was told of a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taken {
+    /// None has been told.
+    #[default]
+    Untold,
+    /// Nothing was heard of it yet.
+    Unheard,
+    /// It has answered something of the transaction, which stands there.
+    Heard,
+    /// It refused a setting that was said in it, as any server would.
+    Refused,
+}
+
 /// What is known of a transaction that weir has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
@@ -84,6 +98,8 @@ pub(crate) struct Journal {
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
+    /// How the connection took it that was told of it last.
+    taken: Taken,
     /// How far it has come.
     pub(crate) ran: Ran,
     /// Where it is to run.
@@ -119,8 +135,25 @@ impl Journal {
     /// The primary's connection is given up, and with it what was there.
     pub(super) fn leaves_primary(&mut self) {
         if self.is_on_primary() {
-            self.ran = Ran::Nowhere;
+            (self.ran, self.untold) = (Ran::Nowhere, 0);
         }
+    }
+
+    /// A connection is told of it that runs it there.
+    pub(super) fn begins(&mut self, ran: Ran) {
+        (self.ran, self.taken) = (ran, Taken::Unheard);
+    }
+
+    /// Something of it was answered where it runs.
+    pub(super) fn heard(&mut self) {
+        if self.taken == Taken::Unheard {
+            self.taken = Taken::Heard;
+        }
+    }
+
+    /// Whether its connection was told of it, and nothing has come of that yet.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.taken == Taken::Unheard
     }
 
     /// The modes that were said, by BEGIN or behind it.
@@ -137,6 +170,16 @@ impl Journal {
     pub(crate) fn fails(&mut self) {
         let behind = self.savepoints().next().is_some();
         self.standing = if behind { Standing::FailedBehind } else { Standing::Failed };
+    }
+
+    /// It has failed, and no server can be told of it as it stands.
+    pub(super) fn strands(&mut self) {
+        self.taken = Taken::Refused;
+    }
+
+    /// Whether that is so.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.taken == Taken::Refused
     }
 
     /// Whether it is on the primary, to the end.
@@ -214,6 +257,7 @@ impl Journal {
     /// All that was sent has been answered.
     pub(crate) fn answered(&mut self) {
         self.sent.clear();
+        self.heard();
     }
 
     /// A statement completed that moves in the transaction.
@@ -229,6 +273,9 @@ impl Journal {
                 if let Some(at) = self.position(name) {
                     self.entries.truncate(at + 1);
                     self.standing = Standing::Well;
+                    if self.taken == Taken::Refused {
+                        self.taken = Taken::Untold;
+                    }
                 }
             }
             _ if takes_snapshot(statement) => self.queries(),

@@ -50,6 +50,10 @@ pub(crate) enum Event<'a> {
     Ended,
     /// The connection was lost, whose server had said this last, and requests in flight are answered with an error.
     Lost(TxStatus),
+    /// The server refuses what it was told of it. Nothing of it is there, and the loss that comes of that is its failure.
+    Strands,
+    /// It ends, and has failed so that no server can be told of it.
+    Forsaken,
     /// There was no request to which the loss could be told.
     Untold(Error),
     /// The same, of one that has only read and cannot be told to another connection.
@@ -262,6 +266,16 @@ impl Transaction {
         self.journal().is_some_and(Journal::is_told)
     }
 
+    /// Whether its connection was told of it, and nothing of it has been answered there.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.journal().is_some_and(Journal::is_unheard)
+    }
+
+    /// Whether it has failed, and no server can be told of it as it stands.
+    pub(crate) fn is_stranded(&self) -> bool {
+        matches!(self.block, Block::PromiseFailed) && self.journal().is_some_and(Journal::is_stranded)
+    }
+
     /// Whether its client is still to be told that it was lost.
     pub(crate) fn is_untold(&self) -> bool {
         matches!(self.block, Block::LostUntold(_))
@@ -295,6 +309,11 @@ impl Transaction {
             Event::Ready(status) => self.ready(status),
             Event::Lost(server) => self.lost(server),
             Event::Requeued => self.requeued(),
+            Event::Forsaken => {
+                self.block = Block::LostTold;
+                self.end(None);
+                Some(Control::Rollback)
+            }
             Event::Abandoned => Some(Control::Rollback),
             Event::Asks(first) => {
                 let (block, error) = take(&mut self.block).asks(first);
@@ -329,13 +348,12 @@ impl Transaction {
                 self.journal.as_deref_mut().into_iter().for_each(Journal::answered);
             }
             Event::Begins(ran, default) => self.begins(ran, default),
-            Event::Withdrawn => {
-                self.journal_mut().into_iter().for_each(Journal::leaves_primary);
-                self.block = match take(&mut self.block) {
-                    Block::Open(_) => Block::Promised,
-                    Block::Failed(_) => Block::PromiseFailed,
-                    block => block,
-                };
+            Event::Withdrawn => self.withdrawn(),
+            Event::Strands => {
+                self.withdrawn();
+                // An end in flight does not come to pass.
+                self.block = Block::PromiseFailed;
+                self.journal_mut().into_iter().for_each(Journal::strands);
             }
             Event::Marks => {
                 let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
@@ -372,6 +390,15 @@ impl Transaction {
         }
     }
 
+    fn withdrawn(&mut self) {
+        self.journal_mut().into_iter().for_each(Journal::leaves_primary);
+        self.block = match take(&mut self.block) {
+            Block::Open(_) => Block::Promised,
+            Block::Failed(_) => Block::PromiseFailed,
+            block => block,
+        };
+    }
+
     /// What completed behind a request that is to be run again did so for nobody.
     fn forget_rerun(&mut self) {
         if let Some(before) = self.requeued.take() {
@@ -381,6 +408,7 @@ impl Transaction {
 
     fn completed<'a>(&mut self, statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
         let control = control_of(statement, tag);
+        self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
                 let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);
@@ -449,10 +477,10 @@ impl Transaction {
     fn begins(&mut self, ran: Ran, default: Option<Isolation>) {
         let Some(journal) = self.journal.as_deref_mut() else { return };
         journal.because = self.because;
-        journal.ran = match ran {
+        journal.begins(match ran {
             Ran::Primary if journal.has_queried() || journal.ran == Ran::Replica => Ran::Upgraded,
             ran => ran,
-        };
+        });
         let isolation = journal.modes().isolation.or(default);
         self.block = match self.block {
             Block::PromiseFailed => Block::Failed(isolation),
@@ -469,6 +497,7 @@ impl Transaction {
             }
             return None;
         }
+        self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
         if status == TxStatus::Failed {
             self.journal.as_deref_mut().into_iter().for_each(Journal::fails);
         }
@@ -492,7 +521,11 @@ impl Transaction {
         self.certainty = Certainty::Certain;
         if self.block.is_promised() {
             self.mark = None;
-            self.journal.as_deref_mut().into_iter().for_each(|journal| journal.closes(None));
+            if let Some(journal) = self.journal.as_deref_mut() {
+                journal.closes(None);
+                journal.answered();
+                journal.fails();
+            }
             return None;
         }
         if !self.is_lost() {

@@ -45,6 +45,8 @@ impl Script {
             "begins" if rest == "replica" => _ = self.transaction.on(Event::Begins(Ran::Replica, None)),
             "begins" => _ = self.transaction.on(Event::Begins(Ran::Primary, None)),
             "withdrawn" => _ = self.transaction.on(Event::Withdrawn),
+            "strands" => _ = self.transaction.on(Event::Strands),
+            "forsaken" => _ = self.transaction.on(Event::Forsaken),
             "marks" => _ = self.transaction.on(Event::Marks),
             "will" => _ = self.transaction.on(Event::WillRequeue),
             "sets" => _ = self.transaction.on(Event::Sets),
@@ -303,6 +305,27 @@ const TRANSITIONS: &[(&str, &str, &str)] = &[
     (
         "of what is lost on the primary nothing is left",
         "kept BEGIN; begins primary; < SET work_mem = 1; lost T",
+        "lost",
+    ),
+    (
+        "what refuses its beginning has run nothing of it",
+        "kept BEGIN; kept SAVEPOINT s; begins replica; < SET work_mem = 1; withdrawn; begins primary; strands; lost I",
+        "promise failed =1",
+    ),
+    (
+        "an end behind that is not reached",
+        "kept BEGIN; begins primary; > COMMIT; strands; lost I",
+        "promise failed",
+    ),
+    (
+        "and its savepoints are there",
+        "kept BEGIN; kept SAVEPOINT s; begins replica; < SET work_mem = 1; withdrawn; begins primary; strands; \
+         lost I; kept ROLLBACK TO s",
+        "promised",
+    ),
+    (
+        "it can end where a server is needed",
+        "kept BEGIN; begins replica; < SET work_mem = 1; withdrawn; begins primary; strands; lost I; forsaken",
         "lost",
     ),
     (
