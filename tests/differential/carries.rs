@@ -174,7 +174,7 @@ fn bound_settings() -> Vec<Talk> {
             .queries(&[TOLD, "ROLLBACK TO a", TOLD, "COMMIT", TOLD, "BEGIN"])
             .batch(&once("SELECT set_config('my.word', $1, true)", &[], bind("", "", &[text("local")])))
             .queries(&["SELECT current_setting('my.word')", "SELECT count(*) FROM items", "COMMIT"])
-            .queries(&["SELECT current_setting('my.word', true) = 'local'"]),
+            .queries(&["SELECT coalesce(current_setting('my.word', true), '')"]),
         Talk::new("a search path and a list that are bound")
             .batch(&once(
                 "SELECT set_config('search_path', $1, false)",
