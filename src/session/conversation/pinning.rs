@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
-use crate::cluster::traces::Found;
+use crate::cluster::traces::{CodeMap, Found};
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
 use crate::session::model::pins::{Doubt, Doubted};
@@ -44,7 +44,7 @@ impl Conversation {
         for message in &request.messages {
             let Some(verdict) = &message.verdict else { continue };
             let code = catalog.as_deref().map(|catalog| &catalog.code);
-            if self.may_run_anything(verdict, code.is_some_and(|code| code.changed)) {
+            if self.may_run_anything(verdict, code) {
                 let gone = code.map_or(0, |code| code.gone);
                 self.state.pins.doubt(Doubted::Text(verdict.clone()), gone, now);
             }
@@ -67,7 +67,8 @@ impl Conversation {
     }
 
     /// Whether what a text runs may be what was defined a moment ago, and nobody has read.
-    fn may_run_anything(&self, verdict: &Verdict, changed: bool) -> bool {
+    fn may_run_anything(&self, verdict: &Verdict, code: Option<&CodeMap>) -> bool {
+        let changed = code.is_some_and(|code| code.changed);
         let together = verdict.statements.len() > 1 && verdict.brings().is_code();
         (changed || together || self.state.definitions.has_brought())
             && verdict.statements.iter().any(Statement::may_run_code)
