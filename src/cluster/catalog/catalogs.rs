@@ -319,9 +319,6 @@ impl Catalogs {
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
         let catalog = self.of(database);
-        let in_types = || catalog.as_ref().is_some_and(|catalog| catalog.code.is_in_types());
-        // A table may be of types that run code.
-        let what = if what == Changed::Data && in_types() { Changed::Added } else { what };
         if what >= Changed::Added {
             entry.seen.code += 1;
         }

@@ -174,11 +174,6 @@ impl CodeMap {
         Some(left.unwrap_or_default().max(gone))
     }
 
-    /// Whether what is kept in tables may run code by its type alone, or wherever it is compared.
-    pub(crate) fn is_in_types(&self) -> bool {
-        self.names().chain([self.anywhere]).any(|conduct| conduct.traces > Traces::None)
-    }
-
     /// What is left after code was changed: nothing of functions, until they have been read again. What was behind
     /// relations goes on counting, as most of it is there still.
     pub(crate) fn after_change(&self, version: u64) -> Self {

@@ -26,8 +26,8 @@ impl Brings {
         }
     }
 
-    /// Whether what runs afterwards may be something else.
+    /// Whether what runs afterwards may run by it.
     pub fn is_code(self) -> bool {
-        self >= Brings::Removal
+        self >= Brings::Addition
     }
 }

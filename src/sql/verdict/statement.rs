@@ -108,7 +108,10 @@ impl Statement {
             || !self.writes.is_empty()
             || self.effects.code.is_some();
         match self.kind {
-            Kind::Read | Kind::Cursor(_) | Kind::Primary(Why::Ddl | Why::Temporary) => names,
+            Kind::Primary(Why::Ddl | Why::Temporary) => {
+                !self.functions.is_empty() || self.effects.code.as_ref().is_some_and(|code| !code.is_plain())
+            }
+            Kind::Read | Kind::Cursor(_) => names,
             Kind::Primary(_) | Kind::Execute(_) => true,
             _ => false,
         }
