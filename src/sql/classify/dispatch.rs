@@ -21,9 +21,12 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
                     let beyond = beyond::in_statement(tokens, reader);
                     let mentions = mentions(tokens, reader.known);
                     let statement = Statement { beyond, mentions, ..statement(tokens, reader) };
-                    let defines = matches!(statement.kind, Kind::Primary(Why::Ddl | Why::Temporary));
-                    let brings =
-                        if defines { definitions::brings(tokens, reader.known) } else { Brings::Nothing };
+                    let brings = match statement.kind {
+                        Kind::Primary(Why::Ddl) => definitions::brings(tokens, reader.known),
+                        // It is its session's alone, which keeps its connection for it.
+                        Kind::Primary(Why::Temporary) => Brings::Plain,
+                        _ => Brings::Nothing,
+                    };
                     depending(dependency(tokens, reader.strings), Statement { brings, ..statement })
                 })
                 .collect(),
