@@ -1,6 +1,6 @@
 //! What was read of one database's code, as plain values: functions, and where they run that no statement names.
 
-use crate::sql::{Code, CodeReader, Conduct, DataUse, RUNS_UNNAMED, Traces};
+use crate::sql::{Code, CodeReader, Conduct, DataUse, RUNS_UNNAMED};
 
 /// What was read of one database's code.
 #[derive(Debug, Default)]
@@ -154,8 +154,9 @@ impl Function {
     /// Whether a statement may mean it that does not call it by its name, and somebody could tell.
     pub(super) fn is_mentioned(&self, conduct: Conduct, reader: &CodeReader) -> bool {
         if self.schema.as_ref() == "pg_catalog" && runs_unnamed(&self.name) {
-            // That it reads is known; what is behind the relations that it reads is not in any statement.
-            return conduct.traces > Traces::None || conduct.data == DataUse::Writes;
+            // What it does by itself is known; what is behind the relations that it reads is not in any statement.
+            let own = reader.built_in(&self.name).unwrap_or_default();
+            return conduct.traces > own.traces || conduct.data > own.data.max(DataUse::Reads);
         }
         let may_be = match self.answers {
             Answers::Named => false,
