@@ -117,7 +117,8 @@ impl BeyondReader {
 
 fn function(name: &Name, known: &KnownFunctions) -> Beyond {
     let own = matches!(name.schema.as_deref(), None | Some("pg_catalog"));
-    let primary = matches!(known.class(name), Some(Class::Primary(..)));
+    // What it leaves is followed by itself, and more closely.
+    let primary = matches!(known.class(name), Some(Class::Primary(_, None)));
     let shared = own && reads_shared(&name.name);
     Beyond::SERVER.when(|| primary).with(Beyond::READS_SHARED.when(|| shared))
 }
