@@ -2,7 +2,7 @@
 
 use crate::conversation::Conversation;
 use crate::oracle::Difference;
-use crate::world::World;
+use crate::world::{Made, World};
 
 /// Something that is known to go wrong.
 struct Known {
@@ -11,6 +11,10 @@ struct Known {
 }
 
 const KNOWN: &[Known] = &[
+    Known {
+        why: "what a definition has just put behind a relation is seen when the catalog is next read",
+        is_it: |world, talk, _| world.made != Made::Before || talk.shown().contains("CREATE VIEW made"),
+    },
     Known {
         why: "a cursor over code that no word of it calls is opened on a replica",
         is_it: |_, talk, _| talk.shown().contains("DECLARE c CURSOR"),

@@ -72,8 +72,6 @@ pub struct Catalogs {
     state_anywhere: AtomicBool,
     /// Set once any catalog has held code that runs where no statement names it.
     unnamed: AtomicBool,
-    /// Whether in some database code has changed and has not been read again.
-    changed: AtomicBool,
     /// Whether some catalog says nothing of relations now, as definitions have changed.
     unread: AtomicBool,
     /// Rung when anything is published.
@@ -114,8 +112,6 @@ struct Seen {
     doubts: u64,
     /// Code was changed: what it leaves in a session is another matter.
     code: u64,
-    /// Some of it was taken away, or replaced.
-    gone: u64,
 }
 
 /// Which definitions were changed.
@@ -123,10 +119,6 @@ struct Seen {
 pub enum Changed {
     /// None that has code in it.
     Data,
-    /// Something is gone that may have had code in it.
-    Removed,
-    /// There is more that may have code in it; what there was is there still.
-    Added,
     /// Perhaps what functions do, or which of them run when a relation is used.
     Code,
 }
@@ -199,7 +191,6 @@ impl Catalogs {
             traces: AtomicBool::new(false),
             state_anywhere: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
-            changed: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
@@ -223,11 +214,6 @@ impl Catalogs {
     /// statement that names no relation and calls no function need not be looked at for that.
     pub(crate) fn know_state_anywhere(&self) -> bool {
         self.state_anywhere.load(Ordering::Relaxed)
-    }
-
-    /// Whether in some database code has changed and has not been read again: then each statement must be looked at.
-    pub(crate) fn know_changed(&self) -> bool {
-        self.changed.load(Ordering::Relaxed)
     }
 
     /// Whether some database's definitions have changed and have not been read again.
@@ -318,21 +304,16 @@ impl Catalogs {
         let mut wanted = self.lock();
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
-        let catalog = self.of(database);
-        if what >= Changed::Added {
+        if what == Changed::Code {
             entry.seen.code += 1;
         }
-        if matches!(what, Changed::Removed | Changed::Code) {
-            entry.seen.gone += 1;
-        }
-        let Seen { code: version, gone, .. } = entry.seen;
+        let version = entry.seen.code;
         entry.ask(Instant::now(), CHANGED_PAUSE);
-        if let Some(catalog) = catalog {
+        if let Some(catalog) = self.of(database) {
             let mut changed = catalog.after_change();
-            if what >= Changed::Added {
+            if what == Changed::Code {
                 changed.code = changed.code.after_change(version);
             }
-            changed.code.gone = gone;
             if changed != *catalog {
                 self.replace(&Arc::from(database), Some(changed));
             }
@@ -442,7 +423,6 @@ impl Catalogs {
             return;
         }
         catalog.code.version = read_at.code;
-        catalog.code.gone = read_at.gone;
         if seen.doubts == read_at.doubts {
             catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
         } else {
@@ -496,8 +476,6 @@ impl Catalogs {
         });
         let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
         self.unread.store(unread, Ordering::Relaxed);
-        let changed = self.snapshots.load().values().any(|catalog| catalog.code.changed);
-        self.changed.store(changed, Ordering::Relaxed);
         self.news.notify_waiters();
     }
 

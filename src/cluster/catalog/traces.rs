@@ -17,10 +17,6 @@ use crate::sql::{Code, CodeReader, Conduct, DataUse, Kind, Name, Statement, Trac
 pub struct CodeMap {
     /// How often code had been changed through weir when it was read.
     pub version: u64,
-    /// How often something that may have had code in it was taken away through weir, or replaced, before it was read.
-    pub gone: u64,
-    /// Whether code was changed that has not been read since: anything may run anything.
-    pub(crate) changed: bool,
     /// When the reading of it began; `None` while nothing is known.
     pub(crate) began: Option<Instant>,
     /// Every function and procedure, by name alone and by schema and name.
@@ -159,25 +155,10 @@ impl CodeMap {
         self.function(name).or((began > since).then_some(Traces::None))
     }
 
-    /// What is known of statements that were sent at `since`, when so much had been taken away and anything could run
-    /// anything. `None` when there is nothing yet.
-    pub(crate) fn recall_statements(
-        &self,
-        statements: &[Statement],
-        since: Instant,
-        gone: u64,
-    ) -> Option<Traces> {
-        self.began.filter(|began| *began > since)?;
-        let left = statements.iter().map(|statement| found(Some(self), statement, |_| false).traces).max();
-        // What ran then may be gone.
-        let gone = if gone == self.gone { Traces::None } else { Traces::Discardable };
-        Some(left.unwrap_or_default().max(gone))
-    }
-
     /// What is left after code was changed: nothing of functions, until they have been read again. What was behind
     /// relations goes on counting, as most of it is there still.
     pub(crate) fn after_change(&self, version: u64) -> Self {
-        Self { version, changed: true, began: None, functions: HashMap::new(), ..self.clone() }
+        Self { version, began: None, functions: HashMap::new(), ..self.clone() }
     }
 }
 

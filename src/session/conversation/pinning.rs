@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
-use crate::cluster::traces::{CodeMap, Found};
+use crate::cluster::traces::Found;
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
-use crate::session::model::pins::{Doubt, Doubted};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::sql::{Pin, Statement, Verdict};
@@ -35,20 +34,13 @@ impl Conversation {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        let defines = self.state.definitions.has_brought() || request.any(Fact::Brings);
-        if !request.any(Fact::Calls) && !catalogs.know_traces() && !catalogs.know_changed() && !defines {
+        if !request.any(Fact::Calls) && !catalogs.know_traces() {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();
         let (mut missing, now) = (false, Instant::now());
         for message in &request.messages {
             let Some(verdict) = &message.verdict else { continue };
-            let code = catalog.as_deref().map(|catalog| &catalog.code);
-            if self.may_run_anything(verdict, code) {
-                let gone = code.map_or(0, |code| code.gone);
-                self.state.pins.doubt(Doubted::Text(verdict.clone()), gone, now);
-            }
-            self.state.definitions.sends(verdict.brings());
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
@@ -57,21 +49,13 @@ impl Conversation {
             }
             self.state.pins.ran(found.traces);
             for function in found.unknown {
-                self.state.pins.doubt(Doubted::Function(function), found.version, now);
+                self.state.pins.doubt(function, found.version, now);
             }
         }
         if missing {
             catalogs.missed(&self.who.server_database, now);
         }
         self.refuse_pins(request);
-    }
-
-    /// Whether what a text runs may be what was defined a moment ago, and nobody has read.
-    fn may_run_anything(&self, verdict: &Verdict, code: Option<&CodeMap>) -> bool {
-        let changed = code.is_some_and(|code| code.changed);
-        let together = verdict.statements.len() > 1 && verdict.brings().is_code();
-        (changed || together || self.state.definitions.has_brought())
-            && verdict.statements.iter().any(Statement::may_run_code)
     }
 
     fn found(&self, verdict: &Verdict, catalog: Option<&Catalog>) -> Found {
@@ -106,15 +90,9 @@ impl Conversation {
             return;
         }
         let catalog = self.catalog();
-        let Some(catalog) = catalog else { return };
-        let open = self.state.definitions.has_brought();
-        let code = &catalog.code;
-        self.state.pins.resolve(|Doubt { what, since, version, .. }| match what {
-            Doubted::Function(function) => code.recall(function, *since, *version),
-            // What it ran by may be the session's alone as yet.
-            Doubted::Text(_) if open => None,
-            Doubted::Text(verdict) => code.recall_statements(&verdict.statements, *since, *version),
-        });
+        if let Some(catalog) = catalog {
+            self.state.pins.resolve(|doubt| catalog.code.recall(&doubt.function, doubt.since, doubt.version));
+        }
     }
 }
 

@@ -80,7 +80,6 @@ impl Session {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
                 conversation.ends();
-                conversation.state.definitions.settle();
             }
             conversation.tell_pins();
         }

@@ -333,8 +333,7 @@ fn course(
         return LazyRoute::OnPrimary(Reason::Rerun);
     }
     // What a view or a function asks of the transaction, only the catalog tells.
-    let changed = conversation.shared.cluster.catalogs().know_changed();
-    let names = request.any(Fact::Calls) || request.any(Fact::Reads) || changed;
+    let names = request.any(Fact::Calls) || request.any(Fact::Reads);
     let surroundings = Surroundings::new(conversation, if names { conversation.catalog() } else { None });
     let world = surroundings.world(conversation, now);
     let journal = conversation.state.transaction.journal();
@@ -505,8 +504,7 @@ impl Surroundings {
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
             || catalogs.know_state_anywhere()
-            || catalogs.know_unnamed()
-            || catalogs.know_changed();
+            || catalogs.know_unnamed();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 

@@ -24,7 +24,7 @@ use crate::session::relay::server_errors::{
 };
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::{Brings, Dependency, Kind};
+use crate::sql::{Dependency, Kind};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
 use crate::wire::tag::server;
@@ -140,8 +140,7 @@ impl Observer<'_> {
 impl Watcher for Observer<'_> {
     fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
         self.state.pending_writes.completed(tag);
-        let brings = pending.verdict().map_or(Brings::Nothing, |verdict| verdict.brings());
-        if self.state.definitions.completed(tag, brings).outdates_statements() {
+        if self.state.definitions.completed(tag).outdates_statements() {
             self.state.outdate_statements();
         }
         let Some(verdict) = pending.verdict() else { return Completion::Clients };

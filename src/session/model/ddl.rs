@@ -3,8 +3,6 @@
 
 use std::mem::take;
 
-use crate::sql::Brings;
-
 /// How sure it is that definitions were changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
@@ -17,10 +15,6 @@ pub(crate) enum Change {
     ByCode,
     /// They were, but none that has code in it.
     Data,
-    /// Something was taken away that may have had code in it.
-    Removed,
-    /// There is something more that may have code in it.
-    Added,
     /// They were.
     Certain,
 }
@@ -56,26 +50,6 @@ impl Change {
             b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
             _ if CERTAIN.iter().any(|prefix| tag.starts_with(prefix)) => Change::Certain,
             _ => Change::None,
-        }
-    }
-
-    /// The same, where the text tells more than the tag.
-    fn told(self, brings: Brings) -> Self {
-        match brings {
-            _ if self < Change::Data => self,
-            Brings::Nothing => self,
-            Brings::Plain => Change::Data,
-            Brings::Removal => Change::Removed,
-            Brings::Addition => Change::Added,
-            Brings::Anything => Change::Certain,
-        }
-    }
-
-    /// Both.
-    fn join(self, other: Self) -> Self {
-        match (self, other) {
-            (Change::Removed, Change::Added) | (Change::Added, Change::Removed) => Change::Certain,
-            _ => self.max(other),
         }
     }
 
@@ -116,18 +90,16 @@ pub(crate) struct Definitions {
     committed: Change,
     /// Committed or not.
     given: Given,
-    /// What was sent brings code, and may not be committed yet, or not be known to be.
-    brought: Brings,
 }
 
 impl Definitions {
-    /// A statement completed with this command tag, of a text that brings this: what it did, or what it committed.
-    pub(crate) fn completed(&mut self, tag: &[u8], brings: Brings) -> Change {
-        let change = Change::of(tag).told(brings);
+    /// A statement completed with this command tag: what it did, or what it committed.
+    pub(crate) fn completed(&mut self, tag: &[u8]) -> Change {
+        let change = Change::of(tag);
         if change != Change::None {
             self.given = self.given.max(Given::of(tag));
         }
-        self.open = self.open.join(change);
+        self.open = self.open.max(change);
         match change {
             // With `AND CHAIN` no ReadyForQuery tells of it. What is prepared takes effect by COMMIT PREPARED only,
             // which another session may send.
@@ -144,7 +116,7 @@ impl Definitions {
     /// A transaction has ended: what is committed by that.
     pub(crate) fn commit(&mut self) -> Change {
         let change = take(&mut self.open);
-        self.committed = self.committed.join(change);
+        self.committed = self.committed.max(change);
         change
     }
 
@@ -156,21 +128,6 @@ impl Definitions {
     /// What may have been done to what servers give, once that is committed; asked once.
     pub(crate) fn take_given(&mut self) -> Given {
         if self.open == Change::None { take(&mut self.given) } else { Given::Same }
-    }
-
-    /// A text is sent that brings this. What is sent behind it may run by that before anybody has been told.
-    pub(crate) fn sends(&mut self, brings: Brings) {
-        self.brought = self.brought.join(brings);
-    }
-
-    /// All that was sent has been answered, outside a transaction.
-    pub(crate) fn settle(&mut self) {
-        self.brought = Brings::Nothing;
-    }
-
-    /// Whether what runs now may run by code that nobody has been told of.
-    pub(crate) fn has_brought(&self) -> bool {
-        self.brought.is_code()
     }
 
     /// What runs now calls a function that may do anything.
@@ -190,7 +147,7 @@ mod tests {
         for tag in tags {
             match *tag {
                 "ready" => definitions.commit(),
-                tag => definitions.completed(tag.as_bytes(), Brings::Nothing),
+                tag => definitions.completed(tag.as_bytes()),
             };
         }
         definitions.committed
@@ -213,7 +170,7 @@ mod tests {
         for tag in ["CALL", "DO", "COMMIT PREPARED"] {
             assert_eq!(told(&[tag]), Change::ByCode, "{tag}");
             let mut definitions = Definitions::default();
-            definitions.completed(tag.as_bytes(), Brings::Nothing);
+            definitions.completed(tag.as_bytes());
             definitions.committed = Change::None;
             assert_eq!(definitions.commit(), Change::ByCode, "{tag}");
             assert_eq!((definitions.committed, definitions.open), (Change::ByCode, Change::None));
@@ -231,12 +188,12 @@ mod tests {
         for (tag, given) in
             [("ALTER ROLE", Given::Other), ("ALTER SYSTEM", Given::Written), ("DO", Given::Other)]
         {
-            definitions.completed(tag.as_bytes(), Brings::Nothing);
+            definitions.completed(tag.as_bytes());
             assert_eq!(definitions.take_given(), Given::Same, "{tag}");
             definitions.commit();
             assert_eq!((definitions.take_given(), definitions.take_given()), (given, Given::Same), "{tag}");
         }
-        definitions.completed(b"ALTER TABLE", Brings::Nothing);
+        definitions.completed(b"ALTER TABLE");
         definitions.commit();
         assert_eq!(definitions.take_given(), Given::Same);
     }
@@ -245,10 +202,7 @@ mod tests {
     fn a_function_is_suspected_until_its_transaction_ends() {
         let mut definitions = Definitions::default();
         definitions.suspect();
-        assert_eq!(
-            (definitions.completed(b"SELECT 1", Brings::Nothing), definitions.committed),
-            (Change::None, Change::None)
-        );
+        assert_eq!((definitions.completed(b"SELECT 1"), definitions.committed), (Change::None, Change::None));
         assert_eq!((definitions.commit(), definitions.committed), (Change::ByFunction, Change::ByFunction));
         assert!(!Change::ByFunction.outdates_statements() && Change::ByCode.outdates_statements());
     }

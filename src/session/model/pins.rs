@@ -5,7 +5,6 @@
 //! never less than what is there. Where it is not known to be gone, it stays, and with it the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::settings::Settings;
@@ -14,7 +13,7 @@ use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
 use crate::session::model::savepoints::Transactional;
 use crate::session::model::spoken::Spoken;
 use crate::session::model::undoable::Undoable;
-use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces, Verdict};
+use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
 
 /// What no rollback takes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,26 +32,16 @@ struct Lasting {
     unknown: Known,
 }
 
-/// Something that ran before the catalog told what it leaves.
+/// A function that was called before the catalog told what it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
-    /// What ran.
-    pub what: Doubted,
+    /// The function.
+    pub function: Name,
     /// When.
     pub since: Instant,
-    /// How often code had been changed by then: what is read after a further change may be another function. Of a text, how
-    /// often some had been taken away.
+    /// How often code had been changed by then: what is read after a further change may be another function.
     pub version: u64,
     discarded: Discarded,
-}
-
-/// What is in doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Doubted {
-    /// A function of which nothing was known.
-    Function(Name),
-    /// A text, when anything could run anything.
-    Text(Arc<Verdict>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -308,18 +297,18 @@ impl Pins {
         }
     }
 
-    /// Something was sent of which nothing is known. Where too much was, it may have been anything.
-    pub(crate) fn doubt(&mut self, what: Doubted, version: u64, since: Instant) {
+    /// A function was sent of which nothing is known. Where too many were, it may have been anything.
+    pub(crate) fn doubt(&mut self, function: Name, version: u64, since: Instant) {
         const DOUBTS_MAX: usize = 100;
         let held = self.held.get_or_insert_default();
         let discarded = if held.behind.is_some() { Discarded::Before } else { Discarded::NotYet };
         let lasting = &mut held.lasting;
-        lasting.doubts.retain(|doubt| doubt.what != what || doubt.version != version);
+        lasting.doubts.retain(|doubt| doubt.function != function || doubt.version != version);
         if lasting.doubts.len() == DOUBTS_MAX {
             lasting.code = Traces::Lasting;
         } else {
             // The last call counts: what was read after it was read after all of them.
-            lasting.doubts.push(Doubt { what, since, version, discarded });
+            lasting.doubts.push(Doubt { function, since, version, discarded });
         }
     }
 

@@ -254,28 +254,28 @@ fn name(name: &str) -> Name {
 fn a_function_in_doubt_pins_until_it_is_known() {
     let now = Instant::now();
     let mut script = Script::new();
-    script.pins.doubt(Doubted::Function(name("f")), 1, now);
-    script.pins.doubt(Doubted::Function(name("f")), 1, now);
-    script.pins.doubt(Doubted::Function(name("g")), 1, now);
+    script.pins.doubt(name("f"), 1, now);
+    script.pins.doubt(name("f"), 1, now);
+    script.pins.doubt(name("g"), 1, now);
     script.end();
     assert_eq!(script.words(), "function");
-    script.pins.resolve(|doubt| (doubt.what == Doubted::Function(name("f"))).then_some(Traces::None));
+    script.pins.resolve(|doubt| (doubt.function == name("f")).then_some(Traces::None));
     assert_eq!((script.words().as_str(), script.pins.doubts()), ("function", true));
     script.pins.resolve(|_| Some(Traces::None));
     assert_eq!((script.words().as_str(), script.pins.doubts()), ("", false));
     // One that turns out to leave something goes on pinning, unless it has been discarded since.
-    script.pins.doubt(Doubted::Function(name("f")), 1, now);
+    script.pins.doubt(name("f"), 1, now);
     script.pins.resolve(|_| Some(Traces::Discardable));
     assert_eq!(script.words(), "function");
     assert_eq!(script.alone("DISCARD ALL").words(), "");
     for (traces, left) in [(Traces::Discardable, ""), (Traces::Lasting, "function")] {
-        script.pins.doubt(Doubted::Function(name("f")), 1, now);
+        script.pins.doubt(name("f"), 1, now);
         script.alone("DISCARD ALL");
         assert!(script.pins.doubts());
         script.pins.resolve(|_| Some(traces));
         assert_eq!(script.words(), left, "{traces:?}");
     }
-    (0..200).for_each(|n| script.pins.doubt(Doubted::Function(name(&format!("f{n}"))), 1, now));
+    (0..200).for_each(|n| script.pins.doubt(name(&format!("f{n}")), 1, now));
     script.pins.resolve(|_| Some(Traces::None));
     assert_eq!(script.words(), "function", "more than are remembered");
 }

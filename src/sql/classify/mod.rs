@@ -11,7 +11,6 @@ mod code_reader;
 mod conduct;
 mod control;
 mod database;
-mod definitions;
 mod dependency;
 mod dispatch;
 mod functions;

@@ -7,7 +7,6 @@
 mod access;
 mod beyond;
 mod bound;
-mod brings;
 mod code;
 mod dependency;
 mod effects;
@@ -21,7 +20,6 @@ pub(crate) use access::Access;
 pub use access::Listed;
 pub use beyond::Beyond;
 pub use bound::{Argument, BoundCall, BoundValue, Written};
-pub use brings::Brings;
 pub use code::{Code, Conduct, DataUse, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};
