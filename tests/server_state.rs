@@ -223,12 +223,11 @@ fn what_is_new_may_show_the_state_of_a_server() -> Result<()> {
             assert_eq!(answer.value(), "t", "{name}");
         }
     }
-    // What was there before is read where it was, as soon as the catalog has been read. Who has run what was replaced
-    // since may have been left something by it, and keeps its connection.
-    maker.query("CREATE OR REPLACE VIEW new_0 AS SELECT NOT pg_is_in_recovery()")?;
-    cluster.wait_caught_up()?;
+    // What was there before is read where it was.
     wait_for("the replica", PATIENCE, || {
-        Ok((ran_on(&cluster, &mut weir.connect()?, "SELECT * FROM old", 5_000)? == [REPLICA]).then_some(()))
+        maker.query("CREATE OR REPLACE VIEW new_0 AS SELECT NOT pg_is_in_recovery()")?;
+        cluster.wait_caught_up()?;
+        Ok((ran_on(&cluster, &mut reader, "SELECT * FROM old", 5_000)? == [REPLICA]).then_some(()))
     })
 }
 
