@@ -24,11 +24,17 @@ use crate::session::relay::server_errors::{
 };
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::{Dependency, Kind};
+use crate::sql::{CursorUse, Dependency, Kind, Verdict};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
 use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
+
+/// Whether a statement returns later what it was said to return, or fails. PostgreSQL does not look again at what FETCH
+/// returns: that is the cursor's affair.
+fn is_kept(verdict: &Verdict) -> bool {
+    !verdict.statements.iter().any(|one| matches!(one.kind, Kind::Cursor(CursorUse::Fetch(_))))
+}
 
 /// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
 const REPORTED: [&str; 8] = [
@@ -100,7 +106,7 @@ impl Observer<'_> {
                 let Some(handle) = handle.filter(|handle| handle.preparation() == *preparation) else {
                     return Standing::Serves;
                 };
-                if is_told {
+                if is_told && is_kept(&handle.statement.verdict) {
                     handle.tells(shape);
                 }
                 self.prepared.standing(*preparation, handle.told)
@@ -108,7 +114,7 @@ impl Observer<'_> {
             Described::Unnamed(serial) => {
                 let unnamed = self.state.names.unnamed.as_mut().filter(|unnamed| unnamed.serial == *serial);
                 let Some(unnamed) = unnamed else { return Standing::Serves };
-                if is_told {
+                if is_told && is_kept(&unnamed.verdict) {
                     (unnamed.told, unnamed.standing) = (Some(shape), Standing::Serves);
                 } else if unnamed.told.is_some_and(|told| told.result != shape.result) {
                     unnamed.standing = Standing::Differs;
