@@ -18,7 +18,7 @@ use crate::session::model::revocable::Reasons;
 use crate::session::model::settings::SessionSettings;
 use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
-use crate::session::model::statement::{ReadBy, Reading};
+use crate::session::model::statement::{ReadBy, Reading, fetches};
 use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
 use crate::session::model::unsettable::Unsettable;
 use crate::session::model::weir_settings;
@@ -166,6 +166,10 @@ impl State {
         let (reading, under) = match self.transaction.certainty() {
             // It is shared with nobody. By what it is read is known when it has been.
             Certainty::Uncertain => (Reading::Private(self.statements.stamp().0), None),
+            // What it returns is looked up when it is prepared, and is that of the cursor of this moment.
+            Certainty::Certain if fetches(verdict) => {
+                (Reading::Private(self.statements.stamp().0), Some(wanted.id()))
+            }
             Certainty::Certain => (Reading::By(ReadBy::under(wanted, sql)), Some(wanted.id())),
         };
         let statement = self.statements.intern(sql, types, verdict, reading);

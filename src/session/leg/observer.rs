@@ -15,6 +15,7 @@ use crate::session::leg::state::LegEvent;
 use crate::session::model::positions::repositioned;
 use crate::session::model::process_words;
 use crate::session::model::restore::restores as restored_by;
+use crate::session::model::statement::fetches;
 use crate::session::model::weir_settings as own;
 use crate::session::relay::client_buffer::Answer;
 use crate::session::relay::pending_reply::{Described, PendingReply};
@@ -24,17 +25,11 @@ use crate::session::relay::server_errors::{
 };
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::{CursorUse, Dependency, Kind, Verdict};
+use crate::sql::{Dependency, Kind};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
 use crate::wire::tag::server;
 use crate::wire::{HEADER, TxStatus, scan};
-
-/// Whether a statement returns later what it was said to return, or fails. PostgreSQL does not look again at what FETCH
-/// returns: that is the cursor's affair.
-fn is_kept(verdict: &Verdict) -> bool {
-    !verdict.statements.iter().any(|one| matches!(one.kind, Kind::Cursor(CursorUse::Fetch(_))))
-}
 
 /// Settings that a client can change and a server reports (manual: "Asynchronous Operations").
 const REPORTED: [&str; 8] = [
@@ -106,7 +101,7 @@ impl Observer<'_> {
                 let Some(handle) = handle.filter(|handle| handle.preparation() == *preparation) else {
                     return Standing::Serves;
                 };
-                if is_told && is_kept(&handle.statement.verdict) {
+                if is_told && !fetches(&handle.statement.verdict) {
                     handle.tells(shape);
                 }
                 self.prepared.standing(*preparation, handle.told)
@@ -114,7 +109,7 @@ impl Observer<'_> {
             Described::Unnamed(serial) => {
                 let unnamed = self.state.names.unnamed.as_mut().filter(|unnamed| unnamed.serial == *serial);
                 let Some(unnamed) = unnamed else { return Standing::Serves };
-                if is_told && is_kept(&unnamed.verdict) {
+                if is_told && !fetches(&unnamed.verdict) {
                     (unnamed.told, unnamed.standing) = (Some(shape), Standing::Serves);
                 } else if unnamed.told.is_some_and(|told| told.result != shape.result) {
                     unnamed.standing = Standing::Differs;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::backend::prepared::{Stamp, StatementId};
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
-use crate::sql::Verdict;
+use crate::sql::{CursorUse, Kind, Verdict};
 
 /// How a server reads a text. It does so when it prepares a statement, by the settings of that moment, so sessions share
 /// statements only where they read alike.
@@ -86,6 +86,11 @@ impl Reading {
             Reading::Private(_) => self,
         }
     }
+}
+
+/// Whether what a statement returns is its cursor's affair: PostgreSQL looks it up when that is prepared, and not again.
+pub(crate) fn fetches(verdict: &Verdict) -> bool {
+    verdict.statements.iter().any(|one| matches!(one.kind, Kind::Cursor(CursorUse::Fetch(_))))
 }
 
 /// Whether a text may hold what settings give a meaning: literals of any kind, letters of an encoding, comparisons with
