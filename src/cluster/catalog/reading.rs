@@ -12,7 +12,7 @@ use super::asking::ASKING;
 use super::beyond::{self, BEYOND, BeyondMap, Reached, What};
 use super::bounds::{ROWS_MAX, bounded};
 use super::code_rows::{Rows, Runs};
-use super::reading_code;
+use super::reading_code::{self, holders};
 use super::relations::{self, Edge, Facts, Kind, Tie};
 use super::snapshot::{Catalog, Volatility};
 use super::traces::{self, tell, trace};
@@ -144,16 +144,9 @@ const CODE: &str = concat!(
         UNION
         SELECT w.type
           FROM checking AS c
-          JOIN LATERAL (
-                   SELECT t.oid FROM pg_catalog.pg_type AS t
-                    WHERE t.typelem = c.type OR t.typbasetype = c.type
-                   UNION ALL
-                   SELECT r.reltype FROM pg_catalog.pg_attribute AS a
-                     JOIN pg_catalog.pg_class AS r ON r.oid = a.attrelid
-                    WHERE a.atttypid = c.type AND NOT a.attisdropped AND r.reltype <> 0
-                   UNION ALL
-                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = c.type
-               ) AS w (type) ON true
+          ",
+    holders!("c.type"),
+    "
     )
     SELECT t.tgrelid, 'written'
       FROM pg_catalog.pg_trigger AS t

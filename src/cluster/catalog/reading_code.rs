@@ -9,6 +9,32 @@ use super::code_rows::{Answers, Body, Declared, Function, Rows, Run, Typed, Type
 use super::places;
 use crate::sql::CodeReader;
 
+/// The types, as `w (type)`, that hold values of a type: arrays, domains, rows and ranges of it.
+macro_rules! holders {
+    ($of:literal) => {
+        concat!(
+            "JOIN LATERAL (
+                   SELECT t.oid FROM pg_catalog.pg_type AS t WHERE t.typelem = ",
+            $of,
+            " OR t.typbasetype = ",
+            $of,
+            "
+                   UNION ALL
+                   SELECT h.reltype FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_class AS h ON h.oid = a.attrelid
+                    WHERE a.atttypid = ",
+            $of,
+            " AND NOT a.attisdropped AND h.reltype <> 0
+                   UNION ALL
+                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = ",
+            $of,
+            "
+               ) AS w (type) ON true"
+        )
+    };
+}
+pub(super) use holders;
+
 /// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
 /// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
 /// that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
@@ -65,7 +91,8 @@ const OPERATORS: &str = "
 
 /// Types that run code when a value becomes one of theirs (domains that check, or have a default; those that a cast leads
 /// to), and what uses these, or types that contain them.
-const TYPES: &str = "
+const TYPES: &str = concat!(
+    "
     WITH RECURSIVE own (type) AS (
         SELECT k.contypid FROM pg_catalog.pg_constraint AS k WHERE k.contypid <> 0 AND k.oid >= 16384
         UNION
@@ -78,15 +105,9 @@ const TYPES: &str = "
         UNION
         SELECT r.own, w.type
           FROM reach AS r
-          JOIN LATERAL (
-                   SELECT t.oid FROM pg_catalog.pg_type AS t WHERE t.typelem = r.type OR t.typbasetype = r.type
-                   UNION ALL
-                   SELECT c.reltype FROM pg_catalog.pg_attribute AS a
-                     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-                    WHERE a.atttypid = r.type AND NOT a.attisdropped AND c.reltype <> 0
-                   UNION ALL
-                   SELECT g.rngtypid FROM pg_catalog.pg_range AS g WHERE g.rngsubtype = r.type
-               ) AS w (type) ON true
+          ",
+    holders!("r.type"),
+    "
     )
     SELECT r.own, 'name', t.typname::pg_catalog.text, 0::pg_catalog.oid
       FROM reach AS r JOIN pg_catalog.pg_type AS t ON t.oid = r.type
@@ -108,7 +129,8 @@ const TYPES: &str = "
       LEFT JOIN pg_catalog.pg_policy AS p
         ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND p.oid = d.objid
      WHERE w.oid IS NOT NULL OR p.oid IS NOT NULL
-     LIMIT 100000";
+     LIMIT 100000"
+);
 
 /// Extensions whose functions leave nothing in a session but what their own documentation calls a cache.
 const HARMLESS: &[&str] = &[
