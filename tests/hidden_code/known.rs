@@ -16,10 +16,6 @@ const KNOWN: &[Known] = &[
         is_it: |world, talk, _| world.made != Made::Before || talk.shown().contains("CREATE VIEW made"),
     },
     Known {
-        why: "a cursor over code that no word of it calls is opened on a replica",
-        is_it: |_, talk, _| talk.shown().contains("DECLARE c CURSOR"),
-    },
-    Known {
         why: "a view of pg_settings passes on to the rule of that what is written to it",
         is_it: |world, _, _| world.has("view of settings"),
     },

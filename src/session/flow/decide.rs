@@ -333,7 +333,7 @@ fn course(
         return LazyRoute::OnPrimary(Reason::Rerun);
     }
     // What a view or a function asks of the transaction, only the catalog tells.
-    let names = request.any(Fact::Calls) || request.any(Fact::Reads);
+    let names = request.any(Fact::Calls) || request.any(Fact::Reads) || unnamed_matters(conversation);
     let surroundings = Surroundings::new(conversation, if names { conversation.catalog() } else { None });
     let world = surroundings.world(conversation, now);
     let journal = conversation.state.transaction.journal();
@@ -491,6 +491,12 @@ fn missed(conversation: &Conversation, reason: Reason, now: Instant) {
     }
 }
 
+/// Whether some code of users runs where no statement names it: then each must be looked at.
+fn unnamed_matters(conversation: &Conversation) -> bool {
+    let catalogs = conversation.shared.cluster.catalogs();
+    catalogs.know_state_anywhere() || catalogs.know_unnamed()
+}
+
 /// What the world is made of while something is decided.
 struct Surroundings {
     catalog: Option<Arc<Catalog>>,
@@ -503,8 +509,7 @@ impl Surroundings {
         let some_matter = || catalogs.know_confined() || catalogs.know_traces() || catalogs.know_unread();
         let needed = request.any(Fact::Calls)
             || (request.any(Fact::Reads) && some_matter())
-            || catalogs.know_state_anywhere()
-            || catalogs.know_unnamed();
+            || unnamed_matters(conversation);
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 
