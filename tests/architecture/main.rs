@@ -23,11 +23,12 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("sql", &[], "what a statement is follows from its text alone"),
     ("config", &["sql"], "a configuration is read before anything else is there"),
     ("net", &[], "sockets know nothing of what passes over them"),
-    ("users", &["config"], "who may log in is known without a connection"),
-    ("frontend", &["config", "error", "net", "users", "wire"], "the front door knows no servers"),
+    ("scram", &[], "keys and proofs follow from bytes alone"),
+    ("users", &["config", "scram"], "who may log in is known without a connection"),
+    ("frontend", &["config", "error", "net", "scram", "users", "wire"], "the front door knows no servers"),
     (
         "backend",
-        &["cluster::defaults", "cluster::topology", "config", "error", "net", "wire"],
+        &["cluster::defaults", "cluster::topology", "config", "error", "net", "scram", "wire"],
         "a connection to a server knows no sessions and no SQL",
     ),
     ("freshness", &[], "what is fresh enough follows from instants alone"),
@@ -117,12 +118,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("tokio_postgres", &["cluster/", "users/"], "clients' data never passes a driver"),
     ("deadpool_postgres", &["cluster/", "users/"], "it pools control connections only"),
-    ("pgwire", &["wire/reply.rs", "frontend/scram.rs"], "it builds messages; it must not read a peer's"),
-    (
-        "postgres_protocol",
-        &["backend/login.rs", "frontend/scram.rs", "users/verifier.rs"],
-        "it is for logins, on either side",
-    ),
+    ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
+    ("postgres_protocol", &["backend/login.rs", "scram/verifier.rs"], "it is for logins, on either side"),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
     ("lru", &["backend/prepared.rs"], "it bounds the prepared statements of a connection"),
@@ -145,6 +142,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 /// Places without sockets, tasks and clocks: what they decide follows from what they are given.
 const PURE: &[&str] = &[
     "wire/",
+    "scram/",
     "sql/",
     "freshness/",
     "router/",
