@@ -3,6 +3,7 @@
 //! One variant per cause. Only these words reach clients: no address, no secret, no `{:?}`.
 //! SQLSTATEs: PostgreSQL manual, appendix A.
 
+use std::fmt;
 use std::io;
 
 /// A failure on a client's behalf.
@@ -101,6 +102,30 @@ pub enum Error {
     /// The client's login is bound to another stream than this.
     #[error("SCRAM channel binding check failed")]
     ScramBinding,
+    /// The proof that was asked for is another than a password, and fails; the method comes first.
+    #[error("{0} authentication failed for user \"{1}\"")]
+    Method(&'static str, String),
+    /// No line of pg_hba.conf is for such a client.
+    #[error("no pg_hba.conf entry for {0}")]
+    NoRule(Box<Origin>),
+    /// A line of pg_hba.conf turns it away.
+    #[error("pg_hba.conf rejects connection for {0}")]
+    Rejected(Box<Origin>),
+    /// The client must show a certificate, and has none that is verified.
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
+    /// The client would send its password as it is, for everybody on its way to read.
+    #[error("password authentication requires an encrypted connection")]
+    PlainPassword,
+    /// Another message than a password.
+    #[error("expected password response, got message type {0}")]
+    PasswordExpected(u8),
+    /// A password of no characters, which no PostgreSQL user has.
+    #[error("empty password returned by client")]
+    EmptyPassword,
+    /// Nobody has this name, and nothing had to be proved to be told so.
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
     /// The login took too long.
     #[error("canceling authentication due to timeout")]
     LoginTimeout,
@@ -190,6 +215,7 @@ impl Error {
             | Error::EarlyData(_)
             | Error::ScramMessage(_)
             | Error::ScramBindingType(_)
+            | Error::PasswordExpected(_)
             | Error::ServerProtocol(_) => "08P01",
             Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
                 "0A000"
@@ -205,7 +231,9 @@ impl Error {
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
-            Error::Authentication(_) => "28P01",
+            Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
+            Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
@@ -270,12 +298,35 @@ impl Error {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
+            Error::PlainPassword => Some(
+                "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
+            ),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }
             _ => None,
         }
+    }
+}
+
+/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address; `[local]` over a Unix socket.
+    pub host: String,
+    /// Who it says it is.
+    pub user: String,
+    /// The database that it wants.
+    pub database: String,
+    /// `SSL encryption` or `no encryption`.
+    pub encryption: &'static str,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, user, database, encryption } = self;
+        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
     }
 }
 

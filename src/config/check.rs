@@ -16,8 +16,8 @@ use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, tar
 use super::section::{Report, Section};
 use super::users::{Surroundings, user};
 use super::{
-    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting, Routing, Rule,
-    Server, Timeouts, source, warnings,
+    Clients, Config, Database, HbaFiles, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting,
+    Routing, Rule, Server, Timeouts, source, warnings,
 };
 use crate::sql::Target;
 
@@ -90,9 +90,20 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         routing: root.section("routing", routing),
         health: root.section("health", |s| health(s, users.first().map(|user| &user.name), &names)),
         users,
+        hba: root.section("auth", |s| hba_files(s, around)),
         workers: root.section("runtime", workers),
         warnings: warnings::readable_passwords(around.file, passwords).into_iter().collect(),
     }
+}
+
+/// Relative paths start where the configuration lies.
+fn hba_files(s: &mut Section, around: &Surroundings) -> Option<HbaFiles> {
+    let mut path = |key| s.read(key, text).map(|path| around.file.with_file_name("").join(path));
+    let (hba, ident) = (path("hba_file"), path("ident_file"));
+    if hba.is_none() && ident.is_some() {
+        s.note("ident_file", "is of use to the lines of hba_file alone, which is missing");
+    }
+    hba.map(|hba| HbaFiles { hba, ident })
 }
 
 fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {

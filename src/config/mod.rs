@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod check;
+mod files;
 mod kinds;
 mod mistake;
 mod overrides;
@@ -24,6 +25,7 @@ mod users;
 mod warnings;
 
 pub use check::{load, load_with};
+pub use files::Watched;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;
@@ -45,6 +47,8 @@ pub struct Config {
     pub databases: Vec<Database>,
     /// `[[users]]`, at least one.
     pub users: Vec<User>,
+    /// `[auth] hba_file` and `ident_file`.
+    pub hba: Option<HbaFiles>,
     /// `[pool]`.
     pub pool: Pool,
     /// `[timeouts]`: what holds for users that have none of their own. [`User::timeouts`] is what counts.
@@ -204,6 +208,15 @@ pub struct Timeouts {
     pub query: Option<Duration>,
 }
 
+/// The files that say who may come from where. What is in them is read when weir starts, and whenever they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HbaFiles {
+    /// `hba_file`: in the form of PostgreSQL's `pg_hba.conf`.
+    pub hba: PathBuf,
+    /// `ident_file`: in the form of `pg_ident.conf`.
+    pub ident: Option<PathBuf>,
+}
+
 /// How weir proves to a server who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerProof {
@@ -230,6 +243,8 @@ impl ServerProof {
 pub enum Credential {
     /// No proof asked. Only where the configuration says `auth = "trust"`.
     Trust,
+    /// A certificate in the user's name, over TLS.
+    Certificate,
     /// SCRAM-SHA-256 against this plain password (made into a verifier once, at start).
     Password(Secret),
     /// SCRAM-SHA-256 against a `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey` verifier.

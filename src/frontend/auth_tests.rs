@@ -50,7 +50,8 @@ fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Out
         let greeting =
             Greeting { user: name.into(), database: name.into(), minor: 0, parameters: Vec::new() };
         let claim = Claim { greeting: &greeting, peer: &peer };
-        let outcome = authenticate(&mut Handshake::new(ours), &claim, &users, &mut welcome).await;
+        let gate = Gate { users: &users, rules: None };
+        let outcome = authenticate(&mut Handshake::new(ours), &claim, gate, &mut welcome).await;
         (outcome, welcome)
     });
     (theirs, door)

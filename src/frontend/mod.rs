@@ -4,12 +4,14 @@
 mod admit;
 mod auth;
 mod greet;
+mod password;
 mod refuse;
+mod ruling;
 mod scram;
 mod span;
 
 pub use admit::{Admission, Arrival, admit};
-pub use auth::authenticate;
+pub use auth::{Gate, authenticate};
 pub use greet::{Greeting, Knock, greet};
 pub use refuse::refuse;
 pub(crate) use span::client_span;

@@ -18,6 +18,8 @@ pub enum Proof {
     Trust,
     /// SCRAM-SHA-256 against this verifier.
     Scram(Verifier),
+    /// By a certificate, and nothing else.
+    Certificate,
 }
 
 /// One user that may log in.
@@ -63,6 +65,7 @@ impl Users {
             let invalid = || InvalidVerifier { user: Arc::clone(&user.name) };
             let proof = match &user.credential {
                 Credential::Trust => Proof::Trust,
+                Credential::Certificate => Proof::Certificate,
                 Credential::Password(password) => Proof::Scram(Verifier::of_password(password.expose())),
                 Credential::Verifier(text) => {
                     Proof::Scram(Verifier::parse(text.expose()).ok_or_else(invalid)?)
@@ -72,6 +75,11 @@ impl Users {
         }
         let decoy = Decoy::resembling(accounts.values());
         Ok(Self { accounts, decoy })
+    }
+
+    /// A verifier that no password fits, for a name of which none is known.
+    pub fn decoy(&self, name: &str) -> Verifier {
+        self.decoy.verifier(name)
     }
 
     /// Who `name` is that wants to work on `database`. Cancel safe.
