@@ -102,7 +102,7 @@ fn user(name: &str) -> config::User {
         name: name.into(),
         credential: config::Credential::Password(password.clone()),
         server_user: name.into(),
-        server_password: Some(password),
+        server_proof: config::ServerProof::Password(password),
         target: weir::sql::Target::Auto,
         transactions: None,
         consistency: None,

@@ -56,7 +56,7 @@ fn two_servers_and_a_user_are_enough() {
     assert_eq!((&*server.name, &*server.host, server.port, server.weight), ("db2:5432", "db2", 5432, 1));
     assert_eq!(server.role, RoleSetting::Auto);
     assert_eq!(&*config.users[0].server_user, "app");
-    assert_eq!(config.users[0].server_password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(config.users[0].server_proof.password().unwrap().expose(), "hunter2");
     assert_eq!(&*config.health.user, "app");
     assert_eq!((config.pool.size, config.pool.total), (20, 0));
     assert_eq!(config.routing.transactions, Transactions::Lazy);
@@ -303,14 +303,14 @@ idle_in_transaction = "1min"
     let [a, b, c, d] = &config.users[..] else { panic!("{config:?}") };
     let Credential::Password(password) = &a.credential else { panic!("{a:?}") };
     assert_eq!(password.expose(), "from a file");
-    assert_eq!(a.server_password.as_ref().unwrap().expose(), "from a file");
+    assert_eq!(a.server_proof.password().unwrap().expose(), "from a file");
     let Credential::Password(password) = &b.credential else { panic!("{b:?}") };
     assert_eq!(password.expose(), "from the environment");
-    assert_eq!((&*b.server_user, b.server_password.as_ref().unwrap().expose()), ("owner", "another"));
+    assert_eq!((&*b.server_user, b.server_proof.password().unwrap().expose()), ("owner", "another"));
     let Credential::Verifier(verifier) = &c.credential else { panic!("{c:?}") };
     assert_eq!(verifier.expose(), VERIFIER);
-    assert_eq!(c.server_password.as_ref().unwrap().expose(), "from the environment");
-    assert!(matches!(d.credential, Credential::Trust) && d.server_password.is_none(), "{d:?}");
+    assert_eq!(c.server_proof.password().unwrap().expose(), "from the environment");
+    assert!(matches!(d.credential, Credential::Trust) && d.server_proof.password().is_none(), "{d:?}");
     assert_eq!((d.target, d.pool_size), (Target::Replica, Some(3)));
     assert_eq!((d.transactions, a.transactions), (Some(Transactions::Primary), None));
     assert_eq!(d.pool_mode, Some(PoolMode::Session));

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use weir::config::{Credential, Secret, User};
 use weir::frontend::{Admission, Arrival, admit};
-use weir::net::{Accepted, Listener, Stream};
+use weir::net::{Accepted, Listener, Peer, Stream};
 use weir::sql::Target;
 use weir::users::Users;
 use weir::wire::reply::{self, TransactionStatus};
@@ -45,9 +45,10 @@ impl Door {
         let (cancel, cancelled) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             loop {
-                let (Accepted::Client(stream, _) | Accepted::Excess(stream, _)) = listener.accept().await;
+                let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) =
+                    listener.accept().await;
                 let deadline = Instant::now() + login_timeout;
-                tokio::spawn(receive(stream, Arc::clone(&users), deadline, cancel.clone()));
+                tokio::spawn(receive((stream, peer), Arc::clone(&users), deadline, cancel.clone()));
             }
         });
         Self { address, cancelled }
@@ -59,7 +60,7 @@ fn user(name: &str, password: &str) -> User {
         name: name.into(),
         credential: Credential::Password(Secret::new(password)),
         server_user: name.into(),
-        server_password: None,
+        server_proof: weir::config::ServerProof::None,
         target: Target::Auto,
         transactions: None,
         consistency: None,
@@ -72,12 +73,12 @@ fn user(name: &str, password: &str) -> User {
 }
 
 async fn receive(
-    stream: Stream,
+    (stream, peer): (Stream, Peer),
     users: Arc<Users>,
     deadline: Instant,
     cancel: mpsc::UnboundedSender<CancelKey>,
 ) {
-    match admit(stream, &users, deadline).await {
+    match admit(stream, peer, &users, deadline).await {
         Ok(Arrival::Client(admission)) => serve(*admission).await,
         Ok(Arrival::Cancel(key, _stream)) => cancel.send(key).unwrap(),
         Err(_) => {}

@@ -28,7 +28,7 @@ pub(crate) struct Login {
 impl Login {
     /// How weir logs in to servers for one of its configured users.
     pub(crate) fn of(user: &User) -> Self {
-        Self { user: user.server_user.clone(), password: user.server_password.clone() }
+        Self { user: user.server_user.clone(), password: user.server_proof.password().cloned() }
     }
 
     /// A login without a password.

@@ -161,8 +161,8 @@ pub struct User {
     pub credential: Credential,
     /// User towards the servers; the same name by default.
     pub server_user: Arc<str>,
-    /// Password towards the servers; none when the servers trust weir.
-    pub server_password: Option<Secret>,
+    /// How weir proves to the servers that it is this user.
+    pub server_proof: ServerProof,
     /// Fixed target; `Auto` leaves it to the router.
     pub target: Target,
     /// Overrides `[routing] transactions`.
@@ -202,6 +202,25 @@ pub struct Timeouts {
     pub idle_in_transaction: Option<Duration>,
     /// The running of one request on a server. It is cancelled.
     pub query: Option<Duration>,
+}
+
+/// How weir proves to a server who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServerProof {
+    /// Not at all: the server trusts weir.
+    None,
+    /// By a password.
+    Password(Secret),
+}
+
+impl ServerProof {
+    /// The password, where it is one.
+    pub fn password(&self) -> Option<&Secret> {
+        match self {
+            ServerProof::None => None,
+            ServerProof::Password(password) => Some(password),
+        }
+    }
 }
 
 /// How a client proves who it is.

@@ -9,7 +9,7 @@ use config::Value;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Pinning, Secret, Timeouts, User, overrides};
+use super::{Credential, Pinning, Secret, ServerProof, Timeouts, User, overrides};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -68,6 +68,7 @@ pub(super) fn user(
     let password = one_secret(entry, &PASSWORD, around);
     let verifier = entry.read("verifier", verifier);
     let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
+    let server_proof = server_password.map_or(ServerProof::None, ServerProof::Password);
     User {
         credential: match (auth, verifier, password) {
             (Auth::Trust, _, _) => Credential::Trust,
@@ -77,7 +78,7 @@ pub(super) fn user(
         },
         server_user: entry.read("server_user", text).unwrap_or_else(|| name.clone()).into(),
         name: name.into(),
-        server_password,
+        server_proof,
         target: entry.read("target", overrides::target).unwrap_or_default(),
         transactions: entry.read("transactions", overrides::transactions),
         consistency: entry.read("consistency", overrides::consistency),

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Config, Credential};
+use super::{Config, Credential, ServerProof};
 
 /// A file that every user of the machine may read, with passwords written in it.
 pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String> {
@@ -23,7 +23,7 @@ pub(super) fn users(config: &Config) -> Vec<String> {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))
         }
-        Credential::Verifier(_) if user.server_password.is_none() => Some(format!(
+        Credential::Verifier(_) if user.server_proof == ServerProof::None => Some(format!(
             "user {:?} has a verifier and no server_password: only servers that trust weir will let it in",
             user.name
         )),

@@ -6,13 +6,13 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::authenticate;
+use super::auth::{Claim, authenticate};
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
 use super::span::enter_names;
 use crate::config::User;
 use crate::error::{Error, Result};
-use crate::net::Handshake;
+use crate::net::{Handshake, Peer};
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
 
@@ -21,6 +21,8 @@ use crate::wire::startup::CancelKey;
 pub struct Admission<S> {
     /// The client's stream.
     pub stream: S,
+    /// Where it is, and how it is encrypted.
+    pub peer: Peer,
     /// What the client has sent beyond its login. Usually nothing, but a client may pipeline its first request.
     pub received: BytesMut,
     /// Who it is and what it asked for.
@@ -45,17 +47,17 @@ pub enum Arrival<S> {
 /// Sees an accepted stream through startup and authentication, not later than `deadline`.
 ///
 /// A client that fails has been told and closed when this returns the reason. Not cancel safe.
-pub async fn admit<S>(stream: S, users: &Users, deadline: Instant) -> Result<Arrival<S>>
+pub async fn admit<S>(stream: S, peer: Peer, users: &Users, deadline: Instant) -> Result<Arrival<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut client = Handshake::new(stream);
-    let introduced = timeout_at(deadline, introduce(&mut client, users)).await;
+    let introduced = timeout_at(deadline, introduce(&mut client, &peer, users)).await;
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
     let (stream, received) = client.into_parts();
     match introduced {
         Ok(Introduced::Client { greeting, user, welcome }) => {
-            Ok(Arrival::Client(Box::new(Admission { stream, received, greeting, user, welcome })))
+            Ok(Arrival::Client(Box::new(Admission { stream, peer, received, greeting, user, welcome })))
         }
         Ok(Introduced::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
         Err(error) => {
@@ -70,7 +72,7 @@ enum Introduced {
     Cancel(CancelKey),
 }
 
-async fn introduce<S>(client: &mut Handshake<S>, users: &Users) -> Result<Introduced>
+async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, users: &Users) -> Result<Introduced>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -80,6 +82,7 @@ where
     };
     enter_names(&greeting);
     let mut welcome = BytesMut::new();
-    let user = authenticate(client, &greeting.user, users, &mut welcome).await?;
+    let claim = Claim { greeting: &greeting, peer };
+    let user = authenticate(client, &claim, users, &mut welcome).await?;
     Ok(Introduced::Client { greeting, user, welcome })
 }

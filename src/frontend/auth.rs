@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::greet::Greeting;
 use super::scram::{Challenge, Failure, MECHANISM, Standing};
 use crate::config::User;
 use crate::error::{Error, Result};
-use crate::net::{Handshake, ReadError};
-use crate::users::{Proof, Users, Verifier};
+use crate::net::{Handshake, Peer, ReadError};
+use crate::users::{Found, Proof, Users, Verifier};
 use crate::wire::reply;
 use crate::wire::startup::cstring;
 use crate::wire::tag::client as tag;
@@ -19,35 +20,46 @@ use crate::wire::tag::client as tag;
 /// The longest SASL message, its length word included (PG_MAX_SASL_MESSAGE_LENGTH in PostgreSQL's auth-sasl.c).
 const MESSAGE_MAX: usize = 1024 + 4;
 
-/// Authenticates a client that says it is the user `name`.
+/// Who a client says it is, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// What it has said.
+    pub greeting: &'a Greeting,
+    /// Where it is.
+    pub peer: &'a Peer,
+}
+
+/// Authenticates a client that claims to be somebody.
 ///
 /// What ends the exchange (AuthenticationSASLFinal, AuthenticationOk) is appended to `welcome` and not sent, so
 /// that it can go out in one write with what follows it. Not cancel safe: a client whose authentication is given up
 /// is refused.
 pub async fn authenticate<S>(
     client: &mut Handshake<S>,
-    name: &str,
+    claim: &Claim<'_>,
     users: &Users,
     welcome: &mut BytesMut,
 ) -> Result<Arc<User>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let account = users.account(name);
-    // Made in any case, so that an unknown name takes as long as a known one.
-    let decoy = users.decoy(name);
-    let (verifier, standing) = match account.map(|account| &account.proof) {
+    let name = &claim.greeting.user;
+    let (account, decoy) = match users.find(name, &claim.greeting.database).await {
+        Found::Account(account) => (Some(account), None),
+        Found::Nobody(decoy) => (None, Some(decoy)),
+    };
+    let (verifier, standing) = match account.as_ref().map(|account| &account.proof) {
         Some(Proof::Scram(verifier)) => (Some(verifier.clone()), Standing::Known),
         Some(Proof::Trust) => (None, Standing::Known),
-        None => (Some(decoy), Standing::Decoy),
+        None => (decoy, Standing::Decoy),
     };
     if let Some(verifier) = verifier {
         let proven = scram(client, verifier, standing, welcome).await?;
         proven.map_err(|failure| explain(failure, name))?;
     }
-    let account = account.ok_or_else(|| Error::Authentication(name.to_owned()))?;
+    let account = account.ok_or_else(|| Error::Authentication(name.clone()))?;
     reply::authentication_ok(welcome);
-    Ok(Arc::clone(&account.user))
+    Ok(account.user)
 }
 
 /// One SCRAM-SHA-256 exchange. The outer result is the connection's, the inner one the mechanism's.

@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{Credential, Secret};
+use crate::config::{Credential, Secret, ServerProof};
+use crate::net::PeerAddress;
 use crate::sql::Target;
 
 fn user(name: &str, credential: Credential) -> User {
@@ -14,7 +15,7 @@ fn user(name: &str, credential: Credential) -> User {
         name: name.into(),
         credential,
         server_user: "server_side".into(),
-        server_password: None,
+        server_proof: ServerProof::None,
         target: Target::Auto,
         transactions: None,
         consistency: None,
@@ -45,7 +46,11 @@ fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Out
     let (ours, theirs) = duplex(64 * 1024);
     let door = tokio::spawn(async move {
         let mut welcome = BytesMut::new();
-        let outcome = authenticate(&mut Handshake::new(ours), name, &users, &mut welcome).await;
+        let peer = Peer::plain(PeerAddress::Tcp(([127, 0, 0, 1], 1).into()));
+        let greeting =
+            Greeting { user: name.into(), database: name.into(), minor: 0, parameters: Vec::new() };
+        let claim = Claim { greeting: &greeting, peer: &peer };
+        let outcome = authenticate(&mut Handshake::new(ours), &claim, &users, &mut welcome).await;
         (outcome, welcome)
     });
     (theirs, door)

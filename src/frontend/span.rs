@@ -3,19 +3,18 @@
 //! The span holds what a client says of itself, and never a secret or a statement. It is at the level of errors so that
 //! no filter that lets a line through takes away whose it is; what it costs is one entering for each turn of the task.
 
-use std::net::SocketAddr;
-
 use tracing::Span;
 use tracing::field::Empty;
 
 use super::greet::Greeting;
+use crate::net::PeerAddress;
 
 /// What a client says of itself is cut after this many bytes, as PostgreSQL cuts names (`NAMEDATALEN`): it has not proved
 /// anything yet.
 const NAME_MAX: usize = 63;
 
 /// A client's span. Its names are entered when they are known.
-pub(crate) fn client_span(address: SocketAddr) -> Span {
+pub(crate) fn client_span(address: PeerAddress) -> Span {
     tracing::error_span!("client", %address, user = Empty, database = Empty, application_name = Empty)
 }
 

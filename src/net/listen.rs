@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::Stream;
+use super::{Peer, PeerAddress, Stream};
 
 /// A connect storm waits in the kernel rather than being turned away (the kernel's own limit, somaxconn, is
 /// 4096 on Linux).
@@ -33,9 +33,9 @@ pub struct Listener {
 #[derive(Debug)]
 pub enum Accepted {
     /// Whoever wants to be served.
-    Client(Stream, SocketAddr),
+    Client(Stream, Peer),
     /// The same, with a descriptor of the reserve: to be told why it is not served, and closed soon.
-    Excess(Stream, SocketAddr),
+    Excess(Stream, Peer),
 }
 
 impl Listener {
@@ -68,7 +68,9 @@ impl Listener {
         self.refill();
         loop {
             let accepted = self.listener.accept().await;
-            match accepted.and_then(|(stream, peer)| Ok((Stream::tcp(stream)?, peer))) {
+            match accepted
+                .and_then(|(stream, peer)| Ok((Stream::tcp(stream)?, Peer::plain(PeerAddress::Tcp(peer)))))
+            {
                 Ok((stream, peer)) if self.refill() => return Accepted::Client(stream, peer),
                 Ok((stream, peer)) => return Accepted::Excess(stream, peer),
                 Err(error) if is_clients_own(&error) => tracing::debug!(%error, "client lost before accept"),
@@ -132,7 +134,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let client = tokio::net::TcpStream::connect(address).await.unwrap();
         let Accepted::Client(Stream::Tcp(stream), peer) = listener.accept().await else { panic!("not TCP") };
-        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(peer.address, PeerAddress::Tcp(client.local_addr().unwrap()));
         assert!(stream.nodelay().unwrap());
     }
 

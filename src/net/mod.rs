@@ -8,10 +8,12 @@ mod handshake;
 pub(crate) mod holding;
 mod keepalive;
 mod listen;
+mod peer;
 mod stream;
 
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
 pub use listen::{Accepted, Listener};
+pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use stream::Stream;

@@ -100,7 +100,7 @@ impl Pool {
         let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
         let credentials = Credentials {
             user: &setup.key.user,
-            password: setup.account.password.as_ref(),
+            password: setup.account.proof.password(),
             database: &setup.key.database,
             parameters: &[],
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::topology::{Server, ServerId};
-use crate::config::Secret;
+use crate::config::ServerProof;
 use crate::net::Keepalive;
 
 /// What a pool's connections lead to.
@@ -22,8 +22,8 @@ pub struct PoolKey {
 /// password opened, and nobody fails by it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
-    /// The password towards the server; none when it trusts weir.
-    pub password: Option<Secret>,
+    /// How weir proves to the server who it is.
+    pub proof: ServerProof,
 }
 
 /// What a pool does not decide itself.

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, admit, client_span, refuse};
-use crate::net::{Accepted, Listener, Stream};
+use crate::net::{Accepted, Listener, Peer, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
@@ -50,11 +50,11 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: conf
         if permit.is_err() {
             make_room(&mut turned_away).await;
         }
-        client_span(peer).in_scope(|| match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, stream, configured, permit)),
+        client_span(peer.address).in_scope(|| match permit {
+            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured, permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
-                let farewell = async move { turn_away(&door, stream, &why).await };
+                let farewell = async move { turn_away(&door, (stream, peer), &why).await };
                 turned_away.push_back((Instant::now(), tokio::spawn(farewell.in_current_span())));
             }
         });
@@ -73,12 +73,17 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 }
 
 /// One connection from its first byte to its last.
-async fn serve(door: Arc<Door>, stream: Stream, listener: config::Listener, permit: OwnedSemaphorePermit) {
+async fn serve(
+    door: Arc<Door>,
+    client: (Stream, Peer),
+    listener: config::Listener,
+    permit: OwnedSemaphorePermit,
+) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
     // client's whole life.
-    let Some(mut session) = Box::pin(log_in(&door, stream, listener)).await else { return };
+    let Some(mut session) = Box::pin(log_in(&door, client, listener)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
     metrics.clients.dec();
@@ -99,9 +104,9 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(door: &Door, stream: Stream, listener: config::Listener) -> Option<Session> {
+async fn log_in(door: &Door, (stream, peer): (Stream, Peer), listener: config::Listener) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
-    let admission = match admit(stream, &door.users, deadline).await {
+    let admission = match admit(stream, peer, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
             pass_on(&door.shared, key, stream);
@@ -130,9 +135,9 @@ async fn log_in(door: &Door, stream: Stream, listener: config::Listener) -> Opti
 }
 
 /// A connection that cannot be served: told why, unless it is a cancel request.
-async fn turn_away(door: &Door, stream: Stream, why: &Error) {
+async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), why: &Error) {
     let deadline = Instant::now() + TURNED_AWAY;
-    match admit(stream, &door.users, deadline).await {
+    match admit(stream, peer, &door.users, deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(_) => {}

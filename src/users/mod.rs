@@ -33,6 +33,16 @@ pub struct Account {
     pub proof: Proof,
 }
 
+/// What a name turned out to be.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A user that may log in.
+    Account(Account),
+    /// None that may log in. With a verifier all the same, so that it is challenged as any other: the same name gets the same
+    /// salt as long as this process lives, and no password fits.
+    Nobody(Verifier),
+}
+
 /// A verifier in the configuration that is not of the form `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`.
 #[derive(Debug, thiserror::Error)]
 #[error("user \"{user}\": not a SCRAM-SHA-256 verifier")]
@@ -68,15 +78,14 @@ impl Users {
         Ok(Self { accounts, decoy })
     }
 
-    /// The user of that name, if it may log in.
-    pub fn account(&self, name: &str) -> Option<&Account> {
-        self.accounts.get(name)
-    }
-
-    /// A verifier for a name that may not log in, so that it is challenged as any other: the same name gets the
-    /// same salt as long as this process lives, and no password fits.
-    pub fn decoy(&self, name: &str) -> Verifier {
-        self.decoy.verifier(name)
+    /// Who `name` is that wants to work on `database`. Cancel safe.
+    pub async fn find(&self, name: &str, _database: &str) -> Found {
+        // Made in any case, so that an unknown name takes as long as a known one.
+        let decoy = self.decoy.verifier(name);
+        match self.accounts.get(name) {
+            Some(account) => Found::Account(account.clone()),
+            None => Found::Nobody(decoy),
+        }
     }
 }
 

@@ -151,5 +151,5 @@ impl Connections {
 
 /// As whom a client's connections log in.
 pub(crate) fn account(who: &Who) -> Account {
-    Account { password: who.user.server_password.clone() }
+    Account { proof: who.user.server_proof.clone() }
 }

@@ -78,7 +78,7 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, welcome } = admission;
+        let Admission { stream, received, greeting, user, welcome, .. } = admission;
         let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
