@@ -196,7 +196,7 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
 fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
     let Some(config) = config else { return Ok(Default::default()) };
     let user = config.users.iter().find(|user| *user.name == *question.user);
-    if user.is_none() && !question.user.is_empty() {
+    if user.is_none() && !question.user.is_empty() && !config.auth.has_source() {
         anyhow::bail!("no [[users]] entry is called {:?}", question.user);
     }
     let database = config.databases.iter().find(|database| *database.name == *question.database);

@@ -47,14 +47,20 @@ where
     let (account, decoy) = match users.find(name, &claim.greeting.database).await {
         Found::Account(account) => (Some(account), None),
         Found::Nobody(decoy) => (None, Some(decoy)),
+        Found::Refused(error) => return Err(error),
     };
     let (verifier, standing) = match account.as_ref().map(|account| &account.proof) {
         Some(Proof::Scram(verifier)) => (Some(verifier.clone()), Standing::Known),
         Some(Proof::Trust) => (None, Standing::Known),
+        // No SCRAM exchange can be checked against a hash.
+        Some(Proof::Md5(_)) => return Err(Error::Authentication(name.clone())),
         None => (decoy, Standing::Decoy),
     };
     if let Some(verifier) = verifier {
         let proven = scram(client, verifier, standing, welcome).await?;
+        if matches!(proven, Err(Failure::WrongProof)) {
+            users.disproved(name, &claim.greeting.database);
+        }
         proven.map_err(|failure| explain(failure, name))?;
     }
     let account = account.ok_or_else(|| Error::Authentication(name.clone()))?;

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("sql", &[], "what a statement is follows from its text alone"),
     ("config", &["sql"], "a configuration is read before anything else is there"),
     ("net", &[], "sockets know nothing of what passes over them"),
-    ("users", &["config"], "who may log in is known without a connection"),
+    ("users", &["config", "error"], "who may log in is known without a connection"),
     ("frontend", &["config", "error", "net", "users", "wire"], "the front door knows no servers"),
     (
         "backend",
@@ -112,11 +112,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
             "session/leg/",
             "session/relay/client_buffer.rs",
             "session/shared/",
+            "users/query.rs",
         ],
         "the rest of the house neither waits nor reads a socket",
     ),
-    ("tokio_postgres", &["cluster/", "users/"], "clients' data never passes a driver"),
-    ("deadpool_postgres", &["cluster/", "users/"], "it pools control connections only"),
+    ("tokio_postgres", &["cluster/"], "clients' data never passes a driver"),
+    ("deadpool_postgres", &["cluster/"], "it pools control connections only"),
     ("pgwire", &["wire/reply.rs", "frontend/scram.rs"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
@@ -125,7 +126,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
-    ("lru", &["backend/prepared.rs"], "it bounds the prepared statements of a connection"),
+    ("lru", &["backend/prepared.rs", "users/cache.rs"], "it bounds what is kept for whoever asks"),
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
@@ -180,6 +181,7 @@ const PURE: &[&str] = &[
     "session/shared/statements.rs",
     "session/state.rs",
     "session/transaction/",
+    "users/cache.rs",
 ];
 
 /// What would make such a place depend on more than its arguments.
