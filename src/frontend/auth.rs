@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::greet::Greeting;
 use super::password;
 use super::ruling::{origin, ruling, system_user};
-use super::scram::{Offer, Standing, exchange};
+use super::scram::{Failure, Offer, Standing, exchange};
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::hba::{CertificateCheck, CertificateName, Method, Rules, Ruling};
@@ -63,13 +63,14 @@ where
     let (account, decoy) = match gate.users.find(name, &claim.greeting.database).await {
         Found::Account(account) => (Some(account), gate.users.decoy(name)),
         Found::Nobody(decoy) => (None, decoy),
+        Found::Refused(error) => return Err(error),
     };
     let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
     let kept = Kept { account: account.as_ref(), decoy };
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, kept, claim, welcome).await?,
+        Method::ScramSha256 | Method::Md5 => challenge(client, kept, (claim, gate), welcome).await?,
         Method::Password => ask_password(client, kept, name).await?,
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
@@ -84,7 +85,7 @@ fn of_account(account: Option<&Account>) -> Ruling {
     let (method, certificate) = match account.map(|account| &account.proof) {
         Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
         Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::Name),
-        Some(Proof::Scram(_)) | None => (Method::ScramSha256, CertificateCheck::None),
+        Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
     };
     Ruling { method, certificate, certificate_name: CertificateName::Common, map: None }
 }
@@ -112,7 +113,7 @@ impl Kept<'_> {
     fn verifier(self) -> (Verifier, Standing) {
         match self.account.map(|account| &account.proof) {
             Some(Proof::Scram(verifier)) => (verifier.clone(), Standing::Known),
-            Some(Proof::Trust | Proof::Certificate) | None => (self.decoy, Standing::Decoy),
+            Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
         }
     }
 }
@@ -121,7 +122,7 @@ impl Kept<'_> {
 async fn challenge<S>(
     client: &mut Handshake<S>,
     kept: Kept<'_>,
-    claim: &Claim<'_>,
+    (claim, gate): (&Claim<'_>, Gate<'_>),
     welcome: &mut BytesMut,
 ) -> Result<()>
 where
@@ -129,6 +130,9 @@ where
 {
     let (verifier, standing) = kept.verifier();
     let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
+    if matches!(proven, Err(Failure::WrongProof)) {
+        gate.users.disproved(&claim.greeting.user, &claim.greeting.database);
+    }
     proven.map(drop).map_err(|failure| failure.explain(&claim.greeting.user))
 }
 
