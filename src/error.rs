@@ -111,6 +111,21 @@ pub enum Error {
     /// Nobody has this name, and nothing had to be proved to be told so.
     #[error("role \"{0}\" does not exist")]
     NoRole(String),
+    /// A SCRAM message that breaks the mechanism's rules; the text says how, in PostgreSQL's words.
+    #[error("malformed SCRAM message")]
+    ScramMessage(String),
+    /// A SCRAM message that asks for what PostgreSQL does not have either.
+    #[error("{0}")]
+    ScramFeature(&'static str),
+    /// A channel binding that there is not.
+    #[error("unsupported SCRAM channel-binding type \"{0}\"")]
+    ScramBindingType(String),
+    /// The client could have bound its login to the stream, and was made to believe that it cannot.
+    #[error("SCRAM channel binding negotiation error")]
+    ScramDowngrade,
+    /// The client's login is bound to another stream than this.
+    #[error("SCRAM channel binding check failed")]
+    ScramBinding,
     /// The login took too long.
     #[error("canceling authentication due to timeout")]
     LoginTimeout,
@@ -199,8 +214,12 @@ impl Error {
             | Error::Startup(_)
             | Error::EarlyData(_)
             | Error::PasswordExpected(_)
+            | Error::ScramMessage(_)
+            | Error::ScramBindingType(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
+                "0A000"
+            }
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -212,6 +231,7 @@ impl Error {
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
+            Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::NoCertificate | Error::PlainPassword => "28000",
             Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
@@ -260,6 +280,11 @@ impl Error {
         match self {
             Error::Refused { detail, .. } => detail.as_deref(),
             Error::MayNotSignal(denial, version) => denial.detail(*version),
+            Error::ScramMessage(how) => Some(how),
+            Error::ScramDowngrade => Some(
+                "The client supports SCRAM channel binding but thinks the server does not.  However, this server does \
+                 support channel binding.",
+            ),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),

@@ -14,6 +14,8 @@ pub mod net;
 
 pub mod hba;
 
+pub mod scram;
+
 pub mod users;
 
 pub mod frontend;

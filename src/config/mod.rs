@@ -224,13 +224,15 @@ pub enum ServerProof {
     None,
     /// By a password.
     Password(Secret),
+    /// By the key that the client's own login has proved: the servers have the same verifier as weir.
+    PassThrough,
 }
 
 impl ServerProof {
     /// The password, where it is one.
     pub fn password(&self) -> Option<&Secret> {
         match self {
-            ServerProof::None => None,
+            ServerProof::None | ServerProof::PassThrough => None,
             ServerProof::Password(password) => Some(password),
         }
     }

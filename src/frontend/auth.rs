@@ -5,42 +5,20 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::greet::Greeting;
+use super::claim::{Claim, Gate};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
-use super::scram::{Challenge, Failure, MECHANISM, Standing};
+use super::scram::{Offer, Standing, exchange};
 use crate::config::User;
 use crate::error::{Error, Result};
-use crate::hba::{CertificateCheck, CertificateName, Method, Rules, Ruling};
-use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress, ReadError};
-use crate::users::{Account, Found, Proof, Users, Verifier};
+use crate::hba::{CertificateCheck, Method, Rules, Ruling};
+use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
+use crate::scram::Verifier;
+use crate::users::{Account, Found, Proof};
 use crate::wire::reply;
-use crate::wire::startup::cstring;
-use crate::wire::tag::client as tag;
-
-/// The longest SASL message, its length word included (PG_MAX_SASL_MESSAGE_LENGTH in PostgreSQL's auth-sasl.c).
-const MESSAGE_MAX: usize = 1024 + 4;
-
-/// Who a client says it is, and where it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// What it has said.
-    pub greeting: &'a Greeting,
-    /// Where it is.
-    pub peer: &'a Peer,
-}
-
-/// What decides who comes in.
-#[derive(Clone, Copy, Debug)]
-pub struct Gate<'a> {
-    /// Who there is.
-    pub users: &'a Users,
-    /// Who may come from where, and by which proof; without them, each user by its own from everywhere.
-    pub rules: Option<&'a Rules>,
-}
 
 /// Authenticates a client that claims to be somebody.
 ///
@@ -73,7 +51,7 @@ where
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, kept, name, welcome).await?,
+        Method::ScramSha256 | Method::Md5 => challenge(client, claim, kept, welcome).await?,
         Method::Password => ask_password(client, kept, name).await?,
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
@@ -87,10 +65,10 @@ where
 fn of_account(account: Option<&Account>) -> Ruling {
     let (method, certificate) = match account.map(|account| &account.proof) {
         Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
-        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::Name),
+        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
         Some(Proof::Scram(_)) | None => (Method::ScramSha256, CertificateCheck::None),
     };
-    Ruling { method, certificate, certificate_name: CertificateName::Common, map: None }
+    Ruling { method, certificate, map: None }
 }
 
 /// Refuses a client that need not be asked for anything.
@@ -121,19 +99,19 @@ impl Kept<'_> {
     }
 }
 
-/// SCRAM-SHA-256.
+/// SCRAM-SHA-256, bound to the stream where it can be.
 async fn challenge<S>(
     client: &mut Handshake<S>,
+    claim: &Claim<'_>,
     kept: Kept<'_>,
-    name: &str,
     welcome: &mut BytesMut,
 ) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (verifier, standing) = kept.verifier();
-    let proven = scram(client, verifier, standing, welcome).await?;
-    proven.map_err(|failure| explain(failure, name))
+    let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
+    proven.map(drop).map_err(|failure| failure.explain(&claim.greeting.user))
 }
 
 /// The password itself.
@@ -165,16 +143,19 @@ async fn check_process(claim: &Claim<'_>, gate: Gate<'_>, ruling: &Ruling) -> Re
 /// The user that the client's certificate names, where that is asked for.
 fn check_certificate(claim: &Claim, gate: Gate, ruling: &Ruling) -> Result<()> {
     let name = &claim.greeting.user;
-    let certificate = match ruling.certificate {
-        CertificateCheck::None => return Ok(()),
-        CertificateCheck::Issuer => return certificate(claim.peer).map(drop).ok_or(Error::NoCertificate),
-        CertificateCheck::Name => certificate(claim.peer).ok_or(Error::NoCertificate)?,
+    if ruling.certificate == CertificateCheck::None {
+        return Ok(());
+    }
+    let certificate = certificate(claim.peer).ok_or(Error::NoCertificate)?;
+    let common = certificate.common_name.as_deref().unwrap_or_default();
+    let is_users = |named: &str| !named.is_empty() && may_be(gate, ruling, named, name);
+    let named = match ruling.certificate {
+        CertificateCheck::None | CertificateCheck::Issuer => true,
+        CertificateCheck::CommonName => is_users(common),
+        CertificateCheck::DistinguishedName => is_users(&certificate.distinguished_name),
+        CertificateCheck::AnyName => certificate.names.contains(name) || is_users(common),
     };
-    let named = match ruling.certificate_name {
-        CertificateName::Common => certificate.common_name.as_deref().unwrap_or_default(),
-        CertificateName::Distinguished => &certificate.distinguished_name,
-    };
-    if !named.is_empty() && may_be(gate, ruling, named, name) {
+    if named {
         return Ok(());
     }
     Err(match ruling.method {
@@ -199,79 +180,6 @@ fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
         tracing::info!(proved, user, map = ruling.map.as_deref(), "{why}");
     }
     outcome.is_ok()
-}
-
-/// One SCRAM-SHA-256 exchange. The outer result is the connection's, the inner one the mechanism's.
-async fn scram<S>(
-    client: &mut Handshake<S>,
-    verifier: Verifier,
-    standing: Standing,
-    welcome: &mut BytesMut,
-) -> Result<std::result::Result<(), Failure>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    ask(client, |out| reply::authentication_sasl(out, &[MECHANISM])).await?;
-    let client_first = match initial_response(&response(client).await?)? {
-        Some(client_first) => client_first,
-        // A client may name the mechanism first and wait for an empty challenge.
-        None => {
-            ask(client, |out| reply::authentication_sasl_continue(out, "")).await?;
-            response(client).await?
-        }
-    };
-    let challenge = match Challenge::new(&client_first, verifier, standing) {
-        Ok(challenge) => challenge,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    ask(client, |out| reply::authentication_sasl_continue(out, challenge.text())).await?;
-    let client_final = response(client).await?;
-    Ok(challenge.check(&client_final).map(|outcome| reply::authentication_sasl_final(welcome, &outcome)))
-}
-
-pub(super) async fn ask<S>(client: &mut Handshake<S>, write: impl FnOnce(&mut BytesMut)) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut out = BytesMut::new();
-    write(&mut out);
-    client.send(&out).await.map_err(Error::Lost)
-}
-
-async fn response<S>(client: &mut Handshake<S>) -> Result<Bytes>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match client.message(|_| MESSAGE_MAX).await {
-        Ok((tag::PASSWORD, body)) => Ok(body),
-        Ok(_) => Err(Error::Protocol("expected SASL response")),
-        Err(ReadError::Length) => Err(Error::Protocol("invalid message length")),
-        Err(ReadError::Lost(error)) => Err(Error::Lost(error)),
-    }
-}
-
-/// Reads a SASLInitialResponse: the mechanism, and the first message unless the client keeps it back.
-fn initial_response(body: &Bytes) -> Result<Option<Bytes>> {
-    const MALFORMED: Error = Error::Protocol("invalid SASL initial response");
-    let (mechanism, rest) = cstring(body).ok_or(MALFORMED)?;
-    if mechanism != MECHANISM.as_bytes() {
-        return Err(Error::Protocol("client selected an invalid SASL authentication mechanism"));
-    }
-    let mut rest = body.slice_ref(rest);
-    let length = rest.try_get_i32().map_err(|_| MALFORMED)?;
-    match usize::try_from(length) {
-        Ok(length) if length == rest.len() => Ok(Some(rest)),
-        Err(_) if length == -1 && rest.is_empty() => Ok(None),
-        _ => Err(MALFORMED),
-    }
-}
-
-fn explain(failure: Failure, name: &str) -> Error {
-    match failure {
-        Failure::Malformed => Error::Protocol("malformed SCRAM message"),
-        Failure::Unrelated => Error::Protocol("invalid SCRAM response"),
-        Failure::WrongProof => Error::Authentication(name.to_owned()),
-    }
 }
 
 #[cfg(test)]

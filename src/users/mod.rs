@@ -1,16 +1,12 @@
 //! Who may log in, and what their passwords are checked against.
 
-mod verifier;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
 use crate::config::{Credential, User};
+use crate::scram::{SALT_LENGTH, hmac};
 
-pub use verifier::Verifier;
+pub use crate::scram::{ClientKey, Verifier};
 
 /// What PostgreSQL and libpq use when nothing else is configured (`scram_iterations`).
 const DEFAULT_ITERATIONS: u32 = 4096;
@@ -120,7 +116,7 @@ impl Decoy {
     fn verifier(&self, name: &str) -> Verifier {
         let [salt, stored_key, server_key] =
             [b's', b'c', b'k'].map(|what| hmac(&self.secret, &[&[what], name.as_bytes()]));
-        let salt = salt.get(..verifier::SALT_LENGTH).unwrap_or_default().to_vec();
+        let salt = salt.get(..SALT_LENGTH).unwrap_or_default().to_vec();
         Verifier { iterations: self.iterations, salt, stored_key, server_key }
     }
 }
@@ -129,13 +125,4 @@ impl std::fmt::Debug for Decoy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decoy").field("iterations", &self.iterations).finish_non_exhaustive()
     }
-}
-
-/// HMAC-SHA-256 over the parts, one after the other.
-pub(crate) fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
