@@ -233,8 +233,8 @@ impl Error {
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
-            Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
+            Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::NoCertificate | Error::PlainPassword => "28000",
             Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.

@@ -13,6 +13,7 @@ pub mod wire;
 pub mod net;
 
 pub mod hba;
+
 pub mod scram;
 
 pub mod users;

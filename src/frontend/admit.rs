@@ -6,7 +6,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::{Claim, Gate, authenticate};
+use super::auth::authenticate;
+use super::claim::{Claim, Gate};
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
 use super::span::enter_names;

@@ -8,35 +8,17 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::greet::Greeting;
+use super::claim::{Claim, Gate};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
 use super::scram::{Failure, Offer, Standing, exchange};
 use crate::config::User;
 use crate::error::{Error, Result};
-use crate::hba::{CertificateCheck, CertificateName, Method, Rules, Ruling};
+use crate::hba::{CertificateCheck, Method, Rules, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
 use crate::scram::Verifier;
-use crate::users::{Account, Found, Proof, Users};
+use crate::users::{Account, Found, Proof};
 use crate::wire::reply;
-
-/// Who a client says it is, and where it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// What it has said.
-    pub greeting: &'a Greeting,
-    /// Where it is.
-    pub peer: &'a Peer,
-}
-
-/// What decides who comes in.
-#[derive(Clone, Copy, Debug)]
-pub struct Gate<'a> {
-    /// Who there is.
-    pub users: &'a Users,
-    /// Who may come from where, and by which proof; without them, each user by its own from everywhere.
-    pub rules: Option<&'a Rules>,
-}
 
 /// Authenticates a client that claims to be somebody.
 ///
@@ -70,7 +52,7 @@ where
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, kept, (claim, gate), welcome).await?,
+        Method::ScramSha256 | Method::Md5 => challenge(client, (claim, gate), kept, welcome).await?,
         Method::Password => ask_password(client, kept, name).await?,
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
@@ -84,10 +66,10 @@ where
 fn of_account(account: Option<&Account>) -> Ruling {
     let (method, certificate) = match account.map(|account| &account.proof) {
         Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
-        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::Name),
+        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
         Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
     };
-    Ruling { method, certificate, certificate_name: CertificateName::Common, map: None }
+    Ruling { method, certificate, map: None }
 }
 
 /// Refuses a client that need not be asked for anything.
@@ -121,8 +103,8 @@ impl Kept<'_> {
 /// SCRAM-SHA-256, bound to the stream where it can be.
 async fn challenge<S>(
     client: &mut Handshake<S>,
-    kept: Kept<'_>,
     (claim, gate): (&Claim<'_>, Gate<'_>),
+    kept: Kept<'_>,
     welcome: &mut BytesMut,
 ) -> Result<()>
 where
@@ -165,16 +147,19 @@ async fn check_process(claim: &Claim<'_>, gate: Gate<'_>, ruling: &Ruling) -> Re
 /// The user that the client's certificate names, where that is asked for.
 fn check_certificate(claim: &Claim, gate: Gate, ruling: &Ruling) -> Result<()> {
     let name = &claim.greeting.user;
-    let certificate = match ruling.certificate {
-        CertificateCheck::None => return Ok(()),
-        CertificateCheck::Issuer => return certificate(claim.peer).map(drop).ok_or(Error::NoCertificate),
-        CertificateCheck::Name => certificate(claim.peer).ok_or(Error::NoCertificate)?,
+    if ruling.certificate == CertificateCheck::None {
+        return Ok(());
+    }
+    let certificate = certificate(claim.peer).ok_or(Error::NoCertificate)?;
+    let common = certificate.common_name.as_deref().unwrap_or_default();
+    let is_users = |named: &str| !named.is_empty() && may_be(gate, ruling, named, name);
+    let named = match ruling.certificate {
+        CertificateCheck::None | CertificateCheck::Issuer => true,
+        CertificateCheck::CommonName => is_users(common),
+        CertificateCheck::DistinguishedName => is_users(&certificate.distinguished_name),
+        CertificateCheck::AnyName => certificate.names.contains(name) || is_users(common),
     };
-    let named = match ruling.certificate_name {
-        CertificateName::Common => certificate.common_name.as_deref().unwrap_or_default(),
-        CertificateName::Distinguished => &certificate.distinguished_name,
-    };
-    if !named.is_empty() && may_be(gate, ruling, named, name) {
+    if named {
         return Ok(());
     }
     Err(match ruling.method {
@@ -199,15 +184,6 @@ fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
         tracing::info!(proved, user, map = ruling.map.as_deref(), "{why}");
     }
     outcome.is_ok()
-}
-
-pub(super) async fn ask<S>(client: &mut Handshake<S>, write: impl FnOnce(&mut BytesMut)) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut out = BytesMut::new();
-    write(&mut out);
-    client.send(&out).await.map_err(Error::Lost)
 }
 
 #[cfg(test)]

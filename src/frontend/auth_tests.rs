@@ -7,8 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::{Credential, Secret, ServerProof};
+use crate::frontend::greet::Greeting;
 use crate::net::PeerAddress;
 use crate::sql::Target;
+use crate::users::Users;
 
 fn user(name: &str, credential: Credential) -> User {
     User {

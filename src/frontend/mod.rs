@@ -3,6 +3,7 @@
 
 mod admit;
 mod auth;
+mod claim;
 mod greet;
 mod password;
 mod refuse;
@@ -11,7 +12,8 @@ mod scram;
 mod span;
 
 pub use admit::{Admission, Arrival, admit};
-pub use auth::{Gate, authenticate};
+pub use auth::authenticate;
+pub use claim::{Claim, Gate};
 pub use greet::{Greeting, Knock, greet};
 pub use refuse::refuse;
 pub(crate) use span::client_span;

@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::auth::ask;
+use super::scram::ask;
 use crate::error::{Error, Result};
 use crate::net::{Handshake, ReadError};
-use crate::scram::{Verifier, hmac};
+use crate::scram::{ClientKey, Verifier, hmac};
 use crate::wire::reply;
 use crate::wire::tag::client as tag;
 
@@ -52,13 +52,13 @@ pub(super) fn fits_hash(password: &[u8], name: &str, kept: &str) -> bool {
 
 /// Whether it is the one of this verifier, and the ClientKey of it then. Takes as long for a wrong password, and about as long
 /// as a client takes for its proof: not on a thread that carries data.
-pub(super) async fn fits_verifier(password: Zeroizing<Vec<u8>>, verifier: Verifier) -> Option<[u8; 32]> {
+pub(super) async fn fits_verifier(password: Zeroizing<Vec<u8>>, verifier: Verifier) -> Option<ClientKey> {
     spawn_blocking(move || client_key(&password, &verifier)).await.ok().flatten()
 }
 
 /// What postgres-protocol makes of the password as a client does, in an exchange that nobody else sees: its proof holds
 /// ClientKey for whoever has the verifier.
-fn client_key(password: &[u8], verifier: &Verifier) -> Option<[u8; 32]> {
+fn client_key(password: &[u8], verifier: &Verifier) -> Option<ClientKey> {
     let mut client = ScramSha256::new(password, ChannelBinding::unsupported());
     let bare = std::str::from_utf8(client.message().strip_prefix(b"n,,")?).ok()?.to_owned();
     let nonce = bare.strip_prefix("n=,r=")?;
@@ -70,8 +70,8 @@ fn client_key(password: &[u8], verifier: &Verifier) -> Option<[u8; 32]> {
     let signature = hmac(&verifier.stored_key, &auth_message);
     let mut key: [u8; 32] = STANDARD.decode(proof).ok()?.try_into().ok()?;
     key.iter_mut().zip(signature).for_each(|(key, signature)| *key ^= signature);
-    let fits = sha2::Sha256::digest(key).as_slice().ct_eq(&verifier.stored_key);
-    bool::from(fits).then_some(key)
+    let key = ClientKey::new(key);
+    bool::from(key.fits(verifier)).then_some(key)
 }
 
 /// What a client answers that knows the password: `md5` and the digits.
@@ -118,8 +118,7 @@ mod tests {
         assert!(!fits_hash(b"Pencil", "alice", kept));
         for password in ["pencil", "p\u{e4}ncil", "\u{fb01}sh\u{a0}"] {
             let verifier = Verifier::of_password(password);
-            let key = client_key(password.as_bytes(), &verifier).unwrap();
-            assert_eq!(sha2::Sha256::digest(key).as_slice(), verifier.stored_key);
+            assert!(client_key(password.as_bytes(), &verifier).is_some());
             assert_eq!(client_key(b"Pencil", &verifier), None);
         }
     }

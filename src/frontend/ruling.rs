@@ -2,9 +2,9 @@
 
 use tokio::task::spawn_blocking;
 
-use super::auth::Claim;
+use super::claim::Claim;
 use crate::error::{Error, Origin, Result};
-use crate::hba::{Decision, Fact, Facts, Interface, Query, Rules, Ruling};
+use crate::hba::{Decision, Facts, Interface, Query, Rules, Ruling};
 use crate::net::{self, Encryption, PeerAddress, UnixPeer};
 
 /// The ruling of the first line that matches.
@@ -15,7 +15,8 @@ pub(super) async fn ruling<'r>(claim: &Claim<'_>, rules: &'r Rules) -> Result<&'
         match rules.decide(&query, &facts) {
             Decision::Ruled(ruling) => return Ok(ruling),
             Decision::Unruled => return Err(Error::NoRule(Box::new(origin(claim)))),
-            Decision::Missing(fact) => look_up(fact, claim.peer.address, &mut facts).await,
+            Decision::NeedsHostName => facts.host_name = Some(host_name(claim.peer.address).await),
+            Decision::NeedsInterfaces => facts.interfaces = Some(interfaces().await),
         }
     }
 }
@@ -36,27 +37,20 @@ pub(super) fn origin(claim: &Claim) -> Origin {
     }
 }
 
-/// Looks one thing up. What cannot be found out is nothing, and lines that ask for it do not match.
-async fn look_up(fact: Fact, client: PeerAddress, facts: &mut Facts) {
-    match fact {
-        Fact::HostName => {
-            let name = match client {
-                PeerAddress::Tcp(client) => {
-                    let address = client.ip().to_canonical();
-                    spawn_blocking(move || net::host_name(address)).await.ok().flatten()
-                }
-                PeerAddress::Unix(_) => None,
-            };
-            facts.host_name = Some(name);
-        }
-        Fact::Interfaces => {
-            let found = spawn_blocking(net::interfaces).await.map_err(std::io::Error::other);
-            let found = found.flatten().unwrap_or_else(|error| {
-                tracing::warn!(%error, "the addresses of this machine cannot be found out");
-                Vec::new()
-            });
-            let interfaces = found.into_iter().map(|(address, mask)| Interface { address, mask });
-            facts.interfaces = Some(interfaces.collect());
+async fn host_name(client: PeerAddress) -> Option<String> {
+    let PeerAddress::Tcp(client) = client else { return None };
+    let address = client.ip().to_canonical();
+    spawn_blocking(move || net::host_name(address)).await.ok().flatten()
+}
+
+/// None if they cannot be found out: then no line that asks for them matches.
+async fn interfaces() -> Vec<Interface> {
+    let found = spawn_blocking(net::interfaces).await.map_err(std::io::Error::other);
+    match found.flatten() {
+        Ok(found) => found.into_iter().map(|(address, mask)| Interface { address, mask }).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the addresses of this machine cannot be found out");
+            Vec::new()
         }
     }
 }

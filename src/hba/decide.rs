@@ -37,15 +37,6 @@ pub struct Interface {
     pub mask: IpAddr,
 }
 
-/// One of [`Facts`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// The name of the client's host.
-    HostName,
-    /// The addresses of this machine.
-    Interfaces,
-}
-
 /// What comes of a query.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'r> {
@@ -53,8 +44,10 @@ pub enum Decision<'r> {
     Ruled(&'r Ruling),
     /// None does.
     Unruled,
-    /// This must be known first: the query is to be asked again with it.
-    Missing(Fact),
+    /// The name of the client's host must be known first: the query is to be asked again with it.
+    NeedsHostName,
+    /// The same of the addresses of this machine.
+    NeedsInterfaces,
 }
 
 impl Rules {
@@ -64,7 +57,7 @@ impl Rules {
             match line.matches(query, facts) {
                 Ok(true) => return Decision::Ruled(&line.ruling),
                 Ok(false) => {}
-                Err(fact) => return Decision::Missing(fact),
+                Err(undecided) => return undecided,
             }
         }
         Decision::Unruled
@@ -77,7 +70,7 @@ impl Rules {
 }
 
 impl Rule {
-    fn matches(&self, query: &Query, facts: &Facts) -> Result<bool, Fact> {
+    fn matches(&self, query: &Query, facts: &Facts) -> Result<bool, Decision<'static>> {
         // The names first: PostgreSQL asks them last, but a resolver need not be asked for a line of other users.
         let named = self.databases.iter().any(|name| name.is(query.database, query.user))
             && self.users.iter().any(|name| name.is(query.user, query.user));
@@ -95,8 +88,8 @@ impl Rule {
 }
 
 impl Address {
-    fn holds(&self, client: IpAddr, facts: &Facts) -> Result<bool, Fact> {
-        let interfaces = || facts.interfaces.as_deref().ok_or(Fact::Interfaces);
+    fn holds(&self, client: IpAddr, facts: &Facts) -> Result<bool, Decision<'static>> {
+        let interfaces = || facts.interfaces.as_deref().ok_or(Decision::NeedsInterfaces);
         Ok(match self {
             Address::All => true,
             Address::Range(range) => range.holds(client),
@@ -104,7 +97,7 @@ impl Address {
             Address::SameNet => interfaces()?.iter().any(|interface| {
                 Range::new(interface.address, interface.mask).is_some_and(|net| net.holds(client))
             }),
-            Address::Host(pattern) => match facts.host_name.as_ref().ok_or(Fact::HostName)? {
+            Address::Host(pattern) => match facts.host_name.as_ref().ok_or(Decision::NeedsHostName)? {
                 Some(host) => is_named(pattern, host),
                 None => false,
             },

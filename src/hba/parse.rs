@@ -4,8 +4,8 @@ use core::net::IpAddr;
 
 use super::address::{Address, Range, looks_numeric};
 use super::names::Name;
-use super::options;
-use super::rule::{CertificateCheck, CertificateName, Connection, Method, Rule, Ruling};
+use super::options::Options;
+use super::rule::{Connection, Method, Rule};
 use super::tokens::{Field, Line, Token};
 
 /// Reads one line.
@@ -22,18 +22,11 @@ pub(super) fn rule(line: &Line) -> Result<Rule, String> {
         kind => over_tcp(kind, address(&mut fields)?),
     };
     let method = method(single(fields.next(), Wanted::METHOD)?, &connection)?;
-    let mut ruling = Ruling {
-        method,
-        certificate: CertificateCheck::None,
-        certificate_name: CertificateName::Common,
-        map: None,
-    };
+    let mut options = Options::default();
     for option in fields.flatten() {
-        options::read(&option.text, &connection, &mut ruling)?;
+        options.read(&option.text, &connection, method)?;
     }
-    if method == Method::Certificate {
-        ruling.certificate = CertificateCheck::Name;
-    }
+    let ruling = options.ruling(method);
     Ok(Rule { place: line.place.clone(), connection, databases, users, ruling })
 }
 

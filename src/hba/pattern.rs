@@ -26,6 +26,8 @@ pub(super) struct Pattern {
 /// Whether it is certain which text the first group holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Groups {
+    /// There is none.
+    None,
     /// There is one way only, or the first of several is taken in both kinds.
     Certain,
     /// Alternatives, groups that are repeated, or repetitions that take as little as they can.
@@ -37,12 +39,16 @@ impl Pattern {
     pub(super) fn new(text: &str) -> Result<Self, String> {
         let mut writer = Writer::new(text);
         writer.whole().map_err(|problem| format!("invalid regular expression \"{text}\": {problem}"))?;
-        let groups = if writer.uncertain { Groups::Uncertain } else { Groups::Certain };
         let regex = Regex::new(&writer.written).map_err(|error| {
             let message = error.to_string();
             let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("invalid regular expression \"{text}\": {reason}")
         })?;
+        let groups = match regex.captures_len() {
+            1 => Groups::None,
+            _ if writer.uncertain => Groups::Uncertain,
+            _ => Groups::Certain,
+        };
         Ok(Self { regex, groups })
     }
 
@@ -53,7 +59,7 @@ impl Pattern {
     /// Why `\1` cannot be had from it, if it cannot.
     pub(super) fn no_first_group(&self) -> Option<&'static str> {
         match self.groups {
-            _ if self.regex.captures_len() < 2 => {
+            Groups::None => {
                 Some("the regular expression has no subexpressions as requested by backreference")
             }
             Groups::Uncertain => Some(

@@ -36,10 +36,8 @@ pub(super) enum Connection {
 pub struct Ruling {
     /// How it proves who it is.
     pub method: Method,
-    /// `clientcert`.
+    /// `clientcert` and `clientname`.
     pub certificate: CertificateCheck,
-    /// `clientname`.
-    pub certificate_name: CertificateName,
     /// `map`: by which map of `pg_ident.conf` a name that was proved may be another user here.
     pub map: Option<Arc<str>>,
 }
@@ -71,16 +69,10 @@ pub enum CertificateCheck {
     None,
     /// `verify-ca`: that there is one. That its issuer is known was seen when it was shown.
     Issuer,
-    /// `verify-full`: that it names the user as well.
-    Name,
-}
-
-/// Which name of a certificate is the user's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CertificateName {
-    /// `CN`: the subject's common name.
-    #[default]
-    Common,
-    /// `DN`: the whole subject.
-    Distinguished,
+    /// `verify-full`: that its subject's common name is the user's as well.
+    CommonName,
+    /// The same of the whole subject: `clientname=DN`.
+    DistinguishedName,
+    /// That its common name or one of its alternative names is the user's. No file says this: it is what holds without one.
+    AnyName,
 }

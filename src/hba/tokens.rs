@@ -142,13 +142,14 @@ impl Reader<'_> {
         while !rest.is_empty() {
             let mut field = Field::new();
             while let Some(word) = next_word(&mut rest) {
-                match word.text.strip_prefix('@') {
-                    Some(file) if !word.quoted && !file.is_empty() => {
+                let Word { token, goes_on } = word;
+                match token.text.strip_prefix('@') {
+                    Some(file) if !token.quoted && !file.is_empty() => {
                         field.extend(self.expand(&beside(&place.file, file), depth + 1)?);
                     }
-                    _ => field.push(Token { text: word.text, quoted: word.quoted }),
+                    _ => field.push(token),
                 }
-                if word.follows == Follows::End {
+                if !goes_on {
                     break;
                 }
             }
@@ -199,18 +200,10 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-/// What a word is followed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follows {
-    /// A comma: the list goes on, whatever blanks come.
-    Comma,
-    End,
-}
-
 struct Word {
-    text: String,
-    quoted: bool,
-    follows: Follows,
+    token: Token,
+    /// A comma follows: the list goes on, whatever blanks come.
+    goes_on: bool,
 }
 
 fn is_blank(c: char) -> bool {
@@ -222,13 +215,14 @@ fn is_blank(c: char) -> bool {
 fn next_word(line: &mut &str) -> Option<Word> {
     let text = line.trim_start_matches(|c| is_blank(c) || c == ',');
     *line = "";
-    let mut word = Word { text: String::new(), quoted: false, follows: Follows::End };
+    let mut word = Word { token: Token { text: String::new(), quoted: false }, goes_on: false };
+    let token = &mut word.token;
     let (mut in_quotes, mut doubled, mut any_quote) = (false, false, false);
     for (at, c) in text.char_indices() {
         match c {
             '#' if !in_quotes => break,
             ',' if !in_quotes => {
-                word.follows = Follows::Comma;
+                word.goes_on = true;
                 *line = &text[at + 1..];
                 break;
             }
@@ -239,16 +233,16 @@ fn next_word(line: &mut &str) -> Option<Word> {
             _ => {}
         }
         if c != '"' || doubled {
-            word.text.push(c);
+            token.text.push(c);
         }
         doubled = in_quotes && c == '"' && !doubled;
         if c == '"' {
             in_quotes = !in_quotes;
             any_quote = true;
-            word.quoted |= word.text.is_empty();
+            token.quoted |= token.text.is_empty();
         }
     }
-    (any_quote || !word.text.is_empty()).then_some(word)
+    (any_quote || !word.token.text.is_empty()).then_some(word)
 }
 
 #[cfg(test)]
