@@ -86,6 +86,9 @@ pub enum Error {
     /// Wrong password, or no such user: deliberately the same.
     #[error("password authentication failed for user \"{0}\"")]
     Authentication(String),
+    /// No server would let this user in, in PostgreSQL's words, which name the role or the database.
+    #[error("{}", .0.message(.1))]
+    MayNotEnter(Bar, String),
     /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
     #[error("no server can be asked for the user")]
     NoDirectory,
@@ -184,6 +187,7 @@ impl Error {
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
             Error::MayNotSignal(..) => "42501",
+            Error::MayNotEnter(bar, _) => bar.sqlstate(),
             Error::ProcessBorrowed { .. } => "55006",
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
@@ -235,6 +239,7 @@ impl Error {
         match self {
             Error::Refused { detail, .. } => detail.as_deref(),
             Error::MayNotSignal(denial, version) => denial.detail(*version),
+            Error::MayNotEnter(Bar::Denied, _) => Some("User does not have CONNECT privilege."),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
@@ -248,11 +253,51 @@ impl Error {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
+            Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }
             _ => None,
+        }
+    }
+}
+
+/// Why a user who has proved who it is may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// There is no such role.
+    NoRole,
+    /// The role has no LOGIN.
+    NoLogin,
+    /// There is no such database.
+    NoDatabase,
+    /// The removal of the database was interrupted.
+    Invalid,
+    /// The database takes no connections.
+    Closed,
+    /// The role has no CONNECT.
+    Denied,
+}
+
+impl Bar {
+    fn message(self, name: &str) -> String {
+        match self {
+            Self::NoRole => format!("role \"{name}\" does not exist"),
+            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
+            Self::NoDatabase => format!("database \"{name}\" does not exist"),
+            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
+            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
+            Self::Denied => format!("permission denied for database \"{name}\""),
+        }
+    }
+
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::NoRole | Self::NoLogin => "28000",
+            Self::NoDatabase => "3D000",
+            Self::Invalid | Self::Closed => "55000",
+            Self::Denied => "42501",
         }
     }
 }

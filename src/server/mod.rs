@@ -3,6 +3,7 @@
 mod accept;
 mod crowding;
 mod descriptors;
+mod directory;
 mod drain;
 mod events;
 mod figures;
@@ -23,10 +24,11 @@ use crate::router::{Reason, Route};
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::Users;
+use crate::users::{Users, UsersError};
 use accept::{Door, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
+use directory::{Servers, heed_userlist};
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -43,9 +45,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    /// A verifier in the configuration is none.
-    #[error("user {0}: the verifier is not a SCRAM-SHA-256 verifier")]
-    Verifier(Arc<str>),
+    /// Nobody could log in.
+    #[error(transparent)]
+    Users(#[from] UsersError),
 }
 
 /// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
@@ -74,7 +76,6 @@ struct Running {
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
-    let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
     let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
@@ -83,6 +84,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     }));
     let samples = Arc::new(Samples { metrics: metrics.clone() });
     let cluster = Cluster::start_observed(&config, samples);
+    let users = Users::of(&config, Arc::new(Servers(cluster.clone())))?;
     let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
@@ -92,6 +94,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
+    users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
