@@ -14,6 +14,8 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod check;
 mod kinds;
+mod listener;
+mod listeners;
 mod mistake;
 mod overrides;
 mod secret;
@@ -24,6 +26,7 @@ mod users;
 mod warnings;
 
 pub use check::{load, load_with};
+pub use listener::{Interface, ListenAddress, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;
@@ -31,7 +34,7 @@ pub use summary::Summary;
 /// Everything the program runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where clients connect. The first is `[listen]`, further ones `[[listeners]]`.
+    /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Listener>,
     /// Limits for clients: `[listen]`.
     pub clients: Clients,
@@ -57,17 +60,6 @@ pub struct Config {
     pub workers: usize,
     /// What is allowed but deserves a word at start. No secret is in it.
     pub warnings: Vec<String>,
-}
-
-/// One listening address.
-#[derive(Clone, Copy, Debug)]
-pub struct Listener {
-    /// TCP address.
-    pub address: SocketAddr,
-    /// Fixed target for clients of this listener; `Auto` leaves it to the router.
-    pub target: Target,
-    /// Overrides `[routing] transactions` for them.
-    pub transactions: Option<Transactions>,
 }
 
 /// Limits that hold for all clients.

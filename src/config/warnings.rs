@@ -18,7 +18,7 @@ pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String
 
 /// Users that can do more, or less, than one may think.
 pub(super) fn users(config: &Config) -> Vec<String> {
-    let exposed = config.listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let exposed = config.listeners.iter().any(|listener| listener.address.is_exposed());
     let warning = |user: &super::User| match &user.credential {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))

@@ -10,10 +10,12 @@ mod keepalive;
 mod listen;
 mod peer;
 mod stream;
+mod unix;
 
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
-pub use listen::{Accepted, Listener};
+pub use listen::{Accepted, Interface, Listener, TcpPlace};
 pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use stream::Stream;
+pub use unix::UnixPlace;
