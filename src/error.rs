@@ -126,6 +126,9 @@ pub enum Error {
     /// The client's login is bound to another stream than this.
     #[error("SCRAM channel binding check failed")]
     ScramBinding,
+    /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
+    #[error("no server can be asked for the user")]
+    NoDirectory,
     /// The login took too long.
     #[error("canceling authentication due to timeout")]
     LoginTimeout,
@@ -242,7 +245,7 @@ impl Error {
             Error::IdleInTransaction => "25P03",
             Error::TransactionTimeout => "25P04",
             Error::Closing => "57P03",
-            Error::NoPrimary | Error::Unreachable(_) => "08006",
+            Error::NoPrimary | Error::Unreachable(_) | Error::NoDirectory => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",

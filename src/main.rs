@@ -133,7 +133,7 @@ fn is_configuration(error: &anyhow::Error) -> bool {
 
 fn check(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
-    let rules = config.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
+    let rules = config.auth.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
     println!("{} is right\n{}", file.display(), Summary(&config));
     config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
     rules.iter().flat_map(|rules| &rules.warnings).for_each(|warning| println!("warning: {warning}"));
@@ -207,7 +207,7 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
 fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
     let Some(config) = config else { return Ok(Default::default()) };
     let user = config.users.iter().find(|user| *user.name == *question.user);
-    if user.is_none() && !question.user.is_empty() {
+    if user.is_none() && !question.user.is_empty() && !config.auth.has_source() {
         anyhow::bail!("no [[users]] entry is called {:?}", question.user);
     }
     let database = config.databases.iter().find(|database| *database.name == *question.database);

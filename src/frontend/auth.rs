@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::hba::{CertificateCheck, Method, Rules, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
 use crate::scram::Verifier;
-use crate::users::{Account, Found, Proof};
+use crate::users::{Account, Found, Md5Hash, Proof};
 use crate::wire::reply;
 
 /// Authenticates a client that claims to be somebody.
@@ -45,14 +45,20 @@ where
     let (account, decoy) = match gate.users.find(name, &claim.greeting.database).await {
         Found::Account(account) => (Some(account), gate.users.decoy(name)),
         Found::Nobody(decoy) => (None, decoy),
+        Found::Refused(error) => return Err(error),
     };
     let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
     let kept = Kept { account: account.as_ref(), decoy };
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, claim, kept, welcome).await?,
-        Method::Password => ask_password(client, kept, name).await?,
+        Method::ScramSha256 | Method::Md5 | Method::Password => {
+            let proven = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            if matches!(proven, Err(Error::Authentication(_))) {
+                gate.users.disproved(name, &claim.greeting.database);
+            }
+            proven?;
+        }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
     check_certificate(claim, gate, &ruling)?;
@@ -66,7 +72,7 @@ fn of_account(account: Option<&Account>) -> Ruling {
     let (method, certificate) = match account.map(|account| &account.proof) {
         Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
         Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
-        Some(Proof::Scram(_)) | None => (Method::ScramSha256, CertificateCheck::None),
+        Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
     };
     Ruling { method, certificate, map: None }
 }
@@ -94,37 +100,47 @@ impl Kept<'_> {
     fn verifier(self) -> (Verifier, Standing) {
         match self.account.map(|account| &account.proof) {
             Some(Proof::Scram(verifier)) => (verifier.clone(), Standing::Known),
-            Some(Proof::Trust | Proof::Certificate) | None => (self.decoy, Standing::Decoy),
+            Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
+        }
+    }
+
+    fn hash(&self) -> Option<&Md5Hash> {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Md5(hash)) => Some(hash),
+            _ => None,
         }
     }
 }
 
-/// SCRAM-SHA-256, bound to the stream where it can be.
-async fn challenge<S>(
+/// A password, by one of the methods that ask for one. A name of which no password is known is asked for it by SCRAM: it is
+/// how most are kept.
+async fn prove_password<S>(
     client: &mut Handshake<S>,
     claim: &Claim<'_>,
-    kept: Kept<'_>,
+    (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
 ) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (verifier, standing) = kept.verifier();
-    let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
-    proven.map(drop).map_err(|failure| failure.explain(&claim.greeting.user))
-}
-
-/// The password itself.
-async fn ask_password<S>(client: &mut Handshake<S>, kept: Kept<'_>, name: &str) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let said = password::plain(client).await?;
-    let (verifier, standing) = kept.verifier();
-    match password::fits_verifier(said, verifier).await {
-        Some(_) if standing == Standing::Known => Ok(()),
-        _ => Err(Error::Authentication(name.to_owned())),
-    }
+    let name = &claim.greeting.user;
+    let fits = match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
+        (Method::Password, Some(hash)) => {
+            password::fits_hash(&password::plain(client).await?, name, hash.digits())
+        }
+        (Method::Password, None) => {
+            let said = password::plain(client).await?;
+            let (verifier, standing) = kept.verifier();
+            password::fits_verifier(said, verifier).await.is_some() && standing == Standing::Known
+        }
+        _ => {
+            let (verifier, standing) = kept.verifier();
+            let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
+            return proven.map(drop).map_err(|failure| failure.explain(name));
+        }
+    };
+    if fits { Ok(()) } else { Err(Error::Authentication(name.clone())) }
 }
 
 /// The user that the client's process runs as.

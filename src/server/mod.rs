@@ -95,7 +95,7 @@ struct Running {
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
     let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
-    let (rules, rule_files) = rules::load(config.hba.as_ref())?;
+    let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {

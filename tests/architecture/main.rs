@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("net", &[], "sockets know nothing of what passes over them"),
     ("scram", &[], "keys and proofs follow from bytes alone"),
     ("hba", &["config", "net"], "who may come from where follows from files and the client's stream"),
-    ("users", &["config", "scram"], "who may log in is known without a connection"),
+    ("users", &["config", "error", "scram"], "who may log in is known without a connection"),
     (
         "frontend",
         &["config", "error", "hba", "net", "scram", "users", "wire"],
@@ -119,11 +119,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
             "session/leg/",
             "session/relay/client_buffer.rs",
             "session/shared/",
+            "users/query.rs",
         ],
         "the rest of the house neither waits nor reads a socket",
     ),
-    ("tokio_postgres", &["cluster/", "users/"], "clients' data never passes a driver"),
-    ("deadpool_postgres", &["cluster/", "users/"], "it pools control connections only"),
+    ("tokio_postgres", &["cluster/"], "clients' data never passes a driver"),
+    ("deadpool_postgres", &["cluster/"], "it pools control connections only"),
     ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
@@ -132,7 +133,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
-    ("lru", &["backend/prepared.rs"], "it bounds the prepared statements of a connection"),
+    ("lru", &["backend/prepared.rs", "users/cache.rs"], "it bounds what is kept for whoever asks"),
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
@@ -201,6 +202,7 @@ const PURE: &[&str] = &[
     "session/shared/statements.rs",
     "session/state.rs",
     "session/transaction/",
+    "users/cache.rs",
 ];
 
 /// What would make such a place depend on more than its arguments.

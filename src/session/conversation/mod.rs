@@ -71,7 +71,7 @@ impl Who {
     /// said when it logged in.
     pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Listener) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
-        let user = named.cloned().map_or(user, Arc::new);
+        let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
         let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
         let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
