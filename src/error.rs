@@ -87,6 +87,21 @@ pub enum Error {
     /// Wrong password, or no such user: deliberately the same.
     #[error("password authentication failed for user \"{0}\"")]
     Authentication(String),
+    /// A SCRAM message that breaks the mechanism's rules; the text says how, in PostgreSQL's words.
+    #[error("malformed SCRAM message")]
+    ScramMessage(String),
+    /// A SCRAM message that asks for what PostgreSQL does not have either.
+    #[error("{0}")]
+    ScramFeature(&'static str),
+    /// A channel binding that there is not.
+    #[error("unsupported SCRAM channel-binding type \"{0}\"")]
+    ScramBindingType(String),
+    /// The client could have bound its login to the stream, and was made to believe that it cannot.
+    #[error("SCRAM channel binding negotiation error")]
+    ScramDowngrade,
+    /// The client's login is bound to another stream than this.
+    #[error("SCRAM channel binding check failed")]
+    ScramBinding,
     /// The proof that was asked for is another than a password, and fails; the method comes first.
     #[error("{0} authentication failed for user \"{1}\"")]
     Method(&'static str, String),
@@ -111,21 +126,6 @@ pub enum Error {
     /// Nobody has this name, and nothing had to be proved to be told so.
     #[error("role \"{0}\" does not exist")]
     NoRole(String),
-    /// A SCRAM message that breaks the mechanism's rules; the text says how, in PostgreSQL's words.
-    #[error("malformed SCRAM message")]
-    ScramMessage(String),
-    /// A SCRAM message that asks for what PostgreSQL does not have either.
-    #[error("{0}")]
-    ScramFeature(&'static str),
-    /// A channel binding that there is not.
-    #[error("unsupported SCRAM channel-binding type \"{0}\"")]
-    ScramBindingType(String),
-    /// The client could have bound its login to the stream, and was made to believe that it cannot.
-    #[error("SCRAM channel binding negotiation error")]
-    ScramDowngrade,
-    /// The client's login is bound to another stream than this.
-    #[error("SCRAM channel binding check failed")]
-    ScramBinding,
     /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
     #[error("no server can be asked for the user")]
     NoDirectory,
@@ -216,9 +216,9 @@ impl Error {
             | Error::FirstPacket(_)
             | Error::Startup(_)
             | Error::EarlyData(_)
-            | Error::PasswordExpected(_)
             | Error::ScramMessage(_)
             | Error::ScramBindingType(_)
+            | Error::PasswordExpected(_)
             | Error::ServerProtocol(_) => "08P01",
             Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
                 "0A000"

@@ -67,7 +67,7 @@ pub(super) fn auth(s: &mut Section, around: &Surroundings, warned: &mut Vec<Stri
         ttl,
         negative_ttl,
     });
-    Auth { hba: hba_files(s, around), userlist: list, query }
+    Auth { userlist: list, query, hba: hba_files(s, around) }
 }
 
 /// Relative paths start where the configuration lies.

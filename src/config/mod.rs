@@ -244,17 +244,6 @@ pub struct Timeouts {
     pub query: Option<Duration>,
 }
 
-/// `[auth]`.
-#[derive(Clone, Debug, Default)]
-pub struct Auth {
-    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
-    pub hba: Option<HbaFiles>,
-    /// A list of users in PgBouncer's form.
-    pub userlist: Option<PathBuf>,
-    /// Users that the servers are asked for.
-    pub query: Option<AuthQuery>,
-}
-
 /// The files that say who may come from where. What is in them is read when weir starts, and whenever they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HbaFiles {
@@ -262,6 +251,17 @@ pub struct HbaFiles {
     pub hba: PathBuf,
     /// `ident_file`: in the form of `pg_ident.conf`.
     pub ident: Option<PathBuf>,
+}
+
+/// `[auth]`.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// A list of users in PgBouncer's form.
+    pub userlist: Option<PathBuf>,
+    /// Users that the servers are asked for.
+    pub query: Option<AuthQuery>,
+    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
+    pub hba: Option<HbaFiles>,
 }
 
 /// How the servers are asked for users that nobody has listed.

@@ -155,6 +155,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 /// Places without sockets, tasks and clocks: what they decide follows from what they are given.
 const PURE: &[&str] = &[
     "wire/",
+    "scram/",
     "hba/address.rs",
     "hba/decide.rs",
     "hba/ident.rs",
@@ -166,7 +167,6 @@ const PURE: &[&str] = &[
     "hba/pattern.rs",
     "hba/rule.rs",
     "hba/tokens.rs",
-    "scram/",
     "sql/",
     "freshness/",
     "router/",
