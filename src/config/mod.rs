@@ -252,7 +252,7 @@ pub struct Auth {
     pub userlist: Option<PathBuf>,
     /// Users that the servers are asked for.
     pub query: Option<AuthQuery>,
-    /// `hba_file` and `ident_file`.
+    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
     pub hba: Option<HbaFiles>,
 }
 

@@ -11,13 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::claim::{Claim, Gate};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
-use super::scram::{Failure, Offer, Standing, exchange};
+use super::scram::{Offer, Standing, exchange};
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::hba::{CertificateCheck, Method, Rules, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
 use crate::scram::Verifier;
-use crate::users::{Account, Found, Proof};
+use crate::users::{Account, Found, Md5Hash, Proof};
 use crate::wire::reply;
 
 /// Authenticates a client that claims to be somebody.
@@ -52,8 +52,13 @@ where
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, (claim, gate), kept, welcome).await?,
-        Method::Password => ask_password(client, kept, name).await?,
+        Method::ScramSha256 | Method::Md5 | Method::Password => {
+            let proven = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            if matches!(proven, Err(Error::Authentication(_))) {
+                gate.users.disproved(name, &claim.greeting.database);
+            }
+            proven?;
+        }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
     check_certificate(claim, gate, &ruling)?;
@@ -98,37 +103,44 @@ impl Kept<'_> {
             Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
         }
     }
+
+    fn hash(&self) -> Option<&Md5Hash> {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Md5(hash)) => Some(hash),
+            _ => None,
+        }
+    }
 }
 
-/// SCRAM-SHA-256, bound to the stream where it can be.
-async fn challenge<S>(
+/// A password, by one of the methods that ask for one. A name of which no password is known is asked for it by SCRAM: it is
+/// how most are kept.
+async fn prove_password<S>(
     client: &mut Handshake<S>,
-    (claim, gate): (&Claim<'_>, Gate<'_>),
-    kept: Kept<'_>,
+    claim: &Claim<'_>,
+    (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
 ) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (verifier, standing) = kept.verifier();
-    let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
-    if matches!(proven, Err(Failure::WrongProof)) {
-        gate.users.disproved(&claim.greeting.user, &claim.greeting.database);
-    }
-    proven.map(drop).map_err(|failure| failure.explain(&claim.greeting.user))
-}
-
-/// The password itself.
-async fn ask_password<S>(client: &mut Handshake<S>, kept: Kept<'_>, name: &str) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let said = password::plain(client).await?;
-    let (verifier, standing) = kept.verifier();
-    match password::fits_verifier(said, verifier).await {
-        Some(_) if standing == Standing::Known => Ok(()),
-        _ => Err(Error::Authentication(name.to_owned())),
-    }
+    let name = &claim.greeting.user;
+    let fits = match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
+        (Method::Password, Some(hash)) => {
+            password::fits_hash(&password::plain(client).await?, name, hash.digits())
+        }
+        (Method::Password, None) => {
+            let said = password::plain(client).await?;
+            let (verifier, standing) = kept.verifier();
+            password::fits_verifier(said, verifier).await.is_some() && standing == Standing::Known
+        }
+        _ => {
+            let (verifier, standing) = kept.verifier();
+            let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
+            return proven.map(drop).map_err(|failure| failure.explain(name));
+        }
+    };
+    if fits { Ok(()) } else { Err(Error::Authentication(name.clone())) }
 }
 
 /// The user that the client's process runs as.

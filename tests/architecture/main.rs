@@ -123,8 +123,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         ],
         "the rest of the house neither waits nor reads a socket",
     ),
-    ("tokio_postgres", &["cluster/", "users/"], "clients' data never passes a driver"),
-    ("deadpool_postgres", &["cluster/", "users/"], "it pools control connections only"),
+    ("tokio_postgres", &["cluster/"], "clients' data never passes a driver"),
+    ("deadpool_postgres", &["cluster/"], "it pools control connections only"),
     ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
