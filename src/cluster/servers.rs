@@ -48,7 +48,7 @@ impl Cluster {
         let monitor = Arc::new(Monitor::new(now));
         let demand = Arc::new(Demand::new(now));
         let cluster = Self {
-            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone())),
+            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone(), login.clone())),
             samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
             members: Mutex::default(),
             monitor,

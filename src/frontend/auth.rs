@@ -9,9 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::greet::Greeting;
 use super::scram::{Offer, Standing, exchange};
-use crate::config::User;
+use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
 use crate::net::{Handshake, Peer};
+use crate::scram::PassKey;
 use crate::users::{Found, Proof, Users};
 use crate::wire::reply;
 
@@ -24,6 +25,15 @@ pub struct Claim<'a> {
     pub peer: &'a Peer,
 }
 
+/// Somebody who may come in.
+#[derive(Debug)]
+pub struct Entrant {
+    /// Who it is.
+    pub user: Arc<User>,
+    /// The key that it has proved, or has proved before while it is in use; where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
+}
+
 /// Authenticates a client that claims to be somebody.
 ///
 /// What ends the exchange (AuthenticationSASLFinal, AuthenticationOk) is appended to `welcome` and not sent, so
@@ -34,7 +44,7 @@ pub async fn authenticate<S>(
     claim: &Claim<'_>,
     users: &Users,
     welcome: &mut BytesMut,
-) -> Result<Arc<User>>
+) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -48,13 +58,20 @@ where
         Some(Proof::Trust) => (None, Standing::Known),
         None => (decoy, Standing::Decoy),
     };
+    let mut proven = None;
     if let Some(verifier) = verifier {
-        let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
-        proven.map_err(|failure| failure.explain(name))?;
+        let offer = Offer::to(claim.peer);
+        let outcome = exchange(client, verifier.clone(), standing, offer, welcome).await?;
+        proven = Some((verifier, outcome.map_err(|failure| failure.explain(name))?));
     }
     let account = account.ok_or_else(|| Error::Authentication(name.clone()))?;
+    let key = match (&account.user.server_proof, proven) {
+        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::PassThrough, None) => users.keys().known(name),
+        (ServerProof::PassThrough, Some((verifier, key))) => Some(users.keys().proved(name, verifier, key)),
+    };
     reply::authentication_ok(welcome);
-    Ok(account.user)
+    Ok(Entrant { user: account.user, key })
 }
 
 #[cfg(test)]

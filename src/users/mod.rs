@@ -1,5 +1,7 @@
 //! Who may log in, and what their passwords are checked against.
 
+mod keys;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use crate::config::{Credential, User};
 use crate::scram::{SALT_LENGTH, hmac};
 
 pub use crate::scram::{ClientKey, Verifier};
+pub use keys::Keys;
 
 /// What PostgreSQL and libpq use when nothing else is configured (`scram_iterations`).
 const DEFAULT_ITERATIONS: u32 = 4096;
@@ -52,6 +55,7 @@ pub struct InvalidVerifier {
 pub struct Users {
     accounts: HashMap<Arc<str>, Account>,
     decoy: Decoy,
+    keys: Keys,
 }
 
 impl Users {
@@ -71,7 +75,12 @@ impl Users {
             accounts.insert(Arc::clone(&user.name), Account { user: Arc::new(user.clone()), proof });
         }
         let decoy = Decoy::resembling(accounts.values());
-        Ok(Self { accounts, decoy })
+        Ok(Self { accounts, decoy, keys: Keys::default() })
+    }
+
+    /// What their logins have proved.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Who `name` is that wants to work on `database`. Cancel safe.
