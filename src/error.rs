@@ -126,6 +126,9 @@ pub enum Error {
     /// Nobody has this name, and nothing had to be proved to be told so.
     #[error("role \"{0}\" does not exist")]
     NoRole(String),
+    /// No server would let this user in, in PostgreSQL's words, which name the role or the database.
+    #[error("{}", .0.message(.1))]
+    MayNotEnter(Bar, String),
     /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
     #[error("no server can be asked for the user")]
     NoDirectory,
@@ -229,6 +232,7 @@ impl Error {
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
             Error::MayNotSignal(..) => "42501",
+            Error::MayNotEnter(bar, _) => bar.sqlstate(),
             Error::ProcessBorrowed { .. } => "55006",
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
@@ -288,6 +292,7 @@ impl Error {
                 "The client supports SCRAM channel binding but thinks the server does not.  However, this server does \
                  support channel binding.",
             ),
+            Error::MayNotEnter(Bar::Denied, _) => Some("User does not have CONNECT privilege."),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
@@ -304,6 +309,7 @@ impl Error {
             Error::PlainPassword => Some(
                 "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
             ),
+            Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
@@ -330,6 +336,45 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, user, database, encryption } = self;
         write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
+    }
+}
+
+/// Why a user who has proved who it is may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// There is no such role.
+    NoRole,
+    /// The role has no LOGIN.
+    NoLogin,
+    /// There is no such database.
+    NoDatabase,
+    /// The removal of the database was interrupted.
+    Invalid,
+    /// The database takes no connections.
+    Closed,
+    /// The role has no CONNECT.
+    Denied,
+}
+
+impl Bar {
+    fn message(self, name: &str) -> String {
+        match self {
+            Self::NoRole => format!("role \"{name}\" does not exist"),
+            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
+            Self::NoDatabase => format!("database \"{name}\" does not exist"),
+            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
+            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
+            Self::Denied => format!("permission denied for database \"{name}\""),
+        }
+    }
+
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::NoRole | Self::NoLogin => "28000",
+            Self::NoDatabase => "3D000",
+            Self::Invalid | Self::Closed => "55000",
+            Self::Denied => "42501",
+        }
     }
 }
 

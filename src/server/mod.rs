@@ -3,6 +3,7 @@
 mod accept;
 mod crowding;
 mod descriptors;
+mod directory;
 mod drain;
 mod events;
 mod figures;
@@ -25,10 +26,11 @@ use crate::router::{Reason, Route};
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::Users;
+use crate::users::{Users, UsersError};
 use accept::{Door, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
+use directory::{Servers, heed_userlist};
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -45,12 +47,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    /// A verifier in the configuration is none.
-    #[error("user {0}: the verifier is not a SCRAM-SHA-256 verifier")]
-    Verifier(Arc<str>),
     /// The files that say who may come from where are wrong.
     #[error(transparent)]
     Rules(#[from] hba::Mistakes),
+    /// Nobody could log in.
+    #[error(transparent)]
+    Users(#[from] UsersError),
 }
 
 /// What a run is told from outside.
@@ -94,7 +96,6 @@ struct Running {
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
-    let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
     let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
@@ -104,6 +105,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     }));
     let samples = Arc::new(Samples { metrics: metrics.clone() });
     let cluster = Cluster::start_observed(&config, samples);
+    let users = Users::of(&config, Arc::new(Servers(cluster.clone())))?;
     let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
@@ -113,6 +115,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
+    users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
         let listener = TcpListener::bind(address)
             .await

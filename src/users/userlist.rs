@@ -44,13 +44,16 @@ impl Userlist {
         Ok(list)
     }
 
-    /// Reads it again if it is not the file that it was. Waits for the disk.
+    /// Reads it again if it is not the file that it was, and says how many users there are then. Waits for the disk.
     ///
     /// # Errors
     /// When it cannot be read, or is not right. That is told once of each file.
-    pub fn read_if_changed(&self) -> Result<(), UserlistError> {
+    pub fn read_if_changed(&self) -> Result<Option<usize>, UserlistError> {
         let before = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if stamp(&self.path) == before { Ok(()) } else { self.read() }
+        if stamp(&self.path) == before {
+            return Ok(None);
+        }
+        self.read().map(|()| Some(self.len()))
     }
 
     /// Reads it again. Waits for the disk.

@@ -133,7 +133,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
-    ("lru", &["backend/prepared.rs", "users/cache.rs"], "it bounds what is kept for whoever asks"),
+    (
+        "lru",
+        &["backend/prepared.rs", "cluster/identity/rounds.rs", "users/cache.rs"],
+        "it bounds what is kept for whoever asks",
+    ),
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
@@ -226,6 +230,7 @@ const IMPURE: &[&str] = &[
 /// Where the program may stop because an invariant does not hold, how often, and why it always does.
 const STOPS: &[(&str, usize, &str)] = &[
     ("cluster/roles/probe.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
+    ("cluster/identity/connections.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
     ("pool/connections.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
     ("users/mod.rs", 1, "HMAC takes keys of any length"),
