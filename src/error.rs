@@ -3,6 +3,7 @@
 //! One variant per cause. Only these words reach clients: no address, no secret, no `{:?}`.
 //! SQLSTATEs: PostgreSQL manual, appendix A.
 
+use std::fmt;
 use std::io;
 
 /// A failure on a client's behalf.
@@ -86,6 +87,45 @@ pub enum Error {
     /// Wrong password, or no such user: deliberately the same.
     #[error("password authentication failed for user \"{0}\"")]
     Authentication(String),
+    /// A SCRAM message that breaks the mechanism's rules; the text says how, in PostgreSQL's words.
+    #[error("malformed SCRAM message")]
+    ScramMessage(String),
+    /// A SCRAM message that asks for what PostgreSQL does not have either.
+    #[error("{0}")]
+    ScramFeature(&'static str),
+    /// A channel binding that there is not.
+    #[error("unsupported SCRAM channel-binding type \"{0}\"")]
+    ScramBindingType(String),
+    /// The client could have bound its login to the stream, and was made to believe that it cannot.
+    #[error("SCRAM channel binding negotiation error")]
+    ScramDowngrade,
+    /// The client's login is bound to another stream than this.
+    #[error("SCRAM channel binding check failed")]
+    ScramBinding,
+    /// The proof that was asked for is another than a password, and fails; the method comes first.
+    #[error("{0} authentication failed for user \"{1}\"")]
+    Method(&'static str, String),
+    /// No line of pg_hba.conf is for such a client.
+    #[error("no pg_hba.conf entry for {0}")]
+    NoRule(Box<Origin>),
+    /// A line of pg_hba.conf turns it away.
+    #[error("pg_hba.conf rejects connection for {0}")]
+    Rejected(Box<Origin>),
+    /// The client must show a certificate, and has none that is verified.
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
+    /// The client would send its password as it is, for everybody on its way to read.
+    #[error("password authentication requires an encrypted connection")]
+    PlainPassword,
+    /// Another message than a password.
+    #[error("expected password response, got message type {0}")]
+    PasswordExpected(u8),
+    /// A password of no characters, which no PostgreSQL user has.
+    #[error("empty password returned by client")]
+    EmptyPassword,
+    /// Nobody has this name, and nothing had to be proved to be told so.
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
     /// No server would let this user in, in PostgreSQL's words, which name the role or the database.
     #[error("{}", .0.message(.1))]
     MayNotEnter(Bar, String),
@@ -179,8 +219,13 @@ impl Error {
             | Error::FirstPacket(_)
             | Error::Startup(_)
             | Error::EarlyData(_)
+            | Error::ScramMessage(_)
+            | Error::ScramBindingType(_)
+            | Error::PasswordExpected(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
+                "0A000"
+            }
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -192,7 +237,10 @@ impl Error {
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
-            Error::Authentication(_) => "28P01",
+            Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
+            Error::ScramDowngrade | Error::ScramBinding => "28000",
+            Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
@@ -239,6 +287,11 @@ impl Error {
         match self {
             Error::Refused { detail, .. } => detail.as_deref(),
             Error::MayNotSignal(denial, version) => denial.detail(*version),
+            Error::ScramMessage(how) => Some(how),
+            Error::ScramDowngrade => Some(
+                "The client supports SCRAM channel binding but thinks the server does not.  However, this server does \
+                 support channel binding.",
+            ),
             Error::MayNotEnter(Bar::Denied, _) => Some("User does not have CONNECT privilege."),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
@@ -253,6 +306,9 @@ impl Error {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
+            Error::PlainPassword => Some(
+                "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
+            ),
             Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
@@ -260,6 +316,26 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address; `[local]` over a Unix socket.
+    pub host: String,
+    /// Who it says it is.
+    pub user: String,
+    /// The database that it wants.
+    pub database: String,
+    /// `SSL encryption` or `no encryption`.
+    pub encryption: &'static str,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, user, database, encryption } = self;
+        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
     }
 }
 

@@ -10,7 +10,9 @@ use config::{Value, ValueKind};
 use super::kinds::{duration, text};
 use super::section::Section;
 use super::users::{QUERY_PASSWORD, Surroundings, one_secret, only_one};
-use super::{Auth, AuthPlace, AuthQuery, Database, ServerProof, Statement, User, userlist, warnings};
+use super::{
+    Auth, AuthPlace, AuthQuery, Database, HbaFiles, ServerProof, Statement, User, userlist, warnings,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -65,7 +67,17 @@ pub(super) fn auth(s: &mut Section, around: &Surroundings, warned: &mut Vec<Stri
         ttl,
         negative_ttl,
     });
-    Auth { userlist: list, query }
+    Auth { userlist: list, query, hba: hba_files(s, around) }
+}
+
+/// Relative paths start where the configuration lies.
+fn hba_files(s: &mut Section, around: &Surroundings) -> Option<HbaFiles> {
+    let mut path = |key| s.read(key, text).map(|path| around.file.with_file_name("").join(path));
+    let (hba, ident) = (path("hba_file"), path("ident_file"));
+    if hba.is_none() && ident.is_some() {
+        s.note("ident_file", "is of use to the lines of hba_file alone, which is missing");
+    }
+    hba.map(|hba| HbaFiles { hba, ident })
 }
 
 /// `true` for PostgreSQL's own passwords, `false` for none, or a statement.

@@ -14,6 +14,7 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
 mod check;
+mod files;
 mod kinds;
 mod mistake;
 mod overrides;
@@ -26,6 +27,7 @@ mod users;
 mod warnings;
 
 pub use check::{load, load_with};
+pub use files::Watched;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;
@@ -242,6 +244,15 @@ pub struct Timeouts {
     pub query: Option<Duration>,
 }
 
+/// The files that say who may come from where. What is in them is read when weir starts, and whenever they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HbaFiles {
+    /// `hba_file`: in the form of PostgreSQL's `pg_hba.conf`.
+    pub hba: PathBuf,
+    /// `ident_file`: in the form of `pg_ident.conf`.
+    pub ident: Option<PathBuf>,
+}
+
 /// `[auth]`.
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
@@ -249,6 +260,8 @@ pub struct Auth {
     pub userlist: Option<PathBuf>,
     /// Users that the servers are asked for.
     pub query: Option<AuthQuery>,
+    /// `hba_file` and `ident_file`.
+    pub hba: Option<HbaFiles>,
 }
 
 /// How the servers are asked for users that nobody has listed.
@@ -293,13 +306,15 @@ pub enum ServerProof {
     None,
     /// By a password.
     Password(Secret),
+    /// By the key that the client's own login has proved: the servers have the same verifier as weir.
+    PassThrough,
 }
 
 impl ServerProof {
     /// The password, where it is one.
     pub fn password(&self) -> Option<&Secret> {
         match self {
-            ServerProof::None => None,
+            ServerProof::None | ServerProof::PassThrough => None,
             ServerProof::Password(password) => Some(password),
         }
     }
@@ -310,6 +325,8 @@ impl ServerProof {
 pub enum Credential {
     /// No proof asked. Only where the configuration says `auth = "trust"`.
     Trust,
+    /// A certificate in the user's name, over TLS.
+    Certificate,
     /// SCRAM-SHA-256 against this plain password (made into a verifier once, at start).
     Password(Secret),
     /// SCRAM-SHA-256 against a `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey` verifier.

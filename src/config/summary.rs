@@ -35,9 +35,18 @@ impl fmt::Display for Summary<'_> {
             let fixed = fixed(database.target, database.transactions);
             writeln!(f, "database    {name} is {there} on the servers{fixed}")?;
         }
+        if let Some(files) = &config.auth.hba {
+            write!(f, "rules       {}", files.hba.display())?;
+            match &files.ident {
+                Some(ident) => writeln!(f, ", maps of {}", ident.display())?,
+                None => writeln!(f)?,
+            }
+        }
         for user in &config.users {
             let proof = match user.credential {
+                _ if config.auth.hba.is_some() => "as hba_file says",
                 Credential::Trust => "no password asked",
+                Credential::Certificate => "a client certificate",
                 Credential::Password(_) | Credential::Verifier(_) => "scram-sha-256",
                 Credential::Elsewhere => "password known elsewhere",
             };

@@ -57,7 +57,11 @@ pub(super) struct Known {
 enum Auth {
     Scram,
     Trust,
+    Certificate,
 }
+
+const AUTH: [(&str, Auth); 3] =
+    [("scram-sha-256", Auth::Scram), ("trust", Auth::Trust), ("cert", Auth::Certificate)];
 
 /// `pinning = "..."`.
 const PINNING: [(&str, Pinning); 3] =
@@ -70,7 +74,7 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known
     if !name.is_empty() && !known.names.insert(name.clone()) {
         entry.note("name", format!("another user is called {name:?} already"));
     }
-    let auth = entry.read("auth", word(&[("scram-sha-256", Auth::Scram), ("trust", Auth::Trust)]));
+    let auth = entry.read("auth", word(&AUTH));
     let auth = auth.unwrap_or(Auth::Scram);
     check_proof(entry, auth, known);
     only_one(entry, &SERVER_PASSWORD.all());
@@ -82,6 +86,7 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known
     User {
         credential: match (auth, verifier, password) {
             (Auth::Trust, _, _) => Credential::Trust,
+            (Auth::Certificate, _, _) => Credential::Certificate,
             (Auth::Scram, None, Some(password)) => Credential::Password(password),
             (Auth::Scram, Some(verifier), _) => Credential::Verifier(verifier),
             // Where nobody else knows of it a mistake was noted, and this is never run.
@@ -109,7 +114,8 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known
     }
 }
 
-/// Exactly one proof with SCRAM, or none where it stands elsewhere, and none with trust: a password that is never asked for would deceive who reads it.
+/// Exactly one proof with SCRAM, or none where it stands elsewhere, and none with trust and certificates: a password that is
+/// never asked for would deceive who reads it.
 fn check_proof(entry: &Section, auth: Auth, known: &Known) {
     let [plain, file, variable] = PASSWORD.all();
     let proofs = [plain, file, variable, "verifier"];
@@ -118,9 +124,16 @@ fn check_proof(entry: &Section, auth: Auth, known: &Known) {
             entry.note_whole(format!("needs one of {}, or auth = \"trust\"", proofs.join(", ")));
         }
         Auth::Scram => only_one(entry, &proofs),
-        Auth::Trust => proofs.into_iter().filter(|key| entry.has(key)).for_each(|key| {
-            entry.note(key, "is never asked for with auth = \"trust\"; for the servers, say server_password");
-        }),
+        Auth::Trust => never_asked(entry, &proofs, "trust"),
+        Auth::Certificate => never_asked(entry, &proofs, "cert"),
+    }
+}
+
+fn never_asked(entry: &Section, proofs: &[&'static str], auth: &str) {
+    for key in proofs.iter().filter(|key| entry.has(key)) {
+        let problem =
+            format!("is never asked for with auth = \"{auth}\"; for the servers, say server_password");
+        entry.note(key, problem);
     }
 }
 

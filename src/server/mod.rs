@@ -7,17 +7,19 @@ mod directory;
 mod drain;
 mod events;
 mod figures;
+mod rules;
 
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::http;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
 use crate::config::{self, Config};
+use crate::hba;
 use crate::net::Listener;
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
@@ -45,37 +47,56 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The files that say who may come from where are wrong.
+    #[error(transparent)]
+    Rules(#[from] hba::Mistakes),
     /// Nobody could log in.
     #[error(transparent)]
     Users(#[from] UsersError),
 }
 
-/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
-/// no longer than until `at_once` is ready. `lost` is what is told of the log.
+/// What a run is told from outside.
+#[derive(Debug)]
+pub struct Signals<S, A> {
+    /// To stop.
+    pub stop: S,
+    /// To stop at once.
+    pub at_once: A,
+    /// To read anew what can be: a number that counts up.
+    pub reload: watch::Receiver<u64>,
+}
+
+/// Serves until it is told to stop, then drains: what is new is refused, what runs may finish within the drain timeout, but
+/// no longer than until it is told to stop at once. `lost` is what is told of the log.
 ///
 /// # Errors
 /// When it cannot begin.
 pub async fn run(
     config: Config,
     lost: LostLines,
-    stop: impl Future<Output = ()>,
-    at_once: impl Future<Output = ()>,
+    signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
-    let running = start(Arc::new(config), lost).await?;
-    stop.await;
-    drain(&running.shared, at_once).await;
+    let mut running = start(Arc::new(config), lost).await?;
+    if let Some(files) = running.rule_files.take() {
+        running.beside.spawn(rules::follow(running.rules.clone(), files, signals.reload));
+    }
+    signals.stop.await;
+    drain(&running.shared, signals.at_once).await;
     Ok(())
 }
 
 /// What runs until it is dropped.
 struct Running {
     shared: Arc<Shared>,
-    _beside: JoinSet<()>,
+    rules: rules::Current,
+    rule_files: Option<rules::Files>,
+    beside: JoinSet<()>,
     _accepting: JoinSet<()>,
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
+    let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
@@ -107,13 +128,13 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
-    let door = Arc::new(Door { shared: shared.clone(), users, permits });
+    let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
     let mut accepting = JoinSet::new();
     for (listener, configured) in listeners {
         accepting.spawn(accept(door.clone(), listener, configured));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, _beside: beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, beside, _accepting: accepting })
 }
 
 fn bind(config: &Config) -> std::result::Result<Vec<(Listener, config::Listener)>, StartError> {

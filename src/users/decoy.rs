@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::verifier::SALT_LENGTH;
-use super::{Account, Proof, Verifier, hmac};
+use super::{Account, Proof, Verifier};
+use crate::scram::{SALT_LENGTH, hmac};
 
 /// What PostgreSQL and libpq use when nothing else is configured (`scram_iterations`).
 const DEFAULT_ITERATIONS: u32 = 4096;

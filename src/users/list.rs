@@ -57,6 +57,7 @@ impl Users {
             let invalid = || InvalidVerifier { user: Arc::clone(&user.name) };
             let proof = match &user.credential {
                 Credential::Trust => Proof::Trust,
+                Credential::Certificate => Proof::Certificate,
                 Credential::Password(password) => Proof::Scram(Verifier::of_password(password.expose())),
                 Credential::Verifier(text) => {
                     Proof::Scram(Verifier::parse(text.expose()).ok_or_else(invalid)?)
@@ -85,6 +86,11 @@ impl Users {
     /// The list that is to be read anew when it changes.
     pub fn userlist(&self) -> Option<&Arc<Userlist>> {
         self.userlist.as_ref()
+    }
+
+    /// A verifier that no password fits, for a name of which none is known.
+    pub fn decoy(&self, name: &str) -> Verifier {
+        self.decoy.verifier(name)
     }
 
     /// Who `name` is that wants to work on `database`. Cancel safe.

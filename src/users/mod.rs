@@ -10,21 +10,17 @@ mod md5;
 mod query;
 mod stored;
 mod userlist;
-mod verifier;
 
 use std::sync::Arc;
-
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use crate::config::User;
 use crate::error::Error;
 
+pub use crate::scram::{ClientKey, Verifier};
 pub use list::{InvalidVerifier, Users, UsersError};
 pub use md5::Md5Hash;
 pub use query::{Asking, Directory, NoAnswer};
 pub use userlist::Userlist;
-pub use verifier::Verifier;
 
 /// How a user proves who it is.
 #[derive(Clone, Debug)]
@@ -33,6 +29,8 @@ pub enum Proof {
     Trust,
     /// SCRAM-SHA-256 against this verifier. A plain password is one, too.
     Scram(Verifier),
+    /// By a certificate, and nothing else.
+    Certificate,
     /// MD5 against this hash, which is all that is known of the password. No SCRAM exchange can be checked against it.
     Md5(Md5Hash),
 }
@@ -56,13 +54,4 @@ pub enum Found {
     Nobody(Verifier),
     /// Nobody can tell: it would have to be asked for, and no server answers.
     Refused(Error),
-}
-
-/// HMAC-SHA-256 over the parts, one after the other.
-pub(crate) fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }

@@ -57,6 +57,7 @@ mod tests {
         let account = account(&user, &Secret::new(secret))?;
         let kind = match account.proof {
             Proof::Trust => "trust",
+            Proof::Certificate => "certificate",
             Proof::Scram(_) => "scram",
             Proof::Md5(_) => "md5",
         };
