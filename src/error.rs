@@ -367,7 +367,12 @@ pub enum Bar {
 }
 
 impl Bar {
+    /// The longest name that there can be (NAMEDATALEN), in bytes. PostgreSQL cuts longer ones off when they come.
+    const NAME_MAX: usize = 63;
+
     fn message(self, name: &str) -> String {
+        let cut = (0..=Self::NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+        let name = &name[..cut.unwrap_or_default()];
         match self {
             Self::NoRole => format!("role \"{name}\" does not exist"),
             Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
