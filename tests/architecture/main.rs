@@ -147,7 +147,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["telemetry/log_queue.rs"],
         "who reads the log is waited for in one place, and not long",
     ),
-    ("rustix", &["server/descriptors.rs"], "weir asks the system for descriptors once, at its start"),
+    (
+        "rustix",
+        &["server/descriptors.rs", "net/unix.rs"],
+        "weir asks the system for descriptors and sockets once, at its start",
+    ),
+    ("nix", &["net/unix.rs"], "names of groups are looked up once, at the start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("dns_lookup", &["net/"], "who has which name is asked in one place"),
     ("nix", &["net/"], "what the system knows is asked where its sockets are"),
