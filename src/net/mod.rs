@@ -10,6 +10,7 @@ mod keepalive;
 mod listen;
 mod peer;
 mod stream;
+pub mod tls;
 
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};

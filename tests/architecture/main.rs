@@ -135,7 +135,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["telemetry/log_queue.rs"],
         "who reads the log is waited for in one place, and not long",
     ),
-    ("rustix", &["server/descriptors.rs"], "weir asks the system for descriptors once, at its start"),
+    (
+        "rustix",
+        &["server/descriptors.rs", "net/tls/pem.rs"],
+        "weir asks the system for descriptors once, at its start, and as whom it runs where a key's file is opened",
+    ),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("socket2", &["net/"], "socket options are set where sockets are made"),
     ("clap", &["main.rs"], "the library has no command line"),
