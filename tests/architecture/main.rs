@@ -150,8 +150,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustix",
-        &["server/descriptors.rs", "net/unix.rs"],
-        "weir asks the system for descriptors and sockets once, at its start",
+        &["server/descriptors.rs", "net/tls/pem.rs", "net/unix.rs"],
+        "weir asks the system for descriptors and sockets once, at its start, and as whom it runs where a key's file is opened",
     ),
     ("nix", &["net/unix.rs"], "names of groups are looked up once, at the start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
