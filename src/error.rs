@@ -3,6 +3,7 @@
 //! One variant per cause. Only these words reach clients: no address, no secret, no `{:?}`.
 //! SQLSTATEs: PostgreSQL manual, appendix A.
 
+use std::fmt;
 use std::io;
 
 /// A failure on a client's behalf.
@@ -101,6 +102,36 @@ pub enum Error {
     /// The client's login is bound to another stream than this.
     #[error("SCRAM channel binding check failed")]
     ScramBinding,
+    /// The proof that was asked for is another than a password, and fails; the method comes first.
+    #[error("{0} authentication failed for user \"{1}\"")]
+    Method(&'static str, String),
+    /// No line of pg_hba.conf is for such a client.
+    #[error("no pg_hba.conf entry for {0}")]
+    NoRule(Box<Origin>),
+    /// A line of pg_hba.conf turns it away.
+    #[error("pg_hba.conf rejects connection for {0}")]
+    Rejected(Box<Origin>),
+    /// The client must show a certificate, and has none that is verified.
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
+    /// The client would send its password as it is, for everybody on its way to read.
+    #[error("password authentication requires an encrypted connection")]
+    PlainPassword,
+    /// Another message than a password.
+    #[error("expected password response, got message type {0}")]
+    PasswordExpected(u8),
+    /// A password of no characters, which no PostgreSQL user has.
+    #[error("empty password returned by client")]
+    EmptyPassword,
+    /// Nobody has this name, and nothing had to be proved to be told so.
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
+    /// No server would let this user in, in PostgreSQL's words, which name the role or the database.
+    #[error("{}", .0.message(.1))]
+    MayNotEnter(Bar, String),
+    /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
+    #[error("no server can be asked for the user")]
+    NoDirectory,
     /// The login took too long.
     #[error("canceling authentication due to timeout")]
     LoginTimeout,
@@ -198,6 +229,7 @@ impl Error {
             | Error::EarlyData(_)
             | Error::ScramMessage(_)
             | Error::ScramBindingType(_)
+            | Error::PasswordExpected(_)
             | Error::ServerProtocol(_) => "08P01",
             Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
                 "0A000"
@@ -208,13 +240,16 @@ impl Error {
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
             Error::MayNotSignal(..) => "42501",
+            Error::MayNotEnter(bar, _) => bar.sqlstate(),
             Error::ProcessBorrowed { .. } => "55006",
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
+            Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::PassThrough { why, .. } => why.sqlstate(),
-            Error::Authentication(_) => "28P01",
+            Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
@@ -223,7 +258,7 @@ impl Error {
             Error::IdleInTransaction => "25P03",
             Error::TransactionTimeout => "25P04",
             Error::Closing => "57P03",
-            Error::NoPrimary | Error::Unreachable(_) => "08006",
+            Error::NoPrimary | Error::Unreachable(_) | Error::NoDirectory => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",
@@ -266,6 +301,7 @@ impl Error {
                 "The client supports SCRAM channel binding but thinks the server does not.  However, this server does \
                  support channel binding.",
             ),
+            Error::MayNotEnter(Bar::Denied, _) => Some("User does not have CONNECT privilege."),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
@@ -280,6 +316,10 @@ impl Error {
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
             Error::PassThrough { why, .. } => Some(why.hint()),
+            Error::PlainPassword => Some(
+                "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
+            ),
+            Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
@@ -335,6 +375,65 @@ impl NoPass {
             NoPass::CleartextWanted | NoPass::Md5Wanted => {
                 "With pass-through the server's pg_hba.conf must ask for scram-sha-256; else weir needs a server_password."
             }
+        }
+    }
+}
+
+/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address; `[local]` over a Unix socket.
+    pub host: String,
+    /// Who it says it is.
+    pub user: String,
+    /// The database that it wants.
+    pub database: String,
+    /// `SSL encryption` or `no encryption`.
+    pub encryption: &'static str,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, user, database, encryption } = self;
+        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
+    }
+}
+
+/// Why a user who has proved who it is may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// There is no such role.
+    NoRole,
+    /// The role has no LOGIN.
+    NoLogin,
+    /// There is no such database.
+    NoDatabase,
+    /// The removal of the database was interrupted.
+    Invalid,
+    /// The database takes no connections.
+    Closed,
+    /// The role has no CONNECT.
+    Denied,
+}
+
+impl Bar {
+    fn message(self, name: &str) -> String {
+        match self {
+            Self::NoRole => format!("role \"{name}\" does not exist"),
+            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
+            Self::NoDatabase => format!("database \"{name}\" does not exist"),
+            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
+            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
+            Self::Denied => format!("permission denied for database \"{name}\""),
+        }
+    }
+
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::NoRole | Self::NoLogin => "28000",
+            Self::NoDatabase => "3D000",
+            Self::Invalid | Self::Closed => "55000",
+            Self::Denied => "42501",
         }
     }
 }

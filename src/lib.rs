@@ -12,6 +12,8 @@ pub mod wire;
 
 pub mod net;
 
+pub mod hba;
+
 pub mod scram;
 
 pub mod users;

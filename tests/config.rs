@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir::config::{
-    Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with,
+    Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Statement, Timeouts, load_with,
 };
 use weir::sql::{Consistency, MaxStaleness, Target, Transactions};
 
@@ -484,5 +484,60 @@ proptest::proptest! {
         if let Err(mistakes) = load("any", &text, &[]) {
             proptest::prop_assert!(!mistakes.list.is_empty());
         }
+    }
+}
+
+#[test]
+fn users_may_stand_elsewhere() {
+    let file = directory("elsewhere").join("users.txt");
+    std::fs::write(&file, "\"app\" \"from the list\"\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let servers = "[[servers]]\nhost = \"db1\"\n";
+    let text = format!(
+        "{servers}[auth]\nuserlist = \"users.txt\"\nquery = true\nquery_user = \"asker\"\nquery_password = \"hidden\"\n\
+         query_ttl = \"5s\"\n"
+    );
+    let config = load("elsewhere", &text, &[]).unwrap();
+    let query = config.auth.query.as_ref().unwrap();
+    assert_eq!((&query.statement, &*query.user, &query.database), (&Statement::Password, "asker", &None));
+    assert_eq!((query.ttl, query.negative_ttl), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!((&*config.health.user, config.users.len()), ("asker", 0));
+    assert_eq!(config.warnings, [""; 0]);
+    let shown = format!("{config:?}{}", weir::config::Summary(&config));
+    assert!(!shown.contains("hidden") && shown.contains("asked as asker"), "{shown}");
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let config = load("elsewhere", &text, &[]).unwrap();
+    assert!(config.warnings[0].contains("users.txt holds secrets"), "{:?}", config.warnings);
+
+    // A user whose password stands elsewhere; and one that can ask, as it is listed.
+    let text = format!("{MINIMAL}[[users]]\nname = \"other\"\n[auth]\nquery = true\nquery_user = \"app\"\n");
+    let config = load("elsewhere", &text, &[]).unwrap();
+    assert!(matches!(config.users[1].credential, Credential::Elsewhere));
+    assert_eq!(config.auth.query.unwrap().proof.password().unwrap().expose(), "hunter2");
+    assert_eq!(&*config.health.user, "app");
+}
+
+#[test]
+fn what_is_wrong_with_users_elsewhere_is_told() {
+    let file = directory("elsewhere_wrong").join("wrong.txt");
+    std::fs::write(file, "\"app\" \"x\"\n\"app\n").unwrap();
+    let servers = "[[servers]]\nhost = \"db1\"\n";
+    for (text, expected) in [
+        ("[auth]\nuserlist = \"wrong.txt\"", "wrong.txt, line 2: expected a name in double quotes"),
+        ("[auth]\nuserlist = \"none.txt\"\n", "auth.userlist: "),
+        ("[auth]\nquery = true", "auth.query_user: is missing"),
+        ("[auth]\nquery = \"SELECT 1\"", "auth.query: expected a statement in which $1"),
+        ("[auth]\nquery = 1", "auth.query: expected text, found 1; or true, or false"),
+        ("[auth]\nquery_pasword = \"x\"", "auth.query_pasword: unknown; did you mean query_password?"),
+        ("[auth]\nquery_password = \"x\"\nquery_password_env = \"Y\"", "query_password is given already"),
+        ("[auth]\nuserlist = \"wrong.txt\"", "health.user: is missing; as whom are the servers watched?"),
+        (
+            "[[databases]]\nname = \"a\"\nauth_query = \"SELECT f($1)\"",
+            "databases: auth_query needs [auth] query",
+        ),
+    ] {
+        let found = mistakes("elsewhere_wrong", &format!("{servers}{text}"), &[]);
+        assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
     }
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use config::Value;
 use tracing_subscriber::EnvFilter;
 
+use super::auth::{auth, check_databases, complete, own_statement};
 use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
-use super::users::{Surroundings, user};
+use super::users::{Known, Surroundings, user};
 use super::{
-    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting, Routing, Rule,
-    Server, Timeouts, source, warnings,
+    Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Pool,
+    RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, source, warnings,
 };
 use crate::sql::Target;
 
@@ -70,14 +71,23 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     let servers = servers(root);
     let databases = databases(root);
     let timeouts = root.section("timeouts", timeouts);
-    let (mut names, mut passwords) = (HashSet::new(), 0);
+    let (mut warnings, mut passwords) = (Vec::new(), 0);
+    let mut auth = root.section("auth", |s| {
+        passwords += usize::from(s.has("query_password"));
+        auth(s, around, &mut warnings)
+    });
+    check_databases(root, &auth, &databases);
+    let mut known = Known { names: HashSet::new(), elsewhere: auth.has_source(), timeouts };
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));
-        user(entry, around, &timeouts, &mut names)
+        user(entry, around, &mut known)
     });
-    if users.is_empty() {
+    if users.is_empty() && !auth.has_source() {
         root.note("users", "at least one [[users]] entry is needed: nobody could log in");
     }
+    warnings.extend(warnings::readable_passwords(around.file, passwords));
+    let health = root.section("health", |s| health(s, &users, &auth));
+    auth.query.iter_mut().for_each(|query| complete(query, &users));
     Config {
         listeners,
         clients,
@@ -88,10 +98,11 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         pool: root.section("pool", pool),
         timeouts,
         routing: root.section("routing", routing),
-        health: root.section("health", |s| health(s, users.first().map(|user| &user.name), &names)),
+        health,
         users,
+        auth,
         workers: root.section("runtime", workers),
-        warnings: warnings::readable_passwords(around.file, passwords).into_iter().collect(),
+        warnings,
     }
 }
 
@@ -203,6 +214,7 @@ fn databases(root: &mut Section) -> Vec<Database> {
             max_staleness: entry.read("max_staleness", max_staleness),
             pool_size: entry.read("pool_size", count(1..=10_000)),
             pool_mode: entry.read("pool_mode", pool_mode),
+            auth_query: entry.read("auth_query", own_statement),
         }
     })
 }
@@ -274,10 +286,21 @@ fn rule(entry: &mut Section) -> Rule {
     }
 }
 
-fn health(s: &mut Section, first_user: Option<&Arc<str>>, users: &HashSet<String>) -> Health {
+/// Servers are watched as one of the users that are listed, or as the one who asks for the others.
+fn health(s: &mut Section, users: &[User], auth: &Auth) -> Health {
     let user = s.read("user", text);
-    if let Some(user) = user.as_ref().filter(|user| !users.contains(*user)) {
+    let asks = auth.query.as_ref().map(|query| &query.user);
+    let is_known = |name: &str| users.iter().map(|user| &user.name).chain(asks).any(|known| **known == *name);
+    if let Some(user) = user.as_ref().filter(|user| !is_known(user)) {
         s.note("user", format!("no [[users]] entry is called {user:?}"));
+    }
+    // What is known of a user elsewhere is not known to probes.
+    let has_proof = |user: &&User| {
+        !matches!(user.credential, Credential::Elsewhere) || user.server_proof != ServerProof::None
+    };
+    let first_user = users.iter().find(has_proof).map(|user| &user.name).or(asks);
+    if user.is_none() && first_user.is_none() && auth.has_source() {
+        s.note("user", "is missing; as whom are the servers watched?");
     }
     Health {
         interval: s.read("interval", duration(10 * MS..=HOUR)).unwrap_or(SECOND),

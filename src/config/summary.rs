@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Config, Credential, PoolMode, RoleSetting};
+use super::{Auth, Config, Credential, PoolMode, RoleSetting};
 use crate::sql::{Target, Transactions};
 
 /// Shows what a configuration comes down to. No secret is in it.
@@ -35,15 +35,26 @@ impl fmt::Display for Summary<'_> {
             let fixed = fixed(database.target, database.transactions);
             writeln!(f, "database    {name} is {there} on the servers{fixed}")?;
         }
+        if let Some(files) = &config.auth.hba {
+            write!(f, "rules       {}", files.hba.display())?;
+            match &files.ident {
+                Some(ident) => writeln!(f, ", maps of {}", ident.display())?,
+                None => writeln!(f)?,
+            }
+        }
         for user in &config.users {
             let proof = match user.credential {
+                _ if config.auth.hba.is_some() => "as hba_file says",
                 Credential::Trust => "no password asked",
+                Credential::Certificate => "a client certificate",
                 Credential::Password(_) | Credential::Verifier(_) => "scram-sha-256",
+                Credential::Elsewhere => "password known elsewhere",
             };
             let (name, there) = (&user.name, &user.server_user);
             let fixed = fixed(user.target, user.transactions);
             writeln!(f, "user        {name}, {proof}, {there} on the servers{fixed}")?;
         }
+        f.write_str(&others(&config.auth))?;
         let pool = &config.pool;
         writeln!(
             f,
@@ -74,6 +85,18 @@ impl fmt::Display for Summary<'_> {
         }
         write!(f, "workers     {}", config.workers)
     }
+}
+
+/// Who may log in beside those that the configuration names.
+fn others(auth: &Auth) -> String {
+    let list = auth.userlist.iter().map(|list| format!("users       those of {}\n", list.display()));
+    let asked = auth.query.iter().map(|query| {
+        let (user, known, unknown) = (&query.user, shown(query.ttl), shown(query.negative_ttl));
+        format!(
+            "users       those of the servers, asked as {user}; known for {known}, unknown for {unknown}\n"
+        )
+    });
+    list.chain(asked).collect()
 }
 
 fn fixed(target: Target, transactions: Option<Transactions>) -> String {

@@ -6,7 +6,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::{Claim, Entrant, authenticate};
+use super::auth::{Entrant, authenticate};
+use super::claim::{Claim, Gate};
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
 use super::span::enter_names;
@@ -14,7 +15,6 @@ use crate::config::User;
 use crate::error::{Error, Result};
 use crate::net::{Handshake, Peer};
 use crate::scram::PassKey;
-use crate::users::Users;
 use crate::wire::startup::CancelKey;
 
 /// A client that has proved who it is.
@@ -50,12 +50,12 @@ pub enum Arrival<S> {
 /// Sees an accepted stream through startup and authentication, not later than `deadline`.
 ///
 /// A client that fails has been told and closed when this returns the reason. Not cancel safe.
-pub async fn admit<S>(stream: S, peer: Peer, users: &Users, deadline: Instant) -> Result<Arrival<S>>
+pub async fn admit<S>(stream: S, peer: Peer, gate: Gate<'_>, deadline: Instant) -> Result<Arrival<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut client = Handshake::new(stream);
-    let introduced = timeout_at(deadline, introduce(&mut client, &peer, users)).await;
+    let introduced = timeout_at(deadline, introduce(&mut client, &peer, gate)).await;
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
     let (stream, received) = client.into_parts();
     match introduced {
@@ -75,7 +75,7 @@ enum Introduced {
     Cancel(CancelKey),
 }
 
-async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, users: &Users) -> Result<Introduced>
+async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, gate: Gate<'_>) -> Result<Introduced>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -86,6 +86,6 @@ where
     enter_names(&greeting);
     let mut welcome = BytesMut::new();
     let claim = Claim { greeting: &greeting, peer };
-    let entrant = authenticate(client, &claim, users, &mut welcome).await?;
+    let entrant = authenticate(client, &claim, gate, &mut welcome).await?;
     Ok(Introduced::Client { greeting, entrant, welcome })
 }

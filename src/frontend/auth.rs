@@ -1,29 +1,24 @@
-//! Proving who a client is.
+//! Proving who a client is: what pg_hba.conf asks of it, or its own entry where there is no such file.
 //!
-//! PostgreSQL manual: "SASL Authentication" and "Start-up".
+//! A name that nobody has is asked for the same as any other; what fails is told in PostgreSQL's words, which do not say why.
+//! PostgreSQL manual: "Client Authentication", "SASL Authentication" and "Start-up"; the order of things is that of auth.c.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::greet::Greeting;
-use super::scram::{Offer, Standing, exchange};
+use super::claim::{Claim, Gate};
+use super::password;
+use super::ruling::{origin, ruling, system_user};
+use super::scram::{Failure, Offer, Standing, exchange};
 use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
-use crate::net::{Handshake, Peer};
-use crate::scram::PassKey;
-use crate::users::{Found, Proof, Users};
+use crate::hba::{CertificateCheck, Method, Rules, Ruling};
+use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
+use crate::scram::{ClientKey, PassKey, Verifier};
+use crate::users::{Account, Found, Keys, Proof};
 use crate::wire::reply;
-
-/// Who a client says it is, and where it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// What it has said.
-    pub greeting: &'a Greeting,
-    /// Where it is.
-    pub peer: &'a Peer,
-}
 
 /// Somebody who may come in.
 #[derive(Debug)]
@@ -34,6 +29,9 @@ pub struct Entrant {
     pub key: Option<Arc<PassKey>>,
 }
 
+/// A password that a client has proved to know: the key that it gives, and the verifier that it was checked against.
+type Proven = (Verifier, ClientKey);
+
 /// Authenticates a client that claims to be somebody.
 ///
 /// What ends the exchange (AuthenticationSASLFinal, AuthenticationOk) is appended to `welcome` and not sent, so
@@ -42,36 +40,172 @@ pub struct Entrant {
 pub async fn authenticate<S>(
     client: &mut Handshake<S>,
     claim: &Claim<'_>,
-    users: &Users,
+    gate: Gate<'_>,
     welcome: &mut BytesMut,
 ) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = &claim.greeting.user;
-    let (account, decoy) = match users.find(name, &claim.greeting.database).await {
-        Found::Account(account) => (Some(account), None),
-        Found::Nobody(decoy) => (None, Some(decoy)),
+    let ruled = match gate.rules {
+        Some(rules) => Some(ruling(claim, rules).await?.clone()),
+        None => None,
     };
-    let (verifier, standing) = match account.as_ref().map(|account| &account.proof) {
-        Some(Proof::Scram(verifier)) => (Some(verifier.clone()), Standing::Known),
-        Some(Proof::Trust) => (None, Standing::Known),
-        None => (decoy, Standing::Decoy),
-    };
-    let mut proven = None;
-    if let Some(verifier) = verifier {
-        let offer = Offer::to(claim.peer);
-        let outcome = exchange(client, verifier.clone(), standing, offer, welcome).await?;
-        proven = Some((verifier, outcome.map_err(|failure| failure.explain(name))?));
+    if let Some(ruling) = &ruled {
+        turn_away(claim, ruling)?;
     }
-    let account = account.ok_or_else(|| Error::Authentication(name.clone()))?;
-    let key = match (&account.user.server_proof, proven) {
-        (ServerProof::None | ServerProof::Password(_), _) => None,
-        (ServerProof::PassThrough, None) => users.keys().known(name),
-        (ServerProof::PassThrough, Some((verifier, key))) => Some(users.keys().proved(name, verifier, key)),
+    let (account, decoy) = match gate.users.find(name, &claim.greeting.database).await {
+        Found::Account(account) => (Some(account), gate.users.decoy(name)),
+        Found::Nobody(decoy) => (None, decoy),
+        Found::Refused(error) => return Err(error),
     };
+    let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
+    let kept = Kept { account: account.as_ref(), decoy };
+    let proven = match ruling.method {
+        Method::Trust | Method::Certificate => None,
+        Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
+        Method::ScramSha256 | Method::Md5 => Some(challenge(client, (claim, gate), kept, welcome).await?),
+        Method::Password => Some(ask_password(client, kept, name).await?),
+        Method::Peer => check_process(claim, gate, &ruling).await.map(|()| None)?,
+    };
+    check_certificate(claim, gate, &ruling)?;
+    let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
     reply::authentication_ok(welcome);
+    let key = key(gate.users.keys(), &account.user, proven);
     Ok(Entrant { user: account.user, key })
+}
+
+/// What logs in to the servers where no password does. Who was let in without one has the key that others have proved.
+fn key(keys: &Keys, user: &User, proven: Option<Proven>) -> Option<Arc<PassKey>> {
+    match (&user.server_proof, proven) {
+        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::PassThrough, None) => keys.known(&user.name),
+        (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(&user.name, verifier, key)),
+    }
+}
+
+/// What holds without a file: what the user's entry says. Whoever has none is asked for a password.
+fn of_account(account: Option<&Account>) -> Ruling {
+    let (method, certificate) = match account.map(|account| &account.proof) {
+        Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
+        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
+        Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
+    };
+    Ruling { method, certificate, map: None }
+}
+
+/// Refuses a client that need not be asked for anything.
+fn turn_away(claim: &Claim, ruling: &Ruling) -> Result<()> {
+    if ruling.certificate != CertificateCheck::None && certificate(claim.peer).is_none() {
+        return Err(Error::NoCertificate);
+    }
+    match (ruling.method, &claim.peer.encryption, claim.peer.address) {
+        (Method::Reject, ..) => Err(Error::Rejected(Box::new(origin(claim)))),
+        (Method::Password, Encryption::None, PeerAddress::Tcp(_)) => Err(Error::PlainPassword),
+        _ => Ok(()),
+    }
+}
+
+/// What a password is checked against.
+struct Kept<'a> {
+    account: Option<&'a Account>,
+    decoy: Verifier,
+}
+
+impl Kept<'_> {
+    /// The verifier of whoever has one; of whoever has none, one that nothing fits.
+    fn verifier(self) -> (Verifier, Standing) {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Scram(verifier)) => (verifier.clone(), Standing::Known),
+            Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
+        }
+    }
+}
+
+/// SCRAM-SHA-256, bound to the stream where it can be.
+async fn challenge<S>(
+    client: &mut Handshake<S>,
+    (claim, gate): (&Claim<'_>, Gate<'_>),
+    kept: Kept<'_>,
+    welcome: &mut BytesMut,
+) -> Result<Proven>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (verifier, standing) = kept.verifier();
+    let proven = exchange(client, verifier.clone(), standing, Offer::to(claim.peer), welcome).await?;
+    if matches!(proven, Err(Failure::WrongProof)) {
+        gate.users.disproved(&claim.greeting.user, &claim.greeting.database);
+    }
+    proven.map(|key| (verifier, key)).map_err(|failure| failure.explain(&claim.greeting.user))
+}
+
+/// The password itself.
+async fn ask_password<S>(client: &mut Handshake<S>, kept: Kept<'_>, name: &str) -> Result<Proven>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let said = password::plain(client).await?;
+    let (verifier, standing) = kept.verifier();
+    match password::fits_verifier(said, verifier.clone()).await {
+        Some(key) if standing == Standing::Known => Ok((verifier, key)),
+        _ => Err(Error::Authentication(name.to_owned())),
+    }
+}
+
+/// The user that the client's process runs as.
+async fn check_process(claim: &Claim<'_>, gate: Gate<'_>, ruling: &Ruling) -> Result<()> {
+    let name = &claim.greeting.user;
+    let user = match claim.peer.address {
+        PeerAddress::Unix(peer) => system_user(peer).await,
+        PeerAddress::Tcp(_) => None,
+    };
+    match user {
+        Some(user) if may_be(gate, ruling, &user, name) => Ok(()),
+        _ => Err(Error::Method("Peer", name.clone())),
+    }
+}
+
+/// The user that the client's certificate names, where that is asked for.
+fn check_certificate(claim: &Claim, gate: Gate, ruling: &Ruling) -> Result<()> {
+    let name = &claim.greeting.user;
+    if ruling.certificate == CertificateCheck::None {
+        return Ok(());
+    }
+    let certificate = certificate(claim.peer).ok_or(Error::NoCertificate)?;
+    let common = certificate.common_name.as_deref().unwrap_or_default();
+    let is_users = |named: &str| !named.is_empty() && may_be(gate, ruling, named, name);
+    let named = match ruling.certificate {
+        CertificateCheck::None | CertificateCheck::Issuer => true,
+        CertificateCheck::CommonName => is_users(common),
+        CertificateCheck::DistinguishedName => is_users(&certificate.distinguished_name),
+        CertificateCheck::AnyName => certificate.names.contains(name) || is_users(common),
+    };
+    if named {
+        return Ok(());
+    }
+    Err(match ruling.method {
+        Method::Trust => Error::Method("\"trust\"", name.clone()),
+        Method::Certificate => Error::Method("certificate", name.clone()),
+        _ => Error::Authentication(name.clone()),
+    })
+}
+
+fn certificate(peer: &Peer) -> Option<&ClientCertificate> {
+    match &peer.encryption {
+        Encryption::Tls(tls) => tls.certificate.as_ref(),
+        Encryption::None => None,
+    }
+}
+
+/// Whether who has proved one name may be the user of another. Why not is for the operator alone.
+fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
+    let nothing = Rules::default();
+    let outcome = gate.rules.unwrap_or(&nothing).may_be(ruling, proved, user);
+    if let Err(why) = &outcome {
+        tracing::info!(proved, user, map = ruling.map.as_deref(), "{why}");
+    }
+    outcome.is_ok()
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::{Credential, Secret, ServerProof};
+use crate::frontend::greet::Greeting;
 use crate::net::PeerAddress;
 use crate::sql::Target;
+use crate::users::Users;
 
 fn user(name: &str, credential: Credential) -> User {
     User {
@@ -50,7 +52,8 @@ fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Out
         let greeting =
             Greeting { user: name.into(), database: name.into(), minor: 0, parameters: Vec::new() };
         let claim = Claim { greeting: &greeting, peer: &peer };
-        let outcome = authenticate(&mut Handshake::new(ours), &claim, &users, &mut welcome).await;
+        let gate = Gate { users: &users, rules: None };
+        let outcome = authenticate(&mut Handshake::new(ours), &claim, gate, &mut welcome).await;
         (outcome, welcome)
     });
     (theirs, door)

@@ -8,6 +8,7 @@ mod handshake;
 pub(crate) mod holding;
 mod keepalive;
 mod listen;
+mod look_up;
 mod peer;
 mod stream;
 
@@ -15,5 +16,6 @@ pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
 pub use listen::{Accepted, Listener};
+pub use look_up::{host_name, interfaces, user_name};
 pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use stream::Stream;

@@ -24,8 +24,13 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("config", &["sql"], "a configuration is read before anything else is there"),
     ("net", &[], "sockets know nothing of what passes over them"),
     ("scram", &[], "keys and proofs follow from bytes alone"),
-    ("users", &["config", "scram"], "who may log in is known without a connection"),
-    ("frontend", &["config", "error", "net", "scram", "users", "wire"], "the front door knows no servers"),
+    ("hba", &["config", "net"], "who may come from where follows from files and the client's stream"),
+    ("users", &["config", "error", "scram"], "who may log in is known without a connection"),
+    (
+        "frontend",
+        &["config", "error", "hba", "net", "scram", "users", "wire"],
+        "the front door knows no servers",
+    ),
     (
         "backend",
         &["cluster::defaults", "cluster::topology", "config", "error", "net", "scram", "wire"],
@@ -80,6 +85,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "config",
             "error",
             "frontend",
+            "hba",
             "net",
             "pool",
             "router",
@@ -114,6 +120,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
             "session/leg/",
             "session/relay/client_buffer.rs",
             "session/shared/",
+            "users/query.rs",
         ],
         "the rest of the house neither waits nor reads a socket",
     ),
@@ -122,12 +129,16 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
-        &["backend/login.rs", "backend/sasl.rs", "scram/verifier.rs"],
+        &["backend/login.rs", "backend/sasl.rs", "frontend/password.rs", "scram/verifier.rs"],
         "it is for logins, on either side",
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
-    ("lru", &["backend/prepared.rs"], "it bounds the prepared statements of a connection"),
+    (
+        "lru",
+        &["backend/prepared.rs", "cluster/identity/rounds.rs", "users/cache.rs"],
+        "it bounds what is kept for whoever asks",
+    ),
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
@@ -139,6 +150,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("rustix", &["server/descriptors.rs"], "weir asks the system for descriptors once, at its start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
+    ("dns_lookup", &["net/"], "who has which name is asked in one place"),
+    ("nix", &["net/"], "what the system knows is asked where its sockets are"),
     ("socket2", &["net/"], "socket options are set where sockets are made"),
     ("clap", &["main.rs"], "the library has no command line"),
     ("anyhow", &["main.rs"], "the library's errors have types"),
@@ -148,6 +161,17 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 const PURE: &[&str] = &[
     "wire/",
     "scram/",
+    "hba/address.rs",
+    "hba/decide.rs",
+    "hba/ident.rs",
+    "hba/mistake.rs",
+    "hba/mod.rs",
+    "hba/names.rs",
+    "hba/options.rs",
+    "hba/parse.rs",
+    "hba/pattern.rs",
+    "hba/rule.rs",
+    "hba/tokens.rs",
     "sql/",
     "freshness/",
     "router/",
@@ -183,6 +207,7 @@ const PURE: &[&str] = &[
     "session/shared/statements.rs",
     "session/state.rs",
     "session/transaction/",
+    "users/cache.rs",
 ];
 
 /// What would make such a place depend on more than its arguments.
@@ -201,6 +226,7 @@ const IMPURE: &[&str] = &[
 /// Where the program may stop because an invariant does not hold, how often, and why it always does.
 const STOPS: &[(&str, usize, &str)] = &[
     ("cluster/roles/probe.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
+    ("cluster/identity/connections.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
     ("pool/connections.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
     (

@@ -74,7 +74,7 @@ impl Who {
     /// said when it logged in.
     pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Listener) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
-        let user = named.cloned().map_or(user, Arc::new);
+        let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
         let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
         let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
@@ -545,7 +545,7 @@ impl Conversation {
     /// All of a long query string has been read. Before the server can run it, it is known whether it leaves nothing.
     pub(crate) fn has_read_long(&mut self, text: &LongText) {
         // Behind a relation there may be code, and which relation it is nobody has looked.
-        if !text.leaves_nothing() || self.shared.cluster.catalogs().know_traces() {
+        if !text.leaves_nothing() || self.shared.cluster.catalogs().matters().leaves_traces() {
             self.state.pins.long_statement();
         }
     }

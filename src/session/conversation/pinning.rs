@@ -34,7 +34,7 @@ impl Conversation {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        if !request.any(Fact::Calls) && !catalogs.know_traces() {
+        if !request.any(Fact::Calls) && !catalogs.matters().leaves_traces() {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();

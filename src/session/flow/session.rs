@@ -22,6 +22,7 @@ use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
 use crate::session::flow::notices::HeldNotices;
+use crate::session::flow::standing::may_enter;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
@@ -101,7 +102,10 @@ impl Session {
         // Who leaves meanwhile keeps no place in a queue.
         let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
         let waiting = Waiting { shared: &shared, entry: &entry, client };
-        let settled = waiting.queue(greeting::settle_in(conversation, connections));
+        let settled = waiting.queue(async {
+            may_enter(conversation).await?;
+            greeting::settle_in(conversation, connections).await
+        });
         let told = tokio::time::timeout_at(deadline, settled).await;
         match told.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(told) => {
