@@ -247,8 +247,8 @@ impl Error {
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
-            Error::PassThrough { why, .. } => why.sqlstate(),
             Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::PassThrough { why, .. } => why.sqlstate(),
             Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
@@ -315,16 +315,80 @@ impl Error {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
-            Error::PassThrough { why, .. } => Some(why.hint()),
             Error::PlainPassword => Some(
                 "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
             ),
             Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
+            Error::PassThrough { why, .. } => Some(why.hint()),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }
             _ => None,
+        }
+    }
+}
+
+/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address; `[local]` over a Unix socket.
+    pub host: String,
+    /// Who it says it is.
+    pub user: String,
+    /// The database that it wants.
+    pub database: String,
+    /// `SSL encryption` or `no encryption`.
+    pub encryption: &'static str,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, user, database, encryption } = self;
+        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
+    }
+}
+
+/// Why a user who has proved who it is may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// There is no such role.
+    NoRole,
+    /// The role has no LOGIN.
+    NoLogin,
+    /// There is no such database.
+    NoDatabase,
+    /// The removal of the database was interrupted.
+    Invalid,
+    /// The database takes no connections.
+    Closed,
+    /// The role has no CONNECT.
+    Denied,
+}
+
+impl Bar {
+    /// The longest name that there can be (NAMEDATALEN), in bytes. PostgreSQL cuts longer ones off when they come.
+    const NAME_MAX: usize = 63;
+
+    fn message(self, name: &str) -> String {
+        let cut = (0..=Self::NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+        let name = &name[..cut.unwrap_or_default()];
+        match self {
+            Self::NoRole => format!("role \"{name}\" does not exist"),
+            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
+            Self::NoDatabase => format!("database \"{name}\" does not exist"),
+            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
+            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
+            Self::Denied => format!("permission denied for database \"{name}\""),
+        }
+    }
+
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::NoRole | Self::NoLogin => "28000",
+            Self::NoDatabase => "3D000",
+            Self::Invalid | Self::Closed => "55000",
+            Self::Denied => "42501",
         }
     }
 }
@@ -375,65 +439,6 @@ impl NoPass {
             NoPass::CleartextWanted | NoPass::Md5Wanted => {
                 "With pass-through the server's pg_hba.conf must ask for scram-sha-256; else weir needs a server_password."
             }
-        }
-    }
-}
-
-/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its address; `[local]` over a Unix socket.
-    pub host: String,
-    /// Who it says it is.
-    pub user: String,
-    /// The database that it wants.
-    pub database: String,
-    /// `SSL encryption` or `no encryption`.
-    pub encryption: &'static str,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, user, database, encryption } = self;
-        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
-    }
-}
-
-/// Why a user who has proved who it is may not enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bar {
-    /// There is no such role.
-    NoRole,
-    /// The role has no LOGIN.
-    NoLogin,
-    /// There is no such database.
-    NoDatabase,
-    /// The removal of the database was interrupted.
-    Invalid,
-    /// The database takes no connections.
-    Closed,
-    /// The role has no CONNECT.
-    Denied,
-}
-
-impl Bar {
-    fn message(self, name: &str) -> String {
-        match self {
-            Self::NoRole => format!("role \"{name}\" does not exist"),
-            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
-            Self::NoDatabase => format!("database \"{name}\" does not exist"),
-            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
-            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
-            Self::Denied => format!("permission denied for database \"{name}\""),
-        }
-    }
-
-    fn sqlstate(self) -> &'static str {
-        match self {
-            Self::NoRole | Self::NoLogin => "28000",
-            Self::NoDatabase => "3D000",
-            Self::Invalid | Self::Closed => "55000",
-            Self::Denied => "42501",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use config::Value;
+use zeroize::Zeroizing;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
@@ -161,6 +162,7 @@ fn from_file(value: &Value, configuration: &Path) -> Result<Secret, String> {
     let path = configuration.with_file_name("").join(text(value)?);
     let content =
         std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let content = Zeroizing::new(content);
     match content.lines().next() {
         None | Some("") => Err("the file's first line is empty".to_owned()),
         Some(line) if line.contains('\0') => Err("the file holds a zero byte".to_owned()),

@@ -29,8 +29,8 @@ fn is_readable_by_others(file: &Path) -> bool {
 
 /// Users that can do more, or less, than one may think.
 pub(super) fn users(config: &Config) -> Vec<String> {
-    let exposed = config.auth.hba.is_none()
-        && config.listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let exposed =
+        config.auth.hba.is_none() && config.listeners.iter().any(|listener| listener.address.is_exposed());
     let warning = |user: &super::User| match &user.credential {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))

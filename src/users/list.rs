@@ -72,8 +72,15 @@ impl Users {
             accounts.insert(Arc::clone(&user.name), Account { user: Arc::new(user.clone()), proof });
         }
         let decoy = Decoy::resembling(accounts.values());
-        let (timeouts, keys) = (Timeouts::default(), Keys::default());
-        Ok(Self { accounts, named, userlist: None, inquiries: None, timeouts, decoy, keys })
+        Ok(Self {
+            accounts,
+            named,
+            userlist: None,
+            inquiries: None,
+            timeouts: Timeouts::default(),
+            decoy,
+            keys: Keys::default(),
+        })
     }
 
     /// The same, with all others that the configuration leads to; the servers are asked by `directory`.
@@ -91,7 +98,7 @@ impl Users {
         self.userlist.as_ref()
     }
 
-    /// What logins have proved.
+    /// What their logins have proved.
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }

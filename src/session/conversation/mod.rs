@@ -56,7 +56,7 @@ pub(crate) struct Who {
     /// The database on the servers.
     pub server_database: Arc<str>,
     /// The listener by which the client came.
-    listener: Listener,
+    listener: Arc<Listener>,
     /// Targets fixed by the configuration.
     pub targets: ConfiguredTargets,
     /// Where the configuration has transactions run.
@@ -72,7 +72,7 @@ pub(crate) struct Who {
 impl Who {
     /// A user who asks for this database by this listener. Of a user whom the configuration names no more holds what was
     /// said when it logged in.
-    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Listener) -> Self {
+    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Arc<Listener>) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
         let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
@@ -97,7 +97,7 @@ impl Who {
     /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
     /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
-        let now = Self::new(config, self.user.clone(), &self.database, self.listener);
+        let now = Self::new(config, self.user.clone(), &self.database, self.listener.clone());
         let (server_database, mode, key) = (self.server_database.clone(), self.mode, self.key.take());
         *self = Self { server_database, mode, key, catalog: self.catalog.take(), ..now };
     }
