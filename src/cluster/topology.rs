@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::defaults::{Conf, Defaults};
 use crate::freshness::Freshness;
+use crate::net::{ServerTls, Target};
 
 /// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
 /// brought it down may do so again.
@@ -29,6 +30,15 @@ pub struct Address {
     pub host: Arc<str>,
     /// Port.
     pub port: u16,
+    /// TLS towards it.
+    pub tls: Arc<ServerTls>,
+}
+
+impl Address {
+    /// It, to connect to.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { host: &self.host, port: self.port, tls: &self.tls }
+    }
 }
 
 /// What a server is at the moment.

@@ -59,7 +59,11 @@ impl Roster {
         self.come += 1;
         self.rows.push(Row {
             name: server.name.clone(),
-            address: Arc::new(Address { host: server.host.clone(), port: server.port }),
+            address: Arc::new(Address {
+                host: server.host.clone(),
+                port: server.port,
+                tls: server.tls.clone(),
+            }),
             connections: server.connections,
             weight: server.weight,
             seen: Observation {

@@ -22,6 +22,7 @@ fn insert(roster: &mut Roster, role: RoleSetting) -> (ServerId, Vec<Event>) {
         role,
         weight: 1,
         connections: 10,
+        tls: Arc::default(),
     };
     roster.insert(&server, Instant::now())
 }
