@@ -47,6 +47,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         weight: 1,
         connections: 10,
         tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     };
     config::Config {
         auth: config::Auth::default(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, cancel, log_in};
-use weir::config::Secret;
+use weir::config::{ChannelBinding, Secret};
 use weir::error::Error;
 use weir::net::{Keepalive, Target, Way};
 
@@ -107,7 +107,7 @@ impl Server {
         let credentials = Credentials { user, proof: &proof, database: "postgres", parameters };
         let tls = Arc::default();
         let target = Target { host, port: self.port, tls: &tls };
-        log_in(&target, &credentials, &alive(), soon()).await
+        log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await
     }
 }
 
@@ -226,7 +226,7 @@ async fn refusals_come_in_the_servers_words() {
         Credentials { user: "trusted", proof: &Proof::None, database: "no_such_database", parameters: &[] };
     let tls = Arc::default();
     let target = Target { host: "127.0.0.1", port: server.port, tls: &tls };
-    let error = log_in(&target, &credentials, &alive(), soon()).await.unwrap_err();
+    let error = log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await.unwrap_err();
     assert_eq!(
         (error.sqlstate(), error.to_string().as_str()),
         ("3D000", "database \"no_such_database\" does not exist")

@@ -63,6 +63,7 @@ pub struct Login<S = Stream> {
 /// `hostssl` or `hostnossl`. Dropping the future gives up and closes the connection.
 pub async fn log_in(
     target: &Target<'_>,
+    binding: ChannelBinding,
     credentials: &Credentials<'_>,
     keepalive: &Keepalive,
     deadline: Instant,
@@ -70,13 +71,13 @@ pub async fn log_in(
     let way = target.first();
     let dialled = target.connect(way, keepalive, deadline).await.map_err(out_of_reach)?;
     let other = target.second(way, &dialled.encryption);
-    let refused = match (log_in_dialled(dialled, way, credentials, deadline).await, other) {
+    let refused = match (log_in_dialled(dialled, way, credentials, binding, deadline).await, other) {
         (Err(error), Some(_)) if error.is_login_refused() => error,
         (outcome, _) => return outcome,
     };
     let Some(way) = other else { return Err(refused) };
     let outcome = match target.connect(way, keepalive, deadline).await {
-        Ok(dialled) => log_in_dialled(dialled, way, credentials, deadline).await,
+        Ok(dialled) => log_in_dialled(dialled, way, credentials, binding, deadline).await,
         Err(error) => Err(out_of_reach(error)),
     };
     outcome.map_err(|error| more_telling(refused, error))
@@ -86,11 +87,12 @@ async fn log_in_dialled(
     dialled: Dialled,
     way: Way,
     credentials: &Credentials<'_>,
+    binding: ChannelBinding,
     deadline: Instant,
 ) -> Result<Login> {
     let way = dialled.again(way);
     let Dialled { stream, encryption } = dialled;
-    let channel = Channel { encryption: &encryption, binding: ChannelBinding::Prefer };
+    let channel = Channel { encryption: &encryption, binding };
     let login = timeout_at(deadline, log_in_over(stream, credentials, channel)).await;
     let login = login.unwrap_or_else(|late| Err(Error::Unreachable(late.into())))?;
     Ok(Login { way, ..login })

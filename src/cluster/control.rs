@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, ReadBuf, empty};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::config::{self, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding as Bound, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Error};
 
 use super::topology::Address;
-use crate::config::{AuthQuery, Health, Secret, User};
+use crate::config::{AuthQuery, ChannelBinding, Health, Secret, User};
 use crate::net::tls::in_one_line;
 use crate::net::{Dialled, Encryption, Keepalive, Way};
 
@@ -93,6 +93,11 @@ pub(crate) fn parameters(
         .dbname(database)
         .user(&*login.user)
         .application_name(purpose.application_name())
+        .channel_binding(match address.channel_binding {
+            ChannelBinding::Disable => config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+            ChannelBinding::Require => config::ChannelBinding::Require,
+        })
         // What it begins TLS with is a connection of ours that is there already: see Dialling.
         .ssl_mode(SslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct)
@@ -183,12 +188,12 @@ struct Unconnected(#[source] io::Error);
 pub(crate) struct ControlStream(Dialled);
 
 impl TlsStream for ControlStream {
-    fn channel_binding(&self) -> ChannelBinding {
+    fn channel_binding(&self) -> Bound {
         match &self.0.encryption {
             Encryption::Tls(tls) => tls.end_point.clone(),
             Encryption::None => None,
         }
-        .map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+        .map_or_else(Bound::none, Bound::tls_server_end_point)
     }
 }
 
@@ -283,7 +288,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tls = ServerTls::new(Terms { mode: SslMode::Disable, ..Terms::default() });
         let port = listener.local_addr().unwrap().port();
-        let address = Address { host: "127.0.0.1".into(), port, tls };
+        let address = Address { host: "127.0.0.1".into(), port, tls, ..Address::default() };
         let login = Login::trusted("app".into());
         let parameters = parameters((&address, "app"), &login, health.timeout, &health, Purpose::Sampling);
         let met = OnceLock::new();
@@ -304,7 +309,7 @@ mod tests {
         let address = Address {
             host: "127.0.0.1".into(),
             port: listener.local_addr().unwrap().port(),
-            tls: Arc::default(),
+            ..Address::default()
         };
         drop(listener);
         let health = Health {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::defaults::{Conf, Defaults};
+use crate::config::ChannelBinding;
 use crate::freshness::Freshness;
 use crate::net::{ServerTls, Target};
 
@@ -32,6 +33,8 @@ pub struct Address {
     pub port: u16,
     /// TLS towards it.
     pub tls: Arc<ServerTls>,
+    /// Whether logins are bound to its certificate.
+    pub channel_binding: ChannelBinding,
 }
 
 impl Address {

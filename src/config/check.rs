@@ -164,9 +164,11 @@ fn server(entry: &mut Section, around: &Surroundings) -> Server {
     let port =
         entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
     let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
+    let (tls, binding) = server_tls(entry, &host, around);
     Server {
         name: entry.read("name", text).unwrap_or_else(|| format!("{host}:{port}")).into(),
-        tls: server_tls(entry, &host, around),
+        channel_binding: binding,
+        tls,
         host: host.into(),
         port,
         role: entry.read("role", word(&ROLES)).unwrap_or_default(),

@@ -120,6 +120,8 @@ pub struct Server {
     pub connections: usize,
     /// When what is said to it is encrypted, and how it is known: `sslmode` and its kin.
     pub tls: Arc<ServerTls>,
+    /// Whether logins are bound to its certificate.
+    pub channel_binding: ChannelBinding,
 }
 
 /// `role = "auto" | "primary" | "replica"`.

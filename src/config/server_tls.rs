@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::Value;
 
+use super::ChannelBinding;
 use super::kinds::{text, word};
 use super::section::Section;
 use super::users::Surroundings;
@@ -15,8 +16,19 @@ use crate::net::tls::{Identity, Root, ServerTls, SslMode, Terms, Way, names_host
 /// `sslnegotiation = "..."`.
 const NEGOTIATION: [(&str, Way); 2] = [("postgres", Way::Demanded), ("direct", Way::Direct)];
 
-/// What an entry says of TLS towards the server at `host`.
-pub(super) fn server_tls(entry: &mut Section, host: &str, around: &Surroundings) -> Arc<ServerTls> {
+/// `channel_binding = "..."`.
+const BINDING: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
+];
+
+/// What an entry says of TLS towards the server at `host`, and of logins over it.
+pub(super) fn server_tls(
+    entry: &mut Section,
+    host: &str,
+    around: &Surroundings,
+) -> (Arc<ServerTls>, ChannelBinding) {
     let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
     let root = entry.read("sslrootcert", |value| {
         let named = text(value)?;
@@ -35,12 +47,19 @@ pub(super) fn server_tls(entry: &mut Section, host: &str, around: &Surroundings)
         },
     };
     check(entry, host, &terms);
+    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
+    if binding == ChannelBinding::Require && (terms.mode == SslMode::Disable || host.starts_with('/')) {
+        entry.note(
+            "channel_binding",
+            "\"require\" needs TLS: there is nothing else that a login could be bound to",
+        );
+    }
     // Over a Unix socket none of it is used.
     let tls = ServerTls::new(terms);
     if tls.terms().has_files() && tls.terms().mode != SslMode::Disable && !host.starts_with('/') {
         read_files(entry, &tls);
     }
-    tls
+    (tls, binding)
 }
 
 /// What cannot be meant, in libpq's words where it has some.

@@ -21,7 +21,7 @@ struct Servers(Mutex<Vec<ServerId>>);
 impl Events for Servers {
     fn server(&self, server: ServerId) -> Option<Server> {
         self.0.lock().unwrap().contains(&server).then(|| Server {
-            address: Arc::new(Address { host: "127.0.0.1".into(), port: 1, tls: Arc::default() }),
+            address: Arc::new(Address { host: "127.0.0.1".into(), port: 1, ..Address::default() }),
             connections: 10,
             role: Role::Primary,
             ..Server::example(server.0)

@@ -50,6 +50,7 @@ fn server(cluster: &harness::Cluster, index: usize) -> config::Server {
         weight: 1,
         connections: 10,
         tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     }
 }
 

@@ -68,6 +68,10 @@ fn what_cannot_be_meant_is_a_mistake() {
         ("sslrootcert = \"nowhere.pem\"", "servers[0].sslrootcert: "),
         ("sslrootcert = \"client.key\"", "no certificate"),
         ("sslcert = \"client.pem\"", "servers[0].sslcert: needs sslkey as well"),
+        (
+            "sslmode = \"disable\"\nchannel_binding = \"require\"",
+            "servers[0].channel_binding: \"require\" needs TLS",
+        ),
         (&own("open.key"), "group or world access"),
         (&own("other.key"), "does not go with its certificate"),
         (&own("root.pem"), "no private key"),

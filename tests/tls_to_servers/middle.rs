@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use tokio::io::copy_bidirectional;
 use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, log_in};
-use weir::config::Secret;
+use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Root, ServerTls, SslMode, Terms, accept, provider};
 use weir::net::{Encryption, Keepalive, Stream, Target, Way};
 
@@ -70,7 +70,7 @@ async fn attempt(port: u16, terms: Terms) -> weir::error::Result<Login> {
     let proof = Proof::Password(Secret::new("app"));
     let credentials = Credentials { user: "app", proof: &proof, database: "app", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
-    log_in(&target, &credentials, &keepalive, Instant::now() + PATIENCE).await
+    log_in(&target, ChannelBinding::Prefer, &credentials, &keepalive, Instant::now() + PATIENCE).await
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use harness::{Cluster, Options, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, log_in};
-use weir::config::Secret;
+use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Identity, Root, ServerTls, SslMode, Terms};
 use weir::net::{Keepalive, Target, Way};
 
@@ -72,12 +72,21 @@ async fn by_weir(cluster: &Cluster, mode: SslMode, root: Option<&Path>, password
 }
 
 async fn connect(cluster: &Cluster, terms: Terms, password: &str) -> weir::error::Result<Login> {
+    bound(cluster, terms, password, ChannelBinding::Prefer).await
+}
+
+async fn bound(
+    cluster: &Cluster,
+    terms: Terms,
+    password: &str,
+    binding: ChannelBinding,
+) -> weir::error::Result<Login> {
     let tls = ServerTls::new(terms);
     let target = Target { host: "localhost", port: cluster.port(0), tls: &tls };
     let proof = Proof::Password(Secret::new(password));
     let credentials = Credentials { user: "app", proof: &proof, database: "app", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
-    log_in(&target, &credentials, &keepalive, Instant::now() + Duration::from_secs(20)).await
+    log_in(&target, binding, &credentials, &keepalive, Instant::now() + Duration::from_secs(20)).await
 }
 
 /// The one value that the server answers.
@@ -217,6 +226,26 @@ async fn of_two_refusals_the_one_that_says_more_is_told() -> Result<()> {
         assert_eq!(refused.sqlstate(), sqlstate, "{lines} {mode:?}: {refused}");
         assert!(refused.to_string().contains(words), "{lines} {mode:?}: {refused}");
     }
+    Ok(())
+}
+
+/// A login that is bound goes to whom it was meant for.
+#[tokio::test]
+async fn logins_are_bound_to_the_server_s_certificate() -> Result<()> {
+    let cluster = one_server()?;
+    cluster.admit(0, BOTH)?;
+    let required = async |mode| {
+        let terms = Terms { mode, ..Terms::default() };
+        bound(&cluster, terms, "app", ChannelBinding::Require).await
+    };
+    let refused = required(SslMode::Prefer).await.unwrap_err();
+    assert!(refused.to_string().contains("not encrypted"), "{refused}");
+    let issued = Authority::new("ours").server(&["localhost"]);
+    secure(&cluster, &issued);
+    required(SslMode::Require).await.unwrap();
+    // A server that offers it, and asks for no SCRAM then.
+    cluster.admit(0, "host all all 127.0.0.1/32 trust\n")?;
+    assert!(required(SslMode::Require).await.is_err());
     Ok(())
 }
 

@@ -111,7 +111,7 @@ fn nothing_goes_around_the_encryption() -> Result<()> {
     let mut setup = WeirSetup::in_front_of(&cluster, []).at_any_age();
     for (number, sniffer) in sniffers.iter().enumerate() {
         setup = setup.append(&format!(
-            "[[servers]]\nname = \"{}\"\nhost = \"127.0.0.1\"\nport = {}\nsslmode = \"verify-full\"\nsslrootcert = {root:?}\n",
+            "[[servers]]\nname = \"{}\"\nhost = \"127.0.0.1\"\nport = {}\nsslmode = \"verify-full\"\nsslrootcert = {root:?}\nchannel_binding = \"require\"\n",
             cluster.name(number),
             sniffer.port
         ));

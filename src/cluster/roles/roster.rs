@@ -63,6 +63,7 @@ impl Roster {
                 host: server.host.clone(),
                 port: server.port,
                 tls: server.tls.clone(),
+                channel_binding: server.channel_binding,
             }),
             connections: server.connections,
             weight: server.weight,

@@ -23,6 +23,7 @@ fn insert(roster: &mut Roster, role: RoleSetting) -> (ServerId, Vec<Event>) {
         weight: 1,
         connections: 10,
         tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     };
     roster.insert(&server, Instant::now())
 }
