@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::authenticate;
-use super::claim::{Claim, Gate};
+use super::auth::{Entrant, authenticate};
+use super::claim::{Claim, Gate, Means};
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
 use super::span::enter_names;
@@ -29,6 +29,8 @@ pub struct Admission<S> {
     pub greeting: Greeting,
     /// The configured user.
     pub user: Arc<User>,
+    /// By what it has proved that.
+    pub means: Means,
     /// Messages that the client must get first and has not been sent: the end of the authentication, up to and
     /// with AuthenticationOk. ParameterStatus, BackendKeyData and ReadyForQuery, or an error, come behind them.
     pub welcome: BytesMut,
@@ -56,8 +58,16 @@ where
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
     let (stream, received) = client.into_parts();
     match introduced {
-        Ok(Introduced::Client { greeting, user, welcome }) => {
-            Ok(Arrival::Client(Box::new(Admission { stream, peer, received, greeting, user, welcome })))
+        Ok(Introduced::Client { greeting, user, means, welcome }) => {
+            Ok(Arrival::Client(Box::new(Admission {
+                stream,
+                peer,
+                received,
+                greeting,
+                user,
+                means,
+                welcome,
+            })))
         }
         Ok(Introduced::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
         Err(error) => {
@@ -68,7 +78,7 @@ where
 }
 
 enum Introduced {
-    Client { greeting: Greeting, user: Arc<User>, welcome: BytesMut },
+    Client { greeting: Greeting, user: Arc<User>, means: Means, welcome: BytesMut },
     Cancel(CancelKey),
 }
 
@@ -83,6 +93,6 @@ where
     enter_names(&greeting);
     let mut welcome = BytesMut::new();
     let claim = Claim { greeting: &greeting, peer };
-    let user = authenticate(client, &claim, gate, &mut welcome).await?;
-    Ok(Introduced::Client { greeting, user, welcome })
+    let Entrant { user, means } = authenticate(client, &claim, gate, &mut welcome).await?;
+    Ok(Introduced::Client { greeting, user, means, welcome })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::claim::{Claim, Gate};
+use super::claim::{Claim, Gate, Means};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
 use super::scram::{Failure, Offer, Standing, exchange};
@@ -20,6 +20,15 @@ use crate::scram::Verifier;
 use crate::users::{Account, Found, Proof};
 use crate::wire::reply;
 
+/// A client that has proved who it is.
+#[derive(Debug)]
+pub struct Entrant {
+    /// The user.
+    pub user: Arc<User>,
+    /// By what it has proved that.
+    pub means: Means,
+}
+
 /// Authenticates a client that claims to be somebody.
 ///
 /// What ends the exchange (AuthenticationSASLFinal, AuthenticationOk) is appended to `welcome` and not sent, so
@@ -30,7 +39,7 @@ pub async fn authenticate<S>(
     claim: &Claim<'_>,
     gate: Gate<'_>,
     welcome: &mut BytesMut,
-) -> Result<Arc<User>>
+) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -59,7 +68,16 @@ where
     check_certificate(claim, gate, &ruling)?;
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
     reply::authentication_ok(welcome);
-    Ok(account.user)
+    Ok(Entrant { user: account.user, means: means(ruling.method) })
+}
+
+fn means(method: Method) -> Means {
+    match method {
+        Method::Trust | Method::Reject => Means::Nothing,
+        Method::ScramSha256 | Method::Md5 | Method::Password => Means::Password,
+        Method::Certificate => Means::Certificate,
+        Method::Peer => Means::Process,
+    }
 }
 
 /// What holds without a file: what the user's entry says. Whoever has none is asked for a password.

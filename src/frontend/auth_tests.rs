@@ -54,6 +54,7 @@ fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Out
         let claim = Claim { greeting: &greeting, peer: &peer };
         let gate = Gate { users: &users, rules: None };
         let outcome = authenticate(&mut Handshake::new(ours), &claim, gate, &mut welcome).await;
+        let outcome = outcome.map(|entrant| entrant.user);
         (outcome, welcome)
     });
     (theirs, door)

@@ -12,8 +12,8 @@ mod scram;
 mod span;
 
 pub use admit::{Admission, Arrival, admit};
-pub use auth::authenticate;
-pub use claim::{Claim, Gate};
+pub use auth::{Entrant, authenticate};
+pub use claim::{Claim, Gate, Means};
 pub use greet::{Greeting, Knock, greet};
 pub use refuse::refuse;
 pub(crate) use span::client_span;

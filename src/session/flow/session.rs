@@ -79,7 +79,7 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, welcome, .. } = admission;
+        let Admission { stream, received, greeting, user, means, welcome, .. } = admission;
         let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
@@ -102,7 +102,7 @@ impl Session {
         let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
         let waiting = Waiting { shared: &shared, entry: &entry, client };
         let settled = waiting.queue(async {
-            may_enter(conversation).await?;
+            may_enter(conversation, means).await?;
             greeting::settle_in(conversation, connections).await
         });
         let told = tokio::time::timeout_at(deadline, settled).await;
