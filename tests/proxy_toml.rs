@@ -59,7 +59,7 @@ fn the_examples_work() {
     let config = load("examples", &text);
     let counts =
         (config.listeners.len(), config.users.len(), config.databases.len(), config.routing.rules.len());
-    assert_eq!(counts, (2, 3, 1, 2));
+    assert_eq!(counts, (3, 3, 1, 2));
     assert!(config.metrics.is_some());
 }
 

@@ -3,16 +3,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::Value;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 use super::auth::{auth, check_databases, complete, own_statement};
-use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
+use super::kinds::{
+    self, DAY, HOUR, MINUTE, MS, PATIENCE, SECOND, count, duration, duration_or_off, list, regex, size, text,
+    word,
+};
+use super::listeners::{listeners, taken};
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::users::{Known, Surroundings, user};
@@ -20,16 +24,6 @@ use super::{
     Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Pool,
     RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, source, warnings,
 };
-use crate::sql::Target;
-
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// What a client waits for has an end within a day, and not before it began.
-const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
 ///
@@ -49,6 +43,8 @@ pub fn load(file: &Path) -> Result<Config, Mistakes> {
 pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Mistakes::unreadable(file, format!("cannot be read: {error}")))?;
+    // There may be passwords in it.
+    let text = Zeroizing::new(text);
     let mut mistakes = Vec::new();
     let tree = source::layered(file, &text, environment, &mut mistakes)?;
 
@@ -65,7 +61,7 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
 }
 
 fn whole(root: &mut Section, around: &Surroundings) -> Config {
-    let (listeners, clients) = listeners(root);
+    let (listeners, clients) = listeners(root, clients);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
     let servers = servers(root);
@@ -106,33 +102,13 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     }
 }
 
-fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
-    let main = |s: &mut Section| {
-        let address = s.read("address", kinds::address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6432)));
-        let clients = Clients {
-            limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
-            login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
-            drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
-        };
-        (address, clients)
-    };
-    let (address, clients) = root.section("listen", main);
-    let mut listeners = vec![Listener { address, target: Target::Auto, transactions: None }];
-    root.list("listeners", |entry| {
-        let address = entry.require("address", kinds::address);
-        let target = entry.read("target", target).unwrap_or_default();
-        let transactions = entry.read("transactions", transactions);
-        if address.is_some_and(|address| taken(&listeners, address)) {
-            entry.note("address", "clients are listened for at this address already");
-        }
-        listeners.extend(address.map(|address| Listener { address, target, transactions }));
-    });
-    (listeners, clients)
-}
-
-/// Whether an address is listened on already. Port 0 lets the system choose, so two of them do not meet.
-fn taken(listeners: &[Listener], address: SocketAddr) -> bool {
-    address.port() != 0 && listeners.iter().any(|listener| listener.address == address)
+/// What else `[listen]` says.
+fn clients(s: &mut Section) -> Clients {
+    Clients {
+        limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
+        login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
+        drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
+    }
 }
 
 fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {

@@ -16,6 +16,8 @@ mod auth;
 mod check;
 mod files;
 mod kinds;
+mod listener;
+mod listeners;
 mod mistake;
 mod overrides;
 mod secret;
@@ -28,6 +30,7 @@ mod warnings;
 
 pub use check::{load, load_with};
 pub use files::Watched;
+pub use listener::{Interface, ListenAddress, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;
@@ -36,7 +39,7 @@ pub use userlist::UserlistError;
 /// Everything the program runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where clients connect. The first is `[listen]`, further ones `[[listeners]]`.
+    /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Listener>,
     /// Limits for clients: `[listen]`.
     pub clients: Clients,
@@ -64,17 +67,6 @@ pub struct Config {
     pub workers: usize,
     /// What is allowed but deserves a word at start. No secret is in it.
     pub warnings: Vec<String>,
-}
-
-/// One listening address.
-#[derive(Clone, Copy, Debug)]
-pub struct Listener {
-    /// TCP address.
-    pub address: SocketAddr,
-    /// Fixed target for clients of this listener; `Auto` leaves it to the router.
-    pub target: Target,
-    /// Overrides `[routing] transactions` for them.
-    pub transactions: Option<Transactions>,
 }
 
 /// Limits that hold for all clients.
@@ -260,7 +252,7 @@ pub struct Auth {
     pub userlist: Option<PathBuf>,
     /// Users that the servers are asked for.
     pub query: Option<AuthQuery>,
-    /// `hba_file` and `ident_file`.
+    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
     pub hba: Option<HbaFiles>,
 }
 
@@ -318,6 +310,18 @@ impl ServerProof {
             ServerProof::Password(password) => Some(password),
         }
     }
+}
+
+/// `[[servers]] channel_binding`: whether logins to a server are bound to its certificate, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are not.
+    Disable,
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// Else there is none.
+    Require,
 }
 
 /// How a client proves who it is.

@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use config::Value;
+use zeroize::Zeroizing;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
@@ -82,7 +83,11 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known
     let password = one_secret(entry, &PASSWORD, around);
     let verifier = entry.read("verifier", verifier);
     let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
-    let server_proof = server_password.map_or(ServerProof::None, ServerProof::Password);
+    let server_proof = match (server_password, &verifier) {
+        (Some(password), _) => ServerProof::Password(password),
+        (None, Some(_)) => ServerProof::PassThrough,
+        (None, None) => ServerProof::None,
+    };
     User {
         credential: match (auth, verifier, password) {
             (Auth::Trust, _, _) => Credential::Trust,
@@ -157,6 +162,7 @@ fn from_file(value: &Value, configuration: &Path) -> Result<Secret, String> {
     let path = configuration.with_file_name("").join(text(value)?);
     let content =
         std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let content = Zeroizing::new(content);
     match content.lines().next() {
         None | Some("") => Err("the file's first line is empty".to_owned()),
         Some(line) if line.contains('\0') => Err("the file holds a zero byte".to_owned()),

@@ -29,16 +29,19 @@ fn is_readable_by_others(file: &Path) -> bool {
 
 /// Users that can do more, or less, than one may think.
 pub(super) fn users(config: &Config) -> Vec<String> {
-    let exposed = config.auth.hba.is_none()
-        && config.listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let exposed =
+        config.auth.hba.is_none() && config.listeners.iter().any(|listener| listener.address.is_exposed());
     let warning = |user: &super::User| match &user.credential {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))
         }
-        Credential::Verifier(_) if user.server_proof == ServerProof::None => Some(format!(
-            "user {:?} has a verifier and no server_password: only servers that trust weir will let it in",
-            user.name
-        )),
+        _ if user.name == config.health.user && user.server_proof == ServerProof::PassThrough => {
+            Some(format!(
+                "weir watches the servers as user {:?}, which has a verifier and no server_password: only servers that trust weir \
+             will let it in; name another user in [health]",
+                user.name
+            ))
+        }
         _ => None,
     };
     config.users.iter().filter_map(warning).collect()

@@ -14,6 +14,7 @@ use super::span::enter_names;
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::net::{Handshake, Peer};
+use crate::scram::PassKey;
 use crate::wire::startup::CancelKey;
 
 /// A client that has proved who it is.
@@ -31,6 +32,8 @@ pub struct Admission<S> {
     pub user: Arc<User>,
     /// By what it has proved that.
     pub means: Means,
+    /// The key that it has proved, where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
     /// Messages that the client must get first and has not been sent: the end of the authentication, up to and
     /// with AuthenticationOk. ParameterStatus, BackendKeyData and ReadyForQuery, or an error, come behind them.
     pub welcome: BytesMut,
@@ -58,7 +61,7 @@ where
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
     let (stream, received) = client.into_parts();
     match introduced {
-        Ok(Introduced::Client { greeting, user, means, welcome }) => {
+        Ok(Introduced::Client { greeting, entrant: Entrant { user, means, key }, welcome }) => {
             Ok(Arrival::Client(Box::new(Admission {
                 stream,
                 peer,
@@ -66,6 +69,7 @@ where
                 greeting,
                 user,
                 means,
+                key,
                 welcome,
             })))
         }
@@ -78,7 +82,7 @@ where
 }
 
 enum Introduced {
-    Client { greeting: Greeting, user: Arc<User>, means: Means, welcome: BytesMut },
+    Client { greeting: Greeting, entrant: Entrant, welcome: BytesMut },
     Cancel(CancelKey),
 }
 
@@ -93,6 +97,6 @@ where
     enter_names(&greeting);
     let mut welcome = BytesMut::new();
     let claim = Claim { greeting: &greeting, peer };
-    let Entrant { user, means } = authenticate(client, &claim, gate, &mut welcome).await?;
-    Ok(Introduced::Client { greeting, user, means, welcome })
+    let entrant = authenticate(client, &claim, gate, &mut welcome).await?;
+    Ok(Introduced::Client { greeting, entrant, welcome })
 }

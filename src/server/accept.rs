@@ -36,7 +36,7 @@ pub(super) const TURNED_AWAY_MAX: usize = 64;
 const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// Accepts clients for ever. While weir drains they are told so.
-pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: Arc<config::Listener>) {
     let mut turned_away = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
@@ -53,7 +53,7 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: conf
             make_room(&mut turned_away).await;
         }
         client_span(peer.address).in_scope(|| match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured, permit)),
+            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured.clone(), permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
                 let farewell = async move { turn_away(&door, (stream, peer), &why).await };
@@ -78,7 +78,7 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 async fn serve(
     door: Arc<Door>,
     client: (Stream, Peer),
-    listener: config::Listener,
+    listener: Arc<config::Listener>,
     permit: OwnedSemaphorePermit,
 ) {
     let metrics = &door.shared.metrics;
@@ -106,7 +106,11 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(door: &Door, (stream, peer): (Stream, Peer), listener: config::Listener) -> Option<Session> {
+async fn log_in(
+    door: &Door,
+    (stream, peer): (Stream, Peer),
+    listener: Arc<config::Listener>,
+) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
     let rules = door.rules.load_full();
     let gate = Gate { users: &door.users, rules: rules.as_deref() };

@@ -18,9 +18,9 @@ use tokio::task::JoinSet;
 use crate::admin::http;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress, TcpAddress, UnixAddress};
 use crate::hba;
-use crate::net::Listener;
+use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
@@ -41,8 +41,8 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
-        address: std::net::SocketAddr,
+        /// The address, or the socket's path.
+        address: String,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -117,8 +117,9 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(watch_crowding(shared.clone()));
     users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Listen { address: address.to_string(), source })?;
         let condition = Arc::new(State { shared: shared.clone() });
         let metrics = metrics.clone();
         beside.spawn(async move {
@@ -137,14 +138,28 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     Ok(Running { shared, rules, rule_files, beside, _accepting: accepting })
 }
 
-fn bind(config: &Config) -> std::result::Result<Vec<(Listener, config::Listener)>, StartError> {
+fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Arc<config::Listener>)>, StartError> {
     let bind = |listener: &config::Listener| {
-        let address = listener.address;
-        Listener::bind(address)
-            .map(|bound| (bound, *listener))
-            .map_err(|source| StartError::Listen { address, source })
+        let bound = match &listener.address {
+            ListenAddress::Tcp(tcp) => bind_tcp(tcp),
+            ListenAddress::Unix(UnixAddress { path, mode, group }) => {
+                Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() })
+            }
+        };
+        bound
+            .map(|bound| (bound, Arc::new(listener.clone())))
+            .map_err(|source| StartError::Listen { address: listener.address.to_string(), source })
     };
     config.listeners.iter().map(bind).collect()
+}
+
+fn bind_tcp(tcp: &TcpAddress) -> std::io::Result<Listener> {
+    let interface = match tcp.interface {
+        config::Interface::Address(address) => Interface::Address(address),
+        config::Interface::Ipv6(address) => Interface::Ipv6(address),
+        config::Interface::All(port) => Interface::All(port),
+    };
+    Listener::tcp(TcpPlace { interface, reuse_port: tcp.reuse_port })
 }
 
 #[cfg(test)]
