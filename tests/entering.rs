@@ -97,7 +97,7 @@ fn who_comes_now_hears_what_a_server_would_say() -> Result<()> {
     }
     // Gone while weir has connections: of a role, and of a database.
     sessions.clear();
-    sql("DROP OWNED BY worker; DROP ROLE worker; DROP ROLE app_trust")?;
+    sql("DROP OWNED BY worker, app_trust; DROP ROLE worker, app_trust")?;
     for user in ["worker", "app_trust"] {
         let (there, here) = (told(&direct, user, "shop"), told(&weir.address(), user, "shop"));
         assert_eq!(here, there, "{user} after DROP ROLE");

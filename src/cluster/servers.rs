@@ -172,7 +172,8 @@ impl Cluster {
         self.rounds.standing(role, database).await
     }
 
-    /// The secret of a user whom nobody has listed; `None` if the servers know of none. Cancel safe.
+    /// The secret of a user whom nobody has listed, empty if it has none; `None` if the servers know no such user. Cancel
+    /// safe.
     ///
     /// # Errors
     /// No server answers.

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::{Entrant, authenticate};
-use super::claim::{Claim, Gate};
+use super::claim::{Claim, Gate, Means};
 use super::encrypt::{Encrypt, Visitor, knock};
 use super::greet::{Greeting, Knock};
 use super::refuse::refuse;
@@ -30,6 +30,8 @@ pub struct Admission<S> {
     pub greeting: Greeting,
     /// The configured user.
     pub user: Arc<User>,
+    /// By what it has proved that.
+    pub means: Means,
     /// The key that it has proved, where it logs in to the servers by that.
     pub key: Option<Arc<PassKey>>,
     /// Messages that the client must get first and has not been sent: the end of the authentication, up to and
@@ -65,8 +67,17 @@ pub async fn admit(
     };
     let (stream, received) = client.into_parts();
     match introduced {
-        Ok(Introduced::Client { greeting, entrant: Entrant { user, key }, welcome }) => {
-            Ok(Arrival::Client(Box::new(Admission { stream, peer, received, greeting, user, key, welcome })))
+        Ok(Introduced::Client { greeting, entrant: Entrant { user, means, key }, welcome }) => {
+            Ok(Arrival::Client(Box::new(Admission {
+                stream,
+                peer,
+                received,
+                greeting,
+                user,
+                means,
+                key,
+                welcome,
+            })))
         }
         Ok(Introduced::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
         Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::claim::{Claim, Gate};
+use super::claim::{Claim, Gate, Means};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
 use super::scram::{Offer, Standing, exchange};
@@ -27,6 +27,8 @@ pub struct Entrant {
     pub user: Arc<User>,
     /// The key that it has proved, or has proved before while it is in use; where it logs in to the servers by that.
     pub key: Option<Arc<PassKey>>,
+    /// By what it has proved that.
+    pub means: Means,
 }
 
 /// Authenticates a client that claims to be somebody.
@@ -80,7 +82,16 @@ where
         (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
     };
     reply::authentication_ok(welcome);
-    Ok(Entrant { user: account.user, key })
+    Ok(Entrant { user: account.user, means: means(ruling.method), key })
+}
+
+fn means(method: Method) -> Means {
+    match method {
+        Method::Trust | Method::Reject => Means::Nothing,
+        Method::ScramSha256 | Method::Md5 | Method::Password => Means::Password,
+        Method::Certificate => Means::Certificate,
+        Method::Peer => Means::Process,
+    }
 }
 
 /// What holds without a file: what the user's entry says. Whoever has none is asked for a password.
@@ -88,7 +99,9 @@ fn of_account(account: Option<&Account>) -> Ruling {
     let (method, certificate) = match account.map(|account| &account.proof) {
         Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
         Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
-        Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
+        // Who has written a hash down wants it used; nothing else can be checked against it.
+        Some(Proof::Md5(_)) => (Method::Md5, CertificateCheck::None),
+        Some(Proof::Scram(_)) | None => (Method::ScramSha256, CertificateCheck::None),
     };
     Ruling { method, certificate, map: None }
 }

@@ -14,6 +14,19 @@ pub struct Claim<'a> {
     pub peer: &'a Peer,
 }
 
+/// By what a client has proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// It was not asked.
+    Nothing,
+    /// A password, or a proof that it has one.
+    Password,
+    /// A certificate.
+    Certificate,
+    /// The user that its process runs as.
+    Process,
+}
+
 /// What decides who comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate<'a> {

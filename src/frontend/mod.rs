@@ -13,8 +13,8 @@ mod scram;
 mod span;
 
 pub use admit::{Admission, Arrival, admit};
-pub use auth::authenticate;
-pub use claim::{Claim, Gate};
+pub use auth::{Entrant, authenticate};
+pub use claim::{Claim, Gate, Means};
 pub use encrypt::Encrypt;
 pub use greet::{Asked, Greeting, Knock, greet};
 pub use refuse::refuse;

@@ -42,8 +42,8 @@ impl<T> Kept<T> {
     }
 }
 
-/// What was found of a user: what was said, and what was made of it; nothing is made of a secret that lets nobody in.
-pub(super) type Made = (Secret, Option<Account>);
+/// What was found of a user: what was said, and what was made of it.
+pub(super) type Made = (Secret, Account);
 
 /// Answers by what was asked for.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<K: Hash + Eq> Answers<K> {
     /// An answer that still counts.
     pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<Option<Account>> {
         if let Some(kept) = self.known.get(key) {
-            return kept.counts(self.terms.known, now).then(|| kept.what.1.clone());
+            return kept.counts(self.terms.known, now).then(|| Some(kept.what.1.clone()));
         }
         let kept = self.unknown.get(key)?;
         kept.counts(self.terms.unknown, now).then_some(None)
@@ -70,14 +70,14 @@ impl<K: Hash + Eq> Answers<K> {
     /// The last answer, however old: for when there is nobody to ask.
     pub(super) fn last(&mut self, key: &K) -> Option<Option<Account>> {
         match (self.known.get(key), self.unknown.get(key)) {
-            (Some(kept), _) => Some(kept.what.1.clone()),
+            (Some(kept), _) => Some(Some(kept.what.1.clone())),
             (None, Some(_)) => Some(None),
             (None, None) => None,
         }
     }
 
     /// What was made of this secret before.
-    pub(super) fn made(&mut self, key: &K, secret: &Secret) -> Option<Option<Account>> {
+    pub(super) fn made(&mut self, key: &K, secret: &Secret) -> Option<Account> {
         let kept = self.known.get(key).filter(|kept| kept.what.0 == *secret);
         kept.map(|kept| kept.what.1.clone())
     }
@@ -112,14 +112,14 @@ impl<K: Hash + Eq> Answers<K> {
 mod tests {
     use super::*;
     use crate::config::{Timeouts, User};
-    use crate::users::stored::account;
+    use crate::users::Proof;
 
     const TERMS: Terms = Terms { known: Duration::from_secs(60), unknown: Duration::from_secs(10) };
 
     fn made(text: &str) -> Option<Made> {
         let secret = Secret::new(text);
-        let account = account(&User::unlisted("app".into(), Timeouts::default()), &secret);
-        Some((secret, account))
+        let user = User::unlisted("app".into(), Timeouts::default());
+        Some((secret, Account { user: user.into(), proof: Proof::Trust }))
     }
 
     fn after(start: Instant, seconds: u64) -> Instant {
@@ -151,7 +151,7 @@ mod tests {
         let (mut answers, start) = (Answers::new(TERMS), Instant::now());
         assert!(answers.made(&"a", &Secret::new("x")).is_none());
         answers.put("a", made("x"), start);
-        assert!(answers.made(&"a", &Secret::new("x")).is_some_and(|account| account.is_some()));
+        assert!(answers.made(&"a", &Secret::new("x")).is_some());
         assert!(answers.made(&"a", &Secret::new("y")).is_none());
     }
 

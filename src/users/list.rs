@@ -120,7 +120,7 @@ impl Users {
         let make = |secret: &Secret| self.make(name, secret);
         let listed = self.userlist.as_ref().and_then(|list| list.find(name, make));
         let found = match (listed, &self.inquiries) {
-            (Some(listed), _) => listed,
+            (Some(listed), _) => Some(listed),
             (None, None) => None,
             (None, Some(inquiries)) => match inquiries.find(name, database, make).await {
                 Ok(found) => found,
@@ -138,12 +138,13 @@ impl Users {
         }
     }
 
-    fn make(&self, name: &str, secret: &Secret) -> Option<Account> {
+    fn make(&self, name: &str, secret: &Secret) -> Account {
+        let nothing = || self.decoy.verifier(name);
         let account = match self.named.get(name) {
-            Some(user) => account(user, secret),
-            None => account(&User::unlisted(name.into(), self.timeouts), secret),
+            Some(user) => account(user, secret, nothing),
+            None => account(&User::unlisted(name.into(), self.timeouts), secret, nothing),
         };
-        account.iter().for_each(|account| self.decoy.has_seen(account));
+        self.decoy.has_seen(&account);
         account
     }
 }

@@ -114,7 +114,7 @@ async fn a_name_is_looked_for_in_the_configuration_then_in_the_list_then_on_the_
     for (name, expected) in [
         ("app", "app by own"),
         ("people", "people by listed"),
-        ("out", "nobody"),
+        ("out", "out"),
         ("named", "other by listed"),
         ("far", "far by asked"),
         ("any", "any by asked"),

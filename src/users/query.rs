@@ -30,7 +30,7 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Option<Secret>, NoAnswe
 
 /// Whoever asks servers for users.
 pub trait Directory: Send + Sync {
-    /// The secret of a user; `None` if there is no such user, or if it has none. Cancel safe.
+    /// The secret of a user, empty if it has none; `None` if there is no such user. Cancel safe.
     fn secret<'a>(&'a self, place: &'a AuthPlace, name: &'a str) -> Asking<'a>;
 }
 
@@ -83,7 +83,7 @@ impl Inquiries {
         &self,
         name: &str,
         database: &str,
-        make: impl Fn(&Secret) -> Option<Account>,
+        make: impl Fn(&Secret) -> Account,
     ) -> Result<Option<Account>, NoAnswer> {
         if name.len() > NAME_MAX {
             return Ok(None);
@@ -122,11 +122,7 @@ impl Inquiries {
         Look::Asked(question)
     }
 
-    async fn ask(
-        &self,
-        key: &Key,
-        make: impl Fn(&Secret) -> Option<Account>,
-    ) -> Result<Option<Account>, NoAnswer> {
+    async fn ask(&self, key: &Key, make: impl Fn(&Secret) -> Account) -> Result<Option<Account>, NoAnswer> {
         // Nobody closes it.
         let _permit = self.permits.acquire().await;
         let now = Instant::now();
@@ -136,7 +132,7 @@ impl Inquiries {
             let account = before.unwrap_or_else(|| make(&secret));
             (secret, account)
         });
-        let account = found.as_ref().and_then(|(_, account)| account.clone());
+        let account = found.as_ref().map(|(_, account)| account.clone());
         self.lock().answers.put(key.clone(), found, now);
         Ok(account)
     }

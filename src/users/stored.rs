@@ -26,11 +26,12 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The account of a user of whom this secret was found; `None` if it lets nobody in. Takes milliseconds of CPU for a plain
-/// password. What the user's entry says of its login to the servers counts before what follows from the secret.
-pub(super) fn account(user: &User, secret: &Secret) -> Option<Account> {
+/// The account of a user of whom this secret was found. Takes milliseconds of CPU for a plain password. Whoever has no
+/// password is checked against `nothing`, which no password fits: it may come in by other ways than that. What the user's
+/// entry says of its login to the servers counts before what follows from the secret.
+pub(super) fn account(user: &User, secret: &Secret, nothing: impl FnOnce() -> Verifier) -> Account {
     let (proof, towards_servers) = match Stored::of(secret) {
-        Stored::Nothing => return None,
+        Stored::Nothing => (Proof::Scram(nothing()), ServerProof::None),
         Stored::Plain(password) => {
             (Proof::Scram(Verifier::of_password(password.expose())), ServerProof::Password(password.clone()))
         }
@@ -41,7 +42,7 @@ pub(super) fn account(user: &User, secret: &Secret) -> Option<Account> {
     if user.server_proof == ServerProof::None {
         user.server_proof = towards_servers;
     }
-    Some(Account { user: Arc::new(user), proof })
+    Account { user: Arc::new(user), proof }
 }
 
 #[cfg(test)]
@@ -52,25 +53,34 @@ mod tests {
     const SCRAM: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
     const MD5: &str = "md5aaaabbbbccccdddd0000111122223333";
 
-    fn proof(secret: &str) -> Option<String> {
+    fn nothing() -> Verifier {
+        Verifier { iterations: 1, salt: vec![1], stored_key: [1; 32], server_key: [1; 32] }
+    }
+
+    fn proof(secret: &str) -> String {
         let user = User::unlisted("app".into(), Timeouts::default());
-        let account = account(&user, &Secret::new(secret))?;
+        let account = account(&user, &Secret::new(secret), nothing);
         let kind = match account.proof {
-            Proof::Trust => "trust",
-            Proof::Certificate => "certificate",
+            Proof::Scram(verifier) if verifier == nothing() => "nothing",
             Proof::Scram(_) => "scram",
             Proof::Md5(_) => "md5",
+            Proof::Trust | Proof::Certificate => panic!("nobody said so"),
         };
-        Some(format!("{kind} {}", account.user.server_proof.password().map_or("", Secret::expose)))
+        let towards_servers = match &account.user.server_proof {
+            ServerProof::None => "none",
+            ServerProof::Password(password) => password.expose(),
+            ServerProof::PassThrough => "key",
+        };
+        format!("{kind} {towards_servers}")
     }
 
     #[test]
     fn secrets_are_told_apart_as_postgresql_does() {
-        assert_eq!(proof(SCRAM).as_deref(), Some("scram "));
-        assert_eq!(proof(MD5).as_deref(), Some("md5 "));
-        assert_eq!(proof("").as_deref(), None);
+        assert_eq!(proof(SCRAM), "scram key");
+        assert_eq!(proof(MD5), "md5 none");
+        assert_eq!(proof(""), "nothing none");
         for plain in ["secret", &MD5[..34], &MD5.to_uppercase(), &format!("{MD5}0"), &SCRAM[..90]] {
-            assert_eq!(proof(plain), Some(format!("scram {plain}")));
+            assert_eq!(proof(plain), format!("scram {plain}"));
         }
     }
 
@@ -79,7 +89,7 @@ mod tests {
         let own = ServerProof::Password(Secret::new("own"));
         let user = User { server_proof: own.clone(), ..User::unlisted("app".into(), Timeouts::default()) };
         for secret in [SCRAM, "secret"] {
-            assert_eq!(account(&user, &Secret::new(secret)).unwrap().user.server_proof, own);
+            assert_eq!(account(&user, &Secret::new(secret), nothing).user.server_proof, own);
         }
     }
 }

@@ -30,7 +30,7 @@ type Stamp = (i64, i64, u64, u64);
 struct Entry {
     secret: Secret,
     /// What is made of it, once it is asked for: a list may be long.
-    account: OnceLock<Option<Account>>,
+    account: OnceLock<Account>,
 }
 
 impl Userlist {
@@ -86,12 +86,8 @@ impl Userlist {
         self.len() == 0
     }
 
-    /// The account of a user; `None` if it is not listed. It may be listed with a secret that lets nobody in.
-    pub(super) fn find(
-        &self,
-        name: &str,
-        make: impl FnOnce(&Secret) -> Option<Account>,
-    ) -> Option<Option<Account>> {
+    /// The account of a user; `None` if it is not listed.
+    pub(super) fn find(&self, name: &str, make: impl FnOnce(&Secret) -> Account) -> Option<Account> {
         let entry = self.entries.load().get(name).cloned()?;
         Some(entry.account.get_or_init(|| make(&entry.secret)).clone())
     }
@@ -106,10 +102,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
 mod tests {
     use super::*;
     use crate::config::{Timeouts, User};
-    use crate::users::stored::account;
+    use crate::users::Proof;
 
-    fn made(secret: &Secret) -> Option<Account> {
-        account(&User::unlisted("app".into(), Timeouts::default()), secret)
+    fn made(_: &Secret) -> Account {
+        let user = User::unlisted("app".into(), Timeouts::default());
+        Account { user: user.into(), proof: Proof::Trust }
     }
 
     #[test]
@@ -117,21 +114,21 @@ mod tests {
         let path = std::env::temp_dir().join(format!("weir-users-{}.txt", std::process::id()));
         fs::write(&path, "\"a\" \"x\"\n\"none\" \"\"").unwrap();
         let list = Userlist::open(&path).unwrap();
-        let a = list.find("a", made).unwrap().unwrap();
-        assert!(list.find("none", made).unwrap().is_none() && list.find("b", made).is_none());
+        let a = list.find("a", made).unwrap();
+        assert!(list.find("none", made).is_some() && list.find("b", made).is_none());
         list.read_if_changed().unwrap();
 
         fs::write(&path, "\"a\" \"x\"\n\"b\" \"y\"; longer").unwrap();
         list.read_if_changed().unwrap();
-        let again = list.find("a", |_| panic!("made again")).unwrap().unwrap();
+        let again = list.find("a", |_| panic!("made again")).unwrap();
         assert!(Arc::ptr_eq(&a.user, &again.user));
-        assert!(list.find("b", made).unwrap().is_some() && list.find("none", made).is_none());
+        assert!(list.find("b", made).is_some() && list.find("none", made).is_none());
 
         fs::write(&path, "\"a\"").unwrap();
         assert!(list.read_if_changed().is_err());
         list.read_if_changed().expect("it is told once");
         assert!(list.read().is_err(), "unless it is read in any case");
-        assert!(list.find("b", made).unwrap().is_some());
+        assert!(list.find("b", made).is_some());
         fs::remove_file(&path).unwrap();
         assert!(list.read_if_changed().is_err());
         list.read_if_changed().expect("it is told once");

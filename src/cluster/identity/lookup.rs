@@ -72,8 +72,8 @@ impl Lookup {
         Self { monitor, connections, limit: health.timeout }
     }
 
-    /// The secret of a user, from the primary or, where that does not answer, from a replica. `None` if there is no such
-    /// user, or if it has none. Cancel safe.
+    /// The secret of a user, from the primary or, where that does not answer, from a replica; empty if it has
+    /// none. `None` if there is no such user. Cancel safe.
     pub(in crate::cluster) async fn secret(
         &self,
         place: &AuthPlace,
@@ -173,9 +173,9 @@ async fn ask_for(connection: &Object, sql: &str, name: &str) -> Result<Option<Se
     let column = |index| row.try_get::<_, Option<&str>>(index).map_err(Failure::Unable);
     match (column(0)?, column(1)?) {
         // A function that finds nobody may give a row of nothing.
-        (_, None) | (None, _) => Ok(None),
+        (None, _) => Ok(None),
         (Some(found), _) if found != name => Err(Failure::Senseless("the statement gives another user")),
-        (Some(_), Some(secret)) => Ok(Some(Secret::new(secret))),
+        (Some(_), secret) => Ok(Some(Secret::new(secret.unwrap_or_default()))),
     }
 }
 

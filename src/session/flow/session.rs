@@ -79,7 +79,7 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, key, welcome, .. } = admission;
+        let Admission { stream, received, greeting, user, means, key, welcome, .. } = admission;
         let mut who = Who::new(&shared.policy().config, user, &greeting.database, listener);
         who.key = key;
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
@@ -103,7 +103,7 @@ impl Session {
         let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
         let waiting = Waiting { shared: &shared, entry: &entry, client };
         let settled = waiting.queue(async {
-            may_enter(conversation).await?;
+            may_enter(conversation, means).await?;
             greeting::settle_in(conversation, connections).await
         });
         let told = tokio::time::timeout_at(deadline, settled).await;
