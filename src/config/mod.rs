@@ -312,6 +312,18 @@ impl ServerProof {
     }
 }
 
+/// `[[servers]] channel_binding`: whether logins to a server are bound to its certificate, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are not.
+    Disable,
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// Else there is none.
+    Require,
+}
+
 /// How a client proves who it is.
 #[derive(Clone, Debug)]
 pub enum Credential {

@@ -12,13 +12,22 @@ use super::claim::{Claim, Gate};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
 use super::scram::{Offer, Standing, exchange};
-use crate::config::User;
+use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
 use crate::hba::{CertificateCheck, Method, Rules, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
-use crate::scram::Verifier;
+use crate::scram::{ClientKey, PassKey, Verifier};
 use crate::users::{Account, Found, Md5Hash, Proof};
 use crate::wire::reply;
+
+/// Somebody who may come in.
+#[derive(Debug)]
+pub struct Entrant {
+    /// Who it is.
+    pub user: Arc<User>,
+    /// The key that it has proved, or has proved before while it is in use; where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
+}
 
 /// Authenticates a client that claims to be somebody.
 ///
@@ -30,7 +39,7 @@ pub async fn authenticate<S>(
     claim: &Claim<'_>,
     gate: Gate<'_>,
     welcome: &mut BytesMut,
-) -> Result<Arc<User>>
+) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -49,6 +58,7 @@ where
     };
     let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
     let kept = Kept { account: account.as_ref(), decoy };
+    let mut key = None;
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
@@ -57,14 +67,21 @@ where
             if matches!(proven, Err(Error::Authentication(_))) {
                 gate.users.disproved(name, &claim.greeting.database);
             }
-            proven?;
+            key = proven?;
         }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
     check_certificate(claim, gate, &ruling)?;
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
+    let key = match (&account.user.server_proof, key) {
+        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::PassThrough, None) => gate.users.keys().known(name),
+        (ServerProof::PassThrough, Some((verifier, key))) => {
+            Some(gate.users.keys().proved(name, verifier, key))
+        }
+    };
     reply::authentication_ok(welcome);
-    Ok(account.user)
+    Ok(Entrant { user: account.user, key })
 }
 
 /// What holds without a file: what the user's entry says. Whoever has none is asked for a password.
@@ -112,6 +129,9 @@ impl Kept<'_> {
     }
 }
 
+/// What the proof of a password tells: the key of it, and the verifier that the key belongs to.
+type Proven = Option<(Verifier, ClientKey)>;
+
 /// A password, by one of the methods that ask for one. A name of which no password is known is asked for it by SCRAM: it is
 /// how most are kept.
 async fn prove_password<S>(
@@ -119,28 +139,34 @@ async fn prove_password<S>(
     claim: &Claim<'_>,
     (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
-) -> Result<()>
+) -> Result<Proven>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = &claim.greeting.user;
-    let fits = match (method, kept.hash()) {
-        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
+    let wrong = || Error::Authentication(name.clone());
+    match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => {
+            password::hashed(client, hash.digits()).await?.then_some(None).ok_or_else(wrong)
+        }
         (Method::Password, Some(hash)) => {
-            password::fits_hash(&password::plain(client).await?, name, hash.digits())
+            let said = password::plain(client).await?;
+            password::fits_hash(&said, name, hash.digits()).then_some(None).ok_or_else(wrong)
         }
         (Method::Password, None) => {
             let said = password::plain(client).await?;
             let (verifier, standing) = kept.verifier();
-            password::fits_verifier(said, verifier).await.is_some() && standing == Standing::Known
+            let key = password::fits_verifier(said, verifier.clone()).await;
+            let key = key.filter(|_| standing == Standing::Known).ok_or_else(wrong)?;
+            Ok(Some((verifier, key)))
         }
         _ => {
             let (verifier, standing) = kept.verifier();
-            let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
-            return proven.map(drop).map_err(|failure| failure.explain(name));
+            let offer = Offer::to(claim.peer);
+            let proven = exchange(client, verifier.clone(), standing, offer, welcome).await?;
+            Ok(Some((verifier, proven.map_err(|failure| failure.explain(name))?)))
         }
-    };
-    if fits { Ok(()) } else { Err(Error::Authentication(name.clone())) }
+    }
 }
 
 /// The user that the client's process runs as.

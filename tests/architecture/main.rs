@@ -70,6 +70,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "net",
             "pool",
             "router",
+            "scram",
             "sql",
             "telemetry",
             "wire",
@@ -128,7 +129,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
-        &["backend/login.rs", "frontend/password.rs", "scram/verifier.rs"],
+        &["backend/login.rs", "backend/sasl.rs", "frontend/password.rs", "scram/verifier.rs"],
         "it is for logins, on either side",
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
@@ -152,7 +153,6 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["server/descriptors.rs", "net/unix.rs"],
         "weir asks the system for descriptors and sockets once, at its start",
     ),
-    ("nix", &["net/unix.rs"], "names of groups are looked up once, at the start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("dns_lookup", &["net/"], "who has which name is asked in one place"),
     ("nix", &["net/"], "what the system knows is asked where its sockets are"),
@@ -233,8 +233,11 @@ const STOPS: &[(&str, usize, &str)] = &[
     ("cluster/identity/connections.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
     ("pool/connections.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
-    ("users/mod.rs", 1, "HMAC takes keys of any length"),
-    ("users/verifier.rs", 1, "postgres-protocol writes the form that PostgreSQL stores"),
+    (
+        "scram/verifier.rs",
+        2,
+        "HMAC takes keys of any length; postgres-protocol writes the form that PostgreSQL stores",
+    ),
 ];
 
 /// Lines of a file, tests not counted.
