@@ -248,8 +248,8 @@ impl Error {
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::NoCertificate | Error::PlainPassword => "28000",
-            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             Error::PassThrough { why, .. } => why.sqlstate(),
+            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
@@ -367,7 +367,12 @@ pub enum Bar {
 }
 
 impl Bar {
+    /// The longest name that there can be (NAMEDATALEN), in bytes. PostgreSQL cuts longer ones off when they come.
+    const NAME_MAX: usize = 63;
+
     fn message(self, name: &str) -> String {
+        let cut = (0..=Self::NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+        let name = &name[..cut.unwrap_or_default()];
         match self {
             Self::NoRole => format!("role \"{name}\" does not exist"),
             Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),

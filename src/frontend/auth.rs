@@ -58,27 +58,26 @@ where
     };
     let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
     let kept = Kept { account: account.as_ref(), decoy };
-    let mut key = None;
+    let mut proven = None;
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
         Method::ScramSha256 | Method::Md5 | Method::Password => {
-            let proven = prove_password(client, claim, (ruling.method, kept), welcome).await;
-            if matches!(proven, Err(Error::Authentication(_))) {
+            let outcome = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            if matches!(outcome, Err(Error::Authentication(_))) {
                 gate.users.disproved(name, &claim.greeting.database);
             }
-            key = proven?;
+            proven = outcome?;
         }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
     check_certificate(claim, gate, &ruling)?;
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
-    let key = match (&account.user.server_proof, key) {
+    let keys = gate.users.keys();
+    let key = match (&account.user.server_proof, proven) {
         (ServerProof::None | ServerProof::Password(_), _) => None,
-        (ServerProof::PassThrough, None) => gate.users.keys().known(name),
-        (ServerProof::PassThrough, Some((verifier, key))) => {
-            Some(gate.users.keys().proved(name, verifier, key))
-        }
+        (ServerProof::PassThrough, None) => keys.known(name),
+        (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
     };
     reply::authentication_ok(welcome);
     Ok(Entrant { user: account.user, key })
@@ -129,44 +128,40 @@ impl Kept<'_> {
     }
 }
 
-/// What the proof of a password tells: the key of it, and the verifier that the key belongs to.
-type Proven = Option<(Verifier, ClientKey)>;
-
-/// A password, by one of the methods that ask for one. A name of which no password is known is asked for it by SCRAM: it is
-/// how most are kept.
+/// A password, by one of the methods that ask for one; the key that it proves, and the verifier of it. A name of which no
+/// password is known is asked for it by SCRAM: it is how most are kept.
 async fn prove_password<S>(
     client: &mut Handshake<S>,
     claim: &Claim<'_>,
     (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
-) -> Result<Proven>
+) -> Result<Option<(Verifier, ClientKey)>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = &claim.greeting.user;
     let wrong = || Error::Authentication(name.clone());
-    match (method, kept.hash()) {
-        (Method::Md5, Some(hash)) => {
-            password::hashed(client, hash.digits()).await?.then_some(None).ok_or_else(wrong)
-        }
+    let fits = match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
         (Method::Password, Some(hash)) => {
-            let said = password::plain(client).await?;
-            password::fits_hash(&said, name, hash.digits()).then_some(None).ok_or_else(wrong)
+            password::fits_hash(&password::plain(client).await?, name, hash.digits())
         }
         (Method::Password, None) => {
             let said = password::plain(client).await?;
             let (verifier, standing) = kept.verifier();
             let key = password::fits_verifier(said, verifier.clone()).await;
             let key = key.filter(|_| standing == Standing::Known).ok_or_else(wrong)?;
-            Ok(Some((verifier, key)))
+            return Ok(Some((verifier, key)));
         }
         _ => {
             let (verifier, standing) = kept.verifier();
             let offer = Offer::to(claim.peer);
-            let proven = exchange(client, verifier.clone(), standing, offer, welcome).await?;
-            Ok(Some((verifier, proven.map_err(|failure| failure.explain(name))?)))
+            let outcome = exchange(client, verifier.clone(), standing, offer, welcome).await?;
+            let key = outcome.map_err(|failure| failure.explain(name))?;
+            return Ok(Some((verifier, key)));
         }
-    }
+    };
+    if fits { Ok(None) } else { Err(wrong()) }
 }
 
 /// The user that the client's process runs as.

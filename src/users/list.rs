@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decoy::Decoy;
+use super::keys::Keys;
 use super::query::{Directory, Inquiries, NoAnswer};
 use super::stored::account;
 use super::userlist::Userlist;
-use super::{Account, Found, Keys, Proof, Verifier};
+use super::{Account, Found, Proof, Verifier};
 use crate::config::{Config, Credential, Secret, Timeouts, User, UserlistError};
 use crate::error::Error;
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
@@ -62,7 +63,7 @@ const MARKING: Duration = Duration::from_millis(50);
 /// The catalogs of all databases in use.
 #[derive(Debug)]
 pub struct Catalogs {
-    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
+    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>, RandomState>>,
     matters: Published,
     /// Rung when anything is published.
     news: Notify,
