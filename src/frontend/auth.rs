@@ -222,3 +222,7 @@ fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
 #[cfg(test)]
 #[path = "auth_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "auth_rules_tests.rs"]
+mod rules_tests;
