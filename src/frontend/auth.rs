@@ -73,7 +73,11 @@ where
         }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
-    check_certificate(claim, gate, &ruling)?;
+    if let Err(error) = check_certificate(claim, gate, &ruling) {
+        // The password was right, and weir's own proof of it is owed, as PostgreSQL has sent it by then.
+        client.send(welcome).await.map_err(Error::Lost)?;
+        return Err(error);
+    }
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
     let keys = gate.users.keys();
     let key = match (&account.user.server_proof, proven) {
@@ -235,3 +239,7 @@ fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
 #[cfg(test)]
 #[path = "auth_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "auth_rules_tests.rs"]
+mod rules_tests;

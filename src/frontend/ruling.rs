@@ -13,7 +13,10 @@ pub(super) async fn ruling<'r>(claim: &Claim<'_>, rules: &'r Rules) -> Result<&'
     let mut facts = Facts::default();
     loop {
         match rules.decide(&query, &facts) {
-            Decision::Ruled(ruling) => return Ok(ruling),
+            Decision::Ruled(place, ruling) => {
+                tracing::debug!(file = %place.file.display(), line = place.line, "ruled by pg_hba.conf");
+                return Ok(ruling);
+            }
             Decision::Unruled => return Err(Error::NoRule(Box::new(origin(claim)))),
             Decision::NeedsHostName => facts.host_name = Some(host_name(claim.peer.address).await),
             Decision::NeedsInterfaces => facts.interfaces = Some(interfaces().await),

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use super::Rules;
 use super::address::{Address, Range, is_named};
 use super::ident::Mismatch;
+use super::mistake::Place;
 use super::rule::{Connection, Rule, Ruling};
 use crate::net::{Encryption, Peer, PeerAddress};
 
@@ -40,8 +41,8 @@ pub struct Interface {
 /// What comes of a query.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'r> {
-    /// A line matches.
-    Ruled(&'r Ruling),
+    /// This line matches, and says this.
+    Ruled(&'r Place, &'r Ruling),
     /// None does.
     Unruled,
     /// The name of the client's host must be known first: the query is to be asked again with it.
@@ -55,7 +56,7 @@ impl Rules {
     pub fn decide(&self, query: &Query, facts: &Facts) -> Decision<'_> {
         for line in &self.lines {
             match line.matches(query, facts) {
-                Ok(true) => return Decision::Ruled(&line.ruling),
+                Ok(true) => return Decision::Ruled(&line.place, &line.ruling),
                 Ok(false) => {}
                 Err(undecided) => return undecided,
             }

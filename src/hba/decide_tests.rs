@@ -35,7 +35,7 @@ fn of(text: &str, peer: &Peer, user: &str, database: &str) -> Option<Method> {
     };
     let rules = rules(text, "").unwrap_or_else(|mistakes| panic!("{mistakes}"));
     match rules.decide(&Query { peer, user, database }, &facts) {
-        Decision::Ruled(ruling) => Some(ruling.method),
+        Decision::Ruled(_, ruling) => Some(ruling.method),
         Decision::Unruled => None,
         undecided => panic!("{undecided:?}"),
     }
@@ -120,7 +120,7 @@ fn nothing_is_looked_up_before_a_line_asks_for_it() {
     let decide =
         |peer: &Peer, facts: &Facts| rules.decide(&Query { peer, user: "app", database: "shop" }, facts);
     let nothing = Facts::default();
-    assert!(matches!(decide(&tcp("127.0.0.1"), &nothing), Decision::Ruled(_)));
+    assert!(matches!(decide(&tcp("127.0.0.1"), &nothing), Decision::Ruled(..)));
     assert!(matches!(decide(&tcp("127.0.0.2"), &nothing), Decision::NeedsHostName));
     let nameless = Facts { host_name: Some(None), interfaces: None };
     assert!(matches!(decide(&tcp("127.0.0.2"), &nameless), Decision::NeedsInterfaces));

@@ -126,3 +126,11 @@ fn files_on_disk_are_read_and_remembered() {
         seen = files::load(&paths).1;
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_stops_the_reading(text in "(host|local|hostssl|all|[a-z0-9./,\"#@+\\\\ =*(\\[{|^$?\t\r]|\n){0,60}") {
+        let _ = rules(&text, &text);
+        let _ = rules(&format!("local /{text} all trust"), &format!("m /{text} \\1"));
+    }
+}

@@ -13,6 +13,13 @@ const HBA: &str = r#"
 # the harness itself
 local   all             postgres                              trust
 
+local   all             alice                                 scram-sha-256
+local   app             bob                                   peer map=m
+local   all             "{me}_ro"                             peer map=m
+local   "other db"      all                                   trust
+local   all             dora                                  password
+local   postgres        all                                   reject
+local   app             all                                   ident
 host    all             alice           127.0.0.1/32          scram-sha-256
 host    app             bob,"carol"     127.0.0.2/32          md5  # with a verifier that is SCRAM
 host    "all"           bob             127.0.0.3/32          trust
@@ -36,6 +43,14 @@ host    all             all             localhost             md5
 host    "other db"      all             samenet               reject
 host    other           all             samehost              reject
 host    all             all             ::1/128               scram-sha-256
+"#;
+
+const IDENT: &str = r#"
+# map   system user     user here
+other   {me}            carol
+m       nobody          all
+m       "{me}"          bob
+m       /^(.+)$         \1_ro
 "#;
 
 /// From where, who, to which database, with which password.
@@ -117,6 +132,23 @@ const KNOCKS: &[(&str, &str, &str, &str)] = &[
     ("127.0.4.1", "nobody", "app", "dora"),
     ("127.0.4.2", "dora", "app", "dora"),
     ("127.0.0.1", "dora", "app", "dora"),
+    // Unix sockets.
+    ("local", "alice", "app", "alice"),
+    ("local", "alice", "app", "wrong"),
+    ("local", "bob", "app", ""),
+    ("local", "bob", "alice", ""),
+    ("local", "carol", "app", "carol"),
+    ("local", "nobody", "app", "x"),
+    ("local", "{me}_ro", "app", ""),
+    ("local", "{me}_ro", "nowhere", ""),
+    ("local", "carol", "other db", ""),
+    ("local", "nobody", "other db", ""),
+    ("local", "carol", "postgres", ""),
+    ("local", "nobody", "postgres", "x"),
+    ("local", "carol", "all", "carol"),
+    ("local", "dora", "app", "dora"),
+    ("local", "dora", "app", "wrong"),
+    ("local", "dora", "app", ""),
     // IPv6.
     ("::1", "alice", "app", "alice"),
     ("::1", "alice", "app", "wrong"),
@@ -138,7 +170,9 @@ impl Doors {
         let options = Options::new(1).replica_setting("listen_addresses", "127.0.0.1, ::1");
         let cluster = Cluster::with(options).unwrap();
         let mut admin = cluster.admin(0).unwrap();
-        for user in USERS {
+        let ours_too = format!("{}_ro", me());
+        let users = || USERS.into_iter().chain([ours_too.as_str()]);
+        for user in users() {
             admin.query(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD '{user}'")).unwrap();
         }
         admin.query("SET password_encryption = 'md5'").unwrap();
@@ -156,7 +190,7 @@ impl Doors {
         write_files(&ours, hba, ident);
         let ipv6_port = free_port().unwrap();
         let mut tables = String::new();
-        for user in USERS {
+        for user in users() {
             let _ = writeln!(tables, "[[users]]\nname = \"{user}\"\npassword = \"{user}\"");
         }
         let _ = writeln!(tables, "[[users]]\nname = \"app_trust\"\nauth = \"trust\"");
@@ -169,6 +203,7 @@ impl Doors {
         let quoted = |name: &str| format!("{:?}", ours.join(name).display().to_string());
         let setup = WeirSetup::in_front_of(&cluster, [0])
             .set("auth", "hba_file", &quoted("pg_hba.conf"))
+            .set("listen", "unix_socket", &format!("{:?}", ours.display().to_string()))
             .set("auth", "userlist", &quoted("userlist.txt"))
             .set("auth", "ident_file", &quoted("pg_ident.conf"));
         let running = setup.append(&tables).start(env!("CARGO_BIN_EXE_weir")).unwrap();
@@ -180,7 +215,7 @@ impl Doors {
         let port = cluster.port(1);
         Self {
             server: door(port, port, cluster.directory().join(format!(".s.PGSQL.{port}"))),
-            weir: door(running.port(), ipv6_port, PathBuf::new()),
+            weir: door(running.port(), ipv6_port, ours.join(format!(".s.PGSQL.{}", running.port()))),
             _running: running,
             _cluster: cluster,
         }
@@ -188,6 +223,12 @@ impl Doors {
 }
 
 const USERS: [&str; 4] = ["alice", "bob", "carol", "all"];
+
+/// Who we are to the system.
+fn me() -> String {
+    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
 
 /// Files that are there already keep their owner.
 fn write_files(directory: &Path, hba: &str, ident: &str) {
@@ -199,10 +240,11 @@ fn write_files(directory: &Path, hba: &str, ident: &str) {
 
 #[test]
 fn both_say_the_same_to_everybody() {
-    let doors = Doors::open(HBA, "");
+    let me = me();
+    let doors = Doors::open(&HBA.replace("{me}", &me), &IDENT.replace("{me}", &me));
     let (mut differences, mut told) = (String::new(), String::new());
     for (from, user, database, password) in KNOCKS.iter().copied() {
-        let knock = Knock { from, user, database, password };
+        let knock = Knock { from, user: &user.replace("{me}", &me), database, password };
         let (there, here) = (knock.at(&doors.server), knock.at(&doors.weir));
         let _ = writeln!(told, "{there}");
         if there != here {
@@ -220,6 +262,12 @@ fn both_say_the_same_to_everybody() {
         "asked [10 11] FATAL 28P01 password authentication failed for user \"nobody\"",
         "FATAL 28000 no pg_hba.conf entry for host \"127.0.0.16\", user \"",
         "FATAL 28000 pg_hba.conf rejects connection for host \"127.0.0.9\", user \"",
+        "FATAL 28000 Peer authentication failed for user \"carol\"",
+        "FATAL 28000 no pg_hba.conf entry for host \"[local]\", user \"carol\"",
+        "FATAL 28000 pg_hba.conf rejects connection for host \"[local]\", user \"carol\"",
+        "asked [3] in",
+        "asked [3] FATAL 28P01 password authentication failed for user \"dora\"",
+        "asked [3] FATAL 28P01 empty password returned by client",
         "FATAL 28000 role \"nobody\" does not exist",
         "FATAL 3D000 database \"nowhere\" does not exist",
     ] {
