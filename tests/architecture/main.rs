@@ -152,7 +152,6 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["server/descriptors.rs", "net/unix.rs"],
         "weir asks the system for descriptors and sockets once, at its start",
     ),
-    ("nix", &["net/unix.rs"], "names of groups are looked up once, at the start"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("dns_lookup", &["net/"], "who has which name is asked in one place"),
     ("nix", &["net/"], "what the system knows is asked where its sockets are"),
