@@ -165,6 +165,14 @@ pub enum Error {
     /// weir and the server found no way to authenticate that both can; the text says why.
     #[error("cannot authenticate to the server: {0}")]
     ServerAuthentication(&'static str),
+    /// A server does not let a user in by the key that its own login has proved.
+    #[error("cannot log in to the server as user \"{user}\" by SCRAM pass-through: {why}")]
+    PassThrough {
+        /// The user towards the server.
+        user: String,
+        /// Why not.
+        why: NoPass,
+    },
     /// The backend connection broke while a request ran on it.
     #[error("server closed the connection unexpectedly")]
     ServerLost,
@@ -240,6 +248,7 @@ impl Error {
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
             Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::PassThrough { why, .. } => why.sqlstate(),
             Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
@@ -310,6 +319,7 @@ impl Error {
                 "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
             ),
             Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
+            Error::PassThrough { why, .. } => Some(why.hint()),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
@@ -357,7 +367,12 @@ pub enum Bar {
 }
 
 impl Bar {
+    /// The longest name that there can be (NAMEDATALEN), in bytes. PostgreSQL cuts longer ones off when they come.
+    const NAME_MAX: usize = 63;
+
     fn message(self, name: &str) -> String {
+        let cut = (0..=Self::NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+        let name = &name[..cut.unwrap_or_default()];
         match self {
             Self::NoRole => format!("role \"{name}\" does not exist"),
             Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
@@ -374,6 +389,56 @@ impl Bar {
             Self::NoDatabase => "3D000",
             Self::Invalid | Self::Closed => "55000",
             Self::Denied => "42501",
+        }
+    }
+}
+
+/// Why a server is not logged in to by a client's own key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPass {
+    /// The verifiers differ.
+    #[error("the server has another verifier than weir, with another salt")]
+    OtherSalt,
+    /// The verifiers differ.
+    #[error("the server has another verifier than weir, with another count of iterations")]
+    OtherIterations,
+    /// The server has taken the key, and could not prove that it knows the verifier.
+    #[error("the server does not know the ServerKey of the verifier that weir has")]
+    OtherServerKey,
+    /// The server has refused the key.
+    #[error("the server refuses the key that the client's login has proved to weir")]
+    Refused,
+    /// There is none.
+    #[error("no login of this user by SCRAM-SHA-256 has proved a key")]
+    Unproved,
+    /// The server demands what a key is not good for.
+    #[error("the server asks for the password itself, which weir does not know")]
+    CleartextWanted,
+    /// Likewise.
+    #[error("the server asks for an MD5 hash of the password, which weir does not know")]
+    Md5Wanted,
+}
+
+impl NoPass {
+    fn sqlstate(self) -> &'static str {
+        match self {
+            NoPass::OtherSalt | NoPass::OtherIterations | NoPass::OtherServerKey | NoPass::Refused => "28P01",
+            NoPass::Unproved | NoPass::CleartextWanted | NoPass::Md5Wanted => "28000",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            NoPass::OtherSalt | NoPass::OtherIterations | NoPass::OtherServerKey | NoPass::Refused => {
+                "The verifier that weir has must be the one that the server has in pg_authid. After ALTER ROLE ... PASSWORD \
+                 it is another, even if the password is the same."
+            }
+            NoPass::Unproved => {
+                "Log in with the password once while others do not, or have weir know a server_password for this user."
+            }
+            NoPass::CleartextWanted | NoPass::Md5Wanted => {
+                "With pass-through the server's pg_hba.conf must ask for scram-sha-256; else weir needs a server_password."
+            }
         }
     }
 }

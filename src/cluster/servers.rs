@@ -55,7 +55,7 @@ impl Cluster {
         let cluster = Self {
             rounds: Rounds::start(monitor.clone(), login.clone(), &health),
             lookup: lookup.map(|query| Lookup::new(monitor.clone(), Login::to_ask(query), &health)),
-            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone())),
+            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone(), login.clone())),
             samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
             members: Mutex::default(),
             monitor,

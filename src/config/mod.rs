@@ -252,7 +252,7 @@ pub struct Auth {
     pub userlist: Option<PathBuf>,
     /// Users that the servers are asked for.
     pub query: Option<AuthQuery>,
-    /// `hba_file` and `ident_file`.
+    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
     pub hba: Option<HbaFiles>,
 }
 
@@ -310,6 +310,18 @@ impl ServerProof {
             ServerProof::Password(password) => Some(password),
         }
     }
+}
+
+/// `[[servers]] channel_binding`: whether logins to a server are bound to its certificate, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are not.
+    Disable,
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// Else there is none.
+    Require,
 }
 
 /// How a client proves who it is.

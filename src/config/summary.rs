@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Auth, Config, Credential, PoolMode, RoleSetting};
+use super::{Auth, Config, Credential, PoolMode, RoleSetting, Server};
 use crate::sql::{Target, Transactions};
 
 /// Shows what a configuration comes down to. No secret is in it.
@@ -16,20 +16,7 @@ impl fmt::Display for Summary<'_> {
             let fixed = fixed(listener.target, listener.transactions);
             writeln!(f, "listens on  {}{fixed}", listener.address)?;
         }
-        for server in &config.servers {
-            let role = match server.role {
-                RoleSetting::Auto => "role found out by asking",
-                RoleSetting::Primary => "primary",
-                RoleSetting::Replica => "replica",
-            };
-            let (host, port, weight, connections) =
-                (&server.host, server.port, server.weight, server.connections);
-            write!(f, "server      {}", server.name)?;
-            if *server.name != *format!("{host}:{port}") {
-                write!(f, " at {host}:{port}")?;
-            }
-            writeln!(f, ", {role}, weight {weight}, at most {connections} connections")?;
-        }
+        config.servers.iter().try_for_each(|one| server(f, one))?;
         for database in &config.databases {
             let (name, there) = (&database.name, &database.server_database);
             let fixed = fixed(database.target, database.transactions);
@@ -85,6 +72,20 @@ impl fmt::Display for Summary<'_> {
         }
         write!(f, "workers     {}", config.workers)
     }
+}
+
+fn server(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
+    let role = match server.role {
+        RoleSetting::Auto => "role found out by asking",
+        RoleSetting::Primary => "primary",
+        RoleSetting::Replica => "replica",
+    };
+    let (host, port, weight, connections) = (&server.host, server.port, server.weight, server.connections);
+    write!(f, "server      {}", server.name)?;
+    if *server.name != *format!("{host}:{port}") {
+        write!(f, " at {host}:{port}")?;
+    }
+    writeln!(f, ", {role}, weight {weight}, at most {connections} connections")
 }
 
 /// Who may log in beside those that the configuration names.

@@ -86,7 +86,11 @@ pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known
     let password = one_secret(entry, &PASSWORD, around);
     let verifier = entry.read("verifier", verifier);
     let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
-    let server_proof = server_password.map_or(ServerProof::None, ServerProof::Password);
+    let server_proof = match (server_password, &verifier) {
+        (Some(password), _) => ServerProof::Password(password),
+        (None, Some(_)) => ServerProof::PassThrough,
+        (None, None) => ServerProof::None,
+    };
     User {
         credential: match (auth, verifier, password) {
             (Auth::Trust, _, _) => Credential::Trust,

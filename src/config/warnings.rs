@@ -35,10 +35,13 @@ pub(super) fn users(config: &Config) -> Vec<String> {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))
         }
-        Credential::Verifier(_) if user.server_proof == ServerProof::None => Some(format!(
-            "user {:?} has a verifier and no server_password: only servers that trust weir will let it in",
-            user.name
-        )),
+        _ if user.name == config.health.user && user.server_proof == ServerProof::PassThrough => {
+            Some(format!(
+                "weir watches the servers as user {:?}, which has a verifier and no server_password: only servers that trust weir \
+             will let it in; name another user in [health]",
+                user.name
+            ))
+        }
         _ => None,
     };
     config.users.iter().filter_map(warning).collect()

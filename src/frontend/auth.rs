@@ -11,14 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::claim::{Claim, Gate};
 use super::password;
 use super::ruling::{origin, ruling, system_user};
-use super::scram::{Failure, Offer, Standing, exchange};
-use crate::config::User;
+use super::scram::{Offer, Standing, exchange};
+use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
 use crate::hba::{CertificateCheck, Method, Rules, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
-use crate::scram::Verifier;
-use crate::users::{Account, Found, Proof};
+use crate::scram::{ClientKey, PassKey, Verifier};
+use crate::users::{Account, Found, Md5Hash, Proof};
 use crate::wire::reply;
+
+/// Somebody who may come in.
+#[derive(Debug)]
+pub struct Entrant {
+    /// Who it is.
+    pub user: Arc<User>,
+    /// The key that it has proved, or has proved before while it is in use; where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
+}
 
 /// Authenticates a client that claims to be somebody.
 ///
@@ -30,7 +39,7 @@ pub async fn authenticate<S>(
     claim: &Claim<'_>,
     gate: Gate<'_>,
     welcome: &mut BytesMut,
-) -> Result<Arc<User>>
+) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -49,17 +58,29 @@ where
     };
     let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
     let kept = Kept { account: account.as_ref(), decoy };
+    let mut proven = None;
     match ruling.method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
-        Method::ScramSha256 | Method::Md5 => challenge(client, (claim, gate), kept, welcome).await?,
-        Method::Password => ask_password(client, kept, name).await?,
+        Method::ScramSha256 | Method::Md5 | Method::Password => {
+            let outcome = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            if matches!(outcome, Err(Error::Authentication(_))) {
+                gate.users.disproved(name, &claim.greeting.database);
+            }
+            proven = outcome?;
+        }
         Method::Peer => check_process(claim, gate, &ruling).await?,
     }
     check_certificate(claim, gate, &ruling)?;
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
+    let keys = gate.users.keys();
+    let key = match (&account.user.server_proof, proven) {
+        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::PassThrough, None) => keys.known(name),
+        (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
+    };
     reply::authentication_ok(welcome);
-    Ok(account.user)
+    Ok(Entrant { user: account.user, key })
 }
 
 /// What holds without a file: what the user's entry says. Whoever has none is asked for a password.
@@ -98,37 +119,49 @@ impl Kept<'_> {
             Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
         }
     }
+
+    fn hash(&self) -> Option<&Md5Hash> {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Md5(hash)) => Some(hash),
+            _ => None,
+        }
+    }
 }
 
-/// SCRAM-SHA-256, bound to the stream where it can be.
-async fn challenge<S>(
+/// A password, by one of the methods that ask for one; the key that it proves, and the verifier of it. A name of which no
+/// password is known is asked for it by SCRAM: it is how most are kept.
+async fn prove_password<S>(
     client: &mut Handshake<S>,
-    (claim, gate): (&Claim<'_>, Gate<'_>),
-    kept: Kept<'_>,
+    claim: &Claim<'_>,
+    (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
-) -> Result<()>
+) -> Result<Option<(Verifier, ClientKey)>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (verifier, standing) = kept.verifier();
-    let proven = exchange(client, verifier, standing, Offer::to(claim.peer), welcome).await?;
-    if matches!(proven, Err(Failure::WrongProof)) {
-        gate.users.disproved(&claim.greeting.user, &claim.greeting.database);
-    }
-    proven.map(drop).map_err(|failure| failure.explain(&claim.greeting.user))
-}
-
-/// The password itself.
-async fn ask_password<S>(client: &mut Handshake<S>, kept: Kept<'_>, name: &str) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let said = password::plain(client).await?;
-    let (verifier, standing) = kept.verifier();
-    match password::fits_verifier(said, verifier).await {
-        Some(_) if standing == Standing::Known => Ok(()),
-        _ => Err(Error::Authentication(name.to_owned())),
-    }
+    let name = &claim.greeting.user;
+    let wrong = || Error::Authentication(name.clone());
+    let fits = match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
+        (Method::Password, Some(hash)) => {
+            password::fits_hash(&password::plain(client).await?, name, hash.digits())
+        }
+        (Method::Password, None) => {
+            let said = password::plain(client).await?;
+            let (verifier, standing) = kept.verifier();
+            let key = password::fits_verifier(said, verifier.clone()).await;
+            let key = key.filter(|_| standing == Standing::Known).ok_or_else(wrong)?;
+            return Ok(Some((verifier, key)));
+        }
+        _ => {
+            let (verifier, standing) = kept.verifier();
+            let offer = Offer::to(claim.peer);
+            let outcome = exchange(client, verifier.clone(), standing, offer, welcome).await?;
+            let key = outcome.map_err(|failure| failure.explain(name))?;
+            return Ok(Some((verifier, key)));
+        }
+    };
+    if fits { Ok(None) } else { Err(wrong()) }
 }
 
 /// The user that the client's process runs as.

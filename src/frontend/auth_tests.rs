@@ -41,7 +41,7 @@ fn users() -> Users {
     Users::new(&configured).unwrap()
 }
 
-type Outcome = (Result<Arc<User>>, BytesMut);
+type Outcome = (Result<Entrant>, BytesMut);
 
 /// A client that has said its name.
 fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Outcome>) {
@@ -98,7 +98,7 @@ fn salt_of(challenge: &str) -> &str {
 async fn trust_asks_nothing() {
     let (mut client, door) = enter("open", Arc::new(users()));
     let (outcome, welcome) = door.await.unwrap();
-    assert_eq!(&*outcome.unwrap().server_user, "server_side");
+    assert_eq!(&*outcome.unwrap().user.server_user, "server_side");
     assert_eq!(welcome.as_ref(), b"R\0\0\0\x08\0\0\0\0");
     let mut said = Vec::new();
     client.read_to_end(&mut said).await.unwrap();
@@ -108,7 +108,7 @@ async fn trust_asks_nothing() {
 #[tokio::test]
 async fn the_right_password_gets_the_servers_proof_and_ok() {
     let (_, (outcome, welcome), mut scram) = log_in("alice", "pencil", &Arc::new(users())).await;
-    assert_eq!(&*outcome.unwrap().name, "alice");
+    assert_eq!(&*outcome.unwrap().user.name, "alice");
     let (last, ok) = welcome.split_at(welcome.len() - 9);
     assert_eq!(ok, b"R\0\0\0\x08\0\0\0\0");
     assert_eq!((last[0], &last[5..9]), (b'R', &[0, 0, 0, 12][..]));

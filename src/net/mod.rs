@@ -11,6 +11,7 @@ mod listen;
 mod look_up;
 mod peer;
 mod stream;
+pub mod tls;
 mod unix;
 
 pub use dial::dial;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -46,14 +47,41 @@ impl fmt::Debug for ClientKey {
 }
 
 /// What logs in to a server in place of a password: the key, and the verifier that it belongs to, which must be the
-/// server's as well.
-#[derive(Debug, PartialEq, Eq)]
+/// server's as well. Wiped when nobody has it any more.
+#[derive(Debug)]
 pub struct PassKey {
     /// Whose key it is.
-    pub verifier: Verifier,
+    pub(crate) verifier: Verifier,
     /// The key.
-    pub client_key: ClientKey,
+    pub(crate) client_key: ClientKey,
+    /// Whether the user has proved the key of another verifier since.
+    superseded: AtomicBool,
 }
+
+impl PassKey {
+    /// A key, and its verifier.
+    pub fn new(verifier: Verifier, client_key: ClientKey) -> Self {
+        Self { verifier, client_key, superseded: AtomicBool::new(false) }
+    }
+
+    /// Whether another key of the user's holds by now.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn supersede(&self, by_another: &PassKey) {
+        self.superseded.store(self != by_another, Ordering::Relaxed);
+    }
+}
+
+// Who has the same key has the same pools, whenever it was proved.
+impl PartialEq for PassKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.verifier == other.verifier && self.client_key == other.client_key
+    }
+}
+
+impl Eq for PassKey {}
 
 impl Hash for PassKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -68,12 +96,10 @@ mod tests {
 
     #[test]
     fn nothing_of_a_key_is_printed() {
-        let pass_key =
-            PassKey { verifier: Verifier::of_password("pencil"), client_key: ClientKey::new([7; 32]) };
-        let printed = format!("{pass_key:?}");
+        let pass_key = PassKey::new(Verifier::of_password("pencil"), ClientKey::new([7; 32]));
         assert_eq!(
-            printed,
-            "PassKey { verifier: Verifier { iterations: 4096, .. }, client_key: ClientKey(***) }"
+            format!("{pass_key:?}"),
+            "PassKey { verifier: Verifier { iterations: 4096, .. }, client_key: ClientKey(***), superseded: false }"
         );
     }
 

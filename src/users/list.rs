@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decoy::Decoy;
+use super::keys::Keys;
 use super::query::{Directory, Inquiries, NoAnswer};
 use super::stored::account;
 use super::userlist::Userlist;
@@ -42,6 +43,7 @@ pub struct Users {
     /// What holds for those whom the configuration does not name.
     timeouts: Timeouts,
     decoy: Decoy,
+    keys: Keys,
 }
 
 impl Users {
@@ -70,7 +72,15 @@ impl Users {
             accounts.insert(Arc::clone(&user.name), Account { user: Arc::new(user.clone()), proof });
         }
         let decoy = Decoy::resembling(accounts.values());
-        Ok(Self { accounts, named, userlist: None, inquiries: None, timeouts: Timeouts::default(), decoy })
+        Ok(Self {
+            accounts,
+            named,
+            userlist: None,
+            inquiries: None,
+            timeouts: Timeouts::default(),
+            decoy,
+            keys: Keys::default(),
+        })
     }
 
     /// The same, with all others that the configuration leads to; the servers are asked by `directory`.
@@ -86,6 +96,11 @@ impl Users {
     /// The list that is to be read anew when it changes.
     pub fn userlist(&self) -> Option<&Arc<Userlist>> {
         self.userlist.as_ref()
+    }
+
+    /// What their logins have proved.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// A verifier that no password fits, for a name of which none is known.

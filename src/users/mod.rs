@@ -5,6 +5,7 @@
 
 mod cache;
 mod decoy;
+mod keys;
 mod list;
 mod md5;
 mod query;
@@ -17,6 +18,7 @@ use crate::config::User;
 use crate::error::Error;
 
 pub use crate::scram::{ClientKey, Verifier};
+pub use keys::Keys;
 pub use list::{InvalidVerifier, Users, UsersError};
 pub use md5::Md5Hash;
 pub use query::{Asking, Directory, NoAnswer};

@@ -35,7 +35,7 @@ pub(super) fn account(user: &User, secret: &Secret) -> Option<Account> {
             (Proof::Scram(Verifier::of_password(password.expose())), ServerProof::Password(password.clone()))
         }
         Stored::Md5(hash) => (Proof::Md5(hash), ServerProof::None),
-        Stored::Scram(verifier) => (Proof::Scram(verifier), ServerProof::None),
+        Stored::Scram(verifier) => (Proof::Scram(verifier), ServerProof::PassThrough),
     };
     let mut user = user.clone();
     if user.server_proof == ServerProof::None {

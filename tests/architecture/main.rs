@@ -70,6 +70,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "net",
             "pool",
             "router",
+            "scram",
             "sql",
             "telemetry",
             "wire",
@@ -123,12 +124,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         ],
         "the rest of the house neither waits nor reads a socket",
     ),
-    ("tokio_postgres", &["cluster/", "users/"], "clients' data never passes a driver"),
-    ("deadpool_postgres", &["cluster/", "users/"], "it pools control connections only"),
+    ("tokio_postgres", &["cluster/"], "clients' data never passes a driver"),
+    ("deadpool_postgres", &["cluster/"], "it pools control connections only"),
     ("pgwire", &["wire/reply.rs", "frontend/scram/"], "it builds messages; it must not read a peer's"),
     (
         "postgres_protocol",
-        &["backend/login.rs", "frontend/password.rs", "scram/verifier.rs"],
+        &["backend/login.rs", "backend/sasl.rs", "frontend/password.rs", "scram/verifier.rs"],
         "it is for logins, on either side",
     ),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
@@ -149,12 +150,12 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustix",
-        &["server/descriptors.rs", "net/unix.rs"],
-        "weir asks the system for descriptors and sockets once, at its start",
+        &["server/descriptors.rs", "net/unix.rs", "net/tls/pem.rs"],
+        "weir asks the system for descriptors and sockets once, at its start, and as whom it runs where a key's file is opened",
     ),
+    ("nix", &["net/"], "names and numbers of users and groups, and addresses, are asked of the system"),
     ("toml", &["config/"], "the rest of the house gets checked values"),
     ("dns_lookup", &["net/"], "who has which name is asked in one place"),
-    ("nix", &["net/"], "what the system knows is asked where its sockets are"),
     ("socket2", &["net/"], "socket options are set where sockets are made"),
     ("clap", &["main.rs"], "the library has no command line"),
     ("anyhow", &["main.rs"], "the library's errors have types"),
@@ -232,8 +233,11 @@ const STOPS: &[(&str, usize, &str)] = &[
     ("cluster/identity/connections.rs", 1, "deadpool only refuses a pool that has timeouts and no runtime"),
     ("pool/connections.rs", 2, "only what ends a lease takes its connection"),
     ("telemetry/registry.rs", 8, "names and help texts are constants, registered in the tests as well"),
-    ("users/mod.rs", 1, "HMAC takes keys of any length"),
-    ("users/verifier.rs", 1, "postgres-protocol writes the form that PostgreSQL stores"),
+    (
+        "scram/verifier.rs",
+        2,
+        "HMAC takes keys of any length; postgres-protocol writes the form that PostgreSQL stores",
+    ),
 ];
 
 /// Lines of a file, tests not counted.

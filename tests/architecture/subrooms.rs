@@ -172,7 +172,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "session/conversation",
         beside: &["consistency", "leg", "model", "relay", "shared", "state", "transaction"],
-        outside: &["backend", "cluster", "config", "freshness", "router", "sql", "telemetry"],
+        outside: &["backend", "cluster", "config", "freshness", "router", "scram", "sql", "telemetry"],
         why: "what belongs to a client neither waits nor takes a connection",
     },
     SubRoom {

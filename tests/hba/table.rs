@@ -30,6 +30,9 @@ hostssl all             all             127.0.3.1/32          trust
 hostgssenc all          all             127.0.3.0/24          trust
 hostnogssenc app        app_trust       127.0.3.2/32          trust
 host    all             bob             .example.com          trust
+host    all             dora,nobody     127.0.4.1/32          md5
+host    all             dora            127.0.4.2/32          scram-sha-256
+host    all             all             localhost             md5
 host    "other db"      all             samenet               reject
 host    other           all             samehost              reject
 host    all             all             ::1/128               scram-sha-256
@@ -107,6 +110,13 @@ const KNOCKS: &[(&str, &str, &str, &str)] = &[
     ("127.0.3.2", "app_trust", "app", "x"),
     ("127.0.3.2", "alice", "app", "x"),
     ("127.0.3.3", "alice", "app", "x"),
+    // MD5 for whom a hash is kept.
+    ("127.0.4.1", "dora", "app", "dora"),
+    ("127.0.4.1", "dora", "app", "wrong"),
+    ("127.0.4.1", "dora", "app", ""),
+    ("127.0.4.1", "nobody", "app", "dora"),
+    ("127.0.4.2", "dora", "app", "dora"),
+    ("127.0.0.1", "dora", "app", "dora"),
     // IPv6.
     ("::1", "alice", "app", "alice"),
     ("::1", "alice", "app", "wrong"),
@@ -131,6 +141,8 @@ impl Doors {
         for user in USERS {
             admin.query(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD '{user}'")).unwrap();
         }
+        admin.query("SET password_encryption = 'md5'").unwrap();
+        admin.query("CREATE ROLE dora LOGIN PASSWORD 'dora'").unwrap();
         for database in ["alice", "all", "other db"] {
             admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
         }
@@ -148,10 +160,16 @@ impl Doors {
             let _ = writeln!(tables, "[[users]]\nname = \"{user}\"\npassword = \"{user}\"");
         }
         let _ = writeln!(tables, "[[users]]\nname = \"app_trust\"\nauth = \"trust\"");
+        let hash = postgres_protocol::password::md5(b"dora", "dora");
+        fs::write(ours.join("userlist.txt"), format!("\"dora\" \"{hash}\"\n")).unwrap();
+        // The server behind weir has a line for MD5 that is for this user alone.
+        let server = "server_user = \"app_md5\"\nserver_password = \"app_md5\"";
+        let _ = writeln!(tables, "[[users]]\nname = \"dora\"\n{server}");
         let _ = writeln!(tables, "[[listeners]]\naddress = \"[::1]:{ipv6_port}\"");
         let quoted = |name: &str| format!("{:?}", ours.join(name).display().to_string());
         let setup = WeirSetup::in_front_of(&cluster, [0])
             .set("auth", "hba_file", &quoted("pg_hba.conf"))
+            .set("auth", "userlist", &quoted("userlist.txt"))
             .set("auth", "ident_file", &quoted("pg_ident.conf"));
         let running = setup.append(&tables).start(env!("CARGO_BIN_EXE_weir")).unwrap();
         let door = |ipv4: u16, ipv6: u16, unix: PathBuf| Door {
@@ -196,6 +214,9 @@ fn both_say_the_same_to_everybody() {
     for words in [
         "asked [] in",
         "asked [10 11 12] in",
+        "asked [5] in",
+        "asked [5] FATAL 28P01 password authentication failed for user \"dora\"",
+        "asked [10 11] FATAL 28P01 password authentication failed for user \"dora\"",
         "asked [10 11] FATAL 28P01 password authentication failed for user \"nobody\"",
         "FATAL 28000 no pg_hba.conf entry for host \"127.0.0.16\", user \"",
         "FATAL 28000 pg_hba.conf rejects connection for host \"127.0.0.9\", user \"",

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
@@ -22,7 +23,7 @@ use super::snapshot::Catalog;
 use crate::cluster::control::{self, Login, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
-use crate::config::{Health, User};
+use crate::config::{Health, ServerProof, User};
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -62,13 +63,15 @@ const MARKING: Duration = Duration::from_millis(50);
 /// The catalogs of all databases in use.
 #[derive(Debug)]
 pub struct Catalogs {
-    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
+    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>, RandomState>>,
     matters: Published,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
     health: Health,
+    /// As whom servers are watched.
+    watcher: Login,
 }
 
 /// A database whose catalog is kept.
@@ -174,7 +177,7 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, health: Health) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, health: Health, watcher: Login) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             matters: Published::default(),
@@ -182,6 +185,7 @@ impl Catalogs {
             wanted: Mutex::default(),
             monitor,
             health,
+            watcher,
         }
     }
 
@@ -200,11 +204,15 @@ impl Catalogs {
         self.news.notified()
     }
 
-    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does, until a while after the
-    /// last interest in it was dropped. To be called when a session of that user begins on that database (its name on
+    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does where that takes no key
+    /// of its own, until a while after the last interest in it was dropped. To be called when a session of that user begins on that database (its name on
     /// the servers); cheap when it is wanted already. `None` when there are too many.
     pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
-        self.want_as(database, || Login::of(user))
+        self.want_as(database, || match user.server_proof {
+            // Only the user's own sessions have its key.
+            ServerProof::PassThrough => self.watcher.clone(),
+            ServerProof::None | ServerProof::Password(_) => Login::of(user),
+        })
     }
 
     fn want_as(self: &Arc<Self>, database: &str, login: impl FnOnce() -> Login) -> Option<Interest> {

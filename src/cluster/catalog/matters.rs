@@ -75,3 +75,28 @@ impl Published {
         self.0.fetch_and(!Matters::UNREAD, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn what_was_published_once_goes_on_mattering_but_for_what_was_unread() {
+        let published = Published::default();
+        assert_eq!(published.get(), Matters::default());
+        published.add(&Catalog::default());
+        assert!(published.get().in_relations() && !published.get().in_all());
+        published.all_read();
+        assert_eq!(published.get(), Matters::default());
+        let mut catalog = Catalog { since: Some(Instant::now()), ..Catalog::default() };
+        published.add(&catalog);
+        assert_eq!(published.get(), Matters::default(), "it holds nothing of the kind");
+        catalog.add_unlogged("public", "scratch");
+        published.add(&catalog);
+        published.add(&Catalog { since: catalog.since, ..Catalog::default() });
+        published.all_read();
+        assert!(published.get().in_relations());
+    }
+}

@@ -53,6 +53,7 @@ impl Rounds {
             database: health.database.clone(),
             patience: health.timeout,
             silent: None,
+            trouble: String::new(),
             last: lru::LruCache::new(KEPT_MAX),
         };
         Self { waiting, task: tokio::spawn(asker.run(asked)).abort_handle() }
@@ -90,6 +91,8 @@ struct Asker {
     /// How long a server that did not answer is not asked again: by then the probes have said what is the matter.
     patience: Duration,
     silent: Option<(ServerId, Instant)>,
+    /// Why the last round brought no answer; empty after one that did.
+    trouble: String,
     last: lru::LruCache<Question, Standing>,
 }
 
@@ -123,10 +126,15 @@ impl Asker {
         match timeout(SOON, self.ask(&server, questions)).await {
             Ok(Ok(answers)) => {
                 self.silent = None;
+                self.trouble.clear();
                 answers
             }
             Ok(Err(error)) => {
-                tracing::debug!(server = &*server.name, error, "server does not say whom it would let in");
+                // Once, until it is another one or over.
+                if error != self.trouble {
+                    tracing::warn!(server = &*server.name, error, "server does not say whom it would let in");
+                    self.trouble = error;
+                }
                 Answers::new()
             }
             Err(_) => {

@@ -16,7 +16,7 @@ pub(super) const QUESTION: &str = "
            d.datallowconn,
            d.datconnlimit OPERATOR(pg_catalog.=) -2,
            pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT')
-      FROM pg_catalog.unnest($1, $2) WITH ORDINALITY AS q(role, database, nth)
+      FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS q(role, database, nth)
       LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname OPERATOR(pg_catalog.=) q.role::pg_catalog.name
       LEFT JOIN pg_catalog.pg_database AS d ON d.datname OPERATOR(pg_catalog.=) q.database::pg_catalog.name
      ORDER BY q.nth";

@@ -18,6 +18,7 @@ use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
+use crate::scram::PassKey;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{
@@ -48,6 +49,8 @@ use crate::telemetry::metrics::observe;
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
     pub user: Arc<User>,
+    /// The key that it has proved, where the servers take it.
+    pub key: Option<Arc<PassKey>>,
     /// The database as the client named it.
     pub database: Arc<str>,
     /// The database on the servers.
@@ -86,6 +89,7 @@ impl Who {
             pool_size: size.unwrap_or(config.pool.size),
             mode: mode.unwrap_or(config.pool.mode),
             user,
+            key: None,
             catalog: None,
         }
     }
@@ -94,8 +98,8 @@ impl Who {
     /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
         let now = Self::new(config, self.user.clone(), &self.database, self.listener.clone());
-        let (server_database, mode) = (self.server_database.clone(), self.mode);
-        *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
+        let (server_database, mode, key) = (self.server_database.clone(), self.mode, self.key.take());
+        *self = Self { server_database, mode, key, catalog: self.catalog.take(), ..now };
     }
 }
 

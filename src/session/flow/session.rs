@@ -79,8 +79,9 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, welcome, .. } = admission;
-        let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
+        let Admission { stream, received, greeting, user, key, welcome, .. } = admission;
+        let mut who = Who::new(&shared.policy().config, user, &greeting.database, listener);
+        who.key = key;
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
