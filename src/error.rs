@@ -150,6 +150,9 @@ pub enum Error {
     /// The server cannot be reached or refused the connection before it could say why.
     #[error("the server cannot be reached")]
     Unreachable(#[source] io::Error),
+    /// The connection to the server would not have been as safe as the configuration demands.
+    #[error("no secure connection to the server could be made: {0}")]
+    Insecure(#[source] io::Error),
     /// The server refused the login, or something else that weir asked of it; its own words are passed on.
     #[error("{message}")]
     Refused {
@@ -258,7 +261,7 @@ impl Error {
             Error::IdleInTransaction => "25P03",
             Error::TransactionTimeout => "25P04",
             Error::Closing => "57P03",
-            Error::NoPrimary | Error::Unreachable(_) | Error::NoDirectory => "08006",
+            Error::NoPrimary | Error::Unreachable(_) | Error::Insecure(_) | Error::NoDirectory => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",
@@ -275,10 +278,15 @@ impl Error {
     /// Whether a server is out of reach for now: going down, coming up, or gone. Another attempt may end otherwise.
     pub fn is_outage(&self) -> bool {
         match self {
-            Error::Unreachable(_) | Error::ServerLost => true,
+            Error::Unreachable(_) | Error::Insecure(_) | Error::ServerLost => true,
             Error::Refused { sqlstate, .. } => matches!(&**sqlstate, "57P01" | "57P02" | "57P03" | "57P05"),
             _ => false,
         }
+    }
+
+    /// Whether a server lets this user in neither so nor here: wrong proof, or no line of its pg_hba.conf.
+    pub(crate) fn is_login_refused(&self) -> bool {
+        matches!(self, Error::Refused { sqlstate, .. } if sqlstate.starts_with("28"))
     }
 
     /// Whether a server has no room for another connection: for anybody, for this user, or to this database.

@@ -135,7 +135,8 @@ fn check(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let rules = config.auth.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
     println!("{} is right\n{}", file.display(), Summary(&config));
-    config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());
+    warnings.for_each(|warning| println!("warning: {warning}"));
     rules.iter().flat_map(|rules| &rules.warnings).for_each(|warning| println!("warning: {warning}"));
     Ok(())
 }

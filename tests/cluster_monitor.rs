@@ -46,6 +46,8 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         role: config::RoleSetting::Auto,
         weight: 1,
         connections: 10,
+        tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     };
     config::Config {
         auth: config::Auth::default(),

@@ -7,14 +7,15 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, cancel, log_in};
-use weir::config::Secret;
+use weir::config::{ChannelBinding, Secret};
 use weir::error::Error;
-use weir::net::Keepalive;
+use weir::net::{Keepalive, Target, Way};
 
 const HBA: &str = "\
     local all postgres trust\n\
@@ -104,7 +105,9 @@ impl Server {
     ) -> Result<Login, Error> {
         let proof = password.map_or(Proof::None, |password| Proof::Password(Secret::new(password)));
         let credentials = Credentials { user, proof: &proof, database: "postgres", parameters };
-        log_in(host, self.port, &credentials, &alive(), soon()).await
+        let tls = Arc::default();
+        let target = Target { host, port: self.port, tls: &tls };
+        log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await
     }
 }
 
@@ -221,7 +224,9 @@ async fn refusals_come_in_the_servers_words() {
 
     let credentials =
         Credentials { user: "trusted", proof: &Proof::None, database: "no_such_database", parameters: &[] };
-    let error = log_in("127.0.0.1", server.port, &credentials, &alive(), soon()).await.unwrap_err();
+    let tls = Arc::default();
+    let target = Target { host: "127.0.0.1", port: server.port, tls: &tls };
+    let error = log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await.unwrap_err();
     assert_eq!(
         (error.sqlstate(), error.to_string().as_str()),
         ("3D000", "database \"no_such_database\" does not exist")
@@ -234,15 +239,17 @@ async fn a_cancel_reaches_what_runs_and_nothing_else() {
     let mut login = server.log_in("trusted", None).await.unwrap();
     let mut other = server.log_in("trusted", None).await.unwrap();
     let key = login.key.clone().unwrap();
+    let tls = Arc::default();
+    let target = Target { host: "127.0.0.1", port: server.port, tls: &tls };
 
     // Nothing runs: nothing happens.
-    cancel("127.0.0.1", server.port, &key, &alive(), soon()).await.unwrap();
+    cancel(&target, Way::Plain, &key, &alive(), soon()).await.unwrap();
     assert!(contains(&query(&mut login, "SELECT 'still ' || 'here'").await, "still here"));
 
     let asleep = tokio::spawn(async move { query(&mut login, "SELECT pg_sleep(60)").await });
     while !contains(&query(&mut other, "SELECT 'aslee' || 'p' FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND wait_event = 'PgSleep'").await, "asleep") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    cancel("127.0.0.1", server.port, &key, &alive(), soon()).await.unwrap();
+    cancel(&target, Way::Plain, &key, &alive(), soon()).await.unwrap();
     assert!(contains(&asleep.await.unwrap(), "57014"));
 }

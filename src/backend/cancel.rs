@@ -6,22 +6,24 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::login::out_of_reach;
 use crate::error::{Error, Result};
-use crate::net::{self, Keepalive};
+use crate::net::{Keepalive, Target, Way};
 use crate::wire::startup::{CancelKey, put_cancel_request};
 
-/// Asks the server at `host`, `port` (see [`net::dial`]) to cancel what runs under `key`.
+/// Asks a server to cancel what runs under `key`, over a connection that is made `way`: encrypted, and the server verified, if
+/// the connection was on which it runs.
 ///
 /// Returns when the server has closed the connection: it has signalled the process by then. Whether anything was
 /// cancelled, a server never says. Not later than `deadline`.
 pub async fn cancel(
-    host: &str,
-    port: u16,
+    target: &Target<'_>,
+    way: Way,
     key: &CancelKey,
     keepalive: &Keepalive,
     deadline: Instant,
 ) -> Result<()> {
-    let mut stream = net::dial(host, port, keepalive, deadline).await.map_err(Error::Unreachable)?;
+    let mut stream = target.connect(way, keepalive, deadline).await.map_err(out_of_reach)?.stream;
     let mut request = BytesMut::new();
     put_cancel_request(&mut request, key);
     let exchange = async {
@@ -42,6 +44,7 @@ pub async fn cancel(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::net::TcpListener;
@@ -66,7 +69,9 @@ mod tests {
             stream.read_exact(&mut request).await.unwrap();
             request
         });
-        cancel("127.0.0.1", port, &key(), &alive(), Instant::now() + Duration::from_secs(5)).await.unwrap();
+        let (tls, deadline) = (Arc::default(), Instant::now() + Duration::from_secs(5));
+        let target = Target { host: "127.0.0.1", port, tls: &tls };
+        cancel(&target, Way::Plain, &key(), &alive(), deadline).await.unwrap();
         // The server's task has ended: cancel() waited for its socket to close.
         assert_eq!(&server.await.unwrap(), b"\0\0\0\x10\x04\xd2\x16\x2e\x0a\x0b\x0c\x0d\x01\x02\x03\x04");
     }
@@ -75,8 +80,9 @@ mod tests {
     async fn a_server_that_hangs_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let outcome =
-            cancel("127.0.0.1", port, &key(), &alive(), Instant::now() + Duration::from_millis(50)).await;
+        let (tls, deadline) = (Arc::default(), Instant::now() + Duration::from_millis(50));
+        let target = Target { host: "127.0.0.1", port, tls: &tls };
+        let outcome = cancel(&target, Way::Plain, &key(), &alive(), deadline).await;
         assert!(matches!(outcome, Err(Error::Unreachable(_))));
     }
 }

@@ -66,7 +66,7 @@ impl Backend {
             stream: login.stream,
             read_buffer: login.received,
             write_buffer: BytesMut::new(),
-            key: Arc::new(Key { server, cancel: login.key, notifier: Notifier::default() }),
+            key: Arc::new(Key { server, cancel: login.key, notifier: Notifier::default(), way: login.way }),
             parameters: login.parameters,
             prepared: Prepared::new(statements),
             unnamed: None,
@@ -189,13 +189,15 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::net::Way;
     use crate::net::holding::Holding;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
     fn connection() -> (Backend, UnixStream) {
         let (stream, server) = Holding::pair().unwrap();
-        let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
+        let login =
+            Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None, way: Way::Plain };
         (Backend::new(login, ServerId(0), 1, 10, Instant::now()), server)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::cluster::topology::ServerId;
+use crate::net::Way;
 use crate::wire::startup::CancelKey;
 
 /// Which connection this is.
@@ -15,6 +16,8 @@ pub struct Key {
     pub cancel: Option<CancelKey>,
     /// Whose its notifications are.
     pub notifier: Notifier,
+    /// How it was begun, as far as its encryption goes; so is what cancels on it.
+    pub way: Way,
 }
 
 /// The session that last did something on a connection by which it may have notified, by the process ID that its

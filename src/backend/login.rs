@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::proof::Proof;
 use super::sasl::{Channel, Choice, WRONG_HALF, bound, mistrusted, nonce};
+use crate::config::ChannelBinding;
 use crate::error::{Error, NoPass, Result};
-use crate::net::{self, Handshake, Keepalive, ReadError, Stream};
+use crate::net::{Dialled, Handshake, Keepalive, ReadError, Stream, Target, TlsFailure, Way};
 use crate::scram::{ClientFirst, PassKey};
 use crate::wire::startup::{CancelKey, Parameter, cstring, put_startup};
 use crate::wire::tag::server;
@@ -52,23 +53,62 @@ pub struct Login<S = Stream> {
     pub parameters: Vec<Parameter>,
     /// The key that cancels what runs on this connection; some poolers give none.
     pub key: Option<CancelKey>,
+    /// How to make another connection that is as safe.
+    pub way: Way,
 }
 
-/// Connects to `host`, `port` (see [`net::dial`]) and logs in, not later than `deadline`.
+/// Connects to a server as its `sslmode` says and logs in, not later than `deadline`.
 ///
-/// Dropping the future gives up and closes the connection.
+/// Where the mode leaves a choice, a server that refuses the login by one way is asked by the other: its pg_hba.conf may have
+/// `hostssl` or `hostnossl`. Dropping the future gives up and closes the connection.
 pub async fn log_in(
-    host: &str,
-    port: u16,
+    target: &Target<'_>,
+    binding: ChannelBinding,
     credentials: &Credentials<'_>,
     keepalive: &Keepalive,
     deadline: Instant,
 ) -> Result<Login> {
-    let stream = net::dial(host, port, keepalive, deadline).await.map_err(Error::Unreachable)?;
-    match timeout_at(deadline, log_in_over(stream, credentials, Channel::PLAIN)).await {
-        Ok(outcome) => outcome,
-        Err(late) => Err(Error::Unreachable(late.into())),
+    let way = target.first();
+    let dialled = target.connect(way, keepalive, deadline).await.map_err(out_of_reach)?;
+    let other = target.second(way, &dialled.encryption);
+    let refused = match (log_in_dialled(dialled, way, credentials, binding, deadline).await, other) {
+        (Err(error), Some(_)) if error.is_login_refused() => error,
+        (outcome, _) => return outcome,
+    };
+    let Some(way) = other else { return Err(refused) };
+    let outcome = match target.connect(way, keepalive, deadline).await {
+        Ok(dialled) => log_in_dialled(dialled, way, credentials, binding, deadline).await,
+        Err(error) => Err(out_of_reach(error)),
+    };
+    outcome.map_err(|error| more_telling(refused, error))
+}
+
+async fn log_in_dialled(
+    dialled: Dialled,
+    way: Way,
+    credentials: &Credentials<'_>,
+    binding: ChannelBinding,
+    deadline: Instant,
+) -> Result<Login> {
+    let way = dialled.again(way);
+    let Dialled { stream, encryption } = dialled;
+    let channel = Channel { encryption: &encryption, binding };
+    let login = timeout_at(deadline, log_in_over(stream, credentials, channel)).await;
+    let login = login.unwrap_or_else(|late| Err(Error::Unreachable(late.into())))?;
+    Ok(Login { way, ..login })
+}
+
+/// Of two refusals: that pg_hba.conf has no line for one way says less than what the other way came to.
+fn more_telling(first: Error, second: Error) -> Error {
+    match (first.sqlstate(), &second) {
+        ("28000", Error::Refused { .. }) => second,
+        _ => first,
     }
+}
+
+/// Why a server could not be connected to.
+pub(super) fn out_of_reach(error: io::Error) -> Error {
+    if TlsFailure::of(&error).is_some() { Error::Insecure(error) } else { Error::Unreachable(error) }
 }
 
 /// Logs in over a stream that is connected already. Has no time limit of its own.
@@ -282,7 +322,7 @@ where
         }
     }
     let (stream, received) = server.into_parts();
-    Ok(Login { stream, received, parameters, key })
+    Ok(Login { stream, received, parameters, key, way: Way::Plain })
 }
 
 fn note_parameter(parameters: &mut Vec<Parameter>, body: &Bytes) -> Result<()> {

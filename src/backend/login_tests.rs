@@ -1,5 +1,6 @@
 //! Transcripts of logins to scripted servers, honest and otherwise.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -267,7 +268,10 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let credentials = Credentials { user: "u", proof: &Proof::None, database: "d", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_millis(50);
-    let error = log_in("127.0.0.1", port, &credentials, &keepalive, deadline).await.unwrap_err();
+    let tls = Arc::default();
+    let target = Target { host: "127.0.0.1", port, tls: &tls };
+    let error =
+        log_in(&target, ChannelBinding::Prefer, &credentials, &keepalive, deadline).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(late) if late.kind() == io::ErrorKind::TimedOut));
 }
 

@@ -37,11 +37,12 @@ mod tests {
 
     use super::*;
     use crate::backend::key::Notifier;
+    use crate::net::Way;
     use crate::wire::startup::CancelKey;
 
     fn key(pid: i32) -> Arc<Key> {
         let cancel = CancelKey::new(pid, Bytes::from_static(b"1234"));
-        Arc::new(Key { server: ServerId(0), cancel, notifier: Notifier::default() })
+        Arc::new(Key { server: ServerId(0), cancel, notifier: Notifier::default(), way: Way::Plain })
     }
 
     #[test]

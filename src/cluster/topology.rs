@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::defaults::{Conf, Defaults};
+use crate::config::ChannelBinding;
 use crate::freshness::Freshness;
+use crate::net::{ServerTls, Target};
 
 /// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
 /// brought it down may do so again.
@@ -29,6 +31,17 @@ pub struct Address {
     pub host: Arc<str>,
     /// Port.
     pub port: u16,
+    /// TLS towards it.
+    pub tls: Arc<ServerTls>,
+    /// Whether logins are bound to its certificate.
+    pub channel_binding: ChannelBinding,
+}
+
+impl Address {
+    /// It, to connect to.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { host: &self.host, port: self.port, tls: &self.tls }
+    }
 }
 
 /// What a server is at the moment.

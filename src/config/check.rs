@@ -20,6 +20,7 @@ use super::kinds::{
 use super::listeners::{listeners, taken};
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
+use super::server_tls::server_tls;
 use super::users::{Known, Surroundings, user};
 use super::{
     Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Pool,
@@ -66,7 +67,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     let (listeners, clients) = listeners(root, clients);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
-    let servers = servers(root);
+    let servers = servers(root, around);
     let databases = databases(root);
     let timeouts = root.section("timeouts", timeouts);
     let (mut warnings, mut passwords) = (Vec::new(), 0);
@@ -136,10 +137,10 @@ fn log(s: &mut Section) -> Log {
     }
 }
 
-fn servers(root: &mut Section) -> Vec<Server> {
+fn servers(root: &mut Section, around: &Surroundings) -> Vec<Server> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     let servers = root.list("servers", |entry| {
-        let server = server(entry);
+        let server = server(entry, around);
         if !addresses.insert((server.host.clone(), server.port)) {
             entry.note("host", "another entry is the same server already");
         } else if !names.insert(server.name.clone()) {
@@ -158,15 +159,18 @@ fn servers(root: &mut Section) -> Vec<Server> {
     servers
 }
 
-fn server(entry: &mut Section) -> Server {
+fn server(entry: &mut Section, around: &Surroundings) -> Server {
     const ROLES: [(&str, RoleSetting); 3] =
         [("auto", RoleSetting::Auto), ("primary", RoleSetting::Primary), ("replica", RoleSetting::Replica)];
     let host = entry.require("host", text).unwrap_or_default();
     let port =
         entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
     let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
+    let (tls, binding) = server_tls(entry, &host, around);
     Server {
         name: entry.read("name", text).unwrap_or_else(|| format!("{host}:{port}")).into(),
+        channel_binding: binding,
+        tls,
         host: host.into(),
         port,
         role: entry.read("role", word(&ROLES)).unwrap_or_default(),

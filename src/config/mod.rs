@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::tls::ServerTls;
 use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
@@ -22,6 +23,7 @@ mod mistake;
 mod overrides;
 mod secret;
 mod section;
+mod server_tls;
 mod source;
 mod summary;
 pub(crate) mod userlist;
@@ -116,6 +118,10 @@ pub struct Server {
     pub weight: u32,
     /// Most backend connections to this server over all pools.
     pub connections: usize,
+    /// When what is said to it is encrypted, and how it is known: `sslmode` and its kin.
+    pub tls: Arc<ServerTls>,
+    /// Whether logins are bound to its certificate.
+    pub channel_binding: ChannelBinding,
 }
 
 /// `role = "auto" | "primary" | "replica"`.

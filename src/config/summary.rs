@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::kinds::shown;
 use super::{Auth, Config, Credential, PoolMode, RoleSetting, Server};
+use crate::net::tls::SslMode;
 use crate::sql::{Target, Transactions};
 
 /// Shows what a configuration comes down to. No secret is in it.
@@ -85,7 +86,13 @@ fn server(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
     if *server.name != *format!("{host}:{port}") {
         write!(f, " at {host}:{port}")?;
     }
-    writeln!(f, ", {role}, weight {weight}, at most {connections} connections")
+    write!(f, ", {role}, weight {weight}, at most {connections} connections")?;
+    // A Unix socket is never encrypted.
+    match server.tls.terms().mode {
+        SslMode::Disable => writeln!(f, ", no TLS"),
+        _ if host.starts_with('/') => writeln!(f, ", no TLS"),
+        mode => writeln!(f, ", TLS: {}", mode.as_str()),
+    }
 }
 
 /// Who may log in beside those that the configuration names.

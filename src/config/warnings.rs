@@ -1,9 +1,11 @@
 //! What is allowed but deserves a word at start.
 
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Config, Credential, ServerProof};
+use super::{Config, Credential, Server, ServerProof};
+use crate::net::tls::{Root, SslMode};
 
 /// A file that every user of the machine may read, with passwords written in it.
 pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String> {
@@ -45,4 +47,36 @@ pub(super) fn users(config: &Config) -> Vec<String> {
         _ => None,
     };
     config.users.iter().filter_map(warning).collect()
+}
+
+impl Config {
+    /// Servers on other machines that somebody in between could pretend to be, or listen to. Not said at each start: where all
+    /// machines are one's own it is nothing new.
+    pub fn unsafe_servers(&self) -> Vec<String> {
+        self.servers.iter().filter(|server| !is_here(&server.host)).filter_map(unsafe_server).collect()
+    }
+}
+
+fn unsafe_server(server: &Server) -> Option<String> {
+    let terms = server.tls.terms();
+    let risk = match (terms.mode, &terms.root) {
+        (SslMode::VerifyFull, _) => return None,
+        (SslMode::Disable, _) => "nothing that is said to it is encrypted",
+        (SslMode::Allow | SslMode::Prefer, _) => {
+            "whoever is in between can have nothing encrypted, and read along"
+        }
+        (SslMode::Require, Root::Anyone) => "whoever is in between can pretend to be it",
+        (SslMode::Require | SslMode::VerifyCa, _) => {
+            "whoever has a certificate of the same issuer can pretend to be it"
+        }
+    };
+    let (name, mode) = (&server.name, terms.mode.as_str());
+    Some(format!(
+        "server {name:?} is on another machine and sslmode is \"{mode}\": {risk}; \"verify-full\" is safe"
+    ))
+}
+
+fn is_here(host: &str) -> bool {
+    let loopback = host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    loopback || host.starts_with('/') || host.eq_ignore_ascii_case("localhost")
 }

@@ -21,4 +21,5 @@ pub use listen::{Accepted, Interface, Listener, TcpPlace};
 pub use look_up::{host_name, interfaces, user_name};
 pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use stream::Stream;
+pub use tls::{Dialled, ServerTls, Target, TlsFailure, Way};
 pub use unix::UnixPlace;

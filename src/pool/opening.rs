@@ -104,8 +104,8 @@ impl Pool {
             database: &setup.key.database,
             parameters: &[],
         };
-        let (address, keepalive) = (&setup.address, &setup.limits.keepalive);
-        let login = log_in(&address.host, address.port, &credentials, keepalive, deadline).await;
+        let (target, binding) = (setup.address.target(), setup.address.channel_binding);
+        let login = log_in(&target, binding, &credentials, &setup.limits.keepalive, deadline).await;
         let login = login.map_err(|error| told(error, &credentials))?;
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
         let mut backend =

@@ -11,6 +11,7 @@ use crate::backend::{Backend, Login};
 use crate::cluster::topology::{Role, Server};
 use crate::config::Secret;
 use crate::error::Error;
+use crate::net::Way;
 use crate::net::holding::Holding;
 use crate::pool::Lease;
 
@@ -20,7 +21,7 @@ struct Servers(Mutex<Vec<ServerId>>);
 impl Events for Servers {
     fn server(&self, server: ServerId) -> Option<Server> {
         self.0.lock().unwrap().contains(&server).then(|| Server {
-            address: Arc::new(Address { host: "127.0.0.1".into(), port: 1 }),
+            address: Arc::new(Address { host: "127.0.0.1".into(), port: 1, ..Address::default() }),
             connections: 10,
             role: Role::Primary,
             ..Server::example(server.0)
@@ -116,7 +117,8 @@ async fn a_connection_that_comes_back_in_the_moment_in_which_one_begins_to_wait_
     let (pools, _) = pools();
     let pool = get(&pools, A, "d", "p").unwrap();
     let (stream, _peer) = Holding::pair().unwrap();
-    let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
+    let login =
+        Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None, way: Way::Plain };
     let now = std::time::Instant::now();
     pool.one_more();
     pool.put_back(Box::new(Backend::new(login, A, 1, 1, now)), now);

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use crate::cluster::topology::{Health, Server, ServerId, Topology};
 use crate::cluster::{Cluster, Sample, SampleEvents};
 use crate::error::{Error, Result};
+use crate::net::tls::in_one_line;
 use crate::pool::Events;
 use crate::session::Shared;
 use crate::telemetry::metrics::{ConnectResult, Metrics};
@@ -44,7 +45,8 @@ impl Events for Wires {
         if let Err(error) = result
             && outcome != ConnectResult::Full
         {
-            tracing::warn!(server = &*server.name, %error, "cannot connect");
+            let error = in_one_line(error);
+            tracing::warn!(server = &*server.name, error, "cannot connect");
         }
         self.metrics.servers.connected(&server.name, outcome);
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::crowding::{AT_LEAST, Held};
 use crate::admin::http::Condition;
 use crate::cluster::topology::{Health, Role, Server};
+use crate::net::Encryption;
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, raise_to};
@@ -28,6 +29,13 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostL
         for server in &topology.servers {
             metrics.servers.set_state(server);
             metrics.servers.set_freshness(server, now);
+            if let Some(encryption) = server.address.tls.last() {
+                let (version, cipher) = match &encryption {
+                    Encryption::Tls(tls) => (tls.version, &*tls.cipher),
+                    Encryption::None => ("none", ""),
+                };
+                metrics.servers.set_encryption(&server.name, version, cipher);
+            }
             let (mut active, mut idle, mut waiting, mut full) = (0, 0, 0, 0);
             for pool in pools.iter().filter(|pool| pool.key().server == server.id) {
                 let counts = pool.counts();
@@ -102,6 +110,11 @@ fn line_of(server: &Server, now: Instant) -> String {
         let age = |through| now.saturating_duration_since(through).as_millis();
         let stale = server.freshness.through().map(|through| format!("staleness {} ms", age(through)));
         [behind, stale].into_iter().flatten().for_each(|known| line += &format!(", {known}"));
+    }
+    match server.address.tls.last() {
+        Some(Encryption::Tls(tls)) => line += &format!(", {} {}", tls.version, tls.cipher),
+        Some(Encryption::None) => line += ", not encrypted",
+        None => {}
     }
     // A server's words may have more than one line.
     let trouble = server.trouble.iter().map(|trouble| format!(": {}", trouble.replace('\n', " ")));

@@ -49,6 +49,8 @@ fn server(cluster: &harness::Cluster, index: usize) -> config::Server {
         role: RoleSetting::Auto,
         weight: 1,
         connections: 10,
+        tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     }
 }
 

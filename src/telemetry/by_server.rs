@@ -23,6 +23,7 @@ pub struct ByServer {
     held: IntGaugeVec,
     up: IntGaugeVec,
     role: IntGaugeVec,
+    encryption: IntGaugeVec,
     staleness: GaugeVec,
     lag: IntGaugeVec,
     samples: IntCounterVec,
@@ -86,6 +87,11 @@ impl ByServer {
                 "1 for the role that the server has: primary, replica or unknown; 0 for the others.",
                 &["server", "role"],
             ),
+            encryption: r.gauges(
+                "server_encryption",
+                "1 for the TLS version and cipher of the last connection to the server; version is none where it is not encrypted.",
+                &["server", "version", "cipher"],
+            ),
             staleness: r.real_gauges(
                 "replica_staleness_seconds",
                 "How long ago the instant is before which everything acknowledged is known to be on the replica; absent when nothing is known.",
@@ -135,10 +141,12 @@ impl ByServer {
 
     /// Has figures end whose server is none of these: it has been removed.
     pub fn keep(&self, servers: &[Server]) {
-        let Self { connects, connections, waiting, full, held, up, role, staleness, lag, samples, seconds } =
-            self;
+        let Self { connects, connections, waiting, full, held, up, role, encryption, .. } = self;
+        let Self { staleness, lag, samples, seconds, .. } = self;
         [connects, samples].iter().for_each(|family| keep(family, servers));
-        [connections, waiting, full, held, up, role, lag].iter().for_each(|family| keep(family, servers));
+        [connections, waiting, full, held, up, role, encryption, lag]
+            .iter()
+            .for_each(|family| keep(family, servers));
         keep(staleness, servers);
         keep(seconds, servers);
     }
@@ -151,6 +159,21 @@ impl ByServer {
         for (role, label) in roles {
             set(&self.role, &[name, label], usize::from(server.role == role));
         }
+    }
+
+    /// Sets how the last connection to a server is encrypted. What the one before was is not told any more.
+    pub fn set_encryption(&self, server: &str, version: &str, cipher: &str) {
+        let labels = [server, version, cipher];
+        for metric in self.encryption.collect().iter().flat_map(|family| family.get_metric()) {
+            let told: HashMap<_, _> =
+                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            let of = |name: &str| told.get(name).copied().unwrap_or_default();
+            if of("server") == server && (of("version"), of("cipher")) != (version, cipher) {
+                // That somebody else was first is no error.
+                drop(self.encryption.remove(&told));
+            }
+        }
+        set(&self.encryption, &labels, 1);
     }
 
     /// Counts an attempt to ask a server how far it is; `result` is one of few words, `took` the time to the answer if

@@ -55,7 +55,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "cluster/topology",
         beside: &["defaults"],
-        outside: &["freshness"],
+        outside: &["config", "freshness", "net"],
         why: "the others fill the snapshot of the servers, and everybody reads it",
     },
     SubRoom {

@@ -15,12 +15,11 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
-use tokio_postgres::NoTls;
 
 use super::matters::{Matters, Published};
 use super::reading::{self, Answers};
 use super::snapshot::Catalog;
-use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::control::{self, Login, Parameters, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
 use crate::config::{Health, ServerProof, User};
@@ -459,8 +458,8 @@ fn is_other(now: Source, before: Source) -> bool {
 }
 
 /// Reads over a connection of its own, and closes it before it returns.
-async fn connect_and_read(parameters: &tokio_postgres::Config) -> Result<Answers, Failure> {
-    let (client, connection) = parameters.connect(NoTls).await?;
+async fn connect_and_read(parameters: &Parameters) -> Result<Answers, Failure> {
+    let (client, connection) = control::connect(parameters).await?;
     let mut connection = pin!(connection);
     let answers = tokio::select! {
         answers = reading::read(&client) => answers?,

@@ -9,7 +9,7 @@ use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 
-use crate::cluster::control::{self, Login, Purpose};
+use crate::cluster::control::{self, Login, Parameters, Purpose};
 use crate::cluster::topology::{Server, ServerId};
 use crate::config::Health;
 
@@ -74,12 +74,14 @@ impl Connections {
             places.remove(&oldest);
         }
         let address = (&*server.address, &**database);
-        let mut parameters =
-            control::parameters(address, &self.login, self.limit, &self.health, Purpose::Identity);
         // A statement of the operator's own finds its functions where its user does.
-        parameters.options(format!("-c statement_timeout={}", self.limit.as_millis().max(1)));
+        let limit = format!("-c statement_timeout={}", self.limit.as_millis().max(1));
+        let parameters =
+            control::parameters(address, &self.login, self.limit, &self.health, Purpose::Identity)
+                .with_options(&limit);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(parameters, Dial, recycling);
+        let config = parameters.config().clone();
+        let manager = Manager::from_connect(config, Dial(parameters), recycling);
         let pool = Pool::builder(manager).max_size(EACH_MAX).build();
         let pool = pool.expect("a pool without timeouts needs no runtime");
         places.insert(key, Place { pool: pool.clone(), used: now });
@@ -92,13 +94,12 @@ impl Connections {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Dial;
+#[derive(Clone, Debug)]
+struct Dial(Parameters);
 
 impl Connect for Dial {
-    fn connect(&self, config: &Config) -> Connecting<'_> {
-        let config = config.clone();
-        Box::pin(async move { control::open(&config).await })
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        Box::pin(control::open(&self.0))
     }
 }
 

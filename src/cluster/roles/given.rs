@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error, Row};
 
-use crate::cluster::control::{self, is_forbidden, words};
+use crate::cluster::control::{self, Parameters, is_forbidden, words};
 use crate::cluster::defaults::{Conf, Defaults, Rows, VISIBLE, Values};
 
 /// Another value when the configuration was read anew, or a role or a database was given something else: each row that is
@@ -53,14 +53,14 @@ const TAKE_BACK: &str = "
 
 /// Opens the connections of probes. One that ends is told by the probe that needed it, with the server's name, so nothing
 /// is logged here above debug.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dial;
+#[derive(Clone, Debug)]
+pub(super) struct Dial(pub(super) Parameters);
 
 impl Connect for Dial {
-    fn connect(&self, config: &Config) -> Connecting<'_> {
-        let config = config.clone();
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        let Self(parameters) = self;
         Box::pin(async move {
-            let (client, driver) = control::open(&config).await?;
+            let (client, driver) = control::open(parameters).await?;
             client.batch_execute(SET).await?;
             Ok((client, driver))
         })

@@ -85,10 +85,12 @@ impl Probe {
     /// A probe of `server`; connects at the first [`Probe::run`].
     pub(crate) fn new(server: &Server, health: &Health, login: &Login) -> Self {
         let place = (&*server.address, &*health.database);
-        let mut parameters = control::parameters(place, login, health.timeout, health, Purpose::Watching);
-        parameters.options(format!("-c statement_timeout={}", health.timeout.as_millis().max(1)));
+        let limit = format!("-c statement_timeout={}", health.timeout.as_millis().max(1));
+        let parameters =
+            control::parameters(place, login, health.timeout, health, Purpose::Watching).with_options(&limit);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(parameters, Dial, recycling);
+        let config = parameters.config().clone();
+        let manager = Manager::from_connect(config, Dial(parameters), recycling);
         let pool =
             Pool::builder(manager).max_size(2).build().expect("a pool without timeouts needs no runtime");
         Self {

@@ -59,7 +59,12 @@ impl Roster {
         self.come += 1;
         self.rows.push(Row {
             name: server.name.clone(),
-            address: Arc::new(Address { host: server.host.clone(), port: server.port }),
+            address: Arc::new(Address {
+                host: server.host.clone(),
+                port: server.port,
+                tls: server.tls.clone(),
+                channel_binding: server.channel_binding,
+            }),
             connections: server.connections,
             weight: server.weight,
             seen: Observation {

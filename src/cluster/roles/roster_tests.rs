@@ -22,6 +22,8 @@ fn insert(roster: &mut Roster, role: RoleSetting) -> (ServerId, Vec<Event>) {
         role,
         weight: 1,
         connections: 10,
+        tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
     };
     roster.insert(&server, Instant::now())
 }

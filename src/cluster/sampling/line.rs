@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Statement};
 
-use crate::cluster::control::{self, is_forbidden};
+use crate::cluster::control::{self, Parameters, is_forbidden};
 use crate::cluster::roles::timeline_of;
 use crate::freshness::{Lsn, Xid};
 
@@ -86,7 +86,7 @@ pub(super) enum Answer {
 
 impl Line {
     /// Opens it and makes it ready to be asked.
-    pub(super) async fn open(parameters: &tokio_postgres::Config) -> Result<Self, tokio_postgres::Error> {
+    pub(super) async fn open(parameters: &Parameters) -> Result<Self, tokio_postgres::Error> {
         let (client, driver) = control::open(parameters).await?;
         let mut line =
             Self { client, driver, sample: None, page: 0, segment: 0, timeline: None, timeline_asked: None };

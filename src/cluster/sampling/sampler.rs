@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::demand::Demand;
 use super::line::{Answer, Line};
 use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
-use crate::cluster::control::{self, Login, Purpose, words};
+use crate::cluster::control::{self, Login, Parameters, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{Role, Server, ServerId, Topology};
 use crate::config::Health;
@@ -154,7 +154,7 @@ impl Samplers {
 /// The sampling of one server.
 pub(crate) struct Sampler {
     server: ServerId,
-    parameters: tokio_postgres::Config,
+    parameters: Parameters,
     limit: Duration,
     changes: watch::Receiver<()>,
     shared: Arc<Samplers>,

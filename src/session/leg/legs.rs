@@ -86,6 +86,7 @@ mod tests {
     use crate::backend::{Backend, Login};
     use crate::cluster::topology::ServerId;
     use crate::freshness::Marks;
+    use crate::net::Way;
     use crate::net::holding::Holding;
     use crate::pool::Lease;
     use crate::router::{Learned, Route};
@@ -99,7 +100,8 @@ mod tests {
     /// A leg on a server of this number, with a setting by which it can be told.
     fn leg(route: Route, server: u64) -> Box<Leg> {
         let (stream, _peer) = Holding::pair().unwrap();
-        let login = Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None };
+        let login =
+            Login { stream, received: BytesMut::new(), parameters: Vec::new(), key: None, way: Way::Plain };
         let now = Instant::now();
         let mut backend = Backend::new(login, ServerId(server), 0, 10, now);
         let number = Value::Raw(server.to_string().into());

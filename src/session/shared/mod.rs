@@ -181,7 +181,7 @@ impl Shared {
         };
         let deadline = tokio::time::Instant::now() + CANCEL_TIMEOUT;
         let keepalive = self.pools.keepalive();
-        crate::backend::cancel(&address.host, address.port, cancel, &keepalive, deadline).await
+        crate::backend::cancel(&address.target(), key.way, cancel, &keepalive, deadline).await
     }
 
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
@@ -249,5 +249,5 @@ impl Shared {
 
 /// Whether a cancel request that failed so may still be heeded: a server that was too slow has it.
 fn may_arrive(error: &Error) -> bool {
-    !matches!(error, Error::Unreachable(error) if error.kind() != ErrorKind::TimedOut)
+    !matches!(error, Error::Unreachable(error) | Error::Insecure(error) if error.kind() != ErrorKind::TimedOut)
 }

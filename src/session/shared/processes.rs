@@ -51,6 +51,7 @@ impl Processes {
 mod tests {
     use super::*;
     use crate::backend::Key;
+    use crate::net::Way;
     use crate::wire::startup::CancelKey;
 
     #[test]
@@ -65,7 +66,7 @@ mod tests {
         assert_eq!(processes.named(pid(&other), ServerId(0)), Named::Client(pid(&other), "root".into()));
         let key = |pid| {
             let cancel = CancelKey::new(pid, vec![0; 4]);
-            Arc::new(Key { server: ServerId(0), cancel, notifier: Default::default() })
+            Arc::new(Key { server: ServerId(0), cancel, notifier: Default::default(), way: Way::Plain })
         };
         own.runs_on(key(7));
         other.runs_on(key(8));

@@ -470,13 +470,19 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Way;
 
     #[test]
     fn a_cancel_reaches_only_what_runs_and_holds_it() {
         let registry = Registry::default();
         let entry = registry.enter(0, &"app".into());
         assert!(matches!(registry.cancel(entry.key()), Cancel::Idle), "nothing runs");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        entry.runs_on(Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        }));
         let wrong = CancelKey::new(entry.key().pid(), vec![0; 4]).unwrap();
         assert!(matches!(registry.cancel(&wrong), Cancel::Unknown));
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
@@ -491,7 +497,12 @@ mod tests {
     fn cancels_that_come_together_are_delivered_one_after_the_other() {
         let registry = Registry::default();
         let entry = registry.enter(0, &"app".into());
-        let key = Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
+        let key = Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        });
         entry.runs_on(key.clone());
         let Cancel::Aimed(first) = registry.cancel(entry.key()) else { panic!("it runs") };
         for _ in 0..100 {
@@ -508,7 +519,12 @@ mod tests {
         assert!(matches!(registry.cancel(entry.key()), Cancel::Joined(_)));
         assert!(!entry.leaves());
         assert!(first.delivered().is_none(), "the request is over: nothing there is the session's any more");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        entry.runs_on(Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        }));
         let Cancel::Aimed(dropped) = registry.cancel(entry.key()) else { panic!("it runs") };
         drop(dropped);
         assert!(entry.leaves(), "a delivery that was given up holds nothing");
@@ -519,7 +535,12 @@ mod tests {
         let registry = Registry::default();
         let entry = registry.enter(0, &"app".into());
         assert!(entry.settled().await, "none is on its way");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        entry.runs_on(Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        }));
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
         assert!(!entry.settled().await);
         let (settled, ()) = tokio::join!(entry.settled(), async { drop(aim) });
@@ -530,7 +551,9 @@ mod tests {
     async fn where_a_cancel_request_went_astray_nobody_follows() {
         let registry = Registry::default();
         let entry = registry.enter(0, &"app".into());
-        let key = || Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() });
+        let key = || {
+            Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default(), way: Way::Plain })
+        };
         let first = key();
         entry.runs_on(first.clone());
         let Cancel::Aimed(aim) = registry.cancel(entry.key()) else { panic!("it runs") };
@@ -571,7 +594,12 @@ mod tests {
         let now = entry.entered + second * 5;
         entry.rests(Rest::InTransaction, now);
         assert!(held(now + second).is_empty(), "a transaction without a connection");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        entry.runs_on(Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        }));
         assert!(held(now).is_empty(), "not for long");
         entry.rests(Rest::InTransaction, now + second);
         assert_eq!(held(now + second * 2), [(Rest::InTransaction, second * 2)]);
@@ -589,7 +617,12 @@ mod tests {
         let entry = registry.enter(0, &"app".into());
         registry.alarm(ServerId(0));
         assert!(!entry.take_alarm(), "nothing runs");
-        entry.runs_on(Arc::new(Key { server: ServerId(0), cancel: None, notifier: Default::default() }));
+        entry.runs_on(Arc::new(Key {
+            server: ServerId(0),
+            cancel: None,
+            notifier: Default::default(),
+            way: Way::Plain,
+        }));
         registry.alarm(ServerId(1));
         assert!(!entry.take_alarm());
         registry.alarm(ServerId(0));

@@ -71,6 +71,13 @@ impl WeirSetup {
         self
     }
 
+    /// Adds keys to each server so far: `each_server("sslmode = \"require\"")`.
+    #[must_use]
+    pub fn each_server(mut self, keys: &str) -> Self {
+        self.tables = self.tables.replace("[[servers]]\n", &format!("[[servers]]\n{keys}\n"));
+        self
+    }
+
     /// Adds text at the end: `[[databases]]`, `[[routing.rules]]` ...
     pub fn append(mut self, tables: &str) -> Self {
         self.tables.push_str(tables);

@@ -13,6 +13,8 @@ use crate::scratch::{Owner, run_dir};
 use crate::watchdog::Watchdog;
 use crate::{Failure, Postgres, Result, free_port};
 
+mod access;
+
 mod faults;
 
 mod network;

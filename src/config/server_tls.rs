@@ -1,0 +1,108 @@
+//! TLS towards a server, by libpq's words: `[[servers]] sslmode` and its kin.
+//!
+//! The files are read here once, so that what cannot be used is a mistake of the configuration and not of the first connection.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::Value;
+
+use super::ChannelBinding;
+use super::kinds::{text, word};
+use super::section::Section;
+use super::users::Surroundings;
+use crate::net::tls::{Identity, Root, ServerTls, SslMode, Terms, Way, names_host};
+
+/// `sslnegotiation = "..."`.
+const NEGOTIATION: [(&str, Way); 2] = [("postgres", Way::Demanded), ("direct", Way::Direct)];
+
+/// `channel_binding = "..."`.
+const BINDING: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
+];
+
+/// What an entry says of TLS towards the server at `host`, and of logins over it.
+pub(super) fn server_tls(
+    entry: &mut Section,
+    host: &str,
+    around: &Surroundings,
+) -> (Arc<ServerTls>, ChannelBinding) {
+    let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
+    let root = entry.read("sslrootcert", |value| {
+        let named = text(value)?;
+        Ok(if named == "system" { Root::System } else { Root::File(beside(around.file, &named)) })
+    });
+    let root = root.unwrap_or_default();
+    // As libpq has it: who trusts all that the system trusts must look at the name.
+    let default = if root == Root::System { SslMode::VerifyFull } else { SslMode::default() };
+    let terms = Terms {
+        mode: entry.read("sslmode", word(&SslMode::WORDS)).unwrap_or(default),
+        begin: entry.read("sslnegotiation", word(&NEGOTIATION)).unwrap_or(Way::Demanded),
+        root,
+        identity: match (entry.read("sslcert", path), entry.read("sslkey", path)) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            _ => None,
+        },
+    };
+    check(entry, host, &terms);
+    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
+    if binding == ChannelBinding::Require && (terms.mode == SslMode::Disable || host.starts_with('/')) {
+        entry.note(
+            "channel_binding",
+            "\"require\" needs TLS: there is nothing else that a login could be bound to",
+        );
+    }
+    // Over a Unix socket none of it is used.
+    let tls = ServerTls::new(terms);
+    if tls.terms().has_files() && tls.terms().mode != SslMode::Disable && !host.starts_with('/') {
+        read_files(entry, &tls);
+    }
+    (tls, binding)
+}
+
+/// What cannot be meant, in libpq's words where it has some.
+fn check(entry: &Section, host: &str, terms: &Terms) {
+    let mode = terms.mode.as_str();
+    if terms.begin == Way::Direct && !terms.mode.is_strict() {
+        entry.note("sslnegotiation", format!(
+            "weak sslmode \"{mode}\" may not be used with sslnegotiation=direct (use \"require\", \"verify-ca\", or \"verify-full\")"
+        ));
+    }
+    if terms.root == Root::System && terms.mode != SslMode::VerifyFull {
+        entry.note(
+            "sslmode",
+            format!("weak sslmode \"{mode}\" may not be used with sslrootcert=system (use \"verify-full\")"),
+        );
+    }
+    let verifies = terms.mode >= SslMode::VerifyCa && !host.starts_with('/');
+    // One that was written and not understood has been noted already.
+    if verifies && terms.root == Root::Anyone && !entry.has("sslrootcert") {
+        let problem = format!("\"{mode}\" needs sslrootcert: a file with root certificates, or \"system\"");
+        entry.note("sslmode", problem);
+    }
+    if verifies && terms.mode == SslMode::VerifyFull && !names_host(host) {
+        entry.note("host", "is no name that a certificate could be for; sslmode is \"verify-full\"");
+    }
+    for (given, lacking) in [("sslcert", "sslkey"), ("sslkey", "sslcert")] {
+        if entry.has(given) && !entry.has(lacking) {
+            entry.note(given, format!("needs {lacking} as well"));
+        }
+    }
+}
+
+fn read_files(entry: &Section, tls: &ServerTls) {
+    let terms = tls.terms();
+    let roots = ServerTls::new(Terms { identity: None, ..terms.clone() });
+    if let Err(error) = roots.load() {
+        entry.note("sslrootcert", error.to_string());
+    } else if let Err(error) = tls.load() {
+        entry.note("sslcert", error.to_string());
+    }
+}
+
+/// Relative paths start where the configuration lies.
+fn beside(configuration: &Path, path: &str) -> PathBuf {
+    configuration.with_file_name("").join(path)
+}
