@@ -433,6 +433,17 @@ fn what_is_allowed_but_unwise_is_a_warning() {
     let [warning] = &warnings(0o644)[..] else { panic!("no single warning") };
     assert!(warning.contains("holds passwords and every user of this machine can read it"), "{warning}");
 
+    let password = directory("unwise").join("a.password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    let filed = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"a\"\npassword_file = \"a.password\"\n";
+    for (mode, count) in [(0o644, 1), (0o640, 0)] {
+        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = load("unwise", filed, &[]).unwrap().warnings;
+        assert_eq!(warnings.len(), count, "{warnings:?}");
+        let said = "a.password holds secrets and every user of this machine can read it";
+        assert!(warnings.iter().all(|warning| warning.contains(said)), "{warnings:?}");
+    }
+
     let trust = "[[servers]]\nhost = \"db\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
     assert_eq!(load("unwise", trust, &[]).unwrap().warnings, [""; 0]);
     let open = load("unwise", trust, &[("WEIR__LISTEN__ADDRESS", "0.0.0.0:6432")]).unwrap().warnings;

@@ -137,6 +137,19 @@ fn search_checks(directory: &Directory, text: &str, variable: &str, planted: &Pl
     Ok(())
 }
 
+/// Searches all that a running weir says.
+fn search_all(weir: &Weir, planted: &Planted) -> Result<()> {
+    // Something that is said at no other level.
+    kill_process(Pid::from_raw(i32::try_from(weir.pid()).unwrap()).unwrap(), Signal::USR1).unwrap();
+    wait_for("the line of a signal", PATIENCE, || Ok(weir.log().contains("SIGUSR1").then_some(())))?;
+    for path in ["/metrics", "/status", "/readyz", "/healthz"] {
+        planted.search(path, &weir.get(path)?);
+    }
+    planted.search("the command line", &fs::read_to_string(format!("/proc/{}/cmdline", weir.pid()))?);
+    planted.search("the log", &weir.log());
+    Ok(())
+}
+
 #[test]
 fn no_secret_comes_to_light() -> Result<()> {
     let (cluster, directory, mut planted) = (Cluster::shared(), Directory::new()?, Planted::new());
@@ -192,21 +205,72 @@ fn no_secret_comes_to_light() -> Result<()> {
     wait_for("a slow statement's line", PATIENCE, || Ok(weir.log().contains("slow query").then_some(())))?;
     drop(client);
 
-    // Something that is said at no other level.
-    kill_process(Pid::from_raw(i32::try_from(weir.pid()).unwrap()).unwrap(), Signal::USR1).unwrap();
-    wait_for("the line of a signal", PATIENCE, || Ok(weir.log().contains("SIGUSR1").then_some(())))?;
-    for path in ["/metrics", "/status", "/readyz", "/healthz"] {
-        planted.search(path, &weir.get(path)?);
-    }
-    planted.search("the command line", &fs::read_to_string(format!("/proc/{}/cmdline", weir.pid()))?);
-    planted.search("the log", &weir.log());
-
+    search_all(&weir, &planted)?;
     let right = directory.write("proxy.toml", &text)?;
     search_checks(&directory, &text, &variable, &planted)?;
     let environment = HashMap::from([("PLANTED".to_owned(), variable)]);
     let config = weir::config::load_with(right.as_ref(), &environment).unwrap();
     planted.search("the configuration's Debug", &format!("{config:?} {config:#?}"));
     planted.search("its users'", &format!("{:?}", weir::users::Users::new(&config.users).unwrap()));
+    Ok(())
+}
+
+/// Of those whom the configuration does not list: by a userlist, by the servers, in all the ways to ask for a password.
+#[test]
+fn no_secret_of_others_comes_to_light() -> Result<()> {
+    let (cluster, directory, mut planted) = (Cluster::shared(), Directory::new()?, Planted::new());
+    let [listed, hashed, asked, asking, sent] =
+        ["userlist", "userlist by md5", "auth_query", "query_password", "a password as it is"]
+            .map(|place| planted.plant(place));
+    let roles =
+        [("listed", &listed), ("hashed", &hashed), ("asked", &asked), ("asking", &asking), ("sent", &sent)];
+    for (user, password) in roles {
+        let kind = if user == "hashed" { "md5" } else { "scram-sha-256" };
+        cluster.sql(
+            0,
+            &format!("SET password_encryption = '{kind}'; CREATE ROLE {user} LOGIN PASSWORD '{password}'"),
+        )?;
+        let kept = cluster.sql(0, &format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{user}'"))?;
+        kept.value()
+            .split([':', '$'])
+            .filter(|part| part.len() > 20)
+            .for_each(|part| planted.add("pg_authid", part));
+    }
+    cluster.sql(0, "ALTER ROLE asking SUPERUSER")?;
+    cluster.wait_caught_up()?;
+    let kept = cluster.sql(0, "SELECT rolpassword FROM pg_authid WHERE rolname = 'hashed'")?;
+    let list = format!("\"listed\" \"{listed}\"\n\"hashed\" \"{}\"\n", kept.value());
+    let list = directory.write("userlist.txt", &list)?;
+    let hba = directory.write(
+        "weir_hba.conf",
+        "host all hashed all md5\nhost all sent all password\nhost all all all scram-sha-256\n",
+    )?;
+    let weir = WeirSetup::in_front_of(cluster, 0..3)
+        .set("auth", "userlist", &format!("{list:?}"))
+        .set("auth", "hba_file", &format!("{hba:?}"))
+        .set("auth", "query", "true")
+        .set("auth", "query_user", "\"asking\"")
+        .set("auth", "query_password", &format!("{asking:?}"))
+        .set("log", "filter", "\"trace\"")
+        .start(WEIR)?;
+    for (user, password) in roles {
+        // Whether they come in is asked elsewhere: here they say what they know.
+        let mut came = log_in(&weir, user, password).map(drop).is_ok();
+        came |= psql(&weir, user, password, "SELECT 'in'")?;
+        assert!(came || user != "listed", "{}", weir.log());
+        let wrong = planted.plant(&format!("wrong password of {user}"));
+        log_in(&weir, user, &wrong).unwrap_err();
+        assert!(!psql(&weir, user, &wrong, "SELECT 'in'")?);
+    }
+    let stranger = planted.plant("password of nobody");
+    log_in(&weir, "nobody", &stranger).unwrap_err();
+    search_all(&weir, &planted)?;
+    planted.search("weir check", &check(&weir.config().display().to_string(), &[])?);
+    let broken =
+        directory.write("userlist.txt", &format!("\"listed\" \"{listed}\"\n\"broken\" {hashed}\n"))?;
+    let said = check(&weir.config().display().to_string(), &[])?;
+    assert!(said.contains(&broken) && !said.contains("is right"), "{said}");
+    planted.search("weir check", &said);
     Ok(())
 }
 

@@ -103,6 +103,31 @@ fn libpq_finds_weir_in_a_directory() -> Result<()> {
     Ok(())
 }
 
+/// By the socket the kernel says who comes, and the files say whom he may be.
+#[test]
+fn the_systems_user_is_proof_enough_where_the_files_say_so() -> Result<()> {
+    let place = Place::new()?;
+    let (hba, ident) = (place.directory.join("hba"), place.directory.join("ident"));
+    fs::write(&hba, "local all app,app_md5 peer map=weir\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
+    let ourselves = rustix::process::getuid().as_raw();
+    let passwd = fs::read_to_string("/etc/passwd")?;
+    let name = passwd.lines().find(|line| line.split(':').nth(2) == Some(&*ourselves.to_string()));
+    let name = name.and_then(|line| line.split(':').next()).unwrap();
+    fs::write(&ident, format!("weir {name} app\n"))?;
+    let setup = place.setup("").set("auth", "hba_file", &format!("{hba:?}"));
+    let _weir = setup.set("auth", "ident_file", &format!("{ident:?}")).start(WEIR)?;
+    // No password is asked for, and this one is wrong.
+    let come = |user: &str| Client::connect(&place.address(), &Login::new(user, "wrong").database("app"));
+    assert_eq!(come("app")?.query("SELECT current_user")?.value(), "app");
+    let refused = come("app_md5").unwrap_err();
+    assert_eq!(refused.sqlstate(), Some("28000"), "{refused}");
+    assert!(refused.to_string().contains("Peer authentication failed for user \"app_md5\""), "{refused}");
+    let refused = come("postgres").unwrap_err();
+    let words = "no pg_hba.conf entry for host \"[local]\", user \"postgres\", database \"app\"";
+    assert!(refused.to_string().contains(words), "{refused}");
+    Ok(())
+}
+
 #[test]
 fn libpq_finds_weir_by_a_name_in_no_directory() -> Result<()> {
     let (port, name) = (free_port()?, format!("@weir-sockets-{}", std::process::id()));

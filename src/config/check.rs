@@ -1,6 +1,7 @@
 //! From what the user wrote to what the program runs on: every default, unit and limit stands here, in the order of
 //! [`Config`].
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -50,10 +51,11 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
     let tree = source::layered(file, &text, environment, &mut mistakes)?;
 
     let report = Report::new(mistakes);
-    let around = Surroundings { file, environment };
+    let around = Surroundings { file, environment, warned: RefCell::default() };
     let mut config = Section::root(&report, tree, |root| whole(root, &around));
     match report.into_mistakes() {
         mistakes if mistakes.is_empty() => {
+            config.warnings.extend(around.warned.into_inner());
             config.warnings.extend(warnings::users(&config));
             Ok(config)
         }

@@ -1,5 +1,6 @@
 //! `[[users]]`: who may log in, how they prove it, and as whom weir logs in to the servers for them.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Pinning, Secret, ServerProof, Timeouts, User, overrides};
+use super::{Credential, Pinning, Secret, ServerProof, Timeouts, User, overrides, warnings};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -18,6 +19,8 @@ pub(super) struct Surroundings<'a> {
     pub file: &'a Path,
     /// The environment's variables.
     pub environment: &'a HashMap<String, String>,
+    /// What is to be said of the files that they were fetched from.
+    pub warned: RefCell<Vec<String>>,
 }
 
 /// Three ways to give one secret: in the file, in a file of its own, in an environment variable.
@@ -152,17 +155,18 @@ pub(super) fn only_one(entry: &Section, keys: &[&'static str]) {
 /// A secret that is given in one of three ways, or not at all.
 pub(super) fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
     let plain = entry.read(keys.plain, secret);
-    let file = entry.read(keys.file, |value| from_file(value, around.file));
+    let file = entry.read(keys.file, |value| from_file(value, around));
     let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
     plain.or(file).or(variable)
 }
 
 /// The first line of a file. The path is not quoted: it may be a password written under the wrong key.
-fn from_file(value: &Value, configuration: &Path) -> Result<Secret, String> {
-    let path = configuration.with_file_name("").join(text(value)?);
+fn from_file(value: &Value, around: &Surroundings) -> Result<Secret, String> {
+    let path = around.file.with_file_name("").join(text(value)?);
     let content =
-        std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+        std::fs::read_to_string(&path).map_err(|error| format!("the file cannot be read: {error}"))?;
     let content = Zeroizing::new(content);
+    around.warned.borrow_mut().extend(warnings::readable_secrets(&path));
     match content.lines().next() {
         None | Some("") => Err("the file's first line is empty".to_owned()),
         Some(line) if line.contains('\0') => Err("the file holds a zero byte".to_owned()),
