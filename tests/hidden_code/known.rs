@@ -2,7 +2,7 @@
 
 use crate::conversation::Conversation;
 use crate::oracle::Difference;
-use crate::world::{Made, World};
+use crate::world::World;
 
 /// Something that is known to go wrong.
 struct Known {
@@ -10,16 +10,10 @@ struct Known {
     is_it: fn(&World, &Conversation, &Difference) -> bool,
 }
 
-const KNOWN: &[Known] = &[
-    Known {
-        why: "what a definition has just put behind a relation is seen when the catalog is next read",
-        is_it: |world, talk, _| world.made != Made::Before || talk.shown().contains("CREATE VIEW made"),
-    },
-    Known {
-        why: "a view of pg_settings passes on to the rule of that what is written to it",
-        is_it: |world, _, _| world.has("view of settings"),
-    },
-];
+const KNOWN: &[Known] = &[Known {
+    why: "a view of pg_settings passes on to the rule of that what is written to it",
+    is_it: |world, _, _| world.has("view of settings"),
+}];
 
 /// Why a difference is known; none when it is new.
 pub(crate) fn why(world: &World, talk: &Conversation, found: &Difference) -> Option<&'static str> {

@@ -72,6 +72,8 @@ pub struct Catalogs {
     state_anywhere: AtomicBool,
     /// Set once any catalog has held code that runs where no statement names it.
     unnamed: AtomicBool,
+    /// Whether in some database code has changed and has not been read again.
+    changed: AtomicBool,
     /// Whether some catalog says nothing of relations now, as definitions have changed.
     unread: AtomicBool,
     /// Rung when anything is published.
@@ -112,6 +114,8 @@ struct Seen {
     doubts: u64,
     /// Code was changed: what it leaves in a session is another matter.
     code: u64,
+    /// Some of it was taken away, or replaced.
+    gone: u64,
 }
 
 /// Which definitions were changed.
@@ -119,6 +123,10 @@ struct Seen {
 pub enum Changed {
     /// None that has code in it.
     Data,
+    /// Something is gone that may have had code in it.
+    Removed,
+    /// There is more that may have code in it; what there was is there still.
+    Added,
     /// Perhaps what functions do, or which of them run when a relation is used.
     Code,
 }
@@ -191,6 +199,7 @@ impl Catalogs {
             traces: AtomicBool::new(false),
             state_anywhere: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             news: Notify::new(),
             wanted: Mutex::default(),
@@ -214,6 +223,11 @@ impl Catalogs {
     /// statement that names no relation and calls no function need not be looked at for that.
     pub(crate) fn know_state_anywhere(&self) -> bool {
         self.state_anywhere.load(Ordering::Relaxed)
+    }
+
+    /// Whether in some database code has changed and has not been read again: then each statement must be looked at.
+    pub(crate) fn know_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
     }
 
     /// Whether some database's definitions have changed and have not been read again.
@@ -304,16 +318,25 @@ impl Catalogs {
         let mut wanted = self.lock();
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
-        if what == Changed::Code {
+        let catalog = self.of(database);
+        // A column of a domain that checks, or a default by somebody's operator, brings what is behind it.
+        let removes = matches!(what, Changed::Removed | Changed::Code);
+        let has_unnamed = catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_all());
+        let what = if has_unnamed { what.max(Changed::Added) } else { what };
+        if what >= Changed::Added {
             entry.seen.code += 1;
         }
-        let version = entry.seen.code;
+        if removes {
+            entry.seen.gone += 1;
+        }
+        let gone = entry.seen.gone;
         entry.ask(Instant::now(), CHANGED_PAUSE);
-        if let Some(catalog) = self.of(database) {
+        if let Some(catalog) = catalog {
             let mut changed = catalog.after_change();
-            if what == Changed::Code {
-                changed.code = changed.code.after_change(version);
+            if what >= Changed::Added {
+                changed.code = changed.code.after_change();
             }
+            changed.code.gone = gone;
             if changed != *catalog {
                 self.replace(&Arc::from(database), Some(changed));
             }
@@ -338,6 +361,14 @@ impl Catalogs {
     pub fn missed(&self, database: &str, now: Instant) {
         if let Some(entry) = self.lock().get_mut(database) {
             entry.ask(now, DOUBTED_PAUSE);
+        }
+    }
+
+    /// Something ran that may have run code of which nothing is known: whether it did is known once the catalog has been
+    /// read behind it.
+    pub(crate) fn ran_in_doubt(&self, database: &str, now: Instant) {
+        if let Some(entry) = self.lock().get_mut(database) {
+            entry.ask(now, CHANGED_PAUSE);
         }
     }
 
@@ -419,11 +450,14 @@ impl Catalogs {
         let since = unchanged.and_then(|old| old.since);
         let wanted = self.lock();
         let Some(seen) = wanted.get(database).map(|entry| entry.seen) else { return };
+        catalog.code.gone = seen.gone;
+        catalog.code.gone_when_read = seen.gone;
+        catalog.code.changed = seen.code != read_at.code;
         if seen.changes != read_at.changes {
-            return;
-        }
-        catalog.code.version = read_at.code;
-        if seen.doubts == read_at.doubts {
+            // Only of what ran before it does it tell: who runs code in a migration without an end is set free by that.
+            let Some(old) = self.of(database) else { return };
+            catalog = Catalog { code: catalog.code, ..Catalog::clone(&old) };
+        } else if seen.doubts == read_at.doubts {
             catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
         } else {
             catalog = catalog.doubted();
@@ -476,6 +510,8 @@ impl Catalogs {
         });
         let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
         self.unread.store(unread, Ordering::Relaxed);
+        let changed = self.snapshots.load().values().any(|catalog| catalog.code.changed);
+        self.changed.store(changed, Ordering::Relaxed);
         self.news.notify_waiters();
     }
 

@@ -62,8 +62,13 @@ impl Conversation {
         match change {
             Change::None => {}
             Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
-            Change::Data | Change::Certain => {
-                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
+            Change::Data | Change::Removed | Change::Added | Change::Certain => {
+                let what = match change {
+                    Change::Removed => Changed::Removed,
+                    Change::Added => Changed::Added,
+                    Change::Certain => Changed::Code,
+                    _ => Changed::Data,
+                };
                 catalogs.stale(&self.who.server_database, what);
                 self.state.database().learned.clear();
             }

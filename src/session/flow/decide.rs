@@ -491,10 +491,10 @@ fn missed(conversation: &Conversation, reason: Reason, now: Instant) {
     }
 }
 
-/// Whether some code of users runs where no statement names it: then each must be looked at.
+/// Whether some code of users runs where no statement names it, or may by now: then each must be looked at.
 fn unnamed_matters(conversation: &Conversation) -> bool {
     let catalogs = conversation.shared.cluster.catalogs();
-    catalogs.know_state_anywhere() || catalogs.know_unnamed()
+    catalogs.know_state_anywhere() || catalogs.know_unnamed() || catalogs.know_changed()
 }
 
 /// What the world is made of while something is decided.
