@@ -125,6 +125,8 @@ pub enum Changed {
     Data,
     /// Something is gone that may have had code in it.
     Removed,
+    /// A relation has another name: as much as anything, where any has code behind it.
+    Moved,
     /// There is more that may have code in it; what there was is there still.
     Added,
     /// Perhaps what functions do, or which of them run when a relation is used.
@@ -144,6 +146,21 @@ impl Asked {
     /// When to begin it, if the last one began at `began`.
     fn due(self, began: Instant) -> Instant {
         (self.at + SETTLE).max(began + self.pause)
+    }
+}
+
+impl Catalog {
+    /// What a change amounts to in this database.
+    fn brought_by(&self, what: Changed) -> Changed {
+        let has_code_behind =
+            self.code.concerns_relations() || self.beyond.concerns_relations() || !self.volatile.is_empty();
+        match what {
+            Changed::Moved if has_code_behind => Changed::Code,
+            // A column of a domain that checks, or a default by somebody's operator, brings what is behind it.
+            Changed::Data if self.code.has_symbols() => Changed::Added,
+            Changed::Removed | Changed::Moved if self.code.has_symbols() => Changed::Code,
+            _ => what,
+        }
     }
 }
 
@@ -319,14 +336,11 @@ impl Catalogs {
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
         let catalog = self.of(database);
-        // A column of a domain that checks, or a default by somebody's operator, brings what is behind it.
-        let removes = matches!(what, Changed::Removed | Changed::Code);
-        let has_unnamed = catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_all());
-        let what = if has_unnamed { what.max(Changed::Added) } else { what };
+        let what = catalog.as_ref().map_or(what, |catalog| catalog.brought_by(what));
         if what >= Changed::Added {
             entry.seen.code += 1;
         }
-        if removes {
+        if matches!(what, Changed::Removed | Changed::Moved | Changed::Code) {
             entry.seen.gone += 1;
         }
         let gone = entry.seen.gone;

@@ -135,6 +135,11 @@ impl CodeMap {
         !self.anywhere.is_pure() || self.names().next().is_some()
     }
 
+    /// Whether some type or operator of users runs code that does more than compute.
+    pub(crate) fn has_symbols(&self) -> bool {
+        !self.symbols.is_empty()
+    }
+
     /// What a statement may do by code that it does not name, relations aside.
     pub(crate) fn unnamed(&self, statement: &Statement) -> Conduct {
         if self.mentioned.is_empty() && self.symbols.is_empty() {

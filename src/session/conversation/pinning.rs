@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
-use crate::cluster::catalogs::Changed;
 use crate::cluster::traces::{CodeMap, Found, Recalled};
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
+use crate::session::conversation::ddl::changed;
 use crate::session::model::ddl::Outcome;
 use crate::session::model::pins::{Doubt, Doubted};
 use crate::session::relay::facts::Fact;
@@ -39,10 +39,10 @@ impl Conversation {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        let changed = catalogs.know_changed();
-        self.state.definitions.is_unforeseen |= !changed;
+        let known = !catalogs.know_changed();
+        self.state.definitions.is_unforeseen |= known;
         let defines = self.state.definitions.has_brought() || request.any(Fact::Brings);
-        if !request.any(Fact::Calls) && !catalogs.know_traces() && !changed && !defines {
+        if !request.any(Fact::Calls) && !catalogs.know_traces() && known && !defines {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();
@@ -71,7 +71,7 @@ impl Conversation {
         }
         if self.may_bring(request) {
             // Before the server has it: somebody may run by it before weir hears that it is there.
-            catalogs.stale(&self.who.server_database, Changed::Added);
+            catalogs.stale(&self.who.server_database, changed(self.state.definitions.brought()));
             self.state.definitions.is_unforeseen = false;
         }
         self.refuse_pins(request);

@@ -19,6 +19,8 @@ pub(crate) enum Change {
     Data,
     /// Something was taken away that may have had code in it.
     Removed,
+    /// A relation has another name.
+    Moved,
     /// There is something more that may have code in it.
     Added,
     /// They were.
@@ -68,6 +70,7 @@ impl Change {
             Brings::Nothing => self,
             Brings::Plain => Change::Data,
             Brings::Removal => Change::Removed,
+            Brings::Move => Change::Moved,
             Brings::Addition => Change::Added,
             Brings::Anything => Change::Certain,
         }
@@ -76,7 +79,8 @@ impl Change {
     /// Both.
     fn join(self, other: Self) -> Self {
         match (self, other) {
-            (Change::Removed, Change::Added) | (Change::Added, Change::Removed) => Change::Certain,
+            (Change::Removed | Change::Moved, Change::Added) => Change::Certain,
+            (Change::Added, Change::Removed | Change::Moved) => Change::Certain,
             _ => self.max(other),
         }
     }
@@ -199,6 +203,11 @@ impl Definitions {
     pub(crate) fn settle(&mut self) -> Outcome {
         self.brought = Brings::Nothing;
         take(&mut self.outcome)
+    }
+
+    /// What others will find changed once what was sent is committed.
+    pub(crate) fn brought(&self) -> Change {
+        Change::Certain.told(self.brought)
     }
 
     /// Whether what runs now may run by code that nobody has been told of.

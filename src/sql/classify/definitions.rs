@@ -101,7 +101,7 @@ fn alter(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
     }
     if cursor.at_word("index") {
         // A table can be given another name in these words, too.
-        return if has("rename") || has("attach") { Brings::Anything } else { Brings::Plain };
+        return if has("rename") || has("attach") { Brings::Move } else { Brings::Plain };
     }
     if cursor.take_word("type") {
         cursor.take_qualified();
@@ -117,6 +117,9 @@ fn alter(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
     }
     cursor.take_symbol("*");
     let actions = actions(cursor.rest());
+    if actions.len() == 1 && moves(actions[0]) {
+        return Brings::Move;
+    }
     if !calls_nothing(cursor.rest(), known) || !actions.iter().all(|action| is_plain(action)) {
         return Brings::Anything;
     }
@@ -139,6 +142,12 @@ fn actions<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
         depth == 0 && token.is_symbol(",")
     });
     parts.collect()
+}
+
+/// Whether an action of `ALTER TABLE` gives it another name or schema.
+fn moves(action: &[Token<'_>]) -> bool {
+    let mut cursor = Cursor::new(action);
+    cursor.take_words(&["rename", "to"]) || cursor.take_words(&["set", "schema"])
 }
 
 /// Whether an action of `ALTER TABLE` is about columns, constraints and storage. A table that is given another name, or made

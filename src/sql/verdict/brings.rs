@@ -10,6 +10,8 @@ pub enum Brings {
     Plain,
     /// It takes something away, and brings nothing.
     Removal,
+    /// A relation gets another name, and what was behind that: others' code may be behind a name that is known.
+    Move,
     /// It brings something that was not there: what was there before still is.
     Addition,
     /// What was there may be something else afterwards.
@@ -21,13 +23,14 @@ impl Brings {
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         match (self, other) {
-            (Brings::Removal, Brings::Addition) | (Brings::Addition, Brings::Removal) => Brings::Anything,
+            (Brings::Removal | Brings::Move, Brings::Addition) => Brings::Anything,
+            (Brings::Addition, Brings::Removal | Brings::Move) => Brings::Anything,
             _ => self.max(other),
         }
     }
 
     /// Whether what runs afterwards may run by it.
     pub fn is_code(self) -> bool {
-        self >= Brings::Addition
+        self >= Brings::Move
     }
 }
