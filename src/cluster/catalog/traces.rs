@@ -59,15 +59,6 @@ impl Functions {
     }
 }
 
-/// What is known by now of something that ran in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recalled {
-    /// What it left, by what is there.
-    pub traces: Traces,
-    /// Whether what it ran may be gone: of what that left nobody knows.
-    pub vanished: bool,
-}
-
 /// What the code behind a relation may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Behind {
@@ -174,7 +165,7 @@ impl CodeMap {
     /// it. `None` when there is nothing yet.
     pub(crate) fn recall(&self, name: &Name, since: Instant, gone: u64) -> Option<Traces> {
         let is_behind = self.began? > since;
-        if gone != self.gone_when_read {
+        if self.has_lost(gone) {
             // It may have been another function then, of which only this much is taken for granted.
             let known = is_behind || !self.changed;
             return known.then(|| self.functions.traces(name).unwrap_or_default().max(Traces::Discardable));
@@ -184,18 +175,17 @@ impl CodeMap {
         now.or(is_behind.then_some(Traces::None))
     }
 
-    /// What is known of statements that had run by `since`, when so much had been taken away and anything could run
-    /// anything. `None` when there is nothing yet: only what was read afterwards shows all that was there.
-    pub(crate) fn recall_statements(
-        &self,
-        statements: &[Statement],
-        since: Instant,
-        gone: u64,
-    ) -> Option<Recalled> {
+    /// What is known of statements that had run by `since`, when anything could run anything. `None` when there is nothing
+    /// yet: only what was read afterwards shows all that was there.
+    pub(crate) fn recall_statements(&self, statements: &[Statement], since: Instant) -> Option<Traces> {
         self.began.filter(|began| *began > since)?;
         let of = |statement| self.find(statement, Some(&self.functions), |_| false).traces;
-        let traces = statements.iter().map(of).max().unwrap_or_default();
-        Some(Recalled { traces, vanished: gone != self.gone_when_read })
+        Some(statements.iter().map(of).max().unwrap_or_default())
+    }
+
+    /// Whether some code may be gone that was there when so much had been taken away.
+    pub(crate) fn has_lost(&self, gone: u64) -> bool {
+        gone != self.gone_when_read
     }
 
     /// What is left after code was changed: nothing of functions, until they have been read again. What was behind

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
-use crate::cluster::traces::{CodeMap, Found, Recalled};
+use crate::cluster::traces::{CodeMap, Found};
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
 use crate::session::conversation::ddl::changed;
 use crate::session::model::ddl::Outcome;
-use crate::session::model::pins::{Doubt, Doubted};
+use crate::session::model::pins::{Doubt, Doubted, Resolved};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::sql::{Kind, Pin, Statement, Verdict};
-use crate::wire::TxStatus;
 
 impl Conversation {
     /// Takes down what a request says of what a server process never forgets, before it gets its connection.
@@ -81,7 +80,7 @@ impl Conversation {
     fn may_bring(&self, request: &Request) -> bool {
         let commits = |statement: &Statement| matches!(statement.kind, Kind::Commit { .. });
         self.state.definitions.has_brought()
-            && (self.state.transaction.status() == TxStatus::Idle || request.statements().any(commits))
+            && (self.state.transaction.is_over() || request.statements().any(commits))
     }
 
     /// Whether what a text runs may be what was defined a moment ago, and nobody has read.
@@ -156,11 +155,14 @@ impl Conversation {
         self.state.pins.resolve(|Doubt { what, since, gone, .. }| match what {
             Doubted::Function(function) => {
                 let traces = code.recall(function, *since, *gone)?;
-                Some(Recalled { traces, vanished: false })
+                Some(Resolved { traces, vanished: false })
             }
             // What it ran by may be the session's alone as yet.
             Doubted::Text(_) if open => None,
-            Doubted::Text(verdict) => code.recall_statements(&verdict.statements, *since, *gone),
+            Doubted::Text(verdict) => {
+                let traces = code.recall_statements(&verdict.statements, *since)?;
+                Some(Resolved { traces, vanished: code.has_lost(*gone) })
+            }
         });
     }
 }

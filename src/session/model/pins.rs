@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
-use crate::cluster::traces::Recalled;
 use crate::session::model::ddl::Outcome;
 use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
 use crate::session::model::savepoints::Transactional;
@@ -57,6 +56,15 @@ pub(crate) enum Doubted {
     Function(Name),
     /// A text, when anything could run anything.
     Text(Arc<Verdict>),
+}
+
+/// What is known by now of something that ran in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// What it left, by what is there.
+    pub traces: Traces,
+    /// Whether what it ran may be gone: of what that left nobody knows.
+    pub vanished: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -334,7 +342,7 @@ impl Pins {
     }
 
     /// Looks again at what is in doubt: what is known of it by now.
-    pub(crate) fn resolve(&mut self, find: impl Fn(&Doubt) -> Option<Recalled>) {
+    pub(crate) fn resolve(&mut self, find: impl Fn(&Doubt) -> Option<Resolved>) {
         let Some(held) = &mut self.held else { return };
         let lasting = &mut held.lasting;
         let Lasting { code, doubts, vanished, .. } = lasting;

@@ -250,8 +250,8 @@ fn name(name: &str) -> Name {
     Name { schema: None, name: name.into() }
 }
 
-fn left(traces: Traces) -> Recalled {
-    Recalled { traces, vanished: false }
+fn left(traces: Traces) -> Resolved {
+    Resolved { traces, vanished: false }
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn what_is_gone_before_it_was_read_holds_no_session_and_keeps_its_connection_fro
     let mut script = Script::new();
     script.pins.doubt(Doubted::Function(name("f")), 1, Instant::now());
     assert!(!script.pins.has_vanished() && script.words() == "function");
-    script.pins.resolve(|_| Some(Recalled { traces: Traces::None, vanished: true }));
+    script.pins.resolve(|_| Some(Resolved { traces: Traces::None, vanished: true }));
     assert!(script.pins.has_vanished() && script.pins.outlast_discard() && script.words().is_empty());
     assert!(script.alone("DISCARD ALL").pins.has_vanished());
     script.pins.clear(script.transaction.undoable_mut());
