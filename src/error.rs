@@ -3,6 +3,7 @@
 //! One variant per cause. Only these words reach clients: no address, no secret, no `{:?}`.
 //! SQLSTATEs: PostgreSQL manual, appendix A.
 
+use std::fmt;
 use std::io;
 
 /// A failure on a client's behalf.
@@ -86,6 +87,51 @@ pub enum Error {
     /// Wrong password, or no such user: deliberately the same.
     #[error("password authentication failed for user \"{0}\"")]
     Authentication(String),
+    /// A SCRAM message that breaks the mechanism's rules; the text says how, in PostgreSQL's words.
+    #[error("malformed SCRAM message")]
+    ScramMessage(String),
+    /// A SCRAM message that asks for what PostgreSQL does not have either.
+    #[error("{0}")]
+    ScramFeature(&'static str),
+    /// A channel binding that there is not.
+    #[error("unsupported SCRAM channel-binding type \"{0}\"")]
+    ScramBindingType(String),
+    /// The client could have bound its login to the stream, and was made to believe that it cannot.
+    #[error("SCRAM channel binding negotiation error")]
+    ScramDowngrade,
+    /// The client's login is bound to another stream than this.
+    #[error("SCRAM channel binding check failed")]
+    ScramBinding,
+    /// The proof that was asked for is another than a password, and fails; the method comes first.
+    #[error("{0} authentication failed for user \"{1}\"")]
+    Method(&'static str, String),
+    /// No line of pg_hba.conf is for such a client.
+    #[error("no pg_hba.conf entry for {0}")]
+    NoRule(Box<Origin>),
+    /// A line of pg_hba.conf turns it away.
+    #[error("pg_hba.conf rejects connection for {0}")]
+    Rejected(Box<Origin>),
+    /// The client must show a certificate, and has none that is verified.
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
+    /// The client would send its password as it is, for everybody on its way to read.
+    #[error("password authentication requires an encrypted connection")]
+    PlainPassword,
+    /// Another message than a password.
+    #[error("expected password response, got message type {0}")]
+    PasswordExpected(u8),
+    /// A password of no characters, which no PostgreSQL user has.
+    #[error("empty password returned by client")]
+    EmptyPassword,
+    /// Nobody has this name, and nothing had to be proved to be told so.
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
+    /// No server would let this user in, in PostgreSQL's words, which name the role or the database.
+    #[error("{}", .0.message(.1))]
+    MayNotEnter(Bar, String),
+    /// Nobody has listed the user, and no server answers who it is. The same whether there is such a user or not.
+    #[error("no server can be asked for the user")]
+    NoDirectory,
     /// The login took too long.
     #[error("canceling authentication due to timeout")]
     LoginTimeout,
@@ -119,6 +165,14 @@ pub enum Error {
     /// weir and the server found no way to authenticate that both can; the text says why.
     #[error("cannot authenticate to the server: {0}")]
     ServerAuthentication(&'static str),
+    /// A server does not let a user in by the key that its own login has proved.
+    #[error("cannot log in to the server as user \"{user}\" by SCRAM pass-through: {why}")]
+    PassThrough {
+        /// The user towards the server.
+        user: String,
+        /// Why not.
+        why: NoPass,
+    },
     /// The backend connection broke while a request ran on it.
     #[error("server closed the connection unexpectedly")]
     ServerLost,
@@ -173,19 +227,29 @@ impl Error {
             | Error::FirstPacket(_)
             | Error::Startup(_)
             | Error::EarlyData(_)
+            | Error::ScramMessage(_)
+            | Error::ScramBindingType(_)
+            | Error::PasswordExpected(_)
             | Error::ServerProtocol(_) => "08P01",
-            Error::Version { .. } | Error::Replication | Error::WouldPin(_) => "0A000",
+            Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
+                "0A000"
+            }
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
             Error::SettingName(_) => "42704",
             Error::SettingFixed(_) => "55P02",
             Error::MayNotSignal(..) => "42501",
+            Error::MayNotEnter(bar, _) => bar.sqlstate(),
             Error::ProcessBorrowed { .. } => "55006",
             Error::NoPosition => "57P03",
             Error::PositionUncommitted => "25001",
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
-            Error::Authentication(_) => "28P01",
+            Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
+            Error::ScramDowngrade | Error::ScramBinding => "28000",
+            Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::PassThrough { why, .. } => why.sqlstate(),
+            Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
             Error::LoginTimeout => "57014",
             Error::TooManyClients | Error::QueueFull => "53300",
@@ -194,7 +258,7 @@ impl Error {
             Error::IdleInTransaction => "25P03",
             Error::TransactionTimeout => "25P04",
             Error::Closing => "57P03",
-            Error::NoPrimary | Error::Unreachable(_) => "08006",
+            Error::NoPrimary | Error::Unreachable(_) | Error::NoDirectory => "08006",
             Error::Refused { sqlstate, .. } => sqlstate,
             Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",
@@ -232,6 +296,12 @@ impl Error {
         match self {
             Error::Refused { detail, .. } => detail.as_deref(),
             Error::MayNotSignal(denial, version) => denial.detail(*version),
+            Error::ScramMessage(how) => Some(how),
+            Error::ScramDowngrade => Some(
+                "The client supports SCRAM channel binding but thinks the server does not.  However, this server does \
+                 support channel binding.",
+            ),
+            Error::MayNotEnter(Bar::Denied, _) => Some("User does not have CONNECT privilege."),
             Error::EarlyData(_) => Some(
                 "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
             ),
@@ -245,11 +315,130 @@ impl Error {
             Error::Refused { hint, .. } => hint.as_deref(),
             Error::SettingValue { hint, .. } => *hint,
             Error::ProcessBorrowed { hint } => Some(hint),
+            Error::PlainPassword => Some(
+                "pg_hba.conf has the method \"password\" for this connection, and weir takes a password in plain text only over TLS.",
+            ),
+            Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
+            Error::PassThrough { why, .. } => Some(why.hint()),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")
             }
             _ => None,
+        }
+    }
+}
+
+/// Where a client is, and what it wants, as PostgreSQL names it when it turns one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address; `[local]` over a Unix socket.
+    pub host: String,
+    /// Who it says it is.
+    pub user: String,
+    /// The database that it wants.
+    pub database: String,
+    /// `SSL encryption` or `no encryption`.
+    pub encryption: &'static str,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, user, database, encryption } = self;
+        write!(f, "host \"{host}\", user \"{user}\", database \"{database}\", {encryption}")
+    }
+}
+
+/// Why a user who has proved who it is may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// There is no such role.
+    NoRole,
+    /// The role has no LOGIN.
+    NoLogin,
+    /// There is no such database.
+    NoDatabase,
+    /// The removal of the database was interrupted.
+    Invalid,
+    /// The database takes no connections.
+    Closed,
+    /// The role has no CONNECT.
+    Denied,
+}
+
+impl Bar {
+    /// The longest name that there can be (NAMEDATALEN), in bytes. PostgreSQL cuts longer ones off when they come.
+    const NAME_MAX: usize = 63;
+
+    fn message(self, name: &str) -> String {
+        let cut = (0..=Self::NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+        let name = &name[..cut.unwrap_or_default()];
+        match self {
+            Self::NoRole => format!("role \"{name}\" does not exist"),
+            Self::NoLogin => format!("role \"{name}\" is not permitted to log in"),
+            Self::NoDatabase => format!("database \"{name}\" does not exist"),
+            Self::Invalid => format!("cannot connect to invalid database \"{name}\""),
+            Self::Closed => format!("database \"{name}\" is not currently accepting connections"),
+            Self::Denied => format!("permission denied for database \"{name}\""),
+        }
+    }
+
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::NoRole | Self::NoLogin => "28000",
+            Self::NoDatabase => "3D000",
+            Self::Invalid | Self::Closed => "55000",
+            Self::Denied => "42501",
+        }
+    }
+}
+
+/// Why a server is not logged in to by a client's own key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPass {
+    /// The verifiers differ.
+    #[error("the server has another verifier than weir, with another salt")]
+    OtherSalt,
+    /// The verifiers differ.
+    #[error("the server has another verifier than weir, with another count of iterations")]
+    OtherIterations,
+    /// The server has taken the key, and could not prove that it knows the verifier.
+    #[error("the server does not know the ServerKey of the verifier that weir has")]
+    OtherServerKey,
+    /// The server has refused the key.
+    #[error("the server refuses the key that the client's login has proved to weir")]
+    Refused,
+    /// There is none.
+    #[error("no login of this user by SCRAM-SHA-256 has proved a key")]
+    Unproved,
+    /// The server demands what a key is not good for.
+    #[error("the server asks for the password itself, which weir does not know")]
+    CleartextWanted,
+    /// Likewise.
+    #[error("the server asks for an MD5 hash of the password, which weir does not know")]
+    Md5Wanted,
+}
+
+impl NoPass {
+    fn sqlstate(self) -> &'static str {
+        match self {
+            NoPass::OtherSalt | NoPass::OtherIterations | NoPass::OtherServerKey | NoPass::Refused => "28P01",
+            NoPass::Unproved | NoPass::CleartextWanted | NoPass::Md5Wanted => "28000",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            NoPass::OtherSalt | NoPass::OtherIterations | NoPass::OtherServerKey | NoPass::Refused => {
+                "The verifier that weir has must be the one that the server has in pg_authid. After ALTER ROLE ... PASSWORD \
+                 it is another, even if the password is the same."
+            }
+            NoPass::Unproved => {
+                "Log in with the password once while others do not, or have weir know a server_password for this user."
+            }
+            NoPass::CleartextWanted | NoPass::Md5Wanted => {
+                "With pass-through the server's pg_hba.conf must ask for scram-sha-256; else weir needs a server_password."
+            }
         }
     }
 }

@@ -12,6 +12,10 @@ pub mod wire;
 
 pub mod net;
 
+pub mod hba;
+
+pub mod scram;
+
 pub mod users;
 
 pub mod frontend;

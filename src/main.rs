@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use weir::config::{self, Config, Mistakes, Summary};
+use weir::hba;
 use weir::router::{
     self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
+use weir::server::{Signals, StartError};
 use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, Verdict, split_with_comments};
 use weir::telemetry::log::{self, LostLines};
 
@@ -117,15 +120,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {error:#}");
-            if error.is::<Mistakes>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+            if is_configuration(&error) { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// Whether it is the configuration that is wrong, or a file that it names.
+fn is_configuration(error: &anyhow::Error) -> bool {
+    let at_start = matches!(error.downcast_ref(), Some(StartError::Rules(_)));
+    at_start || error.is::<Mistakes>() || error.is::<hba::Mistakes>()
+}
+
 fn check(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
+    let rules = config.auth.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
     println!("{} is right\n{}", file.display(), Summary(&config));
     config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    rules.iter().flat_map(|rules| &rules.warnings).for_each(|warning| println!("warning: {warning}"));
     Ok(())
 }
 
@@ -196,7 +207,7 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
 fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
     let Some(config) = config else { return Ok(Default::default()) };
     let user = config.users.iter().find(|user| *user.name == *question.user);
-    if user.is_none() && !question.user.is_empty() {
+    if user.is_none() && !question.user.is_empty() && !config.auth.has_source() {
         anyhow::bail!("no [[users]] entry is called {:?}", question.user);
     }
     let database = config.databases.iter().find(|database| *database.name == *question.database);
@@ -235,25 +246,30 @@ fn run(file: &Path) -> anyhow::Result<()> {
 
 /// Runs until told to stop, and told twice does not wait.
 async fn serve(config: Config, lost: LostLines) -> anyhow::Result<()> {
-    let others = pass_over_signals()?;
-    let (stop, at_once) = (told(1)?, told(2)?);
+    let (tell, reload) = watch::channel(0);
+    let others = heed_signals(tell)?;
+    let signals = Signals { stop: told(1)?, at_once: told(2)?, reload };
     tokio::select! {
-        ran = weir::server::run(config, lost, stop, at_once) => Ok(ran?),
+        ran = weir::server::run(config, lost, signals) => Ok(ran?),
         never = others => match never {},
     }
 }
 
 /// Signals that would end the process, and are not meant to. SIGPIPE is ignored by every program in Rust.
-fn pass_over_signals() -> anyhow::Result<impl Future<Output = Infallible>> {
+fn heed_signals(reload: watch::Sender<u64>) -> anyhow::Result<impl Future<Output = Infallible>> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut user1 = signal(SignalKind::user_defined1())?;
     let mut user2 = signal(SignalKind::user_defined2())?;
     Ok(async move {
         loop {
             tokio::select! {
-                _ = hangup.recv() => tracing::warn!(
-                    "SIGHUP: the configuration is not read anew yet; what has changed in it needs a restart"
-                ),
+                _ = hangup.recv() => {
+                    tracing::warn!(
+                        "SIGHUP: the files that the configuration names are read anew; the configuration itself is not yet, \
+                         and what has changed in it needs a restart"
+                    );
+                    reload.send_modify(|count| *count += 1);
+                }
                 _ = user1.recv() => tracing::debug!("SIGUSR1 means nothing here"),
                 _ = user2.recv() => tracing::debug!("SIGUSR2 means nothing here"),
             }

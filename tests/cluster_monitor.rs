@@ -48,6 +48,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         connections: 10,
     };
     config::Config {
+        auth: config::Auth::default(),
         warnings: vec![],
         listeners: vec![],
         clients: config::Clients { limit: 1, login_timeout: PATIENCE, drain_timeout: PATIENCE },

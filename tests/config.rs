@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir::config::{
-    Config, Credential, LogFormat, Mistakes, Place, PoolMode, RoleSetting, Timeouts, load_with,
+    Config, Credential, Interface, ListenAddress, Listener, LogFormat, Mistakes, Place, PoolMode,
+    RoleSetting, Statement, Timeouts, load_with,
 };
 use weir::sql::{Consistency, MaxStaleness, Target, Transactions};
 
@@ -144,6 +145,27 @@ fn what_contradicts_itself_is_a_mistake() {
             "[[listeners]]\naddress = \"[::1]:1\"\n[[listeners]]\naddress = \"[::1]:1\"\n",
             "listeners[1].address: clients are listened for at this",
         ),
+        (
+            "[listen]\naddress = [\"*:1\", \"[::1]:1\"]\n",
+            "listen.address: clients are listened for at this address already",
+        ),
+        (
+            "[listen]\nunix_socket = [\"/run\", \"/run/\"]\n",
+            "listen.unix_socket: clients are listened for at this address already",
+        ),
+        ("[listen]\naddress = []\n", "listen.address: is empty, and there is no unix_socket"),
+        (
+            "[listen]\naddress = \"[::1]:0\"\nunix_socket = \"/run\"\n",
+            "listen.unix_socket: is called by its port",
+        ),
+        (
+            "[listen]\nunix_socket = \"run\"\n",
+            "listen.unix_socket: expected the absolute path of a directory",
+        ),
+        ("[listen]\nunix_socket_mode = \"0788\"\n", "listen.unix_socket_mode: expected permissions in octal"),
+        ("[listen]\nunix_socket_mode = 777\n", "listen.unix_socket_mode: expected permissions in octal"),
+        ("[listen]\nreuse_port = \"true\"\n", "listen.reuse_port: expected true or false, found \"true\""),
+        ("[[listeners]]\ntarget = \"primary\"\n", "listeners[0].address: is missing"),
         ("[metrics]\naddress = \"127.0.0.1:6432\"\n", "metrics.address: clients are listened for at this"),
         ("[metrics]\n", "line 9: metrics.address: is missing"),
         ("[pool]\nsize = 20\ntotal = 10\n", "pool.total: is 10, less than size, which is 20"),
@@ -473,6 +495,58 @@ transactions = "primary"
     assert!(second.statement.as_ref().unwrap().is_match(b"SELECT '\xe9'"), "statements need not be UTF-8");
 }
 
+/// Of one entry with several addresses, each is a listener.
+#[test]
+fn an_entry_may_have_several_addresses_and_sockets() {
+    let listening = |more: &str, environment: &[(&str, &str)]| {
+        let config = load("listening", &format!("{MINIMAL}{more}"), environment).unwrap();
+        config.listeners
+    };
+    let shown = |listeners: &[Listener]| -> Vec<String> {
+        listeners.iter().map(|listener| listener.address.to_string()).collect()
+    };
+    let more = "[listen]\naddress = [\"127.0.0.1:7000\", \"[::1]:7000\"]\nunix_socket = [\"/run/a\", \"@b\"]\n\
+                [[listeners]]\nunix_socket = \"/run/c\"\nunix_socket_mode = \"770\"\ntarget = \"primary\"\n\
+                [[listeners]]\naddress = \"*:7001\"\nunix_socket = \"/run/a\"\nreuse_port = true\n";
+    let all = listening(more, &[]);
+    assert_eq!(
+        shown(&all),
+        [
+            "127.0.0.1:7000",
+            "[::1]:7000",
+            "/run/a/.s.PGSQL.7000",
+            "@b/.s.PGSQL.7000",
+            "/run/c/.s.PGSQL.7000",
+            "*:7001",
+            "/run/a/.s.PGSQL.7001",
+        ]
+    );
+    let exposed: Vec<_> = all.iter().map(|listener| listener.address.is_exposed()).collect();
+    assert_eq!(exposed, [false, false, false, false, false, true, false]);
+    let modes = all.iter().filter_map(|listener| match &listener.address {
+        ListenAddress::Unix(unix) => Some(unix.mode),
+        ListenAddress::Tcp(_) => None,
+    });
+    assert_eq!(modes.collect::<Vec<_>>(), [0o777, 0o777, 0o770, 0o777]);
+    let targets = [all[0].target, all[4].target, all[5].target];
+    assert_eq!(targets, [Target::Auto, Target::Primary, Target::Auto]);
+
+    let only = listening("[listen]\naddress = []\nunix_socket = \"/run\"\n", &[]);
+    assert_eq!(shown(&only), ["/run/.s.PGSQL.6432"]);
+    let by_environment = [
+        ("WEIR__LISTEN__ADDRESS", "0.0.0.0:7000, [::]:7000"),
+        ("WEIR__LISTEN__REUSE_PORT", "true"),
+        ("WEIR__LISTEN__UNIX_SOCKET", "/run"),
+    ];
+    let several = listening("", &by_environment);
+    assert_eq!(shown(&several), ["0.0.0.0:7000", "[::]:7000", "/run/.s.PGSQL.7000"]);
+    let ListenAddress::Tcp(second) = &several[1].address else { panic!("{several:?}") };
+    assert!(matches!(second.interface, Interface::Ipv6(_)) && second.reuse_port, "IPv4 has a listener");
+    let long = format!("[listen]\nunix_socket = \"/{}\"\n", "x".repeat(94));
+    let found = mistakes("listening", &format!("{MINIMAL}{long}"), &[]);
+    assert!(found[0].contains("is longer than the 107 bytes"), "{found:?}");
+}
+
 proptest::proptest! {
     /// Whatever the file holds, there is an answer; and a configuration that is taken can be taken again.
     #[test]
@@ -484,5 +558,60 @@ proptest::proptest! {
         if let Err(mistakes) = load("any", &text, &[]) {
             proptest::prop_assert!(!mistakes.list.is_empty());
         }
+    }
+}
+
+#[test]
+fn users_may_stand_elsewhere() {
+    let file = directory("elsewhere").join("users.txt");
+    std::fs::write(&file, "\"app\" \"from the list\"\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let servers = "[[servers]]\nhost = \"db1\"\n";
+    let text = format!(
+        "{servers}[auth]\nuserlist = \"users.txt\"\nquery = true\nquery_user = \"asker\"\nquery_password = \"hidden\"\n\
+         query_ttl = \"5s\"\n"
+    );
+    let config = load("elsewhere", &text, &[]).unwrap();
+    let query = config.auth.query.as_ref().unwrap();
+    assert_eq!((&query.statement, &*query.user, &query.database), (&Statement::Password, "asker", &None));
+    assert_eq!((query.ttl, query.negative_ttl), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!((&*config.health.user, config.users.len()), ("asker", 0));
+    assert_eq!(config.warnings, [""; 0]);
+    let shown = format!("{config:?}{}", weir::config::Summary(&config));
+    assert!(!shown.contains("hidden") && shown.contains("asked as asker"), "{shown}");
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let config = load("elsewhere", &text, &[]).unwrap();
+    assert!(config.warnings[0].contains("users.txt holds secrets"), "{:?}", config.warnings);
+
+    // A user whose password stands elsewhere; and one that can ask, as it is listed.
+    let text = format!("{MINIMAL}[[users]]\nname = \"other\"\n[auth]\nquery = true\nquery_user = \"app\"\n");
+    let config = load("elsewhere", &text, &[]).unwrap();
+    assert!(matches!(config.users[1].credential, Credential::Elsewhere));
+    assert_eq!(config.auth.query.unwrap().proof.password().unwrap().expose(), "hunter2");
+    assert_eq!(&*config.health.user, "app");
+}
+
+#[test]
+fn what_is_wrong_with_users_elsewhere_is_told() {
+    let file = directory("elsewhere_wrong").join("wrong.txt");
+    std::fs::write(file, "\"app\" \"x\"\n\"app\n").unwrap();
+    let servers = "[[servers]]\nhost = \"db1\"\n";
+    for (text, expected) in [
+        ("[auth]\nuserlist = \"wrong.txt\"", "wrong.txt, line 2: expected a name in double quotes"),
+        ("[auth]\nuserlist = \"none.txt\"\n", "auth.userlist: "),
+        ("[auth]\nquery = true", "auth.query_user: is missing"),
+        ("[auth]\nquery = \"SELECT 1\"", "auth.query: expected a statement in which $1"),
+        ("[auth]\nquery = 1", "auth.query: expected text, found 1; or true, or false"),
+        ("[auth]\nquery_pasword = \"x\"", "auth.query_pasword: unknown; did you mean query_password?"),
+        ("[auth]\nquery_password = \"x\"\nquery_password_env = \"Y\"", "query_password is given already"),
+        ("[auth]\nuserlist = \"wrong.txt\"", "health.user: is missing; as whom are the servers watched?"),
+        (
+            "[[databases]]\nname = \"a\"\nauth_query = \"SELECT f($1)\"",
+            "databases: auth_query needs [auth] query",
+        ),
+    ] {
+        let found = mistakes("elsewhere_wrong", &format!("{servers}{text}"), &[]);
+        assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
     }
 }

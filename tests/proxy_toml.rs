@@ -20,9 +20,12 @@ fn load_text(test: &str, text: &str) -> Result<Config, weir::config::Mistakes> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proxy_toml").join(test);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("reports.password"), "a password\n").unwrap();
+    std::fs::write(directory.join("userlist.txt"), "\"people\" \"a password\"\n").unwrap();
     let file = directory.join("proxy.toml");
     std::fs::write(&file, text).unwrap();
-    let environment = HashMap::from([("WEB_OWNER_PASSWORD".to_owned(), "another".to_owned())]);
+    let environment =
+        ["WEB_OWNER_PASSWORD", "WEIR_AUTH_PASSWORD"].map(|name| (name.to_owned(), "another".to_owned()));
+    let environment = HashMap::from(environment);
     load_with(&file, &environment)
 }
 
@@ -56,7 +59,7 @@ fn the_examples_work() {
     let config = load("examples", &text);
     let counts =
         (config.listeners.len(), config.users.len(), config.databases.len(), config.routing.rules.len());
-    assert_eq!(counts, (2, 3, 1, 2));
+    assert_eq!(counts, (3, 3, 1, 2));
     assert!(config.metrics.is_some());
 }
 
@@ -66,7 +69,15 @@ fn every_setting_is_named_in_its_section() {
     for header in
         ["[listen]", "[[listeners]]", "[metrics]", "[log]", "[[servers]]", "[[databases]]", "[[users]]"]
             .into_iter()
-            .chain(["[pool]", "[timeouts]", "[routing]", "[[routing.rules]]", "[health]", "[runtime]"])
+            .chain([
+                "[auth]",
+                "[pool]",
+                "[timeouts]",
+                "[routing]",
+                "[[routing.rules]]",
+                "[health]",
+                "[runtime]",
+            ])
     {
         let from = text.find(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header} is not there"));
         // The section's own text, and that of other entries of the same list.

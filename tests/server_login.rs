@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use weir::backend::{Credentials, Login, cancel, log_in};
+use weir::backend::{Credentials, Login, Proof, cancel, log_in};
 use weir::config::Secret;
 use weir::error::Error;
 use weir::net::Keepalive;
@@ -102,8 +102,8 @@ impl Server {
         password: Option<&str>,
         parameters: &[(&str, &str)],
     ) -> Result<Login, Error> {
-        let secret = password.map(Secret::new);
-        let credentials = Credentials { user, password: secret.as_ref(), database: "postgres", parameters };
+        let proof = password.map_or(Proof::None, |password| Proof::Password(Secret::new(password)));
+        let credentials = Credentials { user, proof: &proof, database: "postgres", parameters };
         log_in(host, self.port, &credentials, &alive(), soon()).await
     }
 }
@@ -220,7 +220,7 @@ async fn refusals_come_in_the_servers_words() {
     assert_eq!(error.sqlstate(), "42704", "{error}");
 
     let credentials =
-        Credentials { user: "trusted", password: None, database: "no_such_database", parameters: &[] };
+        Credentials { user: "trusted", proof: &Proof::None, database: "no_such_database", parameters: &[] };
     let error = log_in("127.0.0.1", server.port, &credentials, &alive(), soon()).await.unwrap_err();
     assert_eq!(
         (error.sqlstate(), error.to_string().as_str()),

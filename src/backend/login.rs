@@ -4,17 +4,20 @@
 //! weir panic. PostgreSQL manual: "Start-up" and "SASL Authentication".
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::ScramSha256;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Secret;
-use crate::error::{Error, Result};
+use super::proof::Proof;
+use super::sasl::{Channel, Choice, WRONG_HALF, bound, mistrusted, nonce};
+use crate::error::{Error, NoPass, Result};
 use crate::net::{self, Handshake, Keepalive, ReadError, Stream};
+use crate::scram::{ClientFirst, PassKey};
 use crate::wire::startup::{CancelKey, Parameter, cstring, put_startup};
 use crate::wire::tag::server;
 
@@ -30,8 +33,8 @@ const PARAMETERS_MAX: usize = 1000;
 pub struct Credentials<'a> {
     /// The user.
     pub user: &'a str,
-    /// Its password; none when the server trusts weir.
-    pub password: Option<&'a Secret>,
+    /// What proves that weir is it.
+    pub proof: &'a Proof,
     /// The database.
     pub database: &'a str,
     /// Further startup parameters, such as `application_name`.
@@ -62,14 +65,18 @@ pub async fn log_in(
     deadline: Instant,
 ) -> Result<Login> {
     let stream = net::dial(host, port, keepalive, deadline).await.map_err(Error::Unreachable)?;
-    match timeout_at(deadline, log_in_over(stream, credentials)).await {
+    match timeout_at(deadline, log_in_over(stream, credentials, Channel::PLAIN)).await {
         Ok(outcome) => outcome,
         Err(late) => Err(Error::Unreachable(late.into())),
     }
 }
 
 /// Logs in over a stream that is connected already. Has no time limit of its own.
-pub async fn log_in_over<S>(stream: S, credentials: &Credentials<'_>) -> Result<Login<S>>
+pub async fn log_in_over<S>(
+    stream: S,
+    credentials: &Credentials<'_>,
+    channel: Channel<'_>,
+) -> Result<Login<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -79,7 +86,7 @@ where
     let parameters = who.iter().chain(credentials.parameters);
     put_startup(&mut startup, parameters.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     send(&mut server, &startup).await?;
-    authenticate(&mut server, credentials).await?;
+    authenticate(&mut server, credentials, channel).await?;
     settle(server).await
 }
 
@@ -94,30 +101,57 @@ enum Demand {
 }
 
 /// Proves who weir is. Each server demands one proof at most.
-async fn authenticate<S>(server: &mut Handshake<S>, credentials: &Credentials<'_>) -> Result<()>
+async fn authenticate<S>(
+    server: &mut Handshake<S>,
+    credentials: &Credentials<'_>,
+    channel: Channel<'_>,
+) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let demand = next_demand(server).await?;
-    if matches!(demand, Demand::Nothing) {
-        return Ok(());
-    }
-    let password = credentials.password.map(Secret::expose).ok_or(Error::ServerAuthentication(
-        "it asks for a password, and the configuration has none for this user",
-    ))?;
-    match demand {
-        Demand::CleartextPassword => send_password(server, password.as_bytes()).await?,
+    match next_demand(server).await? {
+        Demand::Nothing => {
+            return channel.admits_unbound("channel binding is required, and the server asks for no proof");
+        }
+        Demand::CleartextPassword => {
+            let password = password(credentials, channel, NoPass::CleartextWanted)?;
+            send_password(server, password.as_bytes()).await?;
+        }
         Demand::Md5Password(salt) => {
+            let password = password(credentials, channel, NoPass::Md5Wanted)?;
             let hash = md5_hash(credentials.user.as_bytes(), password.as_bytes(), salt);
             send_password(server, hash.as_bytes()).await?;
         }
-        Demand::Sasl(mechanisms) => scram(server, &mechanisms, password).await?,
-        Demand::Nothing | Demand::SaslContinue(_) | Demand::SaslFinal(_) => return Err(OUT_OF_ORDER),
+        Demand::Sasl(mechanisms) => scram(server, &mechanisms, credentials, channel).await?,
+        Demand::SaslContinue(_) | Demand::SaslFinal(_) => return Err(OUT_OF_ORDER),
     }
     match next_demand(server).await? {
         Demand::Nothing => Ok(()),
         _ => Err(OUT_OF_ORDER),
     }
+}
+
+/// The password, which the server is to be shown, or a hash of it.
+fn password<'a>(credentials: &'a Credentials<'_>, channel: Channel<'_>, wanted: NoPass) -> Result<&'a str> {
+    channel.admits_unbound("channel binding is required, and the server asks for a password without it")?;
+    match credentials.proof {
+        Proof::Password(password) => Ok(password.expose()),
+        proof => Err(no_pass(credentials.user, proof, wanted)),
+    }
+}
+
+/// Why there is nothing to show to a server that wants this.
+fn no_pass(user: &str, proof: &Proof, wanted: NoPass) -> Error {
+    let why = match proof {
+        Proof::Key(_) => wanted,
+        Proof::Unproved => NoPass::Unproved,
+        Proof::None | Proof::Password(_) => {
+            return Error::ServerAuthentication(
+                "it asks for a password, and the configuration has none for this user",
+            );
+        }
+    };
+    Error::PassThrough { user: user.to_owned(), why }
 }
 
 const OUT_OF_ORDER: Error = Error::ServerProtocol("an authentication message out of order");
@@ -144,31 +178,81 @@ where
     }
 }
 
-/// SCRAM-SHA-256. The server must prove that it knows the verifier before its AuthenticationOk counts.
-async fn scram<S>(server: &mut Handshake<S>, mechanisms: &[u8], password: &str) -> Result<()>
+/// SCRAM-SHA-256, bound to the stream where that can be. The server must prove that it knows the verifier before its
+/// AuthenticationOk counts.
+async fn scram<S>(
+    server: &mut Handshake<S>,
+    mechanisms: &[u8],
+    credentials: &Credentials<'_>,
+    channel: Channel<'_>,
+) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    const FAILED: &str = "the server's half of SCRAM-SHA-256 is wrong";
-    if !mechanisms.split(|&byte| byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
-        return Err(Error::ServerAuthentication("it offers no SASL mechanism that weir knows"));
+    let choice = channel.choose(mechanisms)?;
+    match credentials.proof {
+        Proof::Password(password) => scram_by_password(server, choice, password.expose()).await,
+        Proof::Key(key) => scram_by_key(server, choice, key, credentials.user).await,
+        proof @ (Proof::None | Proof::Unproved) => Err(no_pass(credentials.user, proof, NoPass::Unproved)),
     }
-    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
-    let mut out = BytesMut::new();
-    frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out).map_err(|_| MALFORMED)?;
-    send(server, &out).await?;
+}
 
-    let Demand::SaslContinue(challenge) = next_demand(server).await? else { return Err(OUT_OF_ORDER) };
+async fn scram_by_password<S>(server: &mut Handshake<S>, choice: Choice, password: &str) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut scram = ScramSha256::new(password.as_bytes(), bound(choice.binding));
+    let challenge = challenged(server, choice.mechanism, scram.message()).await?;
     // PBKDF2 takes milliseconds of CPU. On a worker thread it would hold up every client that the thread serves.
     let answered = tokio::task::spawn_blocking(move || scram.update(&challenge).map(|()| scram)).await;
     let answered = answered.map_err(|_| Error::ServerAuthentication("the login was abandoned"))?;
-    let mut scram = answered.map_err(|_| Error::ServerAuthentication(FAILED))?;
-    out.clear();
-    frontend::sasl_response(scram.message(), &mut out).map_err(|_| MALFORMED)?;
-    send(server, &out).await?;
+    let mut scram = answered.map_err(|_| Error::ServerAuthentication(WRONG_HALF))?;
+    let outcome = concluded(server, scram.message()).await?;
+    scram.finish(&outcome).map_err(|_| Error::ServerAuthentication(WRONG_HALF))
+}
 
-    let Demand::SaslFinal(outcome) = next_demand(server).await? else { return Err(OUT_OF_ORDER) };
-    scram.finish(&outcome).map_err(|_| Error::ServerAuthentication(FAILED))
+async fn scram_by_key<S>(
+    server: &mut Handshake<S>,
+    choice: Choice,
+    key: &Arc<PassKey>,
+    user: &str,
+) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let first = ClientFirst::new(key.clone(), choice.binding, nonce());
+    let challenge = challenged(server, choice.mechanism, first.text().as_bytes()).await?;
+    let last = first.answer(&challenge).map_err(|mistrust| mistrusted(user, mistrust))?;
+    let outcome = concluded(server, last.text().as_bytes()).await?;
+    last.check(&outcome).map_err(|mistrust| mistrusted(user, mistrust))
+}
+
+/// Sends the first message of an exchange; returns the challenge.
+async fn challenged<S>(server: &mut Handshake<S>, mechanism: &str, first: &[u8]) -> Result<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut out = BytesMut::new();
+    frontend::sasl_initial_response(mechanism, first, &mut out).map_err(|_| MALFORMED)?;
+    send(server, &out).await?;
+    match next_demand(server).await? {
+        Demand::SaslContinue(challenge) => Ok(challenge),
+        _ => Err(OUT_OF_ORDER),
+    }
+}
+
+/// Sends the last message of an exchange; returns the server's.
+async fn concluded<S>(server: &mut Handshake<S>, last: &[u8]) -> Result<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut out = BytesMut::new();
+    frontend::sasl_response(last, &mut out).map_err(|_| MALFORMED)?;
+    send(server, &out).await?;
+    match next_demand(server).await? {
+        Demand::SaslFinal(outcome) => Ok(outcome),
+        _ => Err(OUT_OF_ORDER),
+    }
 }
 
 async fn send_password<S>(server: &mut Handshake<S>, password: &[u8]) -> Result<()>

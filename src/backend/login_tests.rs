@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::Secret;
 
 const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
 const READY: &[u8] = b"Z\0\0\0\x05I";
@@ -14,14 +15,14 @@ const READY: &[u8] = b"Z\0\0\0\x05I";
 fn connect(password: Option<&'static str>) -> (DuplexStream, JoinHandle<Result<Login<DuplexStream>>>) {
     let (ours, theirs) = duplex(4 * 1024 * 1024);
     let login = tokio::spawn(async move {
-        let password = password.map(Secret::new);
+        let proof = password.map_or(Proof::None, |password| Proof::Password(Secret::new(password)));
         let credentials = Credentials {
             user: "u",
-            password: password.as_ref(),
+            proof: &proof,
             database: "d",
             parameters: &[("application_name", "weir")],
         };
-        log_in_over(ours, &credentials).await
+        log_in_over(ours, &credentials, Channel::PLAIN).await
     });
     (theirs, login)
 }
@@ -263,7 +264,7 @@ async fn a_server_must_prove_itself() {
 async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let credentials = Credentials { user: "u", password: None, database: "d", parameters: &[] };
+    let credentials = Credentials { user: "u", proof: &Proof::None, database: "d", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_millis(50);
     let error = log_in("127.0.0.1", port, &credentials, &keepalive, deadline).await.unwrap_err();

@@ -24,6 +24,10 @@ pub mod past;
 
 pub(crate) mod prepared;
 
+mod proof;
+
+mod sasl;
+
 pub mod settings;
 
 mod settle;
@@ -35,4 +39,6 @@ pub use connection::Backend;
 pub use exec::{ParameterStatuses, exec};
 pub use key::Key;
 pub use login::{Credentials, Login, log_in, log_in_over, refusal};
+pub use proof::Proof;
+pub use sasl::Channel;
 pub(crate) use settle::settle;

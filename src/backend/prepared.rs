@@ -85,7 +85,8 @@ impl ServerName {
 /// What is known of a preparation that a server holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    stamp: Stamp,
+    /// What it is called there: asked for at each execution, and written once.
+    name: ServerName,
     /// What the server has said of it.
     shape: Option<Shape>,
 }
@@ -124,8 +125,7 @@ impl Prepared {
 
     /// The name under which the server holds it.
     pub(crate) fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
-        let held = self.known.get(&preparation)?;
-        Some(ServerName::new(preparation.id, held.stamp))
+        self.known.get(&preparation).map(|held| held.name)
     }
 
     /// The name under which the server holds it, and how it stands to what a client was told.
@@ -135,7 +135,7 @@ impl Prepared {
         told: Option<Shape>,
     ) -> (Option<ServerName>, Standing) {
         let Some(held) = self.known.get(&preparation) else { return (None, Standing::Missing) };
-        (Some(ServerName::new(preparation.id, held.stamp)), held.standing(told))
+        (Some(held.name), held.standing(told))
     }
 
     /// How it stands to what a client was told.
@@ -157,9 +157,9 @@ impl Prepared {
         // Two at most, so that what was added beyond the limit a moment ago is not the first to go.
         for _ in 0..2 {
             if self.known.len() > self.limit.get()
-                && let Some((old, held)) = self.known.pop_lru()
+                && let Some((_, held)) = self.known.pop_lru()
             {
-                self.retired.push(ServerName::new(old.id, held.stamp));
+                self.retired.push(held.name);
             }
         }
         name
@@ -167,23 +167,24 @@ impl Prepared {
 
     /// The same, beyond the limit if need be: all that a request needs must be held at once.
     pub(crate) fn add_beside(&mut self, preparation: Preparation, stamp: Stamp) -> ServerName {
-        if let Some((old, held)) = self.known.push(preparation, Held { stamp, shape: None }) {
-            self.retired.push(ServerName::new(old.id, held.stamp));
+        let name = ServerName::new(preparation.id, stamp);
+        if let Some((_, held)) = self.known.push(preparation, Held { name, shape: None }) {
+            self.retired.push(held.name);
         }
-        ServerName::new(preparation.id, stamp)
+        name
     }
 
     /// The preparation failed, or the server skipped it.
     pub(crate) fn forget(&mut self, preparation: Preparation, stamp: Stamp) {
-        if self.known.peek(&preparation).is_some_and(|held| held.stamp == stamp) {
+        let name = ServerName::new(preparation.id, stamp);
+        if self.known.peek(&preparation).is_some_and(|held| held.name == name) {
             self.known.pop(&preparation);
         }
     }
 
     /// The server is told to drop it: gives the name under which it held it.
     pub(crate) fn gone(&mut self, preparation: Preparation) -> Option<ServerName> {
-        let held = self.known.pop(&preparation)?;
-        Some(ServerName::new(preparation.id, held.stamp))
+        self.known.pop(&preparation).map(|held| held.name)
     }
 
     /// The next name to close on the server.
@@ -199,8 +200,8 @@ impl Prepared {
     /// Takes all names that the server holds out of use: they are to be closed.
     pub(crate) fn take_all(&mut self) -> Vec<ServerName> {
         let mut all = std::mem::take(&mut self.retired);
-        while let Some((old, held)) = self.known.pop_lru() {
-            all.push(ServerName::new(old.id, held.stamp));
+        while let Some((_, held)) = self.known.pop_lru() {
+            all.push(held.name);
         }
         all
     }

@@ -15,7 +15,7 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Connection, NoTls, Socket};
 
 use super::topology::Address;
-use crate::config::{Health, Secret, User};
+use crate::config::{AuthQuery, Health, Secret, User};
 use crate::net::Keepalive;
 
 /// A server's user and password.
@@ -31,6 +31,11 @@ impl Login {
         Self { user: user.server_user.clone(), password: user.server_proof.password().cloned() }
     }
 
+    /// How weir logs in to servers to ask them for users.
+    pub(crate) fn to_ask(query: &AuthQuery) -> Self {
+        Self { user: query.user.clone(), password: query.proof.password().cloned() }
+    }
+
     /// A login without a password.
     pub(crate) fn trusted(user: Arc<str>) -> Self {
         Self { user, password: None }
@@ -44,6 +49,8 @@ pub(crate) enum Purpose {
     Watching,
     /// The freshness clock.
     Sampling,
+    /// Who may log in.
+    Identity,
 }
 
 impl Purpose {
@@ -51,6 +58,7 @@ impl Purpose {
         match self {
             Purpose::Watching => "weir",
             Purpose::Sampling => "weir sampler",
+            Purpose::Identity => "weir login",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod catalog;
 mod control;
 pub(crate) mod defaults;
+mod identity;
 mod member;
 mod roles;
 mod sampling;
@@ -13,5 +14,6 @@ mod servers;
 pub mod topology;
 
 pub use catalog::{catalogs, traces};
+pub use identity::{DatabaseStanding, LookupError, RoleStanding, Standing};
 pub use sampling::{Demand, Sample, SampleEvents, Wanted};
 pub use servers::Cluster;

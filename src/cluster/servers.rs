@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::catalogs::Catalogs;
 use super::control::Login;
+use super::identity::{Lookup, LookupError, Rounds, Standing};
 use super::member::Member;
 use super::roles::Monitor;
 use super::sampling::{Demand, SampleEvents, Samplers};
 use super::topology::{Role, Server, ServerId, Topology};
-use crate::config::{self, Config, Health};
+use crate::config::{self, AuthPlace, Config, Health, Secret, ServerProof};
 
 /// The servers, watched from the moment this is started until it is dropped.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub struct Cluster {
     health: Health,
     /// As whom control connections log in.
     login: Login,
+    /// Whom the servers would let in.
+    rounds: Rounds,
+    /// What they know of users whom nobody has listed.
+    lookup: Option<Lookup>,
 }
 
 impl Cluster {
@@ -42,13 +47,15 @@ impl Cluster {
     /// The same, with somebody who hears of each sample.
     pub fn start_observed(config: &Config, events: Arc<dyn SampleEvents>) -> Arc<Self> {
         let health = config.health.clone();
-        let user = config.users.iter().find(|user| user.name == health.user);
-        let login = user.map_or_else(|| Login::trusted(health.user.clone()), Login::of);
+        let login = login(config);
         let now = std::time::Instant::now();
         let monitor = Arc::new(Monitor::new(now));
         let demand = Arc::new(Demand::new(now));
+        let lookup = config.auth.query.as_ref();
         let cluster = Self {
-            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone())),
+            rounds: Rounds::start(monitor.clone(), login.clone(), &health),
+            lookup: lookup.map(|query| Lookup::new(monitor.clone(), Login::to_ask(query), &health)),
+            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone(), login.clone())),
             samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
             members: Mutex::default(),
             monitor,
@@ -159,14 +166,46 @@ impl Cluster {
         }
     }
 
+    /// How it stands with a role and a database now, by their names on the servers; where no server says so soon, how it
+    /// was when one did. `None` when nobody can tell. Cancel safe.
+    pub(crate) async fn standing(&self, role: &Arc<str>, database: &Arc<str>) -> Option<Standing> {
+        self.rounds.standing(role, database).await
+    }
+
+    /// The secret of a user whom nobody has listed; `None` if the servers know of none. Cancel safe.
+    ///
+    /// # Errors
+    /// No server answers.
+    pub(crate) async fn secret(&self, place: &AuthPlace, name: &str) -> Result<Option<Secret>, LookupError> {
+        match &self.lookup {
+            Some(lookup) => lookup.secret(place, name).await,
+            None => Ok(None),
+        }
+    }
+
     /// Ends all watching and closes the control connections; what is known stays as it is.
     pub fn shutdown(&self) {
         self.members().clear();
+        self.rounds.close();
+        self.lookup.iter().for_each(Lookup::close);
         self.catalogs.close();
     }
 
     fn members(&self) -> MutexGuard<'_, HashMap<ServerId, Member>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As whom the servers are watched. What is known of a user elsewhere is not known to probes.
+fn login(config: &Config) -> Login {
+    let name = &config.health.user;
+    let user = config.users.iter().find(|user| user.name == *name);
+    let query = config.auth.query.as_ref().filter(|query| query.user == *name);
+    match (user, query) {
+        (Some(user), None) => Login::of(user),
+        (Some(user), Some(_)) if user.server_proof != ServerProof::None => Login::of(user),
+        (_, Some(query)) => Login::to_ask(query),
+        (None, None) => Login::trusted(name.clone()),
     }
 }
 

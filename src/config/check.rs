@@ -3,32 +3,27 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::Value;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
-use super::kinds::{self, count, duration, duration_or_off, list, regex, size, text, word};
+use super::auth::{auth, check_databases, complete, own_statement};
+use super::kinds::{
+    self, DAY, HOUR, MINUTE, MS, PATIENCE, SECOND, count, duration, duration_or_off, list, regex, size, text,
+    word,
+};
+use super::listeners::{listeners, taken};
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
-use super::users::{Surroundings, user};
+use super::users::{Known, Surroundings, user};
 use super::{
-    Clients, Config, Database, Health, Listener, Log, LogFormat, Mistakes, Pool, RoleSetting, Routing, Rule,
-    Server, Timeouts, source, warnings,
+    Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Pool,
+    RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, source, warnings,
 };
-use crate::sql::Target;
-
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// What a client waits for has an end within a day, and not before it began.
-const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
 ///
@@ -48,6 +43,8 @@ pub fn load(file: &Path) -> Result<Config, Mistakes> {
 pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Mistakes::unreadable(file, format!("cannot be read: {error}")))?;
+    // There may be passwords in it.
+    let text = Zeroizing::new(text);
     let mut mistakes = Vec::new();
     let tree = source::layered(file, &text, environment, &mut mistakes)?;
 
@@ -64,20 +61,29 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
 }
 
 fn whole(root: &mut Section, around: &Surroundings) -> Config {
-    let (listeners, clients) = listeners(root);
+    let (listeners, clients) = listeners(root, clients);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
     let servers = servers(root);
     let databases = databases(root);
     let timeouts = root.section("timeouts", timeouts);
-    let (mut names, mut passwords) = (HashSet::new(), 0);
+    let (mut warnings, mut passwords) = (Vec::new(), 0);
+    let mut auth = root.section("auth", |s| {
+        passwords += usize::from(s.has("query_password"));
+        auth(s, around, &mut warnings)
+    });
+    check_databases(root, &auth, &databases);
+    let mut known = Known { names: HashSet::new(), elsewhere: auth.has_source(), timeouts };
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));
-        user(entry, around, &timeouts, &mut names)
+        user(entry, around, &mut known)
     });
-    if users.is_empty() {
+    if users.is_empty() && !auth.has_source() {
         root.note("users", "at least one [[users]] entry is needed: nobody could log in");
     }
+    warnings.extend(warnings::readable_passwords(around.file, passwords));
+    let health = root.section("health", |s| health(s, &users, &auth));
+    auth.query.iter_mut().for_each(|query| complete(query, &users));
     Config {
         listeners,
         clients,
@@ -88,40 +94,21 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         pool: root.section("pool", pool),
         timeouts,
         routing: root.section("routing", routing),
-        health: root.section("health", |s| health(s, users.first().map(|user| &user.name), &names)),
+        health,
         users,
+        auth,
         workers: root.section("runtime", workers),
-        warnings: warnings::readable_passwords(around.file, passwords).into_iter().collect(),
+        warnings,
     }
 }
 
-fn listeners(root: &mut Section) -> (Vec<Listener>, Clients) {
-    let main = |s: &mut Section| {
-        let address = s.read("address", kinds::address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6432)));
-        let clients = Clients {
-            limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
-            login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
-            drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
-        };
-        (address, clients)
-    };
-    let (address, clients) = root.section("listen", main);
-    let mut listeners = vec![Listener { address, target: Target::Auto, transactions: None }];
-    root.list("listeners", |entry| {
-        let address = entry.require("address", kinds::address);
-        let target = entry.read("target", target).unwrap_or_default();
-        let transactions = entry.read("transactions", transactions);
-        if address.is_some_and(|address| taken(&listeners, address)) {
-            entry.note("address", "clients are listened for at this address already");
-        }
-        listeners.extend(address.map(|address| Listener { address, target, transactions }));
-    });
-    (listeners, clients)
-}
-
-/// Whether an address is listened on already. Port 0 lets the system choose, so two of them do not meet.
-fn taken(listeners: &[Listener], address: SocketAddr) -> bool {
-    address.port() != 0 && listeners.iter().any(|listener| listener.address == address)
+/// What else `[listen]` says.
+fn clients(s: &mut Section) -> Clients {
+    Clients {
+        limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
+        login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
+        drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
+    }
 }
 
 fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {
@@ -203,6 +190,7 @@ fn databases(root: &mut Section) -> Vec<Database> {
             max_staleness: entry.read("max_staleness", max_staleness),
             pool_size: entry.read("pool_size", count(1..=10_000)),
             pool_mode: entry.read("pool_mode", pool_mode),
+            auth_query: entry.read("auth_query", own_statement),
         }
     })
 }
@@ -274,10 +262,21 @@ fn rule(entry: &mut Section) -> Rule {
     }
 }
 
-fn health(s: &mut Section, first_user: Option<&Arc<str>>, users: &HashSet<String>) -> Health {
+/// Servers are watched as one of the users that are listed, or as the one who asks for the others.
+fn health(s: &mut Section, users: &[User], auth: &Auth) -> Health {
     let user = s.read("user", text);
-    if let Some(user) = user.as_ref().filter(|user| !users.contains(*user)) {
+    let asks = auth.query.as_ref().map(|query| &query.user);
+    let is_known = |name: &str| users.iter().map(|user| &user.name).chain(asks).any(|known| **known == *name);
+    if let Some(user) = user.as_ref().filter(|user| !is_known(user)) {
         s.note("user", format!("no [[users]] entry is called {user:?}"));
+    }
+    // What is known of a user elsewhere is not known to probes.
+    let has_proof = |user: &&User| {
+        !matches!(user.credential, Credential::Elsewhere) || user.server_proof != ServerProof::None
+    };
+    let first_user = users.iter().find(has_proof).map(|user| &user.name).or(asks);
+    if user.is_none() && first_user.is_none() && auth.has_source() {
+        s.note("user", "is missing; as whom are the servers watched?");
     }
     Health {
         interval: s.read("interval", duration(10 * MS..=HOUR)).unwrap_or(SECOND),

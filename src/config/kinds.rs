@@ -14,6 +14,15 @@ use super::{Secret, source};
 
 type Read<T> = Result<T, String>;
 
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a client waits for has an end within a day, and not before it began.
+pub(super) const PATIENCE: RangeInclusive<Duration> = MS..=DAY;
+
 /// A text of at least one character. PostgreSQL's protocol ends its strings with a zero byte, so none may hold one.
 pub(super) fn text(value: &Value) -> Read<String> {
     match &value.kind {
@@ -108,6 +117,28 @@ pub(super) fn address(value: &Value) -> Read<SocketAddr> {
     text(value)?.parse().map_err(|_| {
         unexpected("an IP address and a port, such as 127.0.0.1:6432, 0.0.0.0:6432 or [::]:6432", value)
     })
+}
+
+/// Yes or no.
+pub(super) fn flag(value: &Value) -> Read<bool> {
+    match &value.kind {
+        ValueKind::Boolean(flag) => Ok(*flag),
+        ValueKind::String(text) if is_variable(value) && text == "true" => Ok(true),
+        ValueKind::String(text) if is_variable(value) && text == "false" => Ok(false),
+        _ => Err(unexpected("true or false", value)),
+    }
+}
+
+/// One value, or a list of such; in the environment, several with commas between them.
+pub(super) fn one_or_more<T>(kind: impl Fn(&Value) -> Read<T>) -> impl Fn(&Value) -> Read<Vec<T>> {
+    move |value| match &value.kind {
+        ValueKind::Array(items) => items.iter().map(&kind).collect(),
+        ValueKind::String(text) if is_variable(value) => {
+            let origin = value.origin().map(str::to_owned);
+            text.split(',').map(|part| kind(&Value::new(origin.as_ref(), part.trim()))).collect()
+        }
+        _ => kind(value).map(|one| vec![one]),
+    }
 }
 
 /// A list of texts.

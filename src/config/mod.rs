@@ -12,26 +12,34 @@ use std::time::Duration;
 
 use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
+mod auth;
 mod check;
+mod files;
 mod kinds;
+mod listener;
+mod listeners;
 mod mistake;
 mod overrides;
 mod secret;
 mod section;
 mod source;
 mod summary;
+pub(crate) mod userlist;
 mod users;
 mod warnings;
 
 pub use check::{load, load_with};
+pub use files::Watched;
+pub use listener::{Interface, ListenAddress, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;
+pub use userlist::UserlistError;
 
 /// Everything the program runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where clients connect. The first is `[listen]`, further ones `[[listeners]]`.
+    /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Listener>,
     /// Limits for clients: `[listen]`.
     pub clients: Clients,
@@ -43,8 +51,10 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// `[[databases]]`. A database that is not listed is passed through under its own name.
     pub databases: Vec<Database>,
-    /// `[[users]]`, at least one.
+    /// `[[users]]`, at least one unless there are others.
     pub users: Vec<User>,
+    /// `[auth]`: where there are others.
+    pub auth: Auth,
     /// `[pool]`.
     pub pool: Pool,
     /// `[timeouts]`: what holds for users that have none of their own. [`User::timeouts`] is what counts.
@@ -57,17 +67,6 @@ pub struct Config {
     pub workers: usize,
     /// What is allowed but deserves a word at start. No secret is in it.
     pub warnings: Vec<String>,
-}
-
-/// One listening address.
-#[derive(Clone, Copy, Debug)]
-pub struct Listener {
-    /// TCP address.
-    pub address: SocketAddr,
-    /// Fixed target for clients of this listener; `Auto` leaves it to the router.
-    pub target: Target,
-    /// Overrides `[routing] transactions` for them.
-    pub transactions: Option<Transactions>,
 }
 
 /// Limits that hold for all clients.
@@ -150,6 +149,8 @@ pub struct Database {
     pub pool_size: Option<usize>,
     /// Overrides `[pool] mode` and what a user says.
     pub pool_mode: Option<PoolMode>,
+    /// Overrides `[auth] query`.
+    pub auth_query: Option<Statement>,
 }
 
 /// `[[users]]`: who may log in, and as whom towards the servers.
@@ -181,6 +182,37 @@ pub struct User {
     pub timeouts: Timeouts,
 }
 
+impl User {
+    /// A user whom the configuration does not name, with what holds for all.
+    pub fn unlisted(name: Arc<str>, timeouts: Timeouts) -> Self {
+        Self {
+            credential: Credential::Elsewhere,
+            server_user: name.clone(),
+            name,
+            server_proof: ServerProof::None,
+            target: Target::default(),
+            transactions: None,
+            consistency: None,
+            max_staleness: None,
+            pool_size: None,
+            pinning: Pinning::default(),
+            pool_mode: None,
+            timeouts,
+        }
+    }
+
+    /// The same, as another configuration says it. How it logs in to the servers is what was found out of it where the
+    /// configuration says nothing of that.
+    pub fn under(&self, named: &Self) -> Self {
+        match (&named.credential, &named.server_proof) {
+            (Credential::Elsewhere, ServerProof::None) => {
+                Self { server_proof: self.server_proof.clone(), ..named.clone() }
+            }
+            _ => named.clone(),
+        }
+    }
+}
+
 /// `[[users]] pinning`: what becomes of a session with state that lives on its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pinning {
@@ -204,6 +236,61 @@ pub struct Timeouts {
     pub query: Option<Duration>,
 }
 
+/// The files that say who may come from where. What is in them is read when weir starts, and whenever they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HbaFiles {
+    /// `hba_file`: in the form of PostgreSQL's `pg_hba.conf`.
+    pub hba: PathBuf,
+    /// `ident_file`: in the form of `pg_ident.conf`.
+    pub ident: Option<PathBuf>,
+}
+
+/// `[auth]`.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// A list of users in PgBouncer's form.
+    pub userlist: Option<PathBuf>,
+    /// Users that the servers are asked for.
+    pub query: Option<AuthQuery>,
+    /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
+    pub hba: Option<HbaFiles>,
+}
+
+/// How the servers are asked for users that nobody has listed.
+#[derive(Clone, Debug)]
+pub struct AuthQuery {
+    /// What is asked, where a database says nothing else.
+    pub statement: Statement,
+    /// As whom.
+    pub user: Arc<str>,
+    /// How weir proves to be that user.
+    pub proof: ServerProof,
+    /// In which database, by its name on the servers; `None` leaves it to [`AuthQuery::place`].
+    pub database: Option<Arc<str>>,
+    /// How long an answer counts before the servers are asked anew.
+    pub ttl: Duration,
+    /// The same of an answer that there is no such user.
+    pub negative_ttl: Duration,
+}
+
+/// What the servers are asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Statement {
+    /// For the password that PostgreSQL itself would check.
+    Password,
+    /// What the configuration says: a statement with one parameter, the name, that gives name and secret.
+    Own(Arc<str>),
+}
+
+/// What is asked, and where. Two clients who ask at the same place get the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AuthPlace {
+    /// What is asked.
+    pub statement: Statement,
+    /// The database, by its name on the servers.
+    pub database: Arc<str>,
+}
+
 /// How weir proves to a server who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerProof {
@@ -211,16 +298,30 @@ pub enum ServerProof {
     None,
     /// By a password.
     Password(Secret),
+    /// By the key that the client's own login has proved: the servers have the same verifier as weir.
+    PassThrough,
 }
 
 impl ServerProof {
     /// The password, where it is one.
     pub fn password(&self) -> Option<&Secret> {
         match self {
-            ServerProof::None => None,
+            ServerProof::None | ServerProof::PassThrough => None,
             ServerProof::Password(password) => Some(password),
         }
     }
+}
+
+/// `[[servers]] channel_binding`: whether logins to a server are bound to its certificate, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are not.
+    Disable,
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// Else there is none.
+    Require,
 }
 
 /// How a client proves who it is.
@@ -228,10 +329,14 @@ impl ServerProof {
 pub enum Credential {
     /// No proof asked. Only where the configuration says `auth = "trust"`.
     Trust,
+    /// A certificate in the user's name, over TLS.
+    Certificate,
     /// SCRAM-SHA-256 against this plain password (made into a verifier once, at start).
     Password(Secret),
     /// SCRAM-SHA-256 against a `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey` verifier.
     Verifier(Secret),
+    /// By what the userlist or the servers say, which is not known here.
+    Elsewhere,
 }
 
 /// `[pool]`.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Config, Credential, PoolMode, RoleSetting};
+use super::{Auth, Config, Credential, PoolMode, RoleSetting, Server};
 use crate::sql::{Target, Transactions};
 
 /// Shows what a configuration comes down to. No secret is in it.
@@ -16,34 +16,32 @@ impl fmt::Display for Summary<'_> {
             let fixed = fixed(listener.target, listener.transactions);
             writeln!(f, "listens on  {}{fixed}", listener.address)?;
         }
-        for server in &config.servers {
-            let role = match server.role {
-                RoleSetting::Auto => "role found out by asking",
-                RoleSetting::Primary => "primary",
-                RoleSetting::Replica => "replica",
-            };
-            let (host, port, weight, connections) =
-                (&server.host, server.port, server.weight, server.connections);
-            write!(f, "server      {}", server.name)?;
-            if *server.name != *format!("{host}:{port}") {
-                write!(f, " at {host}:{port}")?;
-            }
-            writeln!(f, ", {role}, weight {weight}, at most {connections} connections")?;
-        }
+        config.servers.iter().try_for_each(|one| server(f, one))?;
         for database in &config.databases {
             let (name, there) = (&database.name, &database.server_database);
             let fixed = fixed(database.target, database.transactions);
             writeln!(f, "database    {name} is {there} on the servers{fixed}")?;
         }
+        if let Some(files) = &config.auth.hba {
+            write!(f, "rules       {}", files.hba.display())?;
+            match &files.ident {
+                Some(ident) => writeln!(f, ", maps of {}", ident.display())?,
+                None => writeln!(f)?,
+            }
+        }
         for user in &config.users {
             let proof = match user.credential {
+                _ if config.auth.hba.is_some() => "as hba_file says",
                 Credential::Trust => "no password asked",
+                Credential::Certificate => "a client certificate",
                 Credential::Password(_) | Credential::Verifier(_) => "scram-sha-256",
+                Credential::Elsewhere => "password known elsewhere",
             };
             let (name, there) = (&user.name, &user.server_user);
             let fixed = fixed(user.target, user.transactions);
             writeln!(f, "user        {name}, {proof}, {there} on the servers{fixed}")?;
         }
+        f.write_str(&others(&config.auth))?;
         let pool = &config.pool;
         writeln!(
             f,
@@ -74,6 +72,32 @@ impl fmt::Display for Summary<'_> {
         }
         write!(f, "workers     {}", config.workers)
     }
+}
+
+fn server(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
+    let role = match server.role {
+        RoleSetting::Auto => "role found out by asking",
+        RoleSetting::Primary => "primary",
+        RoleSetting::Replica => "replica",
+    };
+    let (host, port, weight, connections) = (&server.host, server.port, server.weight, server.connections);
+    write!(f, "server      {}", server.name)?;
+    if *server.name != *format!("{host}:{port}") {
+        write!(f, " at {host}:{port}")?;
+    }
+    writeln!(f, ", {role}, weight {weight}, at most {connections} connections")
+}
+
+/// Who may log in beside those that the configuration names.
+fn others(auth: &Auth) -> String {
+    let list = auth.userlist.iter().map(|list| format!("users       those of {}\n", list.display()));
+    let asked = auth.query.iter().map(|query| {
+        let (user, known, unknown) = (&query.user, shown(query.ttl), shown(query.negative_ttl));
+        format!(
+            "users       those of the servers, asked as {user}; known for {known}, unknown for {unknown}\n"
+        )
+    });
+    list.chain(asked).collect()
 }
 
 fn fixed(target: Target, transactions: Option<Transactions>) -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use config::Value;
+use zeroize::Zeroizing;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
@@ -20,11 +21,15 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// Three ways to give one secret: in the file, in a file of its own, in an environment variable.
-struct SecretKeys {
+pub(super) struct SecretKeys {
     plain: &'static str,
     file: &'static str,
     variable: &'static str,
 }
+
+/// Of the user as whom the servers are asked for users.
+pub(super) const QUERY_PASSWORD: SecretKeys =
+    SecretKeys { plain: "query_password", file: "query_password_file", variable: "query_password_env" };
 
 const PASSWORD: SecretKeys =
     SecretKeys { plain: "password", file: "password_file", variable: "password_env" };
@@ -33,9 +38,19 @@ const SERVER_PASSWORD: SecretKeys =
     SecretKeys { plain: "server_password", file: "server_password_file", variable: "server_password_env" };
 
 impl SecretKeys {
-    fn all(&self) -> [&'static str; 3] {
+    pub(super) fn all(&self) -> [&'static str; 3] {
         [self.plain, self.file, self.variable]
     }
+}
+
+/// Where users are known by their names.
+pub(super) struct Known {
+    /// The names so far.
+    pub names: HashSet<String>,
+    /// Whether anybody else knows of users and their secrets.
+    pub elsewhere: bool,
+    /// What holds where a user has no timeouts of its own.
+    pub timeouts: Timeouts,
 }
 
 /// `auth = "..."`.
@@ -43,38 +58,44 @@ impl SecretKeys {
 enum Auth {
     Scram,
     Trust,
+    Certificate,
 }
+
+const AUTH: [(&str, Auth); 3] =
+    [("scram-sha-256", Auth::Scram), ("trust", Auth::Trust), ("cert", Auth::Certificate)];
 
 /// `pinning = "..."`.
 const PINNING: [(&str, Pinning); 3] =
     [("pin", Pinning::Pin), ("primary-only", Pinning::PrimaryOnly), ("reject", Pinning::Reject)];
 
-/// One user. Names are unique, which `names` sees to. `timeouts` hold where it has none of its own.
-pub(super) fn user(
-    entry: &mut Section,
-    around: &Surroundings,
-    timeouts: &Timeouts,
-    names: &mut HashSet<String>,
-) -> User {
+/// One user. Names are unique.
+pub(super) fn user(entry: &mut Section, around: &Surroundings, known: &mut Known) -> User {
+    let timeouts = known.timeouts;
     let name = entry.require("name", text).unwrap_or_default();
-    if !name.is_empty() && !names.insert(name.clone()) {
+    if !name.is_empty() && !known.names.insert(name.clone()) {
         entry.note("name", format!("another user is called {name:?} already"));
     }
-    let auth = entry.read("auth", word(&[("scram-sha-256", Auth::Scram), ("trust", Auth::Trust)]));
+    let auth = entry.read("auth", word(&AUTH));
     let auth = auth.unwrap_or(Auth::Scram);
-    check_proof(entry, auth);
+    check_proof(entry, auth, known);
     only_one(entry, &SERVER_PASSWORD.all());
 
     let password = one_secret(entry, &PASSWORD, around);
     let verifier = entry.read("verifier", verifier);
     let server_password = one_secret(entry, &SERVER_PASSWORD, around).or_else(|| password.clone());
-    let server_proof = server_password.map_or(ServerProof::None, ServerProof::Password);
+    let server_proof = match (server_password, &verifier) {
+        (Some(password), _) => ServerProof::Password(password),
+        (None, Some(_)) => ServerProof::PassThrough,
+        (None, None) => ServerProof::None,
+    };
     User {
         credential: match (auth, verifier, password) {
             (Auth::Trust, _, _) => Credential::Trust,
+            (Auth::Certificate, _, _) => Credential::Certificate,
             (Auth::Scram, None, Some(password)) => Credential::Password(password),
-            // Without any proof a mistake was noted, and this is never run; if it were, nothing would match it.
-            (Auth::Scram, verifier, _) => Credential::Verifier(verifier.unwrap_or_else(|| Secret::new(""))),
+            (Auth::Scram, Some(verifier), _) => Credential::Verifier(verifier),
+            // Where nobody else knows of it a mistake was noted, and this is never run.
+            (Auth::Scram, None, None) => Credential::Elsewhere,
         },
         server_user: entry.read("server_user", text).unwrap_or_else(|| name.clone()).into(),
         name: name.into(),
@@ -98,22 +119,30 @@ pub(super) fn user(
     }
 }
 
-/// Exactly one proof with SCRAM, none with trust: a password that is never asked for would deceive who reads it.
-fn check_proof(entry: &Section, auth: Auth) {
+/// Exactly one proof with SCRAM, or none where it stands elsewhere, and none with trust and certificates: a password that is
+/// never asked for would deceive who reads it.
+fn check_proof(entry: &Section, auth: Auth, known: &Known) {
     let [plain, file, variable] = PASSWORD.all();
     let proofs = [plain, file, variable, "verifier"];
     match auth {
-        Auth::Scram if !proofs.iter().any(|key| entry.has(key)) => {
+        Auth::Scram if !known.elsewhere && !proofs.iter().any(|key| entry.has(key)) => {
             entry.note_whole(format!("needs one of {}, or auth = \"trust\"", proofs.join(", ")));
         }
         Auth::Scram => only_one(entry, &proofs),
-        Auth::Trust => proofs.into_iter().filter(|key| entry.has(key)).for_each(|key| {
-            entry.note(key, "is never asked for with auth = \"trust\"; for the servers, say server_password");
-        }),
+        Auth::Trust => never_asked(entry, &proofs, "trust"),
+        Auth::Certificate => never_asked(entry, &proofs, "cert"),
     }
 }
 
-fn only_one(entry: &Section, keys: &[&'static str]) {
+fn never_asked(entry: &Section, proofs: &[&'static str], auth: &str) {
+    for key in proofs.iter().filter(|key| entry.has(key)) {
+        let problem =
+            format!("is never asked for with auth = \"{auth}\"; for the servers, say server_password");
+        entry.note(key, problem);
+    }
+}
+
+pub(super) fn only_one(entry: &Section, keys: &[&'static str]) {
     let mut given = keys.iter().filter(|key| entry.has(key));
     if let Some(first) = given.next() {
         given.for_each(|key| entry.note(key, format!("{first} is given already; only one can hold")));
@@ -121,7 +150,7 @@ fn only_one(entry: &Section, keys: &[&'static str]) {
 }
 
 /// A secret that is given in one of three ways, or not at all.
-fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
+pub(super) fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
     let plain = entry.read(keys.plain, secret);
     let file = entry.read(keys.file, |value| from_file(value, around.file));
     let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
@@ -133,6 +162,7 @@ fn from_file(value: &Value, configuration: &Path) -> Result<Secret, String> {
     let path = configuration.with_file_name("").join(text(value)?);
     let content =
         std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let content = Zeroizing::new(content);
     match content.lines().next() {
         None | Some("") => Err("the file's first line is empty".to_owned()),
         Some(line) if line.contains('\0') => Err("the file holds a zero byte".to_owned()),

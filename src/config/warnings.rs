@@ -7,8 +7,7 @@ use super::{Config, Credential, ServerProof};
 
 /// A file that every user of the machine may read, with passwords written in it.
 pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String> {
-    let readable_by_others = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
-    (passwords > 0 && readable_by_others).then(|| {
+    (passwords > 0 && is_readable_by_others(file)).then(|| {
         let file = file.display();
         format!(
             "{file} holds passwords and every user of this machine can read it; chmod 640, or password_file"
@@ -16,17 +15,33 @@ pub(super) fn readable_passwords(file: &Path, passwords: usize) -> Option<String
     })
 }
 
+/// A list of secrets that every user of the machine may read.
+pub(super) fn readable_secrets(file: &Path) -> Option<String> {
+    is_readable_by_others(file).then(|| {
+        let file = file.display();
+        format!("{file} holds secrets and every user of this machine can read it; chmod 640")
+    })
+}
+
+fn is_readable_by_others(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
+}
+
 /// Users that can do more, or less, than one may think.
 pub(super) fn users(config: &Config) -> Vec<String> {
-    let exposed = config.listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let exposed =
+        config.auth.hba.is_none() && config.listeners.iter().any(|listener| listener.address.is_exposed());
     let warning = |user: &super::User| match &user.credential {
         Credential::Trust if exposed => {
             Some(format!("user {:?} needs no password, and weir listens beyond this machine", user.name))
         }
-        Credential::Verifier(_) if user.server_proof == ServerProof::None => Some(format!(
-            "user {:?} has a verifier and no server_password: only servers that trust weir will let it in",
-            user.name
-        )),
+        _ if user.name == config.health.user && user.server_proof == ServerProof::PassThrough => {
+            Some(format!(
+                "weir watches the servers as user {:?}, which has a verifier and no server_password: only servers that trust weir \
+             will let it in; name another user in [health]",
+                user.name
+            ))
+        }
         _ => None,
     };
     config.users.iter().filter_map(warning).collect()

@@ -101,27 +101,27 @@ impl<Id: Copy + PartialEq> Need<Id> {
     /// The instant through which a replica must be fresh if the session never looked at it before: what to have
     /// samples taken for.
     pub fn through(&self, moment: Moment) -> Option<Instant> {
+        self.through_seen(self.seen.map(|seen| seen.at), moment)
+    }
+
+    /// The same where only this counts of what the session saw.
+    fn through_seen(&self, seen: Option<Instant>, moment: Moment) -> Option<Instant> {
         let (known, present) = match moment.primary {
-            Primary::There => (self.last(), Some(moment.now)),
+            Primary::There => (self.last(seen), Some(moment.now)),
             // What is in doubt is another matter then.
-            Primary::Missing(missing) => (self.last_certain(), Some(missing.since)),
+            Primary::Missing(missing) => (self.written.max(seen), Some(missing.since)),
             Primary::Gone(best) => {
                 let best = best.map(|best| best.through);
-                (self.last().min(best), best)
+                (self.last(seen).min(best), best)
             }
         };
         let oldest = present.zip(self.max_staleness).and_then(|(present, age)| present.checked_sub(age));
         known.max(oldest).max(self.strictly)
     }
 
-    /// Until when what it asks for may have happened, of which it is certain that it did.
-    fn last_certain(&self) -> Option<Instant> {
-        self.written.max(self.seen.map(|seen| seen.at))
-    }
-
-    /// The same with what is in doubt.
-    fn last(&self) -> Option<Instant> {
-        self.last_certain().max(self.doubt.map(|doubt| doubt.at))
+    /// Until when what it asks for may have happened, where this counts of what the session saw.
+    fn last(&self, seen: Option<Instant>) -> Option<Instant> {
+        self.written.max(seen).max(self.doubt.map(|doubt| doubt.at))
     }
 
     /// Whether a replica meets it over a connection that was opened at `opened`, or may meet it over some connection
@@ -133,15 +133,15 @@ impl<Id: Copy + PartialEq> Need<Id> {
         let same = |seen: &Seen<Id>| {
             seen.server == server && opened.is_none_or(|opened| freshness.is_life_of(seen.at, opened))
         };
-        let rest = Self { seen: self.seen.filter(|seen| !same(seen)), ..*self };
-        let through = rest.through(moment);
+        let seen = self.seen.filter(|seen| !same(seen)).map(|seen| seen.at);
+        let through = self.through_seen(seen, moment);
         let doubt = match moment.primary {
-            Primary::Missing(missing) => rest.doubt.map(|doubt| (doubt, missing.legacy)),
+            Primary::Missing(missing) => self.doubt.map(|doubt| (doubt, missing.legacy)),
             Primary::There | Primary::Gone(_) => None,
         };
         // What nobody can be asked about is where there is most of it: who saw it there sees it again.
         let furthest = match moment.primary {
-            Primary::Gone(Some(best)) if rest.last() > Some(best.through) => Some(best.replayed),
+            Primary::Gone(Some(best)) if self.last(seen) > Some(best.through) => Some(best.replayed),
             _ => None,
         };
         let replayed = self.min_lsn.max(furthest);

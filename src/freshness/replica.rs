@@ -53,10 +53,13 @@ impl Freshness {
     /// because it was open then, or because the server has been sampled over one connection from before `seen` until after
     /// `opened`.
     pub fn is_life_of(&self, seen: Instant, opened: Instant) -> bool {
+        if opened <= seen {
+            return true;
+        }
         // In this order: see `publish`.
         let sampled = self.sampled();
         let since = self.epoch.instant(self.since.load(Ordering::Acquire));
-        opened <= seen || (sampled >= Some(opened) && since.is_some_and(|since| since <= seen))
+        sampled >= Some(opened) && since.is_some_and(|since| since <= seen)
     }
 
     /// The last WAL position that the replica said it has replayed; 0/0 when nothing is known.

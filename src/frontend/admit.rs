@@ -6,14 +6,15 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::{Claim, authenticate};
+use super::auth::{Entrant, authenticate};
+use super::claim::{Claim, Gate};
 use super::greet::{Greeting, Knock, greet};
 use super::refuse::refuse;
 use super::span::enter_names;
 use crate::config::User;
 use crate::error::{Error, Result};
 use crate::net::{Handshake, Peer};
-use crate::users::Users;
+use crate::scram::PassKey;
 use crate::wire::startup::CancelKey;
 
 /// A client that has proved who it is.
@@ -29,6 +30,8 @@ pub struct Admission<S> {
     pub greeting: Greeting,
     /// The configured user.
     pub user: Arc<User>,
+    /// The key that it has proved, where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
     /// Messages that the client must get first and has not been sent: the end of the authentication, up to and
     /// with AuthenticationOk. ParameterStatus, BackendKeyData and ReadyForQuery, or an error, come behind them.
     pub welcome: BytesMut,
@@ -47,17 +50,17 @@ pub enum Arrival<S> {
 /// Sees an accepted stream through startup and authentication, not later than `deadline`.
 ///
 /// A client that fails has been told and closed when this returns the reason. Not cancel safe.
-pub async fn admit<S>(stream: S, peer: Peer, users: &Users, deadline: Instant) -> Result<Arrival<S>>
+pub async fn admit<S>(stream: S, peer: Peer, gate: Gate<'_>, deadline: Instant) -> Result<Arrival<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut client = Handshake::new(stream);
-    let introduced = timeout_at(deadline, introduce(&mut client, &peer, users)).await;
+    let introduced = timeout_at(deadline, introduce(&mut client, &peer, gate)).await;
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
     let (stream, received) = client.into_parts();
     match introduced {
-        Ok(Introduced::Client { greeting, user, welcome }) => {
-            Ok(Arrival::Client(Box::new(Admission { stream, peer, received, greeting, user, welcome })))
+        Ok(Introduced::Client { greeting, entrant: Entrant { user, key }, welcome }) => {
+            Ok(Arrival::Client(Box::new(Admission { stream, peer, received, greeting, user, key, welcome })))
         }
         Ok(Introduced::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
         Err(error) => {
@@ -68,11 +71,11 @@ where
 }
 
 enum Introduced {
-    Client { greeting: Greeting, user: Arc<User>, welcome: BytesMut },
+    Client { greeting: Greeting, entrant: Entrant, welcome: BytesMut },
     Cancel(CancelKey),
 }
 
-async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, users: &Users) -> Result<Introduced>
+async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, gate: Gate<'_>) -> Result<Introduced>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -83,6 +86,6 @@ where
     enter_names(&greeting);
     let mut welcome = BytesMut::new();
     let claim = Claim { greeting: &greeting, peer };
-    let user = authenticate(client, &claim, users, &mut welcome).await?;
-    Ok(Introduced::Client { greeting, user, welcome })
+    let entrant = authenticate(client, &claim, gate, &mut welcome).await?;
+    Ok(Introduced::Client { greeting, entrant, welcome })
 }

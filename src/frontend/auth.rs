@@ -1,32 +1,32 @@
-//! Proving who a client is.
+//! Proving who a client is: what pg_hba.conf asks of it, or its own entry where there is no such file.
 //!
-//! PostgreSQL manual: "SASL Authentication" and "Start-up".
+//! A name that nobody has is asked for the same as any other; what fails is told in PostgreSQL's words, which do not say why.
+//! PostgreSQL manual: "Client Authentication", "SASL Authentication" and "Start-up"; the order of things is that of auth.c.
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::greet::Greeting;
-use super::scram::{Challenge, Failure, MECHANISM, Standing};
-use crate::config::User;
+use super::claim::{Claim, Gate};
+use super::password;
+use super::ruling::{origin, ruling, system_user};
+use super::scram::{Offer, Standing, exchange};
+use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
-use crate::net::{Handshake, Peer, ReadError};
-use crate::users::{Found, Proof, Users, Verifier};
+use crate::hba::{CertificateCheck, Method, Rules, Ruling};
+use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
+use crate::scram::{ClientKey, PassKey, Verifier};
+use crate::users::{Account, Found, Md5Hash, Proof};
 use crate::wire::reply;
-use crate::wire::startup::cstring;
-use crate::wire::tag::client as tag;
 
-/// The longest SASL message, its length word included (PG_MAX_SASL_MESSAGE_LENGTH in PostgreSQL's auth-sasl.c).
-const MESSAGE_MAX: usize = 1024 + 4;
-
-/// Who a client says it is, and where it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// What it has said.
-    pub greeting: &'a Greeting,
-    /// Where it is.
-    pub peer: &'a Peer,
+/// Somebody who may come in.
+#[derive(Debug)]
+pub struct Entrant {
+    /// Who it is.
+    pub user: Arc<User>,
+    /// The key that it has proved, or has proved before while it is in use; where it logs in to the servers by that.
+    pub key: Option<Arc<PassKey>>,
 }
 
 /// Authenticates a client that claims to be somebody.
@@ -37,102 +37,186 @@ pub struct Claim<'a> {
 pub async fn authenticate<S>(
     client: &mut Handshake<S>,
     claim: &Claim<'_>,
-    users: &Users,
+    gate: Gate<'_>,
     welcome: &mut BytesMut,
-) -> Result<Arc<User>>
+) -> Result<Entrant>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = &claim.greeting.user;
-    let (account, decoy) = match users.find(name, &claim.greeting.database).await {
-        Found::Account(account) => (Some(account), None),
-        Found::Nobody(decoy) => (None, Some(decoy)),
+    let ruled = match gate.rules {
+        Some(rules) => Some(ruling(claim, rules).await?.clone()),
+        None => None,
     };
-    let (verifier, standing) = match account.as_ref().map(|account| &account.proof) {
-        Some(Proof::Scram(verifier)) => (Some(verifier.clone()), Standing::Known),
-        Some(Proof::Trust) => (None, Standing::Known),
-        None => (decoy, Standing::Decoy),
-    };
-    if let Some(verifier) = verifier {
-        let proven = scram(client, verifier, standing, welcome).await?;
-        proven.map_err(|failure| explain(failure, name))?;
+    if let Some(ruling) = &ruled {
+        turn_away(claim, ruling)?;
     }
-    let account = account.ok_or_else(|| Error::Authentication(name.clone()))?;
+    let (account, decoy) = match gate.users.find(name, &claim.greeting.database).await {
+        Found::Account(account) => (Some(account), gate.users.decoy(name)),
+        Found::Nobody(decoy) => (None, decoy),
+        Found::Refused(error) => return Err(error),
+    };
+    let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
+    let kept = Kept { account: account.as_ref(), decoy };
+    let mut proven = None;
+    match ruling.method {
+        Method::Trust | Method::Certificate => {}
+        Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
+        Method::ScramSha256 | Method::Md5 | Method::Password => {
+            let outcome = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            if matches!(outcome, Err(Error::Authentication(_))) {
+                gate.users.disproved(name, &claim.greeting.database);
+            }
+            proven = outcome?;
+        }
+        Method::Peer => check_process(claim, gate, &ruling).await?,
+    }
+    check_certificate(claim, gate, &ruling)?;
+    let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
+    let keys = gate.users.keys();
+    let key = match (&account.user.server_proof, proven) {
+        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::PassThrough, None) => keys.known(name),
+        (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
+    };
     reply::authentication_ok(welcome);
-    Ok(account.user)
+    Ok(Entrant { user: account.user, key })
 }
 
-/// One SCRAM-SHA-256 exchange. The outer result is the connection's, the inner one the mechanism's.
-async fn scram<S>(
+/// What holds without a file: what the user's entry says. Whoever has none is asked for a password.
+fn of_account(account: Option<&Account>) -> Ruling {
+    let (method, certificate) = match account.map(|account| &account.proof) {
+        Some(Proof::Trust) => (Method::Trust, CertificateCheck::None),
+        Some(Proof::Certificate) => (Method::Certificate, CertificateCheck::AnyName),
+        Some(Proof::Scram(_) | Proof::Md5(_)) | None => (Method::ScramSha256, CertificateCheck::None),
+    };
+    Ruling { method, certificate, map: None }
+}
+
+/// Refuses a client that need not be asked for anything.
+fn turn_away(claim: &Claim, ruling: &Ruling) -> Result<()> {
+    if ruling.certificate != CertificateCheck::None && certificate(claim.peer).is_none() {
+        return Err(Error::NoCertificate);
+    }
+    match (ruling.method, &claim.peer.encryption, claim.peer.address) {
+        (Method::Reject, ..) => Err(Error::Rejected(Box::new(origin(claim)))),
+        (Method::Password, Encryption::None, PeerAddress::Tcp(_)) => Err(Error::PlainPassword),
+        _ => Ok(()),
+    }
+}
+
+/// What a password is checked against.
+struct Kept<'a> {
+    account: Option<&'a Account>,
+    decoy: Verifier,
+}
+
+impl Kept<'_> {
+    /// The verifier of whoever has one; of whoever has none, one that nothing fits.
+    fn verifier(self) -> (Verifier, Standing) {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Scram(verifier)) => (verifier.clone(), Standing::Known),
+            Some(Proof::Trust | Proof::Certificate | Proof::Md5(_)) | None => (self.decoy, Standing::Decoy),
+        }
+    }
+
+    fn hash(&self) -> Option<&Md5Hash> {
+        match self.account.map(|account| &account.proof) {
+            Some(Proof::Md5(hash)) => Some(hash),
+            _ => None,
+        }
+    }
+}
+
+/// A password, by one of the methods that ask for one; the key that it proves, and the verifier of it. A name of which no
+/// password is known is asked for it by SCRAM: it is how most are kept.
+async fn prove_password<S>(
     client: &mut Handshake<S>,
-    verifier: Verifier,
-    standing: Standing,
+    claim: &Claim<'_>,
+    (method, kept): (Method, Kept<'_>),
     welcome: &mut BytesMut,
-) -> Result<std::result::Result<(), Failure>>
+) -> Result<Option<(Verifier, ClientKey)>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    ask(client, |out| reply::authentication_sasl(out, &[MECHANISM])).await?;
-    let client_first = match initial_response(&response(client).await?)? {
-        Some(client_first) => client_first,
-        // A client may name the mechanism first and wait for an empty challenge.
-        None => {
-            ask(client, |out| reply::authentication_sasl_continue(out, "")).await?;
-            response(client).await?
+    let name = &claim.greeting.user;
+    let wrong = || Error::Authentication(name.clone());
+    let fits = match (method, kept.hash()) {
+        (Method::Md5, Some(hash)) => password::hashed(client, hash.digits()).await?,
+        (Method::Password, Some(hash)) => {
+            password::fits_hash(&password::plain(client).await?, name, hash.digits())
+        }
+        (Method::Password, None) => {
+            let said = password::plain(client).await?;
+            let (verifier, standing) = kept.verifier();
+            let key = password::fits_verifier(said, verifier.clone()).await;
+            let key = key.filter(|_| standing == Standing::Known).ok_or_else(wrong)?;
+            return Ok(Some((verifier, key)));
+        }
+        _ => {
+            let (verifier, standing) = kept.verifier();
+            let offer = Offer::to(claim.peer);
+            let outcome = exchange(client, verifier.clone(), standing, offer, welcome).await?;
+            let key = outcome.map_err(|failure| failure.explain(name))?;
+            return Ok(Some((verifier, key)));
         }
     };
-    let challenge = match Challenge::new(&client_first, verifier, standing) {
-        Ok(challenge) => challenge,
-        Err(failure) => return Ok(Err(failure)),
+    if fits { Ok(None) } else { Err(wrong()) }
+}
+
+/// The user that the client's process runs as.
+async fn check_process(claim: &Claim<'_>, gate: Gate<'_>, ruling: &Ruling) -> Result<()> {
+    let name = &claim.greeting.user;
+    let user = match claim.peer.address {
+        PeerAddress::Unix(peer) => system_user(peer).await,
+        PeerAddress::Tcp(_) => None,
     };
-    ask(client, |out| reply::authentication_sasl_continue(out, challenge.text())).await?;
-    let client_final = response(client).await?;
-    Ok(challenge.check(&client_final).map(|outcome| reply::authentication_sasl_final(welcome, &outcome)))
-}
-
-async fn ask<S>(client: &mut Handshake<S>, write: impl FnOnce(&mut BytesMut)) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut out = BytesMut::new();
-    write(&mut out);
-    client.send(&out).await.map_err(Error::Lost)
-}
-
-async fn response<S>(client: &mut Handshake<S>) -> Result<Bytes>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match client.message(|_| MESSAGE_MAX).await {
-        Ok((tag::PASSWORD, body)) => Ok(body),
-        Ok(_) => Err(Error::Protocol("expected SASL response")),
-        Err(ReadError::Length) => Err(Error::Protocol("invalid message length")),
-        Err(ReadError::Lost(error)) => Err(Error::Lost(error)),
+    match user {
+        Some(user) if may_be(gate, ruling, &user, name) => Ok(()),
+        _ => Err(Error::Method("Peer", name.clone())),
     }
 }
 
-/// Reads a SASLInitialResponse: the mechanism, and the first message unless the client keeps it back.
-fn initial_response(body: &Bytes) -> Result<Option<Bytes>> {
-    const MALFORMED: Error = Error::Protocol("invalid SASL initial response");
-    let (mechanism, rest) = cstring(body).ok_or(MALFORMED)?;
-    if mechanism != MECHANISM.as_bytes() {
-        return Err(Error::Protocol("client selected an invalid SASL authentication mechanism"));
+/// The user that the client's certificate names, where that is asked for.
+fn check_certificate(claim: &Claim, gate: Gate, ruling: &Ruling) -> Result<()> {
+    let name = &claim.greeting.user;
+    if ruling.certificate == CertificateCheck::None {
+        return Ok(());
     }
-    let mut rest = body.slice_ref(rest);
-    let length = rest.try_get_i32().map_err(|_| MALFORMED)?;
-    match usize::try_from(length) {
-        Ok(length) if length == rest.len() => Ok(Some(rest)),
-        Err(_) if length == -1 && rest.is_empty() => Ok(None),
-        _ => Err(MALFORMED),
+    let certificate = certificate(claim.peer).ok_or(Error::NoCertificate)?;
+    let common = certificate.common_name.as_deref().unwrap_or_default();
+    let is_users = |named: &str| !named.is_empty() && may_be(gate, ruling, named, name);
+    let named = match ruling.certificate {
+        CertificateCheck::None | CertificateCheck::Issuer => true,
+        CertificateCheck::CommonName => is_users(common),
+        CertificateCheck::DistinguishedName => is_users(&certificate.distinguished_name),
+        CertificateCheck::AnyName => certificate.names.contains(name) || is_users(common),
+    };
+    if named {
+        return Ok(());
+    }
+    Err(match ruling.method {
+        Method::Trust => Error::Method("\"trust\"", name.clone()),
+        Method::Certificate => Error::Method("certificate", name.clone()),
+        _ => Error::Authentication(name.clone()),
+    })
+}
+
+fn certificate(peer: &Peer) -> Option<&ClientCertificate> {
+    match &peer.encryption {
+        Encryption::Tls(tls) => tls.certificate.as_ref(),
+        Encryption::None => None,
     }
 }
 
-fn explain(failure: Failure, name: &str) -> Error {
-    match failure {
-        Failure::Malformed => Error::Protocol("malformed SCRAM message"),
-        Failure::Unrelated => Error::Protocol("invalid SCRAM response"),
-        Failure::WrongProof => Error::Authentication(name.to_owned()),
+/// Whether who has proved one name may be the user of another. Why not is for the operator alone.
+fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
+    let nothing = Rules::default();
+    let outcome = gate.rules.unwrap_or(&nothing).may_be(ruling, proved, user);
+    if let Err(why) = &outcome {
+        tracing::info!(proved, user, map = ruling.map.as_deref(), "{why}");
     }
+    outcome.is_ok()
 }
 
 #[cfg(test)]

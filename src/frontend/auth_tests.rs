@@ -1,14 +1,16 @@
 //! Transcripts of authentications.
 
-use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::{Credential, Secret, ServerProof};
+use crate::frontend::greet::Greeting;
 use crate::net::PeerAddress;
 use crate::sql::Target;
+use crate::users::Users;
 
 fn user(name: &str, credential: Credential) -> User {
     User {
@@ -39,7 +41,7 @@ fn users() -> Users {
     Users::new(&configured).unwrap()
 }
 
-type Outcome = (Result<Arc<User>>, BytesMut);
+type Outcome = (Result<Entrant>, BytesMut);
 
 /// A client that has said its name.
 fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Outcome>) {
@@ -50,7 +52,8 @@ fn enter(name: &'static str, users: Arc<Users>) -> (DuplexStream, JoinHandle<Out
         let greeting =
             Greeting { user: name.into(), database: name.into(), minor: 0, parameters: Vec::new() };
         let claim = Claim { greeting: &greeting, peer: &peer };
-        let outcome = authenticate(&mut Handshake::new(ours), &claim, &users, &mut welcome).await;
+        let gate = Gate { users: &users, rules: None };
+        let outcome = authenticate(&mut Handshake::new(ours), &claim, gate, &mut welcome).await;
         (outcome, welcome)
     });
     (theirs, door)
@@ -77,7 +80,8 @@ async fn log_in(name: &'static str, password: &str, users: &Arc<Users>) -> (Stri
     let (mut client, door) = enter(name, Arc::clone(users));
     assert_eq!(demand(&mut client).await, (10, b"SCRAM-SHA-256\0\0".to_vec()));
     let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
-    say(&mut client, |out| frontend::sasl_initial_response(MECHANISM, scram.message(), out).unwrap()).await;
+    say(&mut client, |out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out).unwrap())
+        .await;
     let (code, challenge) = demand(&mut client).await;
     assert_eq!(code, 11);
     scram.update(&challenge).unwrap();
@@ -94,7 +98,7 @@ fn salt_of(challenge: &str) -> &str {
 async fn trust_asks_nothing() {
     let (mut client, door) = enter("open", Arc::new(users()));
     let (outcome, welcome) = door.await.unwrap();
-    assert_eq!(&*outcome.unwrap().server_user, "server_side");
+    assert_eq!(&*outcome.unwrap().user.server_user, "server_side");
     assert_eq!(welcome.as_ref(), b"R\0\0\0\x08\0\0\0\0");
     let mut said = Vec::new();
     client.read_to_end(&mut said).await.unwrap();
@@ -104,7 +108,7 @@ async fn trust_asks_nothing() {
 #[tokio::test]
 async fn the_right_password_gets_the_servers_proof_and_ok() {
     let (_, (outcome, welcome), mut scram) = log_in("alice", "pencil", &Arc::new(users())).await;
-    assert_eq!(&*outcome.unwrap().name, "alice");
+    assert_eq!(&*outcome.unwrap().user.name, "alice");
     let (last, ok) = welcome.split_at(welcome.len() - 9);
     assert_eq!(ok, b"R\0\0\0\x08\0\0\0\0");
     assert_eq!((last[0], &last[5..9]), (b'R', &[0, 0, 0, 12][..]));

@@ -1,16 +1,17 @@
 //! Accepting clients.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 
-use super::{Peer, PeerAddress, Stream};
+use super::unix::{self, UnixPlace};
+use super::{Peer, PeerAddress, Stream, UnixPeer};
 
 /// A connect storm waits in the kernel rather than being turned away (the kernel's own limit, somaxconn, is
 /// 4096 on Linux).
@@ -22,11 +23,39 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 /// Descriptors that are held in reserve, so that clients can be told when there are no others.
 const RESERVE: usize = 8;
 
-/// A listening TCP socket whose accepting never ends.
+/// A listening socket whose accepting never ends.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    socket: Listening,
     reserve: Mutex<Vec<OwnedFd>>,
+    /// Of a Unix socket; they go when it closes.
+    _files: Option<unix::Files>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Where TCP clients are listened for.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpPlace {
+    /// Addresses and port.
+    pub interface: Interface,
+    /// Whether other processes of the same user may listen there as well (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+}
+
+/// Addresses of this machine, with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// One. `::` is all of them, of both families.
+    Address(SocketAddr),
+    /// The same, but that `::` takes no client of IPv4.
+    Ipv6(SocketAddr),
+    /// All of them, also where the machine has no IPv6.
+    All(u16),
 }
 
 /// A connection that was accepted.
@@ -39,22 +68,57 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// Listens. `SO_REUSEADDR` lets a restarted weir have its port back while old connections linger.
+    /// Listens at a TCP port of this address.
     ///
     /// Must be called within a runtime.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::tcp(TcpPlace { interface: Interface::Address(address), reuse_port: false })
+    }
+
+    /// Listens at a TCP port. `SO_REUSEADDR` lets a restarted weir have its port back while old connections linger.
+    ///
+    /// Must be called within a runtime.
+    pub fn tcp(place: TcpPlace) -> io::Result<Self> {
+        let (address, only_ipv6) = match place.interface {
+            Interface::Address(address) => (address, false),
+            Interface::Ipv6(address) => (address, true),
+            Interface::All(port) => {
+                let to = |interface| TcpPlace { interface: Interface::Address(interface), ..place };
+                return match Self::tcp(to((Ipv6Addr::UNSPECIFIED, port).into())) {
+                    Err(error) if has_no_ipv6(&error) => Self::tcp(to((Ipv4Addr::UNSPECIFIED, port).into())),
+                    other => other,
+                };
+            }
+        };
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        if place.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(only_ipv6)?;
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
-        Ok(Self { listener, reserve: Mutex::default() })
+        let socket = Listening::Tcp(TcpListener::from_std(socket.into())?);
+        Ok(Self { socket, reserve: Mutex::default(), _files: None })
     }
 
-    /// The address that is listened on; tells the port when 0 was asked for.
+    /// Listens at a Unix socket, which is there as long as this is.
+    ///
+    /// Must be called within a runtime.
+    pub fn unix(place: UnixPlace<'_>) -> io::Result<Self> {
+        let (listener, files) = unix::listen(place, BACKLOG)?;
+        Ok(Self { socket: Listening::Unix(listener), reserve: Mutex::default(), _files: files })
+    }
+
+    /// The address that is listened on; tells the port when 0 was asked for. A Unix socket has none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.socket {
+            Listening::Tcp(listener) => listener.local_addr(),
+            Listening::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// The next client. Cancel safe.
@@ -67,10 +131,7 @@ impl Listener {
         // What has come free goes to the reserve first, but not what the reserve itself gives up below.
         self.refill();
         loop {
-            let accepted = self.listener.accept().await;
-            match accepted
-                .and_then(|(stream, peer)| Ok((Stream::tcp(stream)?, Peer::plain(PeerAddress::Tcp(peer)))))
-            {
+            match self.socket.accept().await {
                 Ok((stream, peer)) if self.refill() => return Accepted::Client(stream, peer),
                 Ok((stream, peer)) => return Accepted::Excess(stream, peer),
                 Err(error) if is_clients_own(&error) => tracing::debug!(%error, "client lost before accept"),
@@ -89,7 +150,7 @@ impl Listener {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         while reserve.len() < RESERVE {
             // Of what it is a descriptor does not matter, and this one needs no file.
-            match self.listener.as_fd().try_clone_to_owned() {
+            match self.socket.as_fd().try_clone_to_owned() {
                 Ok(spare) => reserve.push(spare),
                 Err(_) => return false,
             }
@@ -101,6 +162,40 @@ impl Listener {
     fn draw(&self) -> bool {
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some()
     }
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Listening::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Who comes by IPv4 to a socket of both families is who it is elsewhere, in rules and in the log.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                Ok((Stream::tcp(stream)?, Peer::plain(PeerAddress::Tcp(peer))))
+            }
+            Listening::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let process = stream.peer_cred()?;
+                let peer = UnixPeer { uid: process.uid(), gid: process.gid(), pid: process.pid() };
+                Ok((Stream::Unix(stream), Peer::plain(PeerAddress::Unix(peer))))
+            }
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listening::Tcp(listener) => listener.as_fd(),
+            Listening::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// Whether the machine does not know IPv6, or has switched it off.
+fn has_no_ipv6(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// Without a descriptor for it: the process's limit, or the machine's.
@@ -143,6 +238,56 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let error = Listener::bind(listener.local_addr().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_shared_takes_clients_at_both_its_sockets() {
+        let shared = |address| TcpPlace { interface: Interface::Address(address), reuse_port: true };
+        let one = Listener::tcp(shared("127.0.0.1:0".parse().unwrap())).unwrap();
+        let address = one.local_addr().unwrap();
+        let other = Listener::tcp(shared(address)).unwrap();
+        assert!(Listener::bind(address).is_err(), "who does not share has no part in it");
+        let (mut at_one, mut at_other) = (0, 0);
+        while at_one == 0 || at_other == 0 {
+            let client = tokio::net::TcpStream::connect(address).await.unwrap();
+            tokio::select! {
+                _ = one.accept() => at_one += 1,
+                _ = other.accept() => at_other += 1,
+            }
+            drop(client);
+            assert!(at_one + at_other < 1000, "all come to the same: {at_one} and {at_other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn both_families_come_to_one_socket_or_each_to_its_own() {
+        let alone = |interface| TcpPlace { interface, reuse_port: false };
+        let both = Listener::tcp(alone(Interface::All(0))).unwrap();
+        let port = both.local_addr().unwrap().port();
+        let mut clients = Vec::new();
+        for host in ["127.0.0.1", "::1"] {
+            clients.push(tokio::net::TcpStream::connect((host, port)).await.unwrap());
+            let Accepted::Client(_, peer) = both.accept().await else { panic!("no descriptors") };
+            assert!(peer.address.to_string().starts_with(&host.replace("::1", "[::1]")), "{peer:?}");
+        }
+        drop(both);
+        let ipv4 = Listener::bind(([0, 0, 0, 0], port).into()).unwrap();
+        let everything = (Ipv6Addr::UNSPECIFIED, port).into();
+        assert!(Listener::bind(everything).is_err());
+        let ipv6 = Listener::tcp(alone(Interface::Ipv6(everything))).unwrap();
+        drop((ipv4, ipv6));
+    }
+
+    #[tokio::test]
+    async fn the_kernel_tells_whose_process_is_at_the_other_end_of_a_unix_socket() {
+        let path = format!("@weir-listen-{}", std::process::id());
+        let place = UnixPlace { path: std::path::Path::new(&path), mode: 0o777, group: None };
+        let listener = Listener::unix(place).unwrap();
+        let _client = tokio::net::UnixStream::connect(format!("\0{}", &path[1..])).await.unwrap();
+        let Accepted::Client(Stream::Unix(_), peer) = listener.accept().await else { panic!("not Unix") };
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let pid = i32::try_from(std::process::id()).ok();
+        assert_eq!(peer.address, PeerAddress::Unix(UnixPeer { uid, gid, pid }));
     }
 
     #[test]

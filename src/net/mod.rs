@@ -8,12 +8,17 @@ mod handshake;
 pub(crate) mod holding;
 mod keepalive;
 mod listen;
+mod look_up;
 mod peer;
 mod stream;
+pub mod tls;
+mod unix;
 
 pub use dial::dial;
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
-pub use listen::{Accepted, Listener};
+pub use listen::{Accepted, Interface, Listener, TcpPlace};
+pub use look_up::{host_name, interfaces, user_name};
 pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use stream::Stream;
+pub use unix::UnixPlace;

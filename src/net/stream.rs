@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::keepalive;
+use super::tls::Secured;
 
 /// A client that vanished without a word (a cut cable, a lost virtual machine) is noticed after about two minutes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// One of the others, encrypted.
+    Tls(Box<Secured>),
     /// One that holds as much as it may.
     #[cfg(test)]
     Holding(Box<super::holding::Holding>),
@@ -59,7 +62,7 @@ impl Stream {
     /// a peer as well that has no room for more, and a server process that waits for a lock reads nothing. What the limit
     /// was, if there was one.
     pub fn wait_for_room(&self) -> io::Result<Option<Duration>> {
-        let Stream::Tcp(stream) = self else { return Ok(None) };
+        let Stream::Tcp(stream) = self.socket() else { return Ok(None) };
         let limit = keepalive::given_up_after(stream)?;
         keepalive::give_up_after(stream, None)?;
         Ok(limit)
@@ -67,9 +70,17 @@ impl Stream {
 
     /// From now on the kernel gives up a peer that does not take what it is sent for as long as that.
     pub fn give_up_after(&self, limit: Option<Duration>) -> io::Result<()> {
-        match self {
+        match self.socket() {
             Stream::Tcp(stream) => keepalive::give_up_after(stream, limit),
             _ => Ok(()),
+        }
+    }
+
+    /// What lies below any encryption.
+    fn socket(&self) -> &Stream {
+        match self {
+            Stream::Tls(stream) => stream.socket(),
+            socket => socket,
         }
     }
 
@@ -78,6 +89,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
+            Stream::Tls(stream) => stream.poll_readable(cx),
             #[cfg(test)]
             Stream::Holding(stream) => stream.poll_readable(cx),
         }
@@ -87,6 +99,7 @@ impl Stream {
     pub fn is_flushed(&self) -> bool {
         match self {
             Stream::Tcp(_) | Stream::Unix(_) => true,
+            Stream::Tls(stream) => stream.is_flushed(),
             #[cfg(test)]
             Stream::Holding(stream) => stream.is_flushed(),
         }
@@ -102,6 +115,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
             #[cfg(test)]
             Stream::Holding(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
@@ -113,6 +127,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
             #[cfg(test)]
             Stream::Holding(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
@@ -126,6 +141,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
             #[cfg(test)]
             Stream::Holding(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
@@ -139,6 +155,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
             #[cfg(test)]
             Stream::Holding(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
@@ -148,6 +165,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             #[cfg(test)]
             Stream::Holding(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }

@@ -169,6 +169,10 @@ impl Pool {
         &self.setup.key
     }
 
+    pub(super) fn account(&self) -> &Account {
+        &self.setup.account
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.setup.limits
     }
@@ -480,7 +484,7 @@ impl Pool {
 /// no such database, no CONNECT privilege, a database that takes no connections.
 fn is_unwelcome(error: &Error) -> bool {
     let Error::Refused { sqlstate, .. } = error else {
-        return matches!(error, Error::ServerAuthentication(_));
+        return matches!(error, Error::ServerAuthentication(_) | Error::PassThrough { .. });
     };
     sqlstate.starts_with("28") || matches!(&**sqlstate, "3D000" | "42501" | "55000")
 }

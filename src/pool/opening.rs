@@ -8,8 +8,8 @@ use tokio::time::timeout_at;
 use super::connections::{Pool, out_of_reach};
 use super::room::Scope;
 use super::slots::Slots;
-use crate::backend::{Backend, Credentials, begun, log_in};
-use crate::error::{Error, Result};
+use crate::backend::{Backend, Credentials, Proof, begun, log_in};
+use crate::error::{Error, NoPass, Result};
 
 impl Pool {
     /// Opens as many connections as there are waiters that nobody opens one for, within the limits, and as the server
@@ -100,12 +100,13 @@ impl Pool {
         let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
         let credentials = Credentials {
             user: &setup.key.user,
-            password: setup.account.proof.password(),
+            proof: &setup.account.proof,
             database: &setup.key.database,
             parameters: &[],
         };
         let (address, keepalive) = (&setup.address, &setup.limits.keepalive);
-        let login = log_in(&address.host, address.port, &credentials, keepalive, deadline).await?;
+        let login = log_in(&address.host, address.port, &credentials, keepalive, deadline).await;
+        let login = login.map_err(|error| told(error, &credentials))?;
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
         let mut backend =
             Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
@@ -224,5 +225,15 @@ impl Pool {
             %error,
             "the server has no room for another connection; who waits goes on waiting"
         );
+    }
+}
+
+/// Says why a login has failed. A client that has proved its password should not hear that the password is wrong.
+fn told(error: Error, credentials: &Credentials<'_>) -> Error {
+    match (&error, credentials.proof) {
+        (Error::Refused { sqlstate, .. }, Proof::Key(_)) if sqlstate == "28P01" => {
+            Error::PassThrough { user: credentials.user.to_owned(), why: NoPass::Refused }
+        }
+        _ => error,
     }
 }

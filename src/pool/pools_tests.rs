@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
+use crate::backend::Proof;
 use crate::backend::{Backend, Login};
 use crate::cluster::topology::{Role, Server};
-use crate::config::{Secret, ServerProof};
+use crate::config::Secret;
 use crate::error::Error;
 use crate::net::holding::Holding;
 use crate::pool::Lease;
@@ -63,7 +64,7 @@ pub(in crate::pool) fn unused_pool() -> Arc<Pool> {
 
 fn get(pools: &Pools, server: ServerId, database: &str, password: &str) -> Option<Arc<Pool>> {
     let key = PoolKey { server, database: database.into(), user: "u".into() };
-    pools.get(&key, &Account { proof: ServerProof::Password(Secret::new(password)) })
+    pools.get(&key, &Account { proof: Proof::Password(Secret::new(password)) })
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Proof;
 use crate::cluster::topology::{Server, ServerId};
-use crate::config::ServerProof;
 use crate::net::Keepalive;
 
 /// What a pool's connections lead to.
@@ -19,11 +19,11 @@ pub struct PoolKey {
 }
 
 /// By what proof a pool logs in. Whoever has another has another pool: nobody gets a connection that somebody else's
-/// password opened, and nobody fails by it.
+/// password opened, and nobody fails by it. Nor who has proved the user's password of before and who has proved that of now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
     /// How weir proves to the server who it is.
-    pub proof: ServerProof,
+    pub proof: Proof,
 }
 
 /// What a pool does not decide itself.

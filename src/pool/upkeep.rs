@@ -9,6 +9,9 @@ use super::{Pool, Pools};
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// Who holds a pool that no session knows: the table of all, and the round that looks after it.
+const HELD_BY_UPKEEP: usize = 2;
+
 impl Pools {
     /// Looks after all pools until they are dropped.
     pub(crate) async fn upkeep(self: Arc<Self>) {
@@ -25,22 +28,26 @@ impl Pools {
         }
     }
 
-    fn tend(&self, pool: &Pool, now: Instant) {
+    fn tend(&self, pool: &Arc<Pool>, now: Instant) {
         let limits = pool.limits();
+        // Nobody comes who would have these.
+        let is_left = pool.account().proof.is_superseded() && Arc::strong_count(pool) == HELD_BY_UPKEEP;
+        let min_idle = if pool.account().proof.is_superseded() { 0 } else { limits.min_idle };
         pool.close_where(|backend, left| {
             let idle = now.saturating_duration_since(backend.idle_since);
             let age = now.saturating_duration_since(backend.opened);
-            age >= jittered(limits.lifetime, backend.serial)
-                || (left > limits.min_idle && idle >= limits.idle_timeout)
+            is_left
+                || age >= jittered(limits.lifetime, backend.serial)
+                || (left > min_idle && idle >= limits.idle_timeout)
                 || !backend.is_alive()
         });
         // Whether a server that is down is up again is for its probes to find out.
         let is_up = || self.events.server(pool.key().server).is_some_and(|server| server.is_up());
-        if limits.min_idle == 0 || !pool.is_accepted() || !is_up() {
+        if min_idle == 0 || !pool.is_accepted() || !is_up() {
             return;
         }
         let counts = pool.counts();
-        for _ in counts.idle + counts.active + counts.opening..limits.min_idle {
+        for _ in counts.idle + counts.active + counts.opening..min_idle {
             pool.warm();
         }
     }

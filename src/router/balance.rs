@@ -23,12 +23,13 @@ pub fn pick(
     random: u64,
     now: Instant,
 ) -> Option<ServerId> {
-    let usable = || topology.replicas().filter(|s| will_do(s));
-    let first = drawn(|| usable(), random & 0xffff_ffff, now)?;
-    let Some(second) = drawn(|| usable().filter(|s| s.id != first.id), random >> 32, now) else {
+    let usable: Vec<&Server> = topology.replicas().filter(|s| will_do(s)).collect();
+    let all = || usable.iter().copied();
+    let first = drawn(all, random & 0xffff_ffff, now)?;
+    let Some(second) = drawn(|| all().filter(|s| s.id != first.id), random >> 32, now) else {
         return Some(first.id);
     };
-    if let Some(kept) = usable().find(|s| Some(s.id) == preferred) {
+    if let Some(kept) = all().find(|s| Some(s.id) == preferred) {
         let other = if kept.id == first.id { second } else { first };
         return Some(if cost(kept, now) <= cost(other, now).saturating_mul(2) { kept.id } else { other.id });
     }

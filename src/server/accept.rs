@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::rules;
 use crate::config;
 use crate::error::Error;
-use crate::frontend::{Arrival, admit, client_span, refuse};
+use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
 use crate::net::{Accepted, Listener, Peer, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::users::Users;
@@ -21,6 +22,7 @@ use crate::wire::startup::CancelKey;
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     pub(super) users: Users,
+    pub(super) rules: rules::Current,
     pub(super) permits: Arc<Semaphore>,
 }
 
@@ -34,7 +36,7 @@ pub(super) const TURNED_AWAY_MAX: usize = 64;
 const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// Accepts clients for ever. While weir drains they are told so.
-pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: config::Listener) {
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: Arc<config::Listener>) {
     let mut turned_away = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
@@ -51,7 +53,7 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: conf
             make_room(&mut turned_away).await;
         }
         client_span(peer.address).in_scope(|| match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured, permit)),
+            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured.clone(), permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
                 let farewell = async move { turn_away(&door, (stream, peer), &why).await };
@@ -76,7 +78,7 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 async fn serve(
     door: Arc<Door>,
     client: (Stream, Peer),
-    listener: config::Listener,
+    listener: Arc<config::Listener>,
     permit: OwnedSemaphorePermit,
 ) {
     let metrics = &door.shared.metrics;
@@ -104,9 +106,15 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(door: &Door, (stream, peer): (Stream, Peer), listener: config::Listener) -> Option<Session> {
+async fn log_in(
+    door: &Door,
+    (stream, peer): (Stream, Peer),
+    listener: Arc<config::Listener>,
+) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
-    let admission = match admit(stream, peer, &door.users, deadline).await {
+    let rules = door.rules.load_full();
+    let gate = Gate { users: &door.users, rules: rules.as_deref() };
+    let admission = match admit(stream, peer, gate, deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
             pass_on(&door.shared, key, stream);
@@ -137,7 +145,9 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), listener: config::L
 /// A connection that cannot be served: told why, unless it is a cancel request.
 async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), why: &Error) {
     let deadline = Instant::now() + TURNED_AWAY;
-    match admit(stream, peer, &door.users, deadline).await {
+    let rules = door.rules.load_full();
+    let gate = Gate { users: &door.users, rules: rules.as_deref() };
+    match admit(stream, peer, gate, deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(_) => {}

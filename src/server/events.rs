@@ -35,7 +35,9 @@ impl Events for Wires {
         let outcome = match result {
             Ok(()) => ConnectResult::Ok,
             Err(error) if error.is_full() => ConnectResult::Full,
-            Err(Error::Refused { .. } | Error::ServerAuthentication(_)) => ConnectResult::Refused,
+            Err(Error::Refused { .. } | Error::ServerAuthentication(_) | Error::PassThrough { .. }) => {
+                ConnectResult::Refused
+            }
             Err(_) => ConnectResult::Failed,
         };
         // Of one that is full its pool tells, once in a while.

@@ -3,30 +3,34 @@
 mod accept;
 mod crowding;
 mod descriptors;
+mod directory;
 mod drain;
 mod events;
 mod figures;
+mod rules;
 
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::http;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
-use crate::config::{self, Config};
-use crate::net::Listener;
+use crate::config::{self, Config, ListenAddress, TcpAddress, UnixAddress};
+use crate::hba;
+use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::Users;
+use crate::users::{Users, UsersError};
 use accept::{Door, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
+use directory::{Servers, heed_userlist};
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -37,44 +41,62 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
-        address: std::net::SocketAddr,
+        /// The address, or the socket's path.
+        address: String,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A verifier in the configuration is none.
-    #[error("user {0}: the verifier is not a SCRAM-SHA-256 verifier")]
-    Verifier(Arc<str>),
+    /// The files that say who may come from where are wrong.
+    #[error(transparent)]
+    Rules(#[from] hba::Mistakes),
+    /// Nobody could log in.
+    #[error(transparent)]
+    Users(#[from] UsersError),
 }
 
-/// Serves until `stop` is ready, then drains: what is new is refused, what runs may finish within the drain timeout, but
-/// no longer than until `at_once` is ready. `lost` is what is told of the log.
+/// What a run is told from outside.
+#[derive(Debug)]
+pub struct Signals<S, A> {
+    /// To stop.
+    pub stop: S,
+    /// To stop at once.
+    pub at_once: A,
+    /// To read anew what can be: a number that counts up.
+    pub reload: watch::Receiver<u64>,
+}
+
+/// Serves until it is told to stop, then drains: what is new is refused, what runs may finish within the drain timeout, but
+/// no longer than until it is told to stop at once. `lost` is what is told of the log.
 ///
 /// # Errors
 /// When it cannot begin.
 pub async fn run(
     config: Config,
     lost: LostLines,
-    stop: impl Future<Output = ()>,
-    at_once: impl Future<Output = ()>,
+    signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
-    let running = start(Arc::new(config), lost).await?;
-    stop.await;
-    drain(&running.shared, at_once).await;
+    let mut running = start(Arc::new(config), lost).await?;
+    if let Some(files) = running.rule_files.take() {
+        running.beside.spawn(rules::follow(running.rules.clone(), files, signals.reload));
+    }
+    signals.stop.await;
+    drain(&running.shared, signals.at_once).await;
     Ok(())
 }
 
 /// What runs until it is dropped.
 struct Running {
     shared: Arc<Shared>,
-    _beside: JoinSet<()>,
+    rules: rules::Current,
+    rule_files: Option<rules::Files>,
+    beside: JoinSet<()>,
     _accepting: JoinSet<()>,
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
-    let users = Users::new(&config.users).map_err(|invalid| StartError::Verifier(invalid.user))?;
+    let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
     let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
@@ -83,6 +105,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     }));
     let samples = Arc::new(Samples { metrics: metrics.clone() });
     let cluster = Cluster::start_observed(&config, samples);
+    let users = Users::of(&config, Arc::new(Servers(cluster.clone())))?;
     let events = Arc::new(Wires { cluster: cluster.clone(), metrics: metrics.clone() });
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
@@ -92,9 +115,11 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
+    users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Listen { address: address.to_string(), source })?;
         let condition = Arc::new(State { shared: shared.clone() });
         let metrics = metrics.clone();
         beside.spawn(async move {
@@ -104,23 +129,37 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
-    let door = Arc::new(Door { shared: shared.clone(), users, permits });
+    let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
     let mut accepting = JoinSet::new();
     for (listener, configured) in listeners {
         accepting.spawn(accept(door.clone(), listener, configured));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, _beside: beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, beside, _accepting: accepting })
 }
 
-fn bind(config: &Config) -> std::result::Result<Vec<(Listener, config::Listener)>, StartError> {
+fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Arc<config::Listener>)>, StartError> {
     let bind = |listener: &config::Listener| {
-        let address = listener.address;
-        Listener::bind(address)
-            .map(|bound| (bound, *listener))
-            .map_err(|source| StartError::Listen { address, source })
+        let bound = match &listener.address {
+            ListenAddress::Tcp(tcp) => bind_tcp(tcp),
+            ListenAddress::Unix(UnixAddress { path, mode, group }) => {
+                Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() })
+            }
+        };
+        bound
+            .map(|bound| (bound, Arc::new(listener.clone())))
+            .map_err(|source| StartError::Listen { address: listener.address.to_string(), source })
     };
     config.listeners.iter().map(bind).collect()
+}
+
+fn bind_tcp(tcp: &TcpAddress) -> std::io::Result<Listener> {
+    let interface = match tcp.interface {
+        config::Interface::Address(address) => Interface::Address(address),
+        config::Interface::Ipv6(address) => Interface::Ipv6(address),
+        config::Interface::All(port) => Interface::All(port),
+    };
+    Listener::tcp(TcpPlace { interface, reuse_port: tcp.reuse_port })
 }
 
 #[cfg(test)]

@@ -386,8 +386,10 @@ impl State {
         message: &Message,
         bytes: &[u8],
     ) -> Option<(Said, PendingReply)> {
+        if keeps == Keeps::Nothing {
+            return None;
+        }
         let is_control = |verdict: &&Arc<Verdict>| match (&*verdict.statements, keeps) {
-            (_, Keeps::Nothing) => false,
             ([one], Keeps::Begin) => matches!(one.kind, Kind::Begin(_)),
             ([one], Keeps::Controls | Keeps::All) => !one.tag.is_empty(),
             _ => false,
@@ -485,7 +487,8 @@ impl State {
                 PendingReply::Parsed(parsed) => {
                     self.names.remove(&parsed.name);
                 }
-                PendingReply::Closed(name, handle) => {
+                PendingReply::Closed(closed) => {
+                    let (name, handle) = *closed;
                     if handle.naming == Naming::Clients {
                         self.pins.prepare(&name);
                     }

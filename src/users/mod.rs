@@ -1,133 +1,59 @@
 //! Who may log in, and what their passwords are checked against.
+//!
+//! A name is looked for in `[[users]]`, then in the userlist, then on the servers. What a server says is asked through
+//! [`Directory`]: nothing here opens a connection.
 
-mod verifier;
+mod cache;
+mod decoy;
+mod keys;
+mod list;
+mod md5;
+mod query;
+mod stored;
+mod userlist;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use crate::config::User;
+use crate::error::Error;
 
-use crate::config::{Credential, User};
-
-pub use verifier::Verifier;
-
-/// What PostgreSQL and libpq use when nothing else is configured (`scram_iterations`).
-const DEFAULT_ITERATIONS: u32 = 4096;
+pub use crate::scram::{ClientKey, Verifier};
+pub use keys::Keys;
+pub use list::{InvalidVerifier, Users, UsersError};
+pub use md5::Md5Hash;
+pub use query::{Asking, Directory, NoAnswer};
+pub use userlist::Userlist;
 
 /// How a user proves who it is.
 #[derive(Clone, Debug)]
 pub enum Proof {
     /// Not at all, because the configuration says so.
     Trust,
-    /// SCRAM-SHA-256 against this verifier.
+    /// SCRAM-SHA-256 against this verifier. A plain password is one, too.
     Scram(Verifier),
+    /// By a certificate, and nothing else.
+    Certificate,
+    /// MD5 against this hash, which is all that is known of the password. No SCRAM exchange can be checked against it.
+    Md5(Md5Hash),
 }
 
 /// One user that may log in.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// The user as configured: name, identity towards the servers, and its own settings.
+    /// The user: name, identity towards the servers, and its own settings.
     pub user: Arc<User>,
     /// How it proves who it is.
     pub proof: Proof,
 }
 
 /// What a name turned out to be.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Found {
     /// A user that may log in.
     Account(Account),
     /// None that may log in. With a verifier all the same, so that it is challenged as any other: the same name gets the same
     /// salt as long as this process lives, and no password fits.
     Nobody(Verifier),
-}
-
-/// A verifier in the configuration that is not of the form `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`.
-#[derive(Debug, thiserror::Error)]
-#[error("user \"{user}\": not a SCRAM-SHA-256 verifier")]
-pub struct InvalidVerifier {
-    /// Whose it is.
-    pub user: Arc<str>,
-}
-
-/// All users that may log in.
-#[derive(Debug)]
-pub struct Users {
-    accounts: HashMap<Arc<str>, Account>,
-    decoy: Decoy,
-}
-
-impl Users {
-    /// Prepares the configured users. Takes milliseconds of CPU for each plain password, which becomes a verifier
-    /// here, once.
-    pub fn new(configured: &[User]) -> Result<Self, InvalidVerifier> {
-        let mut accounts = HashMap::with_capacity(configured.len());
-        for user in configured {
-            let invalid = || InvalidVerifier { user: Arc::clone(&user.name) };
-            let proof = match &user.credential {
-                Credential::Trust => Proof::Trust,
-                Credential::Password(password) => Proof::Scram(Verifier::of_password(password.expose())),
-                Credential::Verifier(text) => {
-                    Proof::Scram(Verifier::parse(text.expose()).ok_or_else(invalid)?)
-                }
-            };
-            accounts.insert(Arc::clone(&user.name), Account { user: Arc::new(user.clone()), proof });
-        }
-        let decoy = Decoy::resembling(accounts.values());
-        Ok(Self { accounts, decoy })
-    }
-
-    /// Who `name` is that wants to work on `database`. Cancel safe.
-    pub async fn find(&self, name: &str, _database: &str) -> Found {
-        // Made in any case, so that an unknown name takes as long as a known one.
-        let decoy = self.decoy.verifier(name);
-        match self.accounts.get(name) {
-            Some(account) => Found::Account(account.clone()),
-            None => Found::Nobody(decoy),
-        }
-    }
-}
-
-/// Makes verifiers that look real. PostgreSQL does the same with its mock authentication nonce.
-struct Decoy {
-    secret: [u8; 32],
-    iterations: u32,
-}
-
-impl Decoy {
-    /// The iteration count is sent in the challenge, so it must be the one that most users have.
-    fn resembling<'a>(accounts: impl Iterator<Item = &'a Account>) -> Self {
-        let mut counts: HashMap<u32, usize> = HashMap::new();
-        for account in accounts {
-            if let Proof::Scram(verifier) = &account.proof {
-                *counts.entry(verifier.iterations).or_default() += 1;
-            }
-        }
-        let usual = counts.into_iter().max_by_key(|&(iterations, count)| (count, iterations));
-        let iterations = usual.map_or(DEFAULT_ITERATIONS, |(iterations, _)| iterations);
-        Self { secret: rand::random(), iterations }
-    }
-
-    fn verifier(&self, name: &str) -> Verifier {
-        let [salt, stored_key, server_key] =
-            [b's', b'c', b'k'].map(|what| hmac(&self.secret, &[&[what], name.as_bytes()]));
-        let salt = salt.get(..verifier::SALT_LENGTH).unwrap_or_default().to_vec();
-        Verifier { iterations: self.iterations, salt, stored_key, server_key }
-    }
-}
-
-impl std::fmt::Debug for Decoy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoy").field("iterations", &self.iterations).finish_non_exhaustive()
-    }
-}
-
-/// HMAC-SHA-256 over the parts, one after the other.
-pub(crate) fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+    /// Nobody can tell: it would have to be asked for, and no server answers.
+    Refused(Error),
 }

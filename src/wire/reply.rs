@@ -98,6 +98,16 @@ pub(crate) fn authentication_ok(out: &mut BytesMut) {
     put(out, &Authentication::Ok);
 }
 
+/// AuthenticationCleartextPassword.
+pub(crate) fn authentication_password(out: &mut BytesMut) {
+    put(out, &Authentication::CleartextPassword);
+}
+
+/// AuthenticationMD5Password.
+pub(crate) fn authentication_md5(out: &mut BytesMut, salt: [u8; 4]) {
+    put(out, &Authentication::MD5Password(salt.to_vec()));
+}
+
 /// AuthenticationSASL: the mechanisms on offer.
 pub(crate) fn authentication_sasl(out: &mut BytesMut, mechanisms: &[&str]) {
     put(out, &Authentication::SASL(mechanisms.iter().map(|m| text(m)).collect()));
@@ -216,6 +226,8 @@ mod tests {
             written(|out| authentication_sasl(out, &["SCRAM-SHA-256"])),
             b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
         );
+        assert_eq!(written(authentication_password), b"R\0\0\0\x08\0\0\0\x03");
+        assert_eq!(written(|out| authentication_md5(out, *b"salt")), b"R\0\0\0\x0c\0\0\0\x05salt");
         assert_eq!(written(|out| authentication_sasl_continue(out, "r=x")), b"R\0\0\0\x0b\0\0\0\x0br=x");
         assert_eq!(written(|out| authentication_sasl_final(out, "v=y")), b"R\0\0\0\x0b\0\0\0\x0cv=y");
     }

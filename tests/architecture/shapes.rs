@@ -25,7 +25,7 @@ const MANY_FIELDS: &str = "Many fields: ";
 const TWO_WORDS: &[(&str, usize)] = &[
     ("backend", 4),
     ("cluster", 9),
-    ("config", 3),
+    ("config", 2),
     ("frontend", 1),
     ("router", 2),
     ("session", 12),

@@ -83,6 +83,12 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "what the catalog says does not depend on how far a server is",
     },
     SubRoom {
+        name: "cluster/identity",
+        beside: &["control", "roles", "topology"],
+        outside: &["config"],
+        why: "who may log in does not depend on how far a server is",
+    },
+    SubRoom {
         name: "cluster/member",
         beside: &["control", "roles", "sampling", "topology"],
         outside: &["config"],
@@ -90,7 +96,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     },
     SubRoom {
         name: "cluster/servers",
-        beside: &["catalog", "control", "member", "roles", "sampling", "topology"],
+        beside: &["catalog", "control", "identity", "member", "roles", "sampling", "topology"],
         outside: &["config"],
         why: "the data's way asks here, and sees nothing behind it",
     },
@@ -166,7 +172,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "session/conversation",
         beside: &["consistency", "leg", "model", "relay", "shared", "state", "transaction"],
-        outside: &["backend", "cluster", "config", "freshness", "router", "sql", "telemetry"],
+        outside: &["backend", "cluster", "config", "freshness", "router", "scram", "sql", "telemetry"],
         why: "what belongs to a client neither waits nor takes a connection",
     },
     SubRoom {

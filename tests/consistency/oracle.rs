@@ -110,6 +110,8 @@ pub(crate) struct Oracle {
     sent: Vec<AtomicU64>,
     /// Versions, by their keys' places, that were or will be rolled back.
     doomed: Mutex<HashSet<(usize, u64)>>,
+    /// The same of those whose sender has gone without an answer: servers may run them at any time, behind later ones too.
+    vanished: Mutex<HashSet<(usize, u64)>>,
     /// What was committed by one transaction, lately.
     together: Mutex<VecDeque<Vec<(Key, u64)>>>,
     /// The place of a key that was acknowledged lately.
@@ -141,6 +143,7 @@ impl Oracle {
             anyhow: zeros(),
             sent: zeros(),
             doomed: Mutex::default(),
+            vanished: Mutex::default(),
             together: Mutex::default(),
             latest: AtomicU64::new(0),
             tallies: Default::default(),
@@ -172,6 +175,11 @@ impl Oracle {
     /// A version was or will be rolled back.
     pub(crate) fn dooms(&self, key: Key, version: u64) {
         locked(&self.doomed).insert((self.place(key), version));
+    }
+
+    /// Nobody waits for this version any more, and nobody knows when it comes.
+    pub(crate) fn vanishes(&self, key: Key, version: u64) {
+        locked(&self.vanished).insert((self.place(key), version));
     }
 
     /// One transaction has committed all of these.
@@ -241,7 +249,8 @@ impl Oracle {
             Shows::ThePast => floor.seen,
         };
         view.seen[place] = view.seen[place].max(found.version);
-        if found.version >= floor.own.max(seen).max(floor.others) {
+        let late = || locked(&self.vanished).contains(&(place, found.version));
+        if found.version >= floor.own.max(seen).max(floor.others) || late() {
             return;
         }
         tally.violations.fetch_add(1, SeqCst);

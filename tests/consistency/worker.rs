@@ -164,6 +164,7 @@ impl<'a> Worker<'a> {
     fn vanish(&mut self, who: usize) -> Result<()> {
         let writes = self.next_writes(Writing::Simple);
         self.sends(&writes);
+        writes.iter().for_each(|write| self.scene.oracle.vanishes(write.key, write.version));
         // The connection may be broken already.
         let _ = self.sessions[who].send(&writes);
         self.renew(who)

@@ -1,4 +1,4 @@
-//! What is found and not mended: it is played, and counts as nothing.
+//! What is found and not mended: it is played, and counts as nothing. There is nothing of the kind now.
 
 use crate::conversation::Conversation;
 use crate::oracle::Difference;
@@ -10,10 +10,7 @@ struct Known {
     is_it: fn(&World, &Conversation, &Difference) -> bool,
 }
 
-const KNOWN: &[Known] = &[Known {
-    why: "a view of pg_settings passes on to the rule of that what is written to it",
-    is_it: |world, _, _| world.has("view of settings"),
-}];
+const KNOWN: &[Known] = &[];
 
 /// Why a difference is known; none when it is new.
 pub(crate) fn why(world: &World, talk: &Conversation, found: &Difference) -> Option<&'static str> {

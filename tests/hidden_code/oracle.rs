@@ -83,9 +83,10 @@ const LAST: [(&str, On, &str); 4] = [
     ("who comes next", On::Session, LOOK_CLOSELY),
 ];
 
-/// The first answer that differs.
+/// The first answer that differs. A neighbour who has not been answered in time on either side says nothing.
 pub(crate) fn compared(talk: &Conversation, expected: &[Answer], heard: &[Answer]) -> Option<Difference> {
-    let at = (0..expected.len()).find(|at| heard[*at].is_some() && heard[*at] != expected[*at])?;
+    let both = |at: &usize| expected[*at].as_ref().zip(heard[*at].as_ref());
+    let at = (0..expected.len()).find(|at| both(at).is_some_and(|(expected, heard)| expected != heard))?;
     let (whose, said) = match talk.steps.get(at) {
         Some(Step { who: Who::Client, say, .. }) => ("the client", say.shown()),
         Some(Step { who: Who::Neighbour, say, .. }) => ("the neighbour", say.shown()),

@@ -51,10 +51,6 @@ impl World {
         self.objects.iter().map(name).collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn has(&self, carrier: &str) -> bool {
-        self.objects.iter().any(|made| made.carrier == carrier)
-    }
-
     /// What every world has, in a database of `app`: statements for a superuser.
     pub(crate) fn ground() -> Vec<String> {
         vec!["SET ROLE app".to_owned(), GROUND.to_owned(), "RESET ROLE".to_owned(), RIGHTS.to_owned()]

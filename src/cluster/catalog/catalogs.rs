@@ -6,24 +6,24 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use tokio_postgres::NoTls;
 
+use super::matters::{Matters, Published};
 use super::reading::{self, Answers};
 use super::snapshot::Catalog;
 use crate::cluster::control::{self, Login, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
-use crate::config::{Health, User};
-use crate::sql::Beyond;
+use crate::config::{Health, ServerProof, User};
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -63,24 +63,15 @@ const MARKING: Duration = Duration::from_millis(50);
 /// The catalogs of all databases in use.
 #[derive(Debug)]
 pub struct Catalogs {
-    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>>>,
-    /// Set once any catalog has held a relation that only the primary can be asked for.
-    confined: AtomicBool,
-    /// Set once any catalog has held a relation that runs code which leaves something in the session.
-    traces: AtomicBool,
-    /// Set once any catalog has held an operator or the like that shows the state of a server.
-    state_anywhere: AtomicBool,
-    /// Set once any catalog has held code that runs where no statement names it.
-    unnamed: AtomicBool,
-    /// Whether in some database code has changed and has not been read again.
-    changed: AtomicBool,
-    /// Whether some catalog says nothing of relations now, as definitions have changed.
-    unread: AtomicBool,
+    snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>, RandomState>>,
+    matters: Published,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
     health: Health,
+    /// As whom servers are watched.
+    watcher: Login,
 }
 
 /// A database whose catalog is kept.
@@ -209,19 +200,15 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, health: Health) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, health: Health, watcher: Login) -> Self {
         Self {
             snapshots: ArcSwap::default(),
-            confined: AtomicBool::new(false),
-            traces: AtomicBool::new(false),
-            state_anywhere: AtomicBool::new(false),
-            unnamed: AtomicBool::new(false),
-            changed: AtomicBool::new(false),
-            unread: AtomicBool::new(false),
+            matters: Published::default(),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
             health,
+            watcher,
         }
     }
 
@@ -230,38 +217,9 @@ impl Catalogs {
         self.snapshots.load().get(database).cloned()
     }
 
-    /// Whether any database has, or had, a relation that only the primary can be asked for, unlogged, a sequence or one
-    /// that shows the state of a server: if none has, a read need not look at its database's catalog for them.
-    pub(crate) fn know_confined(&self) -> bool {
-        self.confined.load(Ordering::Relaxed)
-    }
-
-    /// Whether any database has, or had, an operator, a cast or a domain that shows the state of a server: if none has, a
-    /// statement that names no relation and calls no function need not be looked at for that.
-    pub(crate) fn know_state_anywhere(&self) -> bool {
-        self.state_anywhere.load(Ordering::Relaxed)
-    }
-
-    /// Whether in some database code has changed and has not been read again: then each statement must be looked at.
-    pub(crate) fn know_changed(&self) -> bool {
-        self.changed.load(Ordering::Relaxed)
-    }
-
-    /// Whether some database's definitions have changed and have not been read again.
-    pub(crate) fn know_unread(&self) -> bool {
-        self.unread.load(Ordering::Relaxed)
-    }
-
-    /// Whether any database has, or had, a relation or the like that runs code which leaves something in the session: if
-    /// none has, only statements that call functions need be looked at for that.
-    pub(crate) fn know_traces(&self) -> bool {
-        self.traces.load(Ordering::Relaxed)
-    }
-
-    /// Whether any database has, or had, code that does more than compute and runs where no statement names it: behind an
-    /// operator, by a built-in function's name, as an attribute. If none has, a read that names nothing is what it says.
-    pub(crate) fn know_unnamed(&self) -> bool {
-        self.unnamed.load(Ordering::Relaxed)
+    /// What must be looked for in statements that do not tell of it.
+    pub(crate) fn matters(&self) -> Matters {
+        self.matters.get()
     }
 
     /// Ready when any catalog is published from now on.
@@ -269,11 +227,15 @@ impl Catalogs {
         self.news.notified()
     }
 
-    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does, until a while after the
-    /// last interest in it was dropped. To be called when a session of that user begins on that database (its name on
+    /// Has a database's catalog loaded and kept fresh from now on, logging in as `user` does where that takes no key
+    /// of its own, until a while after the last interest in it was dropped. To be called when a session of that user begins on that database (its name on
     /// the servers); cheap when it is wanted already. `None` when there are too many.
     pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
-        self.want_as(database, || Login::of(user))
+        self.want_as(database, || match user.server_proof {
+            // Only the user's own sessions have its key.
+            ServerProof::PassThrough => self.watcher.clone(),
+            ServerProof::None | ServerProof::Password(_) => Login::of(user),
+        })
     }
 
     fn want_as(self: &Arc<Self>, database: &str, login: impl FnOnce() -> Login) -> Option<Interest> {
@@ -410,7 +372,7 @@ impl Catalogs {
                 Err(Failure::Refused(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded");
                     self.loaded(&database);
-                    self.replace(&database, None);
+                    self.gone(&database);
                     tokio::time::sleep(REFUSED_PAUSE).await;
                     self.lock().remove(&database);
                     return;
@@ -457,6 +419,12 @@ impl Catalogs {
         Ok((source, catalog))
     }
 
+    /// Nothing is known of it any more.
+    fn gone(&self, database: &Arc<str>) {
+        let _wanted = self.lock();
+        self.replace(database, None);
+    }
+
     /// Publishes what was read, as far as it has not changed since the reading began.
     fn publish(&self, database: &Arc<str>, read_at: Seen, mut catalog: Catalog) {
         // Comparing takes a while, so it is done in front of the lock: a change that comes between is seen behind it.
@@ -495,24 +463,10 @@ impl Catalogs {
         Some(entry.seen)
     }
 
+    /// Publishes a catalog, or that there is none. Under the lock, so that what matters and what is published belong together.
     fn replace(&self, database: &Arc<str>, catalog: Option<Catalog>) {
-        let confines = |catalog: &Catalog| {
-            !catalog.unlogged.is_empty()
-                || !catalog.sequences.is_empty()
-                || catalog.beyond.concerns_relations()
-        };
-        if catalog.as_ref().is_some_and(confines) {
-            self.confined.store(true, Ordering::Relaxed);
-        }
-        if catalog.as_ref().is_some_and(|catalog| catalog.beyond.anywhere().has(Beyond::SERVER)) {
-            self.state_anywhere.store(true, Ordering::Relaxed);
-        }
-        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_relations()) {
-            self.traces.store(true, Ordering::Relaxed);
-        }
-        if catalog.as_ref().is_some_and(|catalog| catalog.code.concerns_all()) {
-            self.unnamed.store(true, Ordering::Relaxed);
-        }
+        // First, so that nobody finds the catalog and takes it for one that need not be looked at.
+        catalog.iter().for_each(|catalog| self.matters.add(catalog));
         let catalog = catalog.map(Arc::new);
         self.snapshots.rcu(|old| {
             let mut all = HashMap::clone(old);
@@ -522,10 +476,12 @@ impl Catalogs {
             };
             all
         });
-        let unread = self.snapshots.load().values().any(|catalog| catalog.since.is_none());
-        self.unread.store(unread, Ordering::Relaxed);
-        let changed = self.snapshots.load().values().any(|catalog| catalog.code.changed);
-        self.changed.store(changed, Ordering::Relaxed);
+        if self.snapshots.load().values().all(|catalog| catalog.since.is_some()) {
+            self.matters.all_read();
+        }
+        if !self.snapshots.load().values().any(|catalog| catalog.code.changed) {
+            self.matters.all_known();
+        }
         self.news.notify_waiters();
     }
 

@@ -14,7 +14,8 @@ fn catalogs() -> (Catalogs, Arc<str>) {
         user: "app".into(),
         catalog_interval: RETRY,
     };
-    let catalogs = Catalogs::new(Arc::new(Monitor::new(Instant::now())), health);
+    let catalogs =
+        Catalogs::new(Arc::new(Monitor::new(Instant::now())), health, Login::trusted("app".into()));
     let database: Arc<str> = "app".into();
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
     catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), task));

@@ -8,6 +8,7 @@ mod beyond;
 mod bounds;
 pub mod catalogs;
 mod code_rows;
+mod matters;
 mod places;
 mod reading;
 mod reading_code;
@@ -17,5 +18,6 @@ pub mod traces;
 mod web;
 
 pub use beyond::BeyondMap;
+pub(crate) use matters::Matters;
 pub use places::{Followed, PLACES, Place};
 pub use snapshot::{Catalog, Reach, Relation, Volatility};

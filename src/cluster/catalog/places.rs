@@ -205,7 +205,19 @@ pub const PLACES: &[Place] = &[
               WHERE r.oid >= 16384",
         ),
     ),
-    place("pg_rewrite.ev_qual", Elsewhere("pg_rewrite.ev_action")),
+    // Besides, views of `pg_settings` pass what is written to them on to the one rule of PostgreSQL's own that writes.
+    place(
+        "pg_rewrite.ev_qual",
+        Functions(
+            "SELECT 'written', r.ev_class, p.oid
+               FROM pg_catalog.pg_rewrite AS r
+               JOIN pg_catalog.pg_rewrite AS s ON s.rulename = 'pg_settings_u'
+               JOIN pg_catalog.pg_proc AS p ON p.oid < 16384 AND p.proname = 'set_config'
+              WHERE r.oid >= 16384
+                AND pg_catalog.concat(r.ev_action::pg_catalog.text, r.ev_qual::pg_catalog.text)
+                    ~ (':relid ' || s.ev_class || ' ')",
+        ),
+    ),
     place(
         "pg_statistic_ext.stxexprs",
         Trees(

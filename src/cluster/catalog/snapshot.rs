@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
+
 use super::beyond::BeyondMap;
 use super::traces::CodeMap;
 use crate::freshness::Slot;
@@ -26,29 +28,35 @@ pub enum Volatility {
     Volatile,
 }
 
+/// By names as statements speak of them, each of which is looked up whenever it is spoken of.
+type ByName<T> = HashMap<Name, T, RandomState>;
+
+/// Names as statements speak of them.
+type Names = HashSet<Name, RandomState>;
+
 /// One database's catalog at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// By name alone, and by schema and name outside `pg_catalog`: an unqualified call may resolve to any schema of
     /// the search path, so all functions of a name count. Empty while a change of the catalog is being read.
-    pub functions: HashMap<Name, Volatility>,
+    pub functions: ByName<Volatility>,
     /// Unlogged relations, by name alone and by schema and name. They are not replicated: reading one on a replica
     /// fails with 0A000.
-    pub unlogged: HashSet<Name>,
+    pub unlogged: Names,
     /// Sequences and views of them, named in both ways. A replica has of a sequence what was reserved in advance, and
     /// answers with that.
-    pub sequences: HashSet<Name>,
+    pub sequences: Names,
     /// Relations by name alone (all of that name together), and by schema and name. Empty while a change of the
     /// catalog is being read.
-    pub relations: HashMap<Name, Relation>,
+    pub relations: ByName<Relation>,
     /// Relations, named in both ways, the reading of which calls functions that may write: in the query of a view, or in
     /// a policy for rows.
-    pub volatile: HashSet<Name>,
+    pub volatile: Names,
     /// Relations, named in both ways, the reading of which asks for the transaction: in the query of a view, or in a policy
     /// for rows.
-    pub asking: HashSet<Name>,
+    pub asking: Names,
     /// Functions, named as in `functions`, of which some is not IMMUTABLE: what such a one asks, nobody knows.
-    pub asking_functions: HashSet<Name>,
+    pub asking_functions: Names,
     /// Whether an operator, a cast, a comparison or a domain of users may write: then any statement may that uses one,
     /// which its text does not tell.
     pub operators_write: bool,

@@ -10,7 +10,7 @@ pub(crate) mod wait;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::backend::Key;
+use crate::backend::{Key, Proof};
 use crate::cluster::topology::ServerId;
 use crate::config::PoolMode;
 use crate::pool::{Account, Lease, Pool, PoolKey};
@@ -151,5 +151,5 @@ impl Connections {
 
 /// As whom a client's connections log in.
 pub(crate) fn account(who: &Who) -> Account {
-    Account { proof: who.user.server_proof.clone() }
+    Account { proof: Proof::new(&who.user.server_proof, who.key.as_ref()) }
 }

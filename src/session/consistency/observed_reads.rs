@@ -34,12 +34,14 @@ pub(crate) enum Touched {
 }
 
 impl Touched {
+    const NOTHING: Self = Self::These(Vec::new());
+
     /// What the answers of these statements depend on, as far as the catalog knows.
     pub(crate) fn by<'s>(
         statements: impl IntoIterator<Item = &'s Statement>,
         catalog: Option<&Catalog>,
     ) -> Self {
-        let mut touched = Touched::These(Vec::new());
+        let mut touched = Self::NOTHING;
         for statement in statements {
             touched.add(statement, catalog);
         }
@@ -59,6 +61,15 @@ impl Touched {
         match self {
             Touched::These(slots) => slots,
             Touched::Anything => &[],
+        }
+    }
+
+    /// And this.
+    fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Touched::Anything, _) => {}
+            (Touched::These(all), Touched::These(more)) if !all.is_empty() => all.extend(more),
+            (Touched::These(_), other) => *self = other,
         }
     }
 
@@ -95,13 +106,13 @@ impl ObservedReads {
         statements: impl IntoIterator<Item = &'s Statement>,
         catalog: Option<&Catalog>,
     ) {
-        let nothing = Touched::These(Vec::new());
-        let looking = self.looking.get_or_insert(nothing.clone());
+        let looking = self.looking.get_or_insert(Touched::NOTHING);
         for statement in statements {
-            looking.add(statement, catalog);
+            let touched = Touched::by([statement], catalog);
             if statement.writes_what() == Access::Nothing {
-                self.showing.get_or_insert(nothing.clone()).add(statement, catalog);
+                self.showing.get_or_insert(Touched::NOTHING).join(touched.clone());
             }
+            looking.join(touched);
         }
     }
 

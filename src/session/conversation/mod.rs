@@ -18,6 +18,7 @@ use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
 use crate::config::{Config, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
+use crate::scram::PassKey;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{
@@ -48,12 +49,14 @@ use crate::telemetry::metrics::observe;
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
     pub user: Arc<User>,
+    /// The key that it has proved, where the servers take it.
+    pub key: Option<Arc<PassKey>>,
     /// The database as the client named it.
     pub database: Arc<str>,
     /// The database on the servers.
     pub server_database: Arc<str>,
     /// The listener by which the client came.
-    listener: Listener,
+    listener: Arc<Listener>,
     /// Targets fixed by the configuration.
     pub targets: ConfiguredTargets,
     /// Where the configuration has transactions run.
@@ -69,9 +72,9 @@ pub(crate) struct Who {
 impl Who {
     /// A user who asks for this database by this listener. Of a user whom the configuration names no more holds what was
     /// said when it logged in.
-    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Listener) -> Self {
+    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Arc<Listener>) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
-        let user = named.cloned().map_or(user, Arc::new);
+        let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
         let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
         let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
@@ -86,6 +89,7 @@ impl Who {
             pool_size: size.unwrap_or(config.pool.size),
             mode: mode.unwrap_or(config.pool.mode),
             user,
+            key: None,
             catalog: None,
         }
     }
@@ -93,9 +97,9 @@ impl Who {
     /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
     /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
-        let now = Self::new(config, self.user.clone(), &self.database, self.listener);
-        let (server_database, mode) = (self.server_database.clone(), self.mode);
-        *self = Self { server_database, mode, catalog: self.catalog.take(), ..now };
+        let now = Self::new(config, self.user.clone(), &self.database, self.listener.clone());
+        let (server_database, mode, key) = (self.server_database.clone(), self.mode, self.key.take());
+        *self = Self { server_database, mode, key, catalog: self.catalog.take(), ..now };
     }
 }
 
@@ -541,10 +545,10 @@ impl Conversation {
     /// All of a long query string has been read. Before the server can run it, it is known whether it leaves nothing.
     pub(crate) fn has_read_long(&mut self, text: &LongText) {
         // Behind a relation there may be code, and which relation it is nobody has looked.
-        let catalogs = self.shared.cluster.catalogs();
-        if !text.leaves_nothing() || catalogs.know_traces() {
+        let matters = self.shared.cluster.catalogs().matters();
+        if !text.leaves_nothing() || matters.leaves_traces() {
             self.state.pins.long_statement();
-        } else if catalogs.know_changed() || self.state.definitions.has_brought() {
+        } else if matters.has_changed() || self.state.definitions.has_brought() {
             self.state.pins.vanish();
         }
     }

@@ -38,10 +38,11 @@ impl Conversation {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        let known = !catalogs.know_changed();
+        let matters = catalogs.matters();
+        let known = !matters.has_changed();
         self.state.definitions.is_unforeseen |= known;
         let defines = self.state.definitions.has_brought() || request.any(Fact::Brings);
-        if !request.any(Fact::Calls) && !catalogs.know_traces() && known && !defines {
+        if !request.any(Fact::Calls) && !matters.leaves_traces() && known && !defines {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();
@@ -101,7 +102,9 @@ impl Conversation {
     pub(crate) fn doubt_flight(&mut self) {
         let unforeseen = std::mem::take(&mut self.state.definitions.is_unforeseen);
         let changed = |catalog: Arc<Catalog>| catalog.code.changed;
-        if unforeseen && self.shared.cluster.catalogs().know_changed() && self.catalog().is_some_and(changed)
+        if unforeseen
+            && self.shared.cluster.catalogs().matters().has_changed()
+            && self.catalog().is_some_and(changed)
         {
             self.state.pins.vanish();
         }

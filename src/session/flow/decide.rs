@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::ledger::Batch;
-use crate::cluster::catalog::Catalog;
+use crate::cluster::catalog::{Catalog, Matters};
 use crate::router::{
     Decision, LazyRoute, Promise, Reason, Replicas, Route, Transaction, World, lazy, route_all,
     ruled_transactions,
@@ -333,7 +333,7 @@ fn course(
         return LazyRoute::OnPrimary(Reason::Rerun);
     }
     // What a view or a function asks of the transaction, only the catalog tells.
-    let names = request.any(Fact::Calls) || request.any(Fact::Reads) || unnamed_matters(conversation);
+    let names = request.any(Fact::Calls) || request.any(Fact::Reads) || matters(conversation).in_all();
     let surroundings = Surroundings::new(conversation, if names { conversation.catalog() } else { None });
     let world = surroundings.world(conversation, now);
     let journal = conversation.state.transaction.journal();
@@ -491,10 +491,9 @@ fn missed(conversation: &Conversation, reason: Reason, now: Instant) {
     }
 }
 
-/// Whether some code of users runs where no statement names it, or may by now: then each must be looked at.
-fn unnamed_matters(conversation: &Conversation) -> bool {
-    let catalogs = conversation.shared.cluster.catalogs();
-    catalogs.know_state_anywhere() || catalogs.know_unnamed() || catalogs.know_changed()
+/// What must be looked for in statements that do not tell of it.
+fn matters(conversation: &Conversation) -> Matters {
+    conversation.shared.cluster.catalogs().matters()
 }
 
 /// What the world is made of while something is decided.
@@ -505,11 +504,10 @@ struct Surroundings {
 
 impl Surroundings {
     fn of(conversation: &Conversation, request: &Request) -> Self {
-        let catalogs = conversation.shared.cluster.catalogs();
-        let some_matter = || catalogs.know_confined() || catalogs.know_traces() || catalogs.know_unread();
+        let matters = matters(conversation);
         let needed = request.any(Fact::Calls)
-            || (request.any(Fact::Reads) && some_matter())
-            || unnamed_matters(conversation);
+            || (request.any(Fact::Reads) && matters.in_relations())
+            || matters.in_all();
         Self::new(conversation, if needed { conversation.catalog() } else { None })
     }
 

@@ -130,7 +130,7 @@ impl Session {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
         }
         if self.sets_in_flight() {
-            // How strings are written in what follows may be another way then.
+            // Under which settings a statement of what follows is prepared or executed is known then: who else may share it.
             return self.pump().await;
         }
         self.conversation.refresh_routing();

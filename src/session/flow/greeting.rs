@@ -43,7 +43,7 @@ pub(crate) struct Newcomer {
     /// What the front door found out.
     pub admission: Admission<Stream>,
     /// By which listener.
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     /// When the login must be done.
     pub deadline: tokio::time::Instant,
 }

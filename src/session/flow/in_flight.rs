@@ -34,7 +34,7 @@ impl unsettled::InFlight for InFlight<'_> {
         };
         leg.responses.ledger.notes().any(sets)
             || by_code()
-            || self.conversation.shared.cluster.catalogs().know_traces()
+            || self.conversation.shared.cluster.catalogs().matters().leaves_traces()
     }
 
     fn ends_change_strings(&self) -> bool {

@@ -19,6 +19,7 @@ mod server_rows;
 pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod situation;
+mod standing;
 pub(crate) mod timeouts;
 mod unsettable;
 mod upgrade;

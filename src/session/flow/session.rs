@@ -22,6 +22,7 @@ use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
 use crate::session::flow::notices::HeldNotices;
+use crate::session::flow::standing::may_enter;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
@@ -78,8 +79,9 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, welcome, .. } = admission;
-        let who = Who::new(&shared.policy().config, user, &greeting.database, listener);
+        let Admission { stream, received, greeting, user, key, welcome, .. } = admission;
+        let mut who = Who::new(&shared.policy().config, user, &greeting.database, listener);
+        who.key = key;
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
@@ -100,7 +102,10 @@ impl Session {
         // Who leaves meanwhile keeps no place in a queue.
         let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
         let waiting = Waiting { shared: &shared, entry: &entry, client };
-        let settled = waiting.queue(greeting::settle_in(conversation, connections));
+        let settled = waiting.queue(async {
+            may_enter(conversation).await?;
+            greeting::settle_in(conversation, connections).await
+        });
         let told = tokio::time::timeout_at(deadline, settled).await;
         match told.unwrap_or(Err(Error::LoginTimeout)) {
             Ok(told) => {

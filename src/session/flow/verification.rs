@@ -26,10 +26,10 @@ pub(crate) fn unverified<'a>(
     leg: &'a Leg,
     request: &'a Request,
 ) -> impl Iterator<Item = Field> + 'a {
+    let told_anew = request.describes_portal();
     request
         .bound_earlier()
-        .filter(move |name| is_unverified(standing(conversation, leg, name.of(bytes))))
-        .filter(|_| !request.describes_portal())
+        .filter(move |name| !told_anew && is_unverified(standing(conversation, leg, name.of(bytes))))
 }
 
 /// Whether a request must wait for the comparison. What can run again needs not: it is compared in front of it, in the

@@ -200,7 +200,7 @@ impl Cleanup {
             self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
         let mut leftover = self.leftover.max(Leftover::of(&self.state));
-        if self.shared.cluster.catalogs().know_changed() {
+        if self.shared.cluster.catalogs().matters().has_changed() {
             // It may have run what somebody has defined meanwhile.
             leftover = Leftover::Lasting;
         }

@@ -112,7 +112,7 @@ impl Sender<'_> {
     fn publish_all(&mut self, batch: Batch) {
         for name in self.backend.prepared.take_all() {
             request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, name.as_bytes());
-            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(name));
+            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(name.into()));
         }
         for name in WEIRS {
             request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, name);

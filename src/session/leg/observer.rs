@@ -129,7 +129,7 @@ impl Observer<'_> {
                         self.prepared.forget(preparation, stamp);
                     }
                 }
-                PendingReply::Retires(name) => self.prepared.retire(*name),
+                PendingReply::Retires(name) => self.prepared.retire(**name),
                 PendingReply::Frees(freed) => freed.held.iter().for_each(|name| self.prepared.retire(*name)),
                 PendingReply::ParsedUnnamed(..) | PendingReply::RestoresUnnamed => *self.unnamed = None,
                 _ => {}

@@ -160,7 +160,7 @@ impl Sender<'_> {
         for given in names {
             if given.is_empty() {
                 let Some(serial) = self.restore_unnamed() else { continue };
-                self.asks(b"", PendingReply::Verifies(Described::Unnamed(serial)));
+                self.asks(b"", PendingReply::Verifies(Described::Unnamed(serial).into()));
                 continue;
             }
             let Some(handle) = self.state.names.get(given) else { continue };
@@ -177,7 +177,7 @@ impl Sender<'_> {
             let Some(handle) = handle else { continue };
             let name = self.ensure(&handle);
             let described = Described::Named(given.into(), handle.preparation());
-            self.asks(name.as_bytes(), PendingReply::Verifies(described));
+            self.asks(name.as_bytes(), PendingReply::Verifies(described.into()));
         }
         request::put_bare(&mut self.backend.write_buffer, client::FLUSH);
     }
@@ -192,7 +192,7 @@ impl Sender<'_> {
         self.metrics.prepared_parsed.inc();
         while let Some(old) = self.backend.prepared.next_retired() {
             request::put_named_statement(&mut self.backend.write_buffer, client::CLOSE, old.as_bytes());
-            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(old));
+            self.owe(Reply::Close, Action::Swallow, PendingReply::Retires(old.into()));
         }
         (name, stamp)
     }
@@ -249,7 +249,7 @@ impl Sender<'_> {
             return self.bind_outdated(frame, view);
         }
         if let (Some(serial), Some(Some(_)), Comparing::InFront) = (restored, told, self.comparing) {
-            self.asks(b"", PendingReply::Compares(Described::Unnamed(serial)));
+            self.asks(b"", PendingReply::Compares(Described::Unnamed(serial).into()));
         }
         verdict.iter().for_each(|verdict| self.remembers(frame, view, verdict));
         self.bind_as_is(frame, view.portal, verdict);
@@ -267,7 +267,7 @@ impl Sender<'_> {
         self.backend.write_buffer.extend_from_slice(frame);
         let pending = match self.untold.take() {
             Some((bound, statement, preparation)) if bound.of(bytes) == portal.of(bytes) => {
-                PendingReply::Describes(Described::Named(statement.of(bytes).into(), preparation))
+                PendingReply::Describes(Described::Named(statement.of(bytes).into(), preparation).into())
             }
             _ => PendingReply::None,
         };

@@ -397,7 +397,7 @@ impl Sender<'_> {
         let (name, preparation) = self.serve_named(view.statement, preparation, held);
         if standing != Standing::Serves && told.is_some() && self.comparing == Comparing::InFront {
             let described = Described::Named(view.statement.into(), preparation);
-            self.asks(name.as_bytes(), PendingReply::Compares(described));
+            self.asks(name.as_bytes(), PendingReply::Compares(described.into()));
         }
         request::put_bind(&mut self.backend.write_buffer, frame, view, name.as_bytes());
         let pending = self.bound(view.portal, Some(verdict));
@@ -421,7 +421,7 @@ impl Sender<'_> {
         if given.is_empty() {
             self.restore_unnamed();
             let serial = self.state.names.unnamed.as_ref().map(|unnamed| unnamed.serial);
-            let describes = |serial| PendingReply::Describes(Described::Unnamed(serial));
+            let describes = |serial| PendingReply::Describes(Described::Unnamed(serial).into());
             self.backend.write_buffer.extend_from_slice(frame);
             let pending = serial.map_or(PendingReply::None, describes);
             return self.owe(Reply::DescribeStatement, Action::Forward, pending);
@@ -441,7 +441,7 @@ impl Sender<'_> {
         let held = self.backend.prepared.name(preparation);
         let (name, preparation) = self.serve_named(given, preparation, held);
         request::put_named_statement(&mut self.backend.write_buffer, client::DESCRIBE, name.as_bytes());
-        let pending = PendingReply::Describes(Described::Named(given.into(), preparation));
+        let pending = PendingReply::Describes(Described::Named(given.into(), preparation).into());
         self.owe(Reply::DescribeStatement, Action::Forward, pending);
     }
 
@@ -461,10 +461,11 @@ impl Sender<'_> {
         if handle.naming == Naming::Clients {
             self.state.pins.deallocate(given);
             self.backend.write_buffer.extend_from_slice(frame);
-            let pending = PendingReply::Closed(given.into(), handle);
+            let pending = PendingReply::Closed(Box::new((given.into(), handle)));
             return self.owe(Reply::Close, Action::Forward, pending);
         }
-        let pending = self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(given.into(), handle));
+        let pending =
+            self.ledger.insert(CLOSE_COMPLETE, PendingReply::Closed(Box::new((given.into(), handle))));
         self.dropped.extend(pending);
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use crate::backend::prepared::{Preparation, Shape, Stamp, Standing, StatementId};
 use crate::session::model::statement::Statement;
@@ -91,10 +92,13 @@ impl Unnamed {
     }
 }
 
+/// By a client's own names, which are looked up several times for each execution: who has them collide slows down itself.
+type ByName<T> = HashMap<Box<[u8]>, T, RandomState>;
+
 /// A client's statements and portals, by its own names.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    named: HashMap<Box<[u8]>, Handle>,
+    named: ByName<Handle>,
     /// How many statements the client has parsed.
     parsed: u64,
     /// Statements closed and not parsed again, and what they were called; a Parse of the same text asks for a new
@@ -107,7 +111,7 @@ pub(crate) struct Names {
     /// Serials of unnamed statements that the server never got, with others sent behind them.
     skipped: Vec<u64>,
     /// Verdicts of bound portals, for as long as the transaction can last.
-    portals: HashMap<Box<[u8]>, Arc<Verdict>>,
+    portals: ByName<Arc<Verdict>>,
     /// What the unnamed portal executes.
     pub unnamed_portal: Option<Arc<Verdict>>,
 }

@@ -116,7 +116,8 @@ impl Framer {
                 client::SYNC | client::FLUSH => true,
                 _ => false,
             };
-            let limit = whole_max(&head, rest);
+            // What is there to its end need not look like anything.
+            let limit = if whole { WHOLE_MAX } else { whole_max(&head, rest) };
             if !batched || (head.len > limit && !whole) {
                 if self.seen > 0 {
                     return Ok(self.batch(End::Open));

@@ -8,7 +8,8 @@ use crate::session::model::positions::Difference;
 use crate::session::model::statements::{Handle, Naming, Unnamed};
 use crate::sql::{Kind, Pin, Statement, Verdict};
 
-/// What is remembered with an entry of the ledger.
+/// What is remembered with an entry of the ledger. It is moved in and out for each message: what is large and rare is on
+/// the heap.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum PendingReply {
     /// Nothing to remember.
@@ -29,23 +30,23 @@ pub(crate) enum PendingReply {
     /// The client's Bind of this portal, and what the portal of that name executes if this one fails.
     Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.
-    Closed(Box<[u8]>, Handle),
+    Closed(Box<(Box<[u8]>, Handle)>),
     /// A Parse that weir put in.
     Prepares(Preparation, Stamp),
     /// A Parse or Close of the unnamed statement that weir put in.
     RestoresUnnamed,
     /// A Describe of the client's statement, or of a portal bound to it: what it says, the client will rely on.
-    Describes(Described),
+    Describes(Box<Described>),
     /// A Describe that weir put in, to see whether the client's statement still is what the client was told.
-    Verifies(Described),
+    Verifies(Box<Described>),
     /// The same, in front of the request that executes it: that runs again if it is not.
-    Compares(Described),
+    Compares(Box<Described>),
     /// A Bind or Describe of a name that only weir gives: it must fail, in the client's words.
     Foreign(Box<[u8]>),
     /// A Bind that must fail because the statement's result has changed.
     Outdated,
     /// A Close of a name that no longer serves.
-    Retires(ServerName),
+    Retires(Box<ServerName>),
     /// A change of settings that weir put in.
     Applies,
     /// The Parse of one.
@@ -157,4 +158,14 @@ pub(crate) struct PendingParse {
     pub name: Box<[u8]>,
     /// What the server was asked to prepare; `None` when it had it already.
     pub sent: Option<(Preparation, Stamp)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_moved_for_each_message_is_small() {
+        assert!(size_of::<PendingReply>() <= 32);
+    }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 /// The length of the salts that PostgreSQL and libpq make, in bytes.
-pub(super) const SALT_LENGTH: usize = 16;
+pub(crate) const SALT_LENGTH: usize = 16;
 
 /// A SCRAM-SHA-256 verifier (RFC 5803, and rolpassword in PostgreSQL's pg_authid): enough to check a proof,
 /// not enough to make one.
@@ -42,6 +44,15 @@ impl Verifier {
         let text = postgres_protocol::password::scram_sha_256(password.as_bytes());
         Self::parse(&text).expect("postgres-protocol writes the verifier form that PostgreSQL stores")
     }
+}
+
+/// HMAC-SHA-256 over the parts, one after the other.
+pub(crate) fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 fn key(base64: &str) -> Option<[u8; 32]> {

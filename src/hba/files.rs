@@ -1,0 +1,128 @@
+//! The files themselves: where they are read from, and all that was read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::ident::{Entry, Maps};
+use super::mistake::{Mistake, Mistakes};
+use super::rule::{CertificateCheck, Connection, Rule};
+use super::tokens::{Files, Line, Tokenized, tokenize};
+use super::{Rules, parse};
+use crate::config::{HbaFiles, Watched};
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// `pg_hba.conf`.
+    pub hba: PathBuf,
+    /// `pg_ident.conf`, where there is one.
+    pub ident: Option<PathBuf>,
+}
+
+impl From<&HbaFiles> for Paths {
+    fn from(files: &HbaFiles) -> Self {
+        Self { hba: files.hba.clone(), ident: files.ident.clone() }
+    }
+}
+
+/// Reads the files. With the outcome come all files and directories that were looked at: when one of them changes, the
+/// outcome may be another.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load(paths: &Paths) -> (Result<Rules, Mistakes>, Watched) {
+    let mut disk = Disk::default();
+    let rules = read(paths, &mut disk);
+    (rules, disk.seen)
+}
+
+fn read(paths: &Paths, files: &mut dyn Files) -> Result<Rules, Mistakes> {
+    let Tokenized { lines: hba, mut mistakes } = tokenize(&paths.hba, files);
+    let lines = parse_all(&hba, parse::rule, &mut mistakes);
+    if hba.is_empty() && mistakes.is_empty() {
+        let problem = format!("configuration file \"{}\" contains no entries", paths.hba.display());
+        mistakes.push(Mistake { place: None, problem });
+    }
+    let ident = paths.ident.as_deref().map(|file| tokenize(file, files)).unwrap_or_default();
+    mistakes.extend(ident.mistakes);
+    let maps = Maps { lines: parse_all(&ident.lines, Entry::read, &mut mistakes) };
+    if !mistakes.is_empty() {
+        return Err(Mistakes { file: paths.hba.clone(), list: mistakes });
+    }
+    let warnings = lines.iter().filter_map(|line| warning(line, &maps)).collect();
+    Ok(Rules { lines, maps, warnings })
+}
+
+fn parse_all<T>(
+    lines: &[Line],
+    parse: impl Fn(&Line) -> Result<T, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<T> {
+    let mut parsed = Vec::with_capacity(lines.len());
+    for line in lines {
+        match parse(line) {
+            Ok(one) => parsed.push(one),
+            Err(problem) => mistakes.push(Mistake { place: Some(line.place.clone()), problem }),
+        }
+    }
+    parsed
+}
+
+/// What PostgreSQL takes as well, but is hardly meant.
+fn warning(line: &Rule, maps: &Maps) -> Option<Mistake> {
+    let map = line.ruling.map.as_ref().filter(|map| !maps.has(map));
+    let problem = match (&line.connection, map) {
+        (Connection::HostGss, _) => {
+            "hostgssenc record cannot match because GSSAPI is not supported by weir".to_owned()
+        }
+        (_, Some(map)) => format!("no line of ident_file is of the map \"{map}\", so nobody gets in by it"),
+        _ => return None,
+    };
+    Some(Mistake { place: Some(line.place.clone()), problem })
+}
+
+impl Rules {
+    /// The lines that only a client with TLS gets to or past.
+    pub fn need_tls(&self) -> impl Iterator<Item = &super::Place> {
+        let lines = self.lines.iter().filter(|line| matches!(line.connection, Connection::HostSsl(_)));
+        lines.map(|line| &line.place)
+    }
+
+    /// The lines that ask for a client's certificate.
+    pub fn need_certificates(&self) -> impl Iterator<Item = &super::Place> {
+        let lines = self.lines.iter().filter(|line| line.ruling.certificate != CertificateCheck::None);
+        lines.map(|line| &line.place)
+    }
+}
+
+/// The file system, and what has been looked at in it.
+#[derive(Default)]
+struct Disk {
+    seen: Watched,
+}
+
+impl Files for Disk {
+    fn read(&mut self, file: &Path) -> io::Result<String> {
+        self.seen.look_at(file);
+        fs::read_to_string(file)
+    }
+
+    fn list(&mut self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        self.seen.look_at(directory);
+        let entries: Vec<_> = fs::read_dir(directory)?.collect::<io::Result<_>>()?;
+        Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| !path.is_dir()).collect())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::tokens::tests::Shelf;
+    use super::*;
+
+    /// What these texts of the two files say.
+    pub(in crate::hba) fn rules(hba: &str, ident: &str) -> Result<Rules, Mistakes> {
+        let paths = Paths { hba: "/etc/hba".into(), ident: Some("/etc/ident".into()) };
+        read(&paths, &mut Shelf::of(&[("/etc/hba", hba), ("/etc/ident", ident)]))
+    }
+}

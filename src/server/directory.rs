@@ -1,0 +1,59 @@
+//! Users whom the configuration does not list: the servers are asked for them, and the list is read anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::cluster::Cluster;
+use crate::config::AuthPlace;
+use crate::users::{Asking, Directory, NoAnswer, Userlist};
+
+/// How often it is looked whether the list has changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The servers, for those who ask for users.
+pub(super) struct Servers(pub(super) Arc<Cluster>);
+
+impl Directory for Servers {
+    fn secret<'a>(&'a self, place: &'a AuthPlace, name: &'a str) -> Asking<'a> {
+        Box::pin(async move {
+            self.0.secret(place, name).await.map_err(|error| {
+                tracing::warn!(%error, "cannot ask for a user");
+                NoAnswer
+            })
+        })
+    }
+}
+
+/// Reads the list anew when it changes, and on SIGHUP.
+pub(super) async fn heed_userlist(list: Arc<Userlist>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => Some(hangup),
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP is not heard; the userlist is read anew when it changes");
+            None
+        }
+    };
+    loop {
+        let told = timeout(LOOK, heard(&mut hangup)).await.is_ok();
+        let list = list.clone();
+        let read = move || {
+            if told { list.read().map(|()| Some(list.len())) } else { list.read_if_changed() }
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(users))) => tracing::info!(users, "the userlist was read anew"),
+            Ok(Err(error)) => tracing::error!(%error, "the userlist stays what it was"),
+            Err(error) => tracing::error!(%error, "the userlist was not read"),
+        }
+    }
+}
+
+async fn heard(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}

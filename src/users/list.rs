@@ -1,0 +1,153 @@
+//! All users: those of the configuration, of the userlist, and those that the servers know.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::decoy::Decoy;
+use super::keys::Keys;
+use super::query::{Directory, Inquiries, NoAnswer};
+use super::stored::account;
+use super::userlist::Userlist;
+use super::{Account, Found, Proof, Verifier};
+use crate::config::{Config, Credential, Secret, Timeouts, User, UserlistError};
+use crate::error::Error;
+
+/// A verifier in the configuration that is not of the form `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`.
+#[derive(Debug, thiserror::Error)]
+#[error("user \"{user}\": not a SCRAM-SHA-256 verifier")]
+pub struct InvalidVerifier {
+    /// Whose it is.
+    pub user: Arc<str>,
+}
+
+/// Why nobody could log in.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// A user's verifier is none.
+    #[error(transparent)]
+    Verifier(#[from] InvalidVerifier),
+    /// The userlist cannot be used.
+    #[error(transparent)]
+    Userlist(#[from] UserlistError),
+}
+
+/// All users that may log in.
+#[derive(Debug)]
+pub struct Users {
+    /// Of the configuration, with their secrets.
+    accounts: HashMap<Arc<str>, Account>,
+    /// Of the configuration, whose secrets stand elsewhere.
+    named: HashMap<Arc<str>, User>,
+    userlist: Option<Arc<Userlist>>,
+    inquiries: Option<Inquiries>,
+    /// What holds for those whom the configuration does not name.
+    timeouts: Timeouts,
+    decoy: Decoy,
+    keys: Keys,
+}
+
+impl Users {
+    /// Prepares the configured users. Takes milliseconds of CPU for each plain password, which becomes a verifier
+    /// here, once.
+    ///
+    /// # Errors
+    /// When a verifier is none.
+    pub fn new(configured: &[User]) -> Result<Self, InvalidVerifier> {
+        let mut accounts = HashMap::with_capacity(configured.len());
+        let mut named = HashMap::new();
+        for user in configured {
+            let invalid = || InvalidVerifier { user: Arc::clone(&user.name) };
+            let proof = match &user.credential {
+                Credential::Trust => Proof::Trust,
+                Credential::Certificate => Proof::Certificate,
+                Credential::Password(password) => Proof::Scram(Verifier::of_password(password.expose())),
+                Credential::Verifier(text) => {
+                    Proof::Scram(Verifier::parse(text.expose()).ok_or_else(invalid)?)
+                }
+                Credential::Elsewhere => {
+                    named.insert(Arc::clone(&user.name), user.clone());
+                    continue;
+                }
+            };
+            accounts.insert(Arc::clone(&user.name), Account { user: Arc::new(user.clone()), proof });
+        }
+        let decoy = Decoy::resembling(accounts.values());
+        Ok(Self {
+            accounts,
+            named,
+            userlist: None,
+            inquiries: None,
+            timeouts: Timeouts::default(),
+            decoy,
+            keys: Keys::default(),
+        })
+    }
+
+    /// The same, with all others that the configuration leads to; the servers are asked by `directory`.
+    ///
+    /// # Errors
+    /// When a verifier is none, or the userlist cannot be read.
+    pub fn of(config: &Config, directory: Arc<dyn Directory>) -> Result<Self, UsersError> {
+        let userlist = config.auth.userlist.as_deref().map(Userlist::open).transpose()?.map(Arc::new);
+        let inquiries = config.auth.query.as_ref().map(|query| Inquiries::new(config, query, directory));
+        Ok(Self { userlist, inquiries, timeouts: config.timeouts, ..Self::new(&config.users)? })
+    }
+
+    /// The list that is to be read anew when it changes.
+    pub fn userlist(&self) -> Option<&Arc<Userlist>> {
+        self.userlist.as_ref()
+    }
+
+    /// What their logins have proved.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A verifier that no password fits, for a name of which none is known.
+    pub fn decoy(&self, name: &str) -> Verifier {
+        self.decoy.verifier(name)
+    }
+
+    /// Who `name` is that wants to work on `database`. Cancel safe.
+    ///
+    /// Whoever the servers are asked for takes as long as anybody else who is asked for, be there such a user or not.
+    pub async fn find(&self, name: &str, database: &str) -> Found {
+        // Made in any case, so that an unknown name takes as long as a known one.
+        let decoy = self.decoy.verifier(name);
+        if let Some(account) = self.accounts.get(name) {
+            return Found::Account(account.clone());
+        }
+        let make = |secret: &Secret| self.make(name, secret);
+        let listed = self.userlist.as_ref().and_then(|list| list.find(name, make));
+        let found = match (listed, &self.inquiries) {
+            (Some(listed), _) => listed,
+            (None, None) => None,
+            (None, Some(inquiries)) => match inquiries.find(name, database, make).await {
+                Ok(found) => found,
+                Err(NoAnswer) => return Found::Refused(Error::NoDirectory),
+            },
+        };
+        found.map_or(Found::Nobody(decoy), Found::Account)
+    }
+
+    /// A client could not prove to be who it says. Where that was asked of the servers, the password may have been changed
+    /// since: it is asked for anew at the next login.
+    pub fn disproved(&self, name: &str, database: &str) {
+        if let Some(inquiries) = &self.inquiries {
+            inquiries.doubt(name, database);
+        }
+    }
+
+    fn make(&self, name: &str, secret: &Secret) -> Option<Account> {
+        let account = match self.named.get(name) {
+            Some(user) => account(user, secret),
+            None => account(&User::unlisted(name.into(), self.timeouts), secret),
+        };
+        account.iter().for_each(|account| self.decoy.has_seen(account));
+        account
+    }
+}
+
+#[cfg(test)]
+#[path = "list_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! The users of a list in PgBouncer's form, which is read anew when its file changes.
+//!
+//! A list that cannot be read, or is not right, changes nothing: the last one that was right counts.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::Account;
+use crate::config::{Secret, UserlistError, userlist};
+
+/// A list of users.
+#[derive(Debug)]
+pub struct Userlist {
+    path: PathBuf,
+    entries: ArcSwap<HashMap<Box<str>, Arc<Entry>>>,
+    /// By what the file is told from another one.
+    stamp: Mutex<Option<Stamp>>,
+}
+
+/// When a file was written, how long it is, and which one it is.
+type Stamp = (i64, i64, u64, u64);
+
+/// One user of it.
+#[derive(Debug)]
+struct Entry {
+    secret: Secret,
+    /// What is made of it, once it is asked for: a list may be long.
+    account: OnceLock<Option<Account>>,
+}
+
+impl Userlist {
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not right.
+    pub(super) fn open(path: &Path) -> Result<Self, UserlistError> {
+        let list = Self { path: path.to_owned(), entries: ArcSwap::default(), stamp: Mutex::default() };
+        list.read()?;
+        Ok(list)
+    }
+
+    /// Reads it again if it is not the file that it was, and says how many users there are then. Waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not right. That is told once of each file.
+    pub fn read_if_changed(&self) -> Result<Option<usize>, UserlistError> {
+        let before = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamp(&self.path) == before {
+            return Ok(None);
+        }
+        self.read().map(|()| Some(self.len()))
+    }
+
+    /// Reads it again. Waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not right.
+    pub fn read(&self) -> Result<(), UserlistError> {
+        // Taken first: what is written meanwhile makes it another file.
+        let stamp = stamp(&self.path);
+        *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+        let read = userlist::read(&self.path)?;
+        let before = self.entries.load();
+        let entry = |(name, secret): (Box<str>, Secret)| {
+            // What was made of the same secret serves on: who has logged in by it is the same user.
+            let same = before.get(&name).filter(|entry| entry.secret == secret).cloned();
+            let entry = same.unwrap_or_else(|| Arc::new(Entry { secret, account: OnceLock::new() }));
+            (name, entry)
+        };
+        self.entries.store(Arc::new(read.into_iter().map(entry).collect()));
+        Ok(())
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.entries.load().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The account of a user; `None` if it is not listed. It may be listed with a secret that lets nobody in.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        make: impl FnOnce(&Secret) -> Option<Account>,
+    ) -> Option<Option<Account>> {
+        let entry = self.entries.load().get(name).cloned()?;
+        Some(entry.account.get_or_init(|| make(&entry.secret)).clone())
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.mtime(), meta.mtime_nsec(), meta.len(), meta.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Timeouts, User};
+    use crate::users::stored::account;
+
+    fn made(secret: &Secret) -> Option<Account> {
+        account(&User::unlisted("app".into(), Timeouts::default()), secret)
+    }
+
+    #[test]
+    fn a_list_that_changes_is_read_anew_and_a_wrong_one_changes_nothing() {
+        let path = std::env::temp_dir().join(format!("weir-users-{}.txt", std::process::id()));
+        fs::write(&path, "\"a\" \"x\"\n\"none\" \"\"").unwrap();
+        let list = Userlist::open(&path).unwrap();
+        let a = list.find("a", made).unwrap().unwrap();
+        assert!(list.find("none", made).unwrap().is_none() && list.find("b", made).is_none());
+        list.read_if_changed().unwrap();
+
+        fs::write(&path, "\"a\" \"x\"\n\"b\" \"y\"; longer").unwrap();
+        list.read_if_changed().unwrap();
+        let again = list.find("a", |_| panic!("made again")).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&a.user, &again.user));
+        assert!(list.find("b", made).unwrap().is_some() && list.find("none", made).is_none());
+
+        fs::write(&path, "\"a\"").unwrap();
+        assert!(list.read_if_changed().is_err());
+        list.read_if_changed().expect("it is told once");
+        assert!(list.read().is_err(), "unless it is read in any case");
+        assert!(list.find("b", made).unwrap().is_some());
+        fs::remove_file(&path).unwrap();
+        assert!(list.read_if_changed().is_err());
+        list.read_if_changed().expect("it is told once");
+        assert_eq!(list.len(), 2);
+        assert!(Userlist::open(&path).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! The table: who knocks, and what both doors say.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use harness::{Cluster, Options, Stop, Weir, WeirSetup, free_port};
+
+use super::knock::{Door, Knock};
+
+const HBA: &str = r#"
+# the harness itself
+local   all             postgres                              trust
+
+host    all             alice           127.0.0.1/32          scram-sha-256
+host    app             bob,"carol"     127.0.0.2/32          md5  # with a verifier that is SCRAM
+host    "all"           bob             127.0.0.3/32          trust
+host    sameuser        all             127.0.0.4/32          trust
+host    app, "other db" all             127.0.0.5 255.255.255.255 trust
+host    all             @users          127.0.0.6/32          trust
+host    replication     all             127.0.0.7/32          trust
+host    all             "all"           127.0.0.8/32          trust
+host    all             all             127.0.0.9/32          reject
+host    all             all             127.0.0.0/28          scram-sha-256
+host    all             all             127.0.1.0/24 \
+                                                              trust
+hostnossl app           app_trust       127.0.2.0 255.255.255.0  trust
+hostssl all             all             127.0.3.1/32          trust
+hostgssenc all          all             127.0.3.0/24          trust
+hostnogssenc app        app_trust       127.0.3.2/32          trust
+host    all             bob             .example.com          trust
+host    all             dora,nobody     127.0.4.1/32          md5
+host    all             dora            127.0.4.2/32          scram-sha-256
+host    all             all             localhost             md5
+host    "other db"      all             samenet               reject
+host    other           all             samehost              reject
+host    all             all             ::1/128               scram-sha-256
+"#;
+
+/// From where, who, to which database, with which password.
+const KNOCKS: &[(&str, &str, &str, &str)] = &[
+    // One user, from one address.
+    ("127.0.0.1", "alice", "app", "alice"),
+    ("127.0.0.1", "alice", "alice", "alice"),
+    ("127.0.0.1", "alice", "app", "wrong"),
+    ("127.0.0.1", "alice", "app", ""),
+    ("127.0.0.1", "alice", "nowhere", "alice"),
+    ("127.0.0.1", "alice", "nowhere", "wrong"),
+    ("127.0.0.1", "bob", "app", "bob"),
+    ("127.0.0.1", "bob", "app", "alice"),
+    ("127.0.0.1", "nobody", "app", "x"),
+    ("127.0.0.1", "Alice", "app", "alice"),
+    ("127.0.0.1", "app_trust", "app", ""),
+    // Lists, and md5 for whom SCRAM is kept.
+    ("127.0.0.2", "bob", "app", "bob"),
+    ("127.0.0.2", "bob", "app", "wrong"),
+    ("127.0.0.2", "carol", "app", "carol"),
+    ("127.0.0.2", "carol", "postgres", "carol"),
+    ("127.0.0.2", "carol", "postgres", "wrong"),
+    ("127.0.0.2", "alice", "app", "alice"),
+    // Keywords in quotes.
+    ("127.0.0.3", "bob", "all", "x"),
+    ("127.0.0.3", "bob", "app", "bob"),
+    ("127.0.0.3", "bob", "app", "wrong"),
+    ("127.0.0.3", "alice", "all", "wrong"),
+    ("127.0.0.8", "all", "app", "x"),
+    ("127.0.0.8", "all", "all", "x"),
+    ("127.0.0.8", "bob", "app", "wrong"),
+    ("127.0.0.8", "bob", "app", "bob"),
+    // sameuser.
+    ("127.0.0.4", "alice", "alice", "x"),
+    ("127.0.0.4", "alice", "app", "x"),
+    ("127.0.0.4", "alice", "app", "alice"),
+    ("127.0.0.4", "nobody", "nobody", "x"),
+    ("127.0.0.4", "all", "all", "x"),
+    // Blanks in names, a mask of its own.
+    ("127.0.0.5", "alice", "other db", "x"),
+    ("127.0.0.5", "nobody", "other db", "x"),
+    ("127.0.0.5", "bob", "app", "x"),
+    ("127.0.0.5", "bob", "alice", "x"),
+    ("127.0.0.5", "bob", "other", "x"),
+    // Users in a file.
+    ("127.0.0.6", "alice", "app", "x"),
+    ("127.0.0.6", "carol", "app", "x"),
+    ("127.0.0.6", "bob", "app", "x"),
+    ("127.0.0.6", "bob", "app", "bob"),
+    // replication is no database.
+    ("127.0.0.7", "alice", "app", "wrong"),
+    ("127.0.0.7", "alice", "replication", "alice"),
+    // Turned away.
+    ("127.0.0.9", "alice", "app", "alice"),
+    ("127.0.0.9", "nobody", "app", "x"),
+    ("127.0.0.9", "alice", "nowhere", "x"),
+    ("127.0.0.10", "alice", "app", "alice"),
+    ("127.0.0.15", "alice", "app", "wrong"),
+    // The networks and addresses of this machine, and no line at all.
+    ("127.0.0.17", "alice", "other db", "alice"),
+    ("127.0.0.17", "alice", "other", "alice"),
+    ("127.0.0.16", "alice", "app", "alice"),
+    ("127.0.0.16", "nobody", "nowhere", "x"),
+    // A line that goes on.
+    ("127.0.1.1", "alice", "app", "x"),
+    ("127.0.1.255", "nobody", "app", "x"),
+    ("127.0.1.7", "alice", "nowhere", "x"),
+    // Kinds of encryption.
+    ("127.0.2.1", "app_trust", "app", "x"),
+    ("127.0.2.1", "alice", "app", "alice"),
+    ("127.0.3.1", "app_trust", "app", "x"),
+    ("127.0.3.2", "app_trust", "app", "x"),
+    ("127.0.3.2", "alice", "app", "x"),
+    ("127.0.3.3", "alice", "app", "x"),
+    // MD5 for whom a hash is kept.
+    ("127.0.4.1", "dora", "app", "dora"),
+    ("127.0.4.1", "dora", "app", "wrong"),
+    ("127.0.4.1", "dora", "app", ""),
+    ("127.0.4.1", "nobody", "app", "dora"),
+    ("127.0.4.2", "dora", "app", "dora"),
+    ("127.0.0.1", "dora", "app", "dora"),
+    // IPv6.
+    ("::1", "alice", "app", "alice"),
+    ("::1", "alice", "app", "wrong"),
+    ("::1", "nobody", "app", "x"),
+    ("::1", "bob", "all", "bob"),
+];
+
+/// The directories and doors of a server and a weir.
+pub(crate) struct Doors {
+    pub(crate) server: Door,
+    pub(crate) weir: Door,
+    _running: Weir,
+    _cluster: Cluster,
+}
+
+impl Doors {
+    /// Starts both with these files.
+    pub(crate) fn open(hba: &str, ident: &str) -> Self {
+        let options = Options::new(1).replica_setting("listen_addresses", "127.0.0.1, ::1");
+        let cluster = Cluster::with(options).unwrap();
+        let mut admin = cluster.admin(0).unwrap();
+        for user in USERS {
+            admin.query(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD '{user}'")).unwrap();
+        }
+        admin.query("SET password_encryption = 'md5'").unwrap();
+        admin.query("CREATE ROLE dora LOGIN PASSWORD 'dora'").unwrap();
+        for database in ["alice", "all", "other db"] {
+            admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
+        }
+        cluster.wait_caught_up().unwrap();
+        let path = PathBuf::from(cluster.sql(1, "SHOW hba_file").unwrap().value());
+        write_files(path.parent().unwrap(), hba, ident);
+        cluster.stop(1, Stop::Fast).unwrap();
+        cluster.restart(1).unwrap();
+
+        let ours = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hba-{}", cluster.port(0)));
+        write_files(&ours, hba, ident);
+        let ipv6_port = free_port().unwrap();
+        let mut tables = String::new();
+        for user in USERS {
+            let _ = writeln!(tables, "[[users]]\nname = \"{user}\"\npassword = \"{user}\"");
+        }
+        let _ = writeln!(tables, "[[users]]\nname = \"app_trust\"\nauth = \"trust\"");
+        let hash = postgres_protocol::password::md5(b"dora", "dora");
+        fs::write(ours.join("userlist.txt"), format!("\"dora\" \"{hash}\"\n")).unwrap();
+        // The server behind weir has a line for MD5 that is for this user alone.
+        let server = "server_user = \"app_md5\"\nserver_password = \"app_md5\"";
+        let _ = writeln!(tables, "[[users]]\nname = \"dora\"\n{server}");
+        let _ = writeln!(tables, "[[listeners]]\naddress = \"[::1]:{ipv6_port}\"");
+        let quoted = |name: &str| format!("{:?}", ours.join(name).display().to_string());
+        let setup = WeirSetup::in_front_of(&cluster, [0])
+            .set("auth", "hba_file", &quoted("pg_hba.conf"))
+            .set("auth", "userlist", &quoted("userlist.txt"))
+            .set("auth", "ident_file", &quoted("pg_ident.conf"));
+        let running = setup.append(&tables).start(env!("CARGO_BIN_EXE_weir")).unwrap();
+        let door = |ipv4: u16, ipv6: u16, unix: PathBuf| Door {
+            ipv4: (Ipv4Addr::LOCALHOST, ipv4).into(),
+            ipv6: (Ipv6Addr::LOCALHOST, ipv6).into(),
+            unix,
+        };
+        let port = cluster.port(1);
+        Self {
+            server: door(port, port, cluster.directory().join(format!(".s.PGSQL.{port}"))),
+            weir: door(running.port(), ipv6_port, PathBuf::new()),
+            _running: running,
+            _cluster: cluster,
+        }
+    }
+}
+
+const USERS: [&str; 4] = ["alice", "bob", "carol", "all"];
+
+/// Files that are there already keep their owner.
+fn write_files(directory: &Path, hba: &str, ident: &str) {
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join("pg_hba.conf"), hba).unwrap();
+    fs::write(directory.join("pg_ident.conf"), ident).unwrap();
+    fs::write(directory.join("users"), "# some\nalice\ncarol, \"nobody else\"\n").unwrap();
+}
+
+#[test]
+fn both_say_the_same_to_everybody() {
+    let doors = Doors::open(HBA, "");
+    let (mut differences, mut told) = (String::new(), String::new());
+    for (from, user, database, password) in KNOCKS.iter().copied() {
+        let knock = Knock { from, user, database, password };
+        let (there, here) = (knock.at(&doors.server), knock.at(&doors.weir));
+        let _ = writeln!(told, "{there}");
+        if there != here {
+            let _ = writeln!(differences, "{knock:?}\n  PostgreSQL: {there}\n  weir:       {here}");
+        }
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+    // The table is of some use only if everything happens in it.
+    for words in [
+        "asked [] in",
+        "asked [10 11 12] in",
+        "asked [5] in",
+        "asked [5] FATAL 28P01 password authentication failed for user \"dora\"",
+        "asked [10 11] FATAL 28P01 password authentication failed for user \"dora\"",
+        "asked [10 11] FATAL 28P01 password authentication failed for user \"nobody\"",
+        "FATAL 28000 no pg_hba.conf entry for host \"127.0.0.16\", user \"",
+        "FATAL 28000 pg_hba.conf rejects connection for host \"127.0.0.9\", user \"",
+        "FATAL 28000 role \"nobody\" does not exist",
+        "FATAL 3D000 database \"nowhere\" does not exist",
+    ] {
+        assert!(told.contains(words), "{words} is nowhere in\n{told}");
+    }
+    assert!(KNOCKS.len() >= 60, "{}", KNOCKS.len());
+}
