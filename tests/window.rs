@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login};
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
@@ -398,4 +398,27 @@ fn every_kind_of_definition_is_in_a_list() -> Result<()> {
     }
     assert!(seen > 90, "{seen}: {help}");
     Ok(())
+}
+
+/// A migration is as fast as its server, also where there is much to be read, and brings code with half of its statements.
+#[test]
+fn a_migration_waits_for_no_catalog() -> Result<()> {
+    let (cluster, weir) = set()?;
+    let many = "DO $$ BEGIN FOR i IN 1..2000 LOOP EXECUTE format('CREATE TABLE many_%s (id int)', i); END LOOP; END $$";
+    cluster.sql(0, many)?;
+    let migrate = |client: &mut Client, name: &str| -> Result<Duration> {
+        let began = Instant::now();
+        for n in 0..100 {
+            client.query(&format!("CREATE TABLE {name}_{n} (id serial PRIMARY KEY, a text DEFAULT 'x')"))?;
+            client.query(&format!("CREATE VIEW {name}_v{n} AS SELECT * FROM {name}_{n}"))?;
+        }
+        Ok(began.elapsed())
+    };
+    let mut direct = cluster.connect(0)?;
+    direct.set_patience(PATIENCE);
+    let straight = migrate(&mut direct, "direct")?;
+    let through = migrate(&mut connect(&weir)?, "through")?;
+    eprintln!("200 definitions: {straight:?} directly, {through:?} through weir");
+    assert!(through < straight * 4 + Duration::from_secs(2), "{through:?} instead of {straight:?}");
+    nobody_is_pinned(&weir)
 }
