@@ -51,7 +51,8 @@ pub enum Reason {
     VolatileFunction,
     /// It calls a function that the catalog does not know, or there is no catalog yet.
     UnknownFunction,
-    /// It reads a relation that was made since the catalog was last read: it may be a view of anything.
+    /// It reads a relation that was made since the catalog was last read: it may be a view of anything. Or code was
+    /// defined since then: it may run by that.
     UnknownRelation,
     /// It reads an unlogged relation, which replicas do not have.
     Unlogged,

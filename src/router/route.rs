@@ -291,10 +291,16 @@ pub(super) fn read(statement: &Statement, world: &World<'_>) -> Need {
         _ if reads(Catalog::is_sequence) => Need::Primary(Reason::Sequence),
         _ if shows_server(statement, world) => Need::Primary(Reason::ServerState),
         Need::Anywhere(_) if acts_unnamed(statement, world) => Need::Doubtful(Reason::VolatileFunction),
+        Need::Anywhere(_) if may_run_new_code(statement, world) => Need::Doubtful(Reason::UnknownRelation),
         Need::Anywhere(_) if reads(Catalog::may_be_new) => Need::Doubtful(Reason::UnknownRelation),
         Need::Anywhere(_) if reads(Catalog::is_unlogged) => Need::Doubtful(Reason::Unlogged),
         need => need,
     }
+}
+
+/// Whether code was changed a moment ago that a read may run by.
+fn may_run_new_code(statement: &Statement, world: &World<'_>) -> bool {
+    world.catalog.is_some_and(|catalog| catalog.code.changed) && statement.may_run_code()
 }
 
 /// Whether what a read calls or reads shows the state of the server that runs it: another one would answer something else

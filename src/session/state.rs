@@ -32,7 +32,7 @@ use crate::session::shared::statements::Statements;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
-use crate::sql::{CursorUse, Dependency, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
+use crate::sql::{Brings, CursorUse, Dependency, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -290,7 +290,10 @@ impl State {
     pub(crate) fn matters(verdict: &Verdict) -> bool {
         verdict.statements.iter().any(|statement| {
             let by_kind = match statement.kind {
-                Kind::Primary(_) => matches!(statement.depends_on, Dependency::Client(..)),
+                Kind::Primary(_) => {
+                    statement.brings != Brings::Nothing
+                        || matches!(statement.depends_on, Dependency::Client(..))
+                }
                 Kind::Read | Kind::Show(_) | Kind::Cursor(CursorUse::Fetch(_)) => false,
                 _ => true,
             };

@@ -24,7 +24,7 @@ const MANY_FIELDS: &str = "Many fields: ";
 /// would say more: the numbers only go down.
 const TWO_WORDS: &[(&str, usize)] = &[
     ("backend", 4),
-    ("cluster", 9),
+    ("cluster", 8),
     ("config", 2),
     ("frontend", 1),
     ("router", 2),

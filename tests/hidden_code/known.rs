@@ -1,8 +1,8 @@
-//! What is found and not mended: it is played, and counts as nothing.
+//! What is found and not mended: it is played, and counts as nothing. There is nothing of the kind now.
 
 use crate::conversation::Conversation;
 use crate::oracle::Difference;
-use crate::world::{Made, World};
+use crate::world::World;
 
 /// Something that is known to go wrong.
 struct Known {
@@ -10,10 +10,7 @@ struct Known {
     is_it: fn(&World, &Conversation, &Difference) -> bool,
 }
 
-const KNOWN: &[Known] = &[Known {
-    why: "what a definition has just put behind a relation is seen when the catalog is next read",
-    is_it: |world, talk, _| world.made != Made::Before || talk.shown().contains("CREATE VIEW made"),
-}];
+const KNOWN: &[Known] = &[];
 
 /// Why a difference is known; none when it is new.
 pub(crate) fn why(world: &World, talk: &Conversation, found: &Difference) -> Option<&'static str> {

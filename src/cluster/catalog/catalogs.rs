@@ -104,6 +104,8 @@ struct Seen {
     doubts: u64,
     /// Code was changed: what it leaves in a session is another matter.
     code: u64,
+    /// Some of it was taken away, or replaced.
+    gone: u64,
 }
 
 /// Which definitions were changed.
@@ -111,6 +113,12 @@ struct Seen {
 pub enum Changed {
     /// None that has code in it.
     Data,
+    /// Something is gone that may have had code in it.
+    Removed,
+    /// A relation has another name: as much as anything, where any has code behind it.
+    Moved,
+    /// There is more that may have code in it; what there was is there still.
+    Added,
     /// Perhaps what functions do, or which of them run when a relation is used.
     Code,
 }
@@ -128,6 +136,21 @@ impl Asked {
     /// When to begin it, if the last one began at `began`.
     fn due(self, began: Instant) -> Instant {
         (self.at + SETTLE).max(began + self.pause)
+    }
+}
+
+impl Catalog {
+    /// What a change amounts to in this database.
+    fn brought_by(&self, what: Changed) -> Changed {
+        let has_code_behind =
+            self.code.concerns_relations() || self.beyond.concerns_relations() || !self.volatile.is_empty();
+        match what {
+            Changed::Moved if has_code_behind => Changed::Code,
+            // A column of a domain that checks, or a default by somebody's operator, brings what is behind it.
+            Changed::Data if self.code.has_symbols() => Changed::Added,
+            Changed::Removed | Changed::Moved if self.code.has_symbols() => Changed::Code,
+            _ => what,
+        }
     }
 }
 
@@ -273,16 +296,22 @@ impl Catalogs {
         let mut wanted = self.lock();
         let Some(entry) = wanted.get_mut(database) else { return };
         entry.seen.changes += 1;
-        if what == Changed::Code {
+        let catalog = self.of(database);
+        let what = catalog.as_ref().map_or(what, |catalog| catalog.brought_by(what));
+        if what >= Changed::Added {
             entry.seen.code += 1;
         }
-        let version = entry.seen.code;
+        if matches!(what, Changed::Removed | Changed::Moved | Changed::Code) {
+            entry.seen.gone += 1;
+        }
+        let gone = entry.seen.gone;
         entry.ask(Instant::now(), CHANGED_PAUSE);
-        if let Some(catalog) = self.of(database) {
+        if let Some(catalog) = catalog {
             let mut changed = catalog.after_change();
-            if what == Changed::Code {
-                changed.code = changed.code.after_change(version);
+            if what >= Changed::Added {
+                changed.code = changed.code.after_change();
             }
+            changed.code.gone = gone;
             if changed != *catalog {
                 self.replace(&Arc::from(database), Some(changed));
             }
@@ -307,6 +336,14 @@ impl Catalogs {
     pub fn missed(&self, database: &str, now: Instant) {
         if let Some(entry) = self.lock().get_mut(database) {
             entry.ask(now, DOUBTED_PAUSE);
+        }
+    }
+
+    /// Something ran that may have run code of which nothing is known: whether it did is known once the catalog has been
+    /// read behind it.
+    pub(crate) fn ran_in_doubt(&self, database: &str, now: Instant) {
+        if let Some(entry) = self.lock().get_mut(database) {
+            entry.ask(now, CHANGED_PAUSE);
         }
     }
 
@@ -394,11 +431,14 @@ impl Catalogs {
         let since = unchanged.and_then(|old| old.since);
         let wanted = self.lock();
         let Some(seen) = wanted.get(database).map(|entry| entry.seen) else { return };
+        catalog.code.gone = seen.gone;
+        catalog.code.gone_when_read = seen.gone;
+        catalog.code.changed = seen.code != read_at.code;
         if seen.changes != read_at.changes {
-            return;
-        }
-        catalog.code.version = read_at.code;
-        if seen.doubts == read_at.doubts {
+            // Only of what ran before it does it tell: who runs code in a migration without an end is set free by that.
+            let Some(old) = self.of(database) else { return };
+            catalog = Catalog { code: catalog.code, ..Catalog::clone(&old) };
+        } else if seen.doubts == read_at.doubts {
             catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
         } else {
             catalog = catalog.doubted();
@@ -437,6 +477,9 @@ impl Catalogs {
         });
         if self.snapshots.load().values().all(|catalog| catalog.since.is_some()) {
             self.matters.all_read();
+        }
+        if !self.snapshots.load().values().any(|catalog| catalog.code.changed) {
+            self.matters.all_known();
         }
         self.news.notify_waiters();
     }

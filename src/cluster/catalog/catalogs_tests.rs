@@ -120,7 +120,11 @@ async fn writes_from_before_a_different_snapshot_count_as_unknown() {
     assert!(second > first);
     catalogs.stale("app", Changed::Code);
     assert_eq!(since(), None);
-    catalogs.publish(&database, Seen { changes: 1, doubts: 0, code: 1 }, with(Reach::These(Box::default())));
+    catalogs.publish(
+        &database,
+        Seen { changes: 1, doubts: 0, code: 1, gone: 1 },
+        with(Reach::These(Box::default())),
+    );
     assert!(since().unwrap() > second, "what was marked meanwhile was marked without a snapshot");
 }
 

@@ -25,6 +25,8 @@ impl Matters {
     const UNNAMED: u8 = 8;
     /// Definitions that have changed and have not been read again.
     const UNREAD: u8 = 16;
+    /// Code that has changed and has not been read again.
+    const CHANGED: u8 = 32;
 
     fn of(catalog: &Catalog) -> Self {
         let confined = !catalog.unlogged.is_empty()
@@ -36,13 +38,14 @@ impl Matters {
             (Self::STATE_ANYWHERE, catalog.beyond.anywhere().has(Beyond::SERVER)),
             (Self::UNNAMED, catalog.code.concerns_all()),
             (Self::UNREAD, catalog.since.is_none()),
+            (Self::CHANGED, catalog.code.changed),
         ];
         Self(held.into_iter().filter(|(_, holds)| *holds).fold(0, |all, (one, _)| all | one))
     }
 
     /// Whether any statement must be looked at, whatever it names.
     pub(crate) fn in_all(self) -> bool {
-        self.0 & (Self::STATE_ANYWHERE | Self::UNNAMED) != 0
+        self.0 & (Self::STATE_ANYWHERE | Self::UNNAMED | Self::CHANGED) != 0
     }
 
     /// Whether those must be that name relations.
@@ -53,6 +56,11 @@ impl Matters {
     /// Whether those must be that call no functions, for what is left in the session.
     pub(crate) fn leaves_traces(self) -> bool {
         self.0 & Self::TRACES != 0
+    }
+
+    /// Whether code has changed: any statement may run by it.
+    pub(crate) fn has_changed(self) -> bool {
+        self.0 & Self::CHANGED != 0
     }
 }
 
@@ -73,6 +81,11 @@ impl Published {
     /// All definitions have been read.
     pub(super) fn all_read(&self) {
         self.0.fetch_and(!Matters::UNREAD, Ordering::Relaxed);
+    }
+
+    /// All code has been read.
+    pub(super) fn all_known(&self) {
+        self.0.fetch_and(!Matters::CHANGED, Ordering::Relaxed);
     }
 }
 
@@ -98,5 +111,9 @@ mod tests {
         published.add(&Catalog { since: catalog.since, ..Catalog::default() });
         published.all_read();
         assert!(published.get().in_relations());
+        published.add(&Catalog { code: catalog.code.after_change(), ..catalog });
+        assert!(published.get().has_changed() && published.get().in_all());
+        published.all_known();
+        assert!(!published.get().has_changed() && published.get().in_relations());
     }
 }

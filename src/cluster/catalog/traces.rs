@@ -6,6 +6,7 @@
 //! declared to be.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::code_rows::{Relation, Rows, Run, Runs, Tied, When};
@@ -15,12 +16,16 @@ use crate::sql::{Code, CodeReader, Conduct, DataUse, Kind, Name, Statement, Trac
 /// What is known of a database's code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodeMap {
-    /// How often code had been changed through weir when it was read.
-    pub version: u64,
-    /// When the reading of it began; `None` while nothing is known.
+    /// How often something that may have had code in it has been taken away through weir, or replaced.
+    pub gone: u64,
+    /// The same when this was read, or soon after.
+    pub(crate) gone_when_read: u64,
+    /// Whether code was changed that has not been read since: anything may run anything.
+    pub(crate) changed: bool,
+    /// When the reading of it began; `None` before the first.
     pub(crate) began: Option<Instant>,
-    /// Every function and procedure, by name alone and by schema and name.
-    functions: HashMap<Name, Conduct>,
+    /// Every function and procedure, by name alone and by schema and name, as it was read.
+    functions: Arc<Functions>,
     /// Functions of users that do more than compute and may be meant where a statement names none of them: see
     /// [`Statement::mentions`]. Empty in most databases.
     mentioned: HashMap<Box<str>, Conduct>,
@@ -34,6 +39,24 @@ pub struct CodeMap {
     definitions: Traces,
     /// What may be left where relations are kept in order: they are not named, and whatever is behind any of them may run.
     maintenance: Traces,
+}
+
+/// Functions by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Functions(HashMap<Name, Conduct>);
+
+impl Functions {
+    /// What the functions of a name do; `None` when there is none that is known.
+    fn conduct(&self, name: &Name) -> Option<Conduct> {
+        match name.schema.as_deref() {
+            Some("pg_catalog") => self.0.get(&Name { schema: None, name: name.name.clone() }).copied(),
+            _ => self.0.get(name).copied(),
+        }
+    }
+
+    fn traces(&self, name: &Name) -> Option<Traces> {
+        self.conduct(name).map(|conduct| conduct.traces)
+    }
 }
 
 /// What the code behind a relation may leave.
@@ -50,8 +73,8 @@ pub struct Found {
     pub traces: Traces,
     /// Functions of which nothing is known.
     pub unknown: Vec<Name>,
-    /// The version of what was asked.
-    pub version: u64,
+    /// How much had been taken away by then.
+    pub gone: u64,
 }
 
 impl Found {
@@ -64,14 +87,14 @@ impl Found {
     pub fn join(&mut self, other: Self) {
         self.traces = self.traces.max(other.traces);
         self.unknown.extend(other.unknown);
-        self.version = other.version;
+        self.gone = other.gone;
     }
 
     /// A function is called: one of the statement's own, which must be something, or a word of a body that may be.
-    fn call(&mut self, function: &Name, map: &CodeMap, word: Word) {
-        match map.function(function) {
+    fn call(&mut self, function: &Name, functions: Option<&Functions>, word: Word) {
+        match functions.and_then(|known| known.traces(function)) {
             Some(traces) => self.traces = self.traces.max(traces),
-            None if word == Word::OfGrammar && map.is_known() => {}
+            None if word == Word::OfGrammar && functions.is_some() => {}
             None => self.unknown.push(function.clone()),
         }
     }
@@ -85,9 +108,9 @@ enum Word {
 }
 
 impl CodeMap {
-    /// Whether it was read.
-    pub(crate) fn is_known(&self) -> bool {
-        self.began.is_some()
+    /// The functions, if all of them are known.
+    fn known(&self) -> Option<&Functions> {
+        self.began.filter(|_| !self.changed).map(|_| &*self.functions)
     }
 
     /// Whether some relation, operator or event trigger leaves something: then statements that call no functions must
@@ -101,6 +124,11 @@ impl CodeMap {
     /// Whether some statement may do more than it names: then each must be looked at.
     pub(crate) fn concerns_all(&self) -> bool {
         !self.anywhere.is_pure() || self.names().next().is_some()
+    }
+
+    /// Whether some type or operator of users runs code that does more than compute.
+    pub(crate) fn has_symbols(&self) -> bool {
+        !self.symbols.is_empty()
     }
 
     /// What a statement may do by code that it does not name, relations aside.
@@ -130,35 +158,40 @@ impl CodeMap {
 
     /// What the functions of a name may leave; `None` when there is none that is known.
     pub fn function(&self, name: &Name) -> Option<Traces> {
-        self.conduct(name).map(|conduct| conduct.traces)
+        self.known()?.traces(name)
     }
 
-    /// What the functions of a name do; `None` when there is none that is known.
-    pub(crate) fn conduct(&self, name: &Name) -> Option<Conduct> {
-        match name.schema.as_deref() {
-            Some("pg_catalog") => {
-                self.functions.get(&Name { schema: None, name: name.name.clone() }).copied()
-            }
-            _ => self.functions.get(name).copied(),
-        }
-    }
-
-    /// What is known of a function that was called at `since`, when so many changes had been seen and nothing was known
-    /// of it. `None` when there is nothing yet.
-    pub(crate) fn recall(&self, name: &Name, since: Instant, version: u64) -> Option<Traces> {
-        let began = self.began?;
-        if version != self.version {
+    /// What is known of a function that was called at `since`, when so much had been taken away and nothing was known of
+    /// it. `None` when there is nothing yet.
+    pub(crate) fn recall(&self, name: &Name, since: Instant, gone: u64) -> Option<Traces> {
+        let is_behind = self.began? > since;
+        if self.has_lost(gone) {
             // It may have been another function then, of which only this much is taken for granted.
-            return Some(self.function(name).unwrap_or_default().max(Traces::Discardable));
+            let known = is_behind || !self.changed;
+            return known.then(|| self.functions.traces(name).unwrap_or_default().max(Traces::Discardable));
         }
         // If there was none afterwards, there was none.
-        self.function(name).or((began > since).then_some(Traces::None))
+        let now = self.functions.traces(name).filter(|_| is_behind || !self.changed);
+        now.or(is_behind.then_some(Traces::None))
+    }
+
+    /// What is known of statements that had run by `since`, when anything could run anything. `None` when there is nothing
+    /// yet: only what was read afterwards shows all that was there.
+    pub(crate) fn recall_statements(&self, statements: &[Statement], since: Instant) -> Option<Traces> {
+        self.began.filter(|began| *began > since)?;
+        let of = |statement| self.find(statement, Some(&self.functions), |_| false).traces;
+        Some(statements.iter().map(of).max().unwrap_or_default())
+    }
+
+    /// Whether some code may be gone that was there when so much had been taken away.
+    pub(crate) fn has_lost(&self, gone: u64) -> bool {
+        gone != self.gone_when_read
     }
 
     /// What is left after code was changed: nothing of functions, until they have been read again. What was behind
     /// relations goes on counting, as most of it is there still.
-    pub(crate) fn after_change(&self, version: u64) -> Self {
-        Self { version, began: None, functions: HashMap::new(), ..self.clone() }
+    pub(crate) fn after_change(&self) -> Self {
+        Self { changed: true, ..self.clone() }
     }
 }
 
@@ -167,22 +200,31 @@ impl CodeMap {
 pub fn found(map: Option<&CodeMap>, statement: &Statement, is_harmless: impl Fn(&Name) -> bool) -> Found {
     let unread = CodeMap::default();
     let map = map.unwrap_or(&unread);
-    let mut found = Found { version: map.version, ..Found::default() };
-    for function in statement.functions.iter().filter(|function| !is_harmless(function)) {
-        found.call(function, map, Word::OfFunction);
-    }
-    if let Some(code) = &statement.effects.code {
-        for function in code.calls.iter().filter(|function| !is_harmless(function)) {
-            found.call(function, map, Word::OfGrammar);
-        }
-    }
-    if map.concerns_relations() {
-        found.traces = found.traces.max(map.behind(statement)).max(map.unnamed(statement).traces);
-    }
-    found
+    map.find(statement, map.known(), is_harmless)
 }
 
 impl CodeMap {
+    fn find(
+        &self,
+        statement: &Statement,
+        functions: Option<&Functions>,
+        is_harmless: impl Fn(&Name) -> bool,
+    ) -> Found {
+        let mut found = Found { gone: self.gone, ..Found::default() };
+        for function in statement.functions.iter().filter(|function| !is_harmless(function)) {
+            found.call(function, functions, Word::OfFunction);
+        }
+        if let Some(code) = &statement.effects.code {
+            for function in code.calls.iter().filter(|function| !is_harmless(function)) {
+                found.call(function, functions, Word::OfGrammar);
+            }
+        }
+        if self.concerns_relations() {
+            found.traces = found.traces.max(self.behind(statement)).max(self.unnamed(statement).traces);
+        }
+        found
+    }
+
     fn behind(&self, statement: &Statement) -> Traces {
         let read = statement.reads.iter().filter_map(|name| self.relations.get(&name.name));
         let written = statement.writes.iter().map(|name| &name.name);
@@ -251,14 +293,15 @@ pub(super) fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
 pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
     let reader = &CodeReader::default();
     let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
+    let mut functions = HashMap::new();
     for (at, function) in rows.functions.iter().enumerate() {
         let conduct = web.conducts[at];
         let alone = Name { schema: None, name: function.name.clone() };
-        let all = map.functions.entry(alone).or_default();
+        let all: &mut Conduct = functions.entry(alone).or_default();
         *all = conduct.join(*all);
         if &*function.schema != "pg_catalog" {
             let name = Name { schema: Some(function.schema.clone()), name: function.name.clone() };
-            let all = map.functions.entry(name).or_default();
+            let all: &mut Conduct = functions.entry(name).or_default();
             *all = conduct.join(*all);
         }
         if function.is_mentioned(conduct, reader) {
@@ -266,6 +309,7 @@ pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
             *all = conduct.join(*all);
         }
     }
+    map.functions = Arc::new(Functions(functions));
     for (at, name) in &web.names {
         let (read, written) = (web.conducts[*at].traces, web.conducts[*at + 1].traces);
         map.maintenance = map.maintenance.max(written);

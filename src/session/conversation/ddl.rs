@@ -7,6 +7,17 @@ use crate::session::conversation::Conversation;
 use crate::session::model::ddl::{Change, Given};
 use crate::sql::Name;
 
+/// Which definitions were changed by that.
+pub(super) fn changed(change: Change) -> Changed {
+    match change {
+        Change::None | Change::ByFunction | Change::ByCode | Change::Data => Changed::Data,
+        Change::Removed => Changed::Removed,
+        Change::Moved => Changed::Moved,
+        Change::Added => Changed::Added,
+        Change::Certain => Changed::Code,
+    }
+}
+
 impl Conversation {
     /// Looks at the code that runs. To be called before the server's words are taken in, which may tell that what
     /// they did is committed.
@@ -62,9 +73,8 @@ impl Conversation {
         match change {
             Change::None => {}
             Change::ByFunction | Change::ByCode => catalogs.doubt(&self.who.server_database),
-            Change::Data | Change::Certain => {
-                let what = if change == Change::Data { Changed::Data } else { Changed::Code };
-                catalogs.stale(&self.who.server_database, what);
+            _ => {
+                catalogs.stale(&self.who.server_database, changed(change));
                 self.state.database().learned.clear();
             }
         }

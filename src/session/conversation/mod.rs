@@ -545,8 +545,11 @@ impl Conversation {
     /// All of a long query string has been read. Before the server can run it, it is known whether it leaves nothing.
     pub(crate) fn has_read_long(&mut self, text: &LongText) {
         // Behind a relation there may be code, and which relation it is nobody has looked.
-        if !text.leaves_nothing() || self.shared.cluster.catalogs().matters().leaves_traces() {
+        let matters = self.shared.cluster.catalogs().matters();
+        if !text.leaves_nothing() || matters.leaves_traces() {
             self.state.pins.long_statement();
+        } else if matters.has_changed() || self.state.definitions.has_brought() {
+            self.state.pins.vanish();
         }
     }
 

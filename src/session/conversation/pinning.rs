@@ -1,14 +1,18 @@
 //! What a request's code may leave, predicted before it is sent, and what its user's policy makes of that.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
-use crate::cluster::traces::Found;
+use crate::cluster::traces::{CodeMap, Found};
 use crate::config::Pinning;
 use crate::session::conversation::Conversation;
+use crate::session::conversation::ddl::changed;
+use crate::session::model::ddl::Outcome;
+use crate::session::model::pins::{Doubt, Doubted, Resolved};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
-use crate::sql::{Pin, Statement, Verdict};
+use crate::sql::{Kind, Pin, Statement, Verdict};
 
 impl Conversation {
     /// Takes down what a request says of what a server process never forgets, before it gets its connection.
@@ -34,13 +38,22 @@ impl Conversation {
             self.state.pins.is_taken_away();
         }
         let catalogs = self.shared.cluster.catalogs();
-        if !request.any(Fact::Calls) && !catalogs.matters().leaves_traces() {
+        let matters = catalogs.matters();
+        let known = !matters.has_changed();
+        self.state.definitions.is_unforeseen |= known;
+        let defines = self.state.definitions.has_brought() || request.any(Fact::Brings);
+        if !request.any(Fact::Calls) && !matters.leaves_traces() && known && !defines {
             return self.refuse_pins(request);
         }
         let catalog = self.catalog();
+        let code = catalog.as_deref().map(|catalog| &catalog.code);
         let (mut missing, now) = (false, Instant::now());
         for message in &request.messages {
             let Some(verdict) = &message.verdict else { continue };
+            if self.may_run_anything(verdict, code) {
+                self.doubt_text(verdict, code, now);
+            }
+            self.state.definitions.sends(verdict.brings());
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
@@ -49,13 +62,62 @@ impl Conversation {
             }
             self.state.pins.ran(found.traces);
             for function in found.unknown {
-                self.state.pins.doubt(function, found.version, now);
+                self.state.pins.doubt(Doubted::Function(function), found.gone, now);
             }
         }
+        let catalogs = self.shared.cluster.catalogs();
         if missing {
             catalogs.missed(&self.who.server_database, now);
         }
+        if self.may_bring(request) {
+            // Before the server has it: somebody may run by it before weir hears that it is there.
+            catalogs.stale(&self.who.server_database, changed(self.state.definitions.brought()));
+            self.state.definitions.is_unforeseen = false;
+        }
         self.refuse_pins(request);
+    }
+
+    /// Whether a request may bring code that others run by.
+    fn may_bring(&self, request: &Request) -> bool {
+        let commits = |statement: &Statement| matches!(statement.kind, Kind::Commit { .. });
+        self.state.definitions.has_brought()
+            && (self.state.transaction.is_over() || request.statements().any(commits))
+    }
+
+    /// Whether what a text runs may be what was defined a moment ago, and nobody has read.
+    fn may_run_anything(&self, verdict: &Verdict, code: Option<&CodeMap>) -> bool {
+        let changed = code.is_some_and(|code| code.changed);
+        let together = verdict.statements.len() > 1 && verdict.brings().is_code();
+        (changed || together || self.state.definitions.has_brought())
+            && verdict.statements.iter().any(Statement::may_run_code)
+    }
+
+    fn doubt_text(&mut self, verdict: &Arc<Verdict>, code: Option<&CodeMap>, now: Instant) {
+        let gone = code.map_or(0, |code| code.gone);
+        self.state.pins.doubt(Doubted::Text(verdict.clone()), gone, now);
+        self.shared.cluster.catalogs().ran_in_doubt(&self.who.server_database, now);
+    }
+
+    /// All is answered. What was sent before somebody changed code may have run by that: it has waited for a lock.
+    pub(crate) fn doubt_flight(&mut self) {
+        let unforeseen = std::mem::take(&mut self.state.definitions.is_unforeseen);
+        let changed = |catalog: Arc<Catalog>| catalog.code.changed;
+        if unforeseen
+            && self.shared.cluster.catalogs().matters().has_changed()
+            && self.catalog().is_some_and(changed)
+        {
+            self.state.pins.vanish();
+        }
+    }
+
+    /// All is answered, outside a transaction: what its code is, others can see from now on.
+    pub(crate) fn settle_definitions(&mut self) {
+        let outcome = self.state.definitions.settle();
+        if outcome != Outcome::Nothing && self.state.pins.doubts() {
+            let now = Instant::now();
+            self.state.pins.renew_doubts(outcome, now);
+            self.shared.cluster.catalogs().ran_in_doubt(&self.who.server_database, now);
+        }
     }
 
     fn found(&self, verdict: &Verdict, catalog: Option<&Catalog>) -> Found {
@@ -90,9 +152,21 @@ impl Conversation {
             return;
         }
         let catalog = self.catalog();
-        if let Some(catalog) = catalog {
-            self.state.pins.resolve(|doubt| catalog.code.recall(&doubt.function, doubt.since, doubt.version));
-        }
+        let Some(catalog) = catalog else { return };
+        let open = self.state.definitions.has_brought();
+        let code = &catalog.code;
+        self.state.pins.resolve(|Doubt { what, since, gone, .. }| match what {
+            Doubted::Function(function) => {
+                let traces = code.recall(function, *since, *gone)?;
+                Some(Resolved { traces, vanished: false })
+            }
+            // What it ran by may be the session's alone as yet.
+            Doubted::Text(_) if open => None,
+            Doubted::Text(verdict) => {
+                let traces = code.recall_statements(&verdict.statements, *since)?;
+                Some(Resolved { traces, vanished: code.has_lost(*gone) })
+            }
+        });
     }
 }
 

@@ -76,10 +76,12 @@ impl Session {
         client.buffer.release();
         state.replay_buffer.clear();
         conversation.losses = 0;
+        conversation.doubt_flight();
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
                 conversation.ends();
+                conversation.settle_definitions();
             }
             conversation.tell_pins();
         }
@@ -100,7 +102,10 @@ impl Session {
         client.trim();
         leg.lease.settings = leg.progress.carried.now().clone();
         memory.ledger = std::mem::take(&mut leg.responses.ledger);
-        if !settled || leg.responses.tx != TxStatus::Idle || !conversation.state.pins().is_empty() {
+        let state = &conversation.state;
+        // What a session keeps for itself is its own, whatever is left there.
+        let is_unfit = !connections.are_kept() && state.pins.has_vanished();
+        if !settled || leg.responses.tx != TxStatus::Idle || !state.pins().is_empty() || is_unfit {
             // It carries what must not reach anybody else, or a cancel request may: closed, not given back.
             let state = &mut conversation.state;
             state.pins.clear(state.transaction.undoable_mut());

@@ -199,7 +199,11 @@ impl Cleanup {
             self.answered().await?;
             self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
-        let leftover = self.leftover.max(Leftover::of(&self.state));
+        let mut leftover = self.leftover.max(Leftover::of(&self.state));
+        if self.shared.cluster.catalogs().matters().has_changed() {
+            // It may have run what somebody has defined meanwhile.
+            leftover = Leftover::Lasting;
+        }
         let mut standing = Standing::Idle;
         if self.leg.responses.tx != TxStatus::Idle || self.leg.batch() == Batch::Open {
             standing = Standing::Open;

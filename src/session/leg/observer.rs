@@ -25,7 +25,7 @@ use crate::session::relay::server_errors::{
 };
 use crate::session::state::{Due, State};
 use crate::session::transaction::Event;
-use crate::sql::{Dependency, Kind};
+use crate::sql::{Brings, Dependency, Kind};
 use crate::wire::frame::cstr;
 use crate::wire::reply::outdated;
 use crate::wire::tag::server;
@@ -141,7 +141,8 @@ impl Observer<'_> {
 impl Watcher for Observer<'_> {
     fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
         self.state.pending_writes.completed(tag);
-        if self.state.definitions.completed(tag).outdates_statements() {
+        let brings = pending.verdict().map_or(Brings::Nothing, |verdict| verdict.brings());
+        if self.state.definitions.completed(tag, brings).outdates_statements() {
             self.state.outdate_statements();
         }
         let Some(verdict) = pending.verdict() else { return Completion::Clients };
@@ -203,6 +204,7 @@ impl Watcher for Observer<'_> {
             _ => {}
         }
         self.state.transaction.on(Event::Failed);
+        self.state.definitions.fails();
         if let PendingReply::ParsedUnnamed(serial, _) = pending {
             // It has taken the one before with it.
             self.state.names.skipped(*serial, None);

@@ -22,9 +22,9 @@ impl Leftover {
     /// What the session is known to leave on its connection to the primary.
     pub(crate) fn of(state: &State) -> Self {
         match (state.pins().is_empty(), state.pins.outlast_discard()) {
-            (true, _) => Leftover::Known,
+            (_, true) => Leftover::Lasting,
             (false, false) => Leftover::State,
-            (false, true) => Leftover::Lasting,
+            (true, false) => Leftover::Known,
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::mem::take;
 
+use crate::sql::Brings;
+
 /// How sure it is that definitions were changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
@@ -15,6 +17,12 @@ pub(crate) enum Change {
     ByCode,
     /// They were, but none that has code in it.
     Data,
+    /// Something was taken away that may have had code in it.
+    Removed,
+    /// A relation has another name.
+    Moved,
+    /// There is something more that may have code in it.
+    Added,
     /// They were.
     Certain,
 }
@@ -50,6 +58,30 @@ impl Change {
             b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
             _ if CERTAIN.iter().any(|prefix| tag.starts_with(prefix)) => Change::Certain,
             _ => Change::None,
+        }
+    }
+
+    /// The same, where the text tells more than the tag.
+    fn told(self, brings: Brings) -> Self {
+        match brings {
+            // A block that defines.
+            Brings::Addition | Brings::Anything if self == Change::ByCode => Change::Certain,
+            _ if self < Change::Data => self,
+            Brings::Nothing => self,
+            Brings::Plain => Change::Data,
+            Brings::Removal => Change::Removed,
+            Brings::Move => Change::Moved,
+            Brings::Addition => Change::Added,
+            Brings::Anything => Change::Certain,
+        }
+    }
+
+    /// Both.
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Change::Removed | Change::Moved, Change::Added) => Change::Certain,
+            (Change::Added, Change::Removed | Change::Moved) => Change::Certain,
+            _ => self.max(other),
         }
     }
 
@@ -90,23 +122,45 @@ pub(crate) struct Definitions {
     committed: Change,
     /// Committed or not.
     given: Given,
+    /// What was sent brings code, and may not be committed yet, or not be known to be.
+    brought: Brings,
+    /// What became of that.
+    outcome: Outcome,
+    /// Whether something is in flight that was sent when all code was known, which may be others' by now.
+    pub(crate) is_unforeseen: bool,
+}
+
+/// What became of code that a transaction brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It brought none.
+    #[default]
+    Nothing,
+    /// It is there, for all that is known.
+    Kept,
+    /// Some of it may have been taken back.
+    Undone,
 }
 
 impl Definitions {
-    /// A statement completed with this command tag: what it did, or what it committed.
-    pub(crate) fn completed(&mut self, tag: &[u8]) -> Change {
-        let change = Change::of(tag);
+    /// A statement completed with this command tag, of a text that brings this: what it did, or what it committed.
+    pub(crate) fn completed(&mut self, tag: &[u8], brings: Brings) -> Change {
+        let tagged = Change::of(tag);
+        let change = tagged.told(brings);
+        if tag == b"ROLLBACK" {
+            self.fails();
+        }
         if change != Change::None {
             self.given = self.given.max(Given::of(tag));
         }
-        self.open = self.open.max(change);
+        self.open = self.open.join(change);
         match change {
             // With `AND CHAIN` no ReadyForQuery tells of it. What is prepared takes effect by COMMIT PREPARED only,
             // which another session may send.
             Change::None if matches!(tag, b"COMMIT" | b"PREPARE TRANSACTION") => self.commit(),
             // A procedure may have committed in between.
-            Change::ByCode => {
-                self.committed = self.committed.max(change);
+            _ if tagged == Change::ByCode => {
+                self.committed = self.committed.join(change);
                 change
             }
             _ => change,
@@ -116,7 +170,7 @@ impl Definitions {
     /// A transaction has ended: what is committed by that.
     pub(crate) fn commit(&mut self) -> Change {
         let change = take(&mut self.open);
-        self.committed = self.committed.max(change);
+        self.committed = self.committed.join(change);
         change
     }
 
@@ -128,6 +182,37 @@ impl Definitions {
     /// What may have been done to what servers give, once that is committed; asked once.
     pub(crate) fn take_given(&mut self) -> Given {
         if self.open == Change::None { take(&mut self.given) } else { Given::Same }
+    }
+
+    /// A text is sent that brings this. What is sent behind it may run by that before anybody has been told.
+    pub(crate) fn sends(&mut self, brings: Brings) {
+        self.brought = self.brought.join(brings);
+        if self.has_brought() && self.outcome == Outcome::Nothing {
+            self.outcome = Outcome::Kept;
+        }
+    }
+
+    /// Something has failed, or was rolled back: code that was brought may have gone with it.
+    pub(crate) fn fails(&mut self) {
+        if self.has_brought() {
+            self.outcome = Outcome::Undone;
+        }
+    }
+
+    /// All that was sent has been answered, outside a transaction: what became of the code that was brought.
+    pub(crate) fn settle(&mut self) -> Outcome {
+        self.brought = Brings::Nothing;
+        take(&mut self.outcome)
+    }
+
+    /// What others will find changed once what was sent is committed.
+    pub(crate) fn brought(&self) -> Change {
+        Change::Certain.told(self.brought)
+    }
+
+    /// Whether what runs now may run by code that nobody has been told of.
+    pub(crate) fn has_brought(&self) -> bool {
+        self.brought.is_code()
     }
 
     /// What runs now calls a function that may do anything.
@@ -147,7 +232,7 @@ mod tests {
         for tag in tags {
             match *tag {
                 "ready" => definitions.commit(),
-                tag => definitions.completed(tag.as_bytes()),
+                tag => definitions.completed(tag.as_bytes(), Brings::Nothing),
             };
         }
         definitions.committed
@@ -170,7 +255,7 @@ mod tests {
         for tag in ["CALL", "DO", "COMMIT PREPARED"] {
             assert_eq!(told(&[tag]), Change::ByCode, "{tag}");
             let mut definitions = Definitions::default();
-            definitions.completed(tag.as_bytes());
+            definitions.completed(tag.as_bytes(), Brings::Nothing);
             definitions.committed = Change::None;
             assert_eq!(definitions.commit(), Change::ByCode, "{tag}");
             assert_eq!((definitions.committed, definitions.open), (Change::ByCode, Change::None));
@@ -188,12 +273,12 @@ mod tests {
         for (tag, given) in
             [("ALTER ROLE", Given::Other), ("ALTER SYSTEM", Given::Written), ("DO", Given::Other)]
         {
-            definitions.completed(tag.as_bytes());
+            definitions.completed(tag.as_bytes(), Brings::Nothing);
             assert_eq!(definitions.take_given(), Given::Same, "{tag}");
             definitions.commit();
             assert_eq!((definitions.take_given(), definitions.take_given()), (given, Given::Same), "{tag}");
         }
-        definitions.completed(b"ALTER TABLE");
+        definitions.completed(b"ALTER TABLE", Brings::Nothing);
         definitions.commit();
         assert_eq!(definitions.take_given(), Given::Same);
     }
@@ -202,7 +287,10 @@ mod tests {
     fn a_function_is_suspected_until_its_transaction_ends() {
         let mut definitions = Definitions::default();
         definitions.suspect();
-        assert_eq!((definitions.completed(b"SELECT 1"), definitions.committed), (Change::None, Change::None));
+        assert_eq!(
+            (definitions.completed(b"SELECT 1", Brings::Nothing), definitions.committed),
+            (Change::None, Change::None)
+        );
         assert_eq!((definitions.commit(), definitions.committed), (Change::ByFunction, Change::ByFunction));
         assert!(!Change::ByFunction.outdates_statements() && Change::ByCode.outdates_statements());
     }

@@ -5,15 +5,17 @@
 //! never less than what is there. Where it is not known to be gone, it stays, and with it the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::settings::Settings;
 use crate::backend::value::Value;
+use crate::session::model::ddl::Outcome;
 use crate::session::model::revocable::{Known, Reasons, Revocable, Temporary};
 use crate::session::model::savepoints::Transactional;
 use crate::session::model::spoken::Spoken;
 use crate::session::model::undoable::Undoable;
-use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces};
+use crate::sql::{Change, Discard, Dropped, Kind, LockKey, Name, Pin, Scope, Statement, Traces, Verdict};
 
 /// What no rollback takes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,23 +27,44 @@ struct Lasting {
     /// Values of sequences that were asked for.
     drawn: Known,
     code: Traces,
-    /// Functions that were called and of which nothing was known, with what was being read of the catalog then.
+    /// What ran of which nothing was known, with what was being read of the catalog then.
     doubts: Vec<Doubt>,
+    /// Whether code ran that was gone when the catalog was read. The session is not held by that, but nobody else gets the
+    /// connection.
+    vanished: Known,
     library: Known,
     long: Known,
     unknown: Known,
 }
 
-/// A function that was called before the catalog told what it leaves.
+/// Something that ran before the catalog told what it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
-    /// The function.
-    pub function: Name,
+    /// What ran.
+    pub what: Doubted,
     /// When.
     pub since: Instant,
-    /// How often code had been changed by then: what is read after a further change may be another function.
-    pub version: u64,
+    /// How much code had been taken away by then, or replaced: what is read after more of that may be other code.
+    pub gone: u64,
     discarded: Discarded,
+}
+
+/// What is in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Doubted {
+    /// A function of which nothing was known.
+    Function(Name),
+    /// A text, when anything could run anything.
+    Text(Arc<Verdict>),
+}
+
+/// What is known by now of something that ran in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// What it left, by what is there.
+    pub traces: Traces,
+    /// Whether what it ran may be gone: of what that left nobody knows.
+    pub vanished: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +135,7 @@ impl Pins {
         self.held.as_ref().is_some_and(|held| {
             let lasting = &held.lasting;
             lasting.code == Traces::Lasting
+                || lasting.vanished == Known::Maybe
                 || !lasting.doubts.is_empty()
                 || lasting.library == Known::Maybe
                 || lasting.unknown == Known::Maybe
@@ -297,18 +321,18 @@ impl Pins {
         }
     }
 
-    /// A function was sent of which nothing is known. Where too many were, it may have been anything.
-    pub(crate) fn doubt(&mut self, function: Name, version: u64, since: Instant) {
-        const DOUBTS_MAX: usize = 100;
+    /// Something was sent of which nothing is known. Where too much was, it may have been anything.
+    pub(crate) fn doubt(&mut self, what: Doubted, gone: u64, since: Instant) {
+        const DOUBTS_MAX: usize = 1_000;
         let held = self.held.get_or_insert_default();
         let discarded = if held.behind.is_some() { Discarded::Before } else { Discarded::NotYet };
         let lasting = &mut held.lasting;
-        lasting.doubts.retain(|doubt| doubt.function != function || doubt.version != version);
+        lasting.doubts.retain(|doubt| doubt.what != what || doubt.gone != gone);
         if lasting.doubts.len() == DOUBTS_MAX {
             lasting.code = Traces::Lasting;
         } else {
             // The last call counts: what was read after it was read after all of them.
-            lasting.doubts.push(Doubt { function, since, version, discarded });
+            lasting.doubts.push(Doubt { what, since, gone, discarded });
         }
     }
 
@@ -317,20 +341,21 @@ impl Pins {
         self.held.as_ref().is_some_and(|held| !held.lasting.doubts.is_empty())
     }
 
-    /// Looks again at the functions in doubt: what is known of them by now.
-    pub(crate) fn resolve(&mut self, find: impl Fn(&Doubt) -> Option<Traces>) {
+    /// Looks again at what is in doubt: what is known of it by now.
+    pub(crate) fn resolve(&mut self, find: impl Fn(&Doubt) -> Option<Resolved>) {
         let Some(held) = &mut self.held else { return };
         let lasting = &mut held.lasting;
-        let mut code = lasting.code;
-        lasting.doubts.retain(|doubt| match find(doubt) {
-            None => true,
-            Some(Traces::Discardable) if doubt.discarded == Discarded::Since => false,
-            Some(traces) => {
-                code = code.max(traces);
-                false
+        let Lasting { code, doubts, vanished, .. } = lasting;
+        doubts.retain(|doubt| {
+            let Some(found) = find(doubt) else { return true };
+            if found.vanished {
+                *vanished = Known::Maybe;
             }
+            if found.traces != Traces::Discardable || doubt.discarded != Discarded::Since {
+                *code = found.traces.max(*code);
+            }
+            false
         });
-        lasting.code = code;
         self.tidy();
     }
 
@@ -368,8 +393,32 @@ impl Pins {
         self.held = None;
     }
 
+    /// What was brought by the transaction in which doubts arose is there, or is gone.
+    pub(crate) fn renew_doubts(&mut self, outcome: Outcome, now: Instant) {
+        let doubts = self.held.iter_mut().flat_map(|held| &mut held.lasting.doubts);
+        for doubt in doubts {
+            doubt.since = now;
+            if outcome == Outcome::Undone {
+                doubt.gone = u64::MAX;
+            }
+        }
+    }
+
+    /// Something ran that may have left anything.
+    pub(crate) fn vanish(&mut self) {
+        self.held.get_or_insert_default().lasting.vanished = Known::Maybe;
+    }
+
+    /// Whether code has run of which nobody knows what it left: the connection is nobody else's.
+    pub(crate) fn has_vanished(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.lasting.vanished == Known::Maybe)
+    }
+
     fn tidy(&mut self) {
-        let spent = |held: &Held| held.lasting.reasons().is_empty() && held.behind.is_none();
+        let spent = |held: &Held| {
+            let lasting = &held.lasting;
+            lasting.reasons().is_empty() && lasting.vanished == Known::Absent && held.behind.is_none()
+        };
         self.held.take_if(|held| spent(held));
     }
 }
@@ -431,6 +480,7 @@ impl Held {
         self.lasting = Lasting {
             code: if lasting.code == Traces::Lasting { Traces::Lasting } else { code },
             doubts: std::mem::take(&mut lasting.doubts),
+            vanished: lasting.vanished,
             library: lasting.library,
             unknown: lasting.unknown,
             prepared,

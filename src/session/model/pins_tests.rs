@@ -250,33 +250,49 @@ fn name(name: &str) -> Name {
     Name { schema: None, name: name.into() }
 }
 
+fn left(traces: Traces) -> Resolved {
+    Resolved { traces, vanished: false }
+}
+
+#[test]
+fn what_is_gone_before_it_was_read_holds_no_session_and_keeps_its_connection_from_others() {
+    let mut script = Script::new();
+    script.pins.doubt(Doubted::Function(name("f")), 1, Instant::now());
+    assert!(!script.pins.has_vanished() && script.words() == "function");
+    script.pins.resolve(|_| Some(Resolved { traces: Traces::None, vanished: true }));
+    assert!(script.pins.has_vanished() && script.pins.outlast_discard() && script.words().is_empty());
+    assert!(script.alone("DISCARD ALL").pins.has_vanished());
+    script.pins.clear(script.transaction.undoable_mut());
+    assert!(!script.pins.has_vanished());
+}
+
 #[test]
 fn a_function_in_doubt_pins_until_it_is_known() {
     let now = Instant::now();
     let mut script = Script::new();
-    script.pins.doubt(name("f"), 1, now);
-    script.pins.doubt(name("f"), 1, now);
-    script.pins.doubt(name("g"), 1, now);
+    script.pins.doubt(Doubted::Function(name("f")), 1, now);
+    script.pins.doubt(Doubted::Function(name("f")), 1, now);
+    script.pins.doubt(Doubted::Function(name("g")), 1, now);
     script.end();
     assert_eq!(script.words(), "function");
-    script.pins.resolve(|doubt| (doubt.function == name("f")).then_some(Traces::None));
+    script.pins.resolve(|doubt| (doubt.what == Doubted::Function(name("f"))).then_some(left(Traces::None)));
     assert_eq!((script.words().as_str(), script.pins.doubts()), ("function", true));
-    script.pins.resolve(|_| Some(Traces::None));
+    script.pins.resolve(|_| Some(left(Traces::None)));
     assert_eq!((script.words().as_str(), script.pins.doubts()), ("", false));
     // One that turns out to leave something goes on pinning, unless it has been discarded since.
-    script.pins.doubt(name("f"), 1, now);
-    script.pins.resolve(|_| Some(Traces::Discardable));
+    script.pins.doubt(Doubted::Function(name("f")), 1, now);
+    script.pins.resolve(|_| Some(left(Traces::Discardable)));
     assert_eq!(script.words(), "function");
     assert_eq!(script.alone("DISCARD ALL").words(), "");
-    for (traces, left) in [(Traces::Discardable, ""), (Traces::Lasting, "function")] {
-        script.pins.doubt(name("f"), 1, now);
+    for (traces, words) in [(Traces::Discardable, ""), (Traces::Lasting, "function")] {
+        script.pins.doubt(Doubted::Function(name("f")), 1, now);
         script.alone("DISCARD ALL");
         assert!(script.pins.doubts());
-        script.pins.resolve(|_| Some(traces));
-        assert_eq!(script.words(), left, "{traces:?}");
+        script.pins.resolve(|_| Some(left(traces)));
+        assert_eq!(script.words(), words, "{traces:?}");
     }
-    (0..200).for_each(|n| script.pins.doubt(name(&format!("f{n}")), 1, now));
-    script.pins.resolve(|_| Some(Traces::None));
+    (0..2_000).for_each(|n| script.pins.doubt(Doubted::Function(name(&format!("f{n}"))), 1, now));
+    script.pins.resolve(|_| Some(left(Traces::None)));
     assert_eq!(script.words(), "function", "more than are remembered");
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Fact {
     UnderOthers,
     /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.
     Lasts,
+    /// It brings, or takes away, what code runs by.
+    Brings,
 }
 
 impl Word for Fact {
@@ -49,7 +51,7 @@ impl Word for Fact {
 
 /// What is so of a statement.
 pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
-    let Statement { kind, functions, reads, effects, depends_on, vacates, .. } = statement;
+    let Statement { kind, functions, reads, effects, depends_on, vacates, brings, .. } = statement;
     let shows = own::shown(statement).is_some();
     let runs = || effects.code.as_ref().is_some_and(|code| !code.is_plain());
     let transacts = matches!(
@@ -72,6 +74,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
         (Fact::Controls, controls(statement)),
+        (Fact::Brings, brings.is_code()),
         (Fact::Lasts, !effects.settings.is_empty() || !effects.changes.is_empty()),
     ]
     .into()

@@ -4,10 +4,10 @@
 use super::dependency::dependency;
 use super::mentions::mentions;
 use super::reader::Reader;
-use super::{beyond, control, database, locks, prepared, query, settings, temporary, utility};
+use super::{beyond, control, database, definitions, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
 use crate::sql::verdict::{
-    Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
+    Brings, Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
 };
 
 /// The verdict over a text.
@@ -21,7 +21,14 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
                     let beyond = beyond::in_statement(tokens, reader);
                     let mentions = mentions(tokens, reader.known);
                     let statement = Statement { beyond, mentions, ..statement(tokens, reader) };
-                    depending(dependency(tokens, reader.strings), statement)
+                    let brings = match statement.kind {
+                        Kind::Primary(Why::Ddl) => definitions::brings(tokens, reader.known),
+                        // It is its session's alone, which keeps its connection for it.
+                        Kind::Primary(Why::Temporary) => Brings::Plain,
+                        Kind::Primary(Why::Procedure) => definitions::brings_in_block(tokens),
+                        _ => Brings::Nothing,
+                    };
+                    depending(dependency(tokens, reader.strings), Statement { brings, ..statement })
                 })
                 .collect(),
             hint: text::hint(sql),

@@ -11,6 +11,7 @@ mod code_reader;
 mod conduct;
 mod control;
 mod database;
+mod definitions;
 mod dependency;
 mod dispatch;
 mod functions;

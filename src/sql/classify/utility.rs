@@ -247,7 +247,7 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
 }
 
 /// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
-fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
+pub(super) fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
     let all = cursor.rest();
     while !cursor.at_end() && !cursor.at_word("on") {
         cursor.take();
@@ -264,7 +264,7 @@ fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
 }
 
 /// Whether `AS` stands outside all parentheses.
-fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
+pub(super) fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
     let mut depth = 0_usize;
     tokens.iter().any(|token| {
         if token.is_symbol("(") {

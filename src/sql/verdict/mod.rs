@@ -7,6 +7,7 @@
 mod access;
 mod beyond;
 mod bound;
+mod brings;
 mod code;
 mod dependency;
 mod effects;
@@ -20,6 +21,7 @@ pub(crate) use access::Access;
 pub use access::Listed;
 pub use beyond::Beyond;
 pub use bound::{Argument, BoundCall, BoundValue, Written};
+pub use brings::Brings;
 pub use code::{Code, Conduct, DataUse, Traces};
 pub use dependency::Dependency;
 pub use effects::{Change, Dropped, Effects, LockKey, Pin, Scope, Setting, Strength};

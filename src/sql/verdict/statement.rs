@@ -5,6 +5,7 @@
 
 use super::access::{Access, Listed};
 use super::beyond::Beyond;
+use super::brings::Brings;
 use super::code::Code;
 use super::dependency::Dependency;
 use super::effects::{Change, Effects};
@@ -51,6 +52,8 @@ pub struct Statement {
     pub depends_on: Dependency,
     /// What it reads or changes, as far as its text tells, that all databases share.
     pub beyond: Beyond,
+    /// What it brings, or takes away, that code runs by.
+    pub brings: Brings,
     /// The database to which nobody else may be connected while it runs.
     pub vacates: Option<Box<str>>,
     /// The command tag that completes it, where it controls a transaction; that of a COMMIT in one that has not failed.
@@ -71,6 +74,7 @@ impl Statement {
             effects: Effects::default(),
             depends_on: Dependency::default(),
             beyond: Beyond::NOTHING,
+            brings: Brings::default(),
             vacates: None,
             tag: "",
         }
@@ -94,6 +98,20 @@ impl Statement {
     /// The same statement, which runs this code and leaves what that leaves.
     pub(in crate::sql) fn running(self, code: Code) -> Self {
         Self { effects: Effects::of(None, Some(code)), ..self }
+    }
+
+    /// Whether a user's code may run by it that it does not call: it names something, or what it runs is said elsewhere.
+    pub(crate) fn may_run_code(&self) -> bool {
+        let names = !self.functions.is_empty()
+            || !self.mentions.is_empty()
+            || !self.reads.is_empty()
+            || !self.writes.is_empty()
+            || self.effects.code.is_some();
+        match self.kind {
+            Kind::Read | Kind::Cursor(_) => names,
+            Kind::Primary(_) | Kind::Execute(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether it changes settings, until the transaction ends at least, as far as its text tells.
@@ -133,6 +151,15 @@ impl Statement {
 }
 
 impl Verdict {
+    /// What its statements bring together. Of one that could not be read nobody knows.
+    pub(crate) fn brings(&self) -> Brings {
+        let of = |statement: &Statement| match statement.kind {
+            Kind::Primary(Why::Unparsable | Why::TooLong) => Brings::Anything,
+            _ => statement.brings,
+        };
+        self.statements.iter().map(of).fold(Brings::Nothing, Brings::join)
+    }
+
     /// The verdict for what cannot be read: everything unknown, so the primary, and there may be anything left of it.
     pub(crate) fn opaque(skeleton: SkeletonId, why: Why) -> Self {
         let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };

@@ -1,0 +1,205 @@
+//! Which definitions run no code of users, told from their grammar: a closed list. What is not surely plain brings code.
+
+use super::functions::{Class, KnownFunctions};
+use super::utility::{indexed, is_made_of_query};
+use crate::sql::text::{self, Cursor, Token, TokenKind};
+use crate::sql::verdict::{Brings, Name};
+
+/// Words in front of a parenthesis that call nothing: of the grammar, and types of PostgreSQL's own.
+const WORDS: &str = "key unique check default as identity range list hash in and or not any some all exists values with on \
+    distinct set reset from to include using btree gin gist brin generated always null primary references of \
+    varchar char character varying bpchar numeric decimal dec bit float time timestamp timestamptz interval";
+
+/// Operators that are PostgreSQL's own where nobody has made others of the name.
+const OPERATORS: [&str; 14] = ["=", "<>", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||", "::"];
+
+/// Kinds of objects that run no code of users, and of which nothing is made that does. `tests/window.rs` holds that each
+/// kind that PostgreSQL has is either among them, or read below, or brings code.
+const INERT: &[&str] = &[
+    "collation",
+    "database",
+    "default privileges",
+    "group",
+    "large object",
+    "publication",
+    "role",
+    "sequence",
+    "server",
+    "subscription",
+    "tablespace",
+    "user",
+];
+
+fn is_inert(cursor: Cursor<'_, '_>) -> bool {
+    INERT.iter().any(|kind| {
+        let mut cursor = cursor;
+        kind.split(' ').all(|word| cursor.take_word(word))
+    })
+}
+
+/// What a definition brings, of which these are all tokens.
+pub(super) fn brings(tokens: &[Token<'_>], known: &KnownFunctions) -> Brings {
+    let mut cursor = Cursor::new(tokens);
+    match cursor.take_any(&["create", "alter", "drop", "grant", "revoke", "comment", "security", "reassign"])
+    {
+        Some("create") => create(cursor, known),
+        Some("alter") => alter(cursor, known),
+        Some("drop") => drop(cursor),
+        Some(_) => Brings::Plain,
+        None => Brings::Anything,
+    }
+}
+
+/// What a block brings: it is searched for the words by which one defines anything.
+pub(super) fn brings_in_block(tokens: &[Token<'_>]) -> Brings {
+    let defines = |token: &Token<'_>| {
+        let text = token.text.to_ascii_lowercase();
+        let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+        has(b"create") || has(b"alter") || has(b"drop") || has(b"execute") || has(b"import")
+    };
+    let is_block = tokens.first().is_some_and(|token| token.is_word("do"));
+    if is_block && tokens.iter().any(defines) { Brings::Anything } else { Brings::Nothing }
+}
+
+fn create(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
+    if cursor.take_words(&["or", "replace"]) || cursor.at_word("extension") {
+        return Brings::Anything;
+    }
+    while cursor.take_any(&["unlogged", "global", "local", "temp", "temporary", "unique"]).is_some() {}
+    let rest = cursor.rest();
+    let has = |word: &str| rest.iter().any(|token| token.is_word(word));
+    let plain = if cursor.take_word("schema") {
+        !has("create")
+    } else if cursor.take_word("table") {
+        cursor.take_words(&["if", "not", "exists"]);
+        cursor.take_qualified();
+        // What a query fills runs nothing later on. What is made of another table has its defaults and triggers.
+        is_made_of_query(cursor.rest())
+            || !has("like")
+                && !has("inherits")
+                && !cursor.at_word("of")
+                && !cursor.at_word("partition")
+                && calls_nothing(cursor.rest(), known)
+    } else if cursor.take_word("index") {
+        calls_nothing(indexed(cursor), known)
+    } else if cursor.take_word("type") {
+        cursor.take_qualified();
+        cursor.take_words(&["as", "enum"])
+    } else if cursor.take_word("statistics") {
+        calls_nothing(cursor.rest(), known)
+    } else {
+        is_inert(cursor)
+    };
+    if plain { Brings::Plain } else { Brings::Addition }
+}
+
+fn alter(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
+    let rest = cursor.rest();
+    let has = |word: &str| rest.iter().any(|token| token.is_word(word));
+    if is_inert(cursor) || cursor.at_word("statistics") {
+        return Brings::Plain;
+    }
+    if cursor.at_word("index") {
+        // A table can be given another name in these words, too.
+        return if has("rename") || has("attach") { Brings::Move } else { Brings::Plain };
+    }
+    if cursor.take_word("type") {
+        cursor.take_qualified();
+        return if cursor.take_words(&["add", "value"]) { Brings::Plain } else { Brings::Anything };
+    }
+    if !cursor.take_word("table") {
+        return Brings::Anything;
+    }
+    cursor.take_words(&["if", "exists"]);
+    cursor.take_word("only");
+    if cursor.take_qualified().is_none() {
+        return Brings::Anything;
+    }
+    cursor.take_symbol("*");
+    let actions = actions(cursor.rest());
+    if actions.len() == 1 && moves(actions[0]) {
+        return Brings::Move;
+    }
+    if !calls_nothing(cursor.rest(), known) || !actions.iter().all(|action| is_plain(action)) {
+        return Brings::Anything;
+    }
+    // Whoever deletes there runs the triggers here.
+    if has("references") && has("on") {
+        return Brings::Addition;
+    }
+    if has("drop") { Brings::Removal } else { Brings::Plain }
+}
+
+/// What stands between commas outside all parentheses.
+fn actions<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+    let mut depth = 0_usize;
+    let parts = tokens.split(move |token| {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_symbol(",")
+    });
+    parts.collect()
+}
+
+/// Whether an action of `ALTER TABLE` gives it another name or schema.
+fn moves(action: &[Token<'_>]) -> bool {
+    let mut cursor = Cursor::new(action);
+    cursor.take_words(&["rename", "to"]) || cursor.take_words(&["set", "schema"])
+}
+
+/// Whether an action of `ALTER TABLE` is about columns, constraints and storage. A table that is given another name, or made
+/// part of another one, has its triggers where nobody looks for them.
+fn is_plain(action: &[Token<'_>]) -> bool {
+    let mut cursor = Cursor::new(action);
+    match cursor.take_any(&["add", "drop", "alter", "owner", "reset", "validate", "cluster", "set", "rename"])
+    {
+        Some("rename") => !cursor.at_word("to"),
+        Some("set") => !cursor.at_word("schema"),
+        Some(_) => true,
+        None => false,
+    }
+}
+
+fn drop(cursor: Cursor<'_, '_>) -> Brings {
+    // What held functions: one that was called and never read, as it was dropped before, may have left anything.
+    let code = ["function", "procedure", "routine", "aggregate", "schema", "extension", "owned"];
+    match () {
+        () if code.iter().any(|word| cursor.at_word(word)) => Brings::Anything,
+        () if is_inert(cursor) || cursor.at_word("index") || cursor.at_word("statistics") => Brings::Plain,
+        () => Brings::Removal,
+    }
+}
+
+/// Whether nothing is called by these tokens but what PostgreSQL brings and what only computes. A parenthesis behind a name is
+/// a call, but where the name is a word of the grammar, or a table's behind `REFERENCES`.
+fn calls_nothing(tokens: &[Token<'_>], known: &KnownFunctions) -> bool {
+    (0..tokens.len()).all(|at| {
+        let token = &tokens[at];
+        if token.kind == TokenKind::Operator {
+            return OPERATORS.iter().any(|symbol| token.is_symbol(symbol));
+        }
+        let called = token.is_name() && tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
+        !called || is_harmless(tokens, at, known)
+    })
+}
+
+fn is_harmless(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> bool {
+    let Some(name) = text::name(tokens[at]) else { return false };
+    let before = |n: usize| at.checked_sub(n).map(|at| &tokens[at]);
+    let is = |n: usize, word: &str| before(n).is_some_and(|token| token.is_word(word));
+    let qualified = before(1).is_some_and(|token| token.is_symbol("."));
+    if is(1, "references") || (qualified && is(3, "references")) {
+        return true;
+    }
+    if qualified {
+        return false;
+    }
+    // A constraint's columns and those of a key have their names in front of the parenthesis' word only.
+    let sequence = matches!(&*name, "nextval" | "now" | "gen_random_uuid");
+    sequence
+        || WORDS.split_whitespace().any(|word| tokens[at].is_word(word))
+        || known.class(&Name { schema: None, name }) == Some(Class::ReadOnly)
+}
