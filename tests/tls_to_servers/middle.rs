@@ -19,7 +19,7 @@ use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Root, ServerTls, SslMode, Terms, accept, provider};
 use weir::net::{Encryption, Keepalive, Stream, Target, Way};
 
-use crate::certificates::{Authority, Issued};
+use crate::certificates::{Authority, Issued, self_signed};
 use crate::{PATIENCE, WEIR, file};
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -134,6 +134,10 @@ fn the_reason_is_told_to_whom_it_concerns() -> Result<()> {
             "server certificate for \"other.example\" does not match host name \"127.0.0.1\"",
         ),
         (ours.expired(&["127.0.0.1"]), "certificate verify failed: certificate has expired"),
+        (
+            self_signed(&["127.0.0.1"]),
+            "certificate verify failed: its issuer is not among the trusted root certificates",
+        ),
         (
             other.server(&["127.0.0.1"]),
             "certificate verify failed: its issuer is not among the trusted root certificates",

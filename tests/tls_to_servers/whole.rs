@@ -178,3 +178,28 @@ fn what_is_there_is_used_and_what_is_not_is_told() -> Result<()> {
     );
     Ok(())
 }
+
+/// Whom the system trusts is trusted, and the name is looked at without a word about it.
+#[test]
+fn the_system_says_whom_to_trust() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    cluster.admit(0, ONLY_SSL)?;
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let weir = |authority: &Authority| {
+        let roots = file("system", "roots.pem", &authority.pem());
+        WeirSetup::in_front_of(&cluster, [0])
+            .each_server("sslrootcert = \"system\"")
+            .environment("SSL_CERT_FILE", &roots.to_string_lossy())
+    };
+    let refused = |setup: WeirSetup, words: &str| {
+        let weir = setup.start_unready(WEIR)?;
+        wait_for(words, PATIENCE, || Ok(weir.get("/readyz")?.contains(words).then_some(())))
+    };
+    let issued = ours.server(&["127.0.0.1"]);
+    cluster.secure(0, &issued.certificate, &issued.key, None)?;
+    weir(&ours).start(WEIR)?.connect()?.query("SELECT 1")?;
+    refused(weir(&other), "its issuer is not among the trusted root certificates")?;
+    let issued = ours.server(&["other.example"]);
+    cluster.secure(0, &issued.certificate, &issued.key, None)?;
+    refused(weir(&ours), "does not match host name \"127.0.0.1\"")
+}
