@@ -344,3 +344,7 @@ impl Client {
         matches!(flushed, Ok(Ok(()))).then_some(self.stream)
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -206,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::net::holding::Holding;
+    use crate::net::tls::test_certificates::pair;
 
     #[test]
     fn cut_and_put_keep_the_order() {
@@ -265,6 +266,63 @@ mod tests {
             peer.read_to_end(&mut told).await.unwrap();
             assert_eq!(told, [b"made up, ", text].concat());
         }
+    }
+
+    /// Writes a long value as the relay does, whose bytes come to `read_buffer` little by little. Says how much the client
+    /// heard, and whether it was as it should be.
+    async fn relay_value(mut stream: Stream, mut peer: Stream, len: usize, rest: Duration) -> (usize, bool) {
+        const ARRIVES: usize = 100_003;
+        let byte = |at: usize| u8::try_from(at % 251).unwrap_or_default();
+        let relay = async move {
+            let (mut out, mut read_buffer, mut at) = (ClientBuffer::default(), BytesMut::new(), 0);
+            while at < len {
+                let n = ARRIVES.min(len - at);
+                read_buffer.extend((at..at + n).map(byte));
+                out.pass(n);
+                at += n;
+                poll_fn(|cx| out.poll_flush(&mut stream, cx, Some(&mut read_buffer))).await.unwrap();
+                assert!(out.is_empty() && stream.is_flushed());
+            }
+            poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.unwrap();
+        };
+        let hear = async move {
+            let (mut at, mut right, mut piece) = (0, true, vec![0; 64 << 10]);
+            loop {
+                let n = peer.read(&mut piece).await.unwrap();
+                if n == 0 {
+                    return (at, right);
+                }
+                right &= piece[..n].iter().enumerate().all(|(i, heard)| *heard == byte(at + i));
+                at += n;
+                if !rest.is_zero() {
+                    tokio::time::sleep(rest).await;
+                }
+            }
+        };
+        timeout(Duration::from_secs(120), async { tokio::join!(relay, hear).1 }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_long_value_passes_through_encryption_whole() {
+        let (stream, peer) = pair().await;
+        let len = 10_000_001;
+        assert_eq!(relay_value(stream, peer, len, Duration::ZERO).await, (len, true));
+    }
+
+    /// Takes its time without optimisation: `cargo test --release -- --ignored huge`.
+    #[tokio::test]
+    #[ignore = "300 MB"]
+    async fn a_huge_value_passes_through_encryption_whole() {
+        let (stream, peer) = pair().await;
+        let len = 300_000_000;
+        assert_eq!(relay_value(stream, peer, len, Duration::ZERO).await, (len, true));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_gets_all_of_an_encrypted_value() {
+        let (stream, peer) = pair().await;
+        let len = 2_000_003;
+        assert_eq!(relay_value(stream, peer, len, Duration::from_millis(1)).await, (len, true));
     }
 
     #[tokio::test]
