@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("error", &[], "the words for failures depend on nothing"),
     ("wire", &["error"], "the protocol's bytes know no sockets, no SQL and no policy"),
     ("sql", &[], "what a statement is follows from its text alone"),
-    ("config", &["sql"], "a configuration is read before anything else is there"),
+    ("config", &["net::tls", "sql"], "a configuration is read before anything else is there"),
     ("net", &[], "sockets know nothing of what passes over them"),
     ("scram", &[], "keys and proofs follow from bytes alone"),
     ("hba", &["config", "net"], "who may come from where follows from files and the client's stream"),
