@@ -26,7 +26,7 @@ use crate::router::{Reason, Route};
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::{Users, UsersError};
+use crate::users::{Userlist, Users, UsersError};
 use accept::{Door, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
@@ -78,7 +78,10 @@ pub async fn run(
 ) -> std::result::Result<(), StartError> {
     let mut running = start(Arc::new(config), lost).await?;
     if let Some(files) = running.rule_files.take() {
-        running.beside.spawn(rules::follow(running.rules.clone(), files, signals.reload));
+        running.beside.spawn(rules::follow(running.rules.clone(), files, signals.reload.clone()));
+    }
+    if let Some(list) = running.userlist.take() {
+        running.beside.spawn(heed_userlist(list, signals.reload));
     }
     signals.stop.await;
     drain(&running.shared, signals.at_once).await;
@@ -90,6 +93,7 @@ struct Running {
     shared: Arc<Shared>,
     rules: rules::Current,
     rule_files: Option<rules::Files>,
+    userlist: Option<Arc<Userlist>>,
     beside: JoinSet<()>,
     _accepting: JoinSet<()>,
 }
@@ -115,7 +119,6 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
-    users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
         let listener = TcpListener::bind(address)
             .await
@@ -129,13 +132,14 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
+    let userlist = users.userlist().cloned();
     let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
     let mut accepting = JoinSet::new();
     for (listener, configured) in listeners {
         accepting.spawn(accept(door.clone(), listener, configured));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, rules, rule_files, beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, userlist, beside, _accepting: accepting })
 }
 
 fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Arc<config::Listener>)>, StartError> {
