@@ -135,6 +135,7 @@ fn a_function_may_answer_in_each_database_and_give_plain_passwords() -> Result<(
     let mut admin =
         Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("shop"))?;
     admin.query("CREATE TABLE people (name text, secret text); INSERT INTO people VALUES ('plain', 'plain'); GRANT SELECT ON people TO asker")?;
+    drop(admin);
     let weir = asking(&cluster, "\"SELECT * FROM user_lookup($1)\"", "asker")
         .append("[[databases]]\nname = \"store\"\nserver_database = \"shop\"\nauth_query = \"SELECT name, secret FROM people WHERE name = $1\"")
         .start(WEIR)?;
