@@ -135,6 +135,7 @@ fn a_function_may_answer_in_each_database_and_give_plain_passwords() -> Result<(
     let mut admin =
         Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("shop"))?;
     admin.query("CREATE TABLE people (name text, secret text); INSERT INTO people VALUES ('plain', 'plain'); GRANT SELECT ON people TO asker")?;
+    drop(admin);
     let weir = asking(&cluster, "\"SELECT * FROM user_lookup($1)\"", "asker")
         .append("[[databases]]\nname = \"store\"\nserver_database = \"shop\"\nauth_query = \"SELECT name, secret FROM people WHERE name = $1\"")
         .start(WEIR)?;
@@ -146,6 +147,27 @@ fn a_function_may_answer_in_each_database_and_give_plain_passwords() -> Result<(
     // No such function: nobody can tell, and the log says why.
     assert_eq!(told(&weir, PEOPLE, "secret", "shop"), "08006 no server can be asked for the user");
     assert!(weir.log().contains("function user_lookup"), "{}", weir.log());
+    // Who asked there is in nobody's way.
+    let mut admin = Client::connect(&weir.address(), &Login::new("postgres", "postgres").database("app"))?;
+    admin.query("DROP DATABASE shop")?;
+    Ok(())
+}
+
+#[test]
+fn a_hash_serves_whom_servers_ask_for_md5() -> Result<()> {
+    let cluster = Cluster::with(Options::new(0))?;
+    cluster.sql(0, "SET password_encryption = 'md5'; CREATE ROLE hashed LOGIN PASSWORD 'hashed'")?;
+    let hba = PathBuf::from(cluster.sql(0, "SHOW hba_file")?.value());
+    let lines = fs::read_to_string(&hba).unwrap();
+    fs::write(&hba, format!("host all hashed 127.0.0.1/32 md5\n{lines}")).unwrap();
+    cluster.sql(0, "SELECT pg_reload_conf()")?;
+    let direct = || Client::connect(&cluster.address(0), &Login::new("hashed", "hashed").database("app"));
+    wait_for("the server to ask for MD5", PATIENCE, || Ok(direct().ok()))?;
+    let weir = asking(&cluster, "true", "postgres").start(WEIR)?;
+    for _ in 0..2 {
+        assert_eq!(told(&weir, "hashed", "hashed", "app"), "in as hashed");
+        assert_eq!(told(&weir, "hashed", "other", "app"), failed("hashed"));
+    }
     Ok(())
 }
 

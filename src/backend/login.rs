@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use md5::{Digest, Md5};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::ScramSha256;
 use postgres_protocol::message::frontend;
@@ -158,9 +159,17 @@ where
             send_password(server, password.as_bytes()).await?;
         }
         Demand::Md5Password(salt) => {
-            let password = password(credentials, channel, NoPass::Md5Wanted)?;
-            let hash = md5_hash(credentials.user.as_bytes(), password.as_bytes(), salt);
-            send_password(server, hash.as_bytes()).await?;
+            let answer = match credentials.proof {
+                Proof::Md5(hash) => {
+                    channel.admits_unbound(UNBOUND)?;
+                    md5_answer(hash.expose(), salt)
+                }
+                _ => {
+                    let password = password(credentials, channel, NoPass::Md5Wanted)?;
+                    md5_hash(credentials.user.as_bytes(), password.as_bytes(), salt)
+                }
+            };
+            send_password(server, answer.as_bytes()).await?;
         }
         Demand::Sasl(mechanisms) => scram(server, &mechanisms, credentials, channel).await?,
         Demand::SaslContinue(_) | Demand::SaslFinal(_) => return Err(OUT_OF_ORDER),
@@ -171,9 +180,17 @@ where
     }
 }
 
+const UNBOUND: &str = "channel binding is required, and the server asks for a password without it";
+
+/// What proves to know the hash of a password, as libpq makes it of the password itself.
+fn md5_answer(hash: &str, salt: [u8; 4]) -> String {
+    let digest = Md5::new().chain_update(hash).chain_update(salt).finalize();
+    digest.iter().fold("md5".to_owned(), |answer, byte| format!("{answer}{byte:02x}"))
+}
+
 /// The password, which the server is to be shown, or a hash of it.
 fn password<'a>(credentials: &'a Credentials<'_>, channel: Channel<'_>, wanted: NoPass) -> Result<&'a str> {
-    channel.admits_unbound("channel binding is required, and the server asks for a password without it")?;
+    channel.admits_unbound(UNBOUND)?;
     match credentials.proof {
         Proof::Password(password) => Ok(password.expose()),
         proof => Err(no_pass(credentials.user, proof, wanted)),
@@ -185,6 +202,11 @@ fn no_pass(user: &str, proof: &Proof, wanted: NoPass) -> Error {
     let why = match proof {
         Proof::Key(_) => wanted,
         Proof::Unproved => NoPass::Unproved,
+        Proof::Md5(_) => {
+            return Error::ServerAuthentication(
+                "it asks for more than an MD5 hash, and of this user's password nothing else is known",
+            );
+        }
         Proof::None | Proof::Password(_) => {
             return Error::ServerAuthentication(
                 "it asks for a password, and the configuration has none for this user",
@@ -233,7 +255,9 @@ where
     match credentials.proof {
         Proof::Password(password) => scram_by_password(server, choice, password.expose()).await,
         Proof::Key(key) => scram_by_key(server, choice, key, credentials.user).await,
-        proof @ (Proof::None | Proof::Unproved) => Err(no_pass(credentials.user, proof, NoPass::Unproved)),
+        proof @ (Proof::None | Proof::Md5(_) | Proof::Unproved) => {
+            Err(no_pass(credentials.user, proof, NoPass::Unproved))
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Proof {
     None,
     /// A password.
     Password(Secret),
+    /// The MD5 hash of a password.
+    Md5(Secret),
     /// The key that the client's own login has proved.
     Key(Arc<PassKey>),
     /// None yet: the client's own login should have proved a key, and it was let in by other means.
@@ -24,6 +26,7 @@ impl Proof {
         match configured {
             ServerProof::None => Proof::None,
             ServerProof::Password(password) => Proof::Password(password.clone()),
+            ServerProof::Md5(hash) => Proof::Md5(hash.clone()),
             ServerProof::PassThrough => key.map_or(Proof::Unproved, |key| Proof::Key(key.clone())),
         }
     }

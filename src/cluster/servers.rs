@@ -184,6 +184,11 @@ impl Cluster {
         }
     }
 
+    /// Nobody may be connected to a database for a moment: who asked there for users leaves it.
+    pub(crate) fn vacate(&self, database: &str) {
+        self.lookup.iter().for_each(|lookup| lookup.vacate(database));
+    }
+
     /// Ends all watching and closes the control connections; what is known stays as it is.
     pub fn shutdown(&self) {
         self.members().clear();

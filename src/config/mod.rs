@@ -304,6 +304,8 @@ pub enum ServerProof {
     None,
     /// By a password.
     Password(Secret),
+    /// By the MD5 hash of a password, 32 hexadecimal digits: enough for servers that ask for MD5.
+    Md5(Secret),
     /// By the key that the client's own login has proved: the servers have the same verifier as weir.
     PassThrough,
 }
@@ -312,7 +314,7 @@ impl ServerProof {
     /// The password, where it is one.
     pub fn password(&self) -> Option<&Secret> {
         match self {
-            ServerProof::None | ServerProof::PassThrough => None,
+            ServerProof::None | ServerProof::Md5(_) | ServerProof::PassThrough => None,
             ServerProof::Password(password) => Some(password),
         }
     }

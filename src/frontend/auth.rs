@@ -81,7 +81,7 @@ where
     let account = account.ok_or_else(|| Error::NoRole(name.clone()))?;
     let keys = gate.users.keys();
     let key = match (&account.user.server_proof, proven) {
-        (ServerProof::None | ServerProof::Password(_), _) => None,
+        (ServerProof::None | ServerProof::Password(_) | ServerProof::Md5(_), _) => None,
         (ServerProof::PassThrough, None) => keys.known(name),
         (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
     };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
@@ -27,33 +28,23 @@ impl Directory for Servers {
     }
 }
 
-/// Reads the list anew when it changes, and on SIGHUP.
-pub(super) async fn heed_userlist(list: Arc<Userlist>) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP is not heard; the userlist is read anew when it changes");
-            None
-        }
-    };
+/// Reads the list anew when it changes, and when somebody says so.
+pub(super) async fn heed_userlist(list: Arc<Userlist>, mut reload: watch::Receiver<u64>) {
     loop {
-        let told = timeout(LOOK, heard(&mut hangup)).await.is_ok();
+        let told = match timeout(LOOK, reload.changed()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(_)) => return,
+            Err(_) => false,
+        };
         let list = list.clone();
         let read = move || {
             if told { list.read().map(|()| Some(list.len())) } else { list.read_if_changed() }
         };
-        match tokio::task::spawn_blocking(read).await {
+        match spawn_blocking(read).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(users))) => tracing::info!(users, "the userlist was read anew"),
             Ok(Err(error)) => tracing::error!(%error, "the userlist stays what it was"),
             Err(error) => tracing::error!(%error, "the userlist was not read"),
         }
-    }
-}
-
-async fn heard(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => std::future::pending().await,
     }
 }

@@ -29,7 +29,7 @@ use crate::router::{Reason, Route};
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::{Users, UsersError};
+use crate::users::{Userlist, Users, UsersError};
 use accept::{Door, Entrance, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
@@ -90,6 +90,9 @@ pub async fn run(
         let read = move || rules::reload(&rules, &paths);
         running.beside.spawn(follow(watched, signals.reload.clone(), read));
     }
+    if let Some(list) = running.userlist.take() {
+        running.beside.spawn(heed_userlist(list, signals.reload.clone()));
+    }
     let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
     running.beside.spawn(follow(watched, signals.reload, move || acceptors.reload()));
     signals.stop.await;
@@ -103,6 +106,7 @@ struct Running {
     rules: rules::Current,
     rule_files: Option<rules::Files>,
     acceptors: Acceptors,
+    userlist: Option<Arc<Userlist>>,
     beside: JoinSet<()>,
     _accepting: JoinSet<()>,
 }
@@ -129,7 +133,6 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
-    users.userlist().cloned().map(|list| beside.spawn(heed_userlist(list)));
     if let Some(address) = config.metrics {
         let listener = TcpListener::bind(address)
             .await
@@ -143,6 +146,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
+    let userlist = users.userlist().cloned();
     let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
     let mut accepting = JoinSet::new();
     for (listener, entrance) in listeners {
@@ -150,6 +154,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
     Ok(Running { shared, rules, rule_files, acceptors, beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, userlist, beside, _accepting: accepting })
 }
 
 fn bind(

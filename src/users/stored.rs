@@ -35,7 +35,12 @@ pub(super) fn account(user: &User, secret: &Secret, nothing: impl FnOnce() -> Ve
         Stored::Plain(password) => {
             (Proof::Scram(Verifier::of_password(password.expose())), ServerProof::Password(password.clone()))
         }
-        Stored::Md5(hash) => (Proof::Md5(hash), ServerProof::None),
+        Stored::Md5(hash) => {
+            // The name is part of it.
+            let fits = user.server_user == user.name;
+            let towards_servers = fits.then(|| ServerProof::Md5(Secret::new(hash.digits())));
+            (Proof::Md5(hash), towards_servers.unwrap_or(ServerProof::None))
+        }
         Stored::Scram(verifier) => (Proof::Scram(verifier), ServerProof::PassThrough),
     };
     let mut user = user.clone();
@@ -70,6 +75,7 @@ mod tests {
             ServerProof::None => "none",
             ServerProof::Password(password) => password.expose(),
             ServerProof::PassThrough => "key",
+            ServerProof::Md5(_) => "hash",
         };
         format!("{kind} {towards_servers}")
     }
@@ -77,7 +83,7 @@ mod tests {
     #[test]
     fn secrets_are_told_apart_as_postgresql_does() {
         assert_eq!(proof(SCRAM), "scram key");
-        assert_eq!(proof(MD5), "md5 none");
+        assert_eq!(proof(MD5), "md5 hash");
         assert_eq!(proof(""), "nothing none");
         for plain in ["secret", &MD5[..34], &MD5.to_uppercase(), &format!("{MD5}0"), &SCRAM[..90]] {
             assert_eq!(proof(plain), format!("scram {plain}"));

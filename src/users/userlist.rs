@@ -3,27 +3,22 @@
 //! A list that cannot be read, or is not right, changes nothing: the last one that was right counts.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::Account;
-use crate::config::{Secret, UserlistError, userlist};
+use crate::config::{Secret, UserlistError, Watched, userlist};
 
 /// A list of users.
 #[derive(Debug)]
 pub struct Userlist {
     path: PathBuf,
     entries: ArcSwap<HashMap<Box<str>, Arc<Entry>>>,
-    /// By what the file is told from another one.
-    stamp: Mutex<Option<Stamp>>,
+    /// How the file looked when it was read.
+    watched: Mutex<Watched>,
 }
-
-/// When a file was written, how long it is, and which one it is.
-type Stamp = (i64, i64, u64, u64);
 
 /// One user of it.
 #[derive(Debug)]
@@ -39,7 +34,7 @@ impl Userlist {
     /// # Errors
     /// When it cannot be read, or is not right.
     pub(super) fn open(path: &Path) -> Result<Self, UserlistError> {
-        let list = Self { path: path.to_owned(), entries: ArcSwap::default(), stamp: Mutex::default() };
+        let list = Self { path: path.to_owned(), entries: ArcSwap::default(), watched: Mutex::default() };
         list.read()?;
         Ok(list)
     }
@@ -49,8 +44,8 @@ impl Userlist {
     /// # Errors
     /// When it cannot be read, or is not right. That is told once of each file.
     pub fn read_if_changed(&self) -> Result<Option<usize>, UserlistError> {
-        let before = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if stamp(&self.path) == before {
+        let before = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if before.look_again() == before {
             return Ok(None);
         }
         self.read().map(|()| Some(self.len()))
@@ -61,9 +56,9 @@ impl Userlist {
     /// # Errors
     /// When it cannot be read, or is not right.
     pub fn read(&self) -> Result<(), UserlistError> {
-        // Taken first: what is written meanwhile makes it another file.
-        let stamp = stamp(&self.path);
-        *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+        let mut watched = Watched::default();
+        watched.look_at(&self.path);
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
         let read = userlist::read(&self.path)?;
         let before = self.entries.load();
         let entry = |(name, secret): (Box<str>, Secret)| {
@@ -93,13 +88,10 @@ impl Userlist {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok()?;
-    Some((meta.mtime(), meta.mtime_nsec(), meta.len(), meta.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::{Timeouts, User};
     use crate::users::Proof;

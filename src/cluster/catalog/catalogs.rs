@@ -232,7 +232,7 @@ impl Catalogs {
     pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
         self.want_as(database, || match user.server_proof {
             // Only the user's own sessions have its key.
-            ServerProof::PassThrough => self.watcher.clone(),
+            ServerProof::Md5(_) | ServerProof::PassThrough => self.watcher.clone(),
             ServerProof::None | ServerProof::Password(_) => Login::of(user),
         })
     }

@@ -54,6 +54,11 @@ impl Connections {
         self.lock().retain(|place, _| place.0 != server);
     }
 
+    /// What is open to this database is not used any more.
+    pub(super) fn vacate(&self, database: &str) {
+        self.lock().retain(|place, _| *place.1 != *database);
+    }
+
     /// Nothing that is open is used any more.
     pub(super) fn close(&self) {
         self.lock().clear();

@@ -104,6 +104,11 @@ impl Lookup {
         self.connections.close();
     }
 
+    /// Closes what is open to a database.
+    pub(in crate::cluster) fn vacate(&self, database: &str) {
+        self.connections.vacate(database);
+    }
+
     /// Those that are up, the primary first.
     fn servers(&self) -> Vec<Server> {
         let topology = self.monitor.topology();

@@ -167,6 +167,7 @@ fn makes_way(conversation: &Conversation, leg: &mut Leg, request: &Request) {
         if let Some(database) = &statement.vacates {
             // The server gives them a few seconds to be gone.
             conversation.shared.pools.vacate(database);
+            conversation.shared.cluster.vacate(database);
         }
         if let Dependency::Termination = &statement.depends_on {
             leg.progress.sent.add(Sent::Termination);
