@@ -2,7 +2,9 @@
 //!
 //! rustls does the cryptography, by ring; a process-wide default of it is never set.
 
+mod acceptor;
 mod end_point;
+mod names;
 mod pem;
 mod stream;
 #[cfg(test)]
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 
+pub use acceptor::{Acceptor, AcceptorError, AcceptorFiles, Agreed, PROTOCOL};
 pub use end_point::end_point;
 pub use pem::{PemError, read_certificates, read_key, read_revocation_lists};
 pub use stream::{Secured, accept, connect};
