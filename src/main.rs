@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weir::config::{self, Config, Mistakes, Summary};
-use weir::hba;
+use weir::hba::{self, Offered};
 use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
     self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
@@ -141,8 +141,20 @@ fn check(file: &Path) -> anyhow::Result<()> {
     println!("{} is right\n{}", file.display(), Summary(&config));
     let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());
     warnings.for_each(|warning| println!("warning: {warning}"));
-    rules.iter().flat_map(|rules| &rules.warnings).for_each(|warning| println!("warning: {warning}"));
+    let unmet = rules.as_ref().map(|rules| rules.unmet(offered(&config))).unwrap_or_default();
+    let told = rules.iter().flat_map(|rules| &rules.warnings).chain(&unmet);
+    told.for_each(|warning| println!("warning: {warning}"));
     Ok(())
+}
+
+/// What the lines of hba_file find on the listeners.
+fn offered(config: &Config) -> Offered {
+    let files = || config.listeners.iter().filter_map(|listener| listener.tls.files());
+    match files().next() {
+        None => Offered::Nothing,
+        Some(_) if files().any(|files| files.roots.is_some()) => Offered::Certificates,
+        Some(_) => Offered::Tls,
+    }
 }
 
 fn explain(question: &Explain) -> anyhow::Result<()> {

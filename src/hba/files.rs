@@ -82,17 +82,34 @@ fn warning(line: &Rule, maps: &Maps) -> Option<Mistake> {
     Some(Mistake { place: Some(line.place.clone()), problem })
 }
 
-impl Rules {
-    /// The lines that only a client with TLS gets to or past.
-    pub fn need_tls(&self) -> impl Iterator<Item = &super::Place> {
-        let lines = self.lines.iter().filter(|line| matches!(line.connection, Connection::HostSsl(_)));
-        lines.map(|line| &line.place)
-    }
+/// What the listeners have that lines may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// No listener has TLS.
+    Nothing,
+    /// One has it, but none can tell whose certificate a client shows.
+    Tls,
+    /// One can.
+    Certificates,
+}
 
-    /// The lines that ask for a client's certificate.
-    pub fn need_certificates(&self) -> impl Iterator<Item = &super::Place> {
-        let lines = self.lines.iter().filter(|line| line.ruling.certificate != CertificateCheck::None);
-        lines.map(|line| &line.place)
+impl Rules {
+    /// Lines that let nobody in because no listener has what they ask for. PostgreSQL takes them as well.
+    pub fn unmet(&self, offered: Offered) -> Vec<Mistake> {
+        let problem = |line: &Rule| match (&line.connection, line.ruling.certificate, offered) {
+            (Connection::HostSsl(_), _, Offered::Nothing) => {
+                Some("hostssl record cannot match because no listener has TLS")
+            }
+            (_, CertificateCheck::None, _) => None,
+            (_, _, Offered::Nothing | Offered::Tls) => {
+                Some("no client certificate can be checked, because no listener has tls_ca")
+            }
+            (_, _, Offered::Certificates) => None,
+        };
+        let told = |line: &Rule| {
+            Some(Mistake { place: Some(line.place.clone()), problem: problem(line)?.to_owned() })
+        };
+        self.lines.iter().filter_map(told).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::hba::files::tests::rules;
-use crate::hba::{Paths, files};
+use crate::hba::{Offered, Paths, files};
 
 /// The words against a line, which must be refused.
 fn refused(line: &str) -> String {
@@ -102,6 +102,18 @@ fn all_mistakes_are_told_with_their_lines() {
 fn what_can_never_match_is_taken_with_a_warning() {
     let rules = rules("hostgssenc all all all trust\nlocal all all peer map=m", "other a b").unwrap();
     assert_eq!(rules.warnings.len(), 2, "{:?}", rules.warnings);
+}
+
+#[test]
+fn what_no_listener_has_is_told() {
+    let rules =
+        rules("hostssl all all all trust\nhost all all all trust\nhostssl all all all cert", "").unwrap();
+    let lines = |offered| -> Vec<_> {
+        rules.unmet(offered).iter().map(|told| told.place.as_ref().unwrap().line).collect()
+    };
+    assert_eq!(lines(Offered::Nothing), [1, 3]);
+    assert_eq!(lines(Offered::Tls), [3]);
+    assert_eq!(lines(Offered::Certificates), [0; 0]);
 }
 
 #[test]

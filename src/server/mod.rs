@@ -153,8 +153,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
         accepting.spawn(accept(door.clone(), listener, entrance));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, rules, rule_files, acceptors, beside, _accepting: accepting })
-    Ok(Running { shared, rules, rule_files, userlist, beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, acceptors, userlist, beside, _accepting: accepting })
 }
 
 fn bind(

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::client::front;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +31,8 @@ pub(crate) struct Knock<'a> {
     pub(crate) user: &'a str,
     pub(crate) database: &'a str,
     pub(crate) password: &'a str,
+    /// With TLS, and the certificate that this shows.
+    pub(crate) tls: Option<&'a Arc<ClientConfig>>,
 }
 
 trait Stream: Read + Write {}
@@ -39,10 +43,13 @@ impl Knock<'_> {
     pub(crate) fn at(&self, door: &Door) -> String {
         let mut stream = self.open(door);
         let parameters = [("user", self.user), ("database", self.database)];
-        stream.write_all(&front::startup(3, 0, &parameters)).unwrap();
         let (mut asked, mut scram) = (Vec::new(), None);
+        // Whoever does not like our certificate says so by breaking off.
+        if stream.write_all(&front::startup(3, 0, &parameters)).is_err() {
+            return "broken off".to_owned();
+        }
         loop {
-            let (tag, body) = read(&mut *stream);
+            let Ok((tag, body)) = read(&mut *stream) else { return "broken off".to_owned() };
             match tag {
                 b'R' if body[3] == 0 => {}
                 b'R' => {
@@ -69,9 +76,15 @@ impl Knock<'_> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
         socket.bind(&from.into()).unwrap();
         socket.connect(&to.into()).unwrap();
-        let stream = TcpStream::from(socket);
+        let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Box::new(stream)
+        let Some(config) = self.tls else { return Box::new(stream) };
+        stream.write_all(&front::ssl_request()).unwrap();
+        let mut willing = [0];
+        stream.read_exact(&mut willing).unwrap();
+        assert_eq!(willing, *b"S");
+        let client = ClientConnection::new(config.clone(), to.ip().into()).unwrap();
+        Box::new(StreamOwned::new(client, stream))
     }
 
     fn answer(&self, body: &[u8], scram: &mut Option<ScramSha256>) -> Option<Vec<u8>> {
@@ -101,13 +114,13 @@ impl Knock<'_> {
     }
 }
 
-fn read(stream: &mut dyn Stream) -> (u8, Vec<u8>) {
+fn read(stream: &mut dyn Stream) -> std::io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 5];
-    stream.read_exact(&mut head).unwrap();
+    stream.read_exact(&mut head)?;
     let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
     let mut body = vec![0; length - 4];
-    stream.read_exact(&mut body).unwrap();
-    (head[0], body)
+    stream.read_exact(&mut body)?;
+    Ok((head[0], body))
 }
 
 /// Severity, SQLSTATE and message of an ErrorResponse.

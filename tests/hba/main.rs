@@ -9,3 +9,4 @@
 mod knock;
 mod reload;
 mod table;
+mod tls;

@@ -102,10 +102,11 @@ fn a_start_with_wrong_files_fails_and_check_tells_why() {
             assert!(told.contains(words), "{words} is not in {told}");
         }
     }
-    fs::write(directory.join("hba"), "local all all peer map=other\n").unwrap();
+    fs::write(directory.join("hba"), "local all all peer map=other\nhostssl all all all cert\n").unwrap();
     fs::write(directory.join("ident"), "m a b\n").unwrap();
     let output = weir("check", &config);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && told.contains("rules       "), "{told}");
     assert!(told.contains("warning: ") && told.contains("map \"other\""), "{told}");
+    assert!(told.contains("line 2: hostssl record cannot match because no listener has TLS"), "{told}");
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use harness::{Cluster, Options, Stop, Weir, WeirSetup, free_port};
 
 use super::knock::{Door, Knock};
+use super::tls::Authority;
 
 const HBA: &str = r#"
 # the harness itself
@@ -165,8 +166,8 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Starts both with these files.
-    pub(crate) fn open(hba: &str, ident: &str) -> Self {
+    /// Starts both with these files, and with TLS where there is who signs.
+    pub(crate) fn open(hba: &str, ident: &str, authority: Option<&Authority>) -> Self {
         let options = Options::new(1).replica_setting("listen_addresses", "127.0.0.1, ::1");
         let cluster = Cluster::with(options).unwrap();
         let mut admin = cluster.admin(0).unwrap();
@@ -181,8 +182,14 @@ impl Doors {
             admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
         }
         cluster.wait_caught_up().unwrap();
-        let path = PathBuf::from(cluster.sql(1, "SHOW hba_file").unwrap().value());
-        write_files(path.parent().unwrap(), hba, ident);
+        let data = PathBuf::from(cluster.sql(1, "SHOW data_directory").unwrap().value());
+        write_files(&data, hba, ident);
+        if let Some(authority) = authority {
+            authority.equip(&data);
+            for setting in ["ssl = on", "ssl_ca_file = 'root.crt'"] {
+                cluster.sql(1, &format!("ALTER SYSTEM SET {setting}")).unwrap();
+            }
+        }
         cluster.stop(1, Stop::Fast).unwrap();
         cluster.restart(1).unwrap();
 
@@ -206,6 +213,16 @@ impl Doors {
             .set("listen", "unix_socket", &format!("{:?}", ours.display().to_string()))
             .set("auth", "userlist", &quoted("userlist.txt"))
             .set("auth", "ident_file", &quoted("pg_ident.conf"));
+        let setup = match authority {
+            Some(authority) => {
+                authority.equip(&ours);
+                setup
+                    .set("listen", "tls_certificate", &quoted("server.crt"))
+                    .set("listen", "tls_key", &quoted("server.key"))
+                    .set("listen", "tls_ca", &quoted("root.crt"))
+            }
+            None => setup,
+        };
         let running = setup.append(&tables).start(env!("CARGO_BIN_EXE_weir")).unwrap();
         let door = |ipv4: u16, ipv6: u16, unix: PathBuf| Door {
             ipv4: (Ipv4Addr::LOCALHOST, ipv4).into(),
@@ -241,10 +258,10 @@ fn write_files(directory: &Path, hba: &str, ident: &str) {
 #[test]
 fn both_say_the_same_to_everybody() {
     let me = me();
-    let doors = Doors::open(&HBA.replace("{me}", &me), &IDENT.replace("{me}", &me));
+    let doors = Doors::open(&HBA.replace("{me}", &me), &IDENT.replace("{me}", &me), None);
     let (mut differences, mut told) = (String::new(), String::new());
     for (from, user, database, password) in KNOCKS.iter().copied() {
-        let knock = Knock { from, user: &user.replace("{me}", &me), database, password };
+        let knock = Knock { from, user: &user.replace("{me}", &me), database, password, tls: None };
         let (there, here) = (knock.at(&doors.server), knock.at(&doors.weir));
         let _ = writeln!(told, "{there}");
         if there != here {
