@@ -25,6 +25,15 @@ pub enum Error {
     /// A startup packet that breaks the protocol, in PostgreSQL's words.
     #[error("{0}")]
     Startup(&'static str),
+    /// A TLS handshake that failed, for this reason. The client was told by an alert.
+    #[error("could not accept SSL connection: {0}")]
+    TlsHandshake(String),
+    /// TLS from the first byte on, within which no protocol was agreed upon.
+    #[error("received direct SSL connection request without ALPN protocol negotiation extension")]
+    NothingAgreed,
+    /// A client that is not encrypted where all must be.
+    #[error("connection requires SSL encryption")]
+    Unencrypted,
     /// Bytes behind an SSLRequest or GSSENCRequest, sent before it was answered: a man in the middle may have
     /// put them there, to be taken for encrypted ones. The text names the request.
     #[error("received unencrypted data after {0} request")]
@@ -230,6 +239,8 @@ impl Error {
             | Error::FirstPacket(_)
             | Error::Startup(_)
             | Error::EarlyData(_)
+            | Error::TlsHandshake(_)
+            | Error::NothingAgreed
             | Error::ScramMessage(_)
             | Error::ScramBindingType(_)
             | Error::PasswordExpected(_)
@@ -250,7 +261,7 @@ impl Error {
             Error::NoUser | Error::ServerAuthentication(_) => "28000",
             Error::Method(..) | Error::NoRule(_) | Error::Rejected(_) | Error::NoRole(_) => "28000",
             Error::ScramDowngrade | Error::ScramBinding => "28000",
-            Error::NoCertificate | Error::PlainPassword => "28000",
+            Error::NoCertificate | Error::PlainPassword | Error::Unencrypted => "28000",
             Error::PassThrough { why, .. } => why.sqlstate(),
             Error::Authentication(_) | Error::EmptyPassword => "28P01",
             // PostgreSQL raises a plain FATAL "canceling authentication due to timeout" with this code.
@@ -272,7 +283,7 @@ impl Error {
 
     /// Whether the client is closed without a word: it is gone, or could not read one.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Error::Lost(_) | Error::FirstPacket(_))
+        matches!(self, Error::Lost(_) | Error::FirstPacket(_) | Error::TlsHandshake(_) | Error::NothingAgreed)
     }
 
     /// Whether a server is out of reach for now: going down, coming up, or gone. Another attempt may end otherwise.

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weir::config::{self, Config, Mistakes, Summary};
 use weir::hba;
+use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
     self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
@@ -127,13 +128,16 @@ fn main() -> ExitCode {
 
 /// Whether it is the configuration that is wrong, or a file that it names.
 fn is_configuration(error: &anyhow::Error) -> bool {
-    let at_start = matches!(error.downcast_ref(), Some(StartError::Rules(_)));
-    at_start || error.is::<Mistakes>() || error.is::<hba::Mistakes>()
+    let at_start = matches!(error.downcast_ref(), Some(StartError::Rules(_) | StartError::Tls(_)));
+    at_start || error.is::<Mistakes>() || error.is::<hba::Mistakes>() || error.is::<AcceptorError>()
 }
 
 fn check(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let rules = config.auth.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
+    for files in config.listeners.iter().filter_map(|listener| listener.tls.files()) {
+        Acceptor::load(files.into())?;
+    }
     println!("{} is right\n{}", file.display(), Summary(&config));
     let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());
     warnings.for_each(|warning| println!("warning: {warning}"));

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use weir::config::{Credential, Secret, User};
-use weir::frontend::{Admission, Arrival, Gate, admit};
+use weir::frontend::{Admission, Arrival, Encrypt, Gate, admit};
 use weir::net::{Accepted, Listener, Peer, Stream};
 use weir::sql::Target;
 use weir::users::Users;
@@ -78,7 +78,8 @@ async fn receive(
     deadline: Instant,
     cancel: mpsc::UnboundedSender<CancelKey>,
 ) {
-    match admit(stream, peer, Gate { users: &users, rules: None }, deadline).await {
+    let gate = Gate { users: &users, rules: None };
+    match admit(stream, peer, (gate, Encrypt::Off), deadline).await {
         Ok(Arrival::Client(admission)) => serve(*admission).await,
         Ok(Arrival::Cancel(key, _stream)) => cancel.send(key).unwrap(),
         Err(_) => {}

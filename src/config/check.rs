@@ -64,7 +64,7 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
 }
 
 fn whole(root: &mut Section, around: &Surroundings) -> Config {
-    let (listeners, clients) = listeners(root, clients);
+    let (listeners, clients) = listeners(root, around, clients);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
     let servers = servers(root, around);

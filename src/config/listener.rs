@@ -11,10 +11,50 @@ use crate::sql::{Target, Transactions};
 pub struct Listener {
     /// Where it is.
     pub address: ListenAddress,
+    /// How its clients are encrypted. Those of a Unix socket never are.
+    pub tls: ListenTls,
     /// Fixed target for clients of this listener; `Auto` leaves it to the router.
     pub target: Target,
     /// Overrides `[routing] transactions` for them.
     pub transactions: Option<Transactions>,
+}
+
+/// Whether a listener's clients are encrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListenTls {
+    /// None is.
+    #[default]
+    Off,
+    /// Whoever wants to be.
+    Allow(TlsFiles),
+    /// All: nobody else gets in.
+    Require(TlsFiles),
+}
+
+impl ListenTls {
+    /// By which files.
+    pub fn files(&self) -> Option<&TlsFiles> {
+        match self {
+            ListenTls::Off => None,
+            ListenTls::Allow(files) | ListenTls::Require(files) => Some(files),
+        }
+    }
+}
+
+/// What is shown to clients that want TLS, and demanded of them. What is in the files is read when weir starts, and whenever
+/// they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `tls_certificate`: weir's own, and those between it and a root.
+    pub certificate: PathBuf,
+    /// `tls_key`: the private key of that.
+    pub key: PathBuf,
+    /// `tls_ca`: who signs clients' certificates.
+    pub roots: Option<PathBuf>,
+    /// `tls_crl`: those of them that hold no more.
+    pub revoked: Option<PathBuf>,
+    /// `tls_min_version`: whether TLS 1.2 is spoken as well as 1.3.
+    pub tls_1_2: bool,
 }
 
 /// Where clients are listened for.

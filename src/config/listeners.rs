@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use config::Value;
 
-use super::kinds::{self, flag, one_or_more, text};
-use super::listener::{Interface, ListenAddress, Listener, TcpAddress, UnixAddress};
+use super::kinds::{self, flag, one_or_more, text, word};
+use super::listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, TlsFiles, UnixAddress};
 use super::overrides::{target, transactions};
 use super::section::Section;
+use super::users::Surroundings;
 use crate::sql::{Target, Transactions};
 
 /// Where weir listens unless more is said.
@@ -18,11 +19,17 @@ const PORT: u16 = 6432;
 const SOCKET_PATH_MAX: usize = 107;
 
 /// All listeners, those of `[listen]` first, and what else is read of that.
-pub(super) fn listeners<T>(root: &mut Section, read: impl FnOnce(&mut Section) -> T) -> (Vec<Listener>, T) {
+pub(super) fn listeners<T>(
+    root: &mut Section,
+    around: &Surroundings,
+    read: impl FnOnce(&mut Section) -> T,
+) -> (Vec<Listener>, T) {
     let usual = ListenAddress::tcp(Interface::Address(([127, 0, 0, 1], PORT).into()));
     let (mut listeners, rest) = root.section("listen", |s| {
         let addresses = addresses(s, vec![usual], PORT);
-        let listeners: Vec<_> = with(addresses, Target::Auto, None).collect();
+        let tls = tls(s, around);
+        let alike = Alike { tls, target: Target::Auto, transactions: None };
+        let listeners: Vec<_> = with(addresses, alike).collect();
         note_meetings(s, &[], &listeners);
         (listeners, read(s))
     });
@@ -32,8 +39,12 @@ pub(super) fn listeners<T>(root: &mut Section, read: impl FnOnce(&mut Section) -
             s.note("address", "is missing");
         }
         let addresses = addresses(s, Vec::new(), port);
-        let target = s.read("target", target).unwrap_or_default();
-        let more: Vec<_> = with(addresses, target, s.read("transactions", transactions)).collect();
+        let alike = Alike {
+            tls: tls(s, around),
+            target: s.read("target", target).unwrap_or_default(),
+            transactions: s.read("transactions", transactions),
+        };
+        let more: Vec<_> = with(addresses, alike).collect();
         note_meetings(s, &listeners, &more);
         listeners.extend(more);
     });
@@ -47,12 +58,67 @@ pub(super) fn taken(listeners: &[Listener], address: SocketAddr) -> bool {
     listeners.iter().any(|listener| listener.address.meets(&address))
 }
 
-fn with(
-    addresses: Vec<ListenAddress>,
+/// What the listeners of one entry have in common.
+struct Alike {
+    tls: ListenTls,
     target: Target,
     transactions: Option<Transactions>,
-) -> impl Iterator<Item = Listener> {
-    addresses.into_iter().map(move |address| Listener { address, target, transactions })
+}
+
+fn with(addresses: Vec<ListenAddress>, alike: Alike) -> impl Iterator<Item = Listener> {
+    let Alike { tls, target, transactions } = alike;
+    addresses.into_iter().map(move |address| {
+        let tls = if address.port().is_some() { tls.clone() } else { ListenTls::Off };
+        Listener { address, tls, target, transactions }
+    })
+}
+
+/// `tls = "..."`.
+#[derive(Clone, Copy)]
+enum Demand {
+    Off,
+    Allow,
+    Require,
+}
+
+const DEMANDS: [(&str, Demand); 3] =
+    [("off", Demand::Off), ("allow", Demand::Allow), ("require", Demand::Require)];
+
+/// Whether clients are encrypted, and by what. Relative paths start where the configuration lies.
+fn tls(s: &mut Section, around: &Surroundings) -> ListenTls {
+    let mut path = |key| s.read(key, text).map(|path| around.file.with_file_name("").join(path));
+    let (certificate, key) = (path("tls_certificate"), path("tls_key"));
+    let (roots, revoked) = (path("tls_ca"), path("tls_crl"));
+    let tls_1_2 = s.read("tls_min_version", word(&[("1.2", true), ("1.3", false)])).unwrap_or(true);
+    let demand = s.read("tls", word(&DEMANDS));
+    if revoked.is_some() && roots.is_none() {
+        s.note("tls_crl", "is of use to tls_ca alone, which is missing");
+    }
+    match (demand, certificate, key) {
+        (Some(Demand::Off), ..) => ListenTls::Off,
+        (None, None, None) => {
+            if roots.is_some() {
+                s.note("tls_ca", "is of use to TLS alone, and there is no tls_certificate");
+            }
+            ListenTls::Off
+        }
+        (demand, Some(certificate), Some(key)) => {
+            let files = TlsFiles { certificate, key, roots, revoked, tls_1_2 };
+            match demand {
+                Some(Demand::Require) => ListenTls::Require(files),
+                _ => ListenTls::Allow(files),
+            }
+        }
+        (_, certificate, key) => {
+            if certificate.is_none() {
+                s.note("tls_certificate", "is missing");
+            }
+            if key.is_none() {
+                s.note("tls_key", "is missing");
+            }
+            ListenTls::Off
+        }
+    }
 }
 
 /// The addresses of one entry, or the usual ones. Its Unix sockets have the number of its first TCP port; `port` where

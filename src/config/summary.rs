@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Auth, Config, Credential, PoolMode, RoleSetting, Server};
+use super::{Auth, Config, Credential, ListenTls, PoolMode, RoleSetting, Server};
 use crate::net::tls::SslMode;
 use crate::sql::{Target, Transactions};
 
@@ -15,7 +15,12 @@ impl fmt::Display for Summary<'_> {
         let Self(config) = self;
         for listener in &config.listeners {
             let fixed = fixed(listener.target, listener.transactions);
-            writeln!(f, "listens on  {}{fixed}", listener.address)?;
+            let tls = match listener.tls {
+                ListenTls::Off => "",
+                ListenTls::Allow(_) => ", TLS for whoever wants it",
+                ListenTls::Require(_) => ", TLS for all",
+            };
+            writeln!(f, "listens on  {}{tls}{fixed}", listener.address)?;
         }
         config.servers.iter().try_for_each(|one| server(f, one))?;
         for database in &config.databases {

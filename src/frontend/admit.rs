@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::{Entrant, authenticate};
 use super::claim::{Claim, Gate};
-use super::greet::{Greeting, Knock, greet};
+use super::encrypt::{Encrypt, Visitor, knock};
+use super::greet::{Greeting, Knock};
 use super::refuse::refuse;
 use super::span::enter_names;
 use crate::config::User;
 use crate::error::{Error, Result};
-use crate::net::{Handshake, Peer};
+use crate::net::{Peer, Stream};
 use crate::scram::PassKey;
-use crate::wire::startup::CancelKey;
+use crate::wire::startup::{CancelKey, Packet, repeated_request};
 
 /// A client that has proved who it is.
 #[derive(Debug)]
@@ -50,13 +50,19 @@ pub enum Arrival<S> {
 /// Sees an accepted stream through startup and authentication, not later than `deadline`.
 ///
 /// A client that fails has been told and closed when this returns the reason. Not cancel safe.
-pub async fn admit<S>(stream: S, peer: Peer, gate: Gate<'_>, deadline: Instant) -> Result<Arrival<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut client = Handshake::new(stream);
-    let introduced = timeout_at(deadline, introduce(&mut client, &peer, gate)).await;
+pub async fn admit(
+    stream: Stream,
+    peer: Peer,
+    (gate, encrypt): (Gate<'_>, Encrypt<'_>),
+    deadline: Instant,
+) -> Result<Arrival<Stream>> {
+    let mut visitor = Visitor::new(stream, peer);
+    let introduced = timeout_at(deadline, introduce(&mut visitor, gate, encrypt)).await;
     let introduced = introduced.unwrap_or(Err(Error::LoginTimeout));
+    let (client, peer) = visitor.into_parts();
+    let Some(client) = client else {
+        return Err(introduced.err().unwrap_or(Error::LoginTimeout));
+    };
     let (stream, received) = client.into_parts();
     match introduced {
         Ok(Introduced::Client { greeting, entrant: Entrant { user, key }, welcome }) => {
@@ -75,17 +81,17 @@ enum Introduced {
     Cancel(CancelKey),
 }
 
-async fn introduce<S>(client: &mut Handshake<S>, peer: &Peer, gate: Gate<'_>) -> Result<Introduced>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let greeting = match greet(client).await? {
+async fn introduce(visitor: &mut Visitor, gate: Gate<'_>, encrypt: Encrypt<'_>) -> Result<Introduced> {
+    let greeting = match knock(visitor, encrypt).await? {
         Knock::Greeting(greeting) => greeting,
         Knock::Cancel(key) => return Ok(Introduced::Cancel(key)),
+        Knock::Tls => return Err(repeated_request(&Packet::Ssl)),
     };
     enter_names(&greeting);
+    encrypt.admits(&visitor.peer)?;
     let mut welcome = BytesMut::new();
-    let claim = Claim { greeting: &greeting, peer };
-    let entrant = authenticate(client, &claim, gate, &mut welcome).await?;
+    let peer = visitor.peer.clone();
+    let claim = Claim { greeting: &greeting, peer: &peer };
+    let entrant = authenticate(visitor.client()?, &claim, gate, &mut welcome).await?;
     Ok(Introduced::Client { greeting, entrant, welcome })
 }

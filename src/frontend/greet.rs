@@ -12,7 +12,10 @@ use crate::wire::options::parse_options;
 use crate::wire::reply;
 use crate::wire::startup::{self, CancelKey, Packet, Parameter, Startup};
 
-/// "No" to an SSLRequest or a GSSENCRequest. A single byte, not a message.
+/// "Yes" to an SSLRequest. A single byte, not a message.
+const WILLING: &[u8] = b"S";
+
+/// "No" to an SSLRequest or a GSSENCRequest, likewise.
 const UNWILLING: &[u8] = b"N";
 
 /// Who a client says it is, and what it asks for.
@@ -44,17 +47,33 @@ pub enum Knock {
     Greeting(Greeting),
     /// A cancel request. Nothing is ever answered to it; the connection is closed when it has been passed on.
     Cancel(CancelKey),
+    /// A client that has asked for TLS, and has been told to go ahead.
+    Tls,
+}
+
+/// What a client that asks for TLS is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// No.
+    InVain,
+    /// To go ahead.
+    ForTls,
+    /// That it has asked already, as for any other encryption.
+    Already,
 }
 
 /// Reads startup packets until one says what the client wants.
 ///
 /// Not cancel safe: a client whose greeting is given up is refused.
-pub async fn greet<S>(client: &mut Handshake<S>) -> Result<Knock>
+pub async fn greet<S>(client: &mut Handshake<S>, tls: Asked) -> Result<Knock>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // A client may ask for either kind of encryption, in either order, but only once for each.
     let mut refused = Vec::with_capacity(2);
+    if tls == Asked::Already {
+        refused.extend([Packet::Ssl, Packet::Gss]);
+    }
     loop {
         let packet = startup::parse(&next_packet(client).await?)?;
         match packet {
@@ -63,8 +82,12 @@ where
             Packet::Ssl | Packet::Gss if refused.contains(&packet) => {
                 return Err(startup::repeated_request(&packet));
             }
+            Packet::Ssl if tls == Asked::ForTls => {
+                answer(client, &packet, WILLING).await?;
+                return Ok(Knock::Tls);
+            }
             Packet::Ssl | Packet::Gss => {
-                decline(client, &packet).await?;
+                answer(client, &packet, UNWILLING).await?;
                 refused.push(packet);
             }
         }
@@ -81,18 +104,18 @@ where
     })
 }
 
-/// Says no to encryption.
+/// Says yes or no to encryption.
 ///
 /// A client waits for the answer before it says more. Bytes that came along with the request were put there by
 /// someone who hopes that they are taken for encrypted ones later (CVE-2021-23214), or by a broken client.
-async fn decline<S>(client: &mut Handshake<S>, request: &Packet) -> Result<()>
+async fn answer<S>(client: &mut Handshake<S>, request: &Packet, answer: &[u8]) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if client.has_unread() {
         return Err(Error::EarlyData(if *request == Packet::Ssl { "SSL" } else { "GSSAPI encryption" }));
     }
-    client.send(UNWILLING).await.map_err(Error::Lost)
+    client.send(answer).await.map_err(Error::Lost)
 }
 
 async fn accept<S>(client: &mut Handshake<S>, startup: Startup) -> Result<Greeting>
@@ -100,7 +123,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let minor = startup.minor.min(startup::NEWEST_MINOR);
-    let asked = Asked::from(startup.parameters)?;
+    let asked = Parameters::from(startup.parameters)?;
     if startup.minor > startup::NEWEST_MINOR || !asked.protocol_options.is_empty() {
         let mut out = BytesMut::new();
         reply::negotiate_protocol_version(&mut out, minor, asked.protocol_options);
@@ -119,7 +142,7 @@ where
 
 /// A StartupMessage's parameters, told apart. Where one is given twice, the last one holds.
 #[derive(Default)]
-struct Asked {
+struct Parameters {
     user: Option<String>,
     database: Option<String>,
     options: Bytes,
@@ -128,7 +151,7 @@ struct Asked {
     settings: Vec<Parameter>,
 }
 
-impl Asked {
+impl Parameters {
     fn from(parameters: Vec<Parameter>) -> Result<Self> {
         let lossy = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let mut asked = Self::default();

@@ -26,7 +26,9 @@ fn knock() -> (DuplexStream, JoinHandle<Result<Knock>>) {
     let (ours, theirs) = duplex(64 * 1024);
     let door = async move {
         let patience = Duration::from_secs(5);
-        timeout(patience, greet(&mut Handshake::new(ours))).await.expect("the door must not wait for more")
+        timeout(patience, greet(&mut Handshake::new(ours), Asked::InVain))
+            .await
+            .expect("the door must not wait for more")
     };
     (theirs, tokio::spawn(door))
 }

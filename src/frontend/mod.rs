@@ -4,6 +4,7 @@
 mod admit;
 mod auth;
 mod claim;
+mod encrypt;
 mod greet;
 mod password;
 mod refuse;
@@ -14,6 +15,7 @@ mod span;
 pub use admit::{Admission, Arrival, admit};
 pub use auth::authenticate;
 pub use claim::{Claim, Gate};
-pub use greet::{Greeting, Knock, greet};
+pub use encrypt::Encrypt;
+pub use greet::{Asked, Greeting, Knock, greet};
 pub use refuse::refuse;
 pub(crate) use span::client_span;

@@ -9,6 +9,8 @@ use std::ops::RangeInclusive;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::Stream;
+
 /// Room for the first read: what either end says first fits, and it is not much to hold per idle client.
 const FIRST_READ: usize = 1024;
 
@@ -98,6 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<S> {
             }
         }
         Ok(())
+    }
+}
+
+impl Handshake<Stream> {
+    /// The first byte of what the peer has sent, which stays to be read; `None` at the end of the stream, and over anything but
+    /// TCP. To be called before anything is read. Cancel safe.
+    pub async fn peek(&self) -> io::Result<Option<u8>> {
+        self.stream.peek().await
     }
 }
 

@@ -95,6 +95,15 @@ impl Stream {
         }
     }
 
+    /// The next byte that the peer has sent, which stays to be read; `None` at the end, and of what is no TCP socket. Cancel
+    /// safe.
+    pub(super) async fn peek(&self) -> io::Result<Option<u8>> {
+        let Stream::Tcp(stream) = self else { return Ok(None) };
+        let mut first = [0];
+        let n = stream.peek(&mut first).await?;
+        Ok(first.first().copied().filter(|_| n > 0))
+    }
+
     /// Whether all that was written is on the socket.
     pub fn is_flushed(&self) -> bool {
         match self {

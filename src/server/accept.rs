@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::rules;
+use super::tls::Encrypting;
 use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
@@ -26,6 +27,12 @@ pub(super) struct Door {
     pub(super) permits: Arc<Semaphore>,
 }
 
+/// A listener's part of it.
+pub(super) struct Entrance {
+    pub(super) configured: Arc<config::Listener>,
+    pub(super) encrypting: Encrypting,
+}
+
 /// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
 const TURNED_AWAY: Duration = Duration::from_secs(3);
 
@@ -36,7 +43,7 @@ pub(super) const TURNED_AWAY_MAX: usize = 64;
 const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// Accepts clients for ever. While weir drains they are told so.
-pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: Arc<config::Listener>) {
+pub(super) async fn accept(door: Arc<Door>, listener: Listener, entrance: Arc<Entrance>) {
     let mut turned_away = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
@@ -53,10 +60,11 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, configured: Arc<
             make_room(&mut turned_away).await;
         }
         client_span(peer.address).in_scope(|| match permit {
-            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), configured.clone(), permit)),
+            Ok(permit) => door.shared.clone().spawn(serve(door, (stream, peer), entrance.clone(), permit)),
             // A cancel request must get through all the same. Nobody waits for who is turned away.
             Err(why) => {
-                let farewell = async move { turn_away(&door, (stream, peer), &why).await };
+                let entrance = entrance.clone();
+                let farewell = async move { turn_away(&door, (stream, peer), (&entrance, &why)).await };
                 turned_away.push_back((Instant::now(), tokio::spawn(farewell.in_current_span())));
             }
         });
@@ -78,14 +86,14 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 async fn serve(
     door: Arc<Door>,
     client: (Stream, Peer),
-    listener: Arc<config::Listener>,
+    entrance: Arc<Entrance>,
     permit: OwnedSemaphorePermit,
 ) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
     // client's whole life.
-    let Some(mut session) = Box::pin(log_in(&door, client, listener)).await else { return };
+    let Some(mut session) = Box::pin(log_in(&door, client, &entrance)).await else { return };
     metrics.clients.inc();
     let outcome = session.run().await;
     metrics.clients.dec();
@@ -106,15 +114,11 @@ async fn farewell(session: Session, error: &Error) {
     }
 }
 
-async fn log_in(
-    door: &Door,
-    (stream, peer): (Stream, Peer),
-    listener: Arc<config::Listener>,
-) -> Option<Session> {
+async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
     let rules = door.rules.load_full();
     let gate = Gate { users: &door.users, rules: rules.as_deref() };
-    let admission = match admit(stream, peer, gate, deadline).await {
+    let admission = match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
             pass_on(&door.shared, key, stream);
@@ -128,7 +132,12 @@ async fn log_in(
             return None;
         }
     };
-    match Session::begin(door.shared.clone(), Newcomer { admission, listener, deadline }).await {
+    match Session::begin(
+        door.shared.clone(),
+        Newcomer { admission, listener: entrance.configured.clone(), deadline },
+    )
+    .await
+    {
         Ok(session) => {
             tracing::info!("client connected");
             Some(session)
@@ -143,11 +152,11 @@ async fn log_in(
 }
 
 /// A connection that cannot be served: told why, unless it is a cancel request.
-async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), why: &Error) {
+async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why): (&Entrance, &Error)) {
     let deadline = Instant::now() + TURNED_AWAY;
     let rules = door.rules.load_full();
     let gate = Gate { users: &door.users, rules: rules.as_deref() };
-    match admit(stream, peer, gate, deadline).await {
+    match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
         Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(_) => {}

@@ -7,7 +7,9 @@ mod directory;
 mod drain;
 mod events;
 mod figures;
+mod follow;
 mod rules;
+mod tls;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
 use crate::config::{self, Config, ListenAddress, TcpAddress, UnixAddress};
 use crate::hba;
+use crate::net::tls::AcceptorError;
 use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
@@ -27,13 +30,15 @@ use crate::session::Shared;
 use crate::telemetry::log::LostLines;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::{Users, UsersError};
-use accept::{Door, accept};
+use accept::{Door, Entrance, accept};
 use crowding::watch_crowding;
 use descriptors::{raise_limit, room_for_clients};
 use directory::{Servers, heed_userlist};
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
+use follow::follow;
+use tls::Acceptors;
 
 /// How a run can fail to begin.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum StartError {
     /// The files that say who may come from where are wrong.
     #[error(transparent)]
     Rules(#[from] hba::Mistakes),
+    /// Certificates, or the key, that clients are to be shown are wrong.
+    #[error(transparent)]
+    Tls(#[from] AcceptorError),
     /// Nobody could log in.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -77,9 +85,13 @@ pub async fn run(
     signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
     let mut running = start(Arc::new(config), lost).await?;
-    if let Some(files) = running.rule_files.take() {
-        running.beside.spawn(rules::follow(running.rules.clone(), files, signals.reload));
+    if let Some(rules::Files { paths, watched }) = running.rule_files.take() {
+        let rules = running.rules.clone();
+        let read = move || rules::reload(&rules, &paths);
+        running.beside.spawn(follow(watched, signals.reload.clone(), read));
     }
+    let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
+    running.beside.spawn(follow(watched, signals.reload, move || acceptors.reload()));
     signals.stop.await;
     drain(&running.shared, signals.at_once).await;
     Ok(())
@@ -90,6 +102,7 @@ struct Running {
     shared: Arc<Shared>,
     rules: rules::Current,
     rule_files: Option<rules::Files>,
+    acceptors: Acceptors,
     beside: JoinSet<()>,
     _accepting: JoinSet<()>,
 }
@@ -98,7 +111,8 @@ struct Running {
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
     let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
-    let listeners = bind(&config)?;
+    let mut acceptors = Acceptors::default();
+    let listeners = bind(&config, &mut acceptors)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
         routes: &[Route::Primary.as_str(), Route::Replica.as_str(), "weir"],
         reasons: &Reason::ALL.map(Reason::as_str),
@@ -131,14 +145,17 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     let permits = Arc::new(Semaphore::new(room));
     let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
     let mut accepting = JoinSet::new();
-    for (listener, configured) in listeners {
-        accepting.spawn(accept(door.clone(), listener, configured));
+    for (listener, entrance) in listeners {
+        accepting.spawn(accept(door.clone(), listener, entrance));
     }
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, rules, rule_files, beside, _accepting: accepting })
+    Ok(Running { shared, rules, rule_files, acceptors, beside, _accepting: accepting })
 }
 
-fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Arc<config::Listener>)>, StartError> {
+fn bind(
+    config: &Config,
+    acceptors: &mut Acceptors,
+) -> std::result::Result<Vec<(Listener, Arc<Entrance>)>, StartError> {
     let bind = |listener: &config::Listener| {
         let bound = match &listener.address {
             ListenAddress::Tcp(tcp) => bind_tcp(tcp),
@@ -146,9 +163,10 @@ fn bind(config: &Config) -> std::result::Result<Vec<(Listener, Arc<config::Liste
                 Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() })
             }
         };
-        bound
-            .map(|bound| (bound, Arc::new(listener.clone())))
-            .map_err(|source| StartError::Listen { address: listener.address.to_string(), source })
+        let bound =
+            bound.map_err(|source| StartError::Listen { address: listener.address.to_string(), source })?;
+        let encrypting = acceptors.of(&listener.tls)?;
+        Ok((bound, Arc::new(Entrance { configured: Arc::new(listener.clone()), encrypting })))
     };
     config.listeners.iter().map(bind).collect()
 }

@@ -2,10 +2,12 @@
 //!
 //! rustls does the cryptography, by ring; a process-wide default of it is never set.
 
+mod acceptor;
 mod dialled;
 mod end_point;
 mod failure;
 mod host_name;
+mod names;
 mod pem;
 mod server_tls;
 mod sslmode;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 
+pub use acceptor::{Acceptor, AcceptorError, AcceptorFiles, Agreed, PROTOCOL};
 pub use dialled::{Dialled, Target, names_host};
 pub use end_point::end_point;
 pub use failure::TlsFailure;

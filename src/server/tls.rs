@@ -1,0 +1,79 @@
+//! What clients are encrypted by while weir runs: read at the start, and anew when it is told to or when a file changes.
+
+use std::sync::Arc;
+
+use crate::config::{ListenTls, TlsFiles, Watched};
+use crate::frontend::Encrypt;
+use crate::net::tls::{Acceptor, AcceptorError, AcceptorFiles};
+
+impl From<&TlsFiles> for AcceptorFiles {
+    fn from(files: &TlsFiles) -> Self {
+        let TlsFiles { certificate, key, roots, revoked, tls_1_2 } = files.clone();
+        Self { certificate, key, roots, revoked, tls_1_2 }
+    }
+}
+
+/// How one listener encrypts.
+#[derive(Clone, Debug)]
+pub(super) enum Encrypting {
+    Off,
+    Allow(Arc<Acceptor>),
+    Require(Arc<Acceptor>),
+}
+
+impl Encrypting {
+    pub(super) fn as_offered(&self) -> Encrypt<'_> {
+        match self {
+            Encrypting::Off => Encrypt::Off,
+            Encrypting::Allow(acceptor) => Encrypt::Allow(acceptor),
+            Encrypting::Require(acceptor) => Encrypt::Require(acceptor),
+        }
+    }
+}
+
+/// All acceptors. Listeners with the same files have one, so that a client may resume at one what it began at another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acceptors(Vec<Arc<Acceptor>>);
+
+impl Acceptors {
+    /// How a listener encrypts that is configured so.
+    pub(super) fn of(&mut self, configured: &ListenTls) -> Result<Encrypting, AcceptorError> {
+        Ok(match configured {
+            ListenTls::Off => Encrypting::Off,
+            ListenTls::Allow(files) => Encrypting::Allow(self.acceptor(files)?),
+            ListenTls::Require(files) => Encrypting::Require(self.acceptor(files)?),
+        })
+    }
+
+    fn acceptor(&mut self, files: &TlsFiles) -> Result<Arc<Acceptor>, AcceptorError> {
+        let files = AcceptorFiles::from(files);
+        if let Some(known) = self.0.iter().find(|acceptor| *acceptor.files() == files) {
+            return Ok(known.clone());
+        }
+        let acceptor = Arc::new(Acceptor::load(files)?);
+        self.0.push(acceptor.clone());
+        Ok(acceptor)
+    }
+
+    /// How all files look.
+    pub(super) fn watched(&self) -> Watched {
+        let mut watched = Watched::default();
+        self.0.iter().flat_map(|acceptor| acceptor.files().paths()).for_each(|path| watched.look_at(path));
+        watched
+    }
+
+    /// Reads all files anew, and says how they looked. Blocks.
+    pub(super) fn reload(&self) -> Watched {
+        let watched = self.watched();
+        for acceptor in &self.0 {
+            let certificate = acceptor.files().certificate.display();
+            match acceptor.reload() {
+                Ok(()) => tracing::info!(%certificate, "read anew, and shown to new clients"),
+                Err(error) => {
+                    tracing::error!(%certificate, %error, "read anew, and not taken: what was shown before is shown on");
+                }
+            }
+        }
+        watched
+    }
+}
