@@ -128,6 +128,26 @@ fn the_systems_user_is_proof_enough_where_the_files_say_so() -> Result<()> {
     Ok(())
 }
 
+/// Nobody listens in to a Unix socket: where all others must have TLS, its clients have none, as at PostgreSQL.
+#[test]
+fn who_comes_by_the_socket_needs_no_tls() -> Result<()> {
+    let place = Place::new()?;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let (certificate_file, key_file) = (place.directory.join("weir.crt"), place.directory.join("weir.key"));
+    fs::write(&certificate_file, certificate.pem())?;
+    fs::write(&key_file, key.serialize_pem())?;
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600))?;
+    let more = format!("tls = \"require\"\ntls_certificate = {certificate_file:?}\ntls_key = {key_file:?}\n");
+    let _weir = place.setup(&more).start(WEIR)?;
+    assert_eq!(psql(&place.directory, place.port, "SELECT 'by socket'")?, "by socket");
+    assert_eq!(psql("localhost", place.port, "SELECT 'by TCP'")?, "by TCP");
+    let without = Client::connect(&Address::local(place.port), &Login::new("app", "app")).unwrap_err();
+    assert_eq!(without.sqlstate(), Some("28000"), "{without}");
+    Ok(())
+}
+
 #[test]
 fn libpq_finds_weir_by_a_name_in_no_directory() -> Result<()> {
     let (port, name) = (free_port()?, format!("@weir-sockets-{}", std::process::id()));

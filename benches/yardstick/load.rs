@@ -60,6 +60,11 @@ impl Load {
         format!("{}, {}, {clients}", self.title, self.protocol)
     }
 
+    /// Whether pgbench sends it.
+    pub(crate) fn is_pgbenchs(&self) -> bool {
+        matches!(self.work, Work::Pgbench(_))
+    }
+
     /// Runs it on a target for this long. The clients' logins, and the first second, are outside of what is measured.
     pub(crate) fn run(&self, cluster: &Cluster, target: &Target, time: Duration) -> Result<Sample> {
         match self.work {

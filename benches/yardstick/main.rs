@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod encryption;
 mod idle;
 mod instructions;
 mod load;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Options, Result};
 
+use encryption::{Encryption, Side};
 use load::Load;
 use meter::Meter;
 use pipeline::Syncs;
@@ -61,6 +63,9 @@ struct Arguments {
     /// Says this in the configuration of each weir, too: `routing.transactions="primary"`.
     #[arg(long = "setting", value_name = "SECTION.KEY=VALUE", value_parser = Setting::read)]
     settings: Vec<Setting>,
+    /// Has clients speak TLS, or proxies towards the servers as well. For pgbench's loads; the others are left out.
+    #[arg(long, value_name = "SIDE")]
+    tls: Option<Side>,
     /// Another weir to measure than the one built along with this program.
     #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_weir"))]
     weir: PathBuf,
@@ -156,6 +161,9 @@ fn main() -> std::process::ExitCode {
             Some(_) => vec![Kind::Pgbouncer, Kind::Weir],
         };
     }
+    if arguments.tls.is_some() {
+        arguments.cases.retain(|case| case.load().is_some_and(|load| load.is_pgbenchs()));
+    }
     match run(&arguments) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) => {
@@ -189,10 +197,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     cluster.wait_caught_up()?;
 
+    let encryption = arguments.tls.map(|side| Encryption::prepare(&cluster, side)).transpose()?;
     let bench = Bench {
         cluster: &cluster,
         weir: &arguments.weir,
         settings: &arguments.settings,
+        encryption: encryption.as_ref(),
         pool: arguments.pool,
         purpose: Purpose::Speed,
     };

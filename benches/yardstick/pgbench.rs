@@ -14,7 +14,7 @@ type Options = &'static [&'static str];
 
 /// Makes pgbench's tables.
 pub(crate) fn load_data(cluster: &Cluster, scale: u32) -> Result<()> {
-    let mut command = pgbench(cluster, cluster.port(0))?;
+    let mut command = pgbench(cluster, cluster.port(0), "disable")?;
     let output = command.args(["-i", "-q", "-s", &scale.to_string(), "app"]).output()?;
     if !output.status.success() {
         return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
@@ -87,7 +87,7 @@ fn command(
     target: &Target,
     length: Length,
 ) -> Result<Command> {
-    let mut command = pgbench(cluster, target.port)?;
+    let mut command = pgbench(cluster, target.port, target.sslmode)?;
     let (clients, threads) = (load.clients.to_string(), load.clients.min(2).to_string());
     command.args(["-n", "-M", load.protocol, "-c", &clients, "-j", &threads]);
     match length {
@@ -98,12 +98,12 @@ fn command(
     Ok(command)
 }
 
-fn pgbench(cluster: &Cluster, port: u16) -> Result<Command> {
+fn pgbench(cluster: &Cluster, port: u16, sslmode: &str) -> Result<Command> {
     let mut command = Command::new(cluster.postgres().program("pgbench")?);
     command
         .env("PGPASSWORD", "app")
         .env("PGUSER", "app")
-        .env("PGSSLMODE", "disable")
+        .env("PGSSLMODE", sslmode)
         .env("PGGSSENCMODE", "disable");
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
     Ok(command)

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use harness::client::Address;
 use harness::{Cluster, CpuTime, Daemon, Failure, Result, Weir, WeirSetup, free_port, tools, wait_for};
 
+use crate::encryption::Encryption;
 use crate::meter::Meter;
 
 /// A way to the servers.
@@ -31,6 +32,8 @@ pub(crate) enum Kind {
 pub(crate) struct Target {
     pub(crate) kind: Kind,
     pub(crate) port: u16,
+    /// What clients say of TLS: libpq's word.
+    pub(crate) sslmode: &'static str,
     description: String,
     process: Process,
 }
@@ -41,12 +44,16 @@ enum Process {
     Weir(Box<Weir>),
 }
 
+/// Port, description and process of a target.
+type Started = (u16, String, Process);
+
 /// What targets are started with.
 pub(crate) struct Bench<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) weir: &'a Path,
     /// What each weir is told besides.
     pub(crate) settings: &'a [Setting],
+    pub(crate) encryption: Option<&'a Encryption>,
     pub(crate) pool: usize,
     pub(crate) purpose: Purpose,
 }
@@ -141,19 +148,21 @@ impl Target {
 
 impl Bench<'_> {
     pub(crate) fn start(&self, kind: Kind) -> Result<Target> {
-        match kind {
+        let sslmode = if self.encryption.is_some() { "require" } else { "disable" };
+        let (port, description, process) = match kind {
             Kind::Direct => {
                 let description = "clients talk to the primary".to_owned();
-                Ok(Target { kind, port: self.cluster.port(0), description, process: Process::None })
+                (self.cluster.port(0), description, Process::None)
             }
-            Kind::Haproxy => self.haproxy(),
-            Kind::Pgbouncer => self.pgbouncer(),
-            Kind::Weir => self.weir(kind, 0..1),
-            Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..self.cluster.size()),
-        }
+            Kind::Haproxy => self.haproxy()?,
+            Kind::Pgbouncer => self.pgbouncer()?,
+            Kind::Weir => self.weir(kind, 0..1)?,
+            Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..self.cluster.size())?,
+        };
+        Ok(Target { kind, port, sslmode, description, process })
     }
 
-    fn weir(&self, kind: Kind, servers: std::ops::Range<usize>) -> Result<Target> {
+    fn weir(&self, kind: Kind, servers: std::ops::Range<usize>) -> Result<Started> {
         let setup = WeirSetup::in_front_of(self.cluster, servers).set("pool", "size", &self.pool.to_string());
         let setup = if kind == Kind::WeirEventual { setup.at_any_age() } else { setup };
         let setup = match self.purpose {
@@ -163,11 +172,12 @@ impl Bench<'_> {
                 .set("health", "catalog_interval", "\"1d\"")
                 .set("runtime", "workers", "1"),
         };
+        let setup = self.encryption.map_or(setup.clone(), |encryption| encryption.weir(setup));
         let told = self.settings.iter();
         let setup = told.fold(setup, |setup, said| setup.set(&said.section, &said.key, &said.value));
         let weir = setup.start(self.prepared(self.weir)?)?;
         let description = format!("{} at {}", version(self.weir)?, self.weir.display());
-        Ok(Target { kind, port: weir.port(), description, process: Process::Weir(Box::new(weir)) })
+        Ok((weir.port(), description, Process::Weir(Box::new(weir))))
     }
 
     /// The program to start for a program.
@@ -178,7 +188,7 @@ impl Bench<'_> {
         }
     }
 
-    fn haproxy(&self) -> Result<Target> {
+    fn haproxy(&self) -> Result<Started> {
         let program = tools::ensure("haproxy")?;
         let (port, server) = (free_port()?, self.cluster.port(0));
         let config = format!(
@@ -190,10 +200,10 @@ impl Bench<'_> {
         let mut command = self.cluster.command(&self.prepared(&program)?);
         let daemon = self.daemon(command.arg("-db").arg("-f").arg(path), port)?;
         let description = format!("{}, TCP mode, one thread", version(&program)?);
-        Ok(Target { kind: Kind::Haproxy, port, description, process: Process::Daemon(daemon) })
+        Ok((port, description, Process::Daemon(daemon)))
     }
 
-    fn pgbouncer(&self) -> Result<Target> {
+    fn pgbouncer(&self) -> Result<Started> {
         let program = tools::ensure("pgbouncer")?;
         let (port, server, pool) = (free_port()?, self.cluster.port(0), self.pool);
         let words = version(&program)?;
@@ -210,6 +220,7 @@ impl Bench<'_> {
         // The secret and not the password: PgBouncer then has no key derivation to do at a login, as weir has not.
         let secret = self.cluster.sql(0, "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")?;
         let users = self.write("userlist.txt", &format!("\"app\" \"{}\"\n", secret.value()))?;
+        let encrypted = self.encryption.map(Encryption::pgbouncer).unwrap_or_default();
         let config = format!(
             "[databases]\n\
              app = host=127.0.0.1 port={server}\n\
@@ -218,13 +229,13 @@ impl Bench<'_> {
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = scram-sha-256\nauth_file = {}\n\
              pool_mode = transaction\ndefault_pool_size = {pool}\nmax_client_conn = 4000\n\
-             log_connections = 0\nlog_disconnections = 0\n{prepared}",
+             log_connections = 0\nlog_disconnections = 0\n{prepared}{encrypted}",
             users.display()
         );
         let path = self.write(&format!("pgbouncer-{port}.ini"), &config)?;
         let mut command = self.cluster.command(&self.prepared(&program)?);
         let daemon = self.daemon(command.arg(path), port)?;
-        Ok(Target { kind: Kind::Pgbouncer, port, description, process: Process::Daemon(daemon) })
+        Ok((port, description, Process::Daemon(daemon)))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
