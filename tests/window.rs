@@ -422,3 +422,48 @@ fn a_migration_waits_for_no_catalog() -> Result<()> {
     assert!(through < straight * 4 + Duration::from_secs(2), "{through:?} instead of {straight:?}");
     nobody_is_pinned(&weir)
 }
+
+#[test]
+fn what_a_definition_brings_stands_in_its_text() {
+    let classifier = Classifier::new(1_000);
+    for (sql, brings) in [
+        ("SELECT 1", Brings::Nothing),
+        ("CREATE TABLE t (a numeric(10, 2) DEFAULT 0 CHECK (a > 0), b int REFERENCES u (id))", Brings::Plain),
+        ("CREATE TABLE t AS SELECT f(a) FROM u", Brings::Plain),
+        ("CREATE TABLE t (a int DEFAULT f())", Brings::Addition),
+        ("CREATE TABLE t (a int DEFAULT pg_advisory_lock(1))", Brings::Addition),
+        ("CREATE TABLE t (LIKE u INCLUDING ALL)", Brings::Addition),
+        ("CREATE TABLE t (a int) INHERITS (u)", Brings::Addition),
+        ("CREATE TABLE t PARTITION OF u DEFAULT", Brings::Addition),
+        ("CREATE TABLE t (a int CHECK (a ~~~~ 1))", Brings::Addition),
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON t USING btree (a, lower(b))", Brings::Plain),
+        ("CREATE INDEX i ON t (f(a))", Brings::Addition),
+        ("CREATE SCHEMA s", Brings::Plain),
+        ("CREATE SCHEMA s CREATE VIEW v AS SELECT 1", Brings::Addition),
+        ("CREATE TYPE t AS ENUM ('a')", Brings::Plain),
+        ("CREATE TYPE t AS (a int)", Brings::Addition),
+        ("CREATE OR REPLACE VIEW v AS SELECT 1", Brings::Anything),
+        ("ALTER TABLE t ADD COLUMN a text DEFAULT 'x' NOT NULL, ALTER b TYPE bigint", Brings::Plain),
+        ("ALTER TABLE t DROP COLUMN a", Brings::Removal),
+        ("ALTER TABLE t RENAME a TO b", Brings::Plain),
+        ("ALTER TABLE t RENAME TO u", Brings::Move),
+        ("ALTER TABLE ONLY s.t SET SCHEMA u", Brings::Move),
+        ("ALTER INDEX t RENAME TO u", Brings::Move),
+        ("ALTER TABLE t ENABLE TRIGGER g", Brings::Anything),
+        ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (id)", Brings::Plain),
+        ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (id) ON DELETE CASCADE", Brings::Addition),
+        ("ALTER TYPE t ADD VALUE 'b'", Brings::Plain),
+        ("ALTER SCHEMA s RENAME TO u", Brings::Anything),
+        ("ALTER ROLE r SET work_mem = '1MB'", Brings::Plain),
+        ("DROP TABLE t", Brings::Removal),
+        ("DROP FUNCTION f", Brings::Anything),
+        ("DROP ROLE r", Brings::Plain),
+        ("GRANT r TO u", Brings::Plain),
+        ("IMPORT FOREIGN SCHEMA s FROM SERVER x INTO y", Brings::Anything),
+        ("DO $$ BEGIN CREATE VIEW v AS SELECT 1; END $$", Brings::Anything),
+        ("DO $$ BEGIN UPDATE t SET a = 1; END $$", Brings::Nothing),
+    ] {
+        let verdict = classifier.classify(sql.as_bytes(), StandardConformingStrings::On);
+        assert_eq!(verdict.statements[0].brings, brings, "{sql}");
+    }
+}
