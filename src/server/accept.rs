@@ -14,7 +14,7 @@ use super::tls::Encrypting;
 use crate::config;
 use crate::error::Error;
 use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
-use crate::net::{Accepted, Listener, Peer, Stream};
+use crate::net::{Accepted, Encryption, Listener, Peer, Stream};
 use crate::session::{Cancel, Newcomer, Session, Shared};
 use crate::users::Users;
 use crate::wire::startup::CancelKey;
@@ -132,6 +132,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
     };
+    let encryption = admission.peer.encryption.clone();
     match Session::begin(
         door.shared.clone(),
         Newcomer { admission, listener: entrance.configured.clone(), deadline },
@@ -139,7 +140,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
     .await
     {
         Ok(session) => {
-            tracing::info!("client connected");
+            say_connected(&encryption);
             Some(session)
         }
         Err((stream, error)) => {
@@ -148,6 +149,13 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             refuse(stream, &error).await;
             None
         }
+    }
+}
+
+fn say_connected(encryption: &Encryption) {
+    match encryption {
+        Encryption::Tls(tls) => tracing::info!(tls = tls.version, cipher = tls.cipher, "client connected"),
+        Encryption::None => tracing::info!("client connected"),
     }
 }
 

@@ -128,6 +128,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     let pools = Pools::new(&config, events);
     let shared = Shared::new(config.clone(), pools.clone(), cluster.clone(), metrics.clone());
     watch_figures(&metrics, &shared, lost);
+    acceptors.watch_figures(&metrics);
     let mut beside = JoinSet::new();
     beside.spawn(pools.upkeep());
     beside.spawn(raise_alarms(shared.clone()));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::config::{ListenTls, TlsFiles, Watched};
 use crate::frontend::Encrypt;
-use crate::net::tls::{Acceptor, AcceptorError, AcceptorFiles};
+use crate::net::tls::{Acceptor, AcceptorError, AcceptorFiles, HandshakeCounts};
+use crate::telemetry::metrics::{Metrics, raise_to};
 
 impl From<&TlsFiles> for AcceptorFiles {
     fn from(files: &TlsFiles) -> Self {
@@ -53,6 +54,17 @@ impl Acceptors {
         let acceptor = Arc::new(Acceptor::load(files)?);
         self.0.push(acceptor.clone());
         Ok(acceptor)
+    }
+
+    /// Has handshakes counted in the figures.
+    pub(super) fn watch_figures(&self, metrics: &Metrics) {
+        let acceptors = self.0.clone();
+        metrics.before_scrape(move |metrics| {
+            let sum =
+                |of: fn(HandshakeCounts) -> u64| acceptors.iter().map(|acceptor| of(acceptor.counts())).sum();
+            raise_to(&metrics.tls_handshakes.ok, sum(|counts| counts.ok));
+            raise_to(&metrics.tls_handshakes.failed, sum(|counts| counts.failed));
+        });
     }
 
     /// How all files look.

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub client_connections: IntCounter,
     /// Logins refused.
     pub logins_failed: IntCounter,
+    /// Clients' TLS handshakes, by how they ended.
+    pub tls_handshakes: TlsHandshakes,
     /// Cancel requests, by what came of them.
     pub cancels: Cancels,
     /// Sessions that keep their connection.
@@ -113,6 +115,14 @@ pub struct Bytes {
     pub from_server: IntCounter,
     /// Written to servers.
     pub to_server: IntCounter,
+}
+
+/// Clients' TLS handshakes by result.
+pub struct TlsHandshakes {
+    /// Both ends came together.
+    pub ok: IntCounter,
+    /// They did not, or one of them gave up.
+    pub failed: IntCounter,
 }
 
 /// Cancel requests by result.
@@ -251,6 +261,15 @@ impl Bytes {
     }
 }
 
+impl TlsHandshakes {
+    fn new(r: &mut Register) -> Self {
+        let help = "TLS handshakes of clients: ok, or failed (refused by one of the two, given up, or not done within login_timeout).";
+        let family = r.counters("tls_handshakes_total", help, &["result"]);
+        let of = |result| family.with_label_values(&[result]);
+        Self { ok: of("ok"), failed: of("failed") }
+    }
+}
+
 impl Cancels {
     fn new(r: &mut Register) -> Self {
         let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, or with an unknown key.";
@@ -350,6 +369,7 @@ impl Metrics {
             clients: r.gauge("clients", "Clients that are logged in."),
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
             logins_failed: r.counter("logins_failed_total", "Logins that weir refused."),
+            tls_handshakes: TlsHandshakes::new(&mut r),
             cancels: Cancels::new(&mut r),
             pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
             pins: Pins::new(&mut r),

@@ -11,6 +11,7 @@ use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::handshakes::{HandshakeCounts, Handshakes};
 use super::names::names;
 use super::{PemError, accept, end_point, provider, read_certificates, read_key, read_revocation_lists};
 use crate::net::{Socket, Stream, Tls};
@@ -64,6 +65,7 @@ pub enum AcceptorError {
 pub struct Acceptor {
     files: AcceptorFiles,
     current: ArcSwap<Shown>,
+    handshakes: Handshakes,
 }
 
 /// What is shown at present.
@@ -80,12 +82,17 @@ impl Acceptor {
     /// When a file cannot be used, or certificate and key do not belong together.
     pub fn load(files: AcceptorFiles) -> Result<Self, AcceptorError> {
         let current = ArcSwap::from_pointee(Shown::load(&files)?);
-        Ok(Self { files, current })
+        Ok(Self { files, current, handshakes: Handshakes::default() })
     }
 
     /// Where all of it stands.
     pub fn files(&self) -> &AcceptorFiles {
         &self.files
+    }
+
+    /// How clients' handshakes have ended so far.
+    pub fn counts(&self) -> HandshakeCounts {
+        self.handshakes.counts()
     }
 
     /// Reads the files anew, for clients that come from now on. Nobody resumes an old session then: it may be one that would
@@ -103,9 +110,11 @@ impl Acceptor {
     /// # Errors
     /// As [`accept`].
     pub async fn accept(&self, socket: Socket) -> io::Result<(Stream, Tls)> {
+        let handshake = self.handshakes.begin();
         let shown = self.current.load_full();
         let secured = accept(socket, shown.config.clone()).await?;
         let certificate = secured.peer_certificate().map(names).transpose()?;
+        handshake.done();
         let tls = Tls { end_point: shown.end_point.clone(), certificate, ..secured.settled() };
         Ok((Stream::Tls(secured), tls))
     }
