@@ -431,7 +431,8 @@ fn a_migration_waits_for_no_catalog() -> Result<()> {
     let straight = migrate(&mut direct, "direct")?;
     let through = migrate(&mut connect(&weir)?, "through")?;
     eprintln!("200 definitions: {straight:?} directly, {through:?} through weir");
-    assert!(through < straight * 4 + Duration::from_secs(2), "{through:?} instead of {straight:?}");
+    // A reading comes at most once a second: 200 statements that waited for one each would take minutes.
+    assert!(through < straight * 10 + Duration::from_secs(10), "{through:?} instead of {straight:?}");
     nobody_is_pinned(&weir)
 }
 
