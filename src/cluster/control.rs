@@ -272,8 +272,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::net::Stream;
     use crate::net::tls::{ServerTls, SslMode, Terms};
+    use crate::net::{Socket, Stream};
 
     #[tokio::test]
     async fn the_kernel_gives_up_a_server_that_says_nothing() {
@@ -294,7 +294,7 @@ mod tests {
         let met = OnceLock::new();
         let dialling = Dialling { parameters: &parameters, way: Way::Plain, met: &met };
         let ControlStream(dialled) = dialling.connect(empty()).await.unwrap();
-        let Stream::Tcp(socket) = &dialled.stream else { panic!("not TCP") };
+        let Stream::Plain(Socket::Tcp(socket)) = &dialled.stream else { panic!("not TCP") };
         let options = SockRef::from(socket);
         assert!(options.keepalive().unwrap());
         assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(7));

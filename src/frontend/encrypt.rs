@@ -7,7 +7,7 @@ use std::io;
 
 use super::greet::{Asked, Knock, greet};
 use crate::error::{Error, Result};
-use crate::net::tls::{Acceptor, Agreed};
+use crate::net::tls::{Acceptor, PROTOCOL};
 use crate::net::{Encryption, Handshake, Peer, Stream};
 use crate::wire::startup::{Packet, repeated_request};
 
@@ -66,18 +66,18 @@ impl Visitor {
     }
 
     /// Encrypts the stream. What the client has sent so far was consumed.
-    async fn encrypt(&mut self, acceptor: &Acceptor) -> Result<Agreed> {
-        let Some(client) = self.client.take() else {
+    async fn encrypt(&mut self, acceptor: &Acceptor) -> Result<()> {
+        // Nobody is encrypted twice.
+        let Some((Stream::Plain(socket), _)) = self.client.take().map(Handshake::into_parts) else {
             return Err(Error::Lost(io::ErrorKind::NotConnected.into()));
         };
-        let (stream, _) = client.into_parts();
-        let (stream, tls, agreed) = acceptor.accept(stream).await.map_err(|error| match error.get_ref() {
+        let (stream, tls) = acceptor.accept(socket).await.map_err(|error| match error.get_ref() {
             Some(why) => Error::TlsHandshake(why.to_string()),
             None => Error::Lost(error),
         })?;
         self.client = Some(Handshake::new(stream));
         self.peer.encryption = Encryption::Tls(tls.into());
-        Ok(agreed)
+        Ok(())
     }
 }
 
@@ -86,9 +86,12 @@ pub(super) async fn knock(visitor: &mut Visitor, encrypt: Encrypt<'_>) -> Result
     let Some(acceptor) = encrypt.acceptor() else { return greet(visitor.client()?, Asked::InVain).await };
     let first = visitor.client()?.peek().await.map_err(Error::Lost)?;
     if first == Some(TLS_HANDSHAKE) {
-        return match Box::pin(visitor.encrypt(acceptor)).await? {
-            Agreed::Protocol => greet(visitor.client()?, Asked::InVain).await,
-            Agreed::Nothing => Err(Error::NothingAgreed),
+        Box::pin(visitor.encrypt(acceptor)).await?;
+        let client = visitor.client()?;
+        return if client.protocol() == Some(PROTOCOL) {
+            greet(client, Asked::InVain).await
+        } else {
+            Err(Error::NothingAgreed)
         };
     }
     match greet(visitor.client()?, Asked::ForTls).await? {

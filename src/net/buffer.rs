@@ -57,6 +57,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::net::Socket;
     use crate::net::holding::Holding;
 
     async fn fill(stream: &mut Stream, buffer: &mut BytesMut) -> io::Result<usize> {
@@ -84,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_says_nothing_holds_no_memory() {
         let (ours, mut peer) = tokio::net::UnixStream::pair().unwrap();
-        let (mut stream, mut buffer) = (Stream::Unix(ours), BytesMut::new());
+        let (mut stream, mut buffer) = (Stream::Plain(Socket::Unix(ours)), BytesMut::new());
         peer.write_all(b"x").await.unwrap();
         fill(&mut stream, &mut buffer).await.unwrap();
         // The socket may still count as readable when nothing is there.

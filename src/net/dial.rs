@@ -7,16 +7,16 @@ use std::path::Path;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Keepalive, Stream};
+use super::{Keepalive, Socket};
 
 /// Connects to `host:port`, or to the Unix socket of `port` in the directory `host` when it begins with `/`.
 ///
 /// Every address that the name resolves to is tried in turn; the last one's error is returned. Not later than
 /// `deadline`. Over TCP the server must keep saying that it is there, as `keepalive` demands. Dropping the future gives up.
-pub async fn dial(host: &str, port: u16, keepalive: &Keepalive, deadline: Instant) -> io::Result<Stream> {
+pub async fn dial(host: &str, port: u16, keepalive: &Keepalive, deadline: Instant) -> io::Result<Socket> {
     if host.starts_with('/') {
         let socket = Path::new(host).join(format!(".s.PGSQL.{port}"));
-        return within(deadline, UnixStream::connect(socket)).await.map(Stream::Unix);
+        return within(deadline, UnixStream::connect(socket)).await.map(Socket::Unix);
     }
     let addresses: Vec<SocketAddr> = within(deadline, lookup_host((host, port))).await?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -25,7 +25,7 @@ pub async fn dial(host: &str, port: u16, keepalive: &Keepalive, deadline: Instan
         match within(share(deadline, left), TcpStream::connect(address)).await {
             Ok(stream) => {
                 keepalive.keep(&stream)?;
-                return Stream::to_server(stream);
+                return Socket::to_server(stream);
             }
             Err(error) => last = error,
         }
@@ -71,7 +71,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stream = dial("localhost", port, &alive(), soon()).await.unwrap();
-        let Stream::Tcp(stream) = stream else { panic!("not TCP") };
+        let Socket::Tcp(stream) = stream else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }
@@ -83,7 +83,7 @@ mod tests {
         let keepalive = Keepalive::of(Duration::from_secs(7), Duration::from_secs(6));
         let stream = dial("127.0.0.1", port, &keepalive, soon()).await.unwrap();
         {
-            let Stream::Tcp(socket) = &stream else { panic!("not TCP") };
+            let Socket::Tcp(socket) = &stream else { panic!("not TCP") };
             let options = SockRef::from(socket);
             let asked = (options.tcp_keepalive_time().unwrap(), options.tcp_keepalive_interval().unwrap());
             assert_eq!(asked, (Duration::from_secs(7), Duration::from_secs(3)));
@@ -92,8 +92,8 @@ mod tests {
         }
         let limit = stream.wait_for_room().unwrap();
         assert_eq!(limit, Some(Duration::from_secs(13)));
-        let held = |stream: &Stream| match stream {
-            Stream::Tcp(socket) => SockRef::from(socket).tcp_user_timeout().unwrap(),
+        let held = |stream: &Socket| match stream {
+            Socket::Tcp(socket) => SockRef::from(socket).tcp_user_timeout().unwrap(),
             _ => panic!("not TCP"),
         };
         assert_eq!(held(&stream), None);
@@ -116,7 +116,7 @@ mod tests {
         let _listener = UnixListener::bind(directory.join(".s.PGSQL.6000")).unwrap();
         let stream = dial(directory.to_str().unwrap(), 6000, &alive(), soon()).await;
         std::fs::remove_dir_all(&directory).unwrap();
-        assert!(matches!(stream, Ok(Stream::Unix(_))));
+        assert!(matches!(stream, Ok(Socket::Unix(_))));
     }
 
     #[tokio::test]

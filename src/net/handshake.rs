@@ -109,6 +109,11 @@ impl Handshake<Stream> {
     pub async fn peek(&self) -> io::Result<Option<u8>> {
         self.stream.peek().await
     }
+
+    /// The protocol that both ends have agreed to speak within the encryption (ALPN), where there is any.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.stream.protocol()
+    }
 }
 
 #[cfg(test)]

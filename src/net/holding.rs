@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::Stream;
+use super::{Socket, Stream};
 
 /// Most bytes held in each direction.
 const HELD_MAX: usize = 64;
@@ -21,7 +21,7 @@ const PIECE: usize = 7;
 
 /// Whether the socket takes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Socket {
+enum Room {
     Full,
     Free,
 }
@@ -34,16 +34,20 @@ pub struct Holding {
     arrived: BytesMut,
     /// Given and not put on the socket.
     leaving: BytesMut,
-    socket: Socket,
+    room: Room,
 }
 
 impl Holding {
     /// A stream that holds bytes, and its peer, which does not.
     pub(crate) fn pair() -> io::Result<(Stream, UnixStream)> {
+        Self::sockets().map(|(socket, peer)| (Stream::Plain(socket), peer))
+    }
+
+    /// The same for what stands over a socket.
+    pub(crate) fn sockets() -> io::Result<(Socket, UnixStream)> {
         let (stream, peer) = UnixStream::pair()?;
-        let holding =
-            Self { stream, arrived: BytesMut::new(), leaving: BytesMut::new(), socket: Socket::Full };
-        Ok((Stream::Holding(Box::new(holding)), peer))
+        let holding = Self { stream, arrived: BytesMut::new(), leaving: BytesMut::new(), room: Room::Full };
+        Ok((Socket::Holding(Box::new(holding)), peer))
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -84,17 +88,17 @@ impl AsyncWrite for Holding {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, leaving, socket, .. } = &mut *self;
+        let Self { stream, leaving, room, .. } = &mut *self;
         while !leaving.is_empty() {
-            if *socket == Socket::Full {
-                *socket = Socket::Free;
+            if *room == Room::Full {
+                *room = Room::Free;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let piece = &leaving[..PIECE.min(leaving.len())];
             let n = ready!(Pin::new(&mut *stream).poll_write(cx, piece))?;
             leaving.advance(n);
-            *socket = Socket::Full;
+            *room = Room::Full;
         }
         Poll::Ready(Ok(()))
     }

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 
 use super::unix::{self, UnixPlace};
-use super::{Peer, PeerAddress, Stream, UnixPeer};
+use super::{Peer, PeerAddress, Socket, Stream, UnixPeer};
 
 /// A connect storm waits in the kernel rather than being turned away (the kernel's own limit, somaxconn, is
 /// 4096 on Linux).
@@ -90,7 +90,7 @@ impl Listener {
                 };
             }
         };
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if place.reuse_port {
             socket.set_reuse_port(true)?;
@@ -171,13 +171,13 @@ impl Listening {
                 let (stream, peer) = listener.accept().await?;
                 // Who comes by IPv4 to a socket of both families is who it is elsewhere, in rules and in the log.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Stream::tcp(stream)?, Peer::plain(PeerAddress::Tcp(peer))))
+                Ok((Stream::Plain(Socket::tcp(stream)?), Peer::plain(PeerAddress::Tcp(peer))))
             }
             Listening::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let process = stream.peer_cred()?;
                 let peer = UnixPeer { uid: process.uid(), gid: process.gid(), pid: process.pid() };
-                Ok((Stream::Unix(stream), Peer::plain(PeerAddress::Unix(peer))))
+                Ok((Stream::Plain(Socket::Unix(stream)), Peer::plain(PeerAddress::Unix(peer))))
             }
         }
     }
@@ -228,7 +228,9 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let client = tokio::net::TcpStream::connect(address).await.unwrap();
-        let Accepted::Client(Stream::Tcp(stream), peer) = listener.accept().await else { panic!("not TCP") };
+        let Accepted::Client(Stream::Plain(Socket::Tcp(stream)), peer) = listener.accept().await else {
+            panic!("not TCP")
+        };
         assert_eq!(peer.address, PeerAddress::Tcp(client.local_addr().unwrap()));
         assert!(stream.nodelay().unwrap());
     }
@@ -284,7 +286,9 @@ mod tests {
         let place = UnixPlace { path: std::path::Path::new(&path), mode: 0o777, group: None };
         let listener = Listener::unix(place).unwrap();
         let _client = tokio::net::UnixStream::connect(format!("\0{}", &path[1..])).await.unwrap();
-        let Accepted::Client(Stream::Unix(_), peer) = listener.accept().await else { panic!("not Unix") };
+        let Accepted::Client(Stream::Plain(Socket::Unix(_)), peer) = listener.accept().await else {
+            panic!("not Unix")
+        };
         let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
         let pid = i32::try_from(std::process::id()).ok();
         assert_eq!(peer.address, PeerAddress::Unix(UnixPeer { uid, gid, pid }));

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, log_in};
 use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Root, ServerTls, SslMode, Terms, accept, provider};
-use weir::net::{Encryption, Keepalive, Stream, Target, Way};
+use weir::net::{Encryption, Keepalive, Socket, Stream, Target, Way};
 
 use crate::certificates::{Authority, Issued, self_signed};
 use crate::{PATIENCE, WEIR, file};
@@ -187,7 +187,7 @@ async fn direct(server: u16, issued: &Issued, protocols: &[&[u8]]) -> u16 {
         while let Ok((client, _)) = listener.accept().await {
             let config = config.clone();
             tokio::spawn(async move {
-                let client = accept(Stream::tcp(client).unwrap(), config).await.unwrap();
+                let client = accept(Socket::tcp(client).unwrap(), config).await.unwrap();
                 let mut server = tokio::net::TcpStream::connect(("127.0.0.1", server)).await.unwrap();
                 let _ = copy_bidirectional(&mut Stream::Tls(client), &mut server).await;
             });
@@ -252,7 +252,7 @@ async fn a_server_is_told_the_name_by_which_it_was_called() -> Result<()> {
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let client = accept(Stream::tcp(client).unwrap(), config.clone()).await;
+            let client = accept(Socket::tcp(client).unwrap(), config.clone()).await;
             drop(client);
         }
     });

@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use super::handshakes::{HandshakeCounts, Handshakes};
 use super::names::names;
 use super::{PemError, accept, end_point, provider, read_certificates, read_key, read_revocation_lists};
-use crate::net::{Stream, Tls};
+use crate::net::{Socket, Stream, Tls};
 
 /// The protocol that is spoken within, as it is registered for ALPN (PostgreSQL manual, "Protocol Flow").
 pub const PROTOCOL: &[u8] = b"postgresql";
@@ -109,25 +109,15 @@ impl Acceptor {
     ///
     /// # Errors
     /// As [`accept`].
-    pub async fn accept(&self, socket: Stream) -> io::Result<(Stream, Tls, Agreed)> {
+    pub async fn accept(&self, socket: Socket) -> io::Result<(Stream, Tls)> {
         let handshake = self.handshakes.begin();
         let shown = self.current.load_full();
         let secured = accept(socket, shown.config.clone()).await?;
         let certificate = secured.peer_certificate().map(names).transpose()?;
-        let agreed = if secured.protocol() == Some(PROTOCOL) { Agreed::Protocol } else { Agreed::Nothing };
         handshake.done();
         let tls = Tls { end_point: shown.end_point.clone(), certificate, ..secured.settled() };
-        Ok((Stream::Tls(secured), tls, agreed))
+        Ok((Stream::Tls(secured), tls))
     }
-}
-
-/// What both ends have agreed to speak within (ALPN).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agreed {
-    /// Nothing was said of it.
-    Nothing,
-    /// [`PROTOCOL`].
-    Protocol,
 }
 
 impl Shown {

@@ -37,12 +37,12 @@ fn write(place: &Path, signed: &Signed, authority: &Authority) -> AcceptorFiles 
 async fn handshake(
     acceptor: &Acceptor,
     client: ClientConfig,
-) -> (io::Result<(Stream, Tls, Agreed)>, Option<Vec<u8>>) {
+) -> (io::Result<(Stream, Tls)>, Option<Vec<u8>>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let (accepted, connected) = tokio::join!(
-        acceptor.accept(Stream::Unix(ours)),
-        connect(Stream::Unix(theirs), Arc::new(client), name)
+        acceptor.accept(Socket::Unix(ours)),
+        connect(Socket::Unix(theirs), Arc::new(client), name)
     );
     let shown = connected.ok().and_then(|secured| secured.peer_certificate().map(<[u8]>::to_vec));
     (accepted, shown)
@@ -70,15 +70,15 @@ async fn a_client_s_certificate_is_verified_where_one_is_shown() {
     let authority = Authority::new();
     let acceptor = Acceptor::load(write(&place("clients"), &authority.server(), &authority)).unwrap();
     let (accepted, _) = handshake(&acceptor, client(&authority, None)).await;
-    let (_, tls, agreed) = accepted.unwrap();
-    assert_eq!((tls.version, tls.certificate, agreed), ("TLSv1.3", None, Agreed::Nothing));
+    let (stream, tls) = accepted.unwrap();
+    assert_eq!((tls.version, tls.certificate, stream.protocol()), ("TLSv1.3", None, None));
     assert_eq!(tls.end_point.map(|hash| hash.len()), Some(32));
 
     let mut speaks = client(&authority, Some(&named(&authority, "app")));
     speaks.alpn_protocols = vec![PROTOCOL.to_vec()];
     let (accepted, _) = handshake(&acceptor, speaks).await;
-    let (_, tls, agreed) = accepted.unwrap();
-    assert_eq!(agreed, Agreed::Protocol);
+    let (stream, tls) = accepted.unwrap();
+    assert_eq!(stream.protocol(), Some(PROTOCOL));
     assert_eq!(tls.certificate.unwrap().common_name.as_deref(), Some("app"));
 
     let stranger = named(&Authority::new(), "app");

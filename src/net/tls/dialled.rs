@@ -19,7 +19,7 @@ use super::sslmode::{SslMode, Tried, Way};
 use super::stream;
 use crate::net::dial::dial;
 use crate::net::peer::{Encryption, Tls};
-use crate::net::{Keepalive, Stream};
+use crate::net::{Keepalive, Socket, Stream};
 
 /// SSLRequest: its length, and a code that no protocol version has.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -45,8 +45,8 @@ pub struct Dialled {
 }
 
 impl Dialled {
-    fn plain(stream: Stream) -> Self {
-        Self { stream, encryption: Encryption::None }
+    fn plain(socket: Socket) -> Self {
+        Self { stream: Stream::Plain(socket), encryption: Encryption::None }
     }
 
     /// How to make another like this, for what is said about it: a cancel request.
@@ -93,8 +93,8 @@ impl Target<'_> {
 
     async fn attempt(&self, way: Way, keepalive: &Keepalive, deadline: Instant) -> io::Result<Dialled> {
         let mut socket = match dial(self.host, self.port, keepalive, deadline).await? {
-            Stream::Tcp(socket) if way != Way::Plain => socket,
-            stream => return Ok(Dialled::plain(stream)),
+            Socket::Tcp(socket) if way != Way::Plain => socket,
+            socket => return Ok(Dialled::plain(socket)),
         };
         let negotiation = async {
             let encrypts = way == Way::Direct || ask(&mut socket).await?;
@@ -102,7 +102,7 @@ impl Target<'_> {
                 return self.handshake(socket, way).await;
             }
             match way {
-                Way::Preferred => Ok(Dialled::plain(Stream::Tcp(socket))),
+                Way::Preferred => Ok(Dialled::plain(Socket::Tcp(socket))),
                 _ => Err(TlsFailure::Unsupported.into()),
             }
         };
@@ -112,7 +112,7 @@ impl Target<'_> {
     async fn handshake(&self, socket: TcpStream, way: Way) -> io::Result<Dialled> {
         let config = self.tls.config().await?;
         let host = self.server_name(&socket)?;
-        let handshake = stream::connect(Stream::Tcp(socket), config, host).await;
+        let handshake = stream::connect(Socket::Tcp(socket), config, host).await;
         let secured = handshake.map_err(TlsFailure::from_handshake)?;
         if way == Way::Direct && secured.protocol() != Some(ALPN) {
             return Err(TlsFailure::NoAlpn.into());

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 
-pub use acceptor::{Acceptor, AcceptorError, AcceptorFiles, Agreed, PROTOCOL};
+pub use acceptor::{Acceptor, AcceptorError, AcceptorFiles, PROTOCOL};
 pub use dialled::{Dialled, Target, names_host};
 pub use end_point::end_point;
 pub use failure::TlsFailure;

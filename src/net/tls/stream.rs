@@ -17,7 +17,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use crate::net::{Stream, Tls};
+use crate::net::{Socket, Tls};
 
 /// Most bytes that are encrypted and not on the socket. What the relay passes on at once is not often more.
 const UNSENT_MAX: usize = 64 << 10;
@@ -28,21 +28,15 @@ const PIECE: usize = 4 << 10;
 /// What is read at once from a peer that sends much: as much as the relay reads from a plain socket then.
 const AHEAD: usize = 128 << 10;
 
-/// How much of what a peer sends there is, by its last read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arriving {
-    Little,
-    Much,
-}
-
-/// An encrypted stream over another.
+/// An encrypted stream over a socket.
 #[derive(Debug)]
 pub struct Secured {
-    socket: Stream,
+    socket: Socket,
     session: Connection,
     /// Encrypted bytes that were read ahead. No memory while there are none.
     ahead: BytesMut,
-    arriving: Arriving,
+    /// How many the last read from the socket gave: whoever sends a [`PIECE`] at once sends more.
+    arrived: usize,
 }
 
 /// Makes the encrypted stream of a client's, as `config` says. Not cancel safe.
@@ -50,7 +44,7 @@ pub struct Secured {
 /// # Errors
 /// Of the socket, or with a [`rustls::Error`] in it: the two do not come together. The peer has been told by an alert, as
 /// far as its socket took it at once.
-pub async fn accept(socket: Stream, config: Arc<ServerConfig>) -> io::Result<Box<Secured>> {
+pub async fn accept(socket: Socket, config: Arc<ServerConfig>) -> io::Result<Box<Secured>> {
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
     handshake(Secured::new(socket, session.into())).await
 }
@@ -60,7 +54,7 @@ pub async fn accept(socket: Stream, config: Arc<ServerConfig>) -> io::Result<Box
 /// # Errors
 /// As [`accept`].
 pub async fn connect(
-    socket: Stream,
+    socket: Socket,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 ) -> io::Result<Box<Secured>> {
@@ -74,9 +68,9 @@ async fn handshake(mut secured: Box<Secured>) -> io::Result<Box<Secured>> {
 }
 
 impl Secured {
-    fn new(socket: Stream, mut session: Connection) -> Box<Self> {
+    fn new(socket: Socket, mut session: Connection) -> Box<Self> {
         session.set_buffer_limit(Some(UNSENT_MAX));
-        Box::new(Self { socket, session, ahead: BytesMut::new(), arriving: Arriving::Little })
+        Box::new(Self { socket, session, ahead: BytesMut::new(), arrived: 0 })
     }
 
     /// What the handshake has settled, but for certificates: those are in [`Secured::peer_certificate`], and with whoever
@@ -101,7 +95,7 @@ impl Secured {
     }
 
     /// What lies below.
-    pub(crate) fn socket(&self) -> &Stream {
+    pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }
 
@@ -129,22 +123,18 @@ impl Secured {
 
     /// Takes encrypted bytes from the socket and decrypts what is whole of them. Gives how many there were, 0 at the end.
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.ahead.is_empty() && self.arriving == Arriving::Much {
+        if self.ahead.is_empty() && self.arrived >= PIECE {
             self.ahead.reserve(AHEAD);
             let read = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.ahead);
-            if self.ahead.len() < PIECE {
-                self.arriving = Arriving::Little;
-            }
+            self.arrived = self.ahead.len();
             if self.ahead.is_empty() {
                 self.ahead = BytesMut::new();
                 return read;
             }
         }
         let n = if self.ahead.is_empty() {
-            let n = ready!(blocking(self.session.read_tls(&mut Socket(&mut self.socket, cx))))?;
-            if n >= PIECE {
-                self.arriving = Arriving::Much;
-            }
+            let n = ready!(blocking(self.session.read_tls(&mut NotWaiting(&mut self.socket, cx))))?;
+            self.arrived = n;
             n
         } else {
             let n = self.session.read_tls(&mut &self.ahead[..])?;
@@ -157,7 +147,7 @@ impl Secured {
         let decrypted = self.session.process_new_packets();
         // What it asks to be answered by itself, such as an alert. What is left of that is part of the next flush.
         if self.session.wants_write() {
-            let _ = self.session.write_tls(&mut Socket(&mut self.socket, cx));
+            let _ = self.session.write_tls(&mut NotWaiting(&mut self.socket, cx));
         }
         decrypted.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Poll::Ready(Ok(n))
@@ -172,40 +162,39 @@ impl Secured {
     }
 
     fn poll_send_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match ready!(blocking(self.session.write_tls(&mut Socket(&mut self.socket, cx))))? {
+        match ready!(blocking(self.session.write_tls(&mut NotWaiting(&mut self.socket, cx))))? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    /// Gives out what is decrypted, as far as it fits. Says whether the peer has ended the stream.
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<Given> {
-        loop {
-            let mut reader = self.session.reader();
-            let chunk = match reader.fill_buf() {
-                Ok([]) => return Ok(Given::End),
-                Ok(chunk) => chunk,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Given::All),
-                // Without a farewell (close_notify). PostgreSQL's messages have lengths, so what is cut off shows.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Given::End),
-                Err(error) => return Err(error),
-            };
+    /// Gives out what is decrypted, as far as it fits.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        while buffer.remaining() > 0 {
+            let Poll::Ready(chunk) = self.poll_decrypted()? else { break };
+            if chunk.is_empty() {
+                break;
+            }
             let n = chunk.len().min(buffer.remaining());
             buffer.put_slice(&chunk[..n]);
-            reader.consume(n);
-            if buffer.remaining() == 0 {
-                return Ok(Given::All);
-            }
+            self.session.reader().consume(n);
+        }
+        Ok(())
+    }
+
+    /// What is decrypted, or a piece of it. Empty at the end; not ready, and nobody is woken, while more is to be fetched.
+    fn poll_decrypted(&mut self) -> Poll<io::Result<&[u8]>> {
+        match self.session.reader().into_first_chunk() {
+            // Without a farewell (close_notify). PostgreSQL's messages have lengths, so what is cut off shows.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(&[])),
+            chunk => blocking(chunk),
         }
     }
-}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Given {
-    /// All that was there and had room.
-    All,
-    /// All, and there will be nothing more.
-    End,
+    /// Whether the peer has ended the stream, and all that came before is given out.
+    fn has_ended(&mut self) -> bool {
+        matches!(self.poll_decrypted(), Poll::Ready(Ok([])))
+    }
 }
 
 impl AsyncRead for Secured {
@@ -216,11 +205,11 @@ impl AsyncRead for Secured {
     ) -> Poll<io::Result<()>> {
         let before = buffer.remaining();
         loop {
-            let given = self.give(buffer)?;
+            self.give(buffer)?;
             let something = buffer.remaining() < before || before == 0;
             // What was read ahead fills the rest of the buffer; the socket is not asked for that.
             let enough = something && (self.ahead.is_empty() || buffer.remaining() == 0);
-            if given == Given::End || enough {
+            if enough || self.has_ended() {
                 return Poll::Ready(Ok(()));
             }
             match self.poll_fetch(cx) {
@@ -271,9 +260,9 @@ impl AsyncWrite for Secured {
 }
 
 /// A socket as rustls reads and writes it: what would have to wait is an error.
-struct Socket<'a, 'b>(&'a mut Stream, &'a mut Context<'b>);
+struct NotWaiting<'a, 'b>(&'a mut Socket, &'a mut Context<'b>);
 
-impl Read for Socket<'_, '_> {
+impl Read for NotWaiting<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(buffer);
         waiting(Pin::new(&mut *self.0).poll_read(self.1, &mut buffer))?;
@@ -281,7 +270,7 @@ impl Read for Socket<'_, '_> {
     }
 }
 
-impl Write for Socket<'_, '_> {
+impl Write for NotWaiting<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         waiting(Pin::new(&mut *self.0).poll_write(self.1, bytes))
     }

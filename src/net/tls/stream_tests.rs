@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::super::test_certificates::{Authority, configs, pair, pair_over};
 use super::*;
+use crate::net::Stream;
 use crate::net::buffer::poll_fill;
 use crate::net::holding::Holding;
 
@@ -32,11 +33,11 @@ async fn everything_arrives_in_both_versions_whatever_the_socket_does() {
     for version in [&TLS12, &TLS13] {
         for holding in [false, true] {
             let sockets = if holding {
-                let (server, client) = Holding::pair().unwrap();
-                (server, Stream::Unix(client))
+                let (server, client) = Holding::sockets().unwrap();
+                (server, Socket::Unix(client))
             } else {
                 let (server, client) = UnixStream::pair().unwrap();
-                (Stream::Unix(server), Stream::Unix(client))
+                (Socket::Unix(server), Socket::Unix(client))
             };
             let (mut server, mut client) = pair_over(sockets, version).await;
             let sent = text(if holding { 40_000 } else { 3_000_000 });
@@ -176,7 +177,7 @@ async fn bytes_that_are_not_encrypted_end_the_stream() {
     let (server, mut raw) = UnixStream::pair().unwrap();
     let (config, _) = configs(&Authority::new(), &TLS13);
     raw.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f").await.unwrap();
-    let error = timeout(PATIENCE, accept(Stream::Unix(server), config)).await.unwrap().unwrap_err();
+    let error = timeout(PATIENCE, accept(Socket::Unix(server), config)).await.unwrap().unwrap_err();
     assert!(error.get_ref().is_some_and(|error| error.is::<rustls::Error>()), "{error}");
     let mut alert = Vec::new();
     raw.read_to_end(&mut alert).await.unwrap();
@@ -187,7 +188,7 @@ async fn bytes_that_are_not_encrypted_end_the_stream() {
 async fn what_was_settled_is_told_as_postgresql_tells_it() {
     for (version, name, ciphers) in [(&TLS12, "TLSv1.2", "ECDHE-"), (&TLS13, "TLSv1.3", "TLS_")] {
         let (server, client) = UnixStream::pair().unwrap();
-        let (server, client) = pair_over((Stream::Unix(server), Stream::Unix(client)), version).await;
+        let (server, client) = pair_over((Socket::Unix(server), Socket::Unix(client)), version).await;
         for stream in [server, client] {
             let Stream::Tls(secured) = stream else { panic!("not encrypted") };
             let settled = secured.settled();

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use tokio::net::UnixStream;
 
 use super::{accept, connect, provider};
-use crate::net::Stream;
+use crate::net::{Socket, Stream};
 
 /// Who signs.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -84,7 +84,7 @@ pub(crate) fn configs(
 
 /// A server's and a client's end of an encrypted stream over these sockets.
 pub(crate) async fn pair_over(
-    (server, client): (Stream, Stream),
+    (server, client): (Socket, Socket),
     version: &'static SupportedProtocolVersion,
 ) -> (Stream, Stream) {
     let configs = configs(&Authority::new(), version);
@@ -96,5 +96,5 @@ pub(crate) async fn pair_over(
 /// The same over a Unix socket.
 pub(crate) async fn pair() -> (Stream, Stream) {
     let (server, client) = UnixStream::pair().unwrap();
-    pair_over((Stream::Unix(server), Stream::Unix(client)), &rustls::version::TLS13).await
+    pair_over((Socket::Unix(server), Socket::Unix(client)), &rustls::version::TLS13).await
 }

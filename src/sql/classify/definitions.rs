@@ -55,10 +55,35 @@ pub(super) fn brings_in_block(tokens: &[Token<'_>]) -> Brings {
     let defines = |token: &Token<'_>| {
         let text = token.text.to_ascii_lowercase();
         let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
-        has(b"create") || has(b"alter") || has(b"drop") || has(b"execute") || has(b"import")
+        has(b"create") || has(b"alter") || has(b"drop") || has(b"import") || !executes_data_only(&text)
     };
     let is_block = tokens.first().is_some_and(|token| token.is_word("do"));
     if is_block && tokens.iter().any(defines) { Brings::Anything } else { Brings::Nothing }
+}
+
+/// Whether all that a block executes as text is a literal, or a `format` of one with nothing but names and values in it, that
+/// begins as what defines nothing.
+fn executes_data_only(block: &[u8]) -> bool {
+    const EXECUTE: &[u8] = b"execute";
+    let found = block.windows(EXECUTE.len()).enumerate().filter(|(_, part)| *part == EXECUTE);
+    found.into_iter().all(|(at, _)| is_data_only(block.get(at + EXECUTE.len()..).unwrap_or_default()))
+}
+
+fn is_data_only(executed: &[u8]) -> bool {
+    const VERBS: [&[u8]; 6] = [b"select ", b"insert ", b"update ", b"delete ", b"merge ", b"values "];
+    let executed = executed.trim_ascii_start();
+    let format = executed.strip_prefix(b"format").map(<[u8]>::trim_ascii_start);
+    let (open, ends): (_, &[u8]) = match format.and_then(|rest| rest.strip_prefix(b"(")) {
+        Some(arguments) => (arguments.trim_ascii_start(), b",)"),
+        None => (executed, b";"),
+    };
+    let Some(text) = open.strip_prefix(b"'") else { return false };
+    let Some(length) = text.iter().position(|byte| *byte == b'\'') else { return false };
+    let (literal, rest) = text.split_at(length);
+    let whole = rest.get(1..).unwrap_or_default().trim_ascii_start().first();
+    let holds =
+        literal.split(|byte| *byte == b'%').skip(1).all(|after| matches!(after.first(), Some(b'i' | b'l')));
+    VERBS.iter().any(|verb| literal.starts_with(verb)) && holds && whole.is_some_and(|end| ends.contains(end))
 }
 
 fn create(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
@@ -202,4 +227,32 @@ fn is_harmless(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> bool 
     sequence
         || WORDS.split_whitespace().any(|word| tokens[at].is_word(word))
         || known.class(&Name { schema: None, name }) == Some(Class::ReadOnly)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_block_executes_is_data_only_where_that_is_all_it_can_be() {
+        for plain in [
+            "begin update t set a = 1; end",
+            "begin execute format('update %i set id = %l', n, 4); end",
+            "begin execute 'select 1'; execute 'delete from t' ; end",
+        ] {
+            assert!(executes_data_only(plain.as_bytes()), "{plain}");
+        }
+        for other in [
+            "begin execute n; end",
+            "begin execute 'select 1; ' || n; end",
+            "begin execute format('select 1; %s', n); end",
+            "begin execute format('%i', n); end",
+            "begin execute format('update t set a = 1' || n); end",
+            "begin execute 'select '' || n; end",
+            "begin execute 'select 1' using 1; end",
+            "begin execute 'grant x to y'; end",
+        ] {
+            assert!(!executes_data_only(other.as_bytes()), "{other}");
+        }
+    }
 }
