@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::client::front::query;
 use harness::client::{Address, Answer, Client, Login, Message};
-use harness::{Cluster, Failure, Result, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Failure, Papers, Result, Weir, WeirSetup, wait_for};
 
 use crate::neighbour::{self, Neighbour};
 use crate::talk::{Ground, Hear, Step, Talk};
@@ -54,12 +54,15 @@ impl Setup {
             Transactions::Lazy => "\"lazy\"",
             Transactions::Primary => "\"primary\"",
         };
-        WeirSetup::in_front_of(Cluster::shared(), 0..3)
+        let setup = WeirSetup::in_front_of(Cluster::shared(), 0..3)
             .set("pool", "size", &self.pool.to_string())
             .set("pool", "mode", mode)
-            .set("routing", "transactions", transactions)
-            .start(env!("CARGO_BIN_EXE_weir"))
-            .unwrap_or_else(|failure| panic!("no weir: {failure}"))
+            .set("routing", "transactions", transactions);
+        let setup = match papers() {
+            Some(papers) => setup.encrypting_clients(papers).encrypting_servers(papers),
+            None => setup,
+        };
+        setup.start(env!("CARGO_BIN_EXE_weir")).unwrap_or_else(|failure| panic!("no weir: {failure}"))
     }
 }
 
@@ -277,9 +280,27 @@ impl Stage {
 fn cast() -> Result<&'static Cluster> {
     static CAST_IN: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     let cluster = Cluster::shared();
-    let cast = || cluster.sql(0, CAST).map(drop).map_err(|failure| failure.to_string());
+    let cast = || {
+        if let Some(papers) = papers() {
+            secure(cluster, papers).map_err(|failure| failure.to_string())?;
+        }
+        cluster.sql(0, CAST).map(drop).map_err(|failure| failure.to_string())
+    };
     CAST_IN.get_or_init(cast).clone().map_err(Failure::new)?;
     Ok(cluster)
+}
+
+/// Certificates, where WEIR_TEST_TLS is in the environment: weir is then reached by TLS, and reaches the servers by it.
+fn papers() -> Option<&'static Papers> {
+    static PAPERS: OnceLock<Option<Papers>> = OnceLock::new();
+    let made = || Papers::new().unwrap_or_else(|failure| panic!("no certificates: {failure}"));
+    PAPERS.get_or_init(|| std::env::var_os("WEIR_TEST_TLS").map(|_| made())).as_ref()
+}
+
+/// Has all servers speak TLS. That weir does is seen to by its own sslmode.
+fn secure(cluster: &Cluster, papers: &Papers) -> Result<()> {
+    (0..cluster.size())
+        .try_for_each(|server| cluster.secure(server, papers.certificate(), papers.key(), None))
 }
 
 fn weirs() -> &'static BTreeMap<Setup, Weir> {

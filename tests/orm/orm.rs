@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod encrypted;
 mod faults;
 mod pools;
 mod reads;
@@ -53,6 +54,8 @@ enum Trial {
     Django,
     /// psycopg in plain SQL, with the transactions that it begins by itself.
     Psycopg,
+    /// asyncpg and psycopg over TLS.
+    Tls,
     /// Pools of SQLAlchemy's while the primary fails in many ways, and directly for comparison.
     #[value(alias = "restart")]
     Faults,
@@ -99,6 +102,10 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
             Err(failure) => misses.push(format!("{trial:?}: {failure}")),
         }
     }
+    if arguments.trials.contains(&Trial::Tls) {
+        let missed = encrypted::drive(&cluster, &arguments.python);
+        misses.extend(missed.unwrap_or_else(|failure| vec![format!("encrypted: {failure}")]));
+    }
     if arguments.trials.contains(&Trial::Faults) {
         println!("\n{}", pools::HEAD);
         let faults = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
@@ -117,7 +124,7 @@ impl Trial {
             Trial::Fastapi => Some("fastapi_app.py"),
             Trial::Django => Some("django_app.py"),
             Trial::Psycopg => Some("psycopg_app.py"),
-            Trial::Faults => None,
+            Trial::Tls | Trial::Faults => None,
         }
     }
 }

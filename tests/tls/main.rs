@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
+mod direct;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use harness::client::{Client, Login};
+use harness::client::{Address, Client, Hello, Login, TlsAddress};
 use harness::{Cluster, Postgres, Result, Weir, WeirSetup, wait_for};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
@@ -50,9 +53,9 @@ impl Papers {
         self.place.join(file)
     }
 
-    /// Signs another certificate for localhost, in files of this name.
+    /// Signs another certificate for this machine, in files of this name.
     fn sign(&self, file: &str, name: &str) -> Result<()> {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
@@ -71,6 +74,12 @@ impl Papers {
             .set("listen", "tls_key", &quoted("weir.key"))
             .set("listen", "tls_ca", &quoted("ca.crt"))
             .append(USERS)
+    }
+
+    /// Where our own client is encrypted when it has asked for it.
+    fn address(&self, weir: &Weir) -> Address {
+        let authority = self.authority.der().to_vec();
+        Address::Tls(TlsAddress { port: weir.port(), authority, hello: Hello::Asked })
     }
 
     fn weir(&self, tls: &str) -> Result<Weir> {

@@ -31,6 +31,10 @@ mod failure;
 
 pub use failure::{Failure, Result};
 
+mod papers;
+
+pub use papers::Papers;
+
 mod port;
 
 pub use port::free_port;

@@ -9,9 +9,9 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 use std::{fs, io};
 
-use crate::client::{Address, Client, Login};
+use crate::client::{Address, Client, Hello, Login, TlsAddress};
 use crate::scratch::{self, Owner};
-use crate::{Cluster, CpuTime, Daemon, Failure, Result, free_port, wait_for};
+use crate::{Cluster, CpuTime, Daemon, Failure, Papers, Result, free_port, wait_for};
 
 /// How long weir may take until /readyz says yes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +28,7 @@ pub struct WeirSetup {
     sections: Vec<(String, Vec<(String, String)>)>,
     tables: String,
     environment: Vec<(String, String)>,
+    authority: Option<Vec<u8>>,
 }
 
 impl WeirSetup {
@@ -41,7 +42,8 @@ impl WeirSetup {
         for user in ["app", "postgres", "app_md5", "app_plain"] {
             let _ = writeln!(tables, "[[users]]\nname = \"{user}\"\npassword = \"{user}\"\n");
         }
-        Self { sections: Vec::new(), tables, environment: Vec::new() }.set("health", "database", "\"app\"")
+        Self { sections: Vec::new(), tables, environment: Vec::new(), authority: None }
+            .set("health", "database", "\"app\"")
     }
 
     /// Reads go to any replica, however old: for tests that ask something else.
@@ -76,6 +78,22 @@ impl WeirSetup {
     pub fn each_server(mut self, keys: &str) -> Self {
         self.tables = self.tables.replace("[[servers]]\n", &format!("[[servers]]\n{keys}\n"));
         self
+    }
+
+    /// Nobody gets in without TLS, by this certificate; weir's own clients ([`Weir::connect`] ...) use it.
+    #[must_use]
+    pub fn encrypting_clients(self, papers: &Papers) -> Self {
+        let encrypting = Self { authority: Some(papers.authority().to_vec()), ..self };
+        encrypting
+            .set("listen", "tls", "\"require\"")
+            .set("listen", "tls_certificate", &format!("{:?}", papers.certificate_file()))
+            .set("listen", "tls_key", &format!("{:?}", papers.key_file()))
+    }
+
+    /// Each server so far is spoken to by TLS and nothing else, and must show that it is who it is.
+    #[must_use]
+    pub fn encrypting_servers(self, papers: &Papers) -> Self {
+        self.each_server(&format!("sslmode = \"verify-full\"\nsslrootcert = {:?}", papers.root()))
     }
 
     /// Adds text at the end: `[[databases]]`, `[[routing.rules]]` ...
@@ -119,7 +137,8 @@ impl WeirSetup {
         let mut command = Command::new(program.as_ref());
         command.arg("run").arg("--config").arg(&config).envs(setup.environment.iter().cloned());
         let daemon = Daemon::start(&mut command, &directory.0.join("log"))?;
-        Ok(Weir { daemon, port, metrics_port, config, _directory: directory })
+        let authority = setup.authority;
+        Ok(Weir { daemon, authority, port, metrics_port, config, _directory: directory })
     }
 
     /// The configuration as it will be written, but for the addresses.
@@ -138,6 +157,7 @@ impl WeirSetup {
 #[derive(Debug)]
 pub struct Weir {
     daemon: Daemon,
+    authority: Option<Vec<u8>>,
     port: u16,
     metrics_port: u16,
     config: PathBuf,
@@ -176,7 +196,14 @@ impl Weir {
 
     /// Where clients connect.
     pub fn address(&self) -> Address {
-        Address::local(self.port)
+        match &self.authority {
+            Some(authority) => Address::Tls(TlsAddress {
+                port: self.port,
+                authority: authority.clone(),
+                hello: Hello::Asked,
+            }),
+            None => Address::local(self.port),
+        }
     }
 
     /// The port where clients connect.

@@ -41,6 +41,10 @@ mod stream;
 
 pub use stream::Stream;
 
+mod tls;
+
+pub use tls::{Hello, Secured, TlsAddress};
+
 /// How long [`Client::read`] waits for a message unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -51,6 +55,8 @@ pub enum Address {
     Tcp(String, u16),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// A port behind which somebody speaks TLS.
+    Tls(TlsAddress),
 }
 
 impl Address {
@@ -168,7 +174,8 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes)?)
+        self.stream.write_all(bytes)?;
+        Ok(self.stream.flush()?)
     }
 
     /// The next message. A closed connection is `UnexpectedEof`, silence beyond the patience `TimedOut`.
