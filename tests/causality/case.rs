@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use harness::client::{Client, Message, front};
-use harness::{Failure, Options, Result};
+use harness::{Failure, Options, Result, wait_for};
 
-use crate::stage::{Look, REPLICA, Stage, WAYS};
+use crate::stage::{Look, PATIENCE, REPLICA, Stage, WAYS};
 
 /// A write, and a read whose answer changes with it.
 pub(crate) struct Case {
@@ -20,6 +20,15 @@ pub(crate) struct Case {
     read: &'static str,
     before: &'static str,
     after: &'static str,
+    writes: Writes,
+}
+
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    Data,
+    /// A definition with code in it: whatever names anything is read on the primary until the catalog has been read.
+    Code,
 }
 
 /// What the writer does next.
@@ -35,7 +44,17 @@ pub(crate) enum Say {
 impl Case {
     /// The read's answer is 0 before the write and 1 after it, unless something else is said.
     pub(crate) fn new(name: &'static str, tables: &'static str, read: &'static str) -> Self {
-        Self { name, tables, earlier: &[], says: Vec::new(), reader: "", read, before: "0", after: "1" }
+        Self {
+            name,
+            tables,
+            earlier: &[],
+            says: Vec::new(),
+            reader: "",
+            read,
+            before: "0",
+            after: "1",
+            writes: Writes::Data,
+        }
     }
 
     /// The writer sends these statements, each as a simple query that is answered before the next.
@@ -60,6 +79,12 @@ impl Case {
         self
     }
 
+    /// What is written brings code.
+    pub(crate) fn defines(mut self) -> Self {
+        self.writes = Writes::Code;
+        self
+    }
+
     pub(crate) fn reader(mut self, statement: &'static str) -> Self {
         self.reader = statement;
         self
@@ -79,6 +104,13 @@ impl Case {
         stage.cluster.pause_replay(REPLICA)?;
         self.says.iter().try_for_each(|say| say.say(&mut writer))?;
         let careless = Look { value: self.before.to_owned(), on: vec![REPLICA] };
+        if self.writes == Writes::Code {
+            let mut anybody = self.client(stage, "eventual")?;
+            wait_for("the definition to be known", PATIENCE, || {
+                let look = stage.look_by(&mut anybody, WAYS[0], self.read)?;
+                Ok((look == careless).then_some(()))
+            })?;
+        }
         for way in WAYS {
             for (who, level) in [("who asks for nothing", "eventual"), ("a stranger", "session")] {
                 let look = stage.look_by(&mut self.client(stage, level)?, way, self.read)?;

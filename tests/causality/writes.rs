@@ -88,7 +88,8 @@ fn statements_that_write() -> Result<()> {
         Case::new("ddl", "CREATE TABLE altered AS SELECT 0 AS v", "SELECT v FROM altered")
             .queries(&["ALTER TABLE altered ALTER v TYPE text USING '1'"]),
         Case::new("view ddl", "CREATE VIEW replaced AS SELECT 0 AS v", "SELECT v FROM replaced")
-            .queries(&["CREATE OR REPLACE VIEW replaced AS SELECT 1 AS v"]),
+            .queries(&["CREATE OR REPLACE VIEW replaced AS SELECT 1 AS v"])
+            .defines(),
     ])
 }
 
