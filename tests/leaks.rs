@@ -614,6 +614,13 @@ fn nothing_is_left_on_a_replica_by_what_runs_again() -> Result<()> {
             "COMMIT",
         ],
     ];
+    // What a replica holds is known once it has been asked for.
+    let mut early = connect()?;
+    wait_for("the replica to serve reads", PATIENCE, || {
+        early.query("SELECT id FROM written")?;
+        Ok(early.query("SHOW weir.route")?.value().contains("replica").then_some(()))
+    })?;
+    early.close()?;
     for (n, texts) in pipelines.into_iter().enumerate() {
         let mut first = connect()?;
         first.send(&texts.iter().map(|text| batch(text)).collect::<Vec<_>>())?;
