@@ -134,9 +134,9 @@ fn is_configuration(error: &anyhow::Error) -> bool {
 
 fn check(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
-    let rules = config.auth.hba.as_ref().map(|files| hba::load(&files.into()).0).transpose()?;
+    let rules = config.auth.hba.as_ref().map(|files| hba::load(files).0).transpose()?;
     for files in config.listeners.iter().filter_map(|listener| listener.tls.files()) {
-        Acceptor::load(files.into())?;
+        Acceptor::load(files.clone())?;
     }
     println!("{} is right\n{}", file.display(), Summary(&config));
     let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::net::tls::AcceptorFiles;
 use crate::sql::{Target, Transactions};
 
 /// One listening socket. An entry of the file with several addresses makes one for each, which are alike but for that.
@@ -26,35 +27,19 @@ pub enum ListenTls {
     #[default]
     Off,
     /// Whoever wants to be.
-    Allow(TlsFiles),
+    Allow(AcceptorFiles),
     /// All: nobody else gets in.
-    Require(TlsFiles),
+    Require(AcceptorFiles),
 }
 
 impl ListenTls {
     /// By which files.
-    pub fn files(&self) -> Option<&TlsFiles> {
+    pub fn files(&self) -> Option<&AcceptorFiles> {
         match self {
             ListenTls::Off => None,
             ListenTls::Allow(files) | ListenTls::Require(files) => Some(files),
         }
     }
-}
-
-/// What is shown to clients that want TLS, and demanded of them. What is in the files is read when weir starts, and whenever
-/// they change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// `tls_certificate`: weir's own, and those between it and a root.
-    pub certificate: PathBuf,
-    /// `tls_key`: the private key of that.
-    pub key: PathBuf,
-    /// `tls_ca`: who signs clients' certificates.
-    pub roots: Option<PathBuf>,
-    /// `tls_crl`: those of them that hold no more.
-    pub revoked: Option<PathBuf>,
-    /// `tls_min_version`: whether TLS 1.2 is spoken as well as 1.3.
-    pub tls_1_2: bool,
 }
 
 /// Where clients are listened for.

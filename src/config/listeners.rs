@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use config::Value;
 
 use super::kinds::{self, flag, one_or_more, text, word};
-use super::listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, TlsFiles, UnixAddress};
+use super::listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 use super::overrides::{target, transactions};
 use super::section::Section;
 use super::users::Surroundings;
+use crate::net::tls::AcceptorFiles;
 use crate::sql::{Target, Transactions};
 
 /// Where weir listens unless more is said.
@@ -103,7 +104,7 @@ fn tls(s: &mut Section, around: &Surroundings) -> ListenTls {
             ListenTls::Off
         }
         (demand, Some(certificate), Some(key)) => {
-            let files = TlsFiles { certificate, key, roots, revoked, tls_1_2 };
+            let files = AcceptorFiles { certificate, key, roots, revoked, tls_1_2 };
             match demand {
                 Some(Demand::Require) => ListenTls::Require(files),
                 _ => ListenTls::Allow(files),

@@ -32,7 +32,7 @@ mod warnings;
 
 pub use check::{load, load_with};
 pub use files::Watched;
-pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, TlsFiles, UnixAddress};
+pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
 pub use summary::Summary;

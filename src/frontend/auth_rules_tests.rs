@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::*;
 use crate::config::{Credential, Secret, ServerProof, Timeouts};
 use crate::frontend::greet::Greeting;
-use crate::hba::{Paths, load};
+use crate::hba::load;
 use crate::net::{Tls, UnixPeer};
 use crate::users::Users;
 
@@ -21,7 +21,7 @@ fn rules(hba: &str, ident: &str) -> Rules {
         std::fs::write(directory.join(name), text).unwrap();
         directory.join(name)
     };
-    let paths = Paths { hba: file("hba", hba), ident: Some(file("ident", ident)) };
+    let paths = crate::config::HbaFiles { hba: file("hba", hba), ident: Some(file("ident", ident)) };
     let rules = load(&paths).0.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     std::fs::remove_dir_all(&directory).unwrap();
     rules

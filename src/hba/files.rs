@@ -11,33 +11,18 @@ use super::tokens::{Files, Line, Tokenized, tokenize};
 use super::{Rules, parse};
 use crate::config::{HbaFiles, Watched};
 
-/// Where the files are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
-    /// `pg_hba.conf`.
-    pub hba: PathBuf,
-    /// `pg_ident.conf`, where there is one.
-    pub ident: Option<PathBuf>,
-}
-
-impl From<&HbaFiles> for Paths {
-    fn from(files: &HbaFiles) -> Self {
-        Self { hba: files.hba.clone(), ident: files.ident.clone() }
-    }
-}
-
 /// Reads the files. With the outcome come all files and directories that were looked at: when one of them changes, the
 /// outcome may be another.
 ///
 /// # Errors
 /// All mistakes at once.
-pub fn load(paths: &Paths) -> (Result<Rules, Mistakes>, Watched) {
+pub fn load(paths: &HbaFiles) -> (Result<Rules, Mistakes>, Watched) {
     let mut disk = Disk::default();
     let rules = read(paths, &mut disk);
     (rules, disk.seen)
 }
 
-fn read(paths: &Paths, files: &mut dyn Files) -> Result<Rules, Mistakes> {
+fn read(paths: &HbaFiles, files: &mut dyn Files) -> Result<Rules, Mistakes> {
     let Tokenized { lines: hba, mut mistakes } = tokenize(&paths.hba, files);
     let lines = parse_all(&hba, parse::rule, &mut mistakes);
     if hba.is_empty() && mistakes.is_empty() {
@@ -139,7 +124,7 @@ pub(super) mod tests {
 
     /// What these texts of the two files say.
     pub(in crate::hba) fn rules(hba: &str, ident: &str) -> Result<Rules, Mistakes> {
-        let paths = Paths { hba: "/etc/hba".into(), ident: Some("/etc/ident".into()) };
+        let paths = HbaFiles { hba: "/etc/hba".into(), ident: Some("/etc/ident".into()) };
         read(&paths, &mut Shelf::of(&[("/etc/hba", hba), ("/etc/ident", ident)]))
     }
 }

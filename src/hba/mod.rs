@@ -20,7 +20,7 @@ mod rule;
 mod tokens;
 
 pub use decide::{Decision, Facts, Interface, Query};
-pub use files::{Offered, Paths, load};
+pub use files::{Offered, load};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use rule::{CertificateCheck, Method, Ruling};
 

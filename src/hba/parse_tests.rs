@@ -1,7 +1,8 @@
 use std::path::Path;
 
+use crate::config::HbaFiles;
 use crate::hba::files::tests::rules;
-use crate::hba::{Offered, Paths, files};
+use crate::hba::{Offered, files};
 
 /// The words against a line, which must be refused.
 fn refused(line: &str) -> String {
@@ -126,7 +127,7 @@ fn files_on_disk_are_read_and_remembered() {
     write("users", "a b");
     write("more/one.conf", "local all all reject");
     let hba = directory.join("pg_hba.conf");
-    let paths = Paths { hba, ident: None };
+    let paths = HbaFiles { hba, ident: None };
     let (rules, mut seen) = files::load(&paths);
     assert_eq!(rules.unwrap().lines.len(), 2);
     // Each of them is watched, those as well that are not there.

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::config::{HbaFiles, Watched};
-use crate::hba::{self, Mistakes, Paths, Rules};
+use crate::hba::{self, Mistakes, Rules};
 
 /// The rules that hold now, where there are any.
 pub(super) type Current = Arc<ArcSwapOption<Rules>>;
 
 /// The files, and how they looked when they were read.
 pub(super) struct Files {
-    pub(super) paths: Paths,
+    pub(super) paths: HbaFiles,
     pub(super) watched: Watched,
 }
 
 /// Reads the files for the first time.
 pub(super) fn load(files: Option<&HbaFiles>) -> Result<(Current, Option<Files>), Mistakes> {
     let Some(files) = files else { return Ok((Current::default(), None)) };
-    let paths = Paths::from(files);
+    let paths = files.clone();
     let (rules, watched) = hba::load(&paths);
     let rules = rules?;
     warn(&rules);
@@ -27,7 +27,7 @@ pub(super) fn load(files: Option<&HbaFiles>) -> Result<(Current, Option<Files>),
 }
 
 /// Reads the files anew, and says how they looked. Files with a mistake change nothing: what held before holds on. Blocks.
-pub(super) fn reload(current: &Current, paths: &Paths) -> Watched {
+pub(super) fn reload(current: &Current, paths: &HbaFiles) -> Watched {
     let (rules, watched) = hba::load(paths);
     replace(current, rules);
     watched

@@ -2,17 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{ListenTls, TlsFiles, Watched};
+use crate::config::{ListenTls, Watched};
 use crate::frontend::Encrypt;
 use crate::net::tls::{Acceptor, AcceptorError, AcceptorFiles, HandshakeCounts};
 use crate::telemetry::metrics::{Metrics, raise_to};
-
-impl From<&TlsFiles> for AcceptorFiles {
-    fn from(files: &TlsFiles) -> Self {
-        let TlsFiles { certificate, key, roots, revoked, tls_1_2 } = files.clone();
-        Self { certificate, key, roots, revoked, tls_1_2 }
-    }
-}
 
 /// How one listener encrypts.
 #[derive(Clone, Debug)]
@@ -46,12 +39,11 @@ impl Acceptors {
         })
     }
 
-    fn acceptor(&mut self, files: &TlsFiles) -> Result<Arc<Acceptor>, AcceptorError> {
-        let files = AcceptorFiles::from(files);
-        if let Some(known) = self.0.iter().find(|acceptor| *acceptor.files() == files) {
+    fn acceptor(&mut self, files: &AcceptorFiles) -> Result<Arc<Acceptor>, AcceptorError> {
+        if let Some(known) = self.0.iter().find(|acceptor| acceptor.files() == files) {
             return Ok(known.clone());
         }
-        let acceptor = Arc::new(Acceptor::load(files)?);
+        let acceptor = Arc::new(Acceptor::load(files.clone())?);
         self.0.push(acceptor.clone());
         Ok(acceptor)
     }

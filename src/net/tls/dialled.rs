@@ -12,9 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::PROTOCOL;
 use super::end_point::end_point;
 use super::failure::{TlsFailure, in_one_line};
-use super::server_tls::{ALPN, ServerTls};
+use super::server_tls::ServerTls;
 use super::sslmode::{SslMode, Tried, Way};
 use super::stream;
 use crate::net::dial::dial;
@@ -114,7 +115,7 @@ impl Target<'_> {
         let host = self.server_name(&socket)?;
         let handshake = stream::connect(Socket::Tcp(socket), config, host).await;
         let secured = handshake.map_err(TlsFailure::from_handshake)?;
-        if way == Way::Direct && secured.protocol() != Some(ALPN) {
+        if way == Way::Direct && secured.protocol() != Some(PROTOCOL) {
             return Err(TlsFailure::NoAlpn.into());
         }
         let bound = secured.peer_certificate().and_then(end_point);

@@ -15,15 +15,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use tokio::task::spawn_blocking;
 
+use super::PROTOCOL;
 use super::failure::TlsFailure;
 use super::pem::{read_certificates, read_key};
 use super::provider;
 use super::sslmode::{SslMode, Tried, Way};
 use super::verify::{Roots, ServerVerifier, Trust};
 use crate::net::peer::Encryption;
-
-/// What PostgreSQL's protocol is called where protocols are negotiated (ALPN).
-pub(super) const ALPN: &[u8] = b"postgresql";
 
 /// Who may have issued a server's certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -236,7 +234,7 @@ impl Terms {
                 })?
             }
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
         Ok(Arc::new(config))
     }
 
