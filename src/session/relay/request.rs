@@ -365,7 +365,7 @@ mod tests {
     use crate::session::relay::responses::Flow;
     use crate::session::relay::unsettled::Settled;
     use crate::session::shared::statements::Statements;
-    use crate::sql::Transactions;
+    use crate::sql::{Chain, Transactions};
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -543,6 +543,31 @@ mod tests {
         assert!(!named(&[frame(b'C', b"Ps\0"), sync], b"s"));
         assert!(named(&[query("EXECUTE s")], b"s"));
         assert!(!named(&[query("EXECUTE s")], b"t"));
+    }
+
+    #[test]
+    fn a_portal_s_statement_runs_with_its_execute() {
+        let ran = |messages: &[Vec<u8>]| {
+            let bytes = messages.concat();
+            let mut names = Names::default();
+            let commit = Classifier::new(1).classify(b"COMMIT", StandardConformingStrings::On);
+            names.bind(b"earlier", Some(commit));
+            let executed = read(&bytes).executed(&bytes, &names);
+            executed.iter().map(|verdict| verdict.statements[0].kind.clone()).collect::<Vec<_>>()
+        };
+        let (commit, read_only) = (Kind::Commit { chain: Chain::NoChain }, Kind::Read);
+        let sync = bare(b'S');
+        let (one, two) = (parse("s", "COMMIT"), parse("", "SELECT 1"));
+        let run = [bind("", ""), execute("", 0)];
+        assert_eq!(ran(&[one.clone(), bind("p", "s"), sync.clone()]), []);
+        assert_eq!(ran(&[one.clone(), bind("p", "s"), execute("p", 0), sync.clone()]), [commit.clone()]);
+        assert_eq!(ran(&[&[one, two.clone()], &run[..], &[sync.clone()]].concat()), [read_only.clone()]);
+        assert_eq!(ran(&[execute("earlier", 0), sync.clone()]), [commit.clone()]);
+        assert_eq!(ran(&[execute("other", 0), sync.clone()]), []);
+        // What has the name when it is executed counts, not what gets it later.
+        let renamed = [execute("earlier", 0), two.clone(), bind("earlier", ""), execute("earlier", 0), sync];
+        assert_eq!(ran(&renamed), [commit.clone(), read_only.clone()]);
+        assert_eq!(ran(&[query("COMMIT")]), [commit]);
     }
 
     #[test]
