@@ -22,7 +22,7 @@ pub(super) fn of_call(name: &str, class: Class) -> Conduct {
     let confined = matches!(class, Class::Primary(..));
     // It changes none; which one it asks for, and whether servers differ in that, is told by its argument.
     let traces = if name == "current_setting" { Traces::None } else { class.traces() };
-    Conduct { traces, data, confined }
+    Conduct { traces, data, confined, ..Conduct::default() }
 }
 
 /// What the words of code do. Of calls, their traces are not told: those hang on the arguments.
@@ -110,7 +110,7 @@ fn speaks_to_server(tokens: &[Token<'_>], at: usize) -> bool {
 }
 
 /// Whether a statement can begin at a token.
-fn begins(tokens: &[Token<'_>], at: usize) -> bool {
+pub(super) fn begins(tokens: &[Token<'_>], at: usize) -> bool {
     const STARTS: [&str; 7] = ["begin", "then", "else", "loop", "atomic", "as", "do"];
     at == 0
         || tokens[at - 1].is_symbol(";")
