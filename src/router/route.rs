@@ -312,6 +312,7 @@ fn shows_server(statement: &Statement, world: &World<'_>) -> bool {
     beyond.anywhere().has(Beyond::SERVER)
         || functions.any(|function| beyond.function(function).has(Beyond::SERVER))
         || statement.reads.iter().any(|relation| beyond.read(relation).has(Beyond::SERVER))
+        || statement.mentions.iter().any(|name| beyond.mentioned(name).has(Beyond::SERVER))
 }
 
 /// Whether code that a read runs is known to leave something in the session.

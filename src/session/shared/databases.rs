@@ -27,6 +27,8 @@ pub(crate) struct Database {
     pub writers: Writers,
     /// Whether its sessions ask for values that they have drawn from sequences.
     pub asks_drawn: AtomicBool,
+    /// Whether a transaction was prepared that brought code: any may be that which is committed by its name.
+    pub prepares_code: AtomicBool,
 }
 
 impl Database {
@@ -39,6 +41,7 @@ impl Database {
             common,
             writers: Writers::default(),
             asks_drawn: AtomicBool::new(false),
+            prepares_code: AtomicBool::new(false),
         }
     }
 
