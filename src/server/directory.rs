@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::config::{AuthPlace, Watched};
-use crate::users::{Asking, Directory, NoAnswer, Userlist};
+use crate::users::{Asking, AskingForRoles, Directory, NoAnswer, Userlist};
 
 /// The servers, for those who ask for users.
 pub(super) struct Servers(pub(super) Arc<Cluster>);
@@ -17,6 +17,10 @@ impl Directory for Servers {
                 NoAnswer
             })
         })
+    }
+
+    fn roles<'a>(&'a self, role: &'a Arc<str>) -> AskingForRoles<'a> {
+        Box::pin(async move { self.0.memberships(role).await.ok_or(NoAnswer) })
     }
 }
 
