@@ -71,6 +71,7 @@ fn what_cannot_be_meant_is_a_mistake() {
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     let own = |key: &str| format!("sslcert = \"client.pem\"\nsslkey = \"{key}\"");
     load(TEST, &own("client.key")).unwrap();
+    file(TEST, "root.crl", &ours.revocation_list(&[]));
     let (certificate, key) = beside::files();
     let closed = format!("sslcert = {certificate:?}\nsslkey = {key:?}");
     for (keys, words) in [
@@ -91,7 +92,7 @@ fn what_cannot_be_meant_is_a_mistake() {
         (&own("open.key"), "group or world access"),
         (&own("other.key"), "does not go with its certificate"),
         (&own("root.pem"), "no private key"),
-        ("sslcrl = \"root.pem\"", "servers[0].sslcrl: needs sslrootcert as well"),
+        ("sslcrl = \"root.crl\"", "servers[0].sslcrl: needs sslrootcert as well"),
         ("sslrootcert = \"root.pem\"\nsslcrl = \"root.pem\"", "no certificate revocation list"),
         ("sslpassword = \"x\"", "servers[0].sslpassword: needs sslkey as well"),
         (&closed, "servers[0].sslcert: "),
