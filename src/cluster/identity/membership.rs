@@ -40,6 +40,11 @@ impl Question for RoleMember {
 
     const ABOUT: &str = "who is a member of which role";
 
+    /// Who makes names up, and need not even have a password, pushes out nobody.
+    fn is_kept(roles: &Self::Answer) -> bool {
+        !roles.is_empty()
+    }
+
     async fn ask(connection: &Object, questions: &[Self]) -> Result<Vec<Self::Answer>, Error> {
         let statement = connection.prepare_typed_cached(MEMBERSHIPS, &[Type::TEXT_ARRAY]).await?;
         let roles: Vec<&str> = questions.iter().map(|Self(role)| &**role).collect();

@@ -39,6 +39,11 @@ pub(in crate::cluster) trait Question: Clone + Eq + Hash + Send + Sync + 'static
     /// What a server that cannot be asked does not say, for the log.
     const ABOUT: &str;
 
+    /// Whether an answer is kept for when no server gives one.
+    fn is_kept(_: &Self::Answer) -> bool {
+        true
+    }
+
     /// Asks them all: as many answers, in their order.
     fn ask(
         connection: &Object,
@@ -125,7 +130,7 @@ impl<Q: Question> Asker<Q> {
                 }
             }
             let answers = self.round(&questions).await;
-            for (question, answer) in &answers {
+            for (question, answer) in answers.iter().filter(|(_, answer)| Q::is_kept(answer)) {
                 self.last.put(question.clone(), answer.clone());
             }
             for Waiting { question, answer } in waiting.drain(..) {
