@@ -10,8 +10,8 @@ use config::Value;
 use super::ChannelBinding;
 use super::kinds::{text, word};
 use super::section::Section;
-use super::users::Surroundings;
-use crate::net::tls::{Identity, Root, ServerTls, SslMode, Terms, Way, names_host};
+use super::users::{SSL_PASSWORD, Surroundings, one_secret, only_one};
+use crate::net::tls::{Identity, Passphrase, Root, ServerTls, SslMode, Terms, Way, names_host};
 
 /// `sslnegotiation = "..."`.
 const NEGOTIATION: [(&str, Way); 2] = [("postgres", Way::Demanded), ("direct", Way::Direct)];
@@ -22,6 +22,9 @@ const BINDING: [(&str, ChannelBinding); 3] = [
     ("prefer", ChannelBinding::Prefer),
     ("require", ChannelBinding::Require),
 ];
+
+/// `ssl_min_protocol_version = "..."`: whether TLS 1.2 is spoken. What is older weir does not have.
+const VERSIONS: [(&str, bool); 2] = [("TLSv1.2", true), ("TLSv1.3", false)];
 
 /// What an entry says of TLS towards the server at `host`, and of logins over it.
 pub(super) fn server_tls(
@@ -37,12 +40,17 @@ pub(super) fn server_tls(
     let root = root.unwrap_or_default();
     // As libpq has it: who trusts all that the system trusts must look at the name.
     let default = if root == Root::System { SslMode::VerifyFull } else { SslMode::default() };
+    only_one(entry, &SSL_PASSWORD.all());
+    let passphrase = one_secret(entry, &SSL_PASSWORD, around);
+    let passphrase = passphrase.map(|secret| Passphrase::new(secret.expose()));
     let terms = Terms {
         mode: entry.read("sslmode", word(&SslMode::WORDS)).unwrap_or(default),
         begin: entry.read("sslnegotiation", word(&NEGOTIATION)).unwrap_or(Way::Demanded),
+        tls_1_2: entry.read("ssl_min_protocol_version", word(&VERSIONS)).unwrap_or(true),
         root,
+        revoked: entry.read("sslcrl", path),
         identity: match (entry.read("sslcert", path), entry.read("sslkey", path)) {
-            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key, passphrase }),
             _ => None,
         },
     };
@@ -85,7 +93,9 @@ fn check(entry: &Section, host: &str, terms: &Terms) {
     if verifies && terms.mode == SslMode::VerifyFull && !names_host(host) {
         entry.note("host", "is no name that a certificate could be for; sslmode is \"verify-full\"");
     }
-    for (given, lacking) in [("sslcert", "sslkey"), ("sslkey", "sslcert")] {
+    let passwords = SSL_PASSWORD.all().map(|given| (given, "sslkey"));
+    let pairs = [("sslcert", "sslkey"), ("sslkey", "sslcert"), ("sslcrl", "sslrootcert")];
+    for (given, lacking) in pairs.into_iter().chain(passwords) {
         if entry.has(given) && !entry.has(lacking) {
             entry.note(given, format!("needs {lacking} as well"));
         }
@@ -94,10 +104,15 @@ fn check(entry: &Section, host: &str, terms: &Terms) {
 
 fn read_files(entry: &Section, tls: &ServerTls) {
     let terms = tls.terms();
-    let roots = ServerTls::new(Terms { identity: None, ..terms.clone() });
-    if let Err(error) = roots.load() {
-        entry.note("sslrootcert", error.to_string());
-    } else if let Err(error) = tls.load() {
+    let unnamed = Terms { identity: None, ..terms.clone() };
+    let roots = Terms { revoked: None, ..unnamed.clone() };
+    for (key, part) in [("sslrootcert", roots), ("sslcrl", unnamed)] {
+        if let Err(error) = ServerTls::new(part).load() {
+            entry.note(key, error.to_string());
+            return;
+        }
+    }
+    if let Err(error) = tls.load() {
         entry.note("sslcert", error.to_string());
     }
 }

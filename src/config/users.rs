@@ -34,6 +34,10 @@ pub(super) struct SecretKeys {
 pub(super) const QUERY_PASSWORD: SecretKeys =
     SecretKeys { plain: "query_password", file: "query_password_file", variable: "query_password_env" };
 
+/// Of a key that weir shows to a server.
+pub(super) const SSL_PASSWORD: SecretKeys =
+    SecretKeys { plain: "sslpassword", file: "sslpassword_file", variable: "sslpassword_env" };
+
 const PASSWORD: SecretKeys =
     SecretKeys { plain: "password", file: "password_file", variable: "password_env" };
 

@@ -132,6 +132,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["backend/login.rs", "backend/sasl.rs", "frontend/password.rs", "scram/verifier.rs"],
         "it is for logins, on either side",
     ),
+    ("webpki", &["net/tls/revocation.rs"], "rustls does the rest of what there is to be verified"),
+    ("pkcs8", &["net/tls/passphrase.rs"], "keys are opened in one place"),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
     (
