@@ -494,6 +494,58 @@ fn clients_may_say_where() -> Result<()> {
     Ok(())
 }
 
+/// However a transaction begins, and whoever asks for replicas: what reads in it is read there, what writes is written on the
+/// primary.
+#[test]
+fn a_target_of_replica_breaks_no_write() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3).at_any_age()
+        .append("[[users]]\nname = \"reader\"\npassword = \"reader\"\nserver_user = \"app\"\nserver_password = \"app\"\ntarget = \"replica\"")
+        .append("[[routing.rules]]\napplication_name = \"nightly\"\ntarget = \"replica\"")
+        .start(WEIR)?;
+    knows_functions(&weir)?;
+    let reader = || Login::new("reader", "reader").database("app");
+    let begins: [(&str, Login, Vec<Vec<u8>>); 5] = [
+        ("user", reader(), vec![front::query("BEGIN")]),
+        ("portal", reader(), named_portal("BEGIN")),
+        ("rule", Login::new("app", "app").parameter("application_name", "nightly"), named_portal("BEGIN")),
+        ("hint", Login::new("app", "app"), named_portal("/* weir: replica */ BEGIN")),
+        ("modes", reader(), named_portal("BEGIN ISOLATION LEVEL READ COMMITTED")),
+    ];
+    for (number, (what, login, begin)) in (700..).zip(begins) {
+        let mut client = Client::connect(&weir.address(), &login)?;
+        client.ask(&begin)?;
+        let insert = format!("INSERT INTO log VALUES ({number})");
+        assert_eq!(query(&mut client, &insert)?, [Primary], "{what}");
+        client.query("COMMIT")?;
+        assert_eq!(client.query(&format!("SELECT count(*) FROM log WHERE id = {number}"))?.value(), "1");
+    }
+    // A read by such a session, alone and in a transaction.
+    let mut client = Client::connect(&weir.address(), &reader())?;
+    assert_eq!(query(&mut client, "SELECT 'a reader, alone'")?, [Replica]);
+    client.query("BEGIN")?;
+    assert_eq!(query(&mut client, "SELECT 'a reader, in a transaction'")?, [Replica]);
+    assert_eq!(query(&mut client, "INSERT INTO log VALUES (710)")?, [Primary]);
+    client.query("ROLLBACK")?;
+    // Behind a write that is still under way.
+    let insert = "INSERT INTO log VALUES (711)";
+    client.send(&[
+        front::query(insert),
+        front::query("BEGIN"),
+        front::query(insert),
+        front::query("COMMIT"),
+    ])?;
+    for _ in 0..4 {
+        let answers = client.until_ready()?;
+        assert!(answers.iter().all(|one| one.error().is_none()), "{answers:?}");
+    }
+    Ok(())
+}
+
+/// One statement, by a portal with a name.
+fn named_portal(sql: &str) -> Vec<Vec<u8>> {
+    vec![front::parse("b", sql, &[]), front::bind("p", "b", &[]), front::execute("p", 0), front::sync()]
+}
+
 #[test]
 fn rules_decide() -> Result<()> {
     let rule =
