@@ -831,7 +831,11 @@ fn what_is_possible_and_hardly_meant_is_a_warning() {
     let idle = "[[servers]]\nhost = \"db1\"\nweight = 0\n[[servers]]\nhost = \"db2\"\nweight = 0\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
     let warnings = load("doubts", idle, &[]).unwrap().warnings;
     assert_eq!(warnings, ["no replica takes reads: weight is 0 for every server that could be one"]);
-    // What looks like these, and is right.
+}
+
+#[test]
+fn what_looks_like_a_mistake_and_is_right_is_no_warning() {
+    let rule = |what: &str| format!("[[routing.rules]]\n{what}\n");
     for more in [
         rule("user = \"app\"\ntarget = \"primary\"") + &rule("target = \"replica\"\ndatabase = \"d\""),
         rule("table = \"t\"\ntarget = \"primary\"") + &rule("table = \"t\"\ntransactions = \"primary\""),

@@ -36,11 +36,11 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-/// Servers with all tables, and a weir with a second address and a second name of the database. Beside it other copies, of
-/// which it knows nothing, for sessions at `strong`: that holds across all of them.
+/// Servers with all tables, and a weir with a second address and a second name of the database. With WEIR_CONSISTENCY_COPIES there
+/// are other copies beside it, of which it knows nothing, for sessions at `strong`: that holds across all of them.
 struct Stage {
     weir: Weir,
-    copies: [Weir; 2],
+    copies: Vec<Weir>,
     cluster: Cluster,
     second_port: u16,
     shapes: Vec<usize>,
@@ -66,7 +66,8 @@ impl Stage {
             .set("health", "timeout", "\"500ms\"")
             .append("[[databases]]\nname = \"alias\"\nserver_database = \"app\"");
         let second = format!("[[listeners]]\naddress = \"127.0.0.1:{second_port}\"");
-        let copies = [setup.clone().start(WEIR)?, setup.clone().start(WEIR)?];
+        let more = number("WEIR_CONSISTENCY_COPIES").unwrap_or(1).saturating_sub(1);
+        let copies = (0..more).map(|_| setup.clone().start(WEIR)).collect::<Result<_>>()?;
         let weir = setup.append(&second).start(WEIR)?;
         Ok(Self { weir, copies, cluster, second_port, shapes })
     }
@@ -83,8 +84,8 @@ impl Stage {
                 _ => (self.weir.port(), Login::new("app", "app")),
             };
             // What is written through another copy is written past this one.
-            let elsewhere =
-                (level == Level::Strong && which == 1).then(|| &self.copies[id % self.copies.len()]);
+            let elsewhere = self.copies.get(id % self.copies.len().max(1));
+            let elsewhere = elsewhere.filter(|_| level == Level::Strong && which == 1);
             let port = elsewhere.map_or(port, Weir::port);
             let route = if elsewhere.is_some() { Route::PastWeir } else { Route::Weir };
             let path = if id.is_multiple_of(2) { Path::Inner } else { Path::Default };

@@ -3,7 +3,7 @@
 //! Versions only grow, every key has one writer, and this process notes what was acknowledged before anybody reads it.
 //! So it knows of each answer whether it is older than the session's level allows: older than the session's own last
 //! write or last read (`session`), than anything acknowledged through weir (`global`), or to anybody (`strong`). All
-//! levels run at the same time and meet the same faults; sessions at `strong` are spread over three copies of weir. Sessions at `eventual` are checked like those at `global`: that
+//! levels run at the same time and meet the same faults. Sessions at `eventual` are checked like those at `global`: that
 //! violations are found there shows that they would be found elsewhere.
 //!
 //! Transactions are read in and written in as well. What no level excuses is counted apart: a version that nobody has
@@ -16,6 +16,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod chaos;
+mod copies;
 mod faults;
 mod healthy;
 mod oracle;
