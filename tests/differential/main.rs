@@ -39,10 +39,16 @@ use talk::{Talk, Ways};
 
 /// Where weir differs from the server in a conversation; none when it does not.
 fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
-    let expected = stage.directly(talk, Pieces::Whole)?;
+    let whole = stage.directly(talk, Pieces::Whole)?;
+    let mut apart = None;
     for (setup, pieces) in ways(talk) {
+        let expected = match pieces {
+            Pieces::Whole | Pieces::Tiny => &whole,
+            // PostgreSQL's timeouts go on between messages.
+            Pieces::Hesitant => apart.insert(stage.directly(talk, pieces)?),
+        };
         let heard = stage.through(setup, talk, pieces)?;
-        let difference = compare::difference(talk, &expected, &heard.heard, stage.first_new);
+        let difference = compare::difference(talk, expected, &heard.heard, stage.first_new);
         if let Some(what) = difference.or(heard.wrong) {
             return Ok(Some(format!("{:?}, {setup:?}, {pieces:?}: {what}", talk.name)));
         }
@@ -57,14 +63,16 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 /// WEIR_EVERY_WAY in the environment all conversations go all of these ways.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
     let all = talk.ways == Ways::All || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let hesitant = std::env::var_os("WEIR_HESITANT").is_some();
     let way = move |setup: Setup, pieces| match (setup.transactions, pieces) {
         (Transactions::Lazy, Pieces::Whole) => all || setup.is_drawn_for(&talk.name),
         (Transactions::Lazy, Pieces::Tiny) | (Transactions::Primary, Pieces::Whole) => {
             all && setup.is_drawn_for(&talk.name)
         }
-        (Transactions::Primary, Pieces::Tiny) => false,
+        (Transactions::Lazy, Pieces::Hesitant) => hesitant,
+        (Transactions::Primary, Pieces::Tiny | Pieces::Hesitant) => false,
     };
-    let cut = [Pieces::Whole, Pieces::Tiny];
+    let cut = [Pieces::Whole, Pieces::Tiny, Pieces::Hesitant];
     let every = cut.into_iter().flat_map(|pieces| Setup::all().map(move |setup| (setup, pieces)));
     every.filter(move |(setup, pieces)| way(*setup, *pieces))
 }
