@@ -657,6 +657,8 @@ fn a_host_is_a_host_alone() {
         let text = format!("[[servers]]\nhost = \"{host}\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n");
         assert_eq!(&*load("hosts", &text, &[]).unwrap().servers[0].host, host);
     }
+    let two = "[[servers]]\nhost = \"db1:1\"\n[[servers]]\nhost = \"db2:1\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
+    assert_eq!(mistakes("hosts", two, &[]).len(), 2, "two that are wrong are not the same");
     // Nor under any other key.
     for more in [
         "[listen]\naddress = \"postgres://app:hunter2@db1\"\n",

@@ -144,6 +144,10 @@ fn servers(root: &mut Section, around: &Surroundings, listeners: &[Listener]) ->
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     let servers = root.list("servers", |entry| {
         let server = server(entry, around);
+        if server.host.is_empty() {
+            // What is wrong with it has been noted.
+            return server;
+        }
         if listeners.iter().any(|listener| host::is_at(listener, &server.host, server.port)) {
             let port = server.port;
             entry.note(
