@@ -32,6 +32,27 @@ pub(super) fn server_tls(
     host: &str,
     around: &Surroundings,
 ) -> (Arc<ServerTls>, ChannelBinding) {
+    let tls = ServerTls::new(terms(entry, host, around));
+    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
+    let mode = tls.terms().mode;
+    if binding == ChannelBinding::Require && (mode == SslMode::Disable || host.starts_with('/')) {
+        entry.note(
+            "channel_binding",
+            "\"require\" needs TLS: there is nothing else that a login could be bound to",
+        );
+    }
+    read_files(entry, host, &tls);
+    (tls, binding)
+}
+
+/// The same of an entry where nobody logs in.
+pub(super) fn tls(entry: &mut Section, host: &str, around: &Surroundings) -> Arc<ServerTls> {
+    let tls = ServerTls::new(terms(entry, host, around));
+    read_files(entry, host, &tls);
+    tls
+}
+
+fn terms(entry: &mut Section, host: &str, around: &Surroundings) -> Terms {
     let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
     let root = entry.read("sslrootcert", |value| {
         let named = text(value)?;
@@ -55,19 +76,7 @@ pub(super) fn server_tls(
         },
     };
     check(entry, host, &terms);
-    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
-    if binding == ChannelBinding::Require && (terms.mode == SslMode::Disable || host.starts_with('/')) {
-        entry.note(
-            "channel_binding",
-            "\"require\" needs TLS: there is nothing else that a login could be bound to",
-        );
-    }
-    // Over a Unix socket none of it is used.
-    let tls = ServerTls::new(terms);
-    if tls.terms().has_files() && tls.terms().mode != SslMode::Disable && !host.starts_with('/') {
-        read_files(entry, &tls);
-    }
-    (tls, binding)
+    terms
 }
 
 /// What cannot be meant, in libpq's words where it has some.
@@ -102,8 +111,12 @@ fn check(entry: &Section, host: &str, terms: &Terms) {
     }
 }
 
-fn read_files(entry: &Section, tls: &ServerTls) {
+/// Finds what cannot be used of the files. Over a Unix socket none of it is.
+fn read_files(entry: &Section, host: &str, tls: &ServerTls) {
     let terms = tls.terms();
+    if !terms.has_files() || terms.mode == SslMode::Disable || host.starts_with('/') {
+        return;
+    }
     let unnamed = Terms { identity: None, ..terms.clone() };
     let roots = Terms { revoked: None, ..unnamed.clone() };
     for (key, part) in [("sslrootcert", roots), ("sslcrl", unnamed)] {

@@ -64,6 +64,11 @@ pub(super) struct Databases {
 }
 
 impl Databases {
+    /// The entry of a database, if it has one.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Database>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// The entry of a database. One that had been forgotten begins anew: to it everything was written and changed just
     /// now, which is later than whatever its sessions have done.
     pub(super) fn enter(&self, name: &Arc<str>, new: impl FnOnce() -> Database) -> Arc<Database> {
