@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod figures;
 mod follow;
+mod refusals;
 mod rules;
 mod tls;
 

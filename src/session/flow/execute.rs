@@ -41,6 +41,7 @@ use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::{Certainty, Event};
 use crate::sql::Statement;
+use crate::telemetry::metrics::Access;
 use crate::wire::TxStatus;
 
 /// Where a request goes, as things stand.
@@ -322,7 +323,8 @@ impl Session {
             Step::Write => return Ok(Next::Write),
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
-                conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
+                let own = conversation.shared.metrics.requests.own();
+                own.request(ANSWERED, course.decision.reason as usize, Access::None);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);
