@@ -130,7 +130,8 @@ impl FiguresOf {
         let at = route * Access::COUNT + access as usize;
         let (Some(route), Some(cell)) = (routes.get(route), self.requests.get(at)) else { return };
         let (database, user) = &self.pair;
-        cell.get_or_init(|| requests.with_label_values(&[&**database, &**user, route, access.as_str()])).inc();
+        cell.get_or_init(|| requests.with_label_values(&[&**database, &**user, route, access.as_str()]))
+            .inc();
     }
 
     /// Counts what was in flight until all of it was answered.

@@ -168,8 +168,14 @@ mod tests {
         let text = logged(LogFormat::Json, "info", slow);
         assert!(text.contains(r#""user":"app\n2026-01-01 ERROR forged""#), "{text}");
         assert!(text.contains(r#""database":"shop","server":"a""#), "{text}");
-        assert!(text.contains(r#""statement":"SELECT ?""#) && text.contains(r#""milliseconds":2000"#), "{text}");
-        assert!(text.contains(r#""span":{"database":"shop\n2026-01-01 ERROR forged","name":"client"}"#), "{text}");
+        assert!(
+            text.contains(r#""statement":"SELECT ?""#) && text.contains(r#""milliseconds":2000"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#""span":{"database":"shop\n2026-01-01 ERROR forged","name":"client"}"#),
+            "{text}"
+        );
     }
 
     #[test]

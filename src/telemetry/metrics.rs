@@ -10,8 +10,8 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGau
 
 pub use super::by_client::{ByClient, FiguresOf};
 pub use super::by_server::{ByServer, ConnectResult};
-pub use super::outcomes::{Refused, TransactionRan};
 use super::outcomes::{Errors, Transactions};
+pub use super::outcomes::{Refused, TransactionRan};
 use super::registry::Register;
 pub use super::registry::{Row, observe};
 pub use super::requests::{Access, RequestLabels, Requests, RequestsOf};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Every name begins with this.
@@ -112,12 +112,7 @@ impl Register {
 }
 
 fn row(desc: &Desc, kind: &'static str) -> Row {
-    Row {
-        name: desc.fq_name.clone(),
-        kind,
-        labels: desc.variable_labels.clone(),
-        help: desc.help.clone(),
-    }
+    Row { name: desc.fq_name.clone(), kind, labels: desc.variable_labels.clone(), help: desc.help.clone() }
 }
 
 fn opts(name: &str, help: &str) -> Opts {
