@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod answers;
+mod logs;
 mod promql;
 
 use std::collections::HashSet;
@@ -67,6 +68,27 @@ fn what_is_scraped_is_documented() -> Result<()> {
     }
     assert!(scraped > 40, "{scraped}");
     Ok(())
+}
+
+/// The pages for operators ask for nothing that there is not.
+#[test]
+fn what_the_pages_ask_for_is_there() {
+    let metrics = Metrics::new(RequestLabels { routes: &[], reasons: &[] });
+    let is_metric = |word: &str| {
+        let whole = ["_bucket", "_sum", "_count"].iter().find_map(|part| word.strip_suffix(part));
+        metrics.table().iter().any(|row| row.name == word || Some(&*row.name) == whole)
+    };
+    for page in ["metrics", "operations"] {
+        let text = std::fs::read_to_string(DOCUMENT.replace("metrics.md", &format!("{page}.md"))).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = words.filter(|word| word.starts_with("weir_") || word.starts_with("process_"));
+        let mut count = 0;
+        for word in named {
+            assert!(is_metric(word), "docs/{page}.md names {word}");
+            count += 1;
+        }
+        assert!(count > 20, "docs/{page}.md: {count}");
+    }
 }
 
 #[test]

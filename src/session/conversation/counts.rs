@@ -83,14 +83,13 @@ pub(super) fn transaction(shared: &Shared, over: &Over) {
     shared.metrics.transaction(ran, over.because.map(|reason| reason as usize));
 }
 
-/// What a request does with data where it goes. `unseen` is whether it may write although its statements only read.
-pub(super) fn access(request: &Request, route: Route, unseen: bool) -> Access {
+/// What a request does with data where it goes, as far as its text tells.
+pub(super) fn access(request: &Request, route: Route) -> Access {
     let told = request.statements().map(told).max().unwrap_or(Access::None);
     match told {
         Access::Read | Access::Write if !request.messages.iter().any(Message::runs) => Access::None,
         // Whatever its text leaves open, a replica runs it only as a read.
         Access::Write if route == Route::Replica => Access::Read,
-        Access::Read if unseen => Access::Write,
         told => told,
     }
 }

@@ -369,11 +369,14 @@ impl Conversation {
             leg.progress.sent.add(Sent::Look);
         }
         if leg.route == Route::Replica {
-            return access(request, Route::Replica, false);
+            return access(request, Route::Replica);
         }
         request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
         let unseen = request.any(Fact::Looks) && self.tracks_looks(request);
-        access(request, Route::Primary, unseen)
+        match access(request, Route::Primary) {
+            Access::Read if unseen => Access::Write,
+            told => told,
+        }
     }
 
     /// The same of what a request looks at on the primary. Whether it may write although its statements only read.
