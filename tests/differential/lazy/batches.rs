@@ -11,7 +11,7 @@ pub(crate) fn talks() -> Vec<Talk> {
 }
 
 /// A statement as drivers send it that want to know everything.
-fn told(sql: &str) -> Vec<Vec<u8>> {
+pub(super) fn told(sql: &str) -> Vec<Vec<u8>> {
     vec![parse("", sql, &[]), describe_statement(""), bind("", "", &[]), describe_portal(""), execute("", 0)]
 }
 
