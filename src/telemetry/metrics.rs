@@ -347,6 +347,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that weir answers itself. The arguments are indices into the lists given to [`Metrics::new`].
+    pub fn answered(&self, route: usize, reason: usize) {
+        self.requests.own().request(route, reason, Access::None);
+    }
+
     /// Counts a transaction that is over, by how it ran and, where that was on the primary, why: an index into the list of
     /// reasons given to [`Metrics::new`].
     pub fn transaction(&self, ran: TransactionRan, reason: Option<usize>) {

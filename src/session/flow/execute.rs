@@ -41,7 +41,6 @@ use crate::session::relay::request::{Reader, Request};
 use crate::session::relay::responses::Flow;
 use crate::session::transaction::{Certainty, Event};
 use crate::sql::Statement;
-use crate::telemetry::metrics::Access;
 use crate::wire::TxStatus;
 
 /// Where a request goes, as things stand.
@@ -350,8 +349,7 @@ impl Session {
             Step::Write => return Ok(Next::Write),
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
-                let own = conversation.shared.metrics.requests.own();
-                own.request(ANSWERED, course.decision.reason as usize, Access::None);
+                conversation.shared.metrics.answered(ANSWERED, course.decision.reason as usize);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);
