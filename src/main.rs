@@ -253,9 +253,7 @@ fn run(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let log = log::start(&config.log)?;
     // Where everything else is told; the hook that is there would wait at standard error for whoever reads it.
-    std::panic::set_hook(Box::new(
-        |panic| tracing::error!(panic = ?panic.to_string(), "a task has panicked"),
-    ));
+    std::panic::set_hook(Box::new(|panic| tracing::error!(panic = panic.to_string(), "a task has panicked")));
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // One thread needs no queues to steal from: the simpler runtime costs each transaction less.
     let mut builder = match config.workers {

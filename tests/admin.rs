@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weir::admin::Question;
 use weir::admin::http::{self, Condition};
-use weir::telemetry::metrics::{Metrics, RequestLabels};
+use weir::telemetry::metrics::{Access, Metrics, RequestLabels};
 
 #[derive(Default)]
 struct Primary {
@@ -63,13 +63,16 @@ async fn get(address: SocketAddr, path: &str) -> String {
 #[tokio::test]
 async fn metrics_are_prometheus_text_and_up_to_date() {
     let (address, metrics, _) = endpoint().await;
-    metrics.request(0, 0);
+    metrics.requests.own().request(0, 0, Access::Read);
     metrics.clients.set(3);
     let answer = get(address, "/metrics").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    assert!(body.contains("weir_requests_total{reason=\"read\",route=\"replica\"} 1\n"), "{body}");
+    assert!(
+        body.contains(r#"weir_requests_total{access="read",reason="read",route="replica",server=""} 1"#),
+        "{body}"
+    );
     assert!(body.contains("weir_clients 3\n"), "{body}");
 }
 

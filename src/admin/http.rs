@@ -95,7 +95,7 @@ pub async fn serve(
                     by_age.push_back(connections.spawn(answer(stream, router.clone())));
                 }
                 Err(error) => {
-                    tracing::warn!("metrics endpoint cannot accept: {error}");
+                    tracing::warn!(%error, "metrics endpoint cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -119,7 +119,7 @@ async fn answer(stream: TcpStream, router: Router) {
     let exchange = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     match tokio::time::timeout(DEADLINE, exchange).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("metrics endpoint: {error}"),
+        Ok(Err(error)) => tracing::debug!(%error, "metrics endpoint: a connection failed"),
         Err(_) => tracing::debug!("metrics endpoint: closed a connection that took longer than {DEADLINE:?}"),
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::refusals::tell_refused;
 use super::rules;
 use super::tls::Encrypting;
 use crate::config;
@@ -125,10 +126,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
         Err(error) => {
-            if !matches!(error, Error::Lost(_)) {
-                door.shared.metrics.logins_failed.inc();
-                tracing::info!(%error, "login failed");
-            }
+            tell_refused(&door.shared.metrics, &error);
             return None;
         }
     };
@@ -144,8 +142,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             Some(session)
         }
         Err((stream, error)) => {
-            door.shared.metrics.logins_failed.inc();
-            tracing::info!(%error, "login failed");
+            tell_refused(&door.shared.metrics, &error);
             refuse(stream, &error).await;
             None
         }
@@ -165,9 +162,12 @@ async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why):
     let rules = door.rules.load_full();
     let gate = Gate { users: &door.users, rules: rules.as_deref() };
     match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
-        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
+        Ok(Arrival::Client(admission)) => {
+            tell_refused(&door.shared.metrics, why);
+            refuse(admission.stream, why).await;
+        }
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
-        Err(_) => {}
+        Err(error) => tell_refused(&door.shared.metrics, &error),
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostL
         let pools = shared.pools.all();
         let now = Instant::now();
         let holders = shared.registry.holders(AT_LEAST, now);
-        metrics.servers.keep(&topology.servers);
+        metrics.keep(&topology.servers);
+        metrics.by_client.keep(&shared.policy().config);
         for server in &topology.servers {
             metrics.servers.set_state(server);
             metrics.servers.set_freshness(server, now);

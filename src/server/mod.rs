@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod figures;
 mod follow;
+mod refusals;
 mod rules;
 mod tls;
 

@@ -349,7 +349,7 @@ impl Session {
             Step::Write => return Ok(Next::Write),
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
-                conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
+                conversation.shared.metrics.answered(ANSWERED, course.decision.reason as usize);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);

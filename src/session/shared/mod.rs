@@ -227,7 +227,9 @@ impl Shared {
                     if may_arrive(&error) {
                         aim.strays();
                     }
-                    tracing::warn!(%error, "cancel request not delivered");
+                    let topology = self.cluster.topology();
+                    let server = topology.server(aim.key.server).map(|server| &*server.name);
+                    tracing::warn!(server, %error, "cancel request not delivered");
                 }
             }
             next = aim.delivered();
