@@ -10,6 +10,7 @@ use crate::session::conversation::Conversation;
 use crate::session::conversation::ddl::changed;
 use crate::session::model::ddl::Outcome;
 use crate::session::model::pins::{Doubt, Doubted, Resolved};
+use crate::session::model::undoable::channel_name;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::sql::{Kind, Pin, Statement, Verdict};
@@ -139,7 +140,10 @@ impl Conversation {
             return;
         }
         for verdict in request.brought() {
-            let pin = verdict.statements.iter().flat_map(pins_for_sure).next();
+            let listening = self.state.listening.as_deref();
+            let shares = |channel: &str| listening.is_some_and(|shared| shared.has(channel_name(channel)));
+            let pins = |one: &&Statement| !one.effects.listens().any(shares);
+            let pin = verdict.statements.iter().filter(pins).flat_map(pins_for_sure).next();
             if let Some(pin) = pin {
                 self.state.refusals.statements.push((verdict.clone(), pin));
             }

@@ -19,6 +19,7 @@ use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
 use crate::session::flow::in_flight::InFlight;
+use crate::session::flow::listening;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
@@ -169,6 +170,12 @@ impl Session {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
         }
+        if listening::concerns(&self.conversation, &request)
+            // On the heap: few listen, but every client's task would have room for it.
+            && Box::pin(listening::meet(self, &request)).await?.is_break()
+        {
+            return Ok(());
+        }
         let mut course = self.decide(&request, begun);
         let was_rerun = self.conversation.rerun.is_some();
         loop {
@@ -200,6 +207,9 @@ impl Session {
 
     /// Writes a request that has come to where it can be written.
     async fn send(&mut self, request: Request, course: &Course) -> Result<()> {
+        if self.conversation.state.listening.is_some() {
+            Box::pin(listening::before_writing(self, &request)).await?;
+        }
         self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
         let Self { client, conversation, connections, legs, memory, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };

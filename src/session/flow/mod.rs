@@ -11,6 +11,7 @@ pub(crate) mod failover;
 mod freshness_wait;
 pub(crate) mod greeting;
 mod in_flight;
+mod listening;
 mod notices;
 pub(crate) mod plan;
 mod rerun;

@@ -335,7 +335,19 @@ impl Watcher for Observer<'_> {
         self.progress.retry.has(Retry::ReplicaError)
     }
 
-    fn listens(&self) -> bool {
-        self.state.pins.listens(self.state.transaction.undoable())
+    fn listens(&self, frame: &[u8]) -> bool {
+        let undoable = self.state.transaction.undoable();
+        self.state.pins.listens(undoable) && !self.state.hears_elsewhere(frame)
+    }
+
+    fn withholds(&mut self, told: TxStatus) -> bool {
+        let rerunning = self.is_rerunning();
+        match &mut self.state.listening {
+            Some(listening) if told == TxStatus::Idle && !rerunning => {
+                listening.withheld = Some(told);
+                true
+            }
+            _ => false,
+        }
     }
 }
