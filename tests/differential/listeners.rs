@@ -195,7 +195,8 @@ fn of_code() -> Vec<Talk> {
         Talk::new("code listens").queries(&[
             "LISTEN seen",
             "DO $$ BEGIN EXECUTE 'LISTEN hidden'; END $$",
-            "NOTIFY seen; NOTIFY hidden",
+            "NOTIFY seen",
+            "NOTIFY hidden",
             "UNLISTEN seen",
             "NOTIFY seen; NOTIFY hidden",
             "UNLISTEN *",
@@ -258,7 +259,12 @@ fn of_messages() -> Vec<Talk> {
             .queries(&["DISCARD ALL"])
             .batch(&run("NOTIFY here, 'nobody'")),
         Talk::new("many requests sent ahead")
-            .ask(&[query("LISTEN here"), query("NOTIFY here, '1'"), query("SELECT 1"), query("NOTIFY here, '2'")])
+            .ask(&[
+                query("LISTEN here"),
+                query("NOTIFY here, '1'"),
+                query("SELECT 1"),
+                query("NOTIFY here, '2'"),
+            ])
             .ask(
                 &[
                     &run("NOTIFY here, '3'")[..],

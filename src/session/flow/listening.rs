@@ -23,7 +23,7 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::session::Session;
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
-use crate::session::model::undoable::{Channels, channel_name};
+use crate::session::model::undoable::{Channels, channel_name, is_shareable};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::session::shared::subscriptions::mailbox::Standing;
@@ -75,7 +75,7 @@ pub(super) async fn meet(session: &mut Session, request: &Request) -> Result<Con
 
 /// The channels that the session does not listen to yet and will behind this request, by its feed.
 fn coming(session: &Session, request: &Request) -> Vec<Box<str>> {
-    let Session { conversation, connections, .. } = session;
+    let conversation = &session.conversation;
     let state = &conversation.state;
     if state.transaction.has_failed() {
         return Vec::new();
@@ -83,27 +83,24 @@ fn coming(session: &Session, request: &Request) -> Vec<Box<str>> {
     let before = state.transaction.undoable().at_begin().shared.as_deref();
     let is_new = |channel: &str| before.is_none_or(|before| !before.contains(channel));
     let mut channels = Channels::new();
-    if !connections.are_kept() && request.runs() && can_share(conversation) {
+    if request.runs() && can_share(conversation) {
         let named = request.statements().flat_map(|one| one.effects.listens());
-        // How the server would read and cut any other name, nobody knows here.
-        let plain = named.filter(|name| name.is_ascii() && !name.is_empty()).map(channel_name);
+        let plain = named.filter(|name| is_shareable(name)).map(channel_name);
         channels.extend(plain.filter(|channel| is_new(channel)).map(Box::from));
     }
-    if request.any(Fact::Transacts) {
+    // A server that has the session listen already tells it what came since its transaction began.
+    if before.is_none() && request.any(Fact::Transacts) {
         let said = state.shared_channels().into_iter().flatten();
         channels.extend(said.filter(|channel| is_new(channel)).cloned());
     }
     channels.into_iter().collect()
 }
 
-/// Whether what a session listens to from now on needs no connection of its own. Who keeps one for other reasons listens
-/// there.
+/// Whether what a session listens to from now on comes by its feed.
 fn can_share(conversation: &Conversation) -> bool {
     let state = &conversation.state;
     let fits = |listening: &Listening| listening.is_in(encoding(state).as_deref());
-    matches!(conversation.policy.config.pool.listen, Listen::Shared { .. })
-        && conversation.pinned().is_none()
-        && state.listening.as_deref().is_none_or(fits)
+    conversation.shares_listening() && state.listening.as_deref().is_none_or(fits)
 }
 
 /// The statement by which a session has its encoding, if it has one of its own.

@@ -24,6 +24,12 @@ pub(crate) struct Undoable {
 /// Names of channels, as the server has them.
 pub(crate) type Channels = BTreeSet<Box<str>>;
 
+/// Whether a channel can be listened to by a connection that is shared: how the server would read and cut another name,
+/// nobody knows here.
+pub(crate) fn is_shareable(channel: &str) -> bool {
+    channel.is_ascii() && !channel.is_empty()
+}
+
 /// A channel's name as the server cuts it (NAMEDATALEN). In which encoding it counts the bytes nobody knows here, so this
 /// holds of names in ASCII; the others are never shared.
 pub(crate) fn channel_name(name: &str) -> &str {
