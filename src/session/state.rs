@@ -35,8 +35,6 @@ use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
 use crate::sql::{Brings, CursorUse, Dependency, Discard, Kind, Pin, Scope, Setting, Statement, Verdict};
-use crate::wire::HEADER;
-use crate::wire::frame::cstr;
 
 /// Whether a request was cancelled because it took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -361,13 +359,12 @@ impl State {
         self.transaction.undoable().now().shared.as_deref()
     }
 
-    /// Whether a notification comes by the shared connection as well.
-    pub(crate) fn hears_elsewhere(&self, frame: &[u8]) -> bool {
-        let Some((channel, _)) = cstr(frame, HEADER + 4) else { return false };
+    /// Whether what is sent to a channel comes by the shared connection.
+    pub(crate) fn hears_elsewhere(&self, channel: &[u8]) -> bool {
         let undoable = self.transaction.undoable();
-        let mut shared =
-            [undoable.now(), undoable.at_begin()].into_iter().filter_map(|level| level.shared.as_deref());
-        shared.any(|shared| shared.iter().any(|one| one.as_bytes() == channel))
+        let levels = [undoable.now(), undoable.at_begin()];
+        let mut shared = levels.into_iter().filter_map(|level| level.shared.as_deref()).flatten();
+        shared.any(|one| one.as_bytes() == channel)
     }
 
     fn change_settings(&mut self) -> &mut SessionSettings {

@@ -9,6 +9,7 @@ use crate::router::Route;
 use crate::session::client::Phase;
 use crate::session::conversation::{Cause, Rerun};
 use crate::session::flow::failover::{Doubt, Fate, LossFact, Lost, cause};
+use crate::session::flow::hearing;
 use crate::session::flow::listening;
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
@@ -35,7 +36,7 @@ impl Session {
     /// # Errors
     /// When the client must be closed because of what happened on the server's side.
     pub(crate) async fn complete(&mut self) -> Result<()> {
-        if listening::withholds(&self.conversation) {
+        if hearing::withholds(&self.conversation) {
             // On the heap: few listen, but every client's task would have room for it.
             Box::pin(listening::hear(self)).await?;
         }

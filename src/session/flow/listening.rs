@@ -7,26 +7,23 @@
 //! caught up. Nothing is told within a transaction. A session that listens to nothing pays nothing.
 
 use std::ops::ControlFlow;
-use std::task::Context;
 use std::time::Instant;
 
 use crate::backend::ledger::Batch;
-use crate::backend::value::{Span, assignment};
 use crate::cluster::topology::Health;
 use crate::config::Listen;
 use crate::error::{Error, Result};
 use crate::router::Route;
-use crate::session::client::Phase;
 use crate::session::connections::checkout::ends_session;
 use crate::session::connections::wait::attended;
 use crate::session::conversation::Conversation;
+use crate::session::flow::hearing::{encoding, tell};
 use crate::session::flow::session::Session;
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
 use crate::session::model::undoable::{Channels, channel_name, is_shareable};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
-use crate::session::shared::subscriptions::mailbox::Standing;
 use crate::session::shared::subscriptions::{Listening, Source};
 use crate::session::state::State;
 use crate::sql::Statement;
@@ -103,13 +100,6 @@ fn can_share(conversation: &Conversation) -> bool {
     conversation.shares_listening() && state.listening.as_deref().is_none_or(fits)
 }
 
-/// The statement by which a session has its encoding, if it has one of its own.
-fn encoding(state: &State) -> Option<Box<str>> {
-    const NAME: &str = "client_encoding";
-    let value = state.settings().wanted().get(NAME)?;
-    Some(assignment(NAME, value, Span::Session).to_ascii_lowercase().into())
-}
-
 async fn listen(session: &mut Session, channels: Vec<Box<str>>) -> Result<()> {
     let shared = session.conversation.shared.clone();
     if session.conversation.state.listening.is_none() {
@@ -169,11 +159,6 @@ fn unless_lost(outcome: Result<()>) -> Result<()> {
     }
 }
 
-/// Whether the end of a transaction is withheld from the client.
-pub(super) fn withholds(conversation: &Conversation) -> bool {
-    conversation.state.listening.as_deref().is_some_and(|listening| listening.withheld.is_some())
-}
-
 /// A transaction has been answered: its client is told what was notified by then, and that it is over.
 ///
 /// # Errors
@@ -196,8 +181,7 @@ pub(super) async fn hear(session: &mut Session) -> Result<()> {
             unless_lost(attended(&shared, client, listening.catch_up()).await)?;
         }
     }
-    tell(session, usize::MAX)?;
-    let Session { client, conversation, .. } = session;
+    tell((&mut *client, &mut *conversation, &mut *legs), usize::MAX)?;
     let withheld =
         conversation.state.listening.as_deref_mut().and_then(|listening| listening.withheld.take());
     withheld.into_iter().for_each(|status| client.tell_ready(status));
@@ -213,82 +197,4 @@ fn settle(state: &mut State) {
     if !listening.settle(&channels) {
         state.listening = None;
     }
-}
-
-/// Tells the client what has come, between its transactions. To be asked whenever the session waits.
-///
-/// # Errors
-/// When the client must be closed: something that it should hear is lost, or it does not take it.
-pub(super) fn poll_hear(session: &mut Session, cx: &mut Context<'_>) -> Result<()> {
-    const AT_ONCE: usize = 64 << 10;
-    let Some(listening) = session.conversation.state.listening.as_deref() else { return Ok(()) };
-    let standing = listening.mailbox.standing(cx.waker());
-    if standing == Standing::Full {
-        return Err(Error::NotificationsFull);
-    }
-    if !is_between(session) {
-        return Ok(());
-    }
-    tell(session, AT_ONCE)?;
-    match standing {
-        Standing::Cut if !has_more(session) => Err(Error::ListenLost),
-        _ => Ok(()),
-    }
-}
-
-/// Whether there is something to tell to a client that would take it.
-pub(super) fn has_more(session: &Session) -> bool {
-    let listening = session.conversation.state.listening.as_deref();
-    listening.is_some_and(|listening| !listening.mailbox.is_empty())
-        && is_between(session)
-        && !session.client.is_behind()
-}
-
-/// Whether the client is between two transactions, and everything before has been answered.
-fn is_between(session: &Session) -> bool {
-    let Session { client, conversation, legs, .. } = session;
-    let transaction = &conversation.state.transaction;
-    let rests = |leg: &Leg| {
-        leg.is_up()
-            && !leg.owes()
-            && leg.batch() == Batch::Closed
-            && leg.responses.tx == TxStatus::Idle
-            && !leg.responses.is_within_frame()
-    };
-    client.phase == Phase::Messages
-        && !withholds(conversation)
-        && transaction.status() == TxStatus::Idle
-        && !transaction.is_promised()
-        && legs.active().is_none_or(rests)
-}
-
-/// Queues what has come, up to about so many bytes.
-fn tell(session: &mut Session, most: usize) -> Result<()> {
-    let Session { client, conversation, legs, .. } = session;
-    let Some(listening) = conversation.state.listening.as_deref() else { return Ok(()) };
-    let channels = conversation.state.shared_channels();
-    let mut told = 0;
-    while told < most
-        && !(client.is_behind() && most < usize::MAX)
-        && let Some(one) = listening.mailbox.take()
-    {
-        // What a transaction has given up is not told any more, whenever it came.
-        if !channels.is_some_and(|channels| channels.contains(one.channel())) {
-            continue;
-        }
-        if !one.frame.iter().skip(9).all(u8::is_ascii)
-            && !listening.is_in(encoding(&conversation.state).as_deref())
-        {
-            return Err(Error::NotificationEncoding);
-        }
-        if let Some(leg) = legs.active_mut().filter(|_| told == 0) {
-            client.buffer.settle(&mut leg.lease.read_buffer);
-        }
-        client.buffer.write(|out| out.extend_from_slice(&one.frame));
-        told += one.frame.len();
-    }
-    if told > 0 {
-        conversation.tracking.hears(Instant::now());
-    }
-    Ok(())
 }

@@ -10,6 +10,7 @@ pub(crate) mod execute;
 pub(crate) mod failover;
 mod freshness_wait;
 pub(crate) mod greeting;
+mod hearing;
 mod in_flight;
 mod listening;
 mod notices;

@@ -21,7 +21,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
-use crate::session::flow::listening;
+use crate::session::flow::hearing;
 use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::standing::may_enter;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
@@ -290,11 +290,11 @@ impl Session {
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| {
-            listening::poll_hear(self, cx)?;
+            hearing::poll_hear((&mut self.client, &mut self.conversation, &mut self.legs), cx)?;
             match self.poll_pump(cx) {
                 Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
                 Poll::Pending => {
-                    if listening::has_more(self) {
+                    if hearing::has_more(&self.client, &self.conversation, &self.legs) {
                         cx.waker().wake_by_ref();
                     }
                     self.poll_deadline(cx)

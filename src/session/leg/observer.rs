@@ -337,7 +337,9 @@ impl Watcher for Observer<'_> {
 
     fn listens(&self, frame: &[u8]) -> bool {
         let undoable = self.state.transaction.undoable();
-        self.state.pins.listens(undoable) && !self.state.hears_elsewhere(frame)
+        let elsewhere =
+            || cstr(frame, HEADER + 4).is_some_and(|(channel, _)| self.state.hears_elsewhere(channel));
+        self.state.pins.listens(undoable) && !elsewhere()
     }
 
     fn withholds(&mut self, told: TxStatus) -> bool {

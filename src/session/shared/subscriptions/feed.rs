@@ -15,8 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender,
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Source;
 use super::mailbox::{Mailbox, Notification};
+use super::source::Source;
 use crate::backend::notifiers::Notifiers;
 use crate::backend::{Backend, exec};
 use crate::cluster::Cluster;

@@ -7,17 +7,16 @@
 mod feed;
 mod listening;
 pub(crate) mod mailbox;
+mod source;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use feed::{Feed, Opening};
 pub(crate) use listening::Listening;
+pub(crate) use source::Source;
 
-use crate::backend::notifiers::Notifiers;
-use crate::cluster::Cluster;
-use crate::pool::{Account, Pool, PoolKey};
+use crate::pool::{Account, PoolKey};
 
 /// All feeds that there are.
 #[derive(Default)]
@@ -31,20 +30,6 @@ struct Name {
     pool: PoolKey,
     account: Account,
     encoding: Option<Box<str>>,
-}
-
-/// What a feed is opened with.
-pub(crate) struct Source {
-    /// Where its connection leads, and as whom.
-    pub pool: Arc<Pool>,
-    /// The account of that pool.
-    pub account: Account,
-    /// The statement that gives it its clients' encoding, where that is not the server's default.
-    pub encoding: Option<Box<str>>,
-    pub cluster: Arc<Cluster>,
-    pub notifiers: Arc<Notifiers>,
-    /// How long a server that answers no probe may owe an answer.
-    pub patience: Duration,
 }
 
 impl Subscriptions {
