@@ -368,7 +368,10 @@ fn send_hesitantly(client: &mut Client, bytes: &[u8]) -> Result<()> {
     let mut rest = bytes;
     for _ in 0..HESITATIONS {
         // What is no message at all has no boundaries either.
-        let Some(size) = rest.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes) else { break };
+        let Some(size) = rest.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes)
+        else {
+            break;
+        };
         let Some((message, left)) = rest.split_at_checked(1 + size as usize) else { break };
         client.send_bytes(message)?;
         if !left.is_empty() {

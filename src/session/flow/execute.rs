@@ -153,10 +153,7 @@ impl Session {
             return Ok(());
         }
         if self.conversation.state.transaction.is_lost() {
-            if ends_lost(self, &request) {
-                return Ok(());
-            }
-            if !resume_block(self, &request).await? {
+            if ends_lost(self, &request) || !resume_block(self, &request).await? {
                 return Ok(());
             }
         }
@@ -170,7 +167,7 @@ impl Session {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
         }
-        if listening::concerns(&self.conversation, &request)
+        if listening::concerns(self, &request)
             // On the heap: few listen, but every client's task would have room for it.
             && Box::pin(listening::meet(self, &request)).await?.is_break()
         {

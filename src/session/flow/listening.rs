@@ -29,10 +29,13 @@ use crate::session::state::State;
 use crate::sql::Statement;
 use crate::wire::TxStatus;
 
-/// Whether a request begins to listen, or may end a transaction in which its session did.
-pub(super) fn concerns(conversation: &Conversation, request: &Request) -> bool {
-    let ends = || conversation.state.listening.is_some() && request.any(Fact::Transacts);
-    (request.any(Fact::Lasts) && request.statements().any(listens)) || ends()
+/// Whether a request begins to listen, or ends a transaction in which its session did.
+pub(super) fn concerns(session: &Session, request: &Request) -> bool {
+    let listens_already = session.conversation.state.listening.is_some();
+    let may = (request.any(Fact::Lasts) && request.statements().any(listens))
+        || (request.any(Fact::Transacts) && listens_already)
+        || request.any(Fact::ExecutesEarlier);
+    may && !coming(session, request).is_empty()
 }
 
 fn listens(statement: &Statement) -> bool {
@@ -80,13 +83,15 @@ fn coming(session: &Session, request: &Request) -> Vec<Box<str>> {
     let before = state.transaction.undoable().at_begin().shared.as_deref();
     let is_new = |channel: &str| before.is_none_or(|before| !before.contains(channel));
     let mut channels = Channels::new();
-    if request.runs() && can_share(conversation) {
-        let named = request.statements().flat_map(|one| one.effects.listens());
+    if can_share(conversation) {
+        let executed = request.executed(&session.client.read_buffer, &state.names);
+        let statements = executed.iter().flat_map(|verdict| &verdict.statements);
+        let named = statements.flat_map(|one| one.effects.listens());
         let plain = named.filter(|name| is_shareable(name)).map(channel_name);
         channels.extend(plain.filter(|channel| is_new(channel)).map(Box::from));
     }
     // A server that has the session listen already tells it what came since its transaction began.
-    if before.is_none() && request.any(Fact::Transacts) {
+    if before.is_none() && (request.any(Fact::Transacts) || request.any(Fact::ExecutesEarlier)) {
         let said = state.shared_channels().into_iter().flatten();
         channels.extend(said.filter(|channel| is_new(channel)).cloned());
     }

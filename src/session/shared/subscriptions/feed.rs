@@ -385,3 +385,119 @@ async fn heard(backend: &mut Backend) -> Result<()> {
     .await
     .map_err(|_: std::io::Error| Error::ServerLost)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Login;
+    use crate::net::Way;
+    use crate::net::holding::Holding;
+
+    /// A feed whose server is this test.
+    struct Scene {
+        feed: Open,
+        mailbox: Arc<Mailbox>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let (stream, _) = Holding::pair().unwrap();
+            let login = Login {
+                stream,
+                received: BytesMut::new(),
+                parameters: Vec::new(),
+                key: None,
+                way: Way::Plain,
+            };
+            let backend = Backend::new(login, ServerId(0), 1, 10, std::time::Instant::now());
+            let feed = Open {
+                backend: Box::new(backend),
+                listened: BTreeSet::new(),
+                subscribers: HashMap::new(),
+                next: Vec::new(),
+                round: None,
+                notifiers: Arc::default(),
+            };
+            Self { feed, mailbox: Arc::new(Mailbox::new(10_000)) }
+        }
+
+        /// Begins a round with this, and returns what the server is told.
+        fn asks(&mut self, asks: &[(char, &[&str])]) -> String {
+            for (what, channels) in asks {
+                let (mailbox, channels) =
+                    (self.mailbox.clone(), channels.iter().map(|&channel| channel.into()).collect());
+                let wants = match what {
+                    '+' => Wants::Subscribe(mailbox, channels),
+                    '-' => Wants::Unsubscribe(mailbox, channels),
+                    _ => Wants::Nothing,
+                };
+                self.feed.next.push(Ask { wants, answered: None });
+            }
+            self.feed.begin_round();
+            String::from_utf8(self.feed.backend.write_buffer.split().to_vec()).unwrap()
+        }
+
+        fn says(&mut self, tag: u8, body: &[u8]) -> Result<()> {
+            let out = &mut self.feed.backend.read_buffer;
+            out.extend_from_slice(&[tag]);
+            out.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+            out.extend_from_slice(body);
+            self.feed.take()
+        }
+
+        fn notifies(&mut self, channel: &str) {
+            self.says(b'A', &[b"\0\0\0\x07", channel.as_bytes(), b"\0\0"].concat()).unwrap();
+        }
+
+        fn is_ready(&mut self) {
+            self.says(b'Z', b"I").unwrap();
+        }
+
+        fn heard(&self) -> Vec<String> {
+            std::iter::from_fn(|| self.mailbox.take()).map(|one| one.channel().to_owned()).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_arrives_before_a_round_is_over_was_sent_before() {
+        let mut scene = Scene::new();
+        let said = scene.asks(&[('+', &["a", "o\"dd"])]);
+        assert_eq!(&said[5..], "LISTEN \"a\"; LISTEN \"o\"\"dd\"; \0");
+        scene.notifies("a");
+        assert!(scene.heard().is_empty());
+        scene.is_ready();
+        ["a", "b", "o\"dd", "a"].iter().for_each(|channel| scene.notifies(channel));
+        assert_eq!(scene.heard(), ["a", "o\"dd", "a"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_told_what_is_another_than_before_and_asked_to_answer_in_any_case() {
+        let mut scene = Scene::new();
+        scene.asks(&[('+', &["a", "b"])]);
+        scene.is_ready();
+        assert_eq!(scene.asks(&[('?', &[])]), "S\0\0\0\x04");
+        scene.is_ready();
+        // Who comes back in the same round has not been away.
+        assert_eq!(scene.asks(&[('-', &["a"]), ('+', &["a"])]), "S\0\0\0\x04");
+        scene.is_ready();
+        scene.notifies("a");
+        assert_eq!(scene.heard(), ["a"]);
+        assert_eq!(&scene.asks(&[('+', &["c"]), ('-', &["b", "c"])])[5..], "UNLISTEN \"b\"; \0");
+        // From here on, not only when the server has heard of it.
+        scene.notifies("b");
+        scene.is_ready();
+        scene.notifies("c");
+        assert!(scene.heard().is_empty());
+        assert_eq!(scene.feed.subscribers.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_the_end_and_words_aside_are_not() {
+        let mut scene = Scene::new();
+        scene.asks(&[('+', &["a"])]);
+        scene.says(b'N', b"SNOTICE\0C00000\0Mhello\0\0").unwrap();
+        scene.says(b'S', b"TimeZone\0UTC\0").unwrap();
+        let error = scene.says(b'E', b"SFATAL\0VFATAL\0C57P01\0Mbye\0\0").unwrap_err();
+        assert_eq!(error.sqlstate(), "57P01");
+    }
+}

@@ -73,10 +73,10 @@ impl Listening {
 
     /// The session listens to these channels and to no others. Whether it listens to any.
     pub(crate) fn settle(&mut self, channels: &BTreeSet<Box<str>>) -> bool {
-        let is_kept = |channel: &Box<str>| channels.contains(channel);
+        let is_kept = |channel: &str| channels.contains(channel);
         let gone: Vec<_> = self.asked.iter().filter(|channel| !is_kept(channel)).cloned().collect();
         if !gone.is_empty() {
-            self.asked.retain(is_kept);
+            self.asked.retain(|channel| is_kept(channel));
             self.leave(gone);
         }
         !self.asked.is_empty()
