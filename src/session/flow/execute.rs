@@ -28,7 +28,7 @@ use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
 use crate::session::flow::unsettable::{meet_stranded, meet_unsettable};
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
-use crate::session::flow::verification::unverified;
+use crate::session::flow::verification::verify;
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
@@ -332,7 +332,7 @@ impl Session {
                 return Ok(Next::Plan);
             }
             Step::Verify => {
-                self.verify(request);
+                verify(&self.client, &mut self.conversation, &mut self.legs, request);
                 self.answered_while(|_| true).await?;
             }
             Step::AwaitFreshness => {
@@ -485,22 +485,6 @@ impl Session {
             // The request is read again.
             Route::Primary => Ok(Next::Over),
         }
-    }
-
-    /// Asks the server what the statements give now that the request binds and whose results may have changed.
-    fn verify(&mut self, request: &Request) {
-        let Self { client, conversation, legs, .. } = self;
-        let Some(leg) = legs.active_mut() else { return };
-        let bytes = &client.read_buffer[..];
-        let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
-        let (batch, tx) = (leg.batch(), leg.responses.tx);
-        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
-        if batch == Batch::Closed && tx != TxStatus::Failed {
-            // Names are looked up by them.
-            sender.settings();
-        }
-        // A batch is open now: the client's own Sync will end it.
-        sender.verify(names.iter().map(|name| name.of(bytes)));
     }
 
     /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in
