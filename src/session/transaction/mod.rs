@@ -12,6 +12,7 @@ use std::mem::take;
 
 use crate::backend::settings::Settings;
 use crate::error::Error;
+use crate::router::Reason;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::block::Block;
@@ -130,7 +131,7 @@ pub(crate) struct Transaction {
     /// The shape of the statement that will be the first in it, where that is known before it begins.
     first: Option<SkeletonId>,
     /// Why it runs on the primary, if it begins there.
-    because: &'static str,
+    because: Option<Reason>,
     /// One that has ended and is not counted.
     ended: Option<Over>,
     /// Which of the session's it is: how many ended before it.
@@ -141,8 +142,8 @@ pub(crate) struct Transaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Over {
     pub ran: Ran,
-    /// Why it ran on the primary; empty where it did not.
-    pub because: &'static str,
+    /// Why it ran on the primary, where it did.
+    pub because: Option<Reason>,
     /// The shape of its first statement, where that was seen.
     pub first: Option<SkeletonId>,
     /// How many requests in it have acted on the primary.
@@ -247,8 +248,8 @@ impl Transaction {
     }
 
     /// Should one begin on the primary, this is why.
-    pub(crate) fn next_because(&mut self, reason: &'static str) {
-        self.because = reason;
+    pub(crate) fn next_because(&mut self, reason: Reason) {
+        self.because = Some(reason);
     }
 
     /// One that has ended; asked once.
@@ -409,6 +410,10 @@ impl Transaction {
     fn completed<'a>(&mut self, statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
         let control = control_of(statement, tag);
         self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
+        if matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. }) {
+            // What it was at last may be so no more, and the server tells of that when the batch ends.
+            self.reported.clear();
+        }
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
                 let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);
@@ -439,7 +444,7 @@ impl Transaction {
         self.number += 1;
         self.first = None;
         self.ended = over.map(|journal| {
-            let because = if journal.is_on_primary() { journal.because } else { "" };
+            let because = journal.because.filter(|_| journal.is_on_primary());
             Over { ran: journal.ran, because, first: journal.first, acts: journal.acts }
         });
     }
