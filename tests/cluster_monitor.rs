@@ -53,7 +53,12 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         auth: config::Auth::default(),
         warnings: vec![],
         listeners: vec![],
-        clients: config::Clients { limit: 1, login_timeout: PATIENCE, drain_timeout: PATIENCE, peers: Default::default() },
+        clients: config::Clients {
+            limit: 1,
+            login_timeout: PATIENCE,
+            drain_timeout: PATIENCE,
+            peers: Default::default(),
+        },
         metrics: None,
         log: config::Log { filter: "info".into(), format: config::LogFormat::Text, slow_query: None },
         servers: (0..servers.size()).map(server).collect(),

@@ -391,6 +391,14 @@ fn what_is_gone_before_it_was_read_holds_nobody() -> Result<()> {
         Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
     let trigger = "CREATE TRIGGER tg BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION triggered()";
     for sql in [trigger, "CREATE OR REPLACE VIEW v AS SELECT 2 AS a"] {
+        // Both have a connection by then.
+        for sql in ["BEGIN", "INSERT INTO t VALUES (1)"] {
+            definer.query(sql)?;
+            other.query(sql)?;
+        }
+        for client in [&mut definer, &mut other] {
+            client.query("ROLLBACK")?;
+        }
         // Nobody logs in, to read the catalog, while it is there.
         reading.query("BEGIN")?;
         reading.query("LOCK TABLE pg_catalog.pg_db_role_setting IN ACCESS EXCLUSIVE MODE")?;
