@@ -15,12 +15,17 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
 mod check;
+mod doubts;
 mod files;
+mod host;
 mod kinds;
 mod listener;
 mod listeners;
+mod log_filter;
 mod mistake;
 mod overrides;
+mod peer;
+mod peers;
 mod secret;
 mod section;
 mod server_tls;
@@ -34,6 +39,7 @@ pub use check::{load, load_with};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use peer::{Peer, Peers};
 pub use secret::Secret;
 pub use summary::Summary;
 pub use userlist::UserlistError;
@@ -43,7 +49,7 @@ pub use userlist::UserlistError;
 pub struct Config {
     /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Listener>,
-    /// Limits for clients: `[listen]`.
+    /// What else `[listen]` says of clients, and `[[peers]]`.
     pub clients: Clients,
     /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
     pub metrics: Option<SocketAddr>,
@@ -71,7 +77,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Limits that hold for all clients.
+/// What holds for all clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Most clients at once; the next one gets 53300.
@@ -80,6 +86,8 @@ pub struct Clients {
     pub login_timeout: Duration,
     /// How long a drain (SIGTERM) waits for running work.
     pub drain_timeout: Duration,
+    /// `[[peers]]`: where else their cancel requests may belong.
+    pub peers: Peers,
 }
 
 /// `[log]`.

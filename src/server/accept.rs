@@ -181,7 +181,7 @@ fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
 }
 
 /// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
-/// delivered there: then its client may be told so, by the end of its connection.
+/// delivered there: then its client may be told so, by the end of its connection. The session may be another copy's.
 async fn cancel(shared: &Shared, key: &CancelKey) {
     let cancels = &shared.metrics.cancels;
     match shared.registry.cancel(key) {
@@ -193,6 +193,7 @@ async fn cancel(shared: &Shared, key: &CancelKey) {
         }
         Cancel::Waited => cancels.waiting.inc(),
         Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown if shared.pass_on(key).await => cancels.passed_on.inc(),
         Cancel::Unknown => cancels.unknown.inc(),
     }
 }

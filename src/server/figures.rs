@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::crowding::{AT_LEAST, Held};
+use crate::admin::Question;
 use crate::admin::http::Condition;
 use crate::cluster::topology::{Health, Role, Server};
 use crate::net::Encryption;
@@ -90,6 +91,10 @@ impl Condition for State {
             );
         }
         out
+    }
+
+    fn explain(&self, question: &Question) -> String {
+        super::explain::explain(&self.shared, question)
     }
 }
 

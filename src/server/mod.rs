@@ -6,6 +6,7 @@ mod descriptors;
 mod directory;
 mod drain;
 mod events;
+mod explain;
 mod figures;
 mod follow;
 mod refusals;
@@ -33,8 +34,9 @@ use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::{Userlist, Users, UsersError};
 use accept::{Door, Entrance, accept};
 use crowding::watch_crowding;
+pub use descriptors::doubts_of_limit;
 use descriptors::{raise_limit, room_for_clients};
-use directory::{Servers, heed_userlist};
+use directory::Servers;
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -92,7 +94,9 @@ pub async fn run(
         running.beside.spawn(follow(watched, signals.reload.clone(), read));
     }
     if let Some(list) = running.userlist.take() {
-        running.beside.spawn(heed_userlist(list, signals.reload.clone()));
+        let watched = list.watched().clone();
+        let read = move || directory::reload(&list);
+        running.beside.spawn(follow(watched, signals.reload.clone(), read));
     }
     let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
     running.beside.spawn(follow(watched, signals.reload, move || acceptors.reload()));

@@ -125,6 +125,8 @@ pub struct Cancels {
     pub waiting: IntCounter,
     /// The session ran nothing.
     pub idle: IntCounter,
+    /// Passed on to the copy of weir that has given the key.
+    pub passed_on: IntCounter,
     /// No session has this key.
     pub unknown: IntCounter,
 }
@@ -215,7 +217,7 @@ impl TlsHandshakes {
 
 impl Cancels {
     fn new(r: &mut Register) -> Self {
-        let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, or with an unknown key.";
+        let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, passed_on to the copy of weir that has given the key, or with an unknown key.";
         let family = r.counters("cancels_total", help, &["result"]);
         let of = |result| family.with_label_values(&[result]);
         Self {
@@ -223,6 +225,7 @@ impl Cancels {
             joined: of("joined"),
             waiting: of("waiting"),
             idle: of("idle"),
+            passed_on: of("passed_on"),
             unknown: of("unknown"),
         }
     }

@@ -132,6 +132,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         &["backend/login.rs", "backend/sasl.rs", "frontend/password.rs", "scram/verifier.rs"],
         "it is for logins, on either side",
     ),
+    ("webpki", &["net/tls/revocation.rs"], "rustls does the rest of what there is to be verified"),
+    ("pkcs8", &["net/tls/passphrase.rs"], "keys are opened in one place"),
     ("sqlparser", &["sql/"], "the rest of the house sees verdicts, not syntax trees"),
     ("quick_cache", &["sql/cache.rs"], "the cache of verdicts is the classifier's own affair"),
     (
@@ -142,7 +144,9 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
-    ("tracing_subscriber", &["telemetry/log.rs", "config/check.rs"], "logging is set up in one place"),
+    ("hyper", &["admin/"], "HTTP ends at the endpoint"),
+    ("percent_encoding", &["admin/"], "HTTP ends at the endpoint"),
+    ("tracing_subscriber", &["telemetry/log.rs", "config/log_filter.rs"], "logging is set up in one place"),
     (
         "tracing_appender",
         &["telemetry/log_queue.rs"],

@@ -1,6 +1,7 @@
 //! What a request's code may leave, predicted before it is sent, and what its user's policy makes of that.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
@@ -12,7 +13,7 @@ use crate::session::model::ddl::Outcome;
 use crate::session::model::pins::{Doubt, Doubted, Resolved};
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
-use crate::sql::{Kind, Pin, Statement, Verdict};
+use crate::sql::{Brings, Kind, Pin, Statement, Verdict, Why};
 
 impl Conversation {
     /// Takes down what a request says of what a server process never forgets, before it gets its connection.
@@ -50,10 +51,11 @@ impl Conversation {
         let (mut missing, now) = (false, Instant::now());
         for message in &request.messages {
             let Some(verdict) = &message.verdict else { continue };
-            if self.may_run_anything(verdict, code) {
+            let by_code = self.brought_by_code(verdict, code);
+            if by_code.is_code() || self.may_run_anything(verdict, code) {
                 self.doubt_text(verdict, code, now);
             }
-            self.state.definitions.sends(verdict.brings());
+            self.state.definitions.sends(verdict.brings(), by_code);
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
@@ -75,6 +77,24 @@ impl Conversation {
             self.state.definitions.is_unforeseen = false;
         }
         self.refuse_pins(request);
+    }
+
+    /// What a text brings that does not stand in it: by functions that it calls, or from a transaction that was prepared.
+    fn brought_by_code(&self, verdict: &Verdict, code: Option<&CodeMap>) -> Brings {
+        let of = |statement: &Statement| match statement.kind {
+            Kind::Primary(Why::TwoPhase) => self.prepared(),
+            _ => code.map_or(Brings::Nothing, |code| code.brings(statement)),
+        };
+        verdict.statements.iter().map(of).fold(Brings::Nothing, Brings::join)
+    }
+
+    /// What `COMMIT PREPARED` may bring. `PREPARE TRANSACTION` is not told from it, and comes first.
+    fn prepared(&self) -> Brings {
+        let prepares_code = &self.state.database().prepares_code;
+        if self.state.definitions.has_brought() {
+            prepares_code.store(true, Ordering::Relaxed);
+        }
+        if prepares_code.load(Ordering::Relaxed) { Brings::Anything } else { Brings::Nothing }
     }
 
     /// Whether a request may bring code that others run by.

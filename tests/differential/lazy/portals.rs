@@ -153,6 +153,7 @@ fn upgraded() -> Vec<Talk> {
             .batch(&[execute("p", 3)])
             .queries(&["ROLLBACK", COUNT]),
         Talk::new("lazy: a portal and a write in one batch")
+            .apart()
             .changes()
             .queries(&["BEGIN"])
             .batch(

@@ -83,7 +83,7 @@ impl WeirSetup {
     /// Nobody gets in without TLS, by this certificate; weir's own clients ([`Weir::connect`] ...) use it.
     #[must_use]
     pub fn encrypting_clients(self, papers: &Papers) -> Self {
-        let encrypting = Self { authority: Some(papers.authority().to_vec()), ..self };
+        let encrypting = Self { authority: Some(papers.authority()), ..self };
         encrypting
             .set("listen", "tls", "\"require\"")
             .set("listen", "tls_certificate", &format!("{:?}", papers.certificate_file()))
