@@ -25,8 +25,8 @@ use super::section::{Report, Section};
 use super::server_tls::server_tls;
 use super::users::{Known, Surroundings, user};
 use super::{
-    Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Peers, Pool,
-    RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, peers, source, warnings,
+    Auth, Clients, Config, Credential, Database, Health, Listen, Listener, Log, LogFormat, Mistakes, Peers,
+    Pool, RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, peers, source, warnings,
 };
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
@@ -228,6 +228,7 @@ fn pool(s: &mut Section) -> Pool {
         connect_timeout: s.read("connect_timeout", duration(PATIENCE)).unwrap_or(5 * SECOND),
         prepared_statements: s.read("prepared_statements", count(1..=100_000)).unwrap_or(200),
         primary_wait: s.read("primary_wait", duration(Duration::ZERO..=DAY)).unwrap_or(10 * SECOND),
+        listen: listen(s),
     };
     if pool.min_idle > pool.size {
         s.note("min_idle", format!("is {}, more than size, which is {}", pool.min_idle, pool.size));
@@ -236,6 +237,12 @@ fn pool(s: &mut Section) -> Pool {
         s.note("total", format!("is {}, less than size, which is {}", pool.total, pool.size));
     }
     pool
+}
+
+fn listen(s: &mut Section) -> Listen {
+    let queue = s.read("notification_queue", size(64 << 10..=1 << 30)).unwrap_or(8 << 20);
+    let shared = Listen::Shared { queue };
+    s.read("listen", word(&[("shared", shared), ("pinned", Listen::Pinned)])).unwrap_or(shared)
 }
 
 fn timeouts(s: &mut Section) -> Timeouts {

@@ -380,6 +380,20 @@ pub struct Pool {
     pub prepared_statements: usize,
     /// How long a write waits for a primary when none is known.
     pub primary_wait: Duration,
+    /// By which connections clients listen.
+    pub listen: Listen,
+}
+
+/// `[pool] listen` and `notification_queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// By one for all of the same database and user. For each client so many bytes of what was notified may wait.
+    Shared {
+        /// How many.
+        queue: usize,
+    },
+    /// By their own.
+    Pinned,
 }
 
 /// `[pool] mode`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ident::{Entry, Maps};
 use super::mistake::{Mistake, Mistakes};
+use super::names::{Name, Who};
 use super::rule::{CertificateCheck, Connection, Method, Rule};
 use super::tokens::{Files, Line, Tokenized, tokenize};
 use super::{Rules, parse};
@@ -99,11 +100,13 @@ impl Rules {
 }
 
 impl Rules {
-    /// Whether a line may let somebody be this user. Which databases there are, and who comes from where, is not known here.
+    /// Whether a line may let somebody be this user. Which databases there are, who comes from where and whose member one is,
+    /// is not known here.
     pub fn may_admit(&self, user: &str) -> bool {
         let lets_in =
             |line: &&Rule| line.ruling.method != Method::Reject && line.connection != Connection::HostGss;
-        self.lines.iter().filter(lets_in).any(|line| line.users.iter().any(|name| name.is(user, user)))
+        let who = Who { user, roles: None };
+        self.lines.iter().filter(lets_in).any(|line| Name::is_any(&line.users, user, &who) != Some(false))
     }
 }
 

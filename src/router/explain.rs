@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cluster::catalog::Volatility;
-use crate::sql::{Kind, Name, Scope, Statement, Verdict};
+use crate::sql::{Kind, Name, Pin, Scope, Statement, Verdict};
 
 use super::{Reason, SessionView, World, route};
 
@@ -67,7 +67,8 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
         line(out, "  sets", &format!("{} = {} ({scope})", setting.name, setting.value));
     }
     for pin in statement.effects.pins() {
-        line(out, "  pins", pin.as_str());
+        let unless = if pin == Pin::Listen { ", unless it is shared ([pool] listen)" } else { "" };
+        line(out, "  pins", &format!("{}{unless}", pin.as_str()));
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::{CodeMap, Found};
-use crate::config::Pinning;
+use crate::config::{Listen, Pinning, PoolMode};
 use crate::session::conversation::Conversation;
 use crate::session::conversation::ddl::changed;
 use crate::session::model::ddl::Outcome;
 use crate::session::model::pins::{Doubt, Doubted, Resolved};
+use crate::session::model::undoable::is_shareable;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
 use crate::sql::{Brings, Kind, Pin, Statement, Verdict, Why};
@@ -158,12 +159,21 @@ impl Conversation {
         if self.who.user.pinning != Pinning::Reject {
             return;
         }
+        let shares = self.shares_listening();
         for verdict in request.brought() {
-            let pin = verdict.statements.iter().flat_map(pins_for_sure).next();
+            let pins = |one: &&Statement| !(shares && one.effects.listens().any(is_shareable));
+            let pin = verdict.statements.iter().filter(pins).flat_map(pins_for_sure).next();
             if let Some(pin) = pin {
                 self.state.refusals.statements.push((verdict.clone(), pin));
             }
         }
+    }
+
+    /// Whether the session listens by a connection that it shares, to channels whose names allow it. So does one that keeps a
+    /// connection for other reasons: what comes by one way is told in its order.
+    pub(crate) fn shares_listening(&self) -> bool {
+        matches!(self.policy.config.pool.listen, Listen::Shared { .. })
+            && self.who.mode == PoolMode::Transaction
     }
 
     /// Looks again at functions that were called when the catalog did not tell what they leave.

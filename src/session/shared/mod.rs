@@ -10,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod statements;
+pub(crate) mod subscriptions;
 pub(crate) mod writers;
 
 use std::io::ErrorKind;
@@ -36,6 +37,7 @@ use crate::session::shared::peers::Peers;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
+use crate::session::shared::subscriptions::Subscriptions;
 use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::startup::CancelKey;
@@ -61,6 +63,8 @@ pub(crate) struct Shared {
     /// Sessions, what they leave behind, and cancel requests on their way.
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
+    /// The connections that listen for sessions.
+    pub(crate) subscriptions: Subscriptions,
     databases: Databases,
     /// When the catalogs that all databases share were last written.
     common: Arc<Marks>,
@@ -95,6 +99,7 @@ impl Shared {
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
+            subscriptions: Subscriptions::default(),
             databases: Databases::default(),
             common,
             peers: Peers::default(),
