@@ -513,7 +513,7 @@ fn an_entry_may_have_several_addresses_and_sockets() {
         let config = load("listening", &format!("{MINIMAL}{more}"), environment).unwrap();
         config.listeners
     };
-    let shown = |listeners: &[Listener]| -> Vec<String> {
+    let shown = |listeners: &[std::sync::Arc<Listener>]| -> Vec<String> {
         listeners.iter().map(|listener| listener.address.to_string()).collect()
     };
     let more = "[listen]\naddress = [\"127.0.0.1:7000\", \"[::1]:7000\"]\nunix_socket = [\"/run/a\", \"@b\"]\n\

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::config::AuthPlace;
@@ -28,18 +26,12 @@ impl Directory for Servers {
     }
 }
 
-/// Reads the list anew when it changes, and when somebody says so.
-pub(super) async fn heed_userlist(list: Arc<Userlist>, mut reload: watch::Receiver<u64>) {
+/// Reads the list anew when it changes.
+pub(super) async fn heed_userlist(list: Arc<Userlist>) {
     loop {
-        let told = match timeout(LOOK, reload.changed()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(_)) => return,
-            Err(_) => false,
-        };
+        tokio::time::sleep(LOOK).await;
         let list = list.clone();
-        let read = move || {
-            if told { list.read().map(|()| Some(list.len())) } else { list.read_if_changed() }
-        };
+        let read = move || list.read_if_changed();
         match spawn_blocking(read).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(users))) => tracing::info!(users, "the userlist was read anew"),

@@ -114,6 +114,7 @@ pub(super) async fn retire_connections(shared: Arc<Shared>) {
     while changes.changed().await.is_ok() {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
+        now.servers.iter().for_each(|server| shared.pools.allow(server.id, server.connections));
         now.removed_since(&before).for_each(|server| shared.pools.remove(server));
         heed_defaults(&shared, &now, &before);
         before = now;

@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 pub use super::log_queue::{LogQueue, LostLines};
 use crate::config::{Log, LogFormat};
@@ -37,23 +38,44 @@ pub enum LogError {
 ///
 /// # Errors
 /// When the filter cannot be parsed, or the process logs already.
-pub fn start(log: &Log) -> Result<LogQueue, LogError> {
+pub fn start(log: &Log) -> Result<(LogQueue, LogFilter), LogError> {
     // By a descriptor of its own: who waits at it for ever must not have the lock of the library's.
     let (lines, queue) = LogQueue::to(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-    tracing::subscriber::set_global_default(subscriber(log, lines)?)?;
-    Ok(queue)
+    let (subscriber, filter) = subscriber(log, lines)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok((queue, filter))
 }
 
-fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, ParseError>
+/// What is logged, which may be something else at any moment.
+#[derive(Clone, Debug, Default)]
+pub struct LogFilter(Option<reload::Handle<EnvFilter, Registry>>);
+
+impl LogFilter {
+    /// Logs what passes this filter from now on. A checked configuration has none that is none.
+    pub fn set(&self, filter: &str) {
+        let Some(handle) = &self.0 else { return };
+        let parsed = EnvFilter::builder().parse(filter).map_err(|error| error.to_string());
+        let outcome = parsed.and_then(|filter| handle.reload(filter).map_err(|error| error.to_string()));
+        if let Err(error) = outcome {
+            tracing::error!(error, "the log's filter stays what it was");
+        }
+    }
+}
+
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn subscriber<W>(log: &Log, writer: W) -> Result<(Subscriber, LogFilter), ParseError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&log.filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match log.format {
-        LogFormat::Text => Box::new(lines.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-    })
+    let (filter, handle) = reload::Layer::new(EnvFilter::builder().parse(&log.filter)?);
+    let filtered = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let subscriber: Subscriber = match log.format {
+        LogFormat::Text => Box::new(filtered.with(lines.with_ansi(false))),
+        LogFormat::Json => Box::new(filtered.with(lines.json().flatten_event(true).with_span_list(false))),
+    };
+    Ok((subscriber, LogFilter(Some(handle))))
 }
 
 /// What is told of a request that took longer than `[log] slow_query`.
@@ -121,7 +143,8 @@ mod tests {
         let written = Written::default();
         let log = Log { filter: filter.to_owned(), format, slow_query: None };
         let writer = written.clone();
-        tracing::subscriber::with_default(subscriber(&log, move || writer.clone()).unwrap(), act);
+        let (subscriber, _) = subscriber(&log, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, act);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }

@@ -67,6 +67,11 @@ impl Connections {
         Some(pool)
     }
 
+    /// By another configuration its pools may be others.
+    pub(crate) fn find_pools_anew(&mut self) {
+        self.pools.clear();
+    }
+
     /// The connection that the session had last.
     fn last(&self, route: Route) -> &Weak<Key> {
         match route {

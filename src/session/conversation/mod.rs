@@ -16,7 +16,7 @@ use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
 use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
-use crate::config::{Config, Listener, PoolMode, User};
+use crate::config::{Config, Credential, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
 use crate::scram::PassKey;
 use crate::session::consistency::observed_reads::Touched;
@@ -74,7 +74,10 @@ impl Who {
     /// said when it logged in.
     pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Arc<Listener>) -> Self {
         let named = config.users.iter().find(|named| named.name == user.name);
-        let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
+        let user = match named {
+            Some(named) => Arc::new(user.under(named)),
+            None => unlisted(user, config),
+        };
         let listed = config.databases.iter().find(|listed| &*listed.name == database);
         let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
         let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
@@ -97,10 +100,28 @@ impl Who {
     /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
     /// stays as it was when it came.
     fn read(&mut self, config: &Config) {
-        let now = Self::new(config, self.user.clone(), &self.database, self.listener.clone());
+        // Who came by a listener that is gone stays, as it was.
+        let listener = config.listeners.iter().find(|listener| listener.address == self.listener.address);
+        let listener = listener.unwrap_or(&self.listener).clone();
+        let mut now = Self::new(config, self.user.clone(), &self.database, listener);
+        if now.user.server_user != self.user.server_user {
+            // What it has on the servers is another role's.
+            let user = Arc::make_mut(&mut now.user);
+            user.server_user = self.user.server_user.clone();
+            user.server_proof = self.user.server_proof.clone();
+        }
         let (server_database, mode, key) = (self.server_database.clone(), self.mode, self.key.take());
         *self = Self { server_database, mode, key, catalog: self.catalog.take(), ..now };
     }
+}
+
+/// A user whom the configuration does not name: what it says of all holds, unless it named the user once.
+fn unlisted(user: Arc<User>, config: &Config) -> Arc<User> {
+    let is_unlisted = matches!(user.credential, Credential::Elsewhere);
+    if !is_unlisted || user.timeouts == config.timeouts {
+        return user;
+    }
+    Arc::new(User { timeouts: config.timeouts, ..User::clone(&user) })
 }
 
 /// Requests at the front of the client's buffer that were run before.
