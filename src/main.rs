@@ -259,7 +259,7 @@ fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<
 fn run(file: &Path) -> anyhow::Result<()> {
     let loaded = config::load_whole(file)?;
     let config = &loaded.config;
-    let (log, filter) = log::start(&config.log)?;
+    let (log, live) = log::start(&config.log)?;
     // Where everything else is told; the hook that is there would wait at standard error for whoever reads it.
     std::panic::set_hook(Box::new(
         |panic| tracing::error!(panic = ?panic.to_string(), "a task has panicked"),
@@ -271,7 +271,7 @@ fn run(file: &Path) -> anyhow::Result<()> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(config.workers).enable_all().build()?;
-    let begin = Start { loaded, file: file.to_owned(), lost: log.lost(), filter };
+    let begin = Start { loaded, file: file.to_owned(), lost: log.lost(), log: live };
     let outcome = runtime.block_on(serve(begin));
     // A name that is being looked up holds a thread for as long as the resolver takes.
     runtime.shutdown_timeout(LAST_TURNS);

@@ -40,7 +40,7 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("routing.rules[]", &["transactions"]),
     ("health", &["interval", "timeout", "lost_after", "database", "user", "catalog_interval"]),
     ("metrics", &["address"]),
-    ("log", &["filter", "slow_query"]),
+    ("log", &["filter", "format", "slow_query"]),
 ];
 
 const LISTENER: &[&str] = &[
@@ -58,10 +58,8 @@ const LISTENER: &[&str] = &[
 ];
 
 /// Keys that hold from the next start on, and why.
-pub const RESTART: &[(&str, &str)] = &[
-    ("runtime.workers", "the threads that carry the data are there from the start"),
-    ("log.format", "clients that are there are written of in the one format that they came with"),
-];
+pub const RESTART: &[(&str, &str)] =
+    &[("runtime.workers", "the threads that carry the data are there from the start")];
 
 /// Keys whose values are never shown.
 const SECRETS: [&str; 4] = ["password", "server_password", "verifier", "query_password"];

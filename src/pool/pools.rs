@@ -130,6 +130,12 @@ impl Pools {
         known.servers.retain(|_, site| Arc::strong_count(&site.slots) > 1);
     }
 
+    /// Servers that are not among those that are there now are gone for good, also one that was there for a moment only.
+    pub(crate) fn remove_others(&self, is_there: impl Fn(ServerId) -> bool) {
+        let known: Vec<_> = self.lock().servers.keys().copied().collect();
+        known.into_iter().filter(|server| !is_there(*server)).for_each(|server| self.remove(server));
+    }
+
     /// A server is gone for good: those who wait for a connection to it are told so, idle connections are closed, and
     /// those that sessions have when they come back.
     pub(crate) fn remove(&self, server: ServerId) {

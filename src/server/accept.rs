@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::listeners::CurrentEntrance;
 use super::places::{Place, Places};
 use super::reload::Reload;
 use super::rules;
@@ -38,6 +37,9 @@ pub(super) struct Entrance {
     pub(super) configured: Arc<config::Listener>,
     pub(super) encrypting: Encrypting,
 }
+
+/// What holds for those who come by a listener now.
+pub(super) type CurrentEntrance = Arc<ArcSwap<Entrance>>;
 
 /// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
 const TURNED_AWAY: Duration = Duration::from_secs(3);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::StartError;
 use super::figures::State;
+use super::start_error::StartError;
 use crate::admin::http;
 use crate::session::Shared;
 

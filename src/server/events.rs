@@ -78,7 +78,8 @@ pub(super) async fn raise_alarms(shared: Arc<Shared>) {
             round = Some(ALARM_ROUND);
         }
         let news = topology.changed_since(&before).chain(topology.recovered_since(&before));
-        news.for_each(|server| shared.registry.alarm(server));
+        // Who fenced one that was silent lets what runs there come to its end.
+        news.chain(topology.removed_since(&before)).for_each(|server| shared.registry.alarm(server));
         before = topology;
         let ended = match round {
             Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
@@ -115,7 +116,7 @@ pub(super) async fn retire_connections(shared: Arc<Shared>) {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
         now.servers.iter().for_each(|server| shared.pools.allow(server.id, server.connections));
-        now.removed_since(&before).for_each(|server| shared.pools.remove(server));
+        shared.pools.remove_others(|server| now.server(server).is_some());
         heed_defaults(&shared, &now, &before);
         before = now;
     }

@@ -7,14 +7,11 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::StartError;
-use super::accept::{Door, Entrance, accept};
+use super::accept::{CurrentEntrance, Door, Entrance, accept};
+use super::start_error::StartError;
 use super::tls::Acceptors;
 use crate::config::{self, ListenAddress, TcpAddress, UnixAddress};
 use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
-
-/// What holds for those who come by a listener now.
-pub(super) type CurrentEntrance = Arc<ArcSwap<Entrance>>;
 
 /// One that clients are accepted at.
 struct Open {

@@ -21,7 +21,7 @@ use super::rules;
 use super::tls::Acceptors;
 use crate::config::{self, Changes, Config, Written};
 use crate::net::tls::Acceptor;
-use crate::telemetry::log::LogFilter;
+use crate::telemetry::log::LiveLog;
 use crate::users::Users;
 
 /// What a reload changes.
@@ -32,7 +32,7 @@ pub(super) struct Live {
     pub(super) listeners: Listeners,
     pub(super) acceptors: Acceptors,
     pub(super) endpoint: Endpoint,
-    pub(super) log: LogFilter,
+    pub(super) log: LiveLog,
     /// Those who look for changes of files.
     pub(super) following: JoinSet<()>,
 }
@@ -88,9 +88,11 @@ impl Live {
         let changes = self.source.written.changes_to(&prepared.read.written);
         self.apply(prepared).await;
         for change in &changes.list {
+            // Names may hold anything; a line is one all the same.
+            let line = change.to_string().replace(char::is_control, " ");
             match change.restart {
-                None => tracing::info!(key = ?change.key, "configuration: {}", change.what.escape_debug()),
-                Some(_) => tracing::warn!(key = ?change.key, "configuration: {change}"),
+                None => tracing::info!("configuration: {line}"),
+                Some(_) => tracing::warn!("configuration: {line}"),
             }
         }
         tracing::info!(changes = changes.list.len(), "the configuration was read anew, and holds");
@@ -116,9 +118,10 @@ impl Live {
     async fn apply(&mut self, prepared: Prepared) {
         let Prepared { read: Read { config, written, rules, users }, listeners, endpoint } = prepared;
         let (shared, before) = (self.door.shared.clone(), &self.config);
-        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        if config.log.filter != before.log.filter {
-            self.log.set(&config.log.filter);
+        let is_new = |warning: &&String| !before.warnings.contains(warning);
+        config.warnings.iter().filter(is_new).for_each(|warning| tracing::warn!("{warning}"));
+        if (&config.log.filter, config.log.format) != (&before.log.filter, before.log.format) {
+            self.log.set(&config.log);
         }
         // Who logs in from here on is known by the new configuration, and sessions that are there by their next request.
         self.door.users.store(Arc::new(users));

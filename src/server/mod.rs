@@ -15,6 +15,7 @@ mod live;
 mod places;
 mod reload;
 mod rules;
+mod start_error;
 mod tls;
 
 use std::path::PathBuf;
@@ -27,14 +28,12 @@ use tokio::task::JoinSet;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
 use crate::config::{Config, Loaded};
-use crate::hba;
-use crate::net::tls::AcceptorError;
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
-use crate::telemetry::log::{LogFilter, LostLines};
+use crate::telemetry::log::{LiveLog, LostLines};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::{Users, UsersError};
+use crate::users::Users;
 use accept::Door;
 use control::listen_for_reloads;
 pub use control::{AskError, reload_running};
@@ -50,30 +49,8 @@ use live::{Live, Source};
 use places::Places;
 use reload::Askers;
 pub use reload::{NotReloaded, Reload};
+pub use start_error::StartError;
 use tls::Acceptors;
-
-/// How a run can fail to begin.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address, or the socket's path.
-        address: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The files that say who may come from where are wrong.
-    #[error(transparent)]
-    Rules(#[from] hba::Mistakes),
-    /// Certificates, or the key, that clients are to be shown are wrong.
-    #[error(transparent)]
-    Tls(#[from] AcceptorError),
-    /// Nobody could log in.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-}
 
 /// What a run is told from outside.
 #[derive(Debug)]
@@ -95,8 +72,8 @@ pub struct Start {
     pub file: PathBuf,
     /// What is told of the log.
     pub lost: LostLines,
-    /// What is logged.
-    pub filter: LogFilter,
+    /// What is logged, and how.
+    pub log: LiveLog,
 }
 
 /// Serves until it is told to stop, then drains: what is new is refused, what runs may finish within the drain timeout, but
@@ -108,10 +85,10 @@ pub async fn run(
     begin: Start,
     signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
-    let Start { loaded: Loaded { config, written }, file, lost, filter } = begin;
+    let Start { loaded: Loaded { config, written }, file, lost, log } = begin;
     let mut running = start(Arc::new(config), lost).await?;
     let (shared, reload) = (running.shared.clone(), running.live.door.reload.clone());
-    running.live.log = filter;
+    running.live.log = log;
     running.beside.spawn(listen_for_reloads(file.clone(), reload.clone()));
     running.live.source = Source { file, written };
     running.beside.spawn(running.live.serve(running.askers));
@@ -165,7 +142,7 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     let mut listeners = Listeners::default();
     listeners.open(ready, &door).await;
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    let (source, log, following) = (Source::default(), LogFilter::default(), JoinSet::new());
+    let (source, log, following) = (Source::default(), LiveLog::default(), JoinSet::new());
     let mut live = Live { source, config, door, listeners, acceptors, endpoint, log, following };
     live.follow(files);
     Ok(Running { shared, live, askers, beside })

@@ -142,7 +142,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("prometheus", &["telemetry/"], "the rest of the house counts by calling methods"),
     ("axum", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
-    ("tracing_subscriber", &["telemetry/log.rs", "config/check.rs"], "logging is set up in one place"),
+    (
+        "tracing_subscriber",
+        &["telemetry/log.rs", "telemetry/log_format.rs", "config/check.rs"],
+        "logging is set up in one place",
+    ),
     (
         "tracing_appender",
         &["telemetry/log_queue.rs"],
