@@ -57,14 +57,16 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 /// WEIR_EVERY_WAY in the environment all conversations go all of these ways.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
     let all = talk.ways == Ways::All || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let hesitant = std::env::var_os("WEIR_HESITANT").is_some();
     let way = move |setup: Setup, pieces| match (setup.transactions, pieces) {
         (Transactions::Lazy, Pieces::Whole) => all || setup.is_drawn_for(&talk.name),
         (Transactions::Lazy, Pieces::Tiny) | (Transactions::Primary, Pieces::Whole) => {
             all && setup.is_drawn_for(&talk.name)
         }
-        (Transactions::Primary, Pieces::Tiny) => false,
+        (Transactions::Lazy, Pieces::Hesitant) => hesitant,
+        (Transactions::Primary, Pieces::Tiny | Pieces::Hesitant) => false,
     };
-    let cut = [Pieces::Whole, Pieces::Tiny];
+    let cut = [Pieces::Whole, Pieces::Tiny, Pieces::Hesitant];
     let every = cut.into_iter().flat_map(|pieces| Setup::all().map(move |setup| (setup, pieces)));
     every.filter(move |(setup, pieces)| way(*setup, *pieces))
 }
