@@ -107,6 +107,12 @@ pub(super) fn heed_defaults(shared: &Shared, now: &Topology, before: &Topology) 
     }
 }
 
+/// Pools of servers that are gone are closed, and those of others have as many connections as these may have.
+pub(super) fn fit_pools(shared: &Shared, now: &Topology) {
+    now.servers.iter().for_each(|server| shared.pools.allow(server.id, server.connections));
+    shared.pools.remove_others(|server| now.server(server).is_some());
+}
+
 /// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
 /// an old primary's connection idle would be sent to it. Pools of a server that is gone are closed with it.
 pub(super) async fn retire_connections(shared: Arc<Shared>) {
@@ -115,8 +121,7 @@ pub(super) async fn retire_connections(shared: Arc<Shared>) {
     while changes.changed().await.is_ok() {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
-        now.servers.iter().for_each(|server| shared.pools.allow(server.id, server.connections));
-        shared.pools.remove_others(|server| now.server(server).is_some());
+        fit_pools(&shared, &now);
         heed_defaults(&shared, &now, &before);
         before = now;
     }

@@ -14,6 +14,7 @@ use super::accept::Door;
 use super::descriptors::{descriptors, room_for_clients};
 use super::directory::{Servers, heed_userlist};
 use super::endpoint::Endpoint;
+use super::events::fit_pools;
 use super::follow::follow;
 use super::listeners::{Listeners, Ready};
 use super::reload::{Askers, NotReloaded};
@@ -131,6 +132,8 @@ impl Live {
         shared.pools.heed(&config, before);
         shared.cluster.heed(&config, before);
         shared.cluster.set_servers(&config.servers);
+        // Whoever asked for the reload may rely on it.
+        fit_pools(&shared, &shared.cluster.topology());
         self.listeners.open(listeners, &self.door).await;
         self.endpoint.open(config.metrics, endpoint);
         self.config = config;

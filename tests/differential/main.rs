@@ -25,6 +25,7 @@ mod prepared;
 mod random;
 mod random_transactions;
 mod recovery;
+mod reloading;
 mod session;
 mod settings;
 mod simple;

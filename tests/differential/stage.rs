@@ -11,6 +11,7 @@ use harness::client::{Address, Answer, Client, Login, Message};
 use harness::{Cluster, Failure, Papers, Result, Weir, WeirSetup, wait_for};
 
 use crate::neighbour::{self, Neighbour};
+use crate::reloading;
 use crate::talk::{Ground, Hear, Step, Talk};
 
 /// Sizes of the pools: no choice of connection, little, plenty.
@@ -62,7 +63,10 @@ impl Setup {
             Some(papers) => setup.encrypting_clients(papers).encrypting_servers(papers),
             None => setup,
         };
-        setup.start(env!("CARGO_BIN_EXE_weir")).unwrap_or_else(|failure| panic!("no weir: {failure}"))
+        let weir =
+            setup.start(env!("CARGO_BIN_EXE_weir")).unwrap_or_else(|failure| panic!("no weir: {failure}"));
+        reloading::storm(&weir);
+        weir
     }
 }
 
@@ -368,7 +372,10 @@ fn send_hesitantly(client: &mut Client, bytes: &[u8]) -> Result<()> {
     let mut rest = bytes;
     for _ in 0..HESITATIONS {
         // What is no message at all has no boundaries either.
-        let Some(size) = rest.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes) else { break };
+        let Some(size) = rest.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes)
+        else {
+            break;
+        };
         let Some((message, left)) = rest.split_at_checked(1 + size as usize) else { break };
         client.send_bytes(message)?;
         if !left.is_empty() {
