@@ -177,7 +177,6 @@ impl Leg {
             tx,
             dropped: Vec::new(),
             keeps: Keeps::Nothing,
-            bound: Vec::new(),
             naming: Naming::Weirs,
             names_process: false,
             comparing: Comparing::Done,
