@@ -204,7 +204,7 @@ impl Leg {
     /// Ends the open batch with a Sync of weir's: the client will end it elsewhere.
     pub(crate) fn end_batch(&mut self) {
         put_bare(&mut self.lease.write_buffer, client::SYNC);
-        self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
+        self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::EndsBatch);
     }
 
     /// The client's CopyDone or CopyFail. Outside a copy it is ignored.

@@ -150,6 +150,7 @@ impl Sender<'_> {
             (MessageKind::Cut(client::BIND), _) => {
                 // Its names are longer than what is read of it: what it binds is not known.
                 self.state.pins.long_statement();
+                self.restore_unnamed();
                 self.raw(frame, Reply::Bind);
             }
             (kind, _) => self.raw(frame, kind.answered_by()),
