@@ -1,5 +1,5 @@
-//! With WEIR_TEST_RELOAD in the environment the weirs read another configuration every 100 ms while the conversations are
-//! held: what is said must not depend on it.
+//! With WEIR_TEST_RELOAD in the environment one of the weirs reads another configuration every 100 ms while the conversations
+//! are held: what is said must not depend on it.
 
 use std::fs;
 use std::path::Path;
@@ -22,38 +22,34 @@ const CHANGES: [fn(&str) -> String; 7] = [
     |text| text.replacen("[health]\n", "[health]\ninterval = \"300ms\"\n", 1),
 ];
 
-/// Begins, for as long as the process runs and weir takes what it reads.
-pub(crate) fn storm(weir: &Weir) {
+/// Begins, for as long as the process runs: one weir after the other.
+pub(crate) fn storm<'a>(weirs: impl Iterator<Item = &'a Weir>) {
     if std::env::var_os("WEIR_TEST_RELOAD").is_none() {
         return;
     }
-    let file = weir.config().to_owned();
+    let plain =
+        |weir: &Weir| (weir.config().to_owned(), fs::read_to_string(weir.config()).unwrap_or_default());
+    let weirs: Vec<_> = weirs.map(plain).collect();
     std::thread::spawn(move || {
-        let plain = fs::read_to_string(&file).unwrap_or_default();
         let mut on = [false; CHANGES.len()];
         for at in (0..CHANGES.len()).cycle() {
-            std::thread::sleep(PACE);
             on[at] = !on[at];
-            let applied = CHANGES.iter().zip(on).filter(|(_, on)| *on).map(|(change, _)| change);
-            let text = applied.fold(plain.clone(), |text, change| change(&text));
-            if !reload(&file, &text) {
-                return;
+            let applied = || CHANGES.iter().zip(on).filter(|(_, on)| *on).map(|(change, _)| change);
+            for (file, plain) in &weirs {
+                std::thread::sleep(PACE);
+                reload(file, &applied().fold(plain.clone(), |text, change| change(&text)));
             }
         }
     });
 }
 
-fn reload(file: &Path, text: &str) -> bool {
+fn reload(file: &Path, text: &str) {
     let new = file.with_extension("new");
-    // At the end the directory is gone.
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
     let asked = || Command::new(env!("CARGO_BIN_EXE_weir")).arg("reload").arg("--config").arg(file).output();
     match written.and_then(|()| asked()) {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            eprintln!("no reload: {}", String::from_utf8_lossy(&output.stderr));
-            false
-        }
-        Err(_) => false,
+        Ok(output) if output.status.success() => {}
+        // A conversation may have ended it: it is told, and what differs is told where it is compared.
+        outcome => eprintln!("no reload: {outcome:?}"),
     }
 }

@@ -63,10 +63,7 @@ impl Setup {
             Some(papers) => setup.encrypting_clients(papers).encrypting_servers(papers),
             None => setup,
         };
-        let weir =
-            setup.start(env!("CARGO_BIN_EXE_weir")).unwrap_or_else(|failure| panic!("no weir: {failure}"));
-        reloading::storm(&weir);
-        weir
+        setup.start(env!("CARGO_BIN_EXE_weir")).unwrap_or_else(|failure| panic!("no weir: {failure}"))
     }
 }
 
@@ -317,7 +314,11 @@ fn secure(cluster: &Cluster, papers: &Papers) -> Result<()> {
 
 fn weirs() -> &'static BTreeMap<Setup, Weir> {
     static WEIRS: OnceLock<BTreeMap<Setup, Weir>> = OnceLock::new();
-    WEIRS.get_or_init(|| Setup::all().map(|setup| (setup, setup.start())).collect())
+    WEIRS.get_or_init(|| {
+        let weirs: BTreeMap<_, _> = Setup::all().map(|setup| (setup, setup.start())).collect();
+        reloading::storm(weirs.values());
+        weirs
+    })
 }
 
 /// The type that [`listen`] gives to what is no message: the end of the connection, or silence.
