@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::catalogs::Catalogs;
 use super::control::{CurrentTerms, Login, Terms};
-use super::identity::{Lookup, LookupError, Rounds, Standing};
+use super::identity::{Admittance, Lookup, LookupError, RoleMember, Rounds, Standing};
 use super::member::Member;
 use super::roles::Monitor;
 use super::sampling::{Demand, SampleEvents, Samplers};
@@ -37,7 +37,9 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Asking {
     /// Whom they would let in.
-    rounds: Rounds,
+    entrants: Rounds<Admittance>,
+    /// Who is a member of which role.
+    role_members: Rounds<RoleMember>,
     /// What they know of users whom nobody has listed.
     lookup: Option<Lookup>,
 }
@@ -46,11 +48,16 @@ impl Asking {
     fn new(monitor: &Arc<Monitor>, terms: &Terms, query: Option<&AuthQuery>) -> Self {
         let Terms { health, login } = terms;
         let lookup = |query| Lookup::new(monitor.clone(), Login::to_ask(query), health);
-        Self { rounds: Rounds::start(monitor.clone(), login.clone(), health), lookup: query.map(lookup) }
+        Self {
+            entrants: Rounds::start(monitor.clone(), login.clone(), health),
+            role_members: Rounds::start(monitor.clone(), login.clone(), health),
+            lookup: query.map(lookup),
+        }
     }
 
     fn close(&self) {
-        self.rounds.close();
+        self.entrants.close();
+        self.role_members.close();
         self.lookup.iter().for_each(Lookup::close);
     }
 }
@@ -219,7 +226,14 @@ impl Cluster {
     /// How it stands with a role and a database now, by their names on the servers; where no server says so soon, how it
     /// was when one did. `None` when nobody can tell. Cancel safe.
     pub(crate) async fn standing(&self, role: &Arc<str>, database: &Arc<str>) -> Option<Standing> {
-        self.asking.load_full().rounds.standing(role, database).await
+        let asking = self.asking.load_full();
+        asking.entrants.answer(Admittance { role: role.clone(), database: database.clone() }).await
+    }
+
+    /// The roles of which a role of the servers is a member now, itself included; where no server says so soon, those of
+    /// which it was when one did. `None` when nobody can tell. Cancel safe.
+    pub(crate) async fn memberships(&self, role: &Arc<str>) -> Option<Arc<[String]>> {
+        self.asking.load_full().role_members.answer(RoleMember(role.clone())).await
     }
 
     /// The secret of a user whom nobody has listed, empty if it has none; `None` if the servers know no such user. Cancel

@@ -15,12 +15,17 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
 mod check;
+mod doubts;
 mod files;
+mod host;
 mod kinds;
 mod listener;
 mod listeners;
+mod log_filter;
 mod mistake;
 mod overrides;
+mod peer;
+mod peers;
 mod secret;
 mod section;
 mod server_tls;
@@ -35,6 +40,7 @@ pub use check::{Loaded, load, load_whole, load_whole_with, load_with};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use peer::{Peer, Peers};
 pub use secret::Secret;
 pub use summary::Summary;
 pub use userlist::UserlistError;
@@ -45,7 +51,7 @@ pub use written::{Change, Changes, LIVE, RESTART, Written};
 pub struct Config {
     /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Arc<Listener>>,
-    /// Limits for clients: `[listen]`.
+    /// What else `[listen]` says of clients, and `[[peers]]`.
     pub clients: Clients,
     /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
     pub metrics: Option<SocketAddr>,
@@ -73,7 +79,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Limits that hold for all clients.
+/// What holds for all clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Most clients at once; the next one gets 53300.
@@ -82,6 +88,8 @@ pub struct Clients {
     pub login_timeout: Duration,
     /// How long a drain (SIGTERM) waits for running work.
     pub drain_timeout: Duration,
+    /// `[[peers]]`: where else their cancel requests may belong.
+    pub peers: Peers,
 }
 
 /// `[log]`.
@@ -374,6 +382,20 @@ pub struct Pool {
     pub prepared_statements: usize,
     /// How long a write waits for a primary when none is known.
     pub primary_wait: Duration,
+    /// By which connections clients listen.
+    pub listen: Listen,
+}
+
+/// `[pool] listen` and `notification_queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// By one for all of the same database and user. For each client so many bytes of what was notified may wait.
+    Shared {
+        /// How many.
+        queue: usize,
+    },
+    /// By their own.
+    Pinned,
 }
 
 /// `[pool] mode`.

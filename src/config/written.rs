@@ -29,6 +29,7 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("listen", LISTENER),
     ("listen", &["client_limit", "login_timeout", "drain_timeout"]),
     ("listeners[]", LISTENER),
+    ("peers[]", &["id", "host", "port", "sslmode", "sslnegotiation", "sslrootcert", "sslcert", "sslkey"]),
     ("listeners[]", &["target", "transactions"]),
     ("pool", &["mode", "size", "total", "min_idle", "idle_timeout", "lifetime", "checkout_timeout"]),
     ("pool", &["queue_limit", "connect_timeout", "prepared_statements", "primary_wait"]),
@@ -58,8 +59,10 @@ const LISTENER: &[&str] = &[
 ];
 
 /// Keys that hold from the next start on, and why.
-pub const RESTART: &[(&str, &str)] =
-    &[("runtime.workers", "the threads that carry the data are there from the start")];
+pub const RESTART: &[(&str, &str)] = &[
+    ("runtime.workers", "the threads that carry the data are there from the start"),
+    ("listen.peer_id", "process IDs and cancel keys that clients have been given bear it"),
+];
 
 /// Keys whose values are never shown.
 const SECRETS: [&str; 4] = ["password", "server_password", "verifier", "query_password"];
@@ -138,6 +141,7 @@ impl Written {
             let name = match list {
                 "servers" => own("host").map(|host| format!("{host}:{}", own("port").unwrap_or("5432"))),
                 "users" | "databases" => own("name").map(str::to_owned),
+                "peers" => own("id").map(str::to_owned),
                 _ => None,
             };
             name.map_or_else(|| path.to_owned(), |name| format!("{list}[{name}]{key}"))

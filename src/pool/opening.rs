@@ -96,6 +96,14 @@ impl Pool {
         });
     }
 
+    /// Opens one that is no part of the pool, and has no place under its limits.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn open_apart(&self) -> Result<Box<Backend>> {
+        self.open().await
+    }
+
     pub(super) async fn open(&self) -> Result<Box<Backend>> {
         let (setup, limits) = (&self.setup, self.limits());
         let deadline = tokio::time::Instant::now() + limits.connect_timeout;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::places::{Place, Places};
+use super::refusals::tell_refused;
 use super::reload::Reload;
 use super::rules;
 use super::tls::Encrypting;
@@ -135,10 +136,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
         Err(error) => {
-            if !matches!(error, Error::Lost(_)) {
-                door.shared.metrics.logins_failed.inc();
-                tracing::info!(%error, "login failed");
-            }
+            tell_refused(&door.shared.metrics, &error);
             return None;
         }
     };
@@ -154,8 +152,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             Some(session)
         }
         Err((stream, error)) => {
-            door.shared.metrics.logins_failed.inc();
-            tracing::info!(%error, "login failed");
+            tell_refused(&door.shared.metrics, &error);
             refuse(stream, &error).await;
             None
         }
@@ -175,9 +172,12 @@ async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why):
     let (users, rules) = (door.users.load_full(), door.rules.load_full());
     let gate = Gate { users: &users, rules: rules.as_deref() };
     match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
-        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
+        Ok(Arrival::Client(admission)) => {
+            tell_refused(&door.shared.metrics, why);
+            refuse(admission.stream, why).await;
+        }
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
-        Err(_) => {}
+        Err(error) => tell_refused(&door.shared.metrics, &error),
     }
 }
 
@@ -191,7 +191,7 @@ fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
 }
 
 /// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
-/// delivered there: then its client may be told so, by the end of its connection.
+/// delivered there: then its client may be told so, by the end of its connection. The session may be another copy's.
 async fn cancel(shared: &Shared, key: &CancelKey) {
     let cancels = &shared.metrics.cancels;
     match shared.registry.cancel(key) {
@@ -203,6 +203,7 @@ async fn cancel(shared: &Shared, key: &CancelKey) {
         }
         Cancel::Waited => cancels.waiting.inc(),
         Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown if shared.pass_on(key).await => cancels.passed_on.inc(),
         Cancel::Unknown => cancels.unknown.inc(),
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::accept::Door;
 use super::descriptors::{descriptors, room_for_clients};
-use super::directory::{Servers, heed_userlist};
+use super::directory::{self, Servers};
 use super::endpoint::Endpoint;
 use super::events::fit_pools;
 use super::follow::follow;
@@ -152,8 +152,9 @@ impl Live {
             let current = self.door.rules.clone();
             self.following.spawn(follow(watched, move || rules::reload(&current, &paths)));
         }
-        if let Some(list) = self.door.users.load().userlist() {
-            self.following.spawn(heed_userlist(list.clone()));
+        if let Some(list) = self.door.users.load().userlist().cloned() {
+            let watched = list.watched().look_again();
+            self.following.spawn(follow(watched, move || directory::reload(&list)));
         }
         let acceptors = self.acceptors.clone();
         self.following.spawn(follow(acceptors.watched(), move || acceptors.reload()));

@@ -2,12 +2,15 @@
 //!
 //! It never knows what one session does with it.
 
+pub(crate) mod copies;
 pub(crate) mod databases;
 pub(crate) mod greetings;
+pub(crate) mod peers;
 pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod statements;
+pub(crate) mod subscriptions;
 pub(crate) mod writers;
 
 use std::io::ErrorKind;
@@ -30,11 +33,14 @@ use crate::pool::Pools;
 use crate::router::Learned;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
+use crate::session::shared::peers::Peers;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
+use crate::session::shared::subscriptions::Subscriptions;
 use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
+use crate::wire::startup::CancelKey;
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -57,9 +63,12 @@ pub(crate) struct Shared {
     /// Sessions, what they leave behind, and cancel requests on their way.
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
+    /// The connections that listen for sessions.
+    pub(crate) subscriptions: Subscriptions,
     databases: Databases,
     /// When the catalogs that all databases share were last written.
     common: Arc<Marks>,
+    peers: Peers,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
@@ -85,13 +94,15 @@ impl Shared {
             pools,
             cluster,
             metrics,
-            registry: Arc::default(),
+            registry: Arc::new(Registry::of_copy(config.clients.peers.own)),
             statements: Arc::default(),
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
+            subscriptions: Subscriptions::default(),
             databases: Databases::default(),
             common,
+            peers: Peers::default(),
             nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
@@ -197,6 +208,13 @@ impl Shared {
         crate::backend::cancel(&address.target(), key.way, cancel, &keepalive, deadline).await
     }
 
+    /// Passes a cancel request whose key is none of this copy's on to the copy that has given it. False when it has not arrived
+    /// there.
+    pub(crate) async fn pass_on(&self, key: &CancelKey) -> bool {
+        let peers = self.policy().config.clients.peers.clone();
+        self.peers.pass_on(key, &peers, &self.pools).await
+    }
+
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
     /// arrived.
     pub(crate) async fn deliver(&self, aim: Aim) -> u64 {
@@ -227,7 +245,9 @@ impl Shared {
                     if may_arrive(&error) {
                         aim.strays();
                     }
-                    tracing::warn!(%error, "cancel request not delivered");
+                    let topology = self.cluster.topology();
+                    let server = topology.server(aim.key.server).map(|server| &*server.name);
+                    tracing::warn!(server, %error, "cancel request not delivered");
                 }
             }
             next = aim.delivered();
@@ -243,6 +263,11 @@ impl Shared {
     /// Whether sessions end at once.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Acquire) == ENDING
+    }
+
+    /// What they share, if any has been there.
+    pub(crate) fn known_database(&self, name: &str) -> Option<Arc<Database>> {
+        self.databases.get(name)
     }
 
     /// What the sessions of one database on the servers share. To be asked for once a server has accepted a session on
