@@ -18,6 +18,7 @@ use super::kinds::{
     word,
 };
 use super::listeners::{listeners, taken};
+use super::operators::operators;
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::server_tls::server_tls;
@@ -76,6 +77,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         auth(s, around, &mut warnings)
     });
     check_databases(root, &auth, &databases);
+    auth.operators = operators(root, &databases);
     let mut known = Known { names: HashSet::new(), elsewhere: auth.has_source(), timeouts };
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));

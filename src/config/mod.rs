@@ -19,7 +19,9 @@ mod files;
 mod kinds;
 mod listener;
 mod listeners;
+mod live;
 mod mistake;
+mod operators;
 mod overrides;
 mod secret;
 mod section;
@@ -33,7 +35,9 @@ mod warnings;
 pub use check::{load, load_with};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
+pub use live::{LIVE, NotSet};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use operators::{CONSOLE, Operators};
 pub use secret::Secret;
 pub use summary::Summary;
 pub use userlist::UserlistError;
@@ -260,6 +264,8 @@ pub struct Auth {
     pub query: Option<AuthQuery>,
     /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
     pub hba: Option<HbaFiles>,
+    /// `[console]`: who may see and turn what there is; `None` when the section is absent, and with it the console.
+    pub operators: Option<Operators>,
 }
 
 /// How the servers are asked for users that nobody has listed.

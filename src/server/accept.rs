@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::rules;
 use super::tls::Encrypting;
 use crate::config;
+use crate::console::{Console, Right, right};
 use crate::error::Error;
 use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
 use crate::net::{Accepted, Encryption, Listener, Peer, Stream};
@@ -25,6 +26,7 @@ pub(super) struct Door {
     pub(super) users: Users,
     pub(super) rules: rules::Current,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) console: Console,
 }
 
 /// A listener's part of it.
@@ -49,7 +51,7 @@ pub(super) async fn accept(door: Arc<Door>, listener: Listener, entrance: Arc<En
         let accepted = listener.accept().await;
         let door = door.clone();
         let permit = match &accepted {
-            _ if door.shared.is_draining() => Err(Error::Closing),
+            _ if door.shared.is_closed() => Err(Error::Closing),
             Accepted::Excess(..) => Err(Error::TooManyClients),
             Accepted::Client(..) => {
                 door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients)
@@ -132,6 +134,12 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
     };
+    if let Some(right) =
+        right(&door.shared.policy().config, &admission.user.name, &admission.greeting.database)
+    {
+        Box::pin(door.console.serve(admission, &entrance.configured, right)).await;
+        return None;
+    }
     let encryption = admission.peer.encryption.clone();
     match Session::begin(
         door.shared.clone(),
@@ -165,7 +173,17 @@ async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why):
     let rules = door.rules.load_full();
     let gate = Gate { users: &door.users, rules: rules.as_deref() };
     match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
-        Ok(Arrival::Client(admission)) => refuse(admission.stream, why).await,
+        Ok(Arrival::Client(admission)) => {
+            let config = door.shared.policy().config.clone();
+            match right(&config, &admission.user.name, &admission.greeting.database) {
+                // Who is to see why nobody gets in must get in.
+                Some(right @ (Right::Operate | Right::Look)) if matches!(why, Error::TooManyClients) => {
+                    let (console, listener) = (door.console.clone(), entrance.configured.clone());
+                    door.shared.spawn(async move { console.serve(*admission, &listener, right).await });
+                }
+                _ => refuse(admission.stream, why).await,
+            }
+        }
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(_) => {}
     }

@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod figures;
 mod follow;
+mod operator;
 mod rules;
 mod tls;
 
@@ -21,6 +22,7 @@ use crate::admin::http;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
 use crate::config::{self, Config, ListenAddress, TcpAddress, UnixAddress};
+use crate::console::Console;
 use crate::hba;
 use crate::net::tls::AcceptorError;
 use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
@@ -38,6 +40,7 @@ use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
 use follow::follow;
+use operator::{Operator, note_events, pass_on, take_averages};
 use tls::Acceptors;
 
 /// How a run can fail to begin.
@@ -84,19 +87,31 @@ pub async fn run(
     lost: LostLines,
     signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
-    let mut running = start(Arc::new(config), lost).await?;
+    let (tell, reload) = watch::channel(0);
+    let operator = Arc::new(Operator::new(tell));
+    let mut running = start(Arc::new(config), lost, operator.clone()).await?;
+    running.beside.spawn(pass_on(signals.reload, operator.clone()));
     if let Some(rules::Files { paths, watched }) = running.rule_files.take() {
         let rules = running.rules.clone();
         let read = move || rules::reload(&rules, &paths);
-        running.beside.spawn(follow(watched, signals.reload.clone(), read));
+        running.beside.spawn(follow(watched, reload.clone(), read));
     }
     if let Some(list) = running.userlist.take() {
-        running.beside.spawn(heed_userlist(list, signals.reload.clone()));
+        running.beside.spawn(heed_userlist(list, reload.clone()));
     }
     let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
-    running.beside.spawn(follow(watched, signals.reload, move || acceptors.reload()));
-    signals.stop.await;
-    drain(&running.shared, signals.at_once).await;
+    running.beside.spawn(follow(watched, reload, move || acceptors.reload()));
+    tokio::select! {
+        () = signals.stop => {}
+        () = operator.ends(&running.shared) => {}
+    }
+    let at_once = async {
+        tokio::select! {
+            () = signals.at_once => {}
+            () = operator.ends_at_once() => {}
+        }
+    };
+    drain(&running.shared, at_once).await;
     Ok(())
 }
 
@@ -112,7 +127,11 @@ struct Running {
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
-async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
+async fn start(
+    config: Arc<Config>,
+    lost: LostLines,
+    operator: Arc<Operator>,
+) -> std::result::Result<Running, StartError> {
     let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
     let room = room_for_clients(&config, raise_limit());
     let mut acceptors = Acceptors::default();
@@ -134,6 +153,8 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
+    beside.spawn(note_events(shared.clone()));
+    beside.spawn(take_averages(shared.clone()));
     if let Some(address) = config.metrics {
         let listener = TcpListener::bind(address)
             .await
@@ -148,7 +169,8 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
     let permits = Arc::new(Semaphore::new(room));
     let userlist = users.userlist().cloned();
-    let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
+    let console = Console { shared: shared.clone(), daemon: operator };
+    let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits, console });
     let mut accepting = JoinSet::new();
     for (listener, entrance) in listeners {
         accepting.spawn(accept(door.clone(), listener, entrance));

@@ -457,6 +457,17 @@ impl Metrics {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// The counters of a family, each with the values of its labels in the order of their names.
+    pub(crate) fn counters(&self, family: &str) -> Vec<(Vec<String>, u64)> {
+        let families = self.register.gather();
+        let found = families.iter().filter(|one| one.name() == family).flat_map(|one| one.get_metric());
+        let row = |metric: &prometheus::proto::Metric| {
+            let labels = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
+            (labels, metric.get_counter().get_value() as u64)
+        };
+        found.map(row).collect()
+    }
+
     /// The content type of [`Metrics::render`].
     pub fn content_type(&self) -> &'static str {
         prometheus::TEXT_FORMAT

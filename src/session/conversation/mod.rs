@@ -1,6 +1,7 @@
 //! What belongs to a client: who it is, what it has set, prepared, written and seen. It goes along from connection to
 //! connection, and never holds one.
 
+pub(crate) mod accounts;
 mod ddl;
 pub(crate) mod defaults;
 mod pin_log;
@@ -45,6 +46,7 @@ use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
+use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -56,7 +58,7 @@ pub(crate) struct Who {
     /// The database on the servers.
     pub server_database: Arc<str>,
     /// The listener by which the client came.
-    listener: Arc<Listener>,
+    pub listener: Arc<Listener>,
     /// Targets fixed by the configuration.
     pub targets: ConfiguredTargets,
     /// Where the configuration has transactions run.
@@ -219,6 +221,8 @@ impl Conversation {
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
         if self.routing.refresh(self.state.settings(), &self.defaults) {
+            let name = self.routing.application_name();
+            self.entry.visitor().into_iter().for_each(|visitor| visitor.calls_itself(name));
             self.state.shown.strings = self.routing.strings.unwrap_or(self.told_strings);
         }
     }
@@ -405,6 +409,9 @@ impl Conversation {
 
     /// Looks whether a transaction has ended, and none has begun: what lasted as long is over.
     pub(crate) fn ends(&mut self) {
+        if self.state.transaction.status() == TxStatus::Idle {
+            accounts::transaction(self);
+        }
         let state = &mut self.state;
         if let Some(ended) = state.transaction.take_ended() {
             self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
@@ -462,8 +469,10 @@ impl Conversation {
     /// A request is about to be written to this connection: counts it, and keeps what will be told of it.
     pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
+        accounts::request(self);
         let Some(leg) = leg else { return };
-        if leg.flight.is_none() && self.policy.config.log.slow_query.is_some() {
+        if leg.flight.is_none() {
+            self.trail.is_like(request.verdicts().next().map(|verdict| &**verdict));
             match request.text(bytes, &self.state.names) {
                 Some(sql) => self.trail.begin(sql, decision.reason, self.strings()),
                 // What is executed or fetched now was named earlier in the batch.

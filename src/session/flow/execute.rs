@@ -13,11 +13,12 @@ use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Cause, Conversation, Rerun};
+use crate::session::conversation::{Cause, Conversation, Rerun, accounts};
 use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::gate::is_shut;
 use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
@@ -144,6 +145,14 @@ impl Session {
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
         self.conversation.says(&request);
+        match self.heed_gate().await {
+            Ok(()) => {}
+            Err(error @ Error::Canceled) => {
+                self.refuse(&request, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -323,6 +332,7 @@ impl Session {
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
                 conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
+                accounts::request(conversation);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);
@@ -362,7 +372,18 @@ impl Session {
                 // weir's own time goes on without the time spent waiting for others.
                 course.begun += waited;
                 self.take_over(lease, course.decision.route, course.begun);
-                Ok(Next::Plan)
+                if !is_shut(&self.conversation) || self.legs.is_parked() {
+                    accounts::assignment(&self.conversation, waited);
+                    return Ok(Next::Plan);
+                }
+                match Box::pin(self.return_to_gate()).await {
+                    Ok(()) => Ok(Next::Plan),
+                    Err(error @ Error::Canceled) => {
+                        self.refuse(request, &error);
+                        Ok(Next::Over)
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Err(error) if ends_session(&error) => Err(error),
             Err(error) if return_aside(&mut self.client, &mut self.conversation, &mut self.legs) => {

@@ -2,12 +2,16 @@
 //!
 //! It never knows what one session does with it.
 
+pub(crate) mod board;
 pub(crate) mod databases;
+pub(crate) mod gate;
 pub(crate) mod greetings;
 pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
+pub(crate) mod shapes;
 pub(crate) mod statements;
+pub(crate) mod visitors;
 pub(crate) mod writers;
 
 use std::io::ErrorKind;
@@ -28,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::Learned;
+use crate::session::shared::board::Board;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
 use crate::session::shared::policy::Policy;
@@ -57,6 +62,8 @@ pub(crate) struct Shared {
     /// Sessions, what they leave behind, and cancel requests on their way.
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
+    /// What operators see and turn.
+    pub board: Board,
     databases: Databases,
     /// When the catalogs that all databases share were last written.
     common: Arc<Marks>,
@@ -64,10 +71,12 @@ pub(crate) struct Shared {
     pub(crate) nowhere: Arc<Database>,
 }
 
-/// Stages of weir's life, one after the other: serving, ending what is between two requests, ending everything.
+/// Stages of weir's life, one after the other: serving, serving those who are there, ending what is between two requests,
+/// ending everything.
 const RUNNING: u8 = 0;
-const DRAINING: u8 = 1;
-const ENDING: u8 = 2;
+const CLOSED: u8 = 1;
+const DRAINING: u8 = 2;
+const ENDING: u8 = 3;
 
 impl Shared {
     /// For a configuration, its pools and its servers.
@@ -90,6 +99,7 @@ impl Shared {
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
+            board: Board::default(),
             databases: Databases::default(),
             common,
             nowhere: Arc::new(nowhere),
@@ -130,6 +140,16 @@ impl Shared {
     /// The next request of each session is served by this policy.
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// From now on nobody comes in.
+    pub(crate) fn close(&self) {
+        self.stage.fetch_max(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Whether nobody comes in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stage.load(Ordering::Acquire) >= CLOSED
     }
 
     /// From now on sessions end as soon as they are between two requests.
