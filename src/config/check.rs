@@ -77,7 +77,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         auth(s, around, &mut warnings)
     });
     check_databases(root, &auth, &databases);
-    auth.operators = operators(root, &databases);
+    auth.operators = operators(root, databases.iter().map(|database| &*database.name));
     let mut known = Known { names: HashSet::new(), elsewhere: auth.has_source(), timeouts };
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));

@@ -1,6 +1,5 @@
 //! `[console]`: who may look at what there is, and who may turn it.
 
-use super::Database;
 use super::kinds::list;
 use super::section::Section;
 
@@ -17,7 +16,10 @@ pub struct Operators {
 }
 
 /// The section. A listed database would hide behind the console.
-pub(super) fn operators(root: &mut Section, databases: &[Database]) -> Option<Operators> {
+pub(super) fn operators<'a>(
+    root: &mut Section,
+    mut databases: impl Iterator<Item = &'a str>,
+) -> Option<Operators> {
     let operators = root.section_if_present("console", |s| {
         let operators = Operators {
             users: s.read("users", list).unwrap_or_default(),
@@ -30,7 +32,7 @@ pub(super) fn operators(root: &mut Section, databases: &[Database]) -> Option<Op
         }
         operators
     })?;
-    if databases.iter().any(|database| CONSOLE.contains(&&*database.name)) {
+    if databases.any(|name| CONSOLE.contains(&name)) {
         let [first, second] = CONSOLE;
         root.note(
             "databases",

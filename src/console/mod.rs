@@ -5,6 +5,7 @@
 
 mod advice;
 mod command;
+mod desk;
 mod message;
 mod orders;
 mod serve;
@@ -12,5 +13,4 @@ mod show;
 mod table;
 mod talk;
 
-pub(crate) use orders::{Daemon, Shutdown};
-pub(crate) use serve::{Console, Right, right};
+pub(crate) use desk::{Console, Daemon, Right, Shutdown, right};

@@ -1,11 +1,10 @@
 //! What operators have weir do. Each order is in the log and among the events, with who gave it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::Order;
-use super::serve::Console;
+use super::desk::{Console, Shutdown};
 use super::talk::{Outcome, Refusal};
 use crate::config::{CONSOLE, LIVE, NotSet};
 use crate::error::Error;
@@ -15,26 +14,6 @@ use crate::sql::ProcessFunction;
 
 /// Time between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How weir is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shutdown {
-    /// At once.
-    Now,
-    /// When what runs has come to its end: as SIGTERM has it.
-    WhenTransactionsEnd,
-    /// When all clients have left.
-    WhenClientsLeave,
-}
-
-/// What is done outside of the console.
-pub(crate) trait Daemon: Send + Sync {
-    /// Reads anew what can be; says what has changed.
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>>;
-
-    /// Has weir end.
-    fn shut_down(&self, how: Shutdown);
-}
 
 /// Does it.
 pub(super) async fn obey(order: &Order, console: &Console, by: &Arc<Entry>) -> Result<Outcome, Refusal> {

@@ -8,49 +8,21 @@ use std::task::Poll;
 use bytes::BytesMut;
 
 use super::command::{Command, Told};
+use super::desk::{Console, Right};
 use super::message::{Said, read};
-use super::orders::{Daemon, obey};
+use super::orders::obey;
 use super::show::{columns, show};
 use super::table::{Column, Table, Type, value};
 use super::talk::{Outcome, Refusal, Runs, Talk};
-use crate::config::{CONSOLE, Config, Listener};
+use crate::config::Listener;
 use crate::error::{Bar, Error, Result};
 use crate::frontend::{Admission, refuse};
 use crate::net::{Handshake, Stream};
-use crate::session::{Entry, Names, Shared, visitor};
+use crate::session::{Entry, Names, visitor};
 use crate::wire::reply::{self, TransactionStatus};
 
 /// The longest message that is read. Commands are short.
 const MESSAGE_MAX: usize = 64 << 10;
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Right {
-    /// Everything.
-    Operate,
-    /// Look.
-    Look,
-    /// Nothing at all.
-    None,
-}
-
-/// What this user may do in this database; `None` where that is not the console.
-pub(crate) fn right(config: &Config, user: &str, database: &str) -> Option<Right> {
-    let operators = config.auth.operators.as_ref().filter(|_| CONSOLE.contains(&database))?;
-    let named = |list: &[String]| list.iter().any(|name| name == user);
-    Some(match () {
-        () if named(&operators.users) => Right::Operate,
-        () if named(&operators.stats_users) => Right::Look,
-        () => Right::None,
-    })
-}
-
-/// What the console sees and turns.
-#[derive(Clone)]
-pub(crate) struct Console {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) daemon: Arc<dyn Daemon>,
-}
 
 impl Console {
     /// Serves a client that has logged in to the console, to its end.

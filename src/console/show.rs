@@ -7,7 +7,7 @@ mod pools;
 mod stats;
 
 use super::command::Shown;
-use super::serve::{Console, Right};
+use super::desk::{Console, Right};
 use super::table::{Column, Table, Type, value};
 use super::talk::{Outcome, Refusal};
 use Type::{Big, Bytes, Int, Text};

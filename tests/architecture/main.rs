@@ -87,7 +87,6 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "frontend",
             "net",
             "pool",
-            "router",
             "session",
             "sql",
             "wire",

@@ -220,7 +220,11 @@ impl<'a> Checkout<'a> {
                 () = gate.shuts(&names) => *decision = before,
                 lease = self.in_turn(decision) => return lease,
             }
-            self.waiting().queue(async { Ok(gate.opens(&names).await) }).await?;
+            let opens = async {
+                gate.opens(&names).await;
+                Ok(())
+            };
+            self.waiting().queue(opens).await?;
         }
     }
 

@@ -50,8 +50,11 @@ pub(crate) fn assignment(conversation: &Conversation, waited: Duration) {
     }
 }
 
-/// A transaction is over.
+/// A transaction is over, unless one is open.
 pub(crate) fn transaction(conversation: &Conversation) {
+    if !conversation.state.transaction.is_over() {
+        return;
+    }
     conversation.entry.visitor().into_iter().for_each(|visitor| add(&visitor.tally.transactions, 1));
 }
 

@@ -46,7 +46,6 @@ use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
 use crate::telemetry::metrics::observe;
-use crate::wire::TxStatus;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -409,9 +408,6 @@ impl Conversation {
 
     /// Looks whether a transaction has ended, and none has begun: what lasted as long is over.
     pub(crate) fn ends(&mut self) {
-        if self.state.transaction.status() == TxStatus::Idle {
-            accounts::transaction(self);
-        }
         let state = &mut self.state;
         if let Some(ended) = state.transaction.take_ended() {
             self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
@@ -469,7 +465,6 @@ impl Conversation {
     /// A request is about to be written to this connection: counts it, and keeps what will be told of it.
     pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
         self.shared.metrics.request(decision.route as usize, decision.reason as usize);
-        accounts::request(self);
         let Some(leg) = leg else { return };
         if leg.flight.is_none() {
             self.trail.is_like(request.verdicts().next().map(|verdict| &**verdict));

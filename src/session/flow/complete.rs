@@ -82,6 +82,7 @@ impl Session {
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
+                accounts::transaction(conversation);
                 conversation.ends();
                 accounts::settled(conversation, leg, now);
                 conversation.settle_definitions();

@@ -18,7 +18,7 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
-use crate::session::flow::gate::is_shut;
+use crate::session::flow::gate::{heed_gate, is_shut, return_to_gate};
 use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
@@ -145,7 +145,7 @@ impl Session {
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
         self.conversation.says(&request);
-        match self.heed_gate().await {
+        match heed_gate(self).await {
             Ok(()) => {}
             Err(error @ Error::Canceled) => {
                 self.refuse(&request, &error);
@@ -209,6 +209,7 @@ impl Session {
 
     /// Writes a request that has come to where it can be written.
     async fn send(&mut self, request: Request, course: &Course) -> Result<()> {
+        accounts::request(&self.conversation);
         self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
         let Self { client, conversation, connections, legs, memory, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
@@ -376,7 +377,7 @@ impl Session {
                     accounts::assignment(&self.conversation, waited);
                     return Ok(Next::Plan);
                 }
-                match Box::pin(self.return_to_gate()).await {
+                match Box::pin(return_to_gate(self)).await {
                     Ok(()) => Ok(Next::Plan),
                     Err(error @ Error::Canceled) => {
                         self.refuse(request, &error);
@@ -400,6 +401,7 @@ impl Session {
     pub(super) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
         // Whoever changes the topology from here on raises an alarm that is heard.
+        conversation.entry.begins();
         conversation.entry.runs_on(lease.key.clone());
         let topology = conversation.shared.cluster.topology();
         // Of one that has been removed in this moment nobody asks how busy it is.

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use crate::backend::ledger::Batch;
-use crate::error::{Bar, Error, Result};
+use crate::error::Result;
 use crate::session::connections::wait::Waiting;
 use crate::session::conversation::Conversation;
 use crate::session::flow::session::Session;
 use crate::session::leg::Leg;
-use crate::session::shared::Shared;
 use crate::session::shared::gate::Names;
 use crate::wire::TxStatus;
 
@@ -31,61 +30,51 @@ pub(super) fn is_shut(conversation: &Conversation) -> bool {
     conversation.shared.board.gate.is_shut(|| Some(names(conversation)))
 }
 
-/// Lets nobody in where it is shut before the client's login counts, and tells those whose database takes nobody.
+/// A request is about to be looked at. Says so where operators see it before it looks at the gate itself, and waits there if
+/// its transaction has not begun.
 ///
 /// # Errors
-/// [`Error::MayNotEnter`].
-/// Cancel safe.
-pub(super) async fn enters(shared: &Shared, names: &Names) -> Result<()> {
-    if shared.board.gate.is_disabled(names) {
-        return Err(Error::MayNotEnter(Bar::Closed, names.client.to_string()));
+/// The client cancelled, or the session ends.
+pub(super) async fn heed_gate(session: &mut Session) -> Result<()> {
+    if session.legs.active().is_some_and(is_between) {
+        session.conversation.entry.begins();
     }
-    shared.board.gate.opens(names).await;
-    Ok(())
+    if !is_shut(&session.conversation) {
+        return Ok(());
+    }
+    // On the heap: few wait, but every client's task would have room for it.
+    Box::pin(wait_at_gate(session)).await
 }
 
-impl Session {
-    /// A request is about to be looked at. Says so where operators see it before it looks at the gate itself, and waits
-    /// there if its transaction has not begun.
-    ///
-    /// # Errors
-    /// The client cancelled, or the session ends.
-    pub(super) async fn heed_gate(&mut self) -> Result<()> {
-        if self.legs.active().is_some_and(is_between) {
-            self.conversation.entry.begins();
-        }
-        if !is_shut(&self.conversation) {
-            return Ok(());
-        }
-        // On the heap: few wait, but every client's task would have room for it.
-        Box::pin(self.wait_at_gate()).await
+async fn wait_at_gate(session: &mut Session) -> Result<()> {
+    // What is in flight may end its transaction, and the request begin another.
+    session.answered_while(|leg| leg.batch() == Batch::Closed).await?;
+    if session.legs.active().is_some_and(|leg| !is_between(leg) || !leg.is_up()) {
+        return Ok(());
     }
+    let shared = session.conversation.shared.clone();
+    let Session { client, conversation, legs, .. } = session;
+    let entry = Arc::clone(&conversation.entry);
+    let names = names(conversation);
+    let waiting = Waiting { shared: &shared, entry: &entry, client };
+    let outcome = waiting
+        .queue(async {
+            shared.board.gate.opens(&names).await;
+            Ok(())
+        })
+        .await;
+    if let Some(leg) = legs.active() {
+        // What it keeps it still has.
+        entry.runs_on(leg.lease.key.clone());
+    }
+    outcome
+}
 
-    async fn wait_at_gate(&mut self) -> Result<()> {
-        // What is in flight may end its transaction, and the request begin another.
-        self.answered_while(|leg| leg.batch() == Batch::Closed).await?;
-        if self.legs.active().is_some_and(|leg| !is_between(leg) || !leg.is_up()) {
-            return Ok(());
-        }
-        let shared = self.conversation.shared.clone();
-        let Self { client, conversation, legs, .. } = self;
-        let entry = Arc::clone(&conversation.entry);
-        let names = names(conversation);
-        let waiting = Waiting { shared: &shared, entry: &entry, client };
-        let outcome = waiting.queue(async { Ok(shared.board.gate.opens(&names).await) }).await;
-        if let Some(leg) = legs.active() {
-            // What it keeps it still has.
-            entry.runs_on(leg.lease.key.clone());
-        }
-        outcome
-    }
-
-    /// A connection was lent while the gate was being shut: it goes back unused, and the session waits.
-    ///
-    /// # Errors
-    /// The client cancelled, or the session ends.
-    pub(super) async fn return_to_gate(&mut self) -> Result<()> {
-        self.give_back().await;
-        self.wait_at_gate().await
-    }
+/// A connection was lent while the gate was being shut: it goes back unused, and the session waits.
+///
+/// # Errors
+/// The client cancelled, or the session ends.
+pub(super) async fn return_to_gate(session: &mut Session) -> Result<()> {
+    session.give_back().await;
+    wait_at_gate(session).await
 }

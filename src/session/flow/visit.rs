@@ -1,8 +1,9 @@
-//! Who has come, in the words in which operators are told.
+//! Who has come, in the words in which operators are told; and whether operators let anybody in.
 
 use std::sync::Arc;
 
 use crate::config::{Interface, ListenAddress, Listener};
+use crate::error::{Bar, Error, Result};
 use crate::net::{Encryption, Peer, PeerAddress};
 use crate::session::shared::Shared;
 use crate::session::shared::gate::Names;
@@ -42,4 +43,17 @@ fn at(address: &ListenAddress) -> Place {
         },
     };
     Place { address: address.into(), port }
+}
+
+/// Lets nobody in where it is shut before the client's login counts, and tells those whose database takes nobody.
+///
+/// # Errors
+/// [`Error::MayNotEnter`].
+/// Cancel safe.
+pub(super) async fn enters(shared: &Shared, names: &Names) -> Result<()> {
+    if shared.board.gate.is_disabled(names) {
+        return Err(Error::MayNotEnter(Bar::Closed, names.client.to_string()));
+    }
+    shared.board.gate.opens(names).await;
+    Ok(())
 }

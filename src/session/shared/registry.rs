@@ -178,7 +178,7 @@ impl Entry {
         Rest::ALL.into_iter().find(|rest| *rest as u64 == word & 3).unwrap_or(Rest::Not)
     }
 
-    /// A request begins on the connection that the session has kept. Whoever shuts a gate sees it from here on.
+    /// A request begins, on the connection that the session has kept or is about to get. Whoever shuts a gate sees it from here on.
     pub(crate) fn begins(&self) {
         self.rest.store(Rest::Not as u64, Ordering::SeqCst);
     }
@@ -206,7 +206,6 @@ impl Entry {
         let mut running = self.lock();
         running.astray.take_if(|astray| !Arc::ptr_eq(astray, &key));
         running.place = Place::On(key);
-        self.rest.store(Rest::Not as u64, Ordering::Relaxed);
     }
 
     /// What wakes the session's task from now on.
