@@ -163,6 +163,14 @@ impl Client {
         self.read_buffer.unsplit(begun);
     }
 
+    /// The first so many bytes of a batch are a request of their own: what follows needs another connection.
+    pub(crate) fn part_batch(&mut self, at: usize) {
+        let behind = self.read_buffer.split_off(at.min(self.read_buffer.len()));
+        put_bare(&mut self.read_buffer, client::FLUSH);
+        self.read_buffer.unsplit(behind);
+        self.framer.reset();
+    }
+
     /// Puts requests back in front of the unread bytes.
     pub(crate) fn requeue(&mut self, mut bytes: BytesMut) {
         bytes.unsplit(std::mem::take(&mut self.read_buffer));

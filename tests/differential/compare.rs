@@ -28,6 +28,22 @@ pub(crate) fn difference(talk: &Talk, server: &Heard, weir: &Heard, first_new: u
     None
 }
 
+/// The same with what a server tells by itself moved to the end of each batch. On two connections a batch that comes in
+/// pieces may have ended on one of them before it ends for its client: that it is told then.
+pub(crate) fn told_at_the_end(heard: Heard) -> Heard {
+    let by_itself = |message: &Message| matches!(message.tag, b'S' | b'A');
+    let settled = |step: Vec<Message>| {
+        let batches = step.split_inclusive(|message| message.tag == b'Z').map(|batch| {
+            let (told, mut asked): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(by_itself);
+            let at = asked.iter().position(|message| message.tag == b'Z').unwrap_or(asked.len());
+            asked.splice(at..at, told);
+            asked
+        });
+        batches.flatten().collect()
+    };
+    heard.into_iter().map(settled).collect()
+}
+
 fn show(message: Option<&Message>) -> String {
     match message {
         None => "nothing".to_owned(),

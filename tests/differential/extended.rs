@@ -527,6 +527,7 @@ fn mixed() -> Vec<Talk> {
             .ask(&[flush(), query("SHOW transaction_read_only")])
             .batch(&[vec![flush()], again("u", &[text("y")])].concat()),
         Talk::new("a query amid a batch that speaks of the transaction's end")
+            .apart()
             .changes()
             .queries(&["BEGIN READ ONLY"])
             .ask(&[parse("q", "COMMIT", &[]), query("MOVE 1 FROM c; SELECT 1")])

@@ -39,10 +39,19 @@ use talk::{Talk, Ways};
 
 /// Where weir differs from the server in a conversation; none when it does not.
 fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
-    let expected = stage.directly(talk, Pieces::Whole)?;
+    let whole = stage.directly(talk, Pieces::Whole)?;
+    let mut apart = None;
     for (setup, pieces) in ways(talk) {
-        let heard = stage.through(setup, talk, pieces)?;
-        let difference = compare::difference(talk, &expected, &heard.heard, stage.first_new);
+        let expected = match pieces {
+            Pieces::Whole | Pieces::Tiny => &whole,
+            // PostgreSQL's timeouts go on between messages.
+            Pieces::Hesitant => apart.insert(compare::told_at_the_end(stage.directly(talk, pieces)?)),
+        };
+        let mut heard = stage.through(setup, talk, pieces)?;
+        if pieces == Pieces::Hesitant {
+            heard.heard = compare::told_at_the_end(heard.heard);
+        }
+        let difference = compare::difference(talk, expected, &heard.heard, stage.first_new);
         if let Some(what) = difference.or(heard.wrong) {
             return Ok(Some(format!("{:?}, {setup:?}, {pieces:?}: {what}", talk.name)));
         }
@@ -54,17 +63,21 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 ///
 /// Lazy transactions meet every size of pool. Where the transaction has a connection from its begin to its end, and where
 /// bytes are cut, the choice of connection has nothing to do with it: one size for each conversation is enough. With
-/// WEIR_EVERY_WAY in the environment all conversations go all of these ways.
+/// WEIR_EVERY_WAY in the environment all conversations go all of these ways, and with WEIR_HESITANT their clients hesitate
+/// between messages, too.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
-    let all = talk.ways == Ways::All || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let all = talk.ways != Ways::One || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let every = std::env::var_os("WEIR_HESITANT").is_some();
+    let hesitant = talk.ways == Ways::Apart || every;
     let way = move |setup: Setup, pieces| match (setup.transactions, pieces) {
         (Transactions::Lazy, Pieces::Whole) => all || setup.is_drawn_for(&talk.name),
         (Transactions::Lazy, Pieces::Tiny) | (Transactions::Primary, Pieces::Whole) => {
             all && setup.is_drawn_for(&talk.name)
         }
-        (Transactions::Primary, Pieces::Tiny) => false,
+        (Transactions::Lazy, Pieces::Hesitant) => hesitant && (every || setup.is_drawn_for(&talk.name)),
+        (Transactions::Primary, Pieces::Tiny | Pieces::Hesitant) => false,
     };
-    let cut = [Pieces::Whole, Pieces::Tiny];
+    let cut = [Pieces::Whole, Pieces::Tiny, Pieces::Hesitant];
     let every = cut.into_iter().flat_map(|pieces| Setup::all().map(move |setup| (setup, pieces)));
     every.filter(move |(setup, pieces)| way(*setup, *pieces))
 }

@@ -112,7 +112,7 @@ fn within_transactions() -> Vec<Talk> {
 
 /// PostgreSQL counts from the first message, and says so when the next one is there.
 fn timeouts() -> Vec<Talk> {
-    let late = |talk: Talk| (0..5).fold(talk, |talk, _| talk.waits());
+    let late = |talk: Talk| (0..10).fold(talk, |talk, _| talk.waits());
     let limited = |name: &str| Talk::new(name).queries(&["SET statement_timeout = '150ms'"]);
     vec![
         late(

@@ -601,7 +601,7 @@ fn extended() -> Vec<Talk> {
             "what a backslash hides behind code that sets",
             &["DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'off', false); END $$"],
         ),
-        Talk::new("what a backslash hides behind a rollback in its batch")
+        Talk::new("what a backslash hides behind a rollback in its batch").apart()
             .startup("options", "-c standard_conforming_strings=off")
             .queries(&["BEGIN", "SET standard_conforming_strings = on"])
             .batch(&[run("ROLLBACK"), run(HIDDEN)].concat())
@@ -658,7 +658,7 @@ fn extended() -> Vec<Talk> {
             .batch(&run("ROLLBACK TO a"))
             .batch(&run("COMMIT"))
             .batch(&[run("SHOW TimeZone"), run("SHOW work_mem")].concat()),
-        Talk::new("a transaction with settings in one batch")
+        Talk::new("a transaction with settings in one batch").apart()
             .batch(
                 &[
                     run("BEGIN"),

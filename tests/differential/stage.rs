@@ -102,7 +102,15 @@ pub(crate) enum Pieces {
     Whole,
     /// Into pieces of one to seven bytes; in a very long message they grow.
     Tiny,
+    /// Between messages, with a pause long enough for weir to run what it has of a batch.
+    Hesitant,
 }
+
+/// Longer than weir waits for more of a batch.
+const HESITATION: Duration = Duration::from_millis(15);
+
+/// After how many messages a client stops hesitating: of a long pipeline its beginning is enough.
+const HESITATIONS: usize = 20;
 
 /// What was heard: the login, then step by step, then the farewell.
 pub(crate) type Heard = Vec<Vec<Message>>;
@@ -338,8 +346,10 @@ fn listen(client: &mut Client, hear: Hear) -> Result<Vec<Message>> {
 }
 
 fn send(client: &mut Client, bytes: &[u8], pieces: Pieces) -> Result<()> {
-    if pieces == Pieces::Whole {
-        return client.send_bytes(bytes);
+    match pieces {
+        Pieces::Whole => return client.send_bytes(bytes),
+        Pieces::Hesitant => return send_hesitantly(client, bytes),
+        Pieces::Tiny => {}
     }
     let (mut rest, mut nth) = (bytes, 0);
     while !rest.is_empty() {
@@ -352,4 +362,22 @@ fn send(client: &mut Client, bytes: &[u8], pieces: Pieces) -> Result<()> {
         rest = left;
     }
     Ok(())
+}
+
+fn send_hesitantly(client: &mut Client, bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    for _ in 0..HESITATIONS {
+        // What is no message at all has no boundaries either.
+        let Some(size) = rest.get(1..5).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes)
+        else {
+            break;
+        };
+        let Some((message, left)) = rest.split_at_checked(1 + size as usize) else { break };
+        client.send_bytes(message)?;
+        if !left.is_empty() {
+            std::thread::sleep(HESITATION);
+        }
+        rest = left;
+    }
+    client.send_bytes(rest)
 }

@@ -74,6 +74,8 @@ pub(crate) enum By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ways {
     All,
+    /// Through all, and by a client that hesitates between its messages.
+    Apart,
     /// Only one: others do not answer otherwise what they have answered in another form.
     One,
 }
@@ -97,6 +99,12 @@ impl Talk {
     /// Has a superuser talk.
     pub(crate) fn by_superuser(mut self) -> Self {
         self.by = By::Superuser;
+        self
+    }
+
+    /// Is held by a client that hesitates, too.
+    pub(crate) fn apart(mut self) -> Self {
+        self.ways = Ways::Apart;
         self
     }
 

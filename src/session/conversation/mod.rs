@@ -394,14 +394,11 @@ impl Conversation {
         if self.is_alone() { self.may_write_unseen(request) } else { !self.state.pending_writes.is_clean() }
     }
 
-    /// Where the transaction will stand once the request has been answered.
-    pub(crate) fn foretell(&mut self, request: &Request, keeps: Keeps) {
-        if !request.any(Fact::Transacts) || !request.runs() {
-            return;
-        }
+    /// Where the transaction will stand once a request has been answered by which this runs.
+    pub(crate) fn foretell(&mut self, executed: &[Arc<Verdict>], keeps: Keeps) {
         // That it begins has been said.
         let behind = if keeps == Keeps::Begin { 1 } else { 0 };
-        for statement in request.statements().skip(behind) {
+        for statement in executed.iter().flat_map(|verdict| &verdict.statements).skip(behind) {
             self.state.transaction.on(Event::Sends(statement, self.routing.isolation()));
         }
     }

@@ -85,9 +85,29 @@ fn on_two(conversation: &Conversation, bytes: &[u8], leg: Option<&Leg>, request:
 
 /// Whether a request speaks of cursors and portals that are open on a replica's connection, and of nothing else.
 fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) -> bool {
-    let Some(journal) = conversation.state.transaction.journal() else { return false };
-    let is_open = |name: &[u8]| journal.has_portal(Some(name));
-    let fetches = |statement: &Statement| match &statement.kind {
+    let mut spoken = spoken_of(conversation, bytes, request).map(|(_, route)| route).peekable();
+    spoken.peek().is_some() && spoken.all(|route| route == Route::Replica)
+}
+
+/// Where in a batch that is to go to the primary the first message stands that speaks of what is open on a replica's
+/// connection, behind those that do not, or the other way round: no connection could answer both.
+pub(crate) fn parts_at(conversation: &Conversation, bytes: &[u8], request: &Request) -> Option<usize> {
+    let mut spoken = spoken_of(conversation, bytes, request);
+    let (_, first) = spoken.next()?;
+    spoken.find(|(_, route)| *route != first).map(|(at, _)| at)
+}
+
+/// Where each message begins that not every connection can answer, and on which what it speaks of is: what is open on a
+/// replica's, or anything else.
+fn spoken_of(
+    conversation: &Conversation,
+    bytes: &[u8],
+    request: &Request,
+) -> impl Iterator<Item = (usize, Route)> {
+    let journal = conversation.state.transaction.journal();
+    let side = |is_open: bool| if is_open { Route::Replica } else { Route::Primary };
+    let is_open = move |name: &[u8]| journal.is_some_and(|journal| journal.has_portal(Some(name)));
+    let fetches = move |statement: &Statement| match &statement.kind {
         // A name that is taken there is refused there.
         Kind::Cursor(CursorUse::Fetch(name) | CursorUse::Close(Some(name)) | CursorUse::Declare(name)) => {
             is_open(name.as_bytes())
@@ -95,31 +115,39 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
         // Of those that were opened on the primary it does not tell.
         _ => statement.lists_cursors(),
     };
-    let mut bound: Vec<&[u8]> = Vec::new();
-    let mut speaks = false;
-    for message in &request.messages {
-        let fits = match message.kind {
-            MessageKind::Sync | MessageKind::Flush | MessageKind::CloseStatement { .. } => continue,
-            MessageKind::Bind { portal, .. } => {
-                bound.push(portal.of(bytes));
-                message.verdict.as_ref().is_none_or(|verdict| verdict.statements.iter().all(fetches))
+    let runs = move |verdict: &Verdict| {
+        side(!verdict.statements.is_empty() && verdict.statements.iter().all(fetches))
+    };
+    let (mut parsed, mut bound): (Vec<(Field, Route)>, Vec<(Field, Route)>) = (Vec::new(), Vec::new());
+    let given = move |names: &[(Field, Route)], name: Field| {
+        names.iter().rev().find(|(one, _)| one.of(bytes) == name.of(bytes)).map(|(_, route)| *route)
+    };
+    request.messages.iter().filter_map(move |message| {
+        let known = message.verdict.as_deref().map(runs);
+        let route = match message.kind {
+            MessageKind::Sync | MessageKind::Flush | MessageKind::CloseStatement { .. } => return None,
+            MessageKind::Parse { name, .. } => {
+                let route = known.unwrap_or(Route::Primary);
+                parsed.push((name, route));
+                route
             }
-            MessageKind::Query { .. } | MessageKind::Parse { .. } | MessageKind::DescribeStatement { .. } => {
-                let verdict = message.verdict.as_ref();
-                verdict.is_some_and(|one| !one.statements.is_empty() && one.statements.iter().all(fetches))
+            MessageKind::Bind { portal, statement } => {
+                let route = known.or(given(&parsed, statement)).unwrap_or(Route::Primary);
+                bound.push((portal, route));
+                route
             }
-            MessageKind::Execute { portal, .. } | MessageKind::DescribePortal { name: portal } => {
-                bound.contains(&portal.of(bytes)) || is_open(portal.of(bytes))
+            MessageKind::DescribeStatement { name } => {
+                known.or(given(&parsed, name)).unwrap_or(Route::Primary)
             }
-            MessageKind::ClosePortal { name } => is_open(name.of(bytes)),
-            _ => false,
+            MessageKind::Execute { portal: name, .. }
+            | MessageKind::DescribePortal { name }
+            | MessageKind::ClosePortal { name } => {
+                given(&bound, name).unwrap_or(side(is_open(name.of(bytes))))
+            }
+            _ => known.unwrap_or(Route::Primary),
         };
-        if !fits {
-            return false;
-        }
-        speaks = true;
-    }
-    speaks
+        Some((message.frame.start, route))
+    })
 }
 
 /// A request whose connection stands where its client stands.

@@ -15,7 +15,7 @@ use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::{Cause, Conversation, Rerun, accounts};
 use crate::session::flow::answer::answer;
-use crate::session::flow::decide::{Decided, decide};
+use crate::session::flow::decide::{Decided, decide, parts_at};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
 use crate::session::flow::gate::{heed_gate, is_shut, return_to_gate};
@@ -179,6 +179,10 @@ impl Session {
             Box::pin(self.look_up_weir_settings(&request)).await?;
         }
         let mut course = self.decide(&request, begun);
+        if self.parts(&request, &course) {
+            self.memory.messages = request.into_memory();
+            return Ok(());
+        }
         let was_rerun = self.conversation.rerun.is_some();
         loop {
             let step = self.plan(&request, &course);
@@ -205,6 +209,19 @@ impl Session {
             course = self.decide(&request, course.begun);
         }
         self.send(request, &course).await
+    }
+
+    /// Whether a batch must come in two requests, as it speaks of what is open on a replica's connection and of what that
+    /// one must not do: then its front is one from now on.
+    fn parts(&mut self, request: &Request, course: &Course) -> bool {
+        let journal = self.conversation.state.transaction.journal();
+        if course.decision.route == Route::Replica || !journal.is_some_and(|journal| journal.has_portal(None))
+        {
+            return false;
+        }
+        let at = parts_at(&self.conversation, &self.client.read_buffer, request);
+        at.into_iter().for_each(|at| self.client.part_batch(at));
+        at.is_some()
     }
 
     /// Writes a request that has come to where it can be written.
@@ -297,7 +314,17 @@ impl Session {
                 return self.refused_settings(request);
             }
             Step::AwaitAnswers => {}
-            Step::EndBatch => self.legs.active_mut().into_iter().for_each(Leg::end_batch),
+            Step::EndBatch => {
+                self.legs.active_mut().into_iter().for_each(Leg::end_batch);
+                self.answered_while(|_| true).await?;
+                if self.conversation.state.last_error.is_some() && self.legs.active().is_some_and(Leg::is_up)
+                {
+                    // A timeout that ran while the server waited for more. The client's batch ends with it.
+                    self.complete().await?;
+                    self.client.phase = Phase::Skipping(0);
+                    return Ok(Next::Over);
+                }
+            }
             Step::FlushBatch => {
                 self.legs.active_mut().into_iter().for_each(Leg::flush_batch);
                 self.answered_while(|leg| leg.responses.flow == Flow::Query).await?;

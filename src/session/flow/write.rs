@@ -83,12 +83,17 @@ pub(crate) fn write(
     let comparing = comparing(client, &plan);
     let sending = Sending { tx, keeps: how.keeps, comparing };
     notes_request(&mut leg.lease, &conversation.state, request);
+    // Sending it binds its portals.
+    let executed = match request.any(Fact::Transacts) || request.any(Fact::ExecutesEarlier) {
+        true => request.executed(&bytes, &conversation.state.names),
+        false => Vec::new(),
+    };
     leg.send(request, &bytes, &mut conversation.state, &conversation.shared.metrics, sending);
     if request.len > len {
         client.phase = Phase::Streaming(request.len - len);
     }
     if !matches!(how.manner, Manner::Alone | Manner::Kept) {
-        conversation.foretell(request, how.keeps);
+        conversation.foretell(&executed, how.keeps);
     }
     if matches!(how.manner, Manner::Within | Manner::Aside) {
         opens_portals(conversation, request, &bytes, leg.route);

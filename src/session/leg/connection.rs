@@ -180,7 +180,6 @@ impl Leg {
             tx,
             dropped: Vec::new(),
             keeps: Keeps::Nothing,
-            bound: Vec::new(),
             naming: Naming::Weirs,
             names_process: false,
             comparing: Comparing::Done,
@@ -208,7 +207,7 @@ impl Leg {
     /// Ends the open batch with a Sync of weir's: the client will end it elsewhere.
     pub(crate) fn end_batch(&mut self) {
         put_bare(&mut self.lease.write_buffer, client::SYNC);
-        self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::None);
+        self.responses.ledger.push(Reply::Sync, Action::Swallow, PendingReply::EndsBatch);
     }
 
     /// The client's CopyDone or CopyFail. Outside a copy it is ignored.

@@ -53,8 +53,6 @@ pub(crate) struct Sender<'a> {
     pub dropped: Vec<PendingReply>,
     /// What weir answers itself.
     pub keeps: Keeps,
-    /// What has been bound to portals by the request, of statements that change settings.
-    pub bound: Vec<(Box<[u8]>, Run)>,
     /// Whose names the server gets for what is parsed now: the client's where the same request speaks of them in SQL.
     pub naming: Naming,
     /// Whether the request may speak of clients' processes.
@@ -152,6 +150,7 @@ impl Sender<'_> {
             (MessageKind::Cut(client::BIND), _) => {
                 // Its names are longer than what is read of it: what it binds is not known.
                 self.state.pins.long_statement();
+                self.restore_unnamed();
                 self.raw(frame, Reply::Bind);
             }
             (kind, _) => self.raw(frame, kind.answered_by()),
@@ -220,24 +219,26 @@ impl Sender<'_> {
         journal.into_iter().for_each(|journal| journal.sends(run.clone()));
     }
 
-    /// Remembers what is bound to a portal, should it change settings.
+    /// A portal is bound: the journal remembers to what, should that change settings.
     pub(super) fn remembers(&mut self, frame: &[u8], view: &BindView<'_>, verdict: &Verdict) {
-        let on_replica = self.state.transaction.journal().is_some_and(|journal| journal.ran == Ran::Replica);
-        if !on_replica || !verdict.statements.iter().any(Statement::sets) {
+        let names = &self.state.names;
+        let Some(journal) = self.state.transaction.journal_mut().filter(|one| one.ran == Ran::Replica) else {
             return;
+        };
+        if !verdict.statements.iter().any(Statement::sets) {
+            return journal.binds(view.portal, None);
         }
         let told = match view.statement {
-            b"" => self.state.names.unnamed.as_ref().map(|one| (one.sql.clone(), one.types.clone())),
-            name => self.state.names.get(name).map(|handle| {
+            b"" => names.unnamed.as_ref().map(|one| (one.sql.clone(), one.types.clone())),
+            name => names.get(name).map(|handle| {
                 (Some(Bytes::copy_from_slice(&handle.statement.sql)), handle.statement.types.clone())
             }),
         };
-        if let Some((Some(sql), types)) = told {
-            let sql = parsed_as(verdict).map_or(sql, Bytes::from);
-            let bound = Some(Bound { types, frame: Bytes::copy_from_slice(frame) });
-            self.bound.retain(|(portal, _)| **portal != *view.portal);
-            self.bound.push((view.portal.into(), Run { sql, bound }));
-        }
+        let run = told.and_then(|(sql, types)| {
+            let sql = parsed_as(verdict).map_or(sql?, Bytes::from);
+            Some(Run { sql, bound: Some(Bound { types, frame: Bytes::copy_from_slice(frame) }) })
+        });
+        journal.binds(view.portal, run);
     }
 
     /// The text for the server in the place of a simple query.
@@ -474,10 +475,7 @@ impl Sender<'_> {
         if let Some(verdict) = &verdict {
             self.tell_weir_setting(verdict);
         }
-        if let Some(at) = self.bound.iter().position(|(bound, _)| **bound == *portal) {
-            let (_, run) = self.bound.swap_remove(at);
-            self.tells_journal(run);
-        }
+        self.state.transaction.journal_mut().into_iter().for_each(|journal| journal.executes(portal));
         let restores = verdict.as_ref().map(|verdict| restored_by(verdict, &self.state.startup()));
         let pending = match (&verdict, restores.clone()) {
             (Some(verdict), Some(restores)) => self.runs(verdict, restores),

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// An enum without fields, of at most 16 variants.
+/// An enum without fields, of at most 32 variants.
 pub(crate) trait Word: Copy {
     /// Its number: `self as u16`.
     fn number(self) -> u16;
@@ -11,7 +11,7 @@ pub(crate) trait Word: Copy {
 /// Which of the words hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Set<W> {
-    bits: u16,
+    bits: u32,
     of: PhantomData<W>,
 }
 
@@ -51,7 +51,7 @@ impl<W: Word> Set<W> {
 /// Of words each with whether it holds.
 impl<W: Word, const N: usize> From<[(W, bool); N]> for Set<W> {
     fn from(words: [(W, bool); N]) -> Self {
-        let bits = words.iter().fold(0, |bits, (word, holds)| bits | u16::from(*holds) << word.number());
+        let bits = words.iter().fold(0, |bits, (word, holds)| bits | u32::from(*holds) << word.number());
         Self { bits, of: PhantomData }
     }
 }

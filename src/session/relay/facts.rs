@@ -35,6 +35,8 @@ pub(crate) enum Fact {
     Controls,
     /// A text of it was not read, because what stands before may change how its strings are read.
     Unread,
+    /// It executes a portal that an earlier request has bound. Asked of a request, not of its statements.
+    ExecutesEarlier,
     /// It was prepared, or used last, under other settings than those of now. Asked of a request, not of its statements.
     UnderOthers,
     /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.

@@ -55,6 +55,8 @@ pub(crate) enum PendingReply {
     Publishes(Box<[u8]>, Batch),
     /// What weir put in to make a transaction that has failed.
     Fails,
+    /// The Sync by which weir ended the client's batch on a connection.
+    EndsBatch,
     /// A query or a Parse that must fail because the user's policy refuses the statement, which would pin by this.
     Refused(Pin),
     /// A Parse that must fail because the name is taken: the client's name stands in for the server's.

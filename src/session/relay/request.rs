@@ -35,9 +35,9 @@ pub(crate) struct Reader<'a> {
     pub(crate) under: Option<u64>,
 }
 
-/// Names of the statements that a request has parsed so far. Mostly there is one, which takes no memory.
+/// Names that a request has given so far to statements, or to portals. Mostly there is one, which takes no memory.
 #[derive(Default)]
-struct Parsed {
+struct Given {
     first: Option<Field>,
     more: Vec<Field>,
 }
@@ -48,7 +48,7 @@ impl Reader<'_> {
         &self,
         message: &Message,
         bytes: &[u8],
-        parsed: &Parsed,
+        parsed: &Given,
         facts: &mut Set<Fact>,
     ) -> Option<Arc<Verdict>> {
         match message.kind {
@@ -89,7 +89,7 @@ impl Reader<'_> {
     }
 }
 
-impl Parsed {
+impl Given {
     fn add(&mut self, name: Field) {
         match self.first {
             None => self.first = Some(name),
@@ -98,7 +98,7 @@ impl Parsed {
     }
 
     fn has(&self, name: Field, bytes: &[u8]) -> bool {
-        self.first.iter().chain(&self.more).any(|parsed| parsed.of(bytes) == name.of(bytes))
+        self.first.iter().chain(&self.more).any(|given| given.of(bytes) == name.of(bytes))
     }
 }
 
@@ -110,7 +110,8 @@ impl Request {
             _ => 0,
         };
         let bytes = &bytes[..len.min(bytes.len())];
-        let (mut at, mut parsed, mut facts) = (0, Parsed::default(), Set::default());
+        let (mut at, mut facts) = (0, Set::default());
+        let (mut parsed, mut bound) = (Given::default(), Given::default());
         while let Some(mut message) = Message::read(bytes, at) {
             message.verdict = if is_unsettled((&message, bytes), &memory, reader.statements, reader.in_flight)
             {
@@ -119,8 +120,13 @@ impl Request {
             } else {
                 reader.verdict(&message, bytes, &parsed, &mut facts)
             };
-            if let MessageKind::Parse { name, .. } = message.kind {
-                parsed.add(name);
+            match message.kind {
+                MessageKind::Parse { name, .. } => parsed.add(name),
+                MessageKind::Bind { portal, .. } => bound.add(portal),
+                MessageKind::Execute { portal, .. } if !bound.has(portal, bytes) => {
+                    facts.add(Fact::ExecutesEarlier);
+                }
+                _ => {}
             }
             message
                 .verdict
@@ -179,9 +185,33 @@ impl Request {
         self.verdicts().flat_map(|verdict| &verdict.statements)
     }
 
-    /// Whether any statement may run, and is not only parsed and described for a request to come.
-    pub(crate) fn runs(&self) -> bool {
-        self.messages.iter().any(Message::runs)
+    /// What is known of what runs by it, in order: that of a bound portal with its Execute, which may come requests later.
+    /// `names` are those of the session before the request is sent.
+    pub(crate) fn executed(&self, bytes: &[u8], names: &Names) -> Vec<Arc<Verdict>> {
+        let mut parsed: Vec<(Field, &Arc<Verdict>)> = Vec::new();
+        let mut bound: Vec<(Field, Option<&Arc<Verdict>>)> = Vec::new();
+        let mut executed = Vec::new();
+        for message in &self.messages {
+            let verdict = message.verdict.as_ref();
+            let runs = match message.kind {
+                MessageKind::Parse { name, .. } => {
+                    parsed.extend(verdict.map(|verdict| (name, verdict)));
+                    None
+                }
+                MessageKind::Bind { portal, statement } => {
+                    bound.push((portal, verdict.or_else(|| last(&parsed, statement, bytes).copied())));
+                    None
+                }
+                MessageKind::Execute { portal, .. } => match last(&bound, portal, bytes) {
+                    Some(known) => *known,
+                    None => names.portal(portal.of(bytes)),
+                },
+                _ if message.runs() => verdict,
+                _ => None,
+            };
+            executed.extend(runs.cloned());
+        }
+        executed
     }
 
     /// Whose names the server gets for what the request itself prepares.
@@ -291,6 +321,11 @@ impl Message {
     }
 }
 
+/// What was given to this name last.
+fn last<'a, T>(given: &'a [(Field, T)], name: Field, bytes: &[u8]) -> Option<&'a T> {
+    given.iter().rev().find(|(one, _)| one.of(bytes) == name.of(bytes)).map(|(_, what)| what)
+}
+
 /// Of a long query string: all that its verdict does not tell is what it leaves.
 fn passing() -> Arc<Verdict> {
     let mut verdict = Verdict::opaque(SkeletonId(0), Why::TooLong);
@@ -330,7 +365,7 @@ mod tests {
     use crate::session::relay::responses::Flow;
     use crate::session::relay::unsettled::Settled;
     use crate::session::shared::statements::Statements;
-    use crate::sql::Transactions;
+    use crate::sql::{Chain, Transactions};
     use crate::wire::request::{put_bare, put_named_statement, put_parse, put_query};
 
     fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -508,6 +543,31 @@ mod tests {
         assert!(!named(&[frame(b'C', b"Ps\0"), sync], b"s"));
         assert!(named(&[query("EXECUTE s")], b"s"));
         assert!(!named(&[query("EXECUTE s")], b"t"));
+    }
+
+    #[test]
+    fn a_portal_s_statement_runs_with_its_execute() {
+        let ran = |messages: &[Vec<u8>]| {
+            let bytes = messages.concat();
+            let mut names = Names::default();
+            let commit = Classifier::new(1).classify(b"COMMIT", StandardConformingStrings::On);
+            names.bind(b"earlier", Some(commit));
+            let executed = read(&bytes).executed(&bytes, &names);
+            executed.iter().map(|verdict| verdict.statements[0].kind.clone()).collect::<Vec<_>>()
+        };
+        let (commit, read_only) = (Kind::Commit { chain: Chain::NoChain }, Kind::Read);
+        let sync = bare(b'S');
+        let (one, two) = (parse("s", "COMMIT"), parse("", "SELECT 1"));
+        let run = [bind("", ""), execute("", 0)];
+        assert_eq!(ran(&[one.clone(), bind("p", "s"), sync.clone()]), []);
+        assert_eq!(ran(&[one.clone(), bind("p", "s"), execute("p", 0), sync.clone()]), [commit.clone()]);
+        assert_eq!(ran(&[&[one, two.clone()], &run[..], &[sync.clone()]].concat()), [read_only.clone()]);
+        assert_eq!(ran(&[execute("earlier", 0), sync.clone()]), [commit.clone()]);
+        assert_eq!(ran(&[execute("other", 0), sync.clone()]), []);
+        // What has the name when it is executed counts, not what gets it later.
+        let renamed = [execute("earlier", 0), two.clone(), bind("earlier", ""), execute("earlier", 0), sync];
+        assert_eq!(ran(&renamed), [commit.clone(), read_only.clone()]);
+        assert_eq!(ran(&[query("COMMIT")]), [commit]);
     }
 
     #[test]

@@ -264,9 +264,11 @@ impl Responses {
                 action
             }
             server::PARAMETER_STATUS => {
-                // Settings that return as a transaction fails were told to the client while it stood.
-                let returns = matches!(self.ledger.head_note(), Some(PendingReply::Fails));
-                let action = if returns { Action::Forward } else { self.ledger.head_action() };
+                // Settings that return as a transaction fails were told to the client while it stood, and what its batch has
+                // set it is told when that ends.
+                let told =
+                    matches!(self.ledger.head_note(), Some(PendingReply::Fails | PendingReply::EndsBatch));
+                let action = if told { Action::Forward } else { self.ledger.head_action() };
                 match action {
                     Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
                     action => action,

@@ -98,6 +98,8 @@ pub(crate) struct Journal {
     entries: Vec<Entry>,
     /// What was sent to a connection of its own and has not completed.
     sent: Vec<Run>,
+    /// What is bound to portals there and not executed yet, of statements that change settings.
+    bound: Vec<(Box<[u8]>, Run)>,
     /// How the connection took it that was told of it last.
     taken: Taken,
     /// How far it has come.
@@ -142,6 +144,7 @@ impl Journal {
     /// A connection is told of it that runs it there.
     pub(super) fn begins(&mut self, ran: Ran) {
         (self.ran, self.taken) = (ran, Taken::Unheard);
+        self.bound.clear();
     }
 
     /// Something of it was answered where it runs.
@@ -247,7 +250,21 @@ impl Journal {
         self.sent.push(run);
     }
 
-    /// The oldest of those has completed.
+    /// A portal of the replica's connection is bound, to this where that changes settings.
+    pub(crate) fn binds(&mut self, portal: &[u8], run: Option<Run>) {
+        self.bound.retain(|(bound, _)| **bound != *portal);
+        self.bound.extend(run.map(|run| (portal.into(), run)));
+    }
+
+    /// A portal is executed, perhaps one of those.
+    pub(crate) fn executes(&mut self, portal: &[u8]) {
+        if let Some(at) = self.bound.iter().position(|(bound, _)| **bound == *portal) {
+            let (_, run) = self.bound.swap_remove(at);
+            self.sends(run);
+        }
+    }
+
+    /// The oldest statement that was sent has completed.
     pub(crate) fn completes(&mut self) {
         if !self.sent.is_empty() {
             self.entries.push(Entry::Ran(self.sent.remove(0)));

@@ -409,6 +409,10 @@ impl Transaction {
     fn completed<'a>(&mut self, statement: &'a Statement, tag: &[u8]) -> Option<Control<'a>> {
         let control = control_of(statement, tag);
         self.journal.as_deref_mut().into_iter().for_each(Journal::heard);
+        if matches!(statement.kind, Kind::Commit { .. } | Kind::Rollback { .. }) {
+            // What it was at last may be so no more, and the server tells of that when the batch ends.
+            self.reported.clear();
+        }
         match (&statement.kind, &mut self.journal) {
             (Kind::Begin(modes), journal @ None) => {
                 let mut begun = Journal::new(*modes, Transactions::Primary).on(Ran::Primary, self.because);

@@ -11,7 +11,7 @@ pub(crate) fn talks() -> Vec<Talk> {
 }
 
 /// A statement as drivers send it that want to know everything.
-fn told(sql: &str) -> Vec<Vec<u8>> {
+pub(super) fn told(sql: &str) -> Vec<Vec<u8>> {
     vec![parse("", sql, &[]), describe_statement(""), bind("", "", &[]), describe_portal(""), execute("", 0)]
 }
 
@@ -43,10 +43,19 @@ fn together() -> Vec<Talk> {
             .batch(&run("COMMIT"))
             .batch(&run(COUNT)),
         Talk::new("lazy: begin, a read and a write in one batch")
+            .apart()
             .changes()
             .batch(&[run("BEGIN"), run(COUNT), run(INSERT), run(COUNT)].concat())
             .batch(&[run(COUNT), run("ROLLBACK")].concat())
             .batch(&run(COUNT)),
+        Talk::new("lazy: a setting whose messages come apart, and a write")
+            .apart()
+            .changes()
+            .queries(&["BEGIN", COUNT])
+            .batch(&run("SET my.word = 'kept'"))
+            .batch(&run(INSERT))
+            .batch(&run("SELECT current_setting('my.word')"))
+            .queries(&["COMMIT", "SELECT current_setting('my.word')"]),
         Talk::new("lazy: begin, reads and the commit in one batch")
             .batch(&[run("BEGIN"), run(COUNT), run("COMMIT")].concat())
             .batch(&[run("BEGIN"), run(COUNT), run("COMMIT"), run(ONE)].concat())

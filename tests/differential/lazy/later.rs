@@ -28,17 +28,6 @@ pub(crate) fn on_purpose() -> Vec<(Talk, &'static str)> {
             "what is set behind the first write does not reach the connection on which the cursor was opened before it",
         ),
         (
-            Talk::new("lazy: two portals, one of before and one of behind the write")
-                .changes()
-                .queries(&["BEGIN"])
-                .batch(&[parse("s", COUNT, &[]), bind("before", "s", &[])])
-                .batch(&run(INSERT))
-                .batch(&[bind("behind", "s", &[]), execute("behind", 1), execute("before", 1)])
-                .batch(&[execute("behind", 1), execute("before", 1)])
-                .queries(&["ROLLBACK"]),
-            "one batch cannot ask two connections",
-        ),
-        (
             Talk::new("lazy: portals, savepoints and a write")
                 .changes()
                 .queries(&["BEGIN"])

@@ -4,6 +4,7 @@ use harness::client::front::*;
 
 use crate::talk::{Hear, Talk, again, run, text};
 
+use super::batches::told;
 use super::{COUNT, INSERT, NINE, ONE};
 
 pub(crate) fn talks() -> Vec<Talk> {
@@ -152,6 +153,7 @@ fn upgraded() -> Vec<Talk> {
             .batch(&[execute("p", 3)])
             .queries(&["ROLLBACK", COUNT]),
         Talk::new("lazy: a portal and a write in one batch")
+            .apart()
             .changes()
             .queries(&["BEGIN"])
             .batch(
@@ -164,6 +166,29 @@ fn upgraded() -> Vec<Talk> {
             )
             .batch(&[vec![execute("p", 1)], run(COUNT), vec![execute("p", 1)], run("COMMIT")].concat())
             .batch(&run(COUNT)),
+        Talk::new("lazy: two portals, one of before and one of behind the write")
+            .changes()
+            .queries(&["BEGIN"])
+            .batch(&[parse("s", COUNT, &[]), bind("before", "s", &[])])
+            .batch(&run(INSERT))
+            .batch(&[bind("behind", "s", &[]), execute("behind", 1), execute("before", 1)])
+            .batch(&[execute("behind", 1), execute("before", 1)])
+            .queries(&["ROLLBACK"]),
+        Talk::new("lazy: what is bound is executed behind a pause, with a write behind it")
+            .changes()
+            .queries(&["BEGIN"])
+            .say(&[parse("", COUNT, &[]), bind("", "", &[]), flush()], Hear::UpTo(b'2'))
+            .batch(&[vec![execute("", 0)], run(INSERT), run(COUNT)].concat())
+            .say(&[parse("", COUNT, &[]), bind("p", "", &[]), flush()], Hear::UpTo(b'2'))
+            .batch(&[run("SELECT 1/0"), vec![execute("p", 0)], run(INSERT)].concat())
+            .queries(&["ROLLBACK", COUNT]),
+        Talk::new("lazy: a cursor of before the write, fetched behind it in one batch")
+            .changes()
+            .queries(&["BEGIN", "DECLARE c CURSOR FOR SELECT id FROM items ORDER BY id"])
+            .batch(&[run("FETCH 1 FROM c"), run(INSERT), run("FETCH 1 FROM c"), run(COUNT)].concat())
+            .batch(&[told("FETCH 1 FROM c"), run(COUNT), told("CLOSE c")].concat())
+            .batch(&[run("FETCH 1 FROM c"), run(COUNT)].concat())
+            .queries(&["ROLLBACK", COUNT]),
         Talk::new("lazy: a portal of before the write, and its name bound anew behind it")
             .changes()
             .queries(&["BEGIN"])

@@ -73,6 +73,7 @@ fn requests() -> Vec<Talk> {
             .batch(&again("s", &[text("no_such"), text("x"), text("t")]))
             .queries(&["ROLLBACK TO a", WORDS, INSERT_TWICE, "ROLLBACK TO a", WORDS, "COMMIT", WORDS]),
         Talk::new("lazy: set_config with values, across savepoints and the upgrade")
+            .apart()
             .changes()
             .batch(&[parse("s", "SELECT set_config('my.word', $1, true)", &[])])
             .queries(&["BEGIN"])
