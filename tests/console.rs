@@ -298,7 +298,7 @@ fn shapes_say_what_keeps_reads_on_the_primary_and_what_to_change() -> Result<()>
     let shapes = rows(&mut operator, "SHOW SHAPES")?;
     let kept = shapes.iter().find(|row| row["shape"].contains("pg_backend_pid")).unwrap();
     assert_eq!((kept["calls"].as_str(), kept["route"].as_str()), ("5", "primary"), "{kept:?}");
-    assert_eq!(kept["reason"], "server_state");
+    assert_eq!((kept["reason"].as_str(), kept["kind"].as_str()), ("server_state", "read"), "{kept:?}");
     assert!(kept["what_to_do"].contains("the server it runs on"), "{kept:?}");
     assert!(shapes.iter().all(|row| !row["shape"].contains("secret")), "{shapes:?}");
     Ok(())

@@ -59,6 +59,13 @@ pub(super) fn advice(reason: &str) -> &'static str {
         "database_target" => "its database has target = \"primary\"",
         "user_target" => "its user has target = \"primary\"",
         "rule" => "a rule of routing.rules sends it to the primary",
+        _ => of_pins(reason),
+    }
+}
+
+/// Of what keeps a session on its connection.
+fn of_pins(reason: &str) -> &'static str {
+    match reason {
         "temporary" => {
             "temporary tables keep the session on the primary: DROP them or DISCARD TEMP when done"
         }

@@ -119,7 +119,7 @@ pub(super) fn memory(table: &mut Table, shared: &Shared) {
     let resident = pages.unwrap_or_default() * 4096;
     let rows = [
         ("resident", 1, 1, resident),
-        ("verdict_cache", 0, counts.entries as u64, 0),
+        ("verdict_cache", 0, counts.entries, 0),
         ("clients", 0, shared.registry.len() as u64, 0),
         ("shapes", 0, shared.board.shapes.all().len() as u64, 0),
     ];

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::router::{Reason, Route};
-use crate::sql::{Kind, SHAPE_MAX, SkeletonId, StandardConformingStrings, Verdict, shape};
+use crate::sql::{Kind, SHAPE_MAX, SkeletonId, StandardConformingStrings, Verdict, Why, shape};
 use crate::telemetry::log::SlowQuery;
 
 /// The beginning of the statement that a flight began with. The memory is used again for the next one.
@@ -33,13 +33,33 @@ impl SlowQueryTrail {
     /// This is what is known of it.
     pub(crate) fn is_like(&mut self, verdict: Option<&Verdict>) {
         self.skeleton = verdict.map(|verdict| verdict.skeleton);
-        let reads = |verdict: &Verdict| verdict.statements.iter().all(|one| matches!(one.kind, Kind::Read));
-        self.reads = verdict.is_some_and(reads);
+        self.reads = verdict.is_some_and(|verdict| verdict.statements.iter().all(|one| asks(&one.kind)));
     }
 
     /// The statement without its literals.
     pub(super) fn shape(&self) -> String {
         shape(&self.text, self.strings)
+    }
+}
+
+/// Whether a statement is a question by its form, whatever keeps it on the primary.
+fn asks(kind: &Kind) -> bool {
+    let asks = |why: &Why| {
+        matches!(
+            why,
+            Why::AdvisoryLock
+                | Why::RowLock
+                | Why::Sequence
+                | Why::ServerFile
+                | Why::ServerState
+                | Why::SessionState
+                | Why::VolatileFunction
+        )
+    };
+    match kind {
+        Kind::Read | Kind::Show(_) => true,
+        Kind::Primary(why) => asks(why),
+        _ => false,
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn answer(
     drop(bytes);
     conversation.state.names.settle();
     conversation.passed_over(request.len);
+    accounts::request(conversation);
     accounts::transaction(conversation);
     conversation.ends();
 }

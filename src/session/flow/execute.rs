@@ -1,6 +1,7 @@
 //! A request's way to a server: the steps that it needs, one after the other, and the writing of it.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -145,13 +146,8 @@ impl Session {
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
         self.conversation.says(&request);
-        match heed_gate(self).await {
-            Ok(()) => {}
-            Err(error @ Error::Canceled) => {
-                self.refuse(&request, &error);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+        if heed_gate(self, &request).await?.is_break() {
+            return Ok(());
         }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
@@ -360,7 +356,6 @@ impl Session {
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
                 conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
-                accounts::request(conversation);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);
@@ -404,13 +399,9 @@ impl Session {
                     accounts::assignment(&self.conversation, waited);
                     return Ok(Next::Plan);
                 }
-                match Box::pin(return_to_gate(self)).await {
-                    Ok(()) => Ok(Next::Plan),
-                    Err(error @ Error::Canceled) => {
-                        self.refuse(request, &error);
-                        Ok(Next::Over)
-                    }
-                    Err(error) => Err(error),
+                match Box::pin(return_to_gate(self, request)).await? {
+                    ControlFlow::Continue(()) => Ok(Next::Plan),
+                    ControlFlow::Break(()) => Ok(Next::Over),
                 }
             }
             Err(error) if ends_session(&error) => Err(error),

@@ -3,14 +3,16 @@
 //! What runs is let run to its end. A transaction that has only read, and has no connection, waits where it is: nothing on
 //! any server depends on it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::backend::ledger::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::session::connections::wait::Waiting;
 use crate::session::conversation::Conversation;
 use crate::session::flow::session::Session;
 use crate::session::leg::Leg;
+use crate::session::relay::request::Request;
 use crate::session::shared::gate::Names;
 use crate::wire::TxStatus;
 
@@ -31,22 +33,34 @@ pub(super) fn is_shut(conversation: &Conversation) -> bool {
 }
 
 /// A request is about to be looked at. Says so where operators see it before it looks at the gate itself, and waits there if
-/// its transaction has not begun.
+/// its transaction has not begun. Breaks when the client has cancelled, and was told.
 ///
 /// # Errors
-/// The client cancelled, or the session ends.
-pub(super) async fn heed_gate(session: &mut Session) -> Result<()> {
+/// When the session ends.
+pub(super) async fn heed_gate(session: &mut Session, request: &Request) -> Result<ControlFlow<()>> {
     if session.legs.active().is_some_and(is_between) {
         session.conversation.entry.begins();
     }
     if !is_shut(&session.conversation) {
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     }
     // On the heap: few wait, but every client's task would have room for it.
-    Box::pin(wait_at_gate(session)).await
+    Box::pin(wait_at_gate(session, request)).await
 }
 
-async fn wait_at_gate(session: &mut Session) -> Result<()> {
+/// Breaks when the client has cancelled, and was told.
+async fn wait_at_gate(session: &mut Session, request: &Request) -> Result<ControlFlow<()>> {
+    match wait(session).await {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error @ Error::Canceled) => {
+            session.refuse(request, &error);
+            Ok(ControlFlow::Break(()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn wait(session: &mut Session) -> Result<()> {
     // What is in flight may end its transaction, and the request begin another.
     session.answered_while(|leg| leg.batch() == Batch::Closed).await?;
     if session.legs.active().is_some_and(|leg| !is_between(leg) || !leg.is_up()) {
@@ -70,11 +84,11 @@ async fn wait_at_gate(session: &mut Session) -> Result<()> {
     outcome
 }
 
-/// A connection was lent while the gate was being shut: it goes back unused, and the session waits.
+/// A connection was lent while the gate was being shut: it goes back unused, and the session waits. Breaks likewise.
 ///
 /// # Errors
-/// The client cancelled, or the session ends.
-pub(super) async fn return_to_gate(session: &mut Session) -> Result<()> {
+/// When the session ends.
+pub(super) async fn return_to_gate(session: &mut Session, request: &Request) -> Result<ControlFlow<()>> {
     session.give_back().await;
-    wait_at_gate(session).await
+    wait_at_gate(session, request).await
 }

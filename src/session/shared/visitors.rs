@@ -101,6 +101,12 @@ impl Visitor {
     }
 }
 
+/// The figures of a moment.
+type Then = (Instant, [u64; 8]);
+
+/// A database's tally, with its names.
+type Known = (Names, Arc<Tally>);
+
 /// What the clients of one database have asked. Everything only grows; times are in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -121,7 +127,7 @@ pub(crate) struct Tally {
     /// For how long clients waited for a connection.
     pub wait_time: AtomicU64,
     /// The figures of two moments before.
-    before: Mutex<[Option<(Instant, [u64; 8])>; 2]>,
+    before: Mutex<[Option<Then>; 2]>,
 }
 
 impl Tally {
@@ -171,7 +177,7 @@ const KEPT: usize = 1000;
 
 /// The tallies of all databases, by the clients' names.
 #[derive(Default)]
-pub(crate) struct Tallies(Mutex<HashMap<Arc<str>, (Names, Arc<Tally>)>>);
+pub(crate) struct Tallies(Mutex<HashMap<Arc<str>, Known>>);
 
 impl Tallies {
     /// The tally of a database into which somebody has come.
