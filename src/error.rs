@@ -218,6 +218,17 @@ pub enum Error {
     /// A transaction lasted for too long of which no server knew.
     #[error("terminating connection due to transaction timeout")]
     TransactionTimeout,
+    /// The connection that listens for the client is gone, and nobody knows what was notified since.
+    #[error("terminating connection because notifications for it may have been lost")]
+    ListenLost,
+    /// A client that listens has not taken what was notified for too long.
+    #[error("terminating connection because too many notifications wait for it")]
+    NotificationsFull,
+    /// What is notified comes in the encoding in which the client began to listen.
+    #[error(
+        "terminating connection because a notification cannot be told in another client_encoding than LISTEN had"
+    )]
+    NotificationEncoding,
     /// weir is draining, and begins nothing new.
     #[error("the database system is shutting down")]
     Closing,
@@ -248,6 +259,7 @@ impl Error {
             Error::Version { .. } | Error::Replication | Error::WouldPin(_) | Error::ScramFeature(_) => {
                 "0A000"
             }
+            Error::NotificationEncoding => "0A000",
             Error::Switch(_) | Error::SwitchValue(_) => "42601",
             // PostgreSQL's codes for settings; the last is what it answers while it cannot serve yet.
             Error::SettingValue { .. } => "22023",
@@ -277,7 +289,9 @@ impl Error {
             Error::ServerLost | Error::ServerSilent | Error::Deposed => "08006",
             Error::CommitUnknown => "08007",
             Error::BlockAborted => "25P02",
-            Error::Shutdown => "57P01",
+            Error::Shutdown | Error::ListenLost => "57P01",
+            // PostgreSQL's code for a queue of notifications that is full.
+            Error::NotificationsFull => "54000",
         }
     }
 
@@ -339,6 +353,13 @@ impl Error {
             ),
             Error::MayNotEnter(Bar::Invalid, _) => Some("Use DROP DATABASE to drop invalid databases."),
             Error::PassThrough { why, .. } => Some(why.hint()),
+            Error::ListenLost => {
+                Some("Connect again, LISTEN again, and look for what has happened meanwhile.")
+            }
+            Error::NotificationsFull => {
+                Some("The most that may wait for a client is notification_queue in weir's configuration.")
+            }
+            Error::NotificationEncoding => Some("Set client_encoding before LISTEN."),
             Error::Switch(_) => Some("Try \"postgres --help\" for more information."),
             Error::WouldPin(_) => {
                 Some("It is weir that refuses: its configuration says pinning = \"reject\" for this user.")

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 
 use std::convert::Infallible;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,14 +10,15 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use weir::admin::Question;
 use weir::config::{self, Config, Mistakes, Summary};
 use weir::hba::{self, Offered};
 use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
-    self, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
+    self, Answer, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
 use weir::server::{Signals, StartError};
-use weir::sql::{Classifier, Modes, StandardConformingStrings, Target, Verdict, split_with_comments};
+use weir::sql::{Classifier, Modes};
 use weir::telemetry::log::{self, LostLines};
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
@@ -27,6 +28,8 @@ to replicas and everything else to the primary, and shares a small number of ser
 
 const MORE: &str = "Examples:
   weir check --config proxy.toml       Say what the configuration means, or name all its mistakes
+  weir explain --on http://127.0.0.1:9187 --user app --database shop 'SELECT total(1)'
+                                       Ask the weir that runs, which knows the catalog and the servers
   weir run --config proxy.toml         Run in the foreground; log to standard error
   weir explain 'SELECT now()'          Say where a statement goes, and why
   weir explain --file script.sql       Say it of each statement of a file, and how its transactions run
@@ -50,6 +53,9 @@ const BAD_CONFIGURATION: u8 = 78;
 /// How long the end waits for what occupies threads of the runtime.
 const LAST_TURNS: Duration = Duration::from_secs(1);
 
+/// How long a running weir may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
 #[derive(Parser)]
 #[command(version, about = ABOUT, after_help = MORE)]
 struct Arguments {
@@ -63,7 +69,7 @@ enum Command {
     Run(File),
     /// Check a configuration: print what it means, or all mistakes in it
     Check(File),
-    /// Say where a statement would go, or each of several, and why, without asking any server
+    /// Say where a statement goes, or each of several, and why, without asking any server
     Explain(Explain),
 }
 
@@ -89,6 +95,10 @@ struct Explain {
     /// The session's application_name
     #[arg(long, short, default_value = "", hide_default_value = true)]
     application_name: String,
+    /// Ask the weir that runs, with its catalog, its servers and its rules, at the address of its [metrics], such as
+    /// http://127.0.0.1:9187
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    on: Option<String>,
     /// Read the statements from this file; - is standard input
     #[arg(long, short, value_name = "FILE", conflicts_with = "sql")]
     file: Option<PathBuf>,
@@ -120,7 +130,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weir: {error:#}");
+            // Where nobody reads that, the exit code tells.
+            drop(writeln!(std::io::stderr(), "weir: {error:#}"));
             if is_configuration(&error) { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
@@ -138,13 +149,29 @@ fn check(file: &Path) -> anyhow::Result<()> {
     for files in config.listeners.iter().filter_map(|listener| listener.tls.files()) {
         Acceptor::load(files.clone())?;
     }
-    println!("{} is right\n{}", file.display(), Summary(&config));
-    let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());
-    warnings.for_each(|warning| println!("warning: {warning}"));
     let unmet = rules.as_ref().map(|rules| rules.unmet(offered(&config))).unwrap_or_default();
     let told = rules.iter().flat_map(|rules| &rules.warnings).chain(&unmet);
-    told.for_each(|warning| println!("warning: {warning}"));
-    Ok(())
+    let shut_out = rules.as_ref().map(|rules| shut_out(&config, rules)).unwrap_or_default();
+    let warnings = config.warnings.iter().cloned().chain(config.unsafe_servers());
+    let warnings = warnings.chain(told.map(ToString::to_string)).chain(shut_out);
+    let warnings = warnings.chain(weir::server::doubts_of_limit(&config));
+    let lines: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
+    say(&format!("{} is right\n{}\n{lines}", file.display(), Summary(&config)))
+}
+
+/// Writes an answer. Whoever goes away before its end, as `head` does, has seen what he wanted.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Users whom hba_file lets in from nowhere.
+fn shut_out(config: &Config, rules: &hba::Rules) -> Vec<String> {
+    let users = config.users.iter().map(|user| &user.name).filter(|name| !rules.may_admit(name));
+    users.map(|name| format!("nobody can log in as user {name:?}: no line of hba_file lets it in")).collect()
 }
 
 /// What the lines of hba_file find on the listeners.
@@ -158,6 +185,9 @@ fn offered(config: &Config) -> Offered {
 }
 
 fn explain(question: &Explain) -> anyhow::Result<()> {
+    if let Some(url) = &question.on {
+        return explain_on(url, question);
+    }
     let file = question.config.clone().or_else(|| Some(config::default_path()).filter(|file| file.exists()));
     let config = file.as_deref().map(config::load).transpose()?;
     let text = question.text()?;
@@ -183,70 +213,47 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
         application_name: &question.application_name,
         defaults: Modes::default(),
     };
-    let strings = StandardConformingStrings::On;
-    let classifier = Classifier::new(1);
-    let whole = classifier.classify(&text, strings);
-    // What cannot be cut is judged as a whole.
-    let parts = split_with_comments(&text, strings).unwrap_or_default();
-    let several = parts.len() > 1;
-    let conditions = if several {
-        let each: Vec<_> = parts.into_iter().map(|part| (classifier.classify(part, strings), part)).collect();
-        print!("{}", router::explain_transaction(&each, session, &world, begins));
-        let together = router::route(&whole, &text, &session, &world);
-        println!("as one string: {}, {}", together.route.as_str(), together.reason);
-        "each statement by itself, while a replica is up and fresh enough"
-    } else {
-        print!("{}", router::explain(&whole, &text, &session, &world));
-        "outside a transaction, while a replica is up"
+    let Answer { text, conditions, notes } =
+        router::answer(&text, &Classifier::new(1), session, &world, begins);
+    let rules = match &file {
+        Some(file) => format!("With the rules of {}, {conditions}.", file.display()),
+        None => format!("Without a configuration, {conditions}."),
     };
-    match &file {
-        Some(file) => println!("\nWith the rules of {}, {conditions}.", file.display()),
-        None => println!("\nWithout a configuration, {conditions}."),
-    }
-    println!("No server was asked.");
-    let reads = |verdict: &Verdict| verdict.statements.iter().any(|statement| !statement.reads.is_empty());
-    if several && reads(&whole) {
-        println!(
-            "Relations are taken for tables: of a view that asks for the time of the transaction, or the like, the\n\
-             primary's catalog would tell."
-        );
-    }
-    if whole.statements.iter().any(|statement| !statement.functions.is_empty()) {
-        println!(
-            "A running weir looks functions up in the primary's catalog: where all functions named are IMMUTABLE or\n\
-             STABLE, a read that was sent to the primary for their sake alone goes to a replica."
-        );
-    }
-    Ok(())
+    say(&format!("{text}\n{rules}\nNo server was asked.\n{notes}"))
 }
 
-/// What the configuration fixes for the user and the database that are asked about: a target, and where transactions run.
+/// Has a running weir explain it.
+fn explain_on(url: &str, question: &Explain) -> anyhow::Result<()> {
+    let asked = Question {
+        user: question.user.clone(),
+        database: question.database.clone(),
+        application_name: question.application_name.clone(),
+        sql: question.text()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = async { tokio::time::timeout(ANSWER_TIMEOUT, weir::admin::ask(url, &asked)).await };
+    let answer = runtime.block_on(answer);
+    // A name that is being looked up holds a thread for as long as the resolver takes.
+    runtime.shutdown_background();
+    let answer = answer.with_context(|| format!("{url} has not answered within {ANSWER_TIMEOUT:?}"))?;
+    say(&answer?)
+}
+
+/// What the configuration fixes for the user and the database that are asked about.
 fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
     let Some(config) = config else { return Ok(Default::default()) };
-    let user = config.users.iter().find(|user| *user.name == *question.user);
-    if user.is_none() && !question.user.is_empty() && !config.auth.has_source() {
+    let is_known = config.users.iter().any(|user| *user.name == *question.user);
+    if !is_known && !question.user.is_empty() && !config.auth.has_source() {
         anyhow::bail!("no [[users]] entry is called {:?}", question.user);
     }
-    let database = config.databases.iter().find(|database| *database.name == *question.database);
-    let target = FixedTarget::first(
-        None,
-        None,
-        Target::Auto,
-        database.map_or(Target::Auto, |database| database.target),
-        user.map_or(Target::Auto, |user| user.target),
-    );
-    let nearest =
-        database.and_then(|database| database.transactions).or(user.and_then(|user| user.transactions));
-    Ok((target, BeginsWhere { nearest, otherwise: config.routing.transactions }))
+    Ok(router::fixed(config, &question.user, &question.database))
 }
 
 fn run(file: &Path) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let log = log::start(&config.log)?;
     // Where everything else is told; the hook that is there would wait at standard error for whoever reads it.
-    std::panic::set_hook(Box::new(
-        |panic| tracing::error!(panic = ?panic.to_string(), "a task has panicked"),
-    ));
+    std::panic::set_hook(Box::new(|panic| tracing::error!(panic = panic.to_string(), "a task has panicked")));
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // One thread needs no queues to steal from: the simpler runtime costs each transaction less.
     let mut builder = match config.workers {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use weir::admin::Question;
 use weir::admin::http::{self, Condition};
-use weir::telemetry::metrics::{Metrics, RequestLabels};
+use weir::telemetry::metrics::{Access, Metrics, RequestLabels};
 
 #[derive(Default)]
 struct Primary {
@@ -31,6 +32,10 @@ impl Condition for Primary {
 
     fn status(&self) -> String {
         "server a: replica\n".to_owned()
+    }
+
+    fn explain(&self, question: &Question) -> String {
+        format!("{}@{}: {}\n", question.user, question.database, String::from_utf8_lossy(&question.sql))
     }
 }
 
@@ -58,13 +63,16 @@ async fn get(address: SocketAddr, path: &str) -> String {
 #[tokio::test]
 async fn metrics_are_prometheus_text_and_up_to_date() {
     let (address, metrics, _) = endpoint().await;
-    metrics.request(0, 0);
+    metrics.requests.own().request(0, 0, Access::Read);
     metrics.clients.set(3);
     let answer = get(address, "/metrics").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    assert!(body.contains("weir_requests_total{reason=\"read\",route=\"replica\"} 1\n"), "{body}");
+    assert!(
+        body.contains(r#"weir_requests_total{access="read",reason="read",route="replica",server=""} 1"#),
+        "{body}"
+    );
     assert!(body.contains("weir_clients 3\n"), "{body}");
 }
 
@@ -100,6 +108,35 @@ async fn nothing_else_is_answered_and_nothing_is_taken() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn statements_are_explained_to_whoever_asks_in_so_many_words() {
+    let (address, _, _) = endpoint().await;
+    let question = Question {
+        user: "j r".to_owned(),
+        database: "bücher".to_owned(),
+        application_name: "a&b".to_owned(),
+        sql: b"SELECT 1".to_vec(),
+    };
+    assert_eq!(weir::admin::ask(&address.to_string(), &question).await.unwrap(), "j r@bücher: SELECT 1\n");
+    let post = async |head: &str, body: &str| {
+        let length = body.len();
+        let request = format!("POST /explain{head}\r\nHost: weir\r\nContent-Length: {length}\r\n\r\n{body}");
+        ask(address, &request).await
+    };
+    let sql = "HTTP/1.1\r\nContent-Type: application/sql";
+    assert!(post(&format!(" {sql}"), "SELECT 1").await.ends_with("@: SELECT 1\n"));
+    // What a page in a browser can have sent without asking first.
+    for kind in ["text/plain", "application/x-www-form-urlencoded"] {
+        let answer = post(&format!(" HTTP/1.1\r\nContent-Type: {kind}"), "SELECT 1").await;
+        assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    }
+    assert!(post(&format!("?pass=x {sql}"), "SELECT 1").await.starts_with("HTTP/1.1 400"));
+    assert!(get(address, "/explain").await.starts_with("HTTP/1.1 405"));
+    // More than is looked at is not even taken.
+    let endless = format!("POST /explain {sql}\r\nHost: weir\r\nContent-Length: 1000000000\r\n\r\nx");
+    assert!(ask(address, &endless).await.starts_with("HTTP/1.1 413"));
 }
 
 /// Whoever says nothing, or half a word, has a place only as long as nobody else wants it.

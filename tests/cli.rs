@@ -234,3 +234,75 @@ fn help_and_version_are_on_standard_output() {
     }
     assert_eq!(stdout(&weir(&["--version"], &[])), format!("weir {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+/// Who reads the first lines of an answer and goes away is told no more, and nothing is wrong with that.
+#[test]
+fn nobody_minds_a_reader_who_goes_away() {
+    let good = file("pipe.toml", GOOD);
+    let script = file("pipe.sql", &"SELECT 1;\n".repeat(20_000));
+    for (arguments, stream) in [
+        (&["check", "--config", &good][..], "stdout"),
+        (&["explain", "--file", &script], "stdout"),
+        (&["explain", "SELECT 1"], "stdout"),
+        (&["check", "--config", "/nowhere/proxy.toml"], "stderr"),
+    ] {
+        // A pipe whose reader is gone before anything is written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR")).env_clear();
+        match stream {
+            "stdout" => command.stdout(writer).stderr(Stdio::piped()),
+            _ => command.stdout(Stdio::piped()).stderr(writer),
+        };
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let code = if stream == "stdout" { 0 } else { 78 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn check_looks_at_the_limit_of_files() {
+    let file = file("files.toml", &format!("{GOOD}[listen]\nclient_limit = 100000\n"));
+    let shell = format!("ulimit -n 512; exec {} check --config {file}", env!("CARGO_BIN_EXE_weir"));
+    let output = Command::new("sh").args(["-c", &shell]).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("warning: client_limit is 100000, and a process may have 512 files here"),
+        "{text}"
+    );
+    assert!(text.contains("room for 256 clients"), "{text}");
+}
+
+#[test]
+fn check_finds_users_whom_no_line_of_hba_file_names() {
+    let rules = file("nobody.hba", "host all other all scram-sha-256\nhost all app all reject\n");
+    let text =
+        format!("{GOOD}[[users]]\nname = \"other\"\npassword = \"x\"\n[auth]\nhba_file = \"{rules}\"\n");
+    let output = weir(&["check", "--config", &file("nobody.toml", &text)], &[]);
+    let text = stdout(&output);
+    assert!(
+        text.contains("warning: nobody can log in as user \"app\": no line of hba_file lets it in"),
+        "{text}"
+    );
+    assert!(!text.contains("as user \"other\""), "{text}");
+}
+
+#[test]
+fn explain_says_of_begin_what_is_done_with_it() {
+    let config = format!("{GOOD}[[databases]]\nname = \"reports\"\ntarget = \"replica\"\n");
+    let file = file("explain_begin.toml", &config);
+    for database in ["reports", "shop"] {
+        let (route, reason, _) = explained(&["--config", &file, "--database", database, "BEGIN"]);
+        assert_eq!((route.as_str(), reason.as_str()), ("weir", "lazy_control"), "{database}");
+    }
+    let arguments = ["explain", "--config", &file, "--database", "reports"];
+    let output =
+        weir(&[&arguments[..], &["BEGIN; SELECT f(); INSERT INTO t VALUES (1); COMMIT"]].concat(), &[]);
+    let text = stdout(&output);
+    for row in ["1  weir ", "2  replica, alone ", "3  primary, upgrade ", "4  primary, in transaction "] {
+        assert!(text.contains(row), "{row}: {text}");
+    }
+}

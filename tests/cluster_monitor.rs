@@ -53,7 +53,12 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
         auth: config::Auth::default(),
         warnings: vec![],
         listeners: vec![],
-        clients: config::Clients { limit: 1, login_timeout: PATIENCE, drain_timeout: PATIENCE },
+        clients: config::Clients {
+            limit: 1,
+            login_timeout: PATIENCE,
+            drain_timeout: PATIENCE,
+            peers: config::Peers::default(),
+        },
         metrics: None,
         log: config::Log { filter: "info".into(), format: config::LogFormat::Text, slow_query: None },
         servers: (0..servers.size()).map(server).collect(),
@@ -71,6 +76,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             connect_timeout: PATIENCE,
             prepared_statements: 1,
             primary_wait: PATIENCE,
+            listen: config::Listen::Pinned,
         },
         timeouts: config::Timeouts::default(),
         routing: config::Routing {

@@ -127,6 +127,37 @@ const LEAVING: &[Scene<'static>] = &[
         "SELECT over_checked(1)",
     ),
     scene(
+        "a check that is added to a domain",
+        "CREATE DOMAIN counted AS int; CREATE TABLE counting (a counted); INSERT INTO counting VALUES (1);
+         ALTER DOMAIN counted OWNER TO app",
+        "ALTER DOMAIN counted ADD CHECK (lies_and_sets(VALUE) > 0)",
+    ),
+    scene(
+        "the bound of a partition",
+        "CREATE TABLE parted (id int) PARTITION BY LIST (id); ALTER TABLE parted OWNER TO app",
+        "CREATE TABLE IF NOT EXISTS part PARTITION OF parted FOR VALUES IN (lies_and_sets(1))",
+    ),
+    scene(
+        "what an aggregate begins with",
+        "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0);
+         CREATE FUNCTION step(checked, int) RETURNS checked LANGUAGE sql AS 'SELECT $1'",
+        "CREATE OR REPLACE AGGREGATE began (int) (SFUNC = step, STYPE = checked, INITCOND = '1')",
+    ),
+    scene(
+        "a truncation that cascades",
+        "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent);
+         CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN PERFORM lies_and_sets(1); RETURN NULL; END';
+         CREATE TRIGGER tg BEFORE TRUNCATE ON child EXECUTE FUNCTION fires(); GRANT ALL ON parent, child TO app",
+        "TRUNCATE parent CASCADE",
+    ),
+    scene(
+        "a materialized view that is filled anew",
+        "CREATE MATERIALIZED VIEW filled AS SELECT pg_advisory_lock(1)::text AS a WITH NO DATA;
+         ALTER MATERIALIZED VIEW filled OWNER TO app",
+        "REFRESH MATERIALIZED VIEW filled",
+    ),
+    scene(
         "a domain in a type",
         "CREATE DOMAIN checked AS int CHECK (lies_and_sets(VALUE) > 0); CREATE TYPE holding AS (a checked)",
         "SELECT json_populate_record(NULL::holding, '{\"a\": 1}')",
@@ -447,6 +478,83 @@ fn what_code_leaves_that_nobody_names_reaches_nobody() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// What is made past weir, nobody knows until the catalog is read again.
+#[test]
+fn what_was_made_past_weir_leaves_nothing_to_others() -> Result<()> {
+    let (cluster, weir) = set(&scene("past weir", "", ""))?;
+    let sets = "PERFORM set_config('app.tenant', 'left', false)";
+    for (made, says) in [
+        (
+            format!("CREATE PROCEDURE unheard_of() LANGUAGE plpgsql AS $$ BEGIN {sets}; END $$"),
+            "CALL unheard_of()",
+        ),
+        (
+            format!(
+                "CREATE FUNCTION unheard_of(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN {sets}; RETURN 1; END $$"
+            ),
+            "SELECT unheard_of(1)",
+        ),
+    ] {
+        cluster.sql(PRIMARY, &made)?;
+        let mut client = connect(&weir)?;
+        client.query(says)?;
+        client.close()?;
+        wait_for("the connections to be idle", PATIENCE, || {
+            Ok((weir.metrics()?.sum("weir_pinned_sessions", &[]) == 0.0).then_some(()))
+        })?;
+        assert_eq!(left(&cluster, &weir)?, "", "{says}");
+    }
+    Ok(())
+}
+
+/// What a plain table's default calls may be an overload that is there already.
+#[test]
+fn an_overload_that_a_new_table_uses_leaves_nothing_to_others() -> Result<()> {
+    let overload = "CREATE FUNCTION public.log(text) RETURNS text STABLE LANGUAGE sql AS
+        'SELECT set_config(''app.tenant'', $1, false)'";
+    let (cluster, weir) = set(&scene("an overload", overload, ""))?;
+    let mut definer = connect(&weir)?;
+    definer.query("CREATE TABLE fresh (id int, a text DEFAULT log('left'::text))")?;
+    definer.close()?;
+    let mut client = connect(&weir)?;
+    client.query("INSERT INTO fresh (id) VALUES (1)")?;
+    client.close()?;
+    wait_for("the connections to be idle", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pinned_sessions", &[]) == 0.0).then_some(()))
+    })?;
+    assert_eq!(left(&cluster, &weir)?, "");
+    Ok(())
+}
+
+/// The first reading of the catalog takes longer than anybody waits for it: what runs meanwhile may run anything.
+#[test]
+fn who_comes_before_the_catalog_was_read_leaves_nothing_to_others() -> Result<()> {
+    let operator = "CREATE OPERATOR <<! (RIGHTARG = bigint, FUNCTION = pg_advisory_lock)";
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(PRIMARY, SCHEMA)?;
+    cluster.sql(PRIMARY, operator)?;
+    cluster.wait_caught_up()?;
+    let mut holder =
+        Client::connect(&cluster.address(PRIMARY), &Login::new("postgres", "postgres").database("app"))?;
+    holder.query("BEGIN")?;
+    holder.query("LOCK TABLE pg_catalog.pg_event_trigger IN ACCESS EXCLUSIVE MODE")?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).set("pool", "size", "1").start(WEIR)?;
+    let mut client = connect(&weir)?;
+    let sql = "SELECT <<! 7::bigint";
+    let mark = cluster.mark();
+    client.query(sql)?;
+    assert_eq!(cluster.ran_on(&mark, sql), [PRIMARY]);
+    holder.query("COMMIT")?;
+    let held = client.query("/* weir: primary */ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")?;
+    assert_eq!(held.value(), "1", "its lock is its own");
+    client.close()?;
+    wait_for("the connections to be idle", PATIENCE, || {
+        Ok((weir.metrics()?.sum("weir_pinned_sessions", &[]) == 0.0).then_some(()))
+    })?;
+    wait_for("the lock to go", PATIENCE, || Ok(left(&cluster, &weir)?.is_empty().then_some(())))?;
     Ok(())
 }
 

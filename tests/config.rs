@@ -626,3 +626,265 @@ fn what_is_wrong_with_users_elsewhere_is_told() {
         assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
     }
 }
+
+/// What stands where a server's host belongs may hold a password: no mistake quotes it.
+#[test]
+fn a_host_is_a_host_alone() {
+    for (host, expected) in [
+        ("postgres://app:hunter2@db1:5432/shop", "is a connection string"),
+        ("PostgreSQL://app:hunter2@db1", "is a connection string"),
+        ("host=db1 password=hunter2", "holds more than a host"),
+        ("app:hunter2@db1", "holds more than a host"),
+        ("db1:5432", "holds a port, which stands in port"),
+        ("hunter2:54", "holds a port, which stands in port"),
+        ("[::1]", "an IPv6 address stands without brackets"),
+        ("[::1]:5432", "an IPv6 address stands without brackets"),
+        ("db1,db2", "names several hosts; each has a [[servers]] entry of its own"),
+        ("${DB_HOST}", "holds a variable, which nothing fills in"),
+        ("db1 ", "is no host name, no IP address and no directory"),
+        ("db1/shop", "is no host name, no IP address and no directory"),
+        ("fe80::1::2", "is no host name, no IP address and no directory"),
+    ] {
+        let text = format!("[[servers]]\nhost = \"{host}\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n");
+        let found = mistakes("hosts", &text, &[]);
+        let [only] = &found[..] else { panic!("{host}: {found:#?}") };
+        assert!(only.starts_with(&format!("line 2: servers[0].host: {expected}")), "{host}: {only}");
+        assert!(!only.contains("hunter2"), "{only}");
+    }
+    for host in
+        ["db-1.example.com", "db_1", "10.0.0.1", "::1", "fe80::1%eth0", "/run/postgresql", "bücher.example"]
+    {
+        let text = format!("[[servers]]\nhost = \"{host}\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n");
+        assert_eq!(&*load("hosts", &text, &[]).unwrap().servers[0].host, host);
+    }
+    let two = "[[servers]]\nhost = \"db1:1\"\n[[servers]]\nhost = \"db2:1\"\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
+    assert_eq!(mistakes("hosts", two, &[]).len(), 2, "two that are wrong are not the same");
+    // Nor under any other key.
+    for more in [
+        "[listen]\naddress = \"postgres://app:hunter2@db1\"\n",
+        "[pool]\nmode = \"postgres://app:hunter2@db1\"\n",
+        "[pool]\nsize = \"host=db1 password=hunter2\"\n",
+        "[[databases]]\nname = \"postgresql://app:hunter2@db1\"\n",
+        "[health]\nuser = \"postgres://app:hunter2@db1\"\n",
+    ] {
+        let found = mistakes("hosts", &format!("{MINIMAL}{more}"), &[]);
+        assert!(found.len() == 1 && !found[0].contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_log_filter_lets_something_of_weirs_through() {
+    let with = |filter: &str| load("filters", MINIMAL, &[("WEIR_LOG", filter)]);
+    for right in [
+        "info",
+        "INFO",
+        "off",
+        "weir=debug",
+        "weir::pool",
+        "info,weir::pool=debug",
+        "warn,hyper=info,tokio_postgres=debug",
+        "weir[session]=trace",
+        "[session{user=a}]=debug",
+        "error,weir::session::flow=trace",
+    ] {
+        assert_eq!(with(right).unwrap().log.filter, right);
+    }
+    for (wrong, expected) in [
+        ("inof", "\"inof\" is no level and no module of weir's; did you mean info?"),
+        ("debgu,weir::pool=info", "\"debgu\" is no level and no module of weir's; did you mean debug?"),
+        ("verbose", "\"verbose\" is no level and no module of weir's; levels are"),
+        ("weri=debug", "\"weri\" is no module; did you mean weir?"),
+        ("weir::pol=debug,info", "weir has no module \"pol\"; did you mean pool?"),
+        ("hyper=debug", "says nothing of weir, so that nothing of it would be logged"),
+        ("info weir=debug", ""),
+    ] {
+        let found = mistakes("filters", MINIMAL, &[("WEIR_LOG", wrong)]);
+        let [only] = &found[..] else { panic!("{wrong}: {found:#?}") };
+        assert!(only.contains(&format!("log.filter: {expected}")), "{wrong}: {only}");
+    }
+}
+
+#[test]
+fn a_variable_with_too_few_underscores_is_a_mistake() {
+    for (variable, meant) in [
+        ("WEIR_POOL_SIZE", "WEIR__POOL__SIZE"),
+        ("WEIR_POOL__SIZE", "WEIR__POOL__SIZE"),
+        ("WEIR_LOG_FILTER", "WEIR__LOG__FILTER"),
+        ("WEIR_METRICS_ADDRESS", "WEIR__METRICS__ADDRESS"),
+        ("WEIR_LISTEN_CLIENT_LIMIT", "WEIR__LISTEN__CLIENT_LIMIT"),
+    ] {
+        let found = mistakes("underscores", MINIMAL, &[(variable, "50")]);
+        assert_eq!(found, [format!("{variable}: is not heeded; it is called {meant}")]);
+    }
+    let found = mistakes("underscores", MINIMAL, &[("WEIR__POOL_SIZE", "50")]);
+    assert_eq!(found, ["WEIR__POOL_SIZE: expected WEIR__SECTION__KEY, such as WEIR__POOL__SIZE"]);
+    // What Kubernetes tells of a service that is called weir, and what is not set.
+    let others = [
+        ("WEIR_PORT", "tcp://10.0.0.1:6432"),
+        ("WEIR_SERVICE_HOST", "10.0.0.1"),
+        ("WEIR_METRICS_SERVICE_PORT", "9187"),
+        ("WEIR_TEST_TLS", "1"),
+        ("WEIR_POOL_SIZE", ""),
+    ];
+    assert_eq!(load("underscores", MINIMAL, &others).unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn copies_know_each_other_by_numbers() {
+    let peer = |id: &str, host: &str| format!("[[peers]]\nid = {id}\nhost = \"{host}\"\n");
+    let two = peer("1", "a") + &peer("2", "b");
+    let config = load("peers", &format!("{MINIMAL}{two}"), &[("WEIR__LISTEN__PEER_ID", "2")]).unwrap();
+    let peers = &config.clients.peers;
+    assert_eq!((peers.own, peers.all.len(), peers.all[0].port), (Some(2), 2, 6432));
+    assert_eq!(peers.other(1).map(|peer| &*peer.host), Some("a"));
+    assert!(peers.other(2).is_none() && peers.other(3).is_none());
+    let summary = weir::config::Summary(&config).to_string();
+    assert!(summary.contains("copies      1 at a:6432, 2 at b:6432 (this one)\n"), "{summary}");
+    assert!(summary.contains("\"global\" holds within one copy"), "{summary}");
+    assert!(load("peers", MINIMAL, &[]).unwrap().clients.peers.all.is_empty());
+    for (more, own, expected) in [
+        (two.clone(), "", "peers: which of them is this copy?"),
+        (two.clone() + &peer("2", "c"), "1", "peers[2].id: another copy is 2 already"),
+        (peer("0", "a"), "1", "peers[0].id: expected a whole number from 1 to 255"),
+        (peer("256", "a"), "1", "peers[0].id: expected a whole number from 1 to 255"),
+        ("[[peers]]\nhost = \"a\"\n".to_owned(), "1", "peers[0].id: is missing"),
+        ("[[peers]]\nid = 1\n".to_owned(), "1", "peers[0].host: is missing"),
+        (peer("1", "a:6432"), "1", "peers[0].host: holds a port"),
+        (
+            peer("1", "a") + "sslmode = \"verify-full\"\n",
+            "1",
+            "peers[0].sslmode: \"verify-full\" needs sslrootcert",
+        ),
+        (two.clone(), "300", "listen.peer_id: expected a whole number from 1 to 255"),
+    ] {
+        let found = mistakes("peers", &format!("{MINIMAL}{more}"), &[("WEIR__LISTEN__PEER_ID", own)]);
+        assert!(found.iter().any(|one| one.contains(expected)), "{expected}: {found:?}");
+    }
+}
+
+/// The warnings of a file with more behind its servers and its user.
+fn warned(more: &str) -> Vec<String> {
+    load("doubts", &format!("{MINIMAL}{more}"), &[]).unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings
+}
+
+#[test]
+fn what_is_possible_and_hardly_meant_is_a_warning() {
+    let rule = |what: &str| format!("[[routing.rules]]\n{what}\n");
+    for (more, expected) in [
+        (
+            "[[servers]]\nhost = \"db3\"\nconnections = 10\n".to_owned(),
+            "server \"db3:5432\" may have 10 connections, fewer than one pool ([pool] size = 20): pools there never grow to their size",
+        ),
+        (
+            "[[users]]\nname = \"b\"\nauth = \"trust\"\npool_size = 80\n[pool]\ntotal = 60\n".to_owned(),
+            "user \"b\" may have 80 connections in a pool, more than [pool] total = 60",
+        ),
+        (
+            "[[servers]]\nhost = \"db3\"\nport = 6432\n[listen]\naddress = \"127.0.0.1:5432\"\n".to_owned(),
+            "server \"db3:6432\" has the port of a pooler, and weir listens at PostgreSQL's: are the ports of 127.0.0.1:5432 and db3:6432 swapped?",
+        ),
+        (
+            "[[users]]\nname = \"b\"\nauth = \"cert\"\n".to_owned(),
+            "nobody can log in as user \"b\": it proves itself by a certificate, and no listener has tls_ca",
+        ),
+        (
+            rule("user = \"nobody\"\ntarget = \"primary\""),
+            "routing.rules[0] never holds: no [[users]] entry is called \"nobody\"",
+        ),
+        (
+            rule("application_name = \"a\"\ntarget = \"primary\"")
+                + &rule("application_name = \"a\"\ntable = \"t\"\ntarget = \"replica\""),
+            "routing.rules[1] never decides: wherever it holds, routing.rules[0] does, and comes first",
+        ),
+        (
+            rule("table = \"t\"\ntarget = \"primary\"\ntransactions = \"lazy\"")
+                + &rule("table = \"s.t\"\ntransactions = \"primary\""),
+            "routing.rules[1] never decides: wherever it holds, routing.rules[0] does, and comes first",
+        ),
+        (
+            "[[users]]\nname = \"b\"\nauth = \"trust\"\ntarget = \"primary\"\n".to_owned()
+                + &rule("user = \"b\"\ntarget = \"replica\""),
+            "routing.rules[0] never decides on a target: user \"b\" has one of its own, which comes first",
+        ),
+        (
+            "[[databases]]\nname = \"d\"\ntarget = \"primary\"\n".to_owned()
+                + &rule("database = \"d\"\ntarget = \"replica\""),
+            "routing.rules[0] never decides on a target: database \"d\" has one of its own, which comes first",
+        ),
+        (
+            "[[databases]]\nname = \"d\"\nserver_database = \"e\"\n[health]\ndatabase = \"d\"\n".to_owned(),
+            "[health] database = \"d\" is a name for clients; on the servers it is \"e\"",
+        ),
+        (
+            format!("[[users]]\nname = \"b\"\npassword = \"{VERIFIER}\"\n"),
+            "users[1].password looks like a SCRAM verifier, and is taken for the password itself; verifier is the key for one",
+        ),
+        (
+            "[[users]]\nname = \"b\"\npassword = \"md5900150983cd24fb0d6963f7d28e17f72\"\n".to_owned(),
+            "users[1].password looks like an MD5 hash, and is taken for the password itself; [auth] userlist takes those",
+        ),
+        (
+            "[[users]]\nname = \"b\"\npassword = \"${APP_PASSWORD}\"\n".to_owned(),
+            "users[1].password looks like a variable, which nothing fills in; password_env is the key for one",
+        ),
+    ] {
+        assert_eq!(warned(&more), [expected], "{more}");
+    }
+    let idle = "[[servers]]\nhost = \"db1\"\nweight = 0\n[[servers]]\nhost = \"db2\"\nweight = 0\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
+    let warnings = load("doubts", idle, &[]).unwrap().warnings;
+    assert_eq!(warnings, ["no replica takes reads: weight is 0 for every server that could be one"]);
+}
+
+#[test]
+fn what_looks_like_a_mistake_and_is_right_is_no_warning() {
+    let rule = |what: &str| format!("[[routing.rules]]\n{what}\n");
+    for more in [
+        rule("user = \"app\"\ntarget = \"primary\"") + &rule("target = \"replica\"\ndatabase = \"d\""),
+        rule("table = \"t\"\ntarget = \"primary\"") + &rule("table = \"t\"\ntransactions = \"primary\""),
+        rule("table = \"s.t\"\ntarget = \"primary\"") + &rule("table = \"t\"\ntarget = \"replica\""),
+        rule("statement = \"a\"\ntarget = \"primary\"") + &rule("statement = \"b\"\ntarget = \"replica\""),
+        "[[servers]]\nhost = \"db3\"\nweight = 0\n".to_owned(),
+        "[[servers]]\nhost = \"db3\"\nport = 6432\n".to_owned(),
+    ] {
+        assert_eq!(warned(&more), [""; 0], "{more}");
+    }
+}
+
+#[test]
+fn weir_is_no_server_of_its_own() {
+    let user = "[[users]]\nname = \"a\"\nauth = \"trust\"\n";
+    let server = |host: &str, port: u16| format!("[[servers]]\nhost = \"{host}\"\nport = {port}\n{user}");
+    for (listen, host, port) in [
+        ("address = \"127.0.0.1:5432\"", "127.0.0.1", 5432),
+        ("address = \"127.0.0.1:5432\"", "localhost", 5432),
+        ("address = \"0.0.0.0:5432\"", "localhost", 5432),
+        ("address = \"*:5432\"", "::1", 5432),
+        ("address = \"10.0.0.1:5432\"", "10.0.0.1", 5432),
+        ("unix_socket = \"/run/weir\"", "/run/weir", 6432),
+        ("unix_socket = \"/run/weir\"", "/run/weir/", 6432),
+    ] {
+        let found = mistakes("loops", &format!("[listen]\n{listen}\n{}", server(host, port)), &[]);
+        assert_eq!(
+            found,
+            [format!(
+                "line 4: servers[0].host: weir itself listens at port {port} there: it would be its own server"
+            )],
+            "{listen}"
+        );
+    }
+    for (listen, host, port) in [
+        ("address = \"127.0.0.1:5432\"", "127.0.0.1", 5433),
+        ("address = \"127.0.0.1:5432\"", "10.0.0.1", 5432),
+        ("address = \"0.0.0.0:5432\"", "db", 5432),
+        ("unix_socket = \"/run/weir\"", "/run/weir", 5432),
+    ] {
+        load("loops", &format!("[listen]\n{listen}\n{}", server(host, port)), &[]).unwrap();
+    }
+    // The same server by names that differ in nothing.
+    for (one, other) in [("db1", "DB1"), ("db1.example.com", "db1.example.com."), ("localhost", "127.0.0.1")]
+    {
+        let text = format!("[[servers]]\nhost = \"{one}\"\n{}", server(other, 5432));
+        let found = mistakes("loops", &text, &[]);
+        assert_eq!(found, ["line 4: servers[1].host: another entry is the same server already"], "{other}");
+    }
+}

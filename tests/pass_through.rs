@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use harness::client::{Client, Login};
-use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Issued, Options, Result, Weir, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -183,9 +183,9 @@ fn a_server_that_asks_for_the_password_itself_gets_none() -> Result<()> {
 fn logins_to_servers_are_bound_to_their_certificates() -> Result<()> {
     let cluster = Cluster::with(Options::new(1))?;
     create(&cluster)?;
-    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let issued = Issued::by_itself(&["localhost"]);
     for server in 0..2 {
-        cluster.secure(server, &issued.cert.pem(), &issued.signing_key.serialize_pem(), None)?;
+        cluster.secure(server, &issued.certificate, &issued.key, None)?;
         cluster.admit(server, "hostssl all all 127.0.0.1/32 scram-sha-256\n")?;
     }
     let bound = "sslmode = \"require\"\nchannel_binding = \"require\"";

@@ -68,7 +68,7 @@ fn cluster() -> &'static Cluster {
 
 /// One connection to the primary and nothing else: who keeps it keeps it from everybody.
 fn single() -> WeirSetup {
-    WeirSetup::in_front_of(cluster(), [0]).set("pool", "size", "1")
+    WeirSetup::in_front_of(cluster(), [0]).set("pool", "size", "1").set("pool", "listen", "\"pinned\"")
 }
 
 /// The kinds of state that sessions have now.
@@ -350,7 +350,10 @@ fn a_function_that_is_not_known_yet_pins_until_it_is() -> Result<()> {
 
 #[test]
 fn a_session_with_state_stays_on_the_primary_and_returns_to_replicas_without() -> Result<()> {
-    let weir = WeirSetup::in_front_of(cluster(), 0..3).at_any_age().start(WEIR)?;
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .set("pool", "listen", "\"pinned\"")
+        .start(WEIR)?;
     let mut client = weir.connect()?;
     let on_replica = |client: &mut Client, text: &str| -> Result<bool> {
         let mark = cluster().mark();
@@ -379,7 +382,7 @@ fn with_policy(policy: &str) -> WeirSetup {
     let user = format!(
         "[[users]]\nname = \"app_trust\"\npassword = \"app\"\nserver_user = \"app\"\npinning = \"{policy}\""
     );
-    WeirSetup::in_front_of(cluster(), 0..3).at_any_age().append(&user)
+    WeirSetup::in_front_of(cluster(), 0..3).at_any_age().set("pool", "listen", "\"pinned\"").append(&user)
 }
 
 fn connect(weir: &Weir) -> Result<Client> {

@@ -283,7 +283,10 @@ const CROWDED: &str = "half of the pool or more is kept by sessions that run not
 #[test]
 fn a_pool_half_full_of_sessions_that_do_nothing_is_told_of() -> Result<()> {
     let cluster = Cluster::shared();
-    let weir = WeirSetup::in_front_of(cluster, [0]).set("pool", "size", "4").start(WEIR)?;
+    let weir = WeirSetup::in_front_of(cluster, [0])
+        .set("pool", "size", "4")
+        .set("pool", "listen", "\"pinned\"")
+        .start(WEIR)?;
     let held = |why: &str| -> Result<f64> {
         Ok(weir.metrics()?.sum("weir_backend_connections_held", &[("server", "primary"), ("why", why)]))
     };

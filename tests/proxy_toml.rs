@@ -66,18 +66,18 @@ fn the_examples_work() {
 #[test]
 fn every_setting_is_named_in_its_section() {
     let (text, _) = uncommented(|line| example_in(line).or_else(|| default_in(line)));
-    for header in
-        ["[listen]", "[[listeners]]", "[metrics]", "[log]", "[[servers]]", "[[databases]]", "[[users]]"]
-            .into_iter()
-            .chain([
-                "[auth]",
-                "[pool]",
-                "[timeouts]",
-                "[routing]",
-                "[[routing.rules]]",
-                "[health]",
-                "[runtime]",
-            ])
+    for header in [
+        "[listen]",
+        "[[listeners]]",
+        "[metrics]",
+        "[log]",
+        "[[servers]]",
+        "[[databases]]",
+        "[[users]]",
+        "[[peers]]",
+    ]
+    .into_iter()
+    .chain(["[auth]", "[pool]", "[timeouts]", "[routing]", "[[routing.rules]]", "[health]", "[runtime]"])
     {
         let from = text.find(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header} is not there"));
         // The section's own text, and that of other entries of the same list.

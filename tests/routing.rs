@@ -494,6 +494,124 @@ fn clients_may_say_where() -> Result<()> {
     Ok(())
 }
 
+/// However a transaction begins, and whoever asks for replicas: what reads in it is read there, what writes is written on the
+/// primary.
+#[test]
+fn a_target_of_replica_breaks_no_write() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3).at_any_age()
+        .append("[[users]]\nname = \"reader\"\npassword = \"reader\"\nserver_user = \"app\"\nserver_password = \"app\"\ntarget = \"replica\"")
+        .append("[[routing.rules]]\napplication_name = \"nightly\"\ntarget = \"replica\"")
+        .start(WEIR)?;
+    knows_functions(&weir)?;
+    let reader = || Login::new("reader", "reader").database("app");
+    let begins: [(&str, Login, Vec<Vec<u8>>); 5] = [
+        ("user", reader(), vec![front::query("BEGIN")]),
+        ("portal", reader(), named_portal("BEGIN")),
+        ("rule", Login::new("app", "app").parameter("application_name", "nightly"), named_portal("BEGIN")),
+        ("hint", Login::new("app", "app"), named_portal("/* weir: replica */ BEGIN")),
+        ("modes", reader(), named_portal("BEGIN ISOLATION LEVEL READ COMMITTED")),
+    ];
+    for (number, (what, login, begin)) in (700..).zip(begins) {
+        let mut client = Client::connect(&weir.address(), &login)?;
+        client.ask(&begin)?;
+        let insert = format!("INSERT INTO log VALUES ({number})");
+        assert_eq!(query(&mut client, &insert)?, [Primary], "{what}");
+        client.query("COMMIT")?;
+        assert_eq!(
+            client
+                .query(&format!("/* weir: primary */ SELECT count(*) FROM log WHERE id = {number}"))?
+                .value(),
+            "1"
+        );
+    }
+    // A read by such a session, alone and in a transaction.
+    let mut client = Client::connect(&weir.address(), &reader())?;
+    assert_eq!(query(&mut client, "SELECT 'a reader, alone'")?, [Replica]);
+    client.query("BEGIN")?;
+    assert_eq!(query(&mut client, "SELECT 'a reader, in a transaction'")?, [Replica]);
+    assert_eq!(query(&mut client, "INSERT INTO log VALUES (710)")?, [Primary]);
+    client.query("ROLLBACK")?;
+    // Behind a write that is still under way.
+    let insert = "INSERT INTO log VALUES (711)";
+    client.send(&[
+        front::query(insert),
+        front::query("BEGIN"),
+        front::query(insert),
+        front::query("COMMIT"),
+    ])?;
+    for _ in 0..4 {
+        let answers = client.until_ready()?;
+        assert!(answers.iter().all(|one| one.error().is_none()), "{answers:?}");
+    }
+    Ok(())
+}
+
+/// A running weir knows the catalog, its servers and what replicas refused: what it says of a statement is what it does with it.
+#[test]
+fn a_running_weir_explains_what_it_does() -> Result<()> {
+    let weir = WeirSetup::in_front_of(cluster(), 0..3)
+        .at_any_age()
+        .append("[[databases]]\nname = \"reports\"\nserver_database = \"app\"\ntarget = \"replica\"")
+        .append("[[routing.rules]]\nstatement = 'explained urgently'\ntarget = \"primary\"")
+        .start(WEIR)?;
+    knows_functions(&weir)?;
+    let mut client = weir.connect()?;
+    client.query("SELECT lies(), 'explained'")?;
+    let explained = |sql: &str, database: &str| -> Result<String> {
+        let on = format!("http://127.0.0.1:{}", weir.metrics_port());
+        let arguments = ["explain", "--on", &on, "--user", "app", "--database", database, sql];
+        let output = std::process::Command::new(WEIR).args(arguments).output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (sql, goes, reason) in [
+        ("SELECT honest(801)", Replica, "read"),
+        ("SELECT hidden.writes() + 801", Primary, "volatile_function"),
+        ("SELECT lies(), 'explained'", Primary, "learned"),
+        ("SELECT count(*) + 801 FROM unlogged", Primary, "unlogged"),
+        ("SELECT 801 /* explained urgently */", Primary, "rule"),
+        ("INSERT INTO log VALUES (801)", Primary, "write"),
+        ("SELECT 801", Replica, "read"),
+    ] {
+        let text = explained(sql, "app")?;
+        let route = if goes == Primary { "primary" } else { "replica" };
+        assert!(
+            text.starts_with(&format!("route         {route}\nreason        {reason}\n")),
+            "{sql}: {text}"
+        );
+        assert!(text.contains("2 replicas are up now; the catalog of database \"app\" is known."), "{text}");
+        assert_eq!(query(&mut client, sql)?, [goes], "{sql}");
+    }
+    assert!(explained("SELECT hidden.writes()", "reports")?.contains("reason        database_target\n"));
+    let text = explained("BEGIN; SELECT count(*) FROM t; SELECT hidden.writes(); COMMIT", "app")?;
+    client.query("BEGIN")?;
+    for (row, sql) in
+        [("2  replica, ", "SELECT count(*) FROM t"), ("3  primary, upgrade ", "SELECT hidden.writes()")]
+    {
+        client.query(sql)?;
+        // Such as "replica1 (replica, lazy_read)".
+        let route = client.query("SHOW weir.route")?.value().to_owned();
+        let reason = route.rsplit(' ').next().unwrap().trim_end_matches(')');
+        let told = text.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {text}"));
+        assert!(told.contains(&format!(" {reason} ")), "{route}: {told}");
+    }
+    client.query("ROLLBACK")?;
+    // Of a database where nobody works nothing is known, and nothing is asked on behalf of whoever asks here.
+    let text = explained("SELECT honest(1)", "nowhere")?;
+    assert!(text.contains("no catalog of a database \"nowhere\" is known"), "{text}");
+    let nobody = std::process::Command::new(WEIR)
+        .args(["explain", "--on", &format!("http://127.0.0.1:{}", free_port()?), "SELECT 1"])
+        .output()?;
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("cannot be reached"));
+    Ok(())
+}
+
+/// One statement, by a portal with a name.
+fn named_portal(sql: &str) -> Vec<Vec<u8>> {
+    vec![front::parse("b", sql, &[]), front::bind("p", "b", &[]), front::execute("p", 0), front::sync()]
+}
+
 #[test]
 fn rules_decide() -> Result<()> {
     let rule =

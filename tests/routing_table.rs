@@ -536,6 +536,7 @@ const BEGINS: &[&str] = &[
     "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE",
     "START TRANSACTION ISOLATION LEVEL READ UNCOMMITTED READ WRITE",
     "BEGIN READ ONLY, READ WRITE",
+    "/* weir: replica */ BEGIN",
 ];
 
 const BEGINS_READ_ONLY: &[&str] = &[
@@ -636,7 +637,7 @@ const HINT_REPLICA: &[&str] = &[
     "/* weir: replica */ SELECT volatile_one()",
     "/* weir: replica */ SELECT unknown_one()",
     "/* weir: replica, max_staleness=500ms */ SELECT 1",
-    "/* weir: replica */ BEGIN",
+    "/* weir: replica */ BEGIN READ ONLY",
 ];
 
 fn catalog() -> Catalog {

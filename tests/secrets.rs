@@ -5,13 +5,19 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use harness::client::{Client, Login};
-use harness::{Cluster, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
+use harness::{Authority, Cluster, Issued, Options, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -73,6 +79,18 @@ impl Planted {
         for form in [secret.to_owned(), bytes.join(", "), bytes.join(","), hex] {
             self.0.push((place.to_owned(), form));
         }
+    }
+
+    /// A private key, by the lines of its file and by its bytes.
+    fn add_key(&mut self, place: &str, issued: &Issued) {
+        let lines: Vec<&str> = issued.key.lines().filter(|line| !line.starts_with('-')).collect();
+        lines.iter().for_each(|line| self.add(place, line));
+        // Behind these bytes of PKCS#8 is the number that nobody else knows; the public key, which may be seen, is at the end.
+        let der = STANDARD.decode(lines.concat()).unwrap();
+        let secret = &der[der.windows(3).position(|head| head == [0x02, 0x01, 0x01]).unwrap() + 5..][..32];
+        self.0.push((place.to_owned(), format!("{secret:?}").trim_matches(['[', ']']).to_owned()));
+        let hex = secret.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        self.0.push((place.to_owned(), hex));
     }
 
     fn search(&self, what: &str, text: &str) {
@@ -271,6 +289,101 @@ fn no_secret_of_others_comes_to_light() -> Result<()> {
     let said = check(&weir.config().display().to_string(), &[])?;
     assert!(said.contains(&broken) && !said.contains("is right"), "{said}");
     planted.search("weir check", &said);
+    Ok(())
+}
+
+/// What encrypts on both sides, while handshakes succeed and fail and files change.
+#[test]
+fn no_key_comes_to_light() -> Result<()> {
+    let (directory, mut planted) = (Directory::new()?, Planted::new());
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let (server, weirs) = (ours.server(&["127.0.0.1"]), ours.server(&["localhost"]));
+    let (shown, next) = (ours.client("app"), ours.server(&["localhost"]));
+    for (place, issued) in [("tls_key", &weirs), ("sslkey", &shown), ("the next tls_key", &next)] {
+        planted.add_key(place, issued);
+    }
+    let passphrase = planted.plant("sslpassword");
+    let cluster = Cluster::with(Options::new(0))?;
+    cluster.secure(0, &server.certificate, &server.key, Some(&ours.pem()))?;
+    cluster.admit(0, "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n")?;
+    let root = directory.write("root.crt", &ours.pem())?;
+    let (certificate, key) = weirs.write(&directory.0, "weir")?;
+    let (own, own_key) = shown.write(&directory.0, "shown")?;
+    let towards = format!(
+        "sslmode = \"verify-full\"\nsslrootcert = {root:?}\nsslcert = {own:?}\nsslkey = {own_key:?}\n\
+         sslpassword_env = \"PLANTED\""
+    );
+    let setup = WeirSetup::in_front_of(&cluster, [0])
+        .each_server(&towards)
+        .environment("PLANTED", &passphrase)
+        .set("listen", "tls_certificate", &format!("{certificate:?}"))
+        .set("listen", "tls_key", &format!("{key:?}"))
+        .set("listen", "tls_ca", &format!("{root:?}"))
+        .set("log", "filter", "\"trace\"");
+    let text = setup.text();
+    let weir = setup.start(WEIR)?;
+
+    assert!(psql(&weir, "app", "app", "SELECT 'in'")?);
+    assert!(!psql(&weir, "app", &planted.plant("wrong password by TLS"), "SELECT 'in'")?);
+    let mut noise = TcpStream::connect(("127.0.0.1", weir.port()))?;
+    noise.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f")?;
+    noise.read_exact(&mut [0])?;
+    noise.write_all(&[b'x'; 100])?;
+    noise.read_to_end(&mut Vec::new()).unwrap_or_default();
+    // A server that is not believed, and then is.
+    let stranger = other.server(&["127.0.0.1"]);
+    cluster.secure(0, &stranger.certificate, &stranger.key, None)?;
+    cluster.sql(0, "SELECT pg_terminate_backend(pid) FROM pg_stat_ssl WHERE ssl")?;
+    wait_for("a refused certificate", PATIENCE, || {
+        Ok(weir.log().contains("not among the trusted root certificates").then_some(()))
+    })?;
+    cluster.secure(0, &server.certificate, &server.key, None)?;
+    for (broken, mode) in [(&weirs.key[..80], 0o600), (&next.key, 0o644), (&next.key, 0o600)] {
+        let before = weir.log().len();
+        fs::write(&key, broken)?;
+        fs::set_permissions(&key, Permissions::from_mode(mode))?;
+        kill_process(Pid::from_raw(i32::try_from(weir.pid()).unwrap()).unwrap(), Signal::HUP).unwrap();
+        let said = || Ok(weir.log()[before..].contains("read anew, and not taken").then_some(()));
+        wait_for("the key is not taken", PATIENCE, said)?;
+        let checked = check(&directory.write("proxy.toml", &text)?, &[("PLANTED", &passphrase)])?;
+        planted.search("weir check", &checked);
+    }
+    next.write(&directory.0, "weir")?;
+    wait_for("the next key is taken", PATIENCE, || {
+        Ok(weir.log().contains("read anew, and shown to new clients").then_some(()))
+    })?;
+    search_all(&weir, &planted)?;
+    drop(weir);
+    search_panics(&directory, &text, ("PLANTED", &passphrase), &planted)
+}
+
+/// Searches what panics say: of the program itself, whose output cannot be written, and of whoever unwraps what holds secrets.
+fn search_panics(
+    directory: &Directory,
+    text: &str,
+    (variable, value): (&str, &str),
+    planted: &Planted,
+) -> Result<()> {
+    let file = directory.write("proxy.toml", text)?;
+    let mut command = Command::new(WEIR);
+    command.args(["check", "--config", &file]).env(variable, value).env("RUST_BACKTRACE", "full");
+    let output = command.stdout(OpenOptions::new().write(true).open("/dev/full")?).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("panicked"), "{said}");
+    planted.search("a panic of weir's", &said);
+
+    let environment = HashMap::from([(variable.to_owned(), value.to_owned())]);
+    let config = weir::config::load_with(file.as_ref(), &environment).unwrap();
+    let weir::config::ListenTls::Allow(files) = config.listeners[0].tls.clone() else {
+        panic!("{:?}", config.listeners);
+    };
+    let acceptor = weir::net::tls::Acceptor::load(files).unwrap();
+    let users = weir::users::Users::new(&config.users).unwrap();
+    let panic =
+        catch_unwind(AssertUnwindSafe(move || panic!("{:?}", (config, users, acceptor)))).unwrap_err();
+    let said = panic.downcast_ref::<String>().unwrap();
+    assert!(said.contains("Identity") && said.contains("Acceptor"), "{said}");
+    planted.search("a panic that shows what it has", said);
     Ok(())
 }
 

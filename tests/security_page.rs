@@ -3,10 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "tls_to_servers/certificates.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
-mod certificates;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,9 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::client::{Address, Client, Login};
-use harness::{Cluster, Daemon, Options, Postgres, Result, free_port, wait_for};
-
-use certificates::Authority;
+use harness::{Authority, Cluster, Daemon, Options, Postgres, Result, free_port, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const PAGE: &str = include_str!("../docs/security.md");

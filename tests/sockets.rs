@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::client::{Address, Client, Login, front};
-use harness::{Cluster, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
+use harness::{Cluster, Issued, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -132,13 +132,7 @@ fn the_systems_user_is_proof_enough_where_the_files_say_so() -> Result<()> {
 #[test]
 fn who_comes_by_the_socket_needs_no_tls() -> Result<()> {
     let place = Place::new()?;
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let (certificate_file, key_file) = (place.directory.join("weir.crt"), place.directory.join("weir.key"));
-    fs::write(&certificate_file, certificate.pem())?;
-    fs::write(&key_file, key.serialize_pem())?;
-    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600))?;
+    let (certificate_file, key_file) = Issued::by_itself(&["localhost"]).write(&place.directory, "weir")?;
     let more = format!("tls = \"require\"\ntls_certificate = {certificate_file:?}\ntls_key = {key_file:?}\n");
     let _weir = place.setup(&more).start(WEIR)?;
     assert_eq!(psql(&place.directory, place.port, "SELECT 'by socket'")?, "by socket");

@@ -117,12 +117,9 @@ fn table(cluster: &Cluster, servers: &Servers, metrics: &Metrics, errors: u64) -
 
 /// Requests by route and reason, the most frequent first.
 fn routes(metrics: &Metrics) -> Vec<(String, String, f64)> {
-    let mut routes: Vec<_> = metrics
-        .all("weir_requests_total")
-        .filter_map(|series| {
-            Some((series.labels.get("route")?.clone(), series.labels.get("reason")?.clone(), series.value))
-        })
-        .collect();
+    let sums = metrics.sums_by("weir_requests_total", ["route", "reason"]);
+    let mut routes: Vec<_> =
+        sums.into_iter().map(|([route, reason], count)| (route, reason, count)).collect();
     routes.sort_by(|a, b| b.2.total_cmp(&a.2));
     routes
 }

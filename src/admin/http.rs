@@ -1,9 +1,9 @@
-//! `/metrics`, `/healthz`, `/readyz` and `/status` over plain HTTP.
+//! `/metrics`, `/healthz`, `/readyz`, `/status` and `/explain` over plain HTTP.
 //!
 //! Bounded, so that whoever reaches the port cannot harm the proxy beside it: few connections at once, one request
 //! each, a deadline for the whole exchange, hyper's limits on what a request's head may hold, and no request body is
-//! ever read. A request that is there as a whole is answered at once, so that a connection which is still open when others
-//! want its place is one that says nothing, or does not read: the oldest of these makes room.
+//! read but the statements that `/explain` is asked about, which are few and looked at one question at a time. A request that is there as a whole is answered at once, so that a connection which is still open when others
+//! want its place is one that says nothing, does not read, or waits for its turn: the oldest of these makes room.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::question::Question;
 use crate::telemetry::metrics::Metrics;
 
 /// Connections served at once.
@@ -31,6 +34,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// After a failed accept, which is most often a lack of file descriptors: the listener must not spin on it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The most that can be asked about at once, in bytes.
+const QUESTION_MAX: usize = 64 << 10;
+
+/// The type of a body of statements. It must be said: the pages that a browser shows can have it send other types to any address
+/// that it reaches, and not this one.
+pub(super) const SQL: &str = "application/sql";
 
 /// What the endpoints tell about the proxy. All are asked on a thread that carries data, and must not block.
 pub trait Condition: Send + Sync + 'static {
@@ -48,12 +58,18 @@ pub trait Condition: Send + Sync + 'static {
 
     /// Servers, pools and clients in lines for people. No secret.
     fn status(&self) -> String;
+
+    /// Where statements would go now, and why. Asks no server, and changes nothing. May take a while: it is asked on a thread of
+    /// its own.
+    fn explain(&self, question: &Question) -> String;
 }
 
 #[derive(Clone)]
 struct Sources {
     metrics: Arc<Metrics>,
     condition: Arc<dyn Condition>,
+    /// Of those who ask for an explanation, one gets it at a time.
+    turn: Arc<Semaphore>,
 }
 
 /// Serves until it is dropped. Cancel safe: dropping it closes its connections.
@@ -67,7 +83,8 @@ pub async fn serve(
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/status", get(status))
-        .with_state(Sources { metrics, condition });
+        .route("/explain", post(explain))
+        .with_state(Sources { metrics, condition, turn: Arc::new(Semaphore::new(1)) });
     let mut connections = JoinSet::new();
     let mut by_age = VecDeque::with_capacity(CONNECTIONS);
     loop {
@@ -78,7 +95,7 @@ pub async fn serve(
                     by_age.push_back(connections.spawn(answer(stream, router.clone())));
                 }
                 Err(error) => {
-                    tracing::warn!("metrics endpoint cannot accept: {error}");
+                    tracing::warn!(%error, "metrics endpoint cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -102,7 +119,7 @@ async fn answer(stream: TcpStream, router: Router) {
     let exchange = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     match tokio::time::timeout(DEADLINE, exchange).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("metrics endpoint: {error}"),
+        Ok(Err(error)) => tracing::debug!(%error, "metrics endpoint: a connection failed"),
         Err(_) => tracing::debug!("metrics endpoint: closed a connection that took longer than {DEADLINE:?}"),
     }
 }
@@ -125,4 +142,32 @@ async fn ready(State(sources): State<Sources>, RawQuery(query): RawQuery) -> imp
 
 async fn status(State(sources): State<Sources>) -> String {
     sources.condition.status()
+}
+
+async fn explain(
+    State(sources): State<Sources>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<String, (StatusCode, String)> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != SQL) {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("ask with content-type: {SQL}\n")));
+    }
+    let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, format!("ask about {QUESTION_MAX} bytes at most\n"));
+    // Where the head says so already, nothing of it is waited for.
+    if body.size_hint().lower() > QUESTION_MAX as u64 {
+        return Err(too_long());
+    }
+    let sql = to_bytes(body, QUESTION_MAX).await.map_err(|_| too_long())?;
+    let question = Question::read(query.as_deref().unwrap_or_default(), sql.into())
+        .map_err(|problem| (StatusCode::BAD_REQUEST, problem + "\n"))?;
+    let gone = |_| (StatusCode::SERVICE_UNAVAILABLE, "weir ends\n".to_owned());
+    let turn = sources.turn.acquire_owned().await.map_err(|_| gone(()))?;
+    // It keeps its turn to its end, also when nobody waits for it any more.
+    let looked_at = tokio::task::spawn_blocking(move || {
+        let explained = sources.condition.explain(&question);
+        drop(turn);
+        explained
+    });
+    looked_at.await.map_err(|_| gone(()))
 }

@@ -33,7 +33,7 @@ impl Notifier {
         }
     }
     /// That session's process ID, if there is one.
-    pub(super) fn client(&self) -> Option<i32> {
+    pub(crate) fn client(&self) -> Option<i32> {
         let client = self.0.load(Ordering::Relaxed);
         (client != 0).then_some(client)
     }

@@ -145,3 +145,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod agreement;

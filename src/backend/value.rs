@@ -37,7 +37,7 @@ pub fn assignment(name: &str, value: &Value, span: Span) -> String {
 }
 
 /// A quoted identifier.
-pub(super) fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::catalogs::Catalogs;
 use super::control::Login;
-use super::identity::{Lookup, LookupError, Rounds, Standing};
+use super::identity::{Admittance, Lookup, LookupError, RoleMember, Rounds, Standing};
 use super::member::Member;
 use super::roles::Monitor;
 use super::sampling::{Demand, SampleEvents, Samplers};
@@ -32,7 +32,9 @@ pub struct Cluster {
     /// As whom control connections log in.
     login: Login,
     /// Whom the servers would let in.
-    rounds: Rounds,
+    entrants: Rounds<Admittance>,
+    /// Who is a member of which role.
+    role_members: Rounds<RoleMember>,
     /// What they know of users whom nobody has listed.
     lookup: Option<Lookup>,
 }
@@ -53,7 +55,8 @@ impl Cluster {
         let demand = Arc::new(Demand::new(now));
         let lookup = config.auth.query.as_ref();
         let cluster = Self {
-            rounds: Rounds::start(monitor.clone(), login.clone(), &health),
+            entrants: Rounds::start(monitor.clone(), login.clone(), &health),
+            role_members: Rounds::start(monitor.clone(), login.clone(), &health),
             lookup: lookup.map(|query| Lookup::new(monitor.clone(), Login::to_ask(query), &health)),
             catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone(), login.clone())),
             samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
@@ -169,7 +172,13 @@ impl Cluster {
     /// How it stands with a role and a database now, by their names on the servers; where no server says so soon, how it
     /// was when one did. `None` when nobody can tell. Cancel safe.
     pub(crate) async fn standing(&self, role: &Arc<str>, database: &Arc<str>) -> Option<Standing> {
-        self.rounds.standing(role, database).await
+        self.entrants.answer(Admittance { role: role.clone(), database: database.clone() }).await
+    }
+
+    /// The roles of which a role of the servers is a member now, itself included; where no server says so soon, those of
+    /// which it was when one did. `None` when nobody can tell. Cancel safe.
+    pub(crate) async fn memberships(&self, role: &Arc<str>) -> Option<Arc<[String]>> {
+        self.role_members.answer(RoleMember(role.clone())).await
     }
 
     /// The secret of a user whom nobody has listed, empty if it has none; `None` if the servers know no such user. Cancel
@@ -192,7 +201,8 @@ impl Cluster {
     /// Ends all watching and closes the control connections; what is known stays as it is.
     pub fn shutdown(&self) {
         self.members().clear();
-        self.rounds.close();
+        self.entrants.close();
+        self.role_members.close();
         self.lookup.iter().for_each(Lookup::close);
         self.catalogs.close();
     }

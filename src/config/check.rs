@@ -9,23 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Value;
-use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::auth::{auth, check_databases, complete, own_statement};
+use super::doubts::doubts;
+use super::host::{self, host};
 use super::kinds::{
     self, DAY, HOUR, MINUTE, MS, PATIENCE, SECOND, count, duration, duration_or_off, list, regex, size, text,
     word,
 };
 use super::listeners::{listeners, taken};
+use super::log_filter::log_filter;
 use super::operators::operators;
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::server_tls::server_tls;
 use super::users::{Known, Surroundings, user};
 use super::{
-    Auth, Clients, Config, Credential, Database, Health, Listener, Log, LogFormat, Mistakes, Pool,
-    RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, source, warnings,
+    Auth, Clients, Config, Credential, Database, Health, Listen, Listener, Log, LogFormat, Mistakes, Peers,
+    Pool, RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, peers, source, warnings,
 };
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
@@ -54,10 +56,14 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
     let report = Report::new(mistakes);
     let around = Surroundings { file, environment, warned: RefCell::default() };
     let mut config = Section::root(&report, tree, |root| whole(root, &around));
+    // A section that may be absent is not asked for its keys then.
+    let known = report.known().into_iter().chain(["metrics.address".to_owned()]);
+    source::unheeded(environment, known).for_each(|mistake| report.add(mistake));
     match report.into_mistakes() {
         mistakes if mistakes.is_empty() => {
             config.warnings.extend(around.warned.into_inner());
             config.warnings.extend(warnings::users(&config));
+            config.warnings.extend(doubts(&config));
             Ok(config)
         }
         mistakes => Err(Mistakes::new(file, mistakes)),
@@ -65,10 +71,11 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
 }
 
 fn whole(root: &mut Section, around: &Surroundings) -> Config {
-    let (listeners, clients) = listeners(root, around, clients);
+    let (listeners, mut clients) = listeners(root, around, clients);
+    clients.peers = peers::peers(root, around, clients.peers.own);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
-    let servers = servers(root, around);
+    let servers = servers(root, around, &listeners);
     let databases = databases(root);
     let timeouts = root.section("timeouts", timeouts);
     let (mut warnings, mut passwords) = (Vec::new(), 0);
@@ -113,6 +120,7 @@ fn clients(s: &mut Section) -> Clients {
         limit: s.read("client_limit", count(1..=1_000_000)).unwrap_or(10_000),
         login_timeout: s.read("login_timeout", duration(PATIENCE)).unwrap_or(MINUTE),
         drain_timeout: s.read("drain_timeout", duration(Duration::ZERO..=DAY)).unwrap_or(30 * SECOND),
+        peers: Peers { own: peers::id(s, "peer_id"), all: Vec::new() },
     }
 }
 
@@ -125,13 +133,8 @@ fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {
 }
 
 fn log(s: &mut Section) -> Log {
-    let filter = |value: &Value| {
-        let filter = text(value)?;
-        let parsed = EnvFilter::builder().parse(&filter).map_err(|error| error.to_string());
-        parsed.map(|_| filter)
-    };
     Log {
-        filter: s.read("filter", filter).unwrap_or_else(|| "info".to_owned()),
+        filter: s.read("filter", log_filter).unwrap_or_else(|| "info".to_owned()),
         format: s
             .read("format", word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]))
             .unwrap_or_default(),
@@ -139,11 +142,22 @@ fn log(s: &mut Section) -> Log {
     }
 }
 
-fn servers(root: &mut Section, around: &Surroundings) -> Vec<Server> {
+fn servers(root: &mut Section, around: &Surroundings, listeners: &[Listener]) -> Vec<Server> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     let servers = root.list("servers", |entry| {
         let server = server(entry, around);
-        if !addresses.insert((server.host.clone(), server.port)) {
+        if server.host.is_empty() {
+            // What is wrong with it has been noted.
+            return server;
+        }
+        if listeners.iter().any(|listener| host::is_at(listener, &server.host, server.port)) {
+            let port = server.port;
+            entry.note(
+                "host",
+                format!("weir itself listens at port {port} there: it would be its own server"),
+            );
+        }
+        if !addresses.insert((host::plain(&server.host), server.port)) {
             entry.note("host", "another entry is the same server already");
         } else if !names.insert(server.name.clone()) {
             entry.note("name", format!("another server is called {:?} already", server.name));
@@ -164,7 +178,7 @@ fn servers(root: &mut Section, around: &Surroundings) -> Vec<Server> {
 fn server(entry: &mut Section, around: &Surroundings) -> Server {
     const ROLES: [(&str, RoleSetting); 3] =
         [("auto", RoleSetting::Auto), ("primary", RoleSetting::Primary), ("replica", RoleSetting::Replica)];
-    let host = entry.require("host", text).unwrap_or_default();
+    let host = entry.require("host", host).unwrap_or_default();
     let port =
         entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
     let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
@@ -216,6 +230,7 @@ fn pool(s: &mut Section) -> Pool {
         connect_timeout: s.read("connect_timeout", duration(PATIENCE)).unwrap_or(5 * SECOND),
         prepared_statements: s.read("prepared_statements", count(1..=100_000)).unwrap_or(200),
         primary_wait: s.read("primary_wait", duration(Duration::ZERO..=DAY)).unwrap_or(10 * SECOND),
+        listen: listen(s),
     };
     if pool.min_idle > pool.size {
         s.note("min_idle", format!("is {}, more than size, which is {}", pool.min_idle, pool.size));
@@ -224,6 +239,12 @@ fn pool(s: &mut Section) -> Pool {
         s.note("total", format!("is {}, less than size, which is {}", pool.total, pool.size));
     }
     pool
+}
+
+fn listen(s: &mut Section) -> Listen {
+    let queue = s.read("notification_queue", size(64 << 10..=1 << 30)).unwrap_or(8 << 20);
+    let shared = Listen::Shared { queue };
+    s.read("listen", word(&[("shared", shared), ("pinned", Listen::Pinned)])).unwrap_or(shared)
 }
 
 fn timeouts(s: &mut Section) -> Timeouts {

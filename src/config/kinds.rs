@@ -28,9 +28,19 @@ pub(super) fn text(value: &Value) -> Read<String> {
     match &value.kind {
         ValueKind::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
         ValueKind::String(text) if text.contains('\0') => Err("must not hold a zero byte".to_owned()),
+        ValueKind::String(text) if is_connection_string(text) => {
+            Err("is a connection string; its parts stand in [[servers]], [[users]] and [[databases]]"
+                .to_owned())
+        }
         ValueKind::String(text) => Ok(text.clone()),
         _ => Err(unexpected("text", value)),
     }
+}
+
+/// Whether a text is a connection string as PostgreSQL's clients take it, or may be one: there is a password in most.
+fn is_connection_string(text: &str) -> bool {
+    let text = text.trim_start().to_ascii_lowercase();
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 /// A text that no message may quote.
@@ -165,6 +175,9 @@ pub(super) fn regex(value: &Value) -> Read<regex::bytes::Regex> {
 /// What a value is, for the words "expected ..., found ...".
 pub(super) fn found(value: &Value) -> String {
     match &value.kind {
+        ValueKind::String(text) if is_connection_string(text) || text.contains("password=") => {
+            "a connection string".to_owned()
+        }
         ValueKind::String(text) => format!("{text:?}"),
         ValueKind::Table(_) => "a table".to_owned(),
         ValueKind::Array(_) => "a list".to_owned(),

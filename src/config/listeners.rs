@@ -14,7 +14,7 @@ use crate::net::tls::AcceptorFiles;
 use crate::sql::{Target, Transactions};
 
 /// Where weir listens unless more is said.
-const PORT: u16 = 6432;
+pub(super) const PORT: u16 = 6432;
 
 /// Longest path of a socket, as the kernel has it (`sun_path`, whose last byte is zero).
 const SOCKET_PATH_MAX: usize = 107;

@@ -39,13 +39,13 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of one configuration, in the order of the file.
+/// All mistakes of a file that an operator has written, and of those that it leads to, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes {
-    /// The configuration file.
+pub struct Mistakes<M = Mistake> {
+    /// The file.
     pub file: PathBuf,
     /// At least one.
-    pub list: Vec<Mistake>,
+    pub list: Vec<M>,
 }
 
 impl Mistakes {
@@ -69,7 +69,7 @@ fn order(place: &Place) -> (u8, usize, &str) {
     }
 }
 
-impl fmt::Display for Mistakes {
+impl<M: fmt::Display> fmt::Display for Mistakes<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.list.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
@@ -78,4 +78,4 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl<M: fmt::Debug + fmt::Display> std::error::Error for Mistakes<M> {}

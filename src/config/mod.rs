@@ -15,14 +15,19 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
 mod check;
+mod doubts;
 mod files;
+mod host;
 mod kinds;
 mod listener;
 mod listeners;
 mod live;
+mod log_filter;
 mod mistake;
 mod operators;
 mod overrides;
+mod peer;
+mod peers;
 mod secret;
 mod section;
 mod server_tls;
@@ -38,6 +43,7 @@ pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, Un
 pub use live::{LIVE, NotSet};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use operators::{CONSOLE, Operators};
+pub use peer::{Peer, Peers};
 pub use secret::Secret;
 pub use summary::Summary;
 pub use userlist::UserlistError;
@@ -47,7 +53,7 @@ pub use userlist::UserlistError;
 pub struct Config {
     /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Listener>,
-    /// Limits for clients: `[listen]`.
+    /// What else `[listen]` says of clients, and `[[peers]]`.
     pub clients: Clients,
     /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
     pub metrics: Option<SocketAddr>,
@@ -75,7 +81,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Limits that hold for all clients.
+/// What holds for all clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Most clients at once; the next one gets 53300.
@@ -84,6 +90,8 @@ pub struct Clients {
     pub login_timeout: Duration,
     /// How long a drain (SIGTERM) waits for running work.
     pub drain_timeout: Duration,
+    /// `[[peers]]`: where else their cancel requests may belong.
+    pub peers: Peers,
 }
 
 /// `[log]`.
@@ -378,6 +386,20 @@ pub struct Pool {
     pub prepared_statements: usize,
     /// How long a write waits for a primary when none is known.
     pub primary_wait: Duration,
+    /// By which connections clients listen.
+    pub listen: Listen,
+}
+
+/// `[pool] listen` and `notification_queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// By one for all of the same database and user. For each client so many bytes of what was notified may wait.
+    Shared {
+        /// How many.
+        queue: usize,
+    },
+    /// By their own.
+    Pinned,
 }
 
 /// `[pool] mode`.

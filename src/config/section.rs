@@ -14,16 +14,28 @@ use super::source;
 #[derive(Default)]
 pub(super) struct Report {
     found: RefCell<Vec<Mistake>>,
+    /// The keys of sections, as paths.
+    known: RefCell<Vec<String>>,
 }
 
 impl Report {
     pub(super) fn new(found: Vec<Mistake>) -> Self {
-        Self { found: RefCell::new(found) }
+        Self { found: RefCell::new(found), known: RefCell::default() }
     }
 
     /// Notes a mistake.
     pub(super) fn note(&self, key: impl Into<String>, place: Place, problem: impl Into<String>) {
-        self.found.borrow_mut().push(Mistake { key: key.into(), problem: problem.into(), place });
+        self.add(Mistake { key: key.into(), problem: problem.into(), place });
+    }
+
+    /// Notes a mistake that is described already.
+    pub(super) fn add(&self, mistake: Mistake) {
+        self.found.borrow_mut().push(mistake);
+    }
+
+    /// The keys that were asked for in sections, there or not.
+    pub(super) fn known(&self) -> Vec<String> {
+        self.known.borrow().clone()
     }
 
     pub(super) fn into_mistakes(self) -> Vec<Mistake> {
@@ -166,6 +178,7 @@ impl<'r> Section<'r> {
         let mut known = std::mem::take(&mut self.known);
         known.sort_unstable();
         known.dedup();
+        self.report.known.borrow_mut().extend(known.iter().map(|key| self.key(key)));
         for (key, value) in std::mem::take(&mut self.rest) {
             let problem = match closest(&key, &known) {
                 Some(near) => format!("unknown; did you mean {near}?"),
@@ -192,7 +205,7 @@ fn table(value: Value) -> Result<Map<String, Value>, String> {
 }
 
 /// The known key that a typing error may have turned into `key`.
-fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(super) fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let (distance, near) = known.iter().map(|near| (distance(key, near), *near)).min()?;
     (distance <= (near.len() / 3).max(1)).then_some(near)
 }

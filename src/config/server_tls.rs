@@ -10,8 +10,8 @@ use config::Value;
 use super::ChannelBinding;
 use super::kinds::{text, word};
 use super::section::Section;
-use super::users::Surroundings;
-use crate::net::tls::{Identity, Root, ServerTls, SslMode, Terms, Way, names_host};
+use super::users::{SSL_PASSWORD, Surroundings, one_secret, only_one};
+use crate::net::tls::{Identity, Passphrase, Root, ServerTls, SslMode, Terms, Way, names_host};
 
 /// `sslnegotiation = "..."`.
 const NEGOTIATION: [(&str, Way); 2] = [("postgres", Way::Demanded), ("direct", Way::Direct)];
@@ -23,12 +23,36 @@ const BINDING: [(&str, ChannelBinding); 3] = [
     ("require", ChannelBinding::Require),
 ];
 
+/// `ssl_min_protocol_version = "..."`: whether TLS 1.2 is spoken. What is older weir does not have.
+const VERSIONS: [(&str, bool); 2] = [("TLSv1.2", true), ("TLSv1.3", false)];
+
 /// What an entry says of TLS towards the server at `host`, and of logins over it.
 pub(super) fn server_tls(
     entry: &mut Section,
     host: &str,
     around: &Surroundings,
 ) -> (Arc<ServerTls>, ChannelBinding) {
+    let tls = ServerTls::new(terms(entry, host, around));
+    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
+    let mode = tls.terms().mode;
+    if binding == ChannelBinding::Require && (mode == SslMode::Disable || host.starts_with('/')) {
+        entry.note(
+            "channel_binding",
+            "\"require\" needs TLS: there is nothing else that a login could be bound to",
+        );
+    }
+    read_files(entry, host, &tls);
+    (tls, binding)
+}
+
+/// The same of an entry where nobody logs in.
+pub(super) fn tls(entry: &mut Section, host: &str, around: &Surroundings) -> Arc<ServerTls> {
+    let tls = ServerTls::new(terms(entry, host, around));
+    read_files(entry, host, &tls);
+    tls
+}
+
+fn terms(entry: &mut Section, host: &str, around: &Surroundings) -> Terms {
     let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
     let root = entry.read("sslrootcert", |value| {
         let named = text(value)?;
@@ -37,29 +61,22 @@ pub(super) fn server_tls(
     let root = root.unwrap_or_default();
     // As libpq has it: who trusts all that the system trusts must look at the name.
     let default = if root == Root::System { SslMode::VerifyFull } else { SslMode::default() };
+    only_one(entry, &SSL_PASSWORD.all());
+    let passphrase = one_secret(entry, &SSL_PASSWORD, around);
+    let passphrase = passphrase.map(|secret| Passphrase::new(secret.expose()));
     let terms = Terms {
         mode: entry.read("sslmode", word(&SslMode::WORDS)).unwrap_or(default),
         begin: entry.read("sslnegotiation", word(&NEGOTIATION)).unwrap_or(Way::Demanded),
+        tls_1_2: entry.read("ssl_min_protocol_version", word(&VERSIONS)).unwrap_or(true),
         root,
+        revoked: entry.read("sslcrl", path),
         identity: match (entry.read("sslcert", path), entry.read("sslkey", path)) {
-            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key, passphrase }),
             _ => None,
         },
     };
     check(entry, host, &terms);
-    let binding = entry.read("channel_binding", word(&BINDING)).unwrap_or_default();
-    if binding == ChannelBinding::Require && (terms.mode == SslMode::Disable || host.starts_with('/')) {
-        entry.note(
-            "channel_binding",
-            "\"require\" needs TLS: there is nothing else that a login could be bound to",
-        );
-    }
-    // Over a Unix socket none of it is used.
-    let tls = ServerTls::new(terms);
-    if tls.terms().has_files() && tls.terms().mode != SslMode::Disable && !host.starts_with('/') {
-        read_files(entry, &tls);
-    }
-    (tls, binding)
+    terms
 }
 
 /// What cannot be meant, in libpq's words where it has some.
@@ -85,19 +102,30 @@ fn check(entry: &Section, host: &str, terms: &Terms) {
     if verifies && terms.mode == SslMode::VerifyFull && !names_host(host) {
         entry.note("host", "is no name that a certificate could be for; sslmode is \"verify-full\"");
     }
-    for (given, lacking) in [("sslcert", "sslkey"), ("sslkey", "sslcert")] {
+    let passwords = SSL_PASSWORD.all().map(|given| (given, "sslkey"));
+    let pairs = [("sslcert", "sslkey"), ("sslkey", "sslcert"), ("sslcrl", "sslrootcert")];
+    for (given, lacking) in pairs.into_iter().chain(passwords) {
         if entry.has(given) && !entry.has(lacking) {
             entry.note(given, format!("needs {lacking} as well"));
         }
     }
 }
 
-fn read_files(entry: &Section, tls: &ServerTls) {
+/// Finds what cannot be used of the files. Over a Unix socket none of it is.
+fn read_files(entry: &Section, host: &str, tls: &ServerTls) {
     let terms = tls.terms();
-    let roots = ServerTls::new(Terms { identity: None, ..terms.clone() });
-    if let Err(error) = roots.load() {
-        entry.note("sslrootcert", error.to_string());
-    } else if let Err(error) = tls.load() {
+    if !terms.has_files() || terms.mode == SslMode::Disable || host.starts_with('/') {
+        return;
+    }
+    let unnamed = Terms { identity: None, ..terms.clone() };
+    let roots = Terms { revoked: None, ..unnamed.clone() };
+    for (key, part) in [("sslrootcert", roots), ("sslcrl", unnamed)] {
+        if let Err(error) = ServerTls::new(part).load() {
+            entry.note(key, error.to_string());
+            return;
+        }
+    }
+    if let Err(error) = tls.load() {
         entry.note("sslcert", error.to_string());
     }
 }

@@ -20,7 +20,7 @@ const PREFIX: &str = "WEIR__";
 const LOG_FILTER: &str = "WEIR_LOG";
 
 /// Lists of tables. The environment cannot reach into them: which entry would `WEIR__SERVERS__PORT` mean?
-const LISTS: [&str; 4] = ["listeners", "servers", "databases", "users"];
+const LISTS: [&str; 5] = ["listeners", "servers", "databases", "users", "peers"];
 
 /// Reads the file and lays the environment over it. Mistakes here are those of form: TOML syntax, variable names.
 pub(super) fn layered(
@@ -143,6 +143,25 @@ fn overrides(environment: &HashMap<String, String>, mistakes: &mut Vec<Mistake>)
         }
     }
     sections.into_iter().map(|(section, table)| (section, Value::new(None, table))).collect()
+}
+
+/// Variables that were meant to override one of the known settings, and do not: one underscore stands where two belong. Others
+/// that begin like weir's are none of its affair, such as what Kubernetes tells of a service that is called weir.
+pub(super) fn unheeded(
+    environment: &HashMap<String, String>,
+    known: impl Iterator<Item = String>,
+) -> impl Iterator<Item = Mistake> {
+    let paths: Vec<String> = known.filter(|path| path.contains('.') && !path.contains('[')).collect();
+    let given = environment.iter().filter(|(_, text)| !text.is_empty()).map(|(variable, _)| variable);
+    let meant = move |variable: &String| {
+        let said = variable.strip_prefix("WEIR_").filter(|_| address(variable).is_none())?;
+        let said = said.to_ascii_lowercase().replace("__", "_");
+        let path = paths.iter().find(|path| path.replace('.', "_") == said)?;
+        let name = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
+        let problem = format!("is not heeded; it is called {name}");
+        Some(Mistake { key: String::new(), problem, place: Place::Variable(variable.clone()) })
+    };
+    given.filter_map(meant)
 }
 
 /// Which section and key a variable overrides; `None` for variables that are not ours.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Auth, Config, Credential, ListenTls, PoolMode, RoleSetting, Server};
+use super::{Auth, Config, Credential, ListenTls, Peer, Peers, PoolMode, RoleSetting, Server};
 use crate::net::tls::SslMode;
 use crate::sql::{Target, Transactions};
 
@@ -72,6 +72,7 @@ impl fmt::Display for Summary<'_> {
             Transactions::Primary => "on the primary, unless they say READ ONLY",
         };
         writeln!(f, "BEGIN       transactions are {begun}")?;
+        f.write_str(&copies(&config.clients.peers))?;
         match config.metrics {
             Some(address) => writeln!(f, "metrics     http://{address}/metrics")?,
             None => writeln!(f, "metrics     not served")?,
@@ -110,6 +111,22 @@ fn others(auth: &Auth) -> String {
         )
     });
     list.chain(asked).collect()
+}
+
+/// The copies behind one balancer, and what that means for reads.
+fn copies(peers: &Peers) -> String {
+    if peers.all.is_empty() {
+        return String::new();
+    }
+    let one = |peer: &Peer| {
+        let whose = if Some(peer.id) == peers.own { " (this one)" } else { "" };
+        format!("{} at {}:{}{whose}", peer.id, peer.host, peer.port)
+    };
+    let all = peers.all.iter().map(one).collect::<Vec<_>>().join(", ");
+    format!(
+        "copies      {all}\n            \"global\" holds within one copy: what was written through another may be read too early;\n\
+         \u{20}           \"strong\" holds across all, and so does SHOW weir.lsn with SET weir.min_lsn\n"
+    )
 }
 
 fn fixed(target: Target, transactions: Option<Transactions>) -> String {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::kinds::{count, secret, text, word};
 use super::section::Section;
-use super::{Credential, Pinning, Secret, ServerProof, Timeouts, User, overrides, warnings};
+use super::{Credential, Pinning, Secret, ServerProof, Timeouts, User, doubts, overrides, warnings};
 
 /// What secrets may be fetched from.
 pub(super) struct Surroundings<'a> {
@@ -33,6 +33,10 @@ pub(super) struct SecretKeys {
 /// Of the user as whom the servers are asked for users.
 pub(super) const QUERY_PASSWORD: SecretKeys =
     SecretKeys { plain: "query_password", file: "query_password_file", variable: "query_password_env" };
+
+/// Of a key that weir shows to a server.
+pub(super) const SSL_PASSWORD: SecretKeys =
+    SecretKeys { plain: "sslpassword", file: "sslpassword_file", variable: "sslpassword_env" };
 
 const PASSWORD: SecretKeys =
     SecretKeys { plain: "password", file: "password_file", variable: "password_env" };
@@ -155,6 +159,8 @@ pub(super) fn only_one(entry: &Section, keys: &[&'static str]) {
 /// A secret that is given in one of three ways, or not at all.
 pub(super) fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surroundings) -> Option<Secret> {
     let plain = entry.read(keys.plain, secret);
+    let doubt = plain.as_ref().and_then(|one| doubts::secret(&entry.key(keys.plain), keys.variable, one));
+    around.warned.borrow_mut().extend(doubt);
     let file = entry.read(keys.file, |value| from_file(value, around));
     let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
     plain.or(file).or(variable)

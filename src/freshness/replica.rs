@@ -101,6 +101,11 @@ impl Freshness {
         self.sampled.store(self.epoch.number(asked), Ordering::Release);
     }
 
+    /// What it said it has replayed is all that was acknowledged before `through`, as a later answer of the primary tells.
+    pub(crate) fn advance(&self, through: Instant) {
+        self.through.store(self.epoch.number(through), Ordering::Release);
+    }
+
     /// Nothing is known any more: the connection that was asked is gone, or another timeline has begun.
     pub fn forget(&self) {
         self.sampled.store(0, Ordering::Release);

@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::claim::{Claim, Gate, Means};
 use super::password;
-use super::ruling::{origin, ruling, system_user};
+use super::ruling::{Ruled, origin, ruled, system_user};
 use super::scram::{Offer, Standing, exchange};
 use crate::config::{ServerProof, User};
 use crate::error::{Error, Result};
-use crate::hba::{CertificateCheck, Method, Rules, Ruling};
+use crate::hba::{CertificateCheck, Method, Ruling};
 use crate::net::{ClientCertificate, Encryption, Handshake, Peer, PeerAddress};
 use crate::scram::{ClientKey, PassKey, Verifier};
 use crate::users::{Account, Found, Md5Hash, Proof};
@@ -46,34 +46,32 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = &claim.greeting.user;
-    let ruled = match gate.rules {
-        Some(rules) => Some(ruling(claim, rules).await?.clone()),
-        None => None,
-    };
-    if let Some(ruling) = &ruled {
-        turn_away(claim, ruling)?;
+    let ruled = ruled(claim, gate).await?;
+    if let Some(ruled) = &ruled {
+        turn_away(claim, &ruled.ruling)?;
     }
     let (account, decoy) = match gate.users.find(name, &claim.greeting.database).await {
         Found::Account(account) => (Some(account), gate.users.decoy(name)),
         Found::Nobody(decoy) => (None, decoy),
         Found::Refused(error) => return Err(error),
     };
-    let ruling = ruled.unwrap_or_else(|| of_account(account.as_ref()));
+    let ruled = ruled.unwrap_or_else(|| Ruled::by_itself(of_account(account.as_ref())));
+    let method = ruled.ruling.method;
     let kept = Kept { account: account.as_ref(), decoy };
     let mut proven = None;
-    match ruling.method {
+    match method {
         Method::Trust | Method::Certificate => {}
         Method::Reject => return Err(Error::Rejected(Box::new(origin(claim)))),
         Method::ScramSha256 | Method::Md5 | Method::Password => {
-            let outcome = prove_password(client, claim, (ruling.method, kept), welcome).await;
+            let outcome = prove_password(client, claim, (method, kept), welcome).await;
             if matches!(outcome, Err(Error::Authentication(_))) {
                 gate.users.disproved(name, &claim.greeting.database);
             }
             proven = outcome?;
         }
-        Method::Peer => check_process(claim, gate, &ruling).await?,
+        Method::Peer => check_process(claim, &ruled).await?,
     }
-    if let Err(error) = check_certificate(claim, gate, &ruling) {
+    if let Err(error) = check_certificate(claim, &ruled) {
         // The password was right, and weir's own proof of it is owed, as PostgreSQL has sent it by then.
         client.send(welcome).await.map_err(Error::Lost)?;
         return Err(error);
@@ -86,7 +84,7 @@ where
         (ServerProof::PassThrough, Some((verifier, key))) => Some(keys.proved(name, verifier, key)),
     };
     reply::authentication_ok(welcome);
-    Ok(Entrant { user: account.user, means: means(ruling.method), key })
+    Ok(Entrant { user: account.user, means: means(method), key })
 }
 
 fn means(method: Method) -> Means {
@@ -182,27 +180,27 @@ where
 }
 
 /// The user that the client's process runs as.
-async fn check_process(claim: &Claim<'_>, gate: Gate<'_>, ruling: &Ruling) -> Result<()> {
+async fn check_process(claim: &Claim<'_>, ruled: &Ruled<'_>) -> Result<()> {
     let name = &claim.greeting.user;
     let user = match claim.peer.address {
         PeerAddress::Unix(peer) => system_user(peer).await,
         PeerAddress::Tcp(_) => None,
     };
     match user {
-        Some(user) if may_be(gate, ruling, &user, name) => Ok(()),
+        Some(user) if ruled.may_be(&user, name) => Ok(()),
         _ => Err(Error::Method("Peer", name.clone())),
     }
 }
 
 /// The user that the client's certificate names, where that is asked for.
-fn check_certificate(claim: &Claim, gate: Gate, ruling: &Ruling) -> Result<()> {
-    let name = &claim.greeting.user;
+fn check_certificate(claim: &Claim, ruled: &Ruled) -> Result<()> {
+    let (name, ruling) = (&claim.greeting.user, &ruled.ruling);
     if ruling.certificate == CertificateCheck::None {
         return Ok(());
     }
     let certificate = certificate(claim.peer).ok_or(Error::NoCertificate)?;
     let common = certificate.common_name.as_deref().unwrap_or_default();
-    let is_users = |named: &str| !named.is_empty() && may_be(gate, ruling, named, name);
+    let is_users = |named: &str| !named.is_empty() && ruled.may_be(named, name);
     let named = match ruling.certificate {
         CertificateCheck::None | CertificateCheck::Issuer => true,
         CertificateCheck::CommonName => is_users(common),
@@ -224,16 +222,6 @@ fn certificate(peer: &Peer) -> Option<&ClientCertificate> {
         Encryption::Tls(tls) => tls.certificate.as_ref(),
         Encryption::None => None,
     }
-}
-
-/// Whether who has proved one name may be the user of another. Why not is for the operator alone.
-fn may_be(gate: Gate, ruling: &Ruling, proved: &str, user: &str) -> bool {
-    let nothing = Rules::default();
-    let outcome = gate.rules.unwrap_or(&nothing).may_be(ruling, proved, user);
-    if let Err(why) = &outcome {
-        tracing::info!(proved, user, map = ruling.map.as_deref(), "{why}");
-    }
-    outcome.is_ok()
 }
 
 #[cfg(test)]

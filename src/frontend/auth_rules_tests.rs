@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::*;
 use crate::config::{Credential, Secret, ServerProof, Timeouts};
 use crate::frontend::greet::Greeting;
-use crate::hba::load;
+use crate::hba::{Rules, load};
 use crate::net::{Tls, UnixPeer};
 use crate::users::Users;
 

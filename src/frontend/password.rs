@@ -58,7 +58,7 @@ pub(super) async fn fits_verifier(password: Zeroizing<Vec<u8>>, verifier: Verifi
 
 /// What postgres-protocol makes of the password as a client does, in an exchange that nobody else sees: its proof holds
 /// ClientKey for whoever has the verifier.
-fn client_key(password: &[u8], verifier: &Verifier) -> Option<ClientKey> {
+pub(super) fn client_key(password: &[u8], verifier: &Verifier) -> Option<ClientKey> {
     let mut client = ScramSha256::new(password, ChannelBinding::unsupported());
     let bare = std::str::from_utf8(client.message().strip_prefix(b"n,,")?).ok()?.to_owned();
     let nonce = bare.strip_prefix("n=,r=")?;

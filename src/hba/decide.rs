@@ -1,11 +1,13 @@
 //! Which line rules for a client.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use super::Rules;
 use super::address::{Address, Range, is_named};
 use super::ident::Mismatch;
 use super::mistake::Place;
+use super::names::{Name, Who};
 use super::rule::{Connection, Rule, Ruling};
 use crate::net::{Encryption, Peer, PeerAddress};
 
@@ -27,6 +29,8 @@ pub struct Facts {
     pub host_name: Option<Option<String>>,
     /// The addresses of this machine.
     pub interfaces: Option<Vec<Interface>>,
+    /// The roles that the user is a member of, itself included; none of a user that there is not.
+    pub roles: Option<Arc<[String]>>,
 }
 
 /// An address of this machine.
@@ -49,10 +53,12 @@ pub enum Decision<'r> {
     NeedsHostName,
     /// The same of the addresses of this machine.
     NeedsInterfaces,
+    /// The same of the roles that the user is a member of.
+    NeedsRoles,
 }
 
 impl Rules {
-    /// What the first line says that matches. A name is looked up only when the lines before did not match.
+    /// What the first line says that matches. Nothing is looked up for a line before which another one matches.
     pub fn decide(&self, query: &Query, facts: &Facts) -> Decision<'_> {
         for line in &self.lines {
             match line.matches(query, facts) {
@@ -65,19 +71,38 @@ impl Rules {
     }
 
     /// Whether a client whose system user, or certificate's name, has been proved may be `user` under a ruling.
-    pub(crate) fn may_be(&self, ruling: &Ruling, proved: &str, user: &str) -> Result<(), Mismatch> {
-        self.maps.allow(ruling.map.as_ref(), proved, user)
+    /// `roles` are those that the user is a member of, where [`Rules::maps_by_role`] says that they count.
+    pub(crate) fn may_be(
+        &self,
+        ruling: &Ruling,
+        proved: &str,
+        (user, roles): (&str, Option<&[String]>),
+    ) -> Result<(), Mismatch> {
+        self.maps.allow(ruling.map.as_ref(), proved, &Who { user, roles })
+    }
+
+    /// Whether a ruling's map has lines for the members of roles.
+    pub(crate) fn maps_by_role(&self, ruling: &Ruling) -> bool {
+        ruling.map.as_ref().is_some_and(|map| self.maps.ask_for_roles(map))
     }
 }
 
 impl Rule {
     fn matches(&self, query: &Query, facts: &Facts) -> Result<bool, Decision<'static>> {
         // The names first: PostgreSQL asks them last, but a resolver need not be asked for a line of other users.
-        let named = self.databases.iter().any(|name| name.is(query.database, query.user))
-            && self.users.iter().any(|name| name.is(query.user, query.user));
+        let who = Who { user: query.user, roles: facts.roles.as_deref() };
+        let database = Name::is_any(&self.databases, query.database, &who);
+        let user = Name::is_any(&self.users, query.user, &who);
+        if database == Some(false) || user == Some(false) || !self.is_from_there(query, facts)? {
+            return Ok(false);
+        }
+        // The servers last: all else has been found to match.
+        database.and(user).ok_or(Decision::NeedsRoles)
+    }
+
+    fn is_from_there(&self, query: &Query, facts: &Facts) -> Result<bool, Decision<'static>> {
         let encrypted = matches!(query.peer.encryption, Encryption::Tls(_));
         let (address, client) = match (&self.connection, query.peer.address) {
-            _ if !named => return Ok(false),
             (Connection::Local, PeerAddress::Unix(_)) => return Ok(true),
             (Connection::Host(address), PeerAddress::Tcp(client)) => (address, client),
             (Connection::HostSsl(address), PeerAddress::Tcp(client)) if encrypted => (address, client),

@@ -32,6 +32,7 @@ fn of(text: &str, peer: &Peer, user: &str, database: &str) -> Option<Method> {
             address: "192.168.1.7".parse().unwrap(),
             mask: "255.255.255.0".parse().unwrap(),
         }]),
+        roles: Some([user, "staff"].map(str::to_owned).into()),
     };
     let rules = rules(text, "").unwrap_or_else(|mistakes| panic!("{mistakes}"));
     match rules.decide(&Query { peer, user, database }, &facts) {
@@ -86,6 +87,17 @@ fn names_of_databases_and_users() {
         ("all /^app_[0-9]+$", "app_7", "shop", true),
         ("all /^app_[0-9]+$", "app", "shop", false),
         ("all \"+app\"", "+app", "shop", true),
+        ("all +staff", "app", "shop", true),
+        ("all +app", "app", "shop", true),
+        ("all +other,other", "app", "shop", false),
+        ("all +other,app", "app", "shop", true),
+        ("all \"+staff\"", "app", "shop", false),
+        ("all +", "app", "shop", false),
+        ("samerole all", "app", "staff", true),
+        ("samegroup all", "app", "app", true),
+        ("samerole all", "app", "shop", false),
+        ("\"samerole\" all", "app", "staff", false),
+        ("shop,samerole +other,+staff", "app", "staff", true),
     ] {
         let text = format!("local {names} trust");
         assert_eq!(of(&text, &unix(), user, database).is_some(), matches, "{names} {user} {database}");
@@ -122,6 +134,40 @@ fn nothing_is_looked_up_before_a_line_asks_for_it() {
     let nothing = Facts::default();
     assert!(matches!(decide(&tcp("127.0.0.1"), &nothing), Decision::Ruled(..)));
     assert!(matches!(decide(&tcp("127.0.0.2"), &nothing), Decision::NeedsHostName));
-    let nameless = Facts { host_name: Some(None), interfaces: None };
+    let nameless = Facts { host_name: Some(None), ..Facts::default() };
     assert!(matches!(decide(&tcp("127.0.0.2"), &nameless), Decision::NeedsInterfaces));
+}
+
+#[test]
+fn servers_are_asked_for_roles_when_nothing_else_is_left_to_ask() {
+    let rules = rules(
+        "local all +staff trust\nhost other +staff all trust\nhost all +staff 10.0.0.0/8 trust\n\
+         host all +staff,app 127.0.0.1/32 md5\nhost samerole all 127.0.0.1/32 trust\nhost all all all reject",
+        "",
+    )
+    .unwrap();
+    let decide = |address: &str, user: &str, facts: &Facts| match rules
+        .decide(&Query { peer: &tcp(address), user, database: "shop" }, facts)
+    {
+        Decision::Ruled(_, ruling) => Some(ruling.method),
+        Decision::NeedsRoles => None,
+        other => panic!("{other:?}"),
+    };
+    let nothing = Facts::default();
+    assert_eq!(decide("127.0.0.1", "app", &nothing), Some(Method::Md5));
+    assert_eq!(decide("127.0.0.2", "web", &nothing), Some(Method::Reject));
+    assert_eq!(decide("127.0.0.1", "web", &nothing), None);
+    assert_eq!(decide("10.0.0.1", "web", &nothing), None);
+    let of = |roles: &[&str]| Facts {
+        roles: Some(roles.iter().map(|role| (*role).to_owned()).collect()),
+        ..Facts::default()
+    };
+    for (roles, expected) in [
+        (&["web", "staff"][..], Method::Md5),
+        (&["web", "shop"], Method::Trust),
+        (&["web"], Method::Reject),
+        (&[], Method::Reject),
+    ] {
+        assert_eq!(decide("127.0.0.1", "web", &of(roles)), Some(expected), "{roles:?}");
+    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::ident::{Entry, Maps};
 use super::mistake::{Mistake, Mistakes};
-use super::rule::{CertificateCheck, Connection, Rule};
+use super::names::{Name, Who};
+use super::rule::{CertificateCheck, Connection, Method, Rule};
 use super::tokens::{Files, Line, Tokenized, tokenize};
 use super::{Rules, parse};
 use crate::config::{HbaFiles, Watched};
@@ -95,6 +96,17 @@ impl Rules {
             Some(Mistake { place: Some(line.place.clone()), problem: problem(line)?.to_owned() })
         };
         self.lines.iter().filter_map(told).collect()
+    }
+}
+
+impl Rules {
+    /// Whether a line may let somebody be this user. Which databases there are, who comes from where and whose member one is,
+    /// is not known here.
+    pub fn may_admit(&self, user: &str) -> bool {
+        let lets_in =
+            |line: &&Rule| line.ruling.method != Method::Reject && line.connection != Connection::HostGss;
+        let who = Who { user, roles: None };
+        self.lines.iter().filter(lets_in).any(|line| Name::is_any(&line.users, user, &who) != Some(false))
     }
 }
 

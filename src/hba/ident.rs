@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mistake::Place;
-use super::names::Name;
+use super::names::{Name, Who};
 use super::pattern::Pattern;
 use super::tokens::{Line, Token};
 
@@ -69,10 +69,12 @@ impl Entry {
         Ok(Self { place: line.place.clone(), map: map.text.clone(), system_user, user })
     }
 
-    /// Whether `system_user` may be `user` by this line.
-    fn allows(&self, system_user: &str, user: &str) -> Result<bool, Mismatch> {
+    /// Whether `system_user` may be the user by this line.
+    fn allows(&self, system_user: &str, who: &Who<'_>) -> Result<bool, Mismatch> {
+        // Without the roles that it asks for a line lets nobody in.
+        let is_user = || self.user.is(who.user, who) == Some(true);
         let pattern = match &self.system_user {
-            SystemUser::Plain(plain) => return Ok(plain == system_user && self.user.is(user, user)),
+            SystemUser::Plain(plain) => return Ok(plain == system_user && is_user()),
             SystemUser::Pattern(pattern) if pattern.matches(system_user) => pattern,
             SystemUser::Pattern(_) => return Ok(false),
         };
@@ -81,9 +83,9 @@ impl Entry {
                 let no_group = || Mismatch::NoGroup(self.place.clone());
                 let group = pattern.first_group(system_user).ok_or_else(no_group)?;
                 // Whatever comes of it is a name, and nothing that PostgreSQL would read in another way.
-                Ok(name.replacen(BACKREFERENCE, group, 1) == user)
+                Ok(name.replacen(BACKREFERENCE, group, 1) == who.user)
             }
-            name => Ok(name.is(user, user)),
+            _ => Ok(is_user()),
         }
     }
 }
@@ -93,18 +95,24 @@ impl Maps {
         self.lines.iter().any(|line| line.map == map)
     }
 
-    /// Whether who has proved to be `system_user` may be `user`, by this map or by none.
+    /// Whether a map has lines for the members of roles.
+    pub(super) fn ask_for_roles(&self, map: &str) -> bool {
+        let mut lines = self.lines.iter().filter(|line| line.map == map);
+        lines.any(|line| matches!(line.user, Name::MemberOf(_)))
+    }
+
+    /// Whether who has proved to be `system_user` may be `who`, by this map or by none.
     pub(super) fn allow(
         &self,
         map: Option<&Arc<str>>,
         system_user: &str,
-        user: &str,
+        who: &Who<'_>,
     ) -> Result<(), Mismatch> {
         let Some(map) = map else {
-            return if system_user == user { Ok(()) } else { Err(Mismatch::Names) };
+            return if system_user == who.user { Ok(()) } else { Err(Mismatch::Names) };
         };
         for line in self.lines.iter().filter(|line| *line.map == **map) {
-            if line.allows(system_user, user)? {
+            if line.allows(system_user, who)? {
                 return Ok(());
             }
         }

@@ -1,7 +1,7 @@
 //! What is wrong with the files, in words for the one who wrote them: PostgreSQL's, where it would complain as well.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A line of a file.
@@ -31,22 +31,5 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of the files, in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes {
-    /// The file that the reading began with.
-    pub file: PathBuf,
-    /// At least one.
-    pub list: Vec<Mistake>,
-}
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.list.len();
-        let noun = if count == 1 { "mistake" } else { "mistakes" };
-        write!(f, "{}: {count} {noun}", self.file.display())?;
-        self.list.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
-    }
-}
-
-impl std::error::Error for Mistakes {}
+/// All mistakes of the files.
+pub type Mistakes = crate::config::Mistakes<Mistake>;

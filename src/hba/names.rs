@@ -14,8 +14,21 @@ pub(super) enum Name {
     Replication,
     /// `/` and a regular expression, quoted or not.
     Pattern(Pattern),
+    /// `samerole` and `samegroup`: the database that is called as a role that its user is a member of.
+    SameRole,
+    /// `+` and a role: its members, and itself.
+    MemberOf(String),
     /// A name, as it is written.
     Plain(String),
+}
+
+/// Who a client says it is, as far as lists of names ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who<'a> {
+    /// The user.
+    pub(super) user: &'a str,
+    /// The roles that it is a member of, itself included; `None` when nobody has asked.
+    pub(super) roles: Option<&'a [String]>,
 }
 
 impl Name {
@@ -24,17 +37,17 @@ impl Name {
         match token.text.as_str() {
             "sameuser" if !token.quoted => Ok(Name::SameUser),
             "replication" if !token.quoted => Ok(Name::Replication),
-            "samerole" | "samegroup" if !token.quoted => Err(unknown_members(&token.text)),
+            "samerole" | "samegroup" if !token.quoted => Ok(Name::SameRole),
             _ => Self::of_either(token),
         }
     }
 
     /// A user.
     pub(super) fn of_user(token: &Token) -> Result<Self, String> {
-        if token.text.starts_with('+') && !token.quoted {
-            return Err(unknown_members(&token.text));
+        match token.text.strip_prefix('+') {
+            Some(role) if !token.quoted => Ok(Name::MemberOf(role.to_owned())),
+            _ => Self::of_either(token),
         }
-        Self::of_either(token)
     }
 
     fn of_either(token: &Token) -> Result<Self, String> {
@@ -45,20 +58,31 @@ impl Name {
         }
     }
 
-    /// Whether it is the database or the user that a client names; `user` is who it says it is.
-    pub(super) fn is(&self, name: &str, user: &str) -> bool {
+    /// Whether it is the database or the user that a client names; `None` when that depends on roles that nobody has asked
+    /// for.
+    pub(super) fn is(&self, name: &str, who: &Who<'_>) -> Option<bool> {
+        let is_member = |of: &str| who.roles.map(|roles| roles.iter().any(|role| role == of));
         match self {
-            Name::All => true,
-            Name::SameUser => name == user,
-            Name::Replication => false,
-            Name::Pattern(pattern) => pattern.matches(name),
-            Name::Plain(plain) => plain == name,
+            Name::All => Some(true),
+            Name::SameUser => Some(name == who.user),
+            Name::SameRole => is_member(name),
+            Name::MemberOf(role) => is_member(role),
+            Name::Replication => Some(false),
+            Name::Pattern(pattern) => Some(pattern.matches(name)),
+            Name::Plain(plain) => Some(plain == name),
         }
     }
-}
 
-fn unknown_members(word: &str) -> String {
-    format!(
-        "weir does not know who is a member of which role, so it cannot follow \"{word}\"; name the users"
-    )
+    /// Whether it is one of these.
+    pub(super) fn is_any(names: &[Self], name: &str, who: &Who<'_>) -> Option<bool> {
+        let mut found = Some(false);
+        for one in names {
+            match one.is(name, who) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => found = None,
+            }
+        }
+        found
+    }
 }

@@ -95,6 +95,14 @@ impl Pool {
         });
     }
 
+    /// Opens one that is no part of the pool, and has no place under its limits.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn open_apart(&self) -> Result<Box<Backend>> {
+        self.open().await
+    }
+
     pub(super) async fn open(&self) -> Result<Box<Backend>> {
         let setup = &self.setup;
         let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;

@@ -3,17 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::cluster::catalog::Volatility;
-use crate::sql::{Kind, Name, Scope, Statement, Verdict};
+use crate::sql::{Kind, Name, Pin, Scope, Statement, Verdict};
 
-use super::{SessionView, World, route};
+use super::{Reason, SessionView, World, route};
 
 /// The explanation of one text, in lines.
 pub fn explain(verdict: &Verdict, sql: &[u8], session: &SessionView<'_>, world: &World<'_>) -> String {
-    let decision = route(verdict, sql, session, world);
     let mut out = String::new();
-    line(&mut out, "route", decision.route.as_str());
-    line(&mut out, "reason", decision.reason.as_str());
-    line(&mut out, "shape", &format!("{:032x}", verdict.skeleton.0));
+    let (place, reason) = place(verdict, sql, session, world);
+    line(&mut out, "route", place);
+    line(&mut out, "reason", reason.as_str());
     if verdict.hint != crate::sql::Hint::default() {
         line(&mut out, "hint", &hint(verdict));
     }
@@ -22,6 +21,24 @@ pub fn explain(verdict: &Verdict, sql: &[u8], session: &SessionView<'_>, world: 
         details(&mut out, statement, world);
     }
     out
+}
+
+/// Where a text goes that a client sends outside of a transaction, and why. BEGIN goes nowhere, whatever is wished for.
+fn place(
+    verdict: &Verdict,
+    sql: &[u8],
+    session: &SessionView<'_>,
+    world: &World<'_>,
+) -> (&'static str, Reason) {
+    match &*verdict.statements {
+        [one] if matches!(one.kind, Kind::Begin(_)) && !one.tag.is_empty() && session.pin.is_none() => {
+            ("weir", Reason::LazyControl)
+        }
+        _ => {
+            let decision = route(verdict, sql, session, world);
+            (decision.route.as_str(), decision.reason)
+        }
+    }
 }
 
 fn line(out: &mut String, key: &str, value: &str) {
@@ -50,7 +67,8 @@ fn details(out: &mut String, statement: &Statement, world: &World<'_>) {
         line(out, "  sets", &format!("{} = {} ({scope})", setting.name, setting.value));
     }
     for pin in statement.effects.pins() {
-        line(out, "  pins", pin.as_str());
+        let unless = if pin == Pin::Listen { ", unless it is shared ([pool] listen)" } else { "" };
+        line(out, "  pins", &format!("{}{unless}", pin.as_str()));
     }
 }
 
@@ -81,7 +99,7 @@ fn written(name: &Name) -> String {
 fn kind(kind: &Kind) -> String {
     match kind {
         Kind::Read => "read".to_owned(),
-        Kind::Primary(why) => format!("primary only: {}", super::Reason::from(*why)),
+        Kind::Primary(why) => format!("primary only: {}", Reason::from(*why)),
         Kind::Begin(_) => "begins a transaction".to_owned(),
         Kind::Commit { .. } => "commits".to_owned(),
         Kind::Rollback { .. } => "rolls back".to_owned(),
@@ -154,6 +172,9 @@ mod tests {
         assert_eq!(explained("SET LOCAL work_mem = '1MB'; CREATE TEMP TABLE t (a int)"), expected);
         let begin = explained("/* weir: auto transactions=primary */ BEGIN");
         assert!(begin.contains("hint          auto, transactions=primary\n"), "{begin}");
+        for begin in [&begin, &explained("/* weir: replica */ BEGIN")] {
+            assert!(begin.starts_with("route         weir\nreason        lazy_control\n"), "{begin}");
+        }
         assert_eq!(explained(""), "route         replica\nreason        empty\n");
     }
 }

@@ -388,7 +388,8 @@ impl<'a> Walk<'a> {
     fn completes(&mut self, statement: &Statement, verdict: &Verdict, sql: &[u8], row: &Row) {
         self.sets(statement);
         if !matches!(row.place, Place::Weir | Place::OnReplica)
-            && let Some(pin) = statement.effects.pins().next()
+            // Listening is shared, unless the configuration says otherwise.
+            && let Some(pin) = statement.effects.pins().find(|pin| *pin != Pin::Listen)
         {
             (self.now.pin, self.committed.pin) = (Some(pin), Some(pin));
         }

@@ -1,5 +1,6 @@
 //! Where a request goes, and the one word that says why. Pure: no I/O and no clock of its own.
 
+mod answer;
 mod balance;
 mod explain;
 mod explain_transaction;
@@ -10,6 +11,7 @@ mod route;
 mod rules;
 mod session_view;
 
+pub use answer::{Answer, answer, fixed};
 pub use balance::pick;
 pub use explain::explain;
 pub use explain_transaction::{BeginsWhere, explain_transaction};

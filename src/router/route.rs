@@ -264,16 +264,16 @@ pub(super) fn statement_need(statement: &Statement, session: &SessionView<'_>, w
     }
 }
 
-/// A transaction runs where it begins; a replica can only run one that reads, and refuses SERIALIZABLE.
+/// A transaction runs where it begins, unless weir answers its BEGIN itself; a replica can only run one that reads, and refuses
+/// SERIALIZABLE. Of one that does not say so it is not known, and a wish for replicas must not break what it writes.
 fn begin(modes: Modes, session: &SessionView<'_>) -> Need {
     if modes.isolation.or(session.defaults.isolation) == Some(Isolation::Serializable) {
         return Need::Primary(Reason::Serializable);
     }
     match (modes.access, session.defaults.access) {
         (Some(AccessMode::ReadOnly), _) => Need::Anywhere(Reason::BeginReadOnly),
-        (Some(AccessMode::ReadWrite), _) => Need::Primary(Reason::Begin),
         (None, Some(AccessMode::ReadOnly)) => Need::Anywhere(Reason::ReadOnlyDefault),
-        (None, _) => Need::Doubtful(Reason::Begin),
+        (Some(AccessMode::ReadWrite) | None, _) => Need::Primary(Reason::Begin),
     }
 }
 
@@ -312,6 +312,7 @@ fn shows_server(statement: &Statement, world: &World<'_>) -> bool {
     beyond.anywhere().has(Beyond::SERVER)
         || functions.any(|function| beyond.function(function).has(Beyond::SERVER))
         || statement.reads.iter().any(|relation| beyond.read(relation).has(Beyond::SERVER))
+        || statement.mentions.iter().any(|name| beyond.mentioned(name).has(Beyond::SERVER))
 }
 
 /// Whether code that a read runs is known to leave something in the session.
@@ -545,14 +546,13 @@ mod tests {
         scene.learned.remember(scene.verdict("SELECT lies FROM view").skeleton, scene.now);
         assert_eq!(scene.decide("SELECT lies FROM view"), primary(Reason::Learned));
         scene.fix(Target::Replica, TargetSource::Listener);
-        for sql in
-            ["SELECT lies FROM view", "SELECT writes()", "SELECT nobody()", "BEGIN", "SELECT 1; SELECT 2"]
-        {
+        for sql in ["SELECT lies FROM view", "SELECT writes()", "SELECT nobody()", "SELECT 1; SELECT 2"] {
             assert_eq!(scene.decide(sql), replica(Reason::ListenerTarget), "{sql}");
         }
         for (sql, reason) in [
             ("INSERT INTO t VALUES (1)", Reason::Write),
             ("SELECT pg_advisory_lock(1)", Reason::AdvisoryLock),
+            ("BEGIN", Reason::Begin),
             ("BEGIN READ WRITE", Reason::Begin),
             ("BEGIN ISOLATION LEVEL SERIALIZABLE", Reason::Serializable),
             ("SELECT 1; INSERT INTO t VALUES (1)", Reason::MultiStatement),

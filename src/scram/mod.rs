@@ -3,8 +3,14 @@
 //!
 //! It knows no sockets and no users, and never waits. The server's half of an exchange is in `frontend`.
 
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+pub(crate) mod agreement;
 mod client;
 mod client_key;
+#[cfg(test)]
+#[path = "recorded_tests.rs"]
+pub(crate) mod recorded;
 mod verifier;
 
 pub(crate) use client::{Binding, ClientFirst, Mistrust};

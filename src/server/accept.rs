@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::refusals::tell_refused;
 use super::rules;
 use super::tls::Encrypting;
 use crate::config;
@@ -127,10 +128,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
         Err(error) => {
-            if !matches!(error, Error::Lost(_)) {
-                door.shared.metrics.logins_failed.inc();
-                tracing::info!(%error, "login failed");
-            }
+            tell_refused(&door.shared.metrics, &error);
             return None;
         }
     };
@@ -152,8 +150,7 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             Some(session)
         }
         Err((stream, error)) => {
-            door.shared.metrics.logins_failed.inc();
-            tracing::info!(%error, "login failed");
+            tell_refused(&door.shared.metrics, &error);
             refuse(stream, &error).await;
             None
         }
@@ -181,11 +178,14 @@ async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why):
                     let (console, listener) = (door.console.clone(), entrance.configured.clone());
                     door.shared.spawn(async move { console.serve(*admission, &listener, right).await });
                 }
-                _ => refuse(admission.stream, why).await,
+                _ => {
+                    tell_refused(&door.shared.metrics, why);
+                    refuse(admission.stream, why).await;
+                }
             }
         }
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
-        Err(_) => {}
+        Err(error) => tell_refused(&door.shared.metrics, &error),
     }
 }
 
@@ -199,7 +199,7 @@ fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
 }
 
 /// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
-/// delivered there: then its client may be told so, by the end of its connection.
+/// delivered there: then its client may be told so, by the end of its connection. The session may be another copy's.
 async fn cancel(shared: &Shared, key: &CancelKey) {
     let cancels = &shared.metrics.cancels;
     match shared.registry.cancel(key) {
@@ -211,6 +211,7 @@ async fn cancel(shared: &Shared, key: &CancelKey) {
         }
         Cancel::Waited => cancels.waiting.inc(),
         Cancel::Idle => cancels.idle.inc(),
+        Cancel::Unknown if shared.pass_on(key).await => cancels.passed_on.inc(),
         Cancel::Unknown => cancels.unknown.inc(),
     }
 }

@@ -89,7 +89,7 @@ fn look(shared: &Shared, told: &mut HashMap<PoolKey, Instant>, now: Instant) {
                 size,
                 idle_in_transaction,
                 pinned,
-                oldest = ?Duration::from_secs(oldest.time.as_secs()),
+                oldest_seconds = oldest.time.as_secs(),
                 "half of the pool or more is kept by sessions that run nothing, by this one for longest"
             );
         });

@@ -30,14 +30,25 @@ pub(super) fn raise_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// What is to be said of the limit of clients, as far as the descriptors of this process tell: a service may be given more, or
+/// less.
+pub fn doubts_of_limit(config: &Config) -> Option<String> {
+    let limit = config.clients.limit;
+    let descriptors = usize::try_from(getrlimit(Resource::Nofile).maximum?).ok()?;
+    let room = room(descriptors, others(config));
+    (room < limit).then(|| {
+        format!(
+            "client_limit is {limit}, and a process may have {descriptors} files here (RLIMIT_NOFILE): room for {room} clients"
+        )
+    })
+}
+
 /// How many clients may be there at once, with so many descriptors.
 pub(super) fn room_for_clients(config: &Config, descriptors: Option<u64>) -> usize {
     let limit = config.clients.limit;
     let Some(descriptors) = descriptors.and_then(|limit| usize::try_from(limit).ok()) else { return limit };
-    let fixed = BESIDE + BY_LISTENER * config.listeners.len() + BY_SERVER * config.servers.len();
-    let others = connections(config).saturating_add(fixed);
-    // Pools are seldom full everywhere at once: where there is little, half of it is for clients all the same.
-    let room = descriptors.saturating_sub(others).max(descriptors / 2);
+    let others = others(config);
+    let room = room(descriptors, others);
     if room < limit {
         tracing::warn!(
             client_limit = limit,
@@ -48,6 +59,17 @@ pub(super) fn room_for_clients(config: &Config, descriptors: Option<u64>) -> usi
         );
     }
     room.min(limit)
+}
+
+/// Pools are seldom full everywhere at once: where there is little, half of it is for clients all the same.
+fn room(descriptors: usize, others: usize) -> usize {
+    descriptors.saturating_sub(others).max(descriptors / 2)
+}
+
+/// What may be taken by all that are no clients.
+fn others(config: &Config) -> usize {
+    let fixed = BESIDE + BY_LISTENER * config.listeners.len() + BY_SERVER * config.servers.len();
+    connections(config).saturating_add(fixed)
 }
 
 /// Connections that pools may have.

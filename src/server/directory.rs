@@ -1,18 +1,10 @@
 //! Users whom the configuration does not list: the servers are asked for them, and the list is read anew.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::cluster::Cluster;
-use crate::config::AuthPlace;
-use crate::users::{Asking, Directory, NoAnswer, Userlist};
-
-/// How often it is looked whether the list has changed.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::config::{AuthPlace, Watched};
+use crate::users::{Asking, AskingForRoles, Directory, NoAnswer, Userlist};
 
 /// The servers, for those who ask for users.
 pub(super) struct Servers(pub(super) Arc<Cluster>);
@@ -26,25 +18,18 @@ impl Directory for Servers {
             })
         })
     }
+
+    fn roles<'a>(&'a self, role: &'a Arc<str>) -> AskingForRoles<'a> {
+        Box::pin(async move { self.0.memberships(role).await.ok_or(NoAnswer) })
+    }
 }
 
-/// Reads the list anew when it changes, and when somebody says so.
-pub(super) async fn heed_userlist(list: Arc<Userlist>, mut reload: watch::Receiver<u64>) {
-    loop {
-        let told = match timeout(LOOK, reload.changed()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(_)) => return,
-            Err(_) => false,
-        };
-        let list = list.clone();
-        let read = move || {
-            if told { list.read().map(|()| Some(list.len())) } else { list.read_if_changed() }
-        };
-        match spawn_blocking(read).await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(users))) => tracing::info!(users, "the userlist was read anew"),
-            Ok(Err(error)) => tracing::error!(%error, "the userlist stays what it was"),
-            Err(error) => tracing::error!(%error, "the userlist was not read"),
-        }
+/// Reads the list anew, and says how its file looked. One that is not right changes nothing. Blocks.
+pub(super) fn reload(list: &Userlist) -> Watched {
+    let watched = list.watched().look_again();
+    match list.read() {
+        Ok(()) => tracing::info!(users = list.len(), "the userlist was read anew"),
+        Err(error) => tracing::error!(%error, "the userlist stays what it was"),
     }
+    watched
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::crowding::{AT_LEAST, Held};
+use crate::admin::Question;
 use crate::admin::http::Condition;
 use crate::cluster::topology::{Health, Role, Server};
 use crate::net::Encryption;
@@ -25,7 +26,8 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostL
         let pools = shared.pools.all();
         let now = Instant::now();
         let holders = shared.registry.holders(AT_LEAST, now);
-        metrics.servers.keep(&topology.servers);
+        metrics.keep(&topology.servers);
+        metrics.by_client.keep(&shared.policy().config);
         for server in &topology.servers {
             metrics.servers.set_state(server);
             metrics.servers.set_freshness(server, now);
@@ -89,6 +91,10 @@ impl Condition for State {
             );
         }
         out
+    }
+
+    fn explain(&self, question: &Question) -> String {
+        super::explain::explain(&self.shared, question)
     }
 }
 

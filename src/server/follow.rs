@@ -39,3 +39,54 @@ pub(super) async fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp/follow");
+        fs::create_dir_all(&directory).unwrap();
+        directory.join(name)
+    }
+
+    async fn next(read: &mut UnboundedReceiver<Option<String>>) -> Option<String> {
+        timeout(Duration::from_secs(60), read.recv()).await.unwrap().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_is_read_once_for_each_change_and_each_time_that_it_is_told_to() {
+        let file = file("list");
+        fs::write(&file, "first").unwrap();
+        let mut watched = Watched::default();
+        watched.look_at(&file);
+        let (tell, told) = watch::channel(0);
+        let (send, mut read) = unbounded_channel();
+        let (before, path) = (watched.clone(), file.clone());
+        let following = tokio::spawn(follow(watched, told, move || {
+            let looked = before.look_again();
+            send.send(fs::read_to_string(&path).ok()).unwrap();
+            looked
+        }));
+        fs::write(&file, "second one").unwrap();
+        assert_eq!(next(&mut read).await.as_deref(), Some("second one"));
+        // A long time in which nothing changes.
+        tokio::time::sleep(20 * LOOK_EVERY).await;
+        tell.send(1).unwrap();
+        assert_eq!(next(&mut read).await.as_deref(), Some("second one"));
+        fs::remove_file(&file).unwrap();
+        assert_eq!(next(&mut read).await, None, "that it is gone is a change");
+        // Nobody can tell any more.
+        drop(tell);
+        fs::write(&file, "the third one").unwrap();
+        assert_eq!(next(&mut read).await.as_deref(), Some("the third one"));
+        assert!(read.try_recv().is_err(), "nothing is read twice");
+        following.abort();
+    }
+}

@@ -6,9 +6,11 @@ mod descriptors;
 mod directory;
 mod drain;
 mod events;
+mod explain;
 mod figures;
 mod follow;
 mod operator;
+mod refusals;
 mod rules;
 mod tls;
 
@@ -34,8 +36,9 @@ use crate::telemetry::metrics::{Metrics, RequestLabels};
 use crate::users::{Userlist, Users, UsersError};
 use accept::{Door, Entrance, accept};
 use crowding::watch_crowding;
+pub use descriptors::doubts_of_limit;
 use descriptors::{raise_limit, room_for_clients};
-use directory::{Servers, heed_userlist};
+use directory::Servers;
 use drain::drain;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::{State, watch_figures};
@@ -97,7 +100,9 @@ pub async fn run(
         running.beside.spawn(follow(watched, reload.clone(), read));
     }
     if let Some(list) = running.userlist.take() {
-        running.beside.spawn(heed_userlist(list, reload.clone()));
+        let watched = list.watched().clone();
+        let read = move || directory::reload(&list);
+        running.beside.spawn(follow(watched, reload.clone(), read));
     }
     let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
     running.beside.spawn(follow(watched, reload, move || acceptors.reload()));

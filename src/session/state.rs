@@ -20,6 +20,7 @@ use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
 use crate::session::model::statement::{ReadBy, Reading, fetches};
 use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
+use crate::session::model::undoable::{Channels, channel_name};
 use crate::session::model::unsettable::Unsettable;
 use crate::session::model::weir_settings;
 use crate::session::relay::kept::{Keeps, Said};
@@ -29,6 +30,7 @@ use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
 use crate::session::shared::processes::Processes;
 use crate::session::shared::statements::Statements;
+use crate::session::shared::subscriptions::Listening;
 use crate::session::transaction::carried::Carried;
 use crate::session::transaction::journal::Ran;
 use crate::session::transaction::{Certainty, Event, Reaction, Transaction};
@@ -97,6 +99,8 @@ pub(crate) struct State {
     pub definitions: Definitions,
     /// How far its requests are.
     pub requests: Requests,
+    /// How it listens, where it has no connection for that.
+    pub listening: Option<Box<Listening>>,
     statements: Arc<Statements>,
     database: Arc<Database>,
 }
@@ -122,6 +126,7 @@ impl State {
             pending_writes: PendingWrites::default(),
             definitions: Definitions::default(),
             requests: Requests::default(),
+            listening: None,
             statements,
             database,
         }
@@ -323,6 +328,7 @@ impl State {
         }
         if !pending.frees(statement) {
             self.pins.apply(self.transaction.undoable_mut(), statement, part);
+            self.shares(statement);
         }
         match &statement.kind {
             Kind::Reset(Some(name)) => self.reset(name, carried),
@@ -335,6 +341,30 @@ impl State {
             _ => {}
         }
         self.on(Event::Completed(statement, tag), carried);
+    }
+
+    /// What a statement listens to and its session has by a feed needs no connection.
+    fn shares(&mut self, statement: &Statement) {
+        let Some(listening) = &self.listening else { return };
+        for channel in statement.effects.listens() {
+            let channel = channel_name(channel);
+            if listening.has(channel) {
+                self.transaction.undoable_mut().change().shares(channel);
+            }
+        }
+    }
+
+    /// The channels to which the session listens by a feed, as things stand in its transaction.
+    pub(crate) fn shared_channels(&self) -> Option<&Channels> {
+        self.transaction.undoable().now().shared.as_deref()
+    }
+
+    /// Whether what is sent to a channel comes by the shared connection.
+    pub(crate) fn hears_elsewhere(&self, channel: &[u8]) -> bool {
+        let undoable = self.transaction.undoable();
+        let levels = [undoable.now(), undoable.at_begin()];
+        let mut shared = levels.into_iter().filter_map(|level| level.shared.as_deref()).flatten();
+        shared.any(|one| one.as_bytes() == channel)
     }
 
     fn change_settings(&mut self) -> &mut SessionSettings {

@@ -110,7 +110,7 @@ impl ByServer {
             seconds: r.histograms(
                 "sample_seconds",
                 "From asking a server how far it is to its answer.",
-                "server",
+                &["server"],
                 SAMPLE_SECONDS,
             ),
         }
@@ -140,15 +140,16 @@ impl ByServer {
     }
 
     /// Has figures end whose server is none of these: it has been removed.
-    pub fn keep(&self, servers: &[Server]) {
+    pub(super) fn keep(&self, servers: &[Server]) {
         let Self { connects, connections, waiting, full, held, up, role, encryption, .. } = self;
         let Self { staleness, lag, samples, seconds, .. } = self;
-        [connects, samples].iter().for_each(|family| keep(family, servers));
+        let stays = |name: &str| servers.iter().any(|server| &*server.name == name);
+        [connects, samples].iter().for_each(|family| keep(family, "server", stays));
         [connections, waiting, full, held, up, role, encryption, lag]
             .iter()
-            .for_each(|family| keep(family, servers));
-        keep(staleness, servers);
-        keep(seconds, servers);
+            .for_each(|family| keep(family, "server", stays));
+        keep(staleness, "server", stays);
+        keep(seconds, "server", stays);
     }
 
     /// Sets what a server is and whether it answers.
@@ -207,14 +208,13 @@ impl ByServer {
     }
 }
 
-/// Removes from a family what is told of servers that are none of these. Its own labels say whom it tells of, so that
-/// what was counted while a server was on its way out goes as well, a scrape later.
-fn keep<T: MetricVecBuilder>(family: &MetricVec<T>, servers: &[Server]) {
+/// Removes from a family what bears a name that does not stay. Its own labels say whom it tells of, so that what was counted
+/// while a server was on its way out goes as well, a scrape later.
+pub(super) fn keep<T: MetricVecBuilder>(family: &MetricVec<T>, label: &str, stays: impl Fn(&str) -> bool) {
     for metric in family.collect().iter().flat_map(|family| family.get_metric()) {
         let labels: HashMap<_, _> =
             metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
-        let of_server = |name: &&str| servers.iter().any(|server| &*server.name == *name);
-        if labels.get("server").is_some_and(|name| !of_server(name)) {
+        if labels.get(label).is_some_and(|name| !stays(name)) {
             // That somebody else was first is no error.
             drop(family.remove(&labels));
         }

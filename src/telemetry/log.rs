@@ -1,8 +1,9 @@
 //! Logs, to standard error, as text or as JSON lines; nobody waits for whoever reads them.
 //!
 //! The conventions: never a secret and never a value out of a statement; whose a line is tells the span that it stands in;
-//! one line at warn for each slow request. What a client chose (user, database, application name, SQL) is written with
-//! `?`, quoted and escaped: a line break in it must not begin a log line of its own.
+//! one line at warn for each slow request. What a client chose (user, database, application name, SQL) is a field of its own
+//! and a plain string, never part of a message and never by `?` or `%`: as text it is quoted and escaped then, so that a line
+//! break in it begins no line of its own, and as JSON it is a value, quoted once.
 
 use std::fs::File;
 use std::io;
@@ -85,13 +86,14 @@ impl SlowQuery<'_> {
         tracing::warn!(
             target: "weir::slow_query",
             id = self.id,
-            user = ?self.user,
-            database = ?self.database,
+            user = self.user,
+            database = self.database,
             server = self.server,
             route = self.route,
             reason = self.reason,
-            milliseconds = self.took.as_millis(),
-            statement = ?&self.shape[..cut],
+            // A number that JSON has.
+            milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            statement = &self.shape[..cut],
             "slow query"
         );
     }
@@ -159,6 +161,21 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.starts_with('{') && text.trim_end().ends_with('}'), "{text}");
         assert!(text.contains(r#""id":1"#) && text.contains(r#""message":"slow query""#), "{text}");
+    }
+
+    #[test]
+    fn json_values_are_quoted_once_and_numbers_not_at_all() {
+        let text = logged(LogFormat::Json, "info", slow);
+        assert!(text.contains(r#""user":"app\n2026-01-01 ERROR forged""#), "{text}");
+        assert!(text.contains(r#""database":"shop","server":"a""#), "{text}");
+        assert!(
+            text.contains(r#""statement":"SELECT ?""#) && text.contains(r#""milliseconds":2000"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#""span":{"database":"shop\n2026-01-01 ERROR forged","name":"client"}"#),
+            "{text}"
+        );
     }
 
     #[test]

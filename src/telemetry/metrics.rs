@@ -1,25 +1,24 @@
 //! Figures for Prometheus. One [`Metrics`] is made at start and passed on; there is no global registry.
 //!
-//! What every request touches is a handle that was resolved at start: an atomic add, no lookup. What changes rarely
-//! is looked up by label. What exists elsewhere already (pools, servers, caches) is read when someone looks, by
+//! What every request touches is a handle that was resolved at start, or by its session once: an atomic add, no lookup.
+//! What changes rarely is looked up by label. What exists elsewhere already (pools, servers, caches) is read when someone looks, by
 //! hooks that [`Metrics::before_scrape`] takes.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 
+pub use super::by_client::{ByClient, FiguresOf};
 pub use super::by_server::{ByServer, ConnectResult};
+use super::outcomes::{Errors, Transactions};
+pub use super::outcomes::{Refused, TransactionRan};
 use super::registry::Register;
-pub use super::registry::Row;
+pub use super::registry::{Row, observe};
+pub use super::requests::{Access, RequestLabels, Requests, RequestsOf};
 use super::sqlstates;
+use crate::cluster::topology::Server;
 use crate::sql::Consistency;
-
-/// Time that a person waits for: from a cached point read to a report.
-const QUERY_SECONDS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    30.0, 60.0,
-];
 
 /// Time in a queue: nothing at all, or anything up to `checkout_timeout`.
 const WAIT_SECONDS: &[f64] = &[
@@ -38,12 +37,13 @@ const ADDED_SECONDS: &[f64] = &[
 pub struct Metrics {
     register: Register,
     hooks: Mutex<Vec<Hook>>,
-    requests: Requests,
-    transactions: IntCounterVec,
+    /// Requests and their time, by server.
+    pub requests: Requests,
+    /// The same by whose they were.
+    pub by_client: ByClient,
+    transactions: Transactions,
 
-    /// From a request being sent to a server to its answer being complete, by route.
-    pub query_seconds: ByRoute<Histogram>,
-    /// Waiting for a backend connection.
+    /// Waiting for a backend connection, without what was waited for freshness.
     pub checkout_wait_seconds: Histogram,
     /// What weir itself adds to a request, waiting for peers and pools not included.
     pub added_seconds: Histogram,
@@ -57,8 +57,7 @@ pub struct Metrics {
     pub clients: IntGauge,
     /// Connections accepted.
     pub client_connections: IntCounter,
-    /// Logins refused.
-    pub logins_failed: IntCounter,
+    refused: IntCounterVec,
     /// Clients' TLS handshakes, by how they ended.
     pub tls_handshakes: TlsHandshakes,
     /// Cancel requests, by what came of them.
@@ -89,21 +88,13 @@ pub struct Metrics {
     pub log_lines_lost: IntCounter,
 
     reruns: IntCounterVec,
-    errors: IntCounterVec,
+    errors: Errors,
     /// What bears a server's name.
     pub servers: ByServer,
 }
 
 /// Brings figures that live elsewhere up to date before they are read.
 type Hook = Box<dyn Fn(&Metrics) + Send + Sync>;
-
-/// One handle for each route.
-pub struct ByRoute<T> {
-    /// Requests that ran on the primary.
-    pub primary: T,
-    /// Requests that ran on a replica.
-    pub replica: T,
-}
 
 /// Bytes by peer and direction.
 pub struct Bytes {
@@ -135,6 +126,8 @@ pub struct Cancels {
     pub waiting: IntCounter,
     /// The session ran nothing.
     pub idle: IntCounter,
+    /// Passed on to the copy of weir that has given the key.
+    pub passed_on: IntCounter,
     /// No session has this key.
     pub unknown: IntCounter,
 }
@@ -159,44 +152,6 @@ pub struct TimedOut {
     pub idle_in_transaction: IntCounter,
     /// A request on a server.
     pub query: IntCounter,
-}
-
-/// Labels that are known at start. A request is counted by its indices into these lists.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestLabels<'a> {
-    /// Names of the routes.
-    pub routes: &'a [&'static str],
-    /// Names of the reasons.
-    pub reasons: &'a [&'static str],
-}
-
-/// One counter per route and reason. A counter is made when it is first needed: most pairs never occur, and those
-/// that do are resolved once.
-struct Requests {
-    family: IntCounterVec,
-    routes: Box<[&'static str]>,
-    reasons: Box<[&'static str]>,
-    cells: Box<[OnceLock<IntCounter>]>,
-}
-
-impl Requests {
-    fn new(r: &mut Register, labels: RequestLabels) -> Self {
-        let family =
-            r.counters("requests_total", "Requests by route and by the reason for it.", &["route", "reason"]);
-        let cells =
-            std::iter::repeat_with(OnceLock::new).take(labels.routes.len() * labels.reasons.len()).collect();
-        Self { family, routes: labels.routes.into(), reasons: labels.reasons.into(), cells }
-    }
-
-    fn add(&self, route: usize, reason: usize) {
-        let (Some(route_label), Some(reason_label)) = (self.routes.get(route), self.reasons.get(reason))
-        else {
-            debug_assert!(false, "no label for route {route} and reason {reason}");
-            return;
-        };
-        let cell = &self.cells[route * self.reasons.len() + reason];
-        cell.get_or_init(|| self.family.with_label_values(&[route_label, reason_label])).inc();
-    }
 }
 
 /// What came of a read's wish for a fresh replica.
@@ -238,15 +193,6 @@ impl Reads {
     }
 }
 
-impl ByRoute<Histogram> {
-    fn new(r: &mut Register) -> Self {
-        let help = "From a request sent to a server to its answer complete; requests in flight together count as one.";
-        let family = r.histograms("query_seconds", help, "route", QUERY_SECONDS);
-        let of = |route| family.with_label_values(&[route]);
-        Self { primary: of("primary"), replica: of("replica") }
-    }
-}
-
 impl Bytes {
     fn new(r: &mut Register) -> Self {
         let help = "Bytes that sessions read and wrote after their login: from_client, to_client, from_server, to_server.";
@@ -272,7 +218,7 @@ impl TlsHandshakes {
 
 impl Cancels {
     fn new(r: &mut Register) -> Self {
-        let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, or with an unknown key.";
+        let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, passed_on to the copy of weir that has given the key, or with an unknown key.";
         let family = r.counters("cancels_total", help, &["result"]);
         let of = |result| family.with_label_values(&[result]);
         Self {
@@ -280,6 +226,7 @@ impl Cancels {
             joined: of("joined"),
             waiting: of("waiting"),
             idle: of("idle"),
+            passed_on: of("passed_on"),
             unknown: of("unknown"),
         }
     }
@@ -340,15 +287,11 @@ impl Metrics {
         // In the order of the documented table.
         Self {
             requests: Requests::new(&mut r, labels),
-            transactions: r.counters(
-                "transactions_total",
-                "Transactions by how they ran (none: without a connection of their own; replica; upgraded: on the primary after reads elsewhere; primary) and why on the primary.",
-                &["ran", "reason"],
-            ),
-            query_seconds: ByRoute::new(&mut r),
+            by_client: ByClient::new(&mut r, labels.routes),
+            transactions: Transactions::new(&mut r, labels.reasons),
             checkout_wait_seconds: r.histogram(
                 "checkout_wait_seconds",
-                "Time that requests wait for a backend connection.",
+                "Time that requests wait for a backend connection: for one to come free, to be opened, or for a primary to be there; not for a replica to be fresh.",
                 WAIT_SECONDS,
             ),
             added_seconds: r.histogram(
@@ -364,11 +307,15 @@ impl Metrics {
             ),
             reruns: r.counters("reruns_total", "Requests that failed on a replica and ran again elsewhere.", &["cause"]),
             learned: r.counter("learned_total", "Shapes of statements that failed on a replica and avoid it since."),
-            errors: r.counters("errors_total", "Errors that requests ended with: those of servers and those of weir itself.", &["sqlstate"]),
+            errors: Errors::new(&mut r),
             bytes: Bytes::new(&mut r),
             clients: r.gauge("clients", "Clients that are logged in."),
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
-            logins_failed: r.counter("logins_failed_total", "Logins that weir refused."),
+            refused: r.counters(
+                "clients_refused_total",
+                "Clients that were not let in: authentication, hba, encryption, not_permitted, protocol, setting, login_timeout, too_many_clients, draining, no_room (no connection to a server came free), no_server, server (a server refuses them) or other.",
+                &["cause"],
+            ),
             tls_handshakes: TlsHandshakes::new(&mut r),
             cancels: Cancels::new(&mut r),
             pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
@@ -395,19 +342,35 @@ impl Metrics {
                 "Lines of the log that were lost, because whoever reads it did not keep up or it could not be written.",
             ),
             servers: ByServer::new(&mut r),
-            register: r,
+            register: {
+                #[cfg(target_os = "linux")]
+                r.process();
+                r
+            },
             hooks: Mutex::default(),
         }
     }
 
-    /// Counts a request. The arguments are indices into the lists given to [`Metrics::new`].
-    pub fn request(&self, route: usize, reason: usize) {
-        self.requests.add(route, reason);
+    /// Counts a request that weir answers itself. The arguments are indices into the lists given to [`Metrics::new`].
+    pub fn answered(&self, route: usize, reason: usize) {
+        self.requests.own().request(route, reason, Access::None);
     }
 
-    /// Counts a transaction that is over, by how it ran and, where that was on the primary, why.
-    pub fn transaction(&self, ran: &str, reason: &str) {
-        self.transactions.with_label_values(&[ran, reason]).inc();
+    /// Counts a transaction that is over, by how it ran and, where that was on the primary, why: an index into the list of
+    /// reasons given to [`Metrics::new`].
+    pub fn transaction(&self, ran: TransactionRan, reason: Option<usize>) {
+        self.transactions.add(ran, reason);
+    }
+
+    /// Counts a client that was not let in.
+    pub fn refused(&self, cause: Refused) {
+        self.refused.with_label_values(&[cause.label()]).inc();
+    }
+
+    /// Has figures end whose server is none of these: it has been removed.
+    pub fn keep(&self, servers: &[Server]) {
+        self.requests.keep(servers);
+        self.servers.keep(servers);
     }
 
     /// A session has come to keep its connection for this reason.
@@ -438,7 +401,7 @@ impl Metrics {
 
     /// Counts an error that weir sent to a client.
     pub fn error(&self, sqlstate: &str) {
-        self.errors.with_label_values(&[sqlstates::label(sqlstate)]).inc();
+        self.errors.add(sqlstate);
     }
 
     /// Has `hook` called before each scrape, to bring figures that live elsewhere up to date. It must not block.
@@ -457,15 +420,18 @@ impl Metrics {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// The counters of a family, each with the values of its labels in the order of their names.
-    pub(crate) fn counters(&self, family: &str) -> Vec<(Vec<String>, u64)> {
+    /// The counters of a family, added up by the values of these labels.
+    pub(crate) fn counters<const N: usize>(&self, family: &str, by: [&str; N]) -> BTreeMap<[String; N], u64> {
         let families = self.register.gather();
-        let found = families.iter().filter(|one| one.name() == family).flat_map(|one| one.get_metric());
-        let row = |metric: &prometheus::proto::Metric| {
-            let labels = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
-            (labels, metric.get_counter().get_value() as u64)
-        };
-        found.map(row).collect()
+        let mut sums = BTreeMap::new();
+        for metric in families.iter().filter(|one| one.name() == family).flat_map(|one| one.get_metric()) {
+            let value = |name: &str| {
+                let label = metric.get_label().iter().find(|label| label.name() == name);
+                label.map_or_else(String::new, |label| label.value().to_owned())
+            };
+            *sums.entry(by.map(value)).or_default() += metric.get_counter().get_value() as u64;
+        }
+        sums
     }
 
     /// The content type of [`Metrics::render`].
@@ -491,19 +457,14 @@ pub fn count(counter: &IntCounter, n: usize) {
     }
 }
 
-/// Seconds, as all of our times are given to Prometheus.
-pub fn observe(histogram: &Histogram, time: Duration) {
-    histogram.observe(time.as_secs_f64());
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::cluster::topology::{Health, Role, Server};
+    use crate::cluster::topology::{Health, Role, ServerId};
     use crate::freshness::{Freshness, Lsn};
 
     fn metrics() -> Metrics {
@@ -513,14 +474,17 @@ mod tests {
     #[test]
     fn a_request_is_counted_under_its_own_labels_only() {
         let metrics = metrics();
-        metrics.request(1, 1);
-        metrics.request(1, 1);
-        metrics.request(0, 2);
+        let (a, b) = (metrics.requests.of(ServerId(1), "a"), metrics.requests.of(ServerId(2), "b"));
+        a.request(1, 1, Access::Read);
+        metrics.requests.of(ServerId(1), "a").request(1, 1, Access::Read);
+        b.request(0, 2, Access::Write);
+        metrics.requests.own().request(0, 0, Access::None);
         let text = metrics.render();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("weir_requests_total{")).collect();
         let expected = [
-            r#"weir_requests_total{reason="hint",route="primary"} 1"#,
-            r#"weir_requests_total{reason="read",route="replica"} 2"#,
+            r#"weir_requests_total{access="none",reason="write",route="primary",server=""} 1"#,
+            r#"weir_requests_total{access="read",reason="read",route="replica",server="a"} 2"#,
+            r#"weir_requests_total{access="write",reason="hint",route="primary",server="b"} 1"#,
         ];
         assert_eq!(lines, expected);
     }
@@ -562,8 +526,8 @@ mod tests {
     fn the_figures_of_a_server_end_with_it() {
         let metrics = metrics();
         let epoch = Instant::now();
-        let server = |name: &str| Server { name: name.into(), ..replica(epoch) };
-        let (a, b) = (server("a"), server("b"));
+        let server = |id, name: &str| Server { id: ServerId(id), name: name.into(), ..replica(epoch) };
+        let (a, b) = (server(1, "a"), server(2, "b"));
         for server in [&a, &b] {
             server.freshness.publish(epoch, Lsn(5), 77, Some(epoch));
             metrics.servers.set_state(server);
@@ -571,14 +535,17 @@ mod tests {
             metrics.servers.set_pool(&server.name, 1, 2, 3);
             metrics.servers.sampled(&server.name, "counted", Some(Duration::from_millis(1)));
             metrics.servers.connected(&server.name, ConnectResult::Ok);
+            metrics.requests.of(server.id, &server.name).request(1, 1, Access::Read);
+            metrics.requests.of(server.id, &server.name).took(1, Duration::from_millis(1));
         }
+        metrics.requests.own().request(0, 0, Access::None);
         let of = |name: &str| metrics.render().matches(&format!("server=\"{name}\"")).count();
         let all = of("b");
         assert_eq!(of("a"), all);
-        metrics.servers.keep(std::slice::from_ref(&b));
+        metrics.keep(std::slice::from_ref(&b));
         assert_eq!((of("a"), of("b")), (0, all));
-        metrics.servers.keep(&[]);
-        assert_eq!(of("b"), 0);
+        metrics.keep(&[]);
+        assert_eq!((of("b"), of("")), (0, 1), "what weir answers itself is no server's");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What weir tells about itself while it runs: logs and metrics.
 
+pub mod by_client;
+
 mod by_server;
 
 pub mod log;
@@ -8,6 +10,10 @@ mod log_queue;
 
 pub mod metrics;
 
+mod outcomes;
+
 mod registry;
+
+pub mod requests;
 
 mod sqlstates;

@@ -1,10 +1,12 @@
 //! Makes figures, registers them, and remembers what was made, so that the documentation can be checked against it.
 
-use prometheus::core::Collector;
+use std::time::Duration;
+
+use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Every name begins with this.
@@ -45,6 +47,12 @@ impl Register {
         self.add("counter", family)
     }
 
+    /// Counters of what is no whole number.
+    pub(super) fn real_counters(&mut self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+        let family = CounterVec::new(opts(name, help), labels).expect(VALID);
+        self.add("counter", family)
+    }
+
     pub(super) fn gauge(&mut self, name: &str, help: &str) -> IntGauge {
         let gauge = IntGauge::with_opts(opts(name, help)).expect(VALID);
         self.add("gauge", gauge)
@@ -71,12 +79,21 @@ impl Register {
         &mut self,
         name: &str,
         help: &str,
-        label: &str,
+        labels: &[&str],
         buckets: &[f64],
     ) -> HistogramVec {
         let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-        let family = HistogramVec::new(opts, &[label]).expect(VALID);
+        let family = HistogramVec::new(opts, labels).expect(VALID);
         self.add("histogram", family)
+    }
+
+    /// What every process tells of itself, under the names that Prometheus has for it, without the prefix.
+    #[cfg(target_os = "linux")]
+    pub(super) fn process(&mut self) {
+        let collector = prometheus::process_collector::ProcessCollector::for_self();
+        let kind = |name: &str| if name.ends_with("_total") { "counter" } else { "gauge" };
+        self.rows.extend(collector.desc().into_iter().map(|desc| row(desc, kind(&desc.fq_name))));
+        self.registry.register(Box::new(collector)).expect(VALID);
     }
 
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
@@ -88,17 +105,21 @@ impl Register {
     }
 
     fn add<C: Collector + Clone + 'static>(&mut self, kind: &'static str, collector: C) -> C {
-        self.rows.extend(collector.desc().into_iter().map(|desc| Row {
-            name: desc.fq_name.clone(),
-            kind,
-            labels: desc.variable_labels.clone(),
-            help: desc.help.clone(),
-        }));
+        self.rows.extend(collector.desc().into_iter().map(|desc| row(desc, kind)));
         self.registry.register(Box::new(collector.clone())).expect(VALID);
         collector
     }
 }
 
+fn row(desc: &Desc, kind: &'static str) -> Row {
+    Row { name: desc.fq_name.clone(), kind, labels: desc.variable_labels.clone(), help: desc.help.clone() }
+}
+
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("{PREFIX}{name}"), help)
+}
+
+/// Seconds, as all of our times are given to Prometheus.
+pub fn observe(histogram: &Histogram, time: Duration) {
+    histogram.observe(time.as_secs_f64());
 }

@@ -33,9 +33,17 @@ const CODES: &[&str] = &[
     "HV091", "P0000", "P0001", "P0002", "P0003", "P0004", "XX000", "XX001", "XX002",
 ];
 
+/// How many labels there are.
+pub(super) const LABELS: usize = CODES.len() + 1;
+
+/// The number of a code's label, below [`LABELS`].
+pub(super) fn place(sqlstate: &str) -> usize {
+    CODES.binary_search(&sqlstate).unwrap_or(CODES.len())
+}
+
 /// The label for a code.
 pub(super) fn label(sqlstate: &str) -> &'static str {
-    CODES.binary_search(&sqlstate).ok().and_then(|at| CODES.get(at)).copied().unwrap_or(OTHER)
+    CODES.get(place(sqlstate)).copied().unwrap_or(OTHER)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! All users: those of the configuration, of the userlist, and those that the servers know.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::decoy::Decoy;
@@ -32,7 +33,6 @@ pub enum UsersError {
 }
 
 /// All users that may log in.
-#[derive(Debug)]
 pub struct Users {
     /// Of the configuration, with their secrets.
     accounts: HashMap<Arc<str>, Account>,
@@ -40,6 +40,8 @@ pub struct Users {
     named: HashMap<Arc<str>, User>,
     userlist: Option<Arc<Userlist>>,
     inquiries: Option<Inquiries>,
+    /// Who knows of roles.
+    directory: Option<Arc<dyn Directory>>,
     /// What holds for those whom the configuration does not name.
     timeouts: Timeouts,
     decoy: Decoy,
@@ -77,6 +79,7 @@ impl Users {
             named,
             userlist: None,
             inquiries: None,
+            directory: None,
             timeouts: Timeouts::default(),
             decoy,
             keys: Keys::default(),
@@ -89,8 +92,10 @@ impl Users {
     /// When a verifier is none, or the userlist cannot be read.
     pub fn of(config: &Config, directory: Arc<dyn Directory>) -> Result<Self, UsersError> {
         let userlist = config.auth.userlist.as_deref().map(Userlist::open).transpose()?.map(Arc::new);
-        let inquiries = config.auth.query.as_ref().map(|query| Inquiries::new(config, query, directory));
-        Ok(Self { userlist, inquiries, timeouts: config.timeouts, ..Self::new(&config.users)? })
+        let query = config.auth.query.as_ref();
+        let inquiries = query.map(|query| Inquiries::new(config, query, directory.clone()));
+        let (directory, timeouts) = (Some(directory), config.timeouts);
+        Ok(Self { userlist, inquiries, directory, timeouts, ..Self::new(&config.users)? })
     }
 
     /// The list that is to be read anew when it changes.
@@ -130,6 +135,18 @@ impl Users {
         found.map_or(Found::Nobody(decoy), Found::Account)
     }
 
+    /// The roles of which `name` is a member, as the servers have it now: those of the role that it is there, which is one of
+    /// them. None if there is no such role. Cancel safe.
+    ///
+    /// # Errors
+    /// Nobody answers, and nobody has before.
+    pub async fn roles(&self, name: &str) -> Result<Arc<[String]>, NoAnswer> {
+        let account = self.accounts.get(name).map(|account| &*account.user);
+        let user = account.or_else(|| self.named.get(name));
+        let role = user.map_or_else(|| name.into(), |user| user.server_user.clone());
+        self.directory.as_ref().ok_or(NoAnswer)?.roles(&role).await
+    }
+
     /// A client could not prove to be who it says. Where that was asked of the servers, the password may have been changed
     /// since: it is asked for anew at the next login.
     pub fn disproved(&self, name: &str, database: &str) {
@@ -146,6 +163,18 @@ impl Users {
         };
         self.decoy.has_seen(&account);
         account
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users")
+            .field("accounts", &self.accounts)
+            .field("named", &self.named)
+            .field("userlist", &self.userlist)
+            .field("inquiries", &self.inquiries)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 

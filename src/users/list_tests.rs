@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::config::{self, AuthPlace, ServerProof, load_with};
-use crate::users::query::Asking;
+use crate::users::query::{Asking, AskingForRoles};
 
 /// What the servers know, and how often they were asked.
 #[derive(Default)]
@@ -57,6 +57,13 @@ impl Directory for Servers {
             } else {
                 Ok(of(&format!("{}.{name}", place.database)).or_else(|| of(name)))
             }
+        })
+    }
+
+    fn roles<'a>(&'a self, role: &'a Arc<str>) -> AskingForRoles<'a> {
+        Box::pin(async move {
+            let away = *self.away.lock().unwrap();
+            if away { Err(NoAnswer) } else { Ok([&**role, "all"].map(str::to_owned).into()) }
         })
     }
 }
@@ -246,4 +253,22 @@ async fn a_made_up_user_is_challenged_as_the_others_are() {
     assert_eq!((decoy.iterations, decoy.salt.len()), (7777, 16));
     let Found::Nobody(again) = users.find("none", "shop").await else { panic!() };
     assert_eq!(decoy, again);
+}
+
+#[tokio::test]
+async fn roles_are_those_of_the_role_that_a_user_is_on_the_servers() {
+    let servers = Servers::knowing(&[]);
+    let listed = config(
+        "roles",
+        "[[users]]\nname = \"listed\"\npassword = \"x\"\nserver_user = \"other\"\n\
+         [[users]]\nname = \"named\"\nserver_user = \"another\"\nserver_password = \"x\"\n\
+         [auth]\nquery = true\nquery_user = \"listed\"\n",
+    );
+    let users = Users::of(&listed, servers.clone()).unwrap();
+    for (name, role) in [("listed", "other"), ("named", "another"), ("anybody", "anybody")] {
+        assert_eq!(*users.roles(name).await.unwrap(), [role, "all"].map(str::to_owned), "{name}");
+    }
+    *servers.away.lock().unwrap() = true;
+    assert!(users.roles("listed").await.is_err());
+    assert!(Users::new(&listed.users).unwrap().roles("listed").await.is_err(), "there is nobody to ask");
 }

@@ -21,7 +21,7 @@ pub use crate::scram::{ClientKey, Verifier};
 pub use keys::Keys;
 pub use list::{InvalidVerifier, Users, UsersError};
 pub use md5::Md5Hash;
-pub use query::{Asking, Directory, NoAnswer};
+pub use query::{Asking, AskingForRoles, Directory, NoAnswer};
 pub use userlist::Userlist;
 
 /// How a user proves who it is.

@@ -28,10 +28,16 @@ pub struct NoAnswer;
 /// A question on its way.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Option<Secret>, NoAnswer>> + Send + 'a>>;
 
+/// A question for roles on its way.
+pub type AskingForRoles<'a> = Pin<Box<dyn Future<Output = Result<Arc<[String]>, NoAnswer>> + Send + 'a>>;
+
 /// Whoever asks servers for users.
 pub trait Directory: Send + Sync {
     /// The secret of a user, empty if it has none; `None` if there is no such user. Cancel safe.
     fn secret<'a>(&'a self, place: &'a AuthPlace, name: &'a str) -> Asking<'a>;
+
+    /// The roles of which a role is a member, itself included; none when there is no such role. Cancel safe.
+    fn roles<'a>(&'a self, role: &'a Arc<str>) -> AskingForRoles<'a>;
 }
 
 type Key = (AuthPlace, Box<str>);

@@ -1,10 +1,10 @@
-//! The users of a list in PgBouncer's form, which is read anew when its file changes.
+//! The users of a list in PgBouncer's form, which may be read anew while clients log in.
 //!
 //! A list that cannot be read, or is not right, changes nothing: the last one that was right counts.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -16,8 +16,8 @@ use crate::config::{Secret, UserlistError, Watched, userlist};
 pub struct Userlist {
     path: PathBuf,
     entries: ArcSwap<HashMap<Box<str>, Arc<Entry>>>,
-    /// How the file looked when it was read.
-    watched: Mutex<Watched>,
+    /// How the file looked when it was read first.
+    watched: Watched,
 }
 
 /// One user of it.
@@ -34,21 +34,16 @@ impl Userlist {
     /// # Errors
     /// When it cannot be read, or is not right.
     pub(super) fn open(path: &Path) -> Result<Self, UserlistError> {
-        let list = Self { path: path.to_owned(), entries: ArcSwap::default(), watched: Mutex::default() };
+        let mut watched = Watched::default();
+        watched.look_at(path);
+        let list = Self { path: path.to_owned(), entries: ArcSwap::default(), watched };
         list.read()?;
         Ok(list)
     }
 
-    /// Reads it again if it is not the file that it was, and says how many users there are then. Waits for the disk.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is not right. That is told once of each file.
-    pub fn read_if_changed(&self) -> Result<Option<usize>, UserlistError> {
-        let before = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if before.look_again() == before {
-            return Ok(None);
-        }
-        self.read().map(|()| Some(self.len()))
+    /// How the file looked when it was read first.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// Reads it again. Waits for the disk.
@@ -56,9 +51,6 @@ impl Userlist {
     /// # Errors
     /// When it cannot be read, or is not right.
     pub fn read(&self) -> Result<(), UserlistError> {
-        let mut watched = Watched::default();
-        watched.look_at(&self.path);
-        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
         let read = userlist::read(&self.path)?;
         let before = self.entries.load();
         let entry = |(name, secret): (Box<str>, Secret)| {
@@ -102,28 +94,24 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_changes_is_read_anew_and_a_wrong_one_changes_nothing() {
+    fn a_list_is_read_anew_and_a_wrong_one_changes_nothing() {
         let path = std::env::temp_dir().join(format!("weir-users-{}.txt", std::process::id()));
         fs::write(&path, "\"a\" \"x\"\n\"none\" \"\"").unwrap();
         let list = Userlist::open(&path).unwrap();
         let a = list.find("a", made).unwrap();
         assert!(list.find("none", made).is_some() && list.find("b", made).is_none());
-        list.read_if_changed().unwrap();
 
         fs::write(&path, "\"a\" \"x\"\n\"b\" \"y\"; longer").unwrap();
-        list.read_if_changed().unwrap();
+        list.read().unwrap();
         let again = list.find("a", |_| panic!("made again")).unwrap();
         assert!(Arc::ptr_eq(&a.user, &again.user));
         assert!(list.find("b", made).is_some() && list.find("none", made).is_none());
 
         fs::write(&path, "\"a\"").unwrap();
-        assert!(list.read_if_changed().is_err());
-        list.read_if_changed().expect("it is told once");
-        assert!(list.read().is_err(), "unless it is read in any case");
+        assert!(list.read().is_err());
         assert!(list.find("b", made).is_some());
         fs::remove_file(&path).unwrap();
-        assert!(list.read_if_changed().is_err());
-        list.read_if_changed().expect("it is told once");
+        assert!(list.read().is_err());
         assert_eq!(list.len(), 2);
         assert!(Userlist::open(&path).is_err());
     }

@@ -119,7 +119,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "session/transaction",
         beside: &["model"],
-        outside: &["backend::settings", "backend::value", "error", "sql", "wire"],
+        outside: &["backend::settings", "backend::value", "error", "router::reason", "sql", "wire"],
         why: "a transaction is followed from what is sent and answered alone",
     },
     SubRoom {

@@ -9,7 +9,7 @@ use harness::{Cluster, Dice, Options, Result, Weir, WeirSetup, free_port, wait_f
 
 use crate::WEIR;
 use crate::faults::Faults;
-use crate::oracle::{LEVELS, Level, Oracle};
+use crate::oracle::{LEVELS, Level, Oracle, Route};
 use crate::session::{Guise, Said};
 use crate::shape::{Fill, HERE, Path, SHAPES, fill};
 use crate::worker::{Scene, Worker};
@@ -36,9 +36,11 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-/// Servers with all tables, and a weir with a second address and a second name of the database.
+/// Servers with all tables, and a weir with a second address and a second name of the database. With WEIR_CONSISTENCY_COPIES there
+/// are other copies beside it, of which it knows nothing, for sessions at `strong`: that holds across all of them.
 struct Stage {
     weir: Weir,
+    copies: Vec<Weir>,
     cluster: Cluster,
     second_port: u16,
     shapes: Vec<usize>,
@@ -59,13 +61,15 @@ impl Stage {
         }
         cluster.wait_caught_up()?;
         let second_port = free_port()?;
-        let weir = WeirSetup::in_front_of(&cluster, 0..3)
+        let setup = WeirSetup::in_front_of(&cluster, 0..3)
             .set("health", "interval", "\"200ms\"")
             .set("health", "timeout", "\"500ms\"")
-            .append(&format!("[[listeners]]\naddress = \"127.0.0.1:{second_port}\""))
-            .append("[[databases]]\nname = \"alias\"\nserver_database = \"app\"")
-            .start(WEIR)?;
-        Ok(Self { weir, cluster, second_port, shapes })
+            .append("[[databases]]\nname = \"alias\"\nserver_database = \"app\"");
+        let second = format!("[[listeners]]\naddress = \"127.0.0.1:{second_port}\"");
+        let more = number("WEIR_CONSISTENCY_COPIES").unwrap_or(1).saturating_sub(1);
+        let copies = (0..more).map(|_| setup.clone().start(WEIR)).collect::<Result<_>>()?;
+        let weir = setup.append(&second).start(WEIR)?;
+        Ok(Self { weir, copies, cluster, second_port, shapes })
     }
 
     /// Whom a worker's two sessions pretend to be.
@@ -79,8 +83,13 @@ impl Stage {
                 1 => (self.second_port, Login::new("app", "app")),
                 _ => (self.weir.port(), Login::new("app", "app")),
             };
+            // What is written through another copy is written past this one.
+            let elsewhere = self.copies.get(id % self.copies.len().max(1));
+            let elsewhere = elsewhere.filter(|_| level == Level::Strong && which == 1);
+            let port = elsewhere.map_or(port, Weir::port);
+            let route = if elsewhere.is_some() { Route::PastWeir } else { Route::Weir };
             let path = if id.is_multiple_of(2) { Path::Inner } else { Path::Default };
-            Guise { number, address: Address::local(port), login, level, said, path }
+            Guise { number, address: Address::local(port), login, level, said, path, route }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login};
 use harness::{Cluster, Dice, Options, Result, Weir, wait_for};
@@ -82,6 +82,48 @@ fn share_on_replicas(weir: &Weir, level: &str) -> Result<f64> {
     let share = 100.0 * served / reads;
     eprintln!("{level}: replicas served {served} of {reads} reads, {share:.1} %");
     Ok(share)
+}
+
+/// What half of so many reads take at the most, in microseconds.
+fn median(client: &mut Client) -> Result<u128> {
+    let times = (0..200).map(|_| {
+        let begun = Instant::now();
+        client.query("SELECT v FROM t0 WHERE id = 1")?;
+        Ok(begun.elapsed().as_micros())
+    });
+    let mut times = times.collect::<Result<Vec<_>>>()?;
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
+
+/// What a read costs at each level, one after the other: while nobody writes, and while somebody does. It is printed, and no
+/// figure is demanded: that depends on the machine.
+#[test]
+fn what_levels_cost_is_told() -> Result<()> {
+    let _turn = crate::turn();
+    let (weir, _cluster) = stage()?;
+    let over = AtomicBool::new(false);
+    let mut writer = connect(&weir, "session")?;
+    let levels = ["eventual", "global", "strong"];
+    let mut clients = levels.iter().map(|level| connect(&weir, level)).collect::<Result<Vec<_>>>()?;
+    let mut told = |when: &str| -> Result<()> {
+        for (level, client) in levels.iter().zip(&mut clients) {
+            eprintln!("{level}, {when}: a read takes {} us", median(client)?);
+        }
+        Ok(())
+    };
+    told("nobody writes")?;
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            while !over.load(SeqCst) {
+                writer.query("UPDATE t1 SET v = v + 1 WHERE id = 1")?;
+            }
+            Ok::<_, harness::Failure>(())
+        });
+        let told = told("somebody writes");
+        over.store(true, SeqCst);
+        writing.join().unwrap().and(told)
+    })
 }
 
 #[test]

@@ -16,6 +16,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod chaos;
+mod copies;
 mod faults;
 mod healthy;
 mod oracle;

@@ -6,7 +6,7 @@ use std::fmt;
 use harness::client::{Address, Client, Login, Message, front};
 use harness::{Failure, Result};
 
-use crate::oracle::{Found, Key, Level, View, Who};
+use crate::oracle::{Found, Key, Level, Route, View, Who};
 use crate::shape::{Fill, Path, SHAPES, fill};
 
 /// Who a session is, and what it does before anything else.
@@ -18,6 +18,8 @@ pub(crate) struct Guise {
     pub(crate) level: Level,
     pub(crate) said: Said,
     pub(crate) path: Path,
+    /// How its writes get to the primary, as the first copy of weir sees it.
+    pub(crate) route: Route,
 }
 
 /// Where a session says its level.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use harness::client::{Message, front};
 use harness::{Failure, Result};
 
-use crate::oracle::{Floor, Found, Key, Route, Spared, Who};
+use crate::oracle::{Floor, Found, Key, Spared, Who};
 use crate::session::{Doing, Session, Writing, found, unnamed};
 use crate::shape::SHAPES;
 use crate::worker::Worker;
@@ -121,10 +121,11 @@ impl Worker<'_> {
                 if talk.end == End::Rollback {
                     return Ok(Vec::new());
                 }
+                let route = self.sessions[who].guise.route;
                 let view = &mut self.sessions[who].view;
                 oracle.acknowledged_together(&talk.written);
                 for (key, version) in &talk.written {
-                    oracle.acknowledged(*key, *version, (Route::Weir, Some(&mut *view)));
+                    oracle.acknowledged(*key, *version, (route, Some(&mut *view)));
                 }
                 oracle.tally(self.level).writes.fetch_add(talk.written.len() as u64, SeqCst);
                 Ok(talk.written.iter().map(|(key, _)| *key).collect())

@@ -138,7 +138,7 @@ impl<'a> Worker<'a> {
                     self.scene.oracle.acknowledged_together(&together);
                 }
                 for write in &writes {
-                    let by = (Route::Weir, Some(&mut session.view));
+                    let by = (session.guise.route, Some(&mut session.view));
                     self.scene.oracle.acknowledged(write.key, write.version, by);
                 }
                 let tally = self.scene.oracle.tally(self.level);

@@ -18,6 +18,7 @@ mod errors;
 mod extended;
 mod later;
 mod lazy;
+mod listeners;
 mod neighbour;
 mod open_batches;
 mod pins;
@@ -104,6 +105,11 @@ fn the_simple_protocol() -> Result<()> {
 #[test]
 fn the_extended_protocol() -> Result<()> {
     hold("extended", &extended::talks())
+}
+
+#[test]
+fn listeners() -> Result<()> {
+    hold("listeners", &listeners::talks())
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use harness::{Cluster, Options, Weir, WeirSetup};
+use harness::client::{Client, Login};
+use harness::{Cluster, Options, Stop, Weir, WeirSetup};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -56,11 +57,10 @@ fn files_are_followed_and_wrong_ones_are_not() {
     wait_until("the new rules", || knock(&weir).contains("pg_hba.conf rejects connection"));
 
     // What is wrong is told, all of it, and changes nothing.
-    fs::write(&hba, "host all all 127.0.0.1/32 trust\nhost all +admins all trust\nlocal all all ldap\n")
-        .unwrap();
+    fs::write(&hba, "host all all 127.0.0.1/32 trust\nhost all all all gss\nlocal all all ldap\n").unwrap();
     wait_until("the mistakes to be told", || weir.log().contains("what it said before holds on"));
     let log = weir.log();
-    assert!(log.contains("hba line 2: ") && log.contains("+admins"), "{log}");
+    assert!(log.contains("hba line 2: ") && log.contains("gss"), "{log}");
     assert!(log.contains("hba line 3: ") && log.contains("ldap"), "{log}");
     assert!(knock(&weir).contains("pg_hba.conf rejects connection"));
 
@@ -70,6 +70,33 @@ fn files_are_followed_and_wrong_ones_are_not() {
     assert!(knock(&weir).contains("pg_hba.conf rejects connection"));
     fs::write(&hba, "host all app 127.0.0.1/32 scram-sha-256\n").unwrap();
     wait_until("the file that is right", || knock(&weir) == "in");
+}
+
+/// A line that may be for somebody is neither taken nor passed over while nobody says whether it is.
+#[test]
+fn without_a_server_no_line_for_the_members_of_a_role_rules() {
+    let cluster = Cluster::with(Options::new(0)).unwrap();
+    let hba = directory("members").join("hba");
+    fs::write(&hba, "host all +app 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n").unwrap();
+    let weir = WeirSetup::in_front_of(&cluster, [0])
+        .set("auth", "hba_file", &format!("{:?}", hba.display().to_string()))
+        .start(env!("CARGO_BIN_EXE_weir"))
+        .unwrap();
+    assert_eq!(knock(&weir), "in");
+    cluster.sql(0, "CREATE ROLE known").unwrap();
+    let come = |user| {
+        let login = Login::new(user, "x").database("app");
+        Client::connect(&weir.address(), &login).map(drop).unwrap_err()
+    };
+    for user in ["known", "stranger"] {
+        assert_eq!(come(user).sqlstate(), Some("28000"), "{user} is trusted, and not listed");
+    }
+    cluster.stop(0, Stop::Fast).unwrap();
+    let refused = come("stranger");
+    assert_eq!(refused.sqlstate(), Some("08006"), "{refused}");
+    assert!(refused.to_string().contains("no server can be asked for the user"), "{refused}");
+    // What was said of a role that there was counts on.
+    assert_eq!(come("known").sqlstate(), Some("28000"));
 }
 
 fn weir(command: &str, config: &Path) -> Output {

@@ -5,10 +5,10 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use harness::{Cluster, Options, Stop, Weir, WeirSetup, free_port};
+use harness::{Authority, Cluster, Options, Stop, Weir, WeirSetup, free_port};
 
 use super::knock::{Door, Knock};
-use super::tls::Authority;
+use super::tls::equip;
 
 const HBA: &str = r#"
 # the harness itself
@@ -40,6 +40,12 @@ hostnogssenc app        app_trust       127.0.3.2/32          trust
 host    all             bob             .example.com          trust
 host    all             dora,nobody     127.0.4.1/32          md5
 host    all             dora            127.0.4.2/32          scram-sha-256
+host    all             +staff          127.0.5.1/32          trust
+host    samerole        all             127.0.5.2/32          trust
+host    all             +company,"+staff" 127.0.5.3/32        trust
+host    all             "+staff"        127.0.5.4/32          trust
+host    app             +nobody,+,+staff 127.0.5.5/32         reject
+host    samegroup,app   +company,bob    127.0.5.5/32          scram-sha-256
 host    all             all             localhost             md5
 host    "other db"      all             samenet               reject
 host    other           all             samehost              reject
@@ -133,6 +139,30 @@ const KNOCKS: &[(&str, &str, &str, &str)] = &[
     ("127.0.4.1", "nobody", "app", "dora"),
     ("127.0.4.2", "dora", "app", "dora"),
     ("127.0.0.1", "dora", "app", "dora"),
+    // Members of roles: by themselves, by another role, and a superuser, who is a member of none.
+    ("127.0.5.1", "alice", "app", "x"),
+    ("127.0.5.1", "staff", "app", "x"),
+    ("127.0.5.1", "bob", "app", "x"),
+    ("127.0.5.1", "carol", "app", "x"),
+    ("127.0.5.1", "boss", "app", "x"),
+    ("127.0.5.1", "nobody", "app", "x"),
+    ("127.0.5.2", "alice", "staff", "x"),
+    ("127.0.5.2", "alice", "alice", "x"),
+    ("127.0.5.2", "alice", "app", "x"),
+    ("127.0.5.2", "alice", "company", "x"),
+    ("127.0.5.2", "bob", "staff", "x"),
+    ("127.0.5.2", "bob", "bob", "x"),
+    ("127.0.5.2", "boss", "staff", "x"),
+    ("127.0.5.2", "nobody", "nobody", "x"),
+    ("127.0.5.3", "alice", "app", "x"),
+    ("127.0.5.3", "carol", "app", "x"),
+    ("127.0.5.3", "bob", "app", "x"),
+    ("127.0.5.4", "alice", "app", "x"),
+    ("127.0.5.5", "alice", "app", "alice"),
+    ("127.0.5.5", "alice", "staff", "alice"),
+    ("127.0.5.5", "carol", "app", "carol"),
+    ("127.0.5.5", "bob", "app", "bob"),
+    ("127.0.5.5", "bob", "staff", "bob"),
     // Unix sockets.
     ("local", "alice", "app", "alice"),
     ("local", "alice", "app", "wrong"),
@@ -162,7 +192,7 @@ pub(crate) struct Doors {
     pub(crate) server: Door,
     pub(crate) weir: Door,
     _running: Weir,
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Doors {
@@ -178,14 +208,24 @@ impl Doors {
         }
         admin.query("SET password_encryption = 'md5'").unwrap();
         admin.query("CREATE ROLE dora LOGIN PASSWORD 'dora'").unwrap();
-        for database in ["alice", "all", "other db"] {
+        for database in ["alice", "all", "other db", "staff"] {
             admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
+        }
+        for membership in [
+            "ALTER ROLE boss SUPERUSER",
+            "CREATE ROLE company",
+            "GRANT company TO staff",
+            "GRANT staff TO alice",
+            "ALTER ROLE carol NOINHERIT",
+            "GRANT company TO carol",
+        ] {
+            admin.query(membership).unwrap();
         }
         cluster.wait_caught_up().unwrap();
         let data = PathBuf::from(cluster.sql(1, "SHOW data_directory").unwrap().value());
         write_files(&data, hba, ident);
         if let Some(authority) = authority {
-            authority.equip(&data);
+            equip(authority, &data);
             for setting in ["ssl = on", "ssl_ca_file = 'root.crt'"] {
                 cluster.sql(1, &format!("ALTER SYSTEM SET {setting}")).unwrap();
             }
@@ -215,7 +255,7 @@ impl Doors {
             .set("auth", "ident_file", &quoted("pg_ident.conf"));
         let setup = match authority {
             Some(authority) => {
-                authority.equip(&ours);
+                equip(authority, &ours);
                 setup
                     .set("listen", "tls_certificate", &quoted("server.crt"))
                     .set("listen", "tls_key", &quoted("server.key"))
@@ -234,12 +274,12 @@ impl Doors {
             server: door(port, port, cluster.directory().join(format!(".s.PGSQL.{port}"))),
             weir: door(running.port(), ipv6_port, ours.join(format!(".s.PGSQL.{}", running.port()))),
             _running: running,
-            _cluster: cluster,
+            cluster,
         }
     }
 }
 
-const USERS: [&str; 4] = ["alice", "bob", "carol", "all"];
+const USERS: [&str; 6] = ["alice", "bob", "carol", "all", "boss", "staff"];
 
 /// Who we are to the system.
 fn me() -> String {
@@ -291,4 +331,18 @@ fn both_say_the_same_to_everybody() {
         assert!(told.contains(words), "{words} is nowhere in\n{told}");
     }
     assert!(KNOCKS.len() >= 60, "{}", KNOCKS.len());
+
+    // Who is a member no more is out at the next login, and who has become one is in.
+    let mut admin = doors.cluster.admin(0).unwrap();
+    for (change, user, told) in [
+        ("REVOKE staff FROM alice", "alice", "no pg_hba.conf entry"),
+        ("GRANT alice TO bob; GRANT staff TO alice", "bob", "asked [] in"),
+    ] {
+        admin.query(change).unwrap();
+        doors.cluster.wait_caught_up().unwrap();
+        let knock = Knock { from: "127.0.5.1", user, database: "app", password: "x", tls: None };
+        let (there, here) = (knock.at(&doors.server), knock.at(&doors.weir));
+        assert!(there.contains(told), "{there}");
+        assert_eq!(here, there);
+    }
 }

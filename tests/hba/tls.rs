@@ -6,64 +6,50 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use harness::Authority;
+use rcgen::{CertificateParams, DnType};
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::knock::Knock;
 use super::table::Doors;
 
-/// Who signs.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority of a test");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+/// Writes a server's certificate, its key, and who signed it, by the names that PostgreSQL expects; they belong to whom the
+/// directory belongs to.
+pub(crate) fn equip(authority: &Authority, directory: &Path) {
+    let issued = authority.server(&["127.0.0.1", "::1"]);
+    let owner = directory.metadata().unwrap();
+    for (name, text) in
+        [("server.crt", issued.certificate), ("server.key", issued.key), ("root.crt", authority.pem())]
+    {
+        let file = directory.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
+}
 
-    /// Writes a server's certificate, its key, and who signed it, by the names that PostgreSQL expects; they belong to whom
-    /// the directory belongs to.
-    pub(crate) fn equip(&self, directory: &Path) {
-        let params = CertificateParams::new(["127.0.0.1".to_owned(), "::1".to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let owner = directory.metadata().unwrap();
-        for (name, text) in [
-            ("server.crt", certificate.pem()),
-            ("server.key", key.serialize_pem()),
-            ("root.crt", self.0.pem()),
-        ] {
-            let file = directory.join(name);
-            fs::write(&file, text).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-            chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
-        }
+/// A client that knows whom an authority has signed, and shows a certificate of this name that somebody signs, or none.
+fn client(trusts: &Authority, shows: Option<(&Authority, &str)>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusts.der().into()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let Some((signs, name)) = shows else { return Arc::new(config.with_no_client_auth()) };
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "weir");
+    if !name.is_empty() {
+        params.distinguished_name.push(DnType::CommonName, name);
     }
-
-    /// A client that shows a certificate of this name, or none, and knows whom this authority has signed.
-    fn client(&self, signs: &Self, name: Option<&str>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let Some(name) = name else { return Arc::new(config.with_no_client_auth()) };
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "weir");
-        if !name.is_empty() {
-            params.distinguished_name.push(DnType::CommonName, name);
-        }
-        let key = KeyPair::generate().unwrap();
-        let chain = vec![params.signed_by(&key, &signs.0).unwrap().der().clone()];
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Arc::new(config.with_client_auth_cert(chain, key).unwrap())
-    }
+    let issued = signs.issue(params);
+    let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    Arc::new(config.with_client_auth_cert(chain, key).unwrap())
 }
 
 const HBA: &str = r#"
@@ -147,15 +133,15 @@ const KNOCKS: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn both_say_the_same_over_tls() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::new("ours"), Authority::new("other"));
     let doors = Doors::open(HBA, IDENT, Some(&authority));
     let (mut differences, mut told) = (String::new(), String::new());
     for (from, certificate, user, password) in KNOCKS.iter().copied() {
         let config = match certificate.strip_prefix("other:") {
             _ if certificate == "-" => None,
-            _ if certificate == "none" => Some(authority.client(&authority, None)),
-            Some(name) => Some(authority.client(&other, Some(name))),
-            None => Some(authority.client(&authority, Some(certificate))),
+            _ if certificate == "none" => Some(client(&authority, None)),
+            Some(name) => Some(client(&authority, Some((&other, name)))),
+            None => Some(client(&authority, Some((&authority, certificate)))),
         };
         let knock = Knock { from, user, database: "app", password, tls: config.as_ref() };
         let (there, here) = (knock.at(&doors.server), knock.at(&doors.weir));

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../tls_to_servers/certificates.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
-mod certificates;
 mod middle;
 
 use std::fs;
@@ -15,9 +12,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::client::front;
-use harness::{Cluster, Failure, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
+use harness::{Authority, Cluster, Failure, Issued, Postgres, Result, Weir, WeirSetup, free_port, wait_for};
 
-use certificates::{Authority, self_signed};
 use middle::{Act, Middle, send_all};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -143,7 +139,7 @@ fn another_certificate_is_not_weirs() -> Result<()> {
     let weir = stage.weir.port();
     let stranger = Authority::new("stranger");
     for (issued, words) in [
-        (self_signed(&["localhost"]), "certificate verify failed"),
+        (Issued::by_itself(&["localhost"]), "certificate verify failed"),
         (stranger.server(&["localhost"]), "certificate verify failed"),
         (stage.ours.expired(&["localhost"]), "certificate verify failed"),
         (stage.ours.server(&["elsewhere.example"]), "does not match host name \"localhost\""),

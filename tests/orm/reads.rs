@@ -71,12 +71,9 @@ fn is_read(statement: &str) -> bool {
 }
 
 fn routes(weir: &Weir) -> Result<Vec<(String, f64)>> {
-    let metrics = weir.metrics()?;
-    let label = |series: &harness::Series, name| series.labels.get(name).cloned().unwrap_or_default();
-    let named = metrics
-        .all("weir_requests_total")
-        .map(|series| (format!("{} {}", label(series, "route"), label(series, "reason")), series.value));
-    let mut routes: Vec<_> = named.collect();
+    let sums = weir.metrics()?.sums_by("weir_requests_total", ["route", "reason"]);
+    let mut routes: Vec<_> =
+        sums.into_iter().map(|([route, reason], count)| (format!("{route} {reason}"), count)).collect();
     routes.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok(routes)
 }

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use crate::{PATIENCE, Papers, psql};
 
 fn direct(papers: &Papers, weir: &Weir, protocol: Option<&[u8]>) -> Address {
-    let authority = papers.authority.der().to_vec();
+    let authority = papers.authority.der();
     Address::Tls(TlsAddress { port: weir.port(), authority, hello: Hello::Direct(protocol.map(Into::into)) })
 }
 

@@ -8,14 +8,13 @@ mod direct;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use harness::client::{Address, Client, Hello, Login, TlsAddress};
-use harness::{Cluster, Postgres, Result, Weir, WeirSetup, wait_for};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use harness::{Authority, Cluster, Postgres, Result, Weir, WeirSetup, wait_for};
+use rcgen::{CertificateParams, DnType};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -29,16 +28,13 @@ const USERS: &str =
 
 /// Certificates in a directory of their own: of an authority, of weir, and of a client.
 struct Papers {
-    authority: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
     place: PathBuf,
 }
 
 impl Papers {
     fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, format!("authority of {name}"));
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authority = Authority::new(&format!("authority of {name}"));
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls").join(name);
         let _ = fs::remove_dir_all(&place);
         fs::create_dir_all(&place)?;
@@ -57,12 +53,7 @@ impl Papers {
     fn sign(&self, file: &str, name: &str) -> Result<()> {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        let key_path = self.path(&format!("{file}.key"));
-        fs::write(&key_path, key.serialize_pem())?;
-        fs::set_permissions(key_path, fs::Permissions::from_mode(0o600))?;
-        fs::write(self.path(&format!("{file}.crt")), certificate.pem())?;
+        self.authority.issue(params).write(&self.place, file)?;
         Ok(())
     }
 
@@ -78,7 +69,7 @@ impl Papers {
 
     /// Where our own client is encrypted when it has asked for it.
     fn address(&self, weir: &Weir) -> Address {
-        let authority = self.authority.der().to_vec();
+        let authority = self.authority.der();
         Address::Tls(TlsAddress { port: weir.port(), authority, hello: Hello::Asked })
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use harness::Authority;
 use weir::config::{Config, Mistakes, load_with};
-use weir::net::tls::{Root, SslMode, Way};
+use weir::net::tls::{Passphrase, Root, SslMode, Way};
 
-use crate::certificates::Authority;
-use crate::{WEIR, directory, file};
+use crate::{WEIR, beside, directory, file};
 
 fn load(test: &str, keys: &str) -> Result<Config, Mistakes> {
     load_with(&written(test, keys), &HashMap::new())
@@ -38,6 +38,20 @@ fn words_and_their_defaults_are_libpqs() {
     let relative = terms("sslmode = \"verify-ca\"\nsslrootcert = \"root.pem\"");
     assert_eq!(relative.root, Root::File(directory(TEST).join("root.pem")));
     assert_eq!(terms("sslmode = \"require\"\nsslnegotiation = \"direct\"").begin, Way::Direct);
+    assert!(terms("").tls_1_2 && terms("ssl_min_protocol_version = \"TLSv1.2\"").tls_1_2);
+    assert!(!terms("ssl_min_protocol_version = \"TLSv1.3\"").tls_1_2);
+    file(TEST, "root.crl", &ours.revocation_list(&[]));
+    let listed = terms("sslmode = \"verify-ca\"\nsslrootcert = \"root.pem\"\nsslcrl = \"root.crl\"");
+    assert_eq!(listed.revoked, Some(directory(TEST).join("root.crl")));
+    let (certificate, key) = beside::files();
+    let own = format!("sslcert = {certificate:?}\nsslkey = {key:?}");
+    file(TEST, "passphrase", beside::PASSPHRASE);
+    for passphrase in
+        [format!("sslpassword = {:?}", beside::PASSPHRASE), "sslpassword_file = \"passphrase\"".to_owned()]
+    {
+        let identity = terms(&format!("{own}\n{passphrase}")).identity.unwrap();
+        assert_eq!(identity.passphrase, Some(Passphrase::new(beside::PASSPHRASE)), "{passphrase}");
+    }
     if rustls_native_certs::load_native_certs().certs.is_empty() {
         return;
     }
@@ -57,6 +71,9 @@ fn what_cannot_be_meant_is_a_mistake() {
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     let own = |key: &str| format!("sslcert = \"client.pem\"\nsslkey = \"{key}\"");
     load(TEST, &own("client.key")).unwrap();
+    file(TEST, "root.crl", &ours.revocation_list(&[]));
+    let (certificate, key) = beside::files();
+    let closed = format!("sslcert = {certificate:?}\nsslkey = {key:?}");
     for (keys, words) in [
         ("sslmode = \"on\"", "servers[0].sslmode: expected \"disable\" or \"allow\""),
         ("sslnegotiation = \"direct\"", "servers[0].sslnegotiation: weak sslmode \"prefer\" may not be used"),
@@ -75,6 +92,20 @@ fn what_cannot_be_meant_is_a_mistake() {
         (&own("open.key"), "group or world access"),
         (&own("other.key"), "does not go with its certificate"),
         (&own("root.pem"), "no private key"),
+        ("sslcrl = \"root.crl\"", "servers[0].sslcrl: needs sslrootcert as well"),
+        ("sslrootcert = \"root.pem\"\nsslcrl = \"root.pem\"", "no certificate revocation list"),
+        ("sslpassword = \"x\"", "servers[0].sslpassword: needs sslkey as well"),
+        (&closed, "servers[0].sslcert: "),
+        (&closed, "no passphrase is given"),
+        (&format!("{closed}\nsslpassword = \"another\""), "not encrypted by the passphrase"),
+        (
+            &format!("{}\nsslpassword = \"x\"\nsslpassword_file = \"root.pem\"", own("client.key")),
+            "only one can hold",
+        ),
+        (
+            "ssl_min_protocol_version = \"TLSv1.1\"",
+            "servers[0].ssl_min_protocol_version: expected \"TLSv1.2\" or \"TLSv1.3\"",
+        ),
     ] {
         let found = mistakes(TEST, keys);
         assert!(found.len() == 1 && found[0].contains(words), "{keys}: {found:?}");

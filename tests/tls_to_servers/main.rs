@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod certificates;
+mod beside;
 mod configuration;
 mod middle;
 mod modes;

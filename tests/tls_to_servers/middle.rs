@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use harness::{Cluster, Options, Result, WeirSetup, wait_for};
+use harness::{Authority, Cluster, Issued, Options, Result, WeirSetup, wait_for};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +19,6 @@ use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Root, ServerTls, SslMode, Terms, accept, provider};
 use weir::net::{Encryption, Keepalive, Socket, Stream, Target, Way};
 
-use crate::certificates::{Authority, Issued, self_signed};
 use crate::{PATIENCE, WEIR, file};
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -135,7 +134,7 @@ fn the_reason_is_told_to_whom_it_concerns() -> Result<()> {
         ),
         (ours.expired(&["127.0.0.1"]), "certificate verify failed: certificate has expired"),
         (
-            self_signed(&["127.0.0.1"]),
+            Issued::by_itself(&["127.0.0.1"]),
             "certificate verify failed: its issuer is not among the trusted root certificates",
         ),
         (

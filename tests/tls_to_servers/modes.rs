@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Cluster, Options, Result};
+use harness::{Authority, Cluster, Issued, Options, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use weir::backend::{Credentials, Login, Proof, log_in};
@@ -12,7 +12,6 @@ use weir::config::{ChannelBinding, Secret};
 use weir::net::tls::{Identity, Root, ServerTls, SslMode, Terms};
 use weir::net::{Keepalive, Target, Way};
 
-use crate::certificates::{Authority, Issued, self_signed};
 use crate::file;
 
 /// What came of an attempt.
@@ -71,7 +70,7 @@ async fn by_weir(cluster: &Cluster, mode: SslMode, root: Option<&Path>, password
     Outcome::of(answer.as_deref())
 }
 
-async fn connect(cluster: &Cluster, terms: Terms, password: &str) -> weir::error::Result<Login> {
+pub(crate) async fn connect(cluster: &Cluster, terms: Terms, password: &str) -> weir::error::Result<Login> {
     bound(cluster, terms, password, ChannelBinding::Prefer).await
 }
 
@@ -90,7 +89,7 @@ async fn bound(
 }
 
 /// The one value that the server answers.
-async fn ask(login: &mut Login) -> String {
+pub(crate) async fn ask(login: &mut Login) -> String {
     let length = u32::try_from(SSL.len() + 5).unwrap().to_be_bytes();
     let message = [b"Q".as_slice(), &length, SSL.as_bytes(), b"\0"].concat();
     login.stream.write_all(&message).await.unwrap();
@@ -142,7 +141,7 @@ async fn every_mode_lets_pass_what_psql_lets_pass() -> Result<()> {
     for (server, issued) in [
         ("expired", ours.expired(&["localhost"])),
         ("another authority", other.server(&["localhost"])),
-        ("self-signed", self_signed(&["localhost"])),
+        ("self-signed", Issued::by_itself(&["localhost"])),
     ] {
         secure(&cluster, &issued);
         assert_eq!(agree(&cluster, server, &root).await, [&encrypted[..], &[P, P, P, R, R, R]].concat());
@@ -176,7 +175,7 @@ async fn certificates_as_operators_make_them() -> Result<()> {
     }
     cluster.set(0, "ssl_max_protocol_version", "''")?;
     // Its own root, as `openssl req -x509` makes them.
-    let own = self_signed(&["localhost"]);
+    let own = Issued::by_itself(&["localhost"]);
     secure(&cluster, &own);
     let itself = file("made", "itself.pem", &own.certificate);
     let outcomes = agree(&cluster, "its own root", &itself).await;
@@ -191,14 +190,14 @@ async fn certificates_as_operators_make_them() -> Result<()> {
     };
     let read = |name: &str| std::fs::read_to_string(crate::directory("made").join(name)).unwrap();
     made("req -new -x509 -days 365 -nodes -out alone.crt -keyout alone.key -subj /CN=localhost");
-    secure(&cluster, &Issued { certificate: read("alone.crt"), key: read("alone.key") });
+    secure(&cluster, &Issued::elsewhere(read("alone.crt"), read("alone.key")));
     let outcomes =
         agree(&cluster, "self-signed by the manual", &crate::directory("made").join("alone.crt")).await;
     assert_eq!(outcomes[11], Outcome::Encrypted, "verify-full");
     made("req -new -x509 -days 365 -nodes -out root.crt -keyout root.key -subj /CN=root.example");
     made("req -new -nodes -out server.csr -keyout server.key -subj /CN=localhost");
     made("x509 -req -in server.csr -days 365 -CA root.crt -CAkey root.key -CAcreateserial -out server.crt");
-    secure(&cluster, &Issued { certificate: read("server.crt"), key: read("server.key") });
+    secure(&cluster, &Issued::elsewhere(read("server.crt"), read("server.key")));
     let outcomes = agree(&cluster, "issued by the manual", &crate::directory("made").join("root.crt")).await;
     assert_eq!(outcomes[11], Outcome::Encrypted, "verify-full");
     // Another root of the same name.
@@ -260,6 +259,7 @@ async fn a_server_that_asks_who_weir_is_is_shown_it() -> Result<()> {
     let identity = |name: &str, issued: Issued| Identity {
         certificate: file("identity", &format!("{name}.crt"), &issued.certificate),
         key: file("identity", &format!("{name}.key"), &issued.key),
+        passphrase: None,
     };
     let app = identity("app", ours.client("app"));
     let other = identity("other", ours.client("other"));

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use harness::client::front;
-use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
+use harness::{Authority, Cluster, Options, Result, Weir, WeirSetup, wait_for};
 
-use crate::certificates::Authority;
 use crate::{PATIENCE, WEIR, file};
 
 const ONLY_SSL: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n";

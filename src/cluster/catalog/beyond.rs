@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::code_rows::{Body, Function, Rows, When};
+use super::code_rows::{Body, Function, Rows, When, runs_unnamed};
 use super::web::Web;
 use crate::sql::{Beyond, BeyondReader, Name};
 
@@ -45,6 +45,11 @@ impl BeyondMap {
     /// What writing to the relations of a name does.
     pub fn written(&self, name: &Name) -> Beyond {
         of(&self.written, name)
+    }
+
+    /// What is done by calling one of PostgreSQL's own functions that runs a text, which may name anything.
+    pub(crate) fn mentioned(&self, function: &str) -> Beyond {
+        if runs_unnamed(function) { self.somewhere } else { Beyond::NOTHING }
     }
 
     /// What any statement may do.

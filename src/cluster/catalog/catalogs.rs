@@ -44,8 +44,8 @@ const CHANGED_PAUSE: Duration = Duration::from_millis(500);
 /// one that does not exist.
 const DOUBTED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the first clients of a database wait for its catalog. What they did before it was read could leave
-/// something that nobody would know of.
+/// How long the first clients of a database wait for its catalog. What they do before it was read could leave something
+/// that nobody would know of: if it takes longer, they are in doubt until it has been.
 const FIRST_LOAD: Duration = Duration::from_secs(1);
 
 /// Time between attempts to load after a failure.
@@ -266,7 +266,8 @@ impl Catalogs {
         });
     }
 
-    /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Cancel safe.
+    /// Waits for the first load of a catalog that is wanted, for a second at most after it was wanted first. Where that
+    /// takes longer, anything may run anything until it has ended. Cancel safe.
     pub(crate) async fn first_load(&self, database: &str) {
         loop {
             let mut news = pin!(self.news());
@@ -277,15 +278,28 @@ impl Catalogs {
             let first = self.lock().get(database).and_then(|entry| entry.first);
             let Some(until) = first else { return };
             if timeout_at(until.into(), news).await.is_err() {
-                return;
+                return self.takes_long(database);
             }
         }
     }
 
-    /// A load has ended, whatever came of it.
-    fn loaded(&self, database: &str) {
-        if let Some(entry) = self.lock().get_mut(database) {
+    /// The first load is not over yet. Without a primary there is none, and what replicas can be asked for they are.
+    fn takes_long(&self, database: &str) {
+        let wanted = self.lock();
+        let is_under_way = wanted.get(database).is_some_and(|entry| entry.first.is_some());
+        if is_under_way && self.of(database).is_none() && self.monitor.topology().writable().is_some() {
+            self.replace(&Arc::from(database), Some(Catalog::unread()));
+        }
+    }
+
+    /// A load has failed. What was never read is not waited for any longer.
+    fn failed(&self, database: &Arc<str>) {
+        let mut wanted = self.lock();
+        if let Some(entry) = wanted.get_mut(database) {
             entry.first = None;
+        }
+        if self.of(database).is_some_and(|catalog| catalog.is_unread()) {
+            self.replace(database, None);
         }
         self.news.notify_waiters();
     }
@@ -365,12 +379,12 @@ impl Catalogs {
                 }
                 Err(Failure::Failed(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded; will try again");
-                    self.loaded(&database);
+                    self.failed(&database);
                     (RETRY, None)
                 }
                 Err(Failure::Refused(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded");
-                    self.loaded(&database);
+                    self.failed(&database);
                     self.gone(&database);
                     tokio::time::sleep(REFUSED_PAUSE).await;
                     self.lock().remove(&database);
@@ -427,17 +441,23 @@ impl Catalogs {
     /// Publishes what was read, as far as it has not changed since the reading began.
     fn publish(&self, database: &Arc<str>, read_at: Seen, mut catalog: Catalog) {
         // Comparing takes a while, so it is done in front of the lock: a change that comes between is seen behind it.
-        let unchanged = self.of(database).filter(|old| old.has_relations_of(&catalog));
-        let since = unchanged.and_then(|old| old.since);
-        let wanted = self.lock();
-        let Some(seen) = wanted.get(database).map(|entry| entry.seen) else { return };
+        let old = self.of(database);
+        let since = old.as_ref().filter(|old| old.has_relations_of(&catalog)).and_then(|old| old.since);
+        let lacks = old.is_some_and(|old| catalog.code.lacks(&old.code));
+        let mut wanted = self.lock();
+        let Some(entry) = wanted.get_mut(database) else { return };
+        if lacks && entry.seen.gone == read_at.gone {
+            entry.seen.gone += 1;
+        }
+        let seen = entry.seen;
         catalog.code.gone = seen.gone;
         catalog.code.gone_when_read = seen.gone;
         catalog.code.changed = seen.code != read_at.code;
         if seen.changes != read_at.changes {
             // Only of what ran before it does it tell: who runs code in a migration without an end is set free by that.
-            let Some(old) = self.of(database) else { return };
-            catalog = Catalog { code: catalog.code, ..Catalog::clone(&old) };
+            let old = self.of(database).filter(|old| !old.is_unread());
+            let old = old.map_or_else(|| catalog.after_change(), |old| Catalog::clone(&old));
+            catalog = Catalog { code: catalog.code, ..old };
         } else if seen.doubts == read_at.doubts {
             catalog.since = since.or_else(|| Some(Instant::now() + MARKING));
         } else {

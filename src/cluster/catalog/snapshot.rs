@@ -235,6 +235,16 @@ impl Catalog {
         }
     }
 
+    /// One that is being read, and takes long: nothing is known, not even that there is nothing to know.
+    pub(crate) fn unread() -> Self {
+        Self { operators_write: true, code: CodeMap::unread(), ..Self::default() }
+    }
+
+    /// Whether it is one that was never read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.code.changed && self.code.began.is_none()
+    }
+
     /// What may still be relied on after the catalog changed. A function may have begun to write, and a replica
     /// would not always say so. A relation that only the primary can be asked for may be another one now: to ask the
     /// primary is never wrong. What code leaves is another matter: see [`CodeMap`].

@@ -6,12 +6,13 @@
 //! declared to be.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::code_rows::{Relation, Rows, Run, Runs, Tied, When};
 use super::web::Web;
-use crate::sql::{Code, CodeReader, Conduct, DataUse, Kind, Name, Statement, Traces, Why};
+use crate::sql::{Brings, Code, CodeReader, Conduct, DataUse, Kind, Listed, Name, Statement, Traces, Why};
 
 /// What is known of a database's code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct CodeMap {
     /// Functions of users that do more than compute and may be meant where a statement names none of them: see
     /// [`Statement::mentions`]. Empty in most databases.
     mentioned: HashMap<Box<str>, Conduct>,
+    /// What those do that have the name of a built-in function: what calls that may mean one of them.
+    overloads: Conduct,
     /// The same of operators and of types.
     symbols: HashMap<Box<str>, Conduct>,
     /// Relations, by name alone, that run code which leaves something: when they are read, and when they are written.
@@ -95,6 +98,7 @@ impl Found {
         match functions.and_then(|known| known.traces(function)) {
             Some(traces) => self.traces = self.traces.max(traces),
             None if word == Word::OfGrammar && functions.is_some() => {}
+            None if self.unknown.contains(function) => {}
             None => self.unknown.push(function.clone()),
         }
     }
@@ -117,7 +121,7 @@ impl CodeMap {
     /// be looked at too.
     pub(crate) fn concerns_relations(&self) -> bool {
         !self.relations.is_empty()
-            || self.definitions > Traces::None
+            || self.definitions.max(self.maintenance) > Traces::None
             || self.names().chain([self.anywhere]).any(|conduct| conduct.traces > Traces::None)
     }
 
@@ -126,9 +130,42 @@ impl CodeMap {
         !self.anywhere.is_pure() || self.names().next().is_some()
     }
 
-    /// Whether some type or operator of users runs code that does more than compute.
+    /// Whether some type, operator or overload of users runs code that does more than compute: it may be behind whatever
+    /// a definition names.
     pub(crate) fn has_symbols(&self) -> bool {
-        !self.symbols.is_empty()
+        !self.symbols.is_empty() || !self.overloads.is_pure()
+    }
+
+    /// What the functions that a statement calls, by name or not, may bring into the database.
+    pub(crate) fn brings(&self, statement: &Statement) -> Brings {
+        let in_code = statement.effects.code.iter().flat_map(|code| &code.calls);
+        let called = statement.functions.iter().chain(in_code);
+        let conducts = called.filter_map(|function| self.functions.conduct(function));
+        conducts.fold(self.unnamed(statement).brings, |all, conduct| all.join(conduct.brings))
+    }
+
+    /// Nothing has been read yet: anything may run anything.
+    pub(crate) fn unread() -> Self {
+        Self { changed: true, ..Self::default() }
+    }
+
+    /// Whether something that left something is not there any more, or is something else: it was taken away past weir.
+    pub(crate) fn lacks(&self, old: &Self) -> bool {
+        fn lost<K: Eq + Hash>(now: &HashMap<K, Conduct>, old: &HashMap<K, Conduct>) -> bool {
+            old.iter()
+                .any(|(name, conduct)| conduct.traces > now.get(name).map_or(Traces::None, |now| now.traces))
+        }
+        let behind = |name, was: &Behind| {
+            let now = self.relations.get(name).copied().unwrap_or_default();
+            was.read > now.read || was.written > now.written
+        };
+        lost(&self.functions.0, &old.functions.0)
+            || lost(&self.mentioned, &old.mentioned)
+            || lost(&self.symbols, &old.symbols)
+            || old.relations.iter().any(|(name, was)| behind(name, was))
+            || old.anywhere.traces > self.anywhere.traces
+            || old.definitions > self.definitions
+            || old.maintenance > self.maintenance
     }
 
     /// What a statement may do by code that it does not name, relations aside.
@@ -233,7 +270,10 @@ impl CodeMap {
         let behind = read.map(|behind| behind.read).chain(written.map(|behind| behind.written)).max();
         let defines = matches!(statement.kind, Kind::Primary(Why::Ddl | Why::Temporary));
         let definitions = if defines { self.definitions } else { Traces::None };
-        let maintains = statement.kind == Kind::Primary(Why::Maintenance);
+        // `TRUNCATE ... CASCADE` empties others, whose triggers run.
+        let unlisted =
+            statement.kind == Kind::Primary(Why::Write) && statement.writes_listed == Listed::Partly;
+        let maintains = statement.kind == Kind::Primary(Why::Maintenance) || unlisted;
         let maintenance = if maintains { self.maintenance } else { Traces::None };
         behind.unwrap_or_default().max(definitions).max(maintenance)
     }
@@ -307,6 +347,9 @@ pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
         if function.is_mentioned(conduct, reader) {
             let all = map.mentioned.entry(function.name.clone()).or_default();
             *all = conduct.join(*all);
+            if reader.built_in(&function.name).is_some() && &*function.schema != "pg_catalog" {
+                map.overloads = map.overloads.join(conduct);
+            }
         }
     }
     map.functions = Arc::new(Functions(functions));

@@ -129,6 +129,9 @@ fn statements_are_what_they_call_and_touch() {
         ("SELECT * FROM view", (Traces::Discardable, 0)),
         ("SELECT * FROM direct", (Traces::Lasting, 0)),
         ("CALL sets()", (Traces::Discardable, 0)),
+        ("CALL made_past_weir()", (Traces::None, 1)),
+        ("TRUNCATE plain", (Traces::None, 0)),
+        ("TRUNCATE plain CASCADE", (Traces::Lasting, 0)),
         ("DO $$ BEGIN IF (x) THEN PERFORM harmless(); END IF; END $$", (Traces::None, 0)),
         ("DO $$ BEGIN PERFORM calls_sets(); END $$", (Traces::Discardable, 0)),
         ("DO $$ BEGIN DELETE FROM triggered; END $$", (Traces::Discardable, 0)),
@@ -147,6 +150,22 @@ fn without_a_catalog_nothing_that_is_called_is_known() {
     assert_eq!(found_in(Some(&changed), "SELECT harmless()"), (Traces::None, 1));
     assert_eq!(found_in(Some(&changed), "CALL p()"), (Traces::None, 1));
     assert_eq!(found_in(Some(&changed), "INSERT INTO triggered VALUES (1)"), (Traces::Discardable, 0));
+}
+
+#[test]
+fn what_was_taken_away_past_weir_is_missed() {
+    let (all, none) = (database(), CodeMap::default());
+    assert!(!all.lacks(&all) && !all.lacks(&none) && none.lacks(&all));
+    let cast = |when| {
+        let rows = Rows {
+            functions: vec![function(1, "f", "opaque")],
+            run: vec![run(when, None, 1)],
+            ..Rows::default()
+        };
+        tell(&rows, &trace(&rows, [].into_iter(), [].into_iter()), Instant::now())
+    };
+    let (with, without) = (cast(When::Anywhere), cast(When::AnywhereInC));
+    assert!(without.lacks(&with) && !with.lacks(&without));
 }
 
 #[test]

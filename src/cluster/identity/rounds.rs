@@ -1,9 +1,11 @@
-//! Questions whether a server would let somebody in, asked in rounds: one at a time, each for all who wait for it.
+//! Questions about roles that clients wait for, asked in rounds: one at a time, each for all who wait for it.
 //!
 //! Whoever asks is answered by a round that began afterwards, so that what was said before it came is known. Where no
-//! server answers soon, the last answer counts; where there is none, the server that is connected to will say it.
+//! server answers soon, the last answer counts; where there is none, whoever asks must do without.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +17,6 @@ use tokio::time::timeout;
 use tokio_postgres::Error;
 
 use super::connections::Connections;
-use super::standing::{QUESTION, Question, Standing, TYPES};
 use crate::cluster::control::{Login, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{Role, Server, ServerId, Topology};
@@ -30,20 +31,39 @@ const ROUND_MAX: usize = 256;
 /// How many answers are kept for when no server gives one.
 const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 
+/// What is asked of one role; a round asks many at once.
+pub(in crate::cluster) trait Question: Clone + Eq + Hash + Send + Sync + 'static {
+    /// What a server says to it.
+    type Answer: Clone + Send + Sync + 'static;
+
+    /// What a server that cannot be asked does not say, for the log.
+    const ABOUT: &str;
+
+    /// Whether an answer is kept for when no server gives one.
+    fn is_kept(_: &Self::Answer) -> bool {
+        true
+    }
+
+    /// Asks them all: as many answers, in their order.
+    fn ask(
+        connection: &Object,
+        questions: &[Self],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Error>> + Send;
+}
+
 /// Asks, from now until it is dropped.
-#[derive(Debug)]
-pub(in crate::cluster) struct Rounds {
-    waiting: mpsc::Sender<Waiting>,
+pub(in crate::cluster) struct Rounds<Q: Question> {
+    waiting: mpsc::Sender<Waiting<Q>>,
     task: AbortHandle,
 }
 
 /// Somebody who waits for a round.
-struct Waiting {
-    question: Question,
-    answer: oneshot::Sender<Option<Standing>>,
+struct Waiting<Q: Question> {
+    question: Q,
+    answer: oneshot::Sender<Option<Q::Answer>>,
 }
 
-impl Rounds {
+impl<Q: Question> Rounds<Q> {
     /// Begins on the current runtime. Connects at the first question.
     pub(in crate::cluster) fn start(monitor: Arc<Monitor>, login: Login, health: &Health) -> Self {
         let (waiting, asked) = mpsc::channel(ROUND_MAX);
@@ -64,27 +84,28 @@ impl Rounds {
         self.task.abort();
     }
 
-    /// How it stands with a role and a database, by their names on the servers; `None` when nobody can tell. Cancel safe.
-    pub(in crate::cluster) async fn standing(
-        &self,
-        role: &Arc<str>,
-        database: &Arc<str>,
-    ) -> Option<Standing> {
-        let question = Question { role: role.clone(), database: database.clone() };
+    /// What a server says now; `None` when nobody can tell. Cancel safe.
+    pub(in crate::cluster) async fn answer(&self, question: Q) -> Option<Q::Answer> {
         let (answer, answered) = oneshot::channel();
         self.waiting.send(Waiting { question, answer }).await.ok()?;
         answered.await.ok()?
     }
 }
 
-impl Drop for Rounds {
+impl<Q: Question> Drop for Rounds<Q> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
+impl<Q: Question> fmt::Debug for Rounds<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rounds").field("about", &Q::ABOUT).finish_non_exhaustive()
+    }
+}
+
 /// The one who asks.
-struct Asker {
+struct Asker<Q: Question> {
     monitor: Arc<Monitor>,
     connections: Connections,
     database: Arc<str>,
@@ -93,35 +114,35 @@ struct Asker {
     silent: Option<(ServerId, Instant)>,
     /// Why the last round brought no answer; empty after one that did.
     trouble: String,
-    last: lru::LruCache<Question, Standing>,
+    last: lru::LruCache<Q, Q::Answer>,
 }
 
-type Answers = HashMap<Question, Standing>;
+type Answers<Q> = HashMap<Q, <Q as Question>::Answer>;
 
-impl Asker {
-    async fn run(mut self, mut asked: mpsc::Receiver<Waiting>) {
+impl<Q: Question> Asker<Q> {
+    async fn run(mut self, mut asked: mpsc::Receiver<Waiting<Q>>) {
         let mut waiting = Vec::new();
         while asked.recv_many(&mut waiting, ROUND_MAX).await > 0 {
-            let mut questions: Vec<Question> = Vec::new();
+            let mut questions: Vec<Q> = Vec::new();
             for Waiting { question, .. } in &waiting {
                 if !questions.contains(question) {
                     questions.push(question.clone());
                 }
             }
             let answers = self.round(&questions).await;
-            for (question, standing) in &answers {
-                self.last.put(question.clone(), *standing);
+            for (question, answer) in answers.iter().filter(|(_, answer)| Q::is_kept(answer)) {
+                self.last.put(question.clone(), answer.clone());
             }
             for Waiting { question, answer } in waiting.drain(..) {
-                let standing = answers.get(&question).or_else(|| self.last.get(&question)).copied();
+                let said = answers.get(&question).or_else(|| self.last.get(&question)).cloned();
                 // Who has left hears nothing.
-                let _ = answer.send(standing);
+                let _ = answer.send(said);
             }
         }
     }
 
     /// Asks one server; no answers if it gives none soon.
-    async fn round(&mut self, questions: &[Question]) -> Answers {
+    async fn round(&mut self, questions: &[Q]) -> Answers<Q> {
         let Some(server) = self.whom() else { return Answers::new() };
         match timeout(SOON, self.ask(&server, questions)).await {
             Ok(Ok(answers)) => {
@@ -132,13 +153,13 @@ impl Asker {
             Ok(Err(error)) => {
                 // Once, until it is another one or over.
                 if error != self.trouble {
-                    tracing::warn!(server = &*server.name, error, "server does not say whom it would let in");
+                    tracing::warn!(server = &*server.name, error, "server does not say {}", Q::ABOUT);
                     self.trouble = error;
                 }
                 Answers::new()
             }
             Err(_) => {
-                tracing::debug!(server = &*server.name, "server does not say in time whom it would let in");
+                tracing::debug!(server = &*server.name, "server does not say in time {}", Q::ABOUT);
                 self.silent = Some((server.id, Instant::now()));
                 self.connections.forget(server.id);
                 self.monitor.suspect(server.id);
@@ -156,7 +177,7 @@ impl Asker {
         (!is_silent).then(|| server.clone())
     }
 
-    async fn ask(&self, server: &Server, questions: &[Question]) -> Result<Answers, String> {
+    async fn ask(&self, server: &Server, questions: &[Q]) -> Result<Answers<Q>, String> {
         let connection = self.connect(server).await?;
         let kept = Object::metrics(&connection).recycled.is_some();
         match self.ask_over(connection, questions).await {
@@ -177,7 +198,7 @@ impl Asker {
     }
 
     /// All at once; or, where one of the names is none that this server can read, one after the other.
-    async fn ask_over(&self, connection: Object, questions: &[Question]) -> Result<Answers, Error> {
+    async fn ask_over(&self, connection: Object, questions: &[Q]) -> Result<Answers<Q>, Error> {
         match ask_for(&connection, questions).await {
             Err(error) if questions.len() > 1 && error.as_db_error().is_some() => {
                 let mut answers = Answers::new();
@@ -198,13 +219,9 @@ impl Asker {
     }
 }
 
-async fn ask_for(connection: &Object, questions: &[Question]) -> Result<Answers, Error> {
-    let statement = connection.prepare_typed_cached(QUESTION, &TYPES).await?;
-    let roles: Vec<&str> = questions.iter().map(|question| &*question.role).collect();
-    let databases: Vec<&str> = questions.iter().map(|question| &*question.database).collect();
-    let rows = connection.query(&statement, &[&roles, &databases]).await?;
-    let answer = |(question, row): (&Question, &_)| Ok((question.clone(), Standing::of(row)?));
-    questions.iter().zip(&rows).map(answer).collect()
+async fn ask_for<Q: Question>(connection: &Object, questions: &[Q]) -> Result<Answers<Q>, Error> {
+    let answers = Q::ask(connection, questions).await?;
+    Ok(questions.iter().cloned().zip(answers).collect())
 }
 
 /// The server that is asked.

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use deadpool_postgres::Object;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
+use super::rounds::Question;
+
 /// Everybody may read this, of all roles and databases. Names are cut off where PostgreSQL cuts them off. A
 /// `datconnlimit` of -2 is the mark of a database whose removal was interrupted.
-pub(super) const QUESTION: &str = "
+const STANDING: &str = "
     SELECT r.oid IS NOT NULL,
            COALESCE(r.rolcanlogin, false),
            COALESCE(r.rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now(), false),
@@ -22,13 +25,27 @@ pub(super) const QUESTION: &str = "
      ORDER BY q.nth";
 
 /// The types of its parameters.
-pub(super) const TYPES: [Type; 2] = [Type::TEXT_ARRAY, Type::TEXT_ARRAY];
+const TYPES: [Type; 2] = [Type::TEXT_ARRAY, Type::TEXT_ARRAY];
 
 /// Who asks for what, by their names on the servers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) role: Arc<str>,
-    pub(super) database: Arc<str>,
+pub(in crate::cluster) struct Admittance {
+    pub(in crate::cluster) role: Arc<str>,
+    pub(in crate::cluster) database: Arc<str>,
+}
+
+impl Question for Admittance {
+    type Answer = Standing;
+
+    const ABOUT: &str = "whom it would let in";
+
+    async fn ask(connection: &Object, questions: &[Self]) -> Result<Vec<Standing>, Error> {
+        let statement = connection.prepare_typed_cached(STANDING, &TYPES).await?;
+        let roles: Vec<&str> = questions.iter().map(|question| &*question.role).collect();
+        let databases: Vec<&str> = questions.iter().map(|question| &*question.database).collect();
+        let rows = connection.query(&statement, &[&roles, &databases]).await?;
+        rows.iter().map(Standing::of).collect()
+    }
 }
 
 /// How it stands with a role and a database.
@@ -69,7 +86,7 @@ pub enum DatabaseStanding {
 }
 
 impl Standing {
-    pub(super) fn of(row: &Row) -> Result<Self, Error> {
+    fn of(row: &Row) -> Result<Self, Error> {
         let (exists, may_log_in, expired): (bool, bool, bool) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let role = match (may_log_in, expired) {

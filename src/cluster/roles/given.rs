@@ -97,7 +97,7 @@ impl Given {
     ///
     /// # Errors
     /// Why it could not be asked; nothing more must be asked over the connection.
-    pub(super) async fn look(&mut self, client: &Client) -> Result<(), Error> {
+    pub(super) async fn look(&mut self, client: &Client, server: &str) -> Result<(), Error> {
         if self.mark == Mark::Forbidden {
             return Ok(());
         }
@@ -105,6 +105,7 @@ impl Given {
             Ok(row) => Mark::Was(row.try_get::<_, &str>(0)?.into()),
             Err(error) if is_forbidden(&error) => {
                 tracing::info!(
+                    server,
                     error = words(&error),
                     "server does not tell what it gives to roles and databases"
                 );

@@ -148,7 +148,7 @@ impl Probe {
         let answer = timeout_at(deadline, self.question_and_answer(&object)).await;
         match answer {
             Ok(Ok(facts)) => {
-                match timeout_at(deadline, self.given.look(&object)).await {
+                match timeout_at(deadline, self.given.look(&object, &self.server)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::debug!(server = &*self.server, error = words(&error), "defaults not asked");

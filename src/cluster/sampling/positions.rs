@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::demand::Demand;
 use crate::cluster::topology::{Role, Server, ServerId, Topology};
-use crate::freshness::{Lsn, Samples, Xid};
+use crate::freshness::{Lsn, Samples, Xid, pace};
 
 /// The primary's samples, and what each replica said in its present life.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ struct Source {
 #[derive(Clone, Copy, Debug)]
 struct Reached {
     replayed: Lsn,
+    /// All transactions before this have ended there.
+    ended: Xid,
     answered: Instant,
     /// The most that was found of it; what was true once stays so.
     through: Option<Instant>,
@@ -121,8 +123,29 @@ impl Positions {
                 known.freshness.forget();
             }
         }
+        self.vouch(topology, demand, said.asked);
         demand.sampled(said.asked, said.answered, said.normalised);
         Standing::Follows
+    }
+
+    /// What a replica has replayed it has, so that it need not be asked again to be known to have what the primary was just
+    /// found to have: where nothing is written, a read that waits for a fresh answer waits for the primary's alone. Not so of
+    /// one that has not answered for longer than any is left alone: it may hang.
+    fn vouch(&mut self, topology: &Topology, demand: &Demand, asked: Instant) {
+        for known in &topology.servers {
+            let Some(reached) = self.replicas.get(&known.id).copied() else { continue };
+            let silence = asked.saturating_duration_since(reached.answered);
+            if reached.standing != Standing::Follows || silence > pace::ALONE_MAX {
+                continue;
+            }
+            let through = self.through(reached.replayed, reached.ended, demand.untransacted());
+            if through > reached.through
+                && let Some(through) = through
+            {
+                known.freshness.advance(through);
+                self.replicas.insert(known.id, Reached { through: Some(through), ..reached });
+            }
+        }
     }
 
     /// Takes in a replica's answer. `topology` is as it was when the answer was there.
@@ -144,10 +167,15 @@ impl Positions {
             return Standing::WentBack;
         }
         let standing = self.standing(before, said.timeline);
-        let mut reached =
-            Reached { replayed: said.replayed, answered: said.answered, through: None, standing };
+        let mut reached = Reached {
+            replayed: said.replayed,
+            ended: said.ended,
+            answered: said.answered,
+            through: None,
+            standing,
+        };
         if standing == Standing::Follows {
-            let found = self.through(said, demand.untransacted());
+            let found = self.through(said.replayed, said.ended, demand.untransacted());
             reached.through = found.max(before.and_then(|b| b.through));
             replica.freshness.receives(said.received);
             self.publish(replica, said.asked, reached);
@@ -160,11 +188,11 @@ impl Positions {
         standing
     }
 
-    /// The instant such that the replica holds whatever was acknowledged before it. Either measure suffices, but what
-    /// was written without a transaction at `untransacted` only a position vouches for.
-    fn through(&self, said: ReplicaSaid, untransacted: Option<Instant>) -> Option<Instant> {
-        let by_position = self.samples.through(said.replayed);
-        let by_transactions = self.ended.through(said.ended);
+    /// The instant such that a replica that has come so far holds whatever was acknowledged before it. Either measure suffices,
+    /// but what was written without a transaction at `untransacted` only a position vouches for.
+    fn through(&self, replayed: Lsn, ended: Xid, untransacted: Option<Instant>) -> Option<Instant> {
+        let by_position = self.samples.through(replayed);
+        let by_transactions = self.ended.through(ended);
         let vouched = match untransacted {
             Some(_) if by_position <= untransacted => by_transactions.min(untransacted),
             _ => by_transactions,

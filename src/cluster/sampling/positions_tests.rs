@@ -121,10 +121,40 @@ fn a_replica_that_does_not_answer_grows_no_fresher() {
     let mut stage = Stage::new();
     stage.primary(PRIMARY, 1, 10, 100);
     stage.replica(REPLICA, None, 20, 100);
-    stage.primary(PRIMARY, 1, 30, 100);
+    stage.primary(PRIMARY, 1, 30, 101);
     assert_eq!(stage.through(REPLICA), Some(10));
-    stage.replica(REPLICA, None, 40, 100);
+    stage.replica(REPLICA, None, 40, 101);
     assert_eq!(stage.through(REPLICA), Some(30));
+    // Whoever has not answered for so long may hang, whatever he has.
+    stage.primary(PRIMARY, 1, 1042, 101);
+    assert_eq!(stage.through(REPLICA), Some(30));
+}
+
+#[test]
+fn a_replica_that_is_known_to_be_there_is_not_asked_again() {
+    let mut stage = Stage::new();
+    stage.primary(PRIMARY, 1, 10, 100);
+    stage.replica(REPLICA, None, 20, 100);
+    stage.replica(OTHER, None, 20, 99);
+    stage.primary(PRIMARY, 1, 30, 100);
+    assert_eq!((stage.through(REPLICA), stage.through(OTHER)), (Some(30), None));
+    let freshness = stage.freshness(REPLICA);
+    assert_eq!((freshness.sampled(), freshness.replayed()), (Some(stage.at(20)), Lsn(100)), "as it said");
+    // It lacks WAL, and no transaction.
+    stage.ended = (Xid(100), Xid(100));
+    stage.replica(OTHER, None, 40, 99);
+    stage.primary(PRIMARY, 1, 50, 120);
+    assert_eq!(stage.through(OTHER), Some(50));
+    // Not what no transaction stands for.
+    stage.demand.wrote_untransacted(stage.at(60));
+    stage.primary(PRIMARY, 1, 70, 130);
+    assert_eq!(stage.through(OTHER), Some(60));
+    // Nor in another life, nor on another timeline.
+    stage.positions.lost(&stage.topology, REPLICA);
+    stage.primary(PRIMARY, 1, 80, 130);
+    assert!(stage.is_forgotten(REPLICA));
+    stage.primary(PRIMARY, 2, 90, 130);
+    assert!(stage.is_forgotten(OTHER));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The samplers: one task and one control connection per server, asking how far it is.
 //!
 //! The primary is asked as often as [`pace`] says; when it has answered, all replicas are asked at once. So a read that
-//! cannot be served yet waits for two round trips. Instants are those of a monotonic clock: no step of the wall clock
-//! makes anything fresh or stale.
+//! cannot be served yet waits for two round trips, or for one where the replica was known to have all that the primary has.
+//! Instants are those of a monotonic clock: no step of the wall clock makes anything fresh or stale.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -17,7 +17,7 @@ const SHAPES_SHOWN: usize = 100;
 const SAMPLE: Duration = Duration::from_millis(100);
 
 pub(super) const ROUTES: &[Column] =
-    &[("route", Text), ("reason", Text), ("requests", Big), ("what_to_do", Text)];
+    &[("route", Text), ("reason", Text), ("access", Text), ("requests", Big), ("what_to_do", Text)];
 
 pub(super) const TRANSACTIONS: &[Column] =
     &[("ran", Text), ("reason", Text), ("transactions", Big), ("what_to_do", Text)];
@@ -72,26 +72,24 @@ pub(super) const SHAPES: &[Column] = &[
     ("what_to_do", Text),
 ];
 
-/// Rows of a family of counters with two labels, the greatest first; labels come in the order of their names.
-fn counted(shared: &Shared, family: &str) -> Vec<([String; 2], u64)> {
-    let rows = shared.metrics.counters(family).into_iter();
-    let mut rows: Vec<_> = rows
-        .filter_map(|(labels, count)| Some((<[String; 2]>::try_from(labels).ok()?, count)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
+/// Rows of a family of counters, added up by these labels, the greatest first.
+fn counted<const N: usize>(shared: &Shared, family: &str, by: [&str; N]) -> Vec<([String; N], u64)> {
+    let rows = shared.metrics.counters(family, by).into_iter();
+    let mut rows: Vec<_> = rows.filter(|(_, count)| *count > 0).collect();
     rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     rows
 }
 
 pub(super) fn routes(table: &mut Table, shared: &Shared) {
-    for ([reason, route], count) in counted(shared, "weir_requests_total") {
-        let what = if route == "primary" { advice(&reason) } else { "" };
-        table.row([value(route), value(reason), value(count), value(what)]);
+    let by = ["route", "reason", "access"];
+    for ([route, reason, access], count) in counted(shared, "weir_requests_total", by) {
+        let what = if route == "primary" && access == "read" { advice(&reason) } else { "" };
+        table.row([value(route), value(reason), value(access), value(count), value(what)]);
     }
 }
 
 pub(super) fn transactions(table: &mut Table, shared: &Shared) {
-    for ([ran, reason], count) in counted(shared, "weir_transactions_total") {
+    for ([ran, reason], count) in counted(shared, "weir_transactions_total", ["ran", "reason"]) {
         let what = if matches!(ran.as_str(), "upgraded" | "primary") { advice(&reason) } else { "" };
         table.row([value(ran), value(reason), value(count), value(what)]);
     }

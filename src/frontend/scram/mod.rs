@@ -137,3 +137,7 @@ fn initial_response<'a>(body: &Bytes, offer: Offer<'a>) -> Result<(Selected<'a>,
         _ => Err(MALFORMED),
     }
 }
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod agreement;

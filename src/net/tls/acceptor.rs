@@ -127,7 +127,7 @@ impl Shown {
             why: why.to_string(),
         };
         let chain = read_certificates(&files.certificate)?;
-        let key = read_key(&files.key)?;
+        let key = read_key(&files.key, None)?;
         let end_point = chain.first().and_then(|own| end_point(own));
         let both: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
         let versions = if files.tls_1_2 { both } else { &both[..1] };

@@ -76,6 +76,11 @@ impl TlsFailure {
             Reason::BadSignature => "its signature is wrong",
             Reason::InvalidPurpose | Reason::InvalidPurposeContext { .. } => "it is not for a server",
             Reason::BadEncoding => "it cannot be read",
+            Reason::Revoked => "certificate revoked",
+            Reason::UnknownRevocationStatus => "no revocation list of its issuer is there",
+            Reason::ExpiredRevocationList | Reason::ExpiredRevocationListContext { .. } => {
+                "the revocation list of its issuer has expired"
+            }
             Reason::Other(OtherError(inner)) => {
                 let mismatch = inner.downcast_ref::<Mismatch>().cloned();
                 return Self::Certificate("it is for another host", mismatch);

@@ -12,6 +12,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::passphrase::{Closed, Passphrase, open};
+
 /// Much more than any such file has; what a wrong path leads to is not read to its end.
 const FILE_MAX: u64 = 16 << 20;
 
@@ -37,10 +39,8 @@ enum Why {
     NoRevocationList,
     #[error("it has no private key in PEM format")]
     NoKey,
-    #[error(
-        "the private key is encrypted, and there is nobody to ask for its passphrase: store it decrypted"
-    )]
-    Encrypted,
+    #[error(transparent)]
+    Closed(#[from] Closed),
     #[error("it is not in PEM format: {0}")]
     Broken(String),
     #[error("a private key file must be a regular file")]
@@ -70,12 +70,12 @@ pub fn read_revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationLis
     all(path, Why::NoRevocationList)
 }
 
-/// The private key of a file, which nobody else may read.
+/// The private key of a file, which nobody else may read; where it is encrypted, by this passphrase.
 ///
 /// # Errors
-/// When others may read it, it has no key, or an encrypted one.
-pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    key(path).map_err(|why| PemError { path: path.to_owned(), why })
+/// When others may read it, it has no key, or an encrypted one that the passphrase does not open.
+pub fn read_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<PrivateKeyDer<'static>, PemError> {
+    key(path, passphrase).map_err(|why| PemError { path: path.to_owned(), why })
 }
 
 fn all<T: PemObject>(path: &Path, none: Why) -> Result<Vec<T>, PemError> {
@@ -86,20 +86,16 @@ fn all<T: PemObject>(path: &Path, none: Why) -> Result<Vec<T>, PemError> {
     found.map_err(|why| PemError { path: path.to_owned(), why })
 }
 
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Why> {
+fn key(path: &Path, passphrase: Option<&Passphrase>) -> Result<PrivateKeyDer<'static>, Why> {
     let text = read(path, |file| may_hold_a_key(file, geteuid().as_raw()))?;
+    if let Some(opened) = open(&text, passphrase) {
+        return Ok(opened?);
+    }
     match PrivateKeyDer::from_pem_slice(&text) {
-        // The old format says it in a header, and has the usual label.
-        Ok(_) | Err(_) if is_encrypted(&text) => Err(Why::Encrypted),
         Ok(key) => Ok(key),
         Err(pem::Error::NoItemsFound) => Err(Why::NoKey),
         Err(error) => Err(broken(error)),
     }
-}
-
-fn is_encrypted(text: &[u8]) -> bool {
-    const MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
-    MARKS.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark))
 }
 
 fn broken(error: pem::Error) -> Why {

@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio::task::spawn_blocking;
 
 use super::PROTOCOL;
 use super::failure::TlsFailure;
+use super::passphrase::Passphrase;
 use super::pem::{read_certificates, read_key};
 use super::provider;
+use super::revocation::Revoked;
 use super::sslmode::{SslMode, Tried, Way};
 use super::verify::{Roots, ServerVerifier, Trust};
 use crate::net::peer::Encryption;
@@ -42,6 +44,8 @@ pub struct Identity {
     pub certificate: PathBuf,
     /// A file with its key.
     pub key: PathBuf,
+    /// What that is encrypted by, where it is.
+    pub passphrase: Option<Passphrase>,
 }
 
 /// What an operator says of TLS towards a server.
@@ -51,15 +55,26 @@ pub struct Terms {
     pub mode: SslMode,
     /// How TLS is begun where it must be: [`Way::Demanded`] or [`Way::Direct`].
     pub begin: Way,
+    /// Whether TLS 1.2 is spoken beside 1.3.
+    pub tls_1_2: bool,
     /// Whom the server's certificate must come from.
     pub root: Root,
+    /// A file with the lists of certificates of theirs that hold no more.
+    pub revoked: Option<PathBuf>,
     /// What weir shows.
     pub identity: Option<Identity>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { mode: SslMode::default(), begin: Way::Demanded, root: Root::Anyone, identity: None }
+        Self {
+            mode: SslMode::default(),
+            begin: Way::Demanded,
+            tls_1_2: true,
+            root: Root::Anyone,
+            revoked: None,
+            identity: None,
+        }
     }
 }
 
@@ -201,7 +216,7 @@ impl Stamp {
 impl Terms {
     /// Whether any certificate or key is to be read.
     pub fn has_files(&self) -> bool {
-        self.root != Root::Anyone || self.identity.is_some()
+        self.root != Root::Anyone || self.revoked.is_some() || self.identity.is_some()
     }
 
     fn files(&self) -> impl Iterator<Item = &Path> {
@@ -210,14 +225,17 @@ impl Terms {
             Root::Anyone | Root::System => None,
         };
         let identity = self.identity.iter().flat_map(|own| [&*own.certificate, &*own.key]);
-        root.into_iter().chain(identity)
+        root.into_iter().chain(self.revoked.as_deref()).chain(identity)
     }
 
     fn client_config(&self) -> io::Result<Arc<ClientConfig>> {
         let provider = provider();
-        let verifier = ServerVerifier::new(self.trust()?, provider.signature_verification_algorithms);
+        let revoked = self.revoked.as_deref().map(Revoked::read).transpose()?;
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = ServerVerifier::new(self.trust()?, revoked, algorithms);
+        let both: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13, &TLS12])
+            .with_protocol_versions(if self.tls_1_2 { both } else { &both[..1] })
             .map_err(io::Error::other)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
@@ -225,7 +243,7 @@ impl Terms {
             None => builder.with_no_client_auth(),
             Some(own) => {
                 let chain = read_certificates(&own.certificate).map_err(io::Error::other)?;
-                let key = read_key(&own.key).map_err(io::Error::other)?;
+                let key = read_key(&own.key, own.passphrase.as_ref()).map_err(io::Error::other)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     io::Error::other(format!(
                         "{}: it does not go with its certificate: {error}",

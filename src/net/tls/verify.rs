@@ -21,6 +21,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Version};
 
 use super::failure::Mismatch;
 use super::host_name::HostNames;
+use super::revocation::Revoked;
 
 /// Whom a server's certificate must come from, and whom it must be for.
 #[derive(Clone, Debug)]
@@ -53,12 +54,13 @@ impl Roots {
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     trust: Trust,
+    revoked: Option<Revoked>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    pub(super) fn new(trust: Trust, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { trust, algorithms }
+    pub(super) fn new(trust: Trust, revoked: Option<Revoked>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { trust, revoked, algorithms }
     }
 
     fn chain(
@@ -72,7 +74,15 @@ impl ServerVerifier {
             let (anchors, algorithms) = (&roots.anchors, self.algorithms.all);
             verify_server_cert_signed_by_trust_anchor(&parsed, anchors, intermediates, now, algorithms)
         });
-        let Err(error) = by_webpki else { return Ok(()) };
+        let error = match (by_webpki, &self.revoked) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(revoked)) => {
+                return revoked.admits(shown, intermediates, (&roots.anchors, &self.algorithms), now);
+            }
+            (Err(error), None) => error,
+            // Of what webpki does not take no list is asked: nothing of it is taken where there are lists.
+            (Err(error), Some(_)) => return Err(error),
+        };
         let leaf = parse(shown)?;
         if roots.whole.iter().any(|root| root.as_ref() == shown.as_ref()) {
             return is_root(&leaf, now);

@@ -94,6 +94,7 @@ impl<'a> Checkout<'a> {
             false => self.at_once(decision.route, now),
             true => self.own_at_once(decision.route, now)?,
         };
+        let mut for_freshness = Duration::ZERO;
         let (lease, waited) = match at_once {
             Some(lease) => {
                 if decision.route == Route::Replica {
@@ -104,10 +105,11 @@ impl<'a> Checkout<'a> {
             None => {
                 let begun = Instant::now();
                 // On the heap: few wait, but every client's task would have room for it.
-                (Box::pin(self.while_open(&mut decision)).await?, begun.elapsed())
+                let lease = Box::pin(self.while_open(&mut decision, &mut for_freshness)).await?;
+                (lease, begun.elapsed())
             }
         };
-        observe(&self.shared().metrics.checkout_wait_seconds, waited);
+        observe(&self.shared().metrics.checkout_wait_seconds, waited.saturating_sub(for_freshness));
         Ok(Lent { lease, decision, waited })
     }
 
@@ -209,7 +211,7 @@ impl<'a> Checkout<'a> {
     }
 
     /// As [`Checkout::in_turn`], and nothing that it waits for counts while the database is paused.
-    async fn while_open(&mut self, decision: &mut Decision) -> Result<Lease> {
+    async fn while_open(&mut self, decision: &mut Decision, for_freshness: &mut Duration) -> Result<Lease> {
         let (shared, who) = (self.conversation.shared.clone(), &self.conversation.who);
         let names = Names { client: who.database.clone(), server: who.server_database.clone() };
         let gate = &shared.board.gate;
@@ -218,7 +220,7 @@ impl<'a> Checkout<'a> {
             tokio::select! {
                 biased;
                 () = gate.shuts(&names) => *decision = before,
-                lease = self.in_turn(decision) => return lease,
+                lease = self.in_turn(decision, for_freshness) => return lease,
             }
             let opens = async {
                 gate.opens(&names).await;
@@ -228,7 +230,8 @@ impl<'a> Checkout<'a> {
         }
     }
 
-    async fn in_turn(&mut self, decision: &mut Decision) -> Result<Lease> {
+    /// Says besides how long of it was spent `for_freshness`.
+    async fn in_turn(&mut self, decision: &mut Decision, for_freshness: &mut Duration) -> Result<Lease> {
         let begun = Instant::now();
         let (clock, deadline) = (self.conversation.clock(), self.primary_deadline());
         if decision.route == Route::Primary {
@@ -240,7 +243,7 @@ impl<'a> Checkout<'a> {
         loop {
             let is_first = rounds.next() == Some(0);
             let is_over = tokio::time::Instant::now() >= clock.waits_until().map_or(deadline, Into::into);
-            let (reason, outcome) = match self.fresh().await? {
+            let (reason, outcome) = match self.fresh(for_freshness).await? {
                 Fresh::AtOnce(lease) if is_first => {
                     self.count_read(ReadOutcome::Fresh, Duration::ZERO);
                     return Ok(lease);
@@ -288,11 +291,11 @@ impl<'a> Checkout<'a> {
     }
 
     /// A connection to a replica that is fresh enough, or is found to be within `freshness_wait`; where there is no primary,
-    /// before nobody waits for one any more.
+    /// before nobody waits for one any more. What is waited for that, and not for a connection, adds to `for_freshness`.
     ///
     /// # Errors
     /// The client cancelled.
-    async fn fresh(&mut self) -> Result<Fresh> {
+    async fn fresh(&mut self, for_freshness: &mut Duration) -> Result<Fresh> {
         let (shared, clock) = (self.conversation.shared.clone(), self.conversation.clock());
         let samplers = shared.cluster.demand();
         let mut changes = shared.cluster.changes();
@@ -336,7 +339,9 @@ impl<'a> Checkout<'a> {
                 }
                 Ok(())
             };
+            let paused = Instant::now();
             self.waiting().queue(learned).await?;
+            *for_freshness += paused.elapsed();
             fresh = Fresh::Waited;
         }
     }

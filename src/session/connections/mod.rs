@@ -67,6 +67,11 @@ impl Connections {
         Some(pool)
     }
 
+    /// As whom the session logs in to the servers.
+    pub(crate) fn account(&self, who: &Who) -> Account {
+        account(who)
+    }
+
     /// The connection that the session had last.
     fn last(&self, route: Route) -> &Weak<Key> {
         match route {

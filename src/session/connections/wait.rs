@@ -41,8 +41,8 @@ impl Waiting<'_> {
     }
 }
 
-/// Waits for as long as there is a client, and weir waits for it.
-async fn attended<T>(
+/// Waits for as long as there is a client, and weir waits for it. Cancel safe if `outcome` is.
+pub(crate) async fn attended<T>(
     shared: &Shared,
     client: &mut Client,
     outcome: impl Future<Output = Result<T>>,

@@ -108,6 +108,11 @@ impl Tracking {
         }
     }
 
+    /// The session has heard at `at` of something that others did, whatever that was.
+    pub(crate) fn hears(&mut self, at: Instant) {
+        self.observed.knows(&Touched::Anything, at);
+    }
+
     /// A write of the session was acknowledged at `at`, or given up.
     pub(crate) fn wrote(&mut self, touched: &Touched, at: Instant) {
         self.observed.knows(touched, at);

@@ -2,6 +2,7 @@
 //! connection, and never holds one.
 
 pub(crate) mod accounts;
+mod counts;
 mod ddl;
 pub(crate) mod defaults;
 mod pin_log;
@@ -25,6 +26,7 @@ use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement
 use crate::session::consistency::tracking::{
     Acknowledged, Answers, KindOfMark, Tracking, mark, may_write_unseen,
 };
+use crate::session::conversation::counts::{Counts, access};
 use crate::session::conversation::defaults::SessionDefaults;
 use crate::session::conversation::pin_log::PinLog;
 use crate::session::conversation::routing_settings::{
@@ -45,7 +47,7 @@ use crate::session::state::State;
 use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
-use crate::telemetry::metrics::observe;
+use crate::telemetry::metrics::Access;
 
 /// Who the client is, and what was settled when it came.
 pub(crate) struct Who {
@@ -153,6 +155,8 @@ pub(crate) struct Conversation {
     pub rerun: Option<Rerun>,
     /// How many connections were lost, one after the other, under what is in flight.
     pub losses: usize,
+    /// What is counted of it.
+    pub counts: Counts,
     /// What has been told of its pins.
     pub pins_told: PinLog,
     /// What a slow-query line would say of the flight.
@@ -168,6 +172,7 @@ impl Conversation {
         let processes = Processes::of(&entry, shared.pools.notifiers().clone(), shared.registry.clone());
         let state = State::new(startup, statements, nowhere, processes);
         Self {
+            counts: Counts::new(&shared, &who.database, &who.user.name),
             pins_told: PinLog::new(shared.metrics.clone()),
             policy: Arc::clone(&shared.policy()),
             shared,
@@ -360,28 +365,37 @@ impl Conversation {
     }
 
     /// A request goes to the session's connection: what it looks at and what it may write is remembered until it has
-    /// been answered.
-    pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) {
+    /// been answered. Says what it does with data.
+    pub(crate) fn tracks(&mut self, request: &Request, leg: &mut Leg) -> Access {
         if request.any(Fact::Looks) {
             leg.responses.has_shown &= leg.progress.sent.has(Sent::Look);
             leg.progress.sent.add(Sent::Look);
         }
         if leg.route == Route::Replica {
-            return;
+            return access(request, Route::Replica);
         }
         request.verdicts().for_each(|verdict| self.state.pending_writes.sent(verdict));
-        if !request.any(Fact::Looks) {
-            return;
+        let unseen = request.any(Fact::Looks) && self.tracks_looks(request);
+        match access(request, Route::Primary) {
+            Access::Read if unseen => Access::Write,
+            told => told,
         }
+    }
+
+    /// The same of what a request looks at on the primary. Whether it may write although its statements only read.
+    fn tracks_looks(&mut self, request: &Request) -> bool {
         if self.is_alone() {
-            return self.tracking.looks_at_anything();
+            self.tracking.looks_at_anything();
+            return request.any(Fact::Calls) && self.may_write_unseen(request);
         }
         let catalog = self.catalog();
         let catalog = catalog.as_deref();
         self.tracking.looks(request, catalog);
-        if self.was_refused(request) || may_write_unseen(request, catalog) {
+        let unseen = self.was_refused(request) || may_write_unseen(request, catalog);
+        if unseen {
             self.state.pending_writes.sent_anything();
         }
+        unseen
     }
 
     /// Whether a request may write although its statements only read, as far as the catalog knows.
@@ -407,7 +421,7 @@ impl Conversation {
     pub(crate) fn ends(&mut self) {
         let state = &mut self.state;
         if let Some(ended) = state.transaction.take_ended() {
-            self.shared.metrics.transaction(ended.ran.as_str(), ended.because);
+            counts::transaction(&self.shared, &ended);
             let writers = &state.database().writers;
             match (ended.first, ended.acts) {
                 (Some(shape), 0) => writers.only_read(shape),
@@ -459,9 +473,8 @@ impl Conversation {
         }
     }
 
-    /// A request is about to be written to this connection: counts it, and keeps what will be told of it.
+    /// A request is about to be written to this connection: keeps what will be told of it.
     pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
-        self.shared.metrics.request(decision.route as usize, decision.reason as usize);
         let Some(leg) = leg else { return };
         if leg.flight.is_none() {
             self.trail.is_like(request.verdicts().next().map(|verdict| &**verdict));
@@ -480,17 +493,13 @@ impl Conversation {
 
     /// Counts what was in flight on a connection and took so long, and tells of it when that was too long.
     pub(crate) fn count(&mut self, leg: &Leg, took: Duration) {
-        let metrics = &self.shared.metrics;
-        match leg.route {
-            Route::Primary => observe(&metrics.query_seconds.primary, took),
-            Route::Replica => observe(&metrics.query_seconds.replica, took),
-        }
+        self.counts.took(&self.shared, (leg.lease.server(), leg.route), took);
         if let Some(sqlstate) = self.state.last_error.take() {
             if sqlstate == "25006" && leg.route == Route::Primary {
                 // It may be a primary no more. A client's own READ ONLY transaction looks the same; that costs a probe.
                 self.shared.cluster.suspect(leg.lease.server());
             }
-            metrics.error(&sqlstate);
+            self.shared.metrics.error(&sqlstate);
             if sqlstate == "34000" && leg.route == Route::Primary {
                 self.learn_cursors();
             }

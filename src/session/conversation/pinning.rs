@@ -1,18 +1,20 @@
 //! What a request's code may leave, predicted before it is sent, and what its user's policy makes of that.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::cluster::catalog::Catalog;
 use crate::cluster::traces::{CodeMap, Found};
-use crate::config::Pinning;
+use crate::config::{Listen, Pinning, PoolMode};
 use crate::session::conversation::Conversation;
 use crate::session::conversation::ddl::changed;
 use crate::session::model::ddl::Outcome;
 use crate::session::model::pins::{Doubt, Doubted, Resolved};
+use crate::session::model::undoable::is_shareable;
 use crate::session::relay::facts::Fact;
 use crate::session::relay::request::Request;
-use crate::sql::{Kind, Pin, Statement, Verdict};
+use crate::sql::{Brings, Kind, Pin, Statement, Verdict, Why};
 
 impl Conversation {
     /// Takes down what a request says of what a server process never forgets, before it gets its connection.
@@ -53,10 +55,11 @@ impl Conversation {
         let (mut missing, now) = (false, Instant::now());
         for message in &request.messages {
             let Some(verdict) = &message.verdict else { continue };
-            if self.may_run_anything(verdict, code) {
+            let by_code = self.brought_by_code(verdict, code);
+            if by_code.is_code() || self.may_run_anything(verdict, code) {
                 self.doubt_text(verdict, code, now);
             }
-            self.state.definitions.sends(verdict.brings());
+            self.state.definitions.sends(verdict.brings(), by_code);
             let found = self.found(verdict, catalog.as_deref());
             missing |= !found.unknown.is_empty();
             if self.who.user.pinning == Pinning::Reject && found.leaves() && message.brings_text() {
@@ -78,6 +81,24 @@ impl Conversation {
             self.state.definitions.is_unforeseen = false;
         }
         self.refuse_pins(request);
+    }
+
+    /// What a text brings that does not stand in it: by functions that it calls, or from a transaction that was prepared.
+    fn brought_by_code(&self, verdict: &Verdict, code: Option<&CodeMap>) -> Brings {
+        let of = |statement: &Statement| match statement.kind {
+            Kind::Primary(Why::TwoPhase) => self.prepared(),
+            _ => code.map_or(Brings::Nothing, |code| code.brings(statement)),
+        };
+        verdict.statements.iter().map(of).fold(Brings::Nothing, Brings::join)
+    }
+
+    /// What `COMMIT PREPARED` may bring. `PREPARE TRANSACTION` is not told from it, and comes first.
+    fn prepared(&self) -> Brings {
+        let prepares_code = &self.state.database().prepares_code;
+        if self.state.definitions.has_brought() {
+            prepares_code.store(true, Ordering::Relaxed);
+        }
+        if prepares_code.load(Ordering::Relaxed) { Brings::Anything } else { Brings::Nothing }
     }
 
     /// Whether a request may bring code that others run by.
@@ -141,12 +162,21 @@ impl Conversation {
         if self.who.user.pinning != Pinning::Reject {
             return;
         }
+        let shares = self.shares_listening();
         for verdict in request.brought() {
-            let pin = verdict.statements.iter().flat_map(pins_for_sure).next();
+            let pins = |one: &&Statement| !(shares && one.effects.listens().any(is_shareable));
+            let pin = verdict.statements.iter().filter(pins).flat_map(pins_for_sure).next();
             if let Some(pin) = pin {
                 self.state.refusals.statements.push((verdict.clone(), pin));
             }
         }
+    }
+
+    /// Whether the session listens by a connection that it shares, to channels whose names allow it. So does one that keeps a
+    /// connection for other reasons: what comes by one way is told in its order.
+    pub(crate) fn shares_listening(&self) -> bool {
+        matches!(self.policy.config.pool.listen, Listen::Shared { .. })
+            && self.who.mode == PoolMode::Transaction
     }
 
     /// Looks again at functions that were called when the catalog did not tell what they leave.

@@ -9,6 +9,7 @@ use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::MessageKind;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::request::Request;
+use crate::wire::TxStatus;
 
 /// Answers all of a request, and takes its bytes. `leg` is the session's connection, which owes nothing.
 pub(crate) fn answer(
@@ -38,7 +39,10 @@ pub(crate) fn answer(
             }
         }
         if matches!(message.kind, MessageKind::Sync | MessageKind::Query { .. }) {
-            client.tell_ready(state.transaction.status());
+            match (state.transaction.status(), &mut state.listening) {
+                (TxStatus::Idle, Some(listening)) => listening.withheld = Some(TxStatus::Idle),
+                (status, _) => client.tell_ready(status),
+            }
             state.requests.answered += 1;
         }
     }

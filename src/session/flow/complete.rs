@@ -9,10 +9,12 @@ use crate::router::Route;
 use crate::session::client::Phase;
 use crate::session::conversation::{Cause, Rerun, accounts};
 use crate::session::flow::failover::{Doubt, Fate, LossFact, Lost, cause};
+use crate::session::flow::hearing;
+use crate::session::flow::listening;
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
 use crate::session::leg::Leg;
-use crate::session::leg::cleanup::Cleanup;
+use crate::session::leg::cleanup::{Cleanup, unlisten};
 use crate::session::leg::connection::{Abandoned, LeftBatch};
 use crate::session::leg::past::notes_pins;
 use crate::session::leg::progress::{Retry, Sent};
@@ -34,6 +36,10 @@ impl Session {
     /// # Errors
     /// When the client must be closed because of what happened on the server's side.
     pub(crate) async fn complete(&mut self) -> Result<()> {
+        if hearing::withholds(&self.conversation) {
+            // On the heap: few listen, but every client's task would have room for it.
+            Box::pin(listening::hear(self)).await?;
+        }
         let Some(leg) = self.legs.active() else { return Ok(()) };
         if !leg.is_up() {
             return self.fail_over();
@@ -115,6 +121,9 @@ impl Session {
             state.pins.clear(state.transaction.undoable_mut());
             conversation.tell_pins();
             return;
+        }
+        if leg.progress.sent.has(Sent::Listens) && !connections.are_kept() {
+            return conversation.shared.spawn(unlisten(leg.lease));
         }
         connections.put_aside(leg.route, leg.lease, &conversation.state);
     }
@@ -378,6 +387,7 @@ impl Session {
         let Self { client, conversation, connections, legs, .. } = self;
         conversation.shared.registry.leave(&conversation.entry);
         accounts::bytes(conversation, &mut client.traffic);
+        conversation.state.listening = None;
         let pending_writes = conversation.state.pending_writes.clone();
         conversation.mark_unanswered();
         let leftover = connections.leftover(&conversation.state);

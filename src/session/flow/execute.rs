@@ -21,6 +21,7 @@ use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
 use crate::session::flow::gate::{heed_gate, is_shut, return_to_gate};
 use crate::session::flow::in_flight::InFlight;
+use crate::session::flow::listening;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
 use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
@@ -29,7 +30,7 @@ use crate::session::flow::situation::situation;
 use crate::session::flow::timeouts::Deadlines;
 use crate::session::flow::unsettable::{meet_stranded, meet_unsettable};
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
-use crate::session::flow::verification::unverified;
+use crate::session::flow::verification::verify;
 use crate::session::flow::write::{How, write};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
@@ -157,10 +158,7 @@ impl Session {
             return Ok(());
         }
         if self.conversation.state.transaction.is_lost() {
-            if ends_lost(self, &request) {
-                return Ok(());
-            }
-            if !resume_block(self, &request).await? {
+            if ends_lost(self, &request) || !resume_block(self, &request).await? {
                 return Ok(());
             }
         }
@@ -173,6 +171,12 @@ impl Session {
         if request.any(Fact::ConcernsWeir) {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
+        }
+        if listening::concerns(self, &request)
+            // On the heap: few listen, but every client's task would have room for it.
+            && Box::pin(listening::meet(self, &request)).await?.is_break()
+        {
+            return Ok(());
         }
         let mut course = self.decide(&request, begun);
         if self.parts(&request, &course) {
@@ -223,6 +227,9 @@ impl Session {
     /// Writes a request that has come to where it can be written.
     async fn send(&mut self, request: Request, course: &Course) -> Result<()> {
         accounts::request(&self.conversation);
+        if self.conversation.state.listening.is_some() {
+            Box::pin(listening::before_writing(self, &request)).await?;
+        }
         self.conversation.goes(&request, course.decision, &self.client.read_buffer, self.legs.active());
         let Self { client, conversation, connections, legs, memory, .. } = self;
         let Some(leg) = legs.active_mut() else { return Err(Error::ServerLost) };
@@ -331,7 +338,7 @@ impl Session {
                 return Ok(Next::Plan);
             }
             Step::Verify => {
-                self.verify(request);
+                verify(&self.client, &mut self.conversation, &mut self.legs, request);
                 self.answered_while(|_| true).await?;
             }
             Step::AwaitFreshness => {
@@ -355,7 +362,7 @@ impl Session {
             Step::Write => return Ok(Next::Write),
             Step::Answer => {
                 let Self { client, conversation, legs, .. } = self;
-                conversation.shared.metrics.request(ANSWERED, course.decision.reason as usize);
+                conversation.shared.metrics.answered(ANSWERED, course.decision.reason as usize);
                 answer(client, conversation, legs.active_mut(), request);
                 release_parked(client, conversation, legs);
                 return Ok(Next::Over);
@@ -492,22 +499,6 @@ impl Session {
             // The request is read again.
             Route::Primary => Ok(Next::Over),
         }
-    }
-
-    /// Asks the server what the statements give now that the request binds and whose results may have changed.
-    fn verify(&mut self, request: &Request) {
-        let Self { client, conversation, legs, .. } = self;
-        let Some(leg) = legs.active_mut() else { return };
-        let bytes = &client.read_buffer[..];
-        let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
-        let (batch, tx) = (leg.batch(), leg.responses.tx);
-        let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
-        if batch == Batch::Closed && tx != TxStatus::Failed {
-            // Names are looked up by them.
-            sender.settings();
-        }
-        // A batch is open now: the client's own Sync will end it.
-        sender.verify(names.iter().map(|name| name.of(bytes)));
     }
 
     /// The request was cancelled while it was held back. It is never sent: something else makes its transaction fail in

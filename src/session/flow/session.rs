@@ -21,6 +21,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
+use crate::session::flow::hearing;
 use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::standing::may_enter;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
@@ -199,7 +200,18 @@ impl Session {
 
     /// Whether enough is in flight: nothing more is taken from the client until some of it has gone.
     fn is_full(&self) -> bool {
-        self.legs.active().is_some_and(|leg| leg.is_full() || !leg.is_up() || (leg.owes() && leg.is_silent()))
+        self.legs.active().is_some_and(|leg| {
+            leg.is_full() || !leg.is_up() || (leg.owes() && (leg.is_silent() || self.takes_turns(leg)))
+        })
+    }
+
+    /// Whether the session does one thing after the other. One that listens is told between its transactions what was
+    /// notified, so that each must be over before the next one begins.
+    fn takes_turns(&self, leg: &Leg) -> bool {
+        self.conversation.state.listening.is_some()
+            && leg.batch() == Batch::Closed
+            && leg.responses.flow == Flow::Query
+            && !matches!(self.client.phase, Phase::Streaming(_))
     }
 
     /// Between two requests: nothing under way on a connection, nothing to take, nothing to send.
@@ -288,10 +300,18 @@ impl Session {
     /// requests, what has gone on for too long. What happens on the server's side is left for [`Session::complete`] to
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
-        poll_fn(|cx| match self.poll_pump(cx) {
-            Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
-            Poll::Pending => self.poll_deadline(cx),
-            turn => turn,
+        poll_fn(|cx| {
+            hearing::poll_hear((&mut self.client, &mut self.conversation, &mut self.legs), cx)?;
+            match self.poll_pump(cx) {
+                Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
+                Poll::Pending => {
+                    if hearing::has_more(&self.client, &self.conversation, &self.legs) {
+                        cx.waker().wake_by_ref();
+                    }
+                    self.poll_deadline(cx)
+                }
+                turn => turn,
+            }
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Whether what a request binds must be compared first with what its client was told of it. Definitions may have been
 //! changed past weir, and then a connection that prepares the statement anew would return rows of another shape.
 //!
-//! Pure. Nothing here asks a server: the session does, or the sender in front of a request that can run again.
+//! Nothing here waits for the answer: the session does, or the sender in front of a request that can run again asks.
 
 use crate::backend::ledger::Batch;
 use crate::backend::prepared::Standing;
@@ -12,6 +12,7 @@ use crate::session::flow::plan::Manner;
 use crate::session::flow::rerun::joins;
 use crate::session::leg::Leg;
 use crate::session::leg::hold_back::{Hold, Joins};
+use crate::session::leg::legs::Legs;
 use crate::session::leg::sender::Comparing;
 use crate::session::model::statements::Naming;
 use crate::session::relay::message::Field;
@@ -20,7 +21,7 @@ use crate::wire::TxStatus;
 
 /// The statements that a request binds, prepared before it, of which it is not known that they are on this connection what
 /// their client was told. One that asks for a portal's columns is about to be told, and takes whatever they are.
-pub(crate) fn unverified<'a>(
+fn unverified<'a>(
     conversation: &'a Conversation,
     bytes: &'a [u8],
     leg: &'a Leg,
@@ -101,4 +102,19 @@ fn is_unverified(standing: Option<Standing>) -> bool {
 /// Whether it is only to be asked for.
 fn is_new(standing: Option<Standing>) -> bool {
     matches!(standing, Some(Standing::Missing | Standing::Unasked))
+}
+
+/// Asks the server what the statements give now that the request binds and whose results may have changed.
+pub(super) fn verify(client: &Client, conversation: &mut Conversation, legs: &mut Legs, request: &Request) {
+    let Some(leg) = legs.active_mut() else { return };
+    let bytes = &client.read_buffer[..];
+    let names: Vec<_> = unverified(conversation, bytes, leg, request).collect();
+    let (batch, tx) = (leg.batch(), leg.responses.tx);
+    let mut sender = leg.sender(&mut conversation.state, &conversation.shared.metrics, Some(tx));
+    if batch == Batch::Closed && tx != TxStatus::Failed {
+        // Names are looked up by them.
+        sender.settings();
+    }
+    // A batch is open now: the client's own Sync will end it.
+    sender.verify(names.iter().map(|name| name.of(bytes)));
 }

@@ -45,7 +45,8 @@ pub(crate) fn write(
     request: &Request,
     how: &How,
 ) {
-    conversation.tracks(request, leg);
+    let access = conversation.tracks(request, leg);
+    conversation.counts.request(&conversation.shared, (leg.lease.server(), leg.route), how.reason, access);
     makes_way(conversation, leg, request);
     let len = request.len.min(client.read_buffer.len());
     if let Unit::Long { tag: tag::QUERY, .. } = request.unit
@@ -114,7 +115,7 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
     let is_begin = |one: &Statement| matches!(one.kind, Kind::Begin(_));
     if request.any(Fact::Transacts) && request.statements().any(is_begin) {
         // Of one that begins by the client's own words nobody else tells.
-        conversation.state.transaction.next_because(how.reason.as_str());
+        conversation.state.transaction.next_because(how.reason);
     }
     // What is thrown away up to the end of its batch begins nothing.
     if how.manner != Manner::Within
@@ -129,7 +130,7 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
     {
         state.transaction.on(Event::Kept(begin));
     }
-    state.transaction.next_because(how.reason.as_str());
+    state.transaction.next_because(how.reason);
     let modes = |statement: &Statement| matches!(statement.kind, Kind::Begin(_) | Kind::SetTransaction(..));
     let journal = state.transaction.journal()?;
     let begin = if request.statements().any(modes) { journal.begin_and_query() } else { journal.begin() };

@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::backend::exec;
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
+use crate::pool::Lease;
 use crate::router::Route;
 use crate::session::consistency::pending_writes::PendingWrites;
 use crate::session::consistency::tracking::{acknowledge, give_up};
 use crate::session::leg::Leg;
 use crate::session::leg::past::notes_pins;
-use crate::session::leg::reset::{Leftover, Reset, Standing, reset};
+use crate::session::leg::progress::Sent;
+use crate::session::leg::reset::{Leftover, Reset, Standing, fit, reset};
 use crate::session::relay::client_buffer::ClientBuffer;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
@@ -41,6 +44,14 @@ const OUTLAST_MAX: Duration = Duration::from_secs(600);
 
 /// How long a server may take to end what was cancelled, or what weir knows nothing of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Has a connection that listens for nobody any more forget it, and gives it back. One that does not is closed.
+pub(crate) async fn unlisten(mut lease: Lease) {
+    let forgets = timeout(PATIENCE, exec(&mut lease, "UNLISTEN *")).await;
+    if matches!(forgets, Ok(Ok(_))) && fit(&lease, Reset::Nothing).is_ok() {
+        lease.release(Instant::now());
+    }
+}
 
 /// A connection whose session is over.
 pub(crate) struct Cleanup {
@@ -200,6 +211,9 @@ impl Cleanup {
             self.state.on(Event::Abandoned, &mut self.leg.progress.carried);
         }
         let mut leftover = self.leftover.max(Leftover::of(&self.state));
+        if self.leg.progress.sent.has(Sent::Listens) {
+            leftover = leftover.max(Leftover::State);
+        }
         if self.shared.cluster.catalogs().matters().has_changed() {
             // It may have run what somebody has defined meanwhile.
             leftover = Leftover::Lasting;

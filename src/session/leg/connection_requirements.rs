@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::backend::ledger::{Action, Batch, Reply};
+use crate::backend::value::identifier;
 use crate::router::Route;
 use crate::session::leg::Leg;
-use crate::session::leg::progress::SequenceUse;
+use crate::session::leg::progress::{Sent, SequenceUse};
 use crate::session::leg::sender::{STAND_IN, Sender, WITHIN};
 use crate::session::model::statements::Naming;
 use crate::session::relay::facts::acts;
@@ -63,6 +64,7 @@ impl Sender<'_> {
                 self.executes(statement, name.as_bytes());
             }
             Dependency::Statements => self.publish_all(batch),
+            Dependency::Channels => self.listens(batch),
             Dependency::Drawn => {
                 self.state.database().asks_drawn.store(true, Ordering::Relaxed);
                 self.discard_drawn(batch);
@@ -87,6 +89,26 @@ impl Sender<'_> {
         let key = &self.backend.key;
         if !std::ptr::eq(self.state.drawn.on.as_ptr(), Arc::as_ptr(key)) {
             self.state.drawn.on = Arc::downgrade(key);
+        }
+    }
+
+    /// Who asks to which channels it listens is told so by the server: the connection listens to them as well from here on.
+    /// Within a transaction it could not before the end.
+    fn listens(&mut self, batch: Batch) {
+        let Some(channels) = self.state.shared_channels().filter(|_| self.tx == Some(TxStatus::Idle)) else {
+            return;
+        };
+        let listens: Vec<String> =
+            channels.iter().map(|channel| format!("LISTEN {}", identifier(channel))).collect();
+        self.progress.sent.add(Sent::Listens);
+        match batch {
+            // They would be committed with the batch, behind the question.
+            Batch::Open => {}
+            Batch::Closed => {
+                request::put_query(&mut self.backend.write_buffer, listens.join("; ").as_bytes());
+                self.backend.unnamed = None;
+                self.owe(Reply::Query, Action::Swallow, PendingReply::None);
+            }
         }
     }
 

@@ -335,7 +335,21 @@ impl Watcher for Observer<'_> {
         self.progress.retry.has(Retry::ReplicaError)
     }
 
-    fn listens(&self) -> bool {
-        self.state.pins.listens(self.state.transaction.undoable())
+    fn listens(&self, frame: &[u8]) -> bool {
+        let undoable = self.state.transaction.undoable();
+        let elsewhere =
+            || cstr(frame, HEADER + 4).is_some_and(|(channel, _)| self.state.hears_elsewhere(channel));
+        self.state.pins.listens(undoable) && !elsewhere()
+    }
+
+    fn withholds(&mut self, told: TxStatus) -> bool {
+        let rerunning = self.is_rerunning();
+        match &mut self.state.listening {
+            Some(listening) if told == TxStatus::Idle && !rerunning => {
+                listening.withheld = Some(told);
+                true
+            }
+            _ => false,
+        }
     }
 }

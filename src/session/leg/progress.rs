@@ -140,6 +140,8 @@ pub(crate) enum Sent {
     Name,
     /// What asks for the end of a server process, this one perhaps.
     Termination,
+    /// `LISTEN`, though the session hears by another connection: this one must forget it before anybody else has it.
+    Listens,
 }
 
 impl Word for Sent {

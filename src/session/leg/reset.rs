@@ -76,6 +76,6 @@ pub(crate) async fn reset(backend: &mut Backend, standing: Standing, leftover: L
 }
 
 /// Nothing may be left that the next client would take for its own.
-fn fit(backend: &Backend, reset: Reset) -> Result<Reset> {
+pub(super) fn fit(backend: &Backend, reset: Reset) -> Result<Reset> {
     if backend.read_buffer.is_empty() && backend.is_flushed() { Ok(reset) } else { Err(Error::ServerLost) }
 }

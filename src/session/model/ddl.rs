@@ -124,6 +124,8 @@ pub(crate) struct Definitions {
     given: Given,
     /// What was sent brings code, and may not be committed yet, or not be known to be.
     brought: Brings,
+    /// The same of functions that it calls.
+    brought_by_code: Brings,
     /// What became of that.
     outcome: Outcome,
     /// Whether something is in flight that was sent when all code was known, which may be others' by now.
@@ -157,7 +159,12 @@ impl Definitions {
         match change {
             // With `AND CHAIN` no ReadyForQuery tells of it. What is prepared takes effect by COMMIT PREPARED only,
             // which another session may send.
-            Change::None if matches!(tag, b"COMMIT" | b"PREPARE TRANSACTION") => self.commit(),
+            Change::None if tag == b"COMMIT" => self.commit(),
+            Change::None if tag == b"PREPARE TRANSACTION" => {
+                // Nobody has it now, nor has who ran by it.
+                self.fails();
+                self.commit()
+            }
             // A procedure may have committed in between.
             _ if tagged == Change::ByCode => {
                 self.committed = self.committed.join(change);
@@ -169,7 +176,11 @@ impl Definitions {
 
     /// A transaction has ended: what is committed by that.
     pub(crate) fn commit(&mut self) -> Change {
-        let change = take(&mut self.open);
+        let by_code = match self.brought_by_code {
+            Brings::Nothing => Change::None,
+            brings => Change::Certain.told(brings),
+        };
+        let change = take(&mut self.open).join(by_code);
         self.committed = self.committed.join(change);
         change
     }
@@ -185,8 +196,11 @@ impl Definitions {
     }
 
     /// A text is sent that brings this. What is sent behind it may run by that before anybody has been told.
-    pub(crate) fn sends(&mut self, brings: Brings) {
-        self.brought = self.brought.join(brings);
+    pub(crate) fn sends(&mut self, brings: Brings, by_code: Brings) {
+        // What code does to data is told otherwise.
+        let by_code = if by_code.is_code() { by_code } else { Brings::Nothing };
+        self.brought_by_code = self.brought_by_code.join(by_code);
+        self.brought = self.brought.join(brings).join(by_code);
         if self.has_brought() && self.outcome == Outcome::Nothing {
             self.outcome = Outcome::Kept;
         }
@@ -201,7 +215,7 @@ impl Definitions {
 
     /// All that was sent has been answered, outside a transaction: what became of the code that was brought.
     pub(crate) fn settle(&mut self) -> Outcome {
-        self.brought = Brings::Nothing;
+        (self.brought, self.brought_by_code) = (Brings::Nothing, Brings::Nothing);
         take(&mut self.outcome)
     }
 
@@ -265,6 +279,28 @@ mod tests {
             (told(&["ROLLBACK PREPARED", "ready"]), told(&["DOUBLE", "ready"])),
             (Change::None, Change::None)
         );
+    }
+
+    #[test]
+    fn what_code_defines_counts_whatever_it_is_called_by() {
+        let mut definitions = Definitions::default();
+        definitions.sends(Brings::Nothing, Brings::Removal);
+        assert!(!definitions.has_brought());
+        definitions.sends(Brings::Nothing, Brings::Addition);
+        assert!(definitions.has_brought());
+        definitions.completed(b"SELECT 1", Brings::Nothing);
+        assert_eq!((definitions.commit(), definitions.take_committed()), (Change::Added, Change::Added));
+        assert_eq!(definitions.settle(), Outcome::Kept);
+        assert_eq!(definitions.commit(), Change::None);
+    }
+
+    #[test]
+    fn what_is_prepared_is_nobodys() {
+        let mut definitions = Definitions::default();
+        definitions.sends(Brings::Addition, Brings::Nothing);
+        definitions.completed(b"CREATE CAST", Brings::Addition);
+        definitions.completed(b"PREPARE TRANSACTION", Brings::Nothing);
+        assert_eq!((definitions.take_committed(), definitions.settle()), (Change::Added, Outcome::Undone));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Pins {
         match &statement.kind {
             Kind::Discard(Discard::All) => {
                 // It runs outside transactions only.
-                stack.change_for_good(|level| level.pins = None);
+                stack.change_for_good(|level| (level.pins, level.shared) = (None, None));
                 self.held.iter_mut().for_each(|held| held.discard_all());
             }
             Kind::Discard(Discard::Sequences) => {
@@ -212,8 +212,7 @@ impl Pins {
                 }
             }),
             Change::Listen(channel) => _ = add(stack).channels.insert(channel.clone()),
-            Change::Unlisten(Some(channel)) => lessen(stack, |now| _ = now.channels.remove(channel)),
-            Change::Unlisten(None) => lessen(stack, |now| now.channels.clear()),
+            Change::Unlisten(channel) => unlisten(stack, channel.as_deref()),
             Change::HoldCursor(name) => _ = add(stack).cursors.insert(name.clone()),
             Change::Close(name) => close(stack, name.as_deref()),
             Change::DynamicSetting(Some(name)) => {
@@ -387,7 +386,8 @@ impl Pins {
         held.lasting.long = Known::Maybe;
     }
 
-    /// The connection is gone, and all that was on it. The search path goes along to the next one.
+    /// The connection is gone, and all that was on it. The search path goes along to the next one, and what is listened to by
+    /// a shared connection stays.
     pub(crate) fn clear(&mut self, stack: &mut Stack) {
         stack.change_for_good(|level| level.pins = None);
         self.held = None;
@@ -432,6 +432,17 @@ fn add(stack: &mut Stack) -> &mut Revocable {
 fn lessen(stack: &mut Stack, change: impl FnOnce(&mut Revocable)) {
     if stack.now().pins.is_some() {
         stack.change().lessen_pins(change);
+    }
+}
+
+/// Channels are given up, wherever they are listened to.
+fn unlisten(stack: &mut Stack, channel: Option<&str>) {
+    lessen(stack, |now| match channel {
+        Some(channel) => _ = now.channels.remove(channel),
+        None => now.channels.clear(),
+    });
+    if stack.now().shared.is_some() {
+        stack.change().unshares(channel);
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Fact {
     UnderOthers,
     /// It may leave with its server process what nothing takes away, or touches that: custom settings, temporary tables.
     Lasts,
-    /// It brings, or takes away, what code runs by.
+    /// It brings, or takes away, what code runs by; or may, as what it commits was said elsewhere.
     Brings,
 }
 
@@ -53,7 +53,10 @@ impl Word for Fact {
 
 /// What is so of a statement.
 pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
-    let Statement { kind, functions, reads, effects, depends_on, vacates, brings, .. } = statement;
+    let Statement { kind, functions, reads, reads_listed, effects, depends_on, vacates, brings, .. } =
+        statement;
+    // What runs a text reads what nobody has named.
+    let unnamed = *reads_listed == Listed::Partly && matches!(kind, Kind::Read | Kind::Cursor(_));
     let shows = own::shown(statement).is_some();
     let runs = || effects.code.as_ref().is_some_and(|code| !code.is_plain());
     let transacts = matches!(
@@ -67,7 +70,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::ConcernsWeir, shows || own::weir_settings(statement).next().is_some()),
         (Fact::ConcernsServer, !shows),
         (Fact::Calls, !functions.is_empty() || runs()),
-        (Fact::Reads, !reads.is_empty()),
+        (Fact::Reads, !reads.is_empty() || unnamed),
         (Fact::Looks, looks(statement)),
         (Fact::Transacts, transacts),
         (Fact::TakesAway, takes_away),
@@ -76,7 +79,7 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::AsksDrawn, *depends_on == Dependency::Drawn),
         (Fact::Acts, acts(statement)),
         (Fact::Controls, controls(statement)),
-        (Fact::Brings, brings.is_code()),
+        (Fact::Brings, brings.is_code() || *kind == Kind::Primary(Why::TwoPhase)),
         (Fact::Lasts, !effects.settings.is_empty() || !effects.changes.is_empty()),
     ]
     .into()

@@ -34,8 +34,10 @@ pub(crate) trait Watcher {
     fn is_rerunning(&self) -> bool;
     /// Whether an error may send what is in flight to another server, with its notices.
     fn may_rerun(&self) -> bool;
-    /// Whether the client has asked for notifications.
-    fn listens(&self) -> bool;
+    /// Whether the client has asked for a notification, and gets it by this connection.
+    fn listens(&self, frame: &[u8]) -> bool;
+    /// Whether the end of a transaction is told to the client later, and not by this message.
+    fn withholds(&mut self, told: TxStatus) -> bool;
     /// What the client gets in the place of a notification.
     fn notified(&self, frame: &[u8]) -> Option<Vec<u8>>;
 }
@@ -274,7 +276,7 @@ impl Responses {
                     action => action,
                 }
             }
-            server::NOTIFICATION if watcher.listens() => {
+            server::NOTIFICATION if watcher.listens(frame) => {
                 if let Some(notification) = watcher.notified(frame) {
                     return self.replace(head, read_buffer, client_buffer, &notification);
                 }
@@ -389,8 +391,13 @@ impl Responses {
         self.flow = Flow::Query;
         let action = self.take(head.tag, watcher)?;
         if action == Action::Forward {
-            self.pass(head, read_buffer, client_buffer);
-            read_buffer[at] = watcher.ready(self.tx).to_byte();
+            let told = watcher.ready(self.tx);
+            if watcher.withholds(told) {
+                self.cut(head, read_buffer, client_buffer);
+            } else {
+                read_buffer[at] = told.to_byte();
+                self.pass(head, read_buffer, client_buffer);
+            }
             if !watcher.is_rerunning() {
                 self.let_go(client_buffer);
             }

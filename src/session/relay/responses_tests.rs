@@ -66,6 +66,10 @@ impl Watcher for Events {
         Completion::Clients
     }
 
+    fn withholds(&mut self, _told: TxStatus) -> bool {
+        false
+    }
+
     fn notified(&self, _frame: &[u8]) -> Option<Vec<u8>> {
         None
     }
@@ -78,7 +82,7 @@ impl Watcher for Events {
         self.on_error == Errors::Rerunning
     }
 
-    fn listens(&self) -> bool {
+    fn listens(&self, _frame: &[u8]) -> bool {
         false
     }
 }

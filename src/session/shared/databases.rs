@@ -27,6 +27,8 @@ pub(crate) struct Database {
     pub writers: Writers,
     /// Whether its sessions ask for values that they have drawn from sequences.
     pub asks_drawn: AtomicBool,
+    /// Whether a transaction was prepared that brought code: any may be that which is committed by its name.
+    pub prepares_code: AtomicBool,
 }
 
 impl Database {
@@ -39,6 +41,7 @@ impl Database {
             common,
             writers: Writers::default(),
             asks_drawn: AtomicBool::new(false),
+            prepares_code: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +64,11 @@ pub(super) struct Databases {
 }
 
 impl Databases {
+    /// The entry of a database, if it has one.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Database>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// The entry of a database. One that had been forgotten begins anew: to it everything was written and changed just
     /// now, which is later than whatever its sessions have done.
     pub(super) fn enter(&self, name: &Arc<str>, new: impl FnOnce() -> Database) -> Arc<Database> {

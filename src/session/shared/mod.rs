@@ -3,14 +3,17 @@
 //! It never knows what one session does with it.
 
 pub(crate) mod board;
+pub(crate) mod copies;
 pub(crate) mod databases;
 pub(crate) mod gate;
 pub(crate) mod greetings;
+pub(crate) mod peers;
 pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod shapes;
 pub(crate) mod statements;
+pub(crate) mod subscriptions;
 pub(crate) mod visitors;
 pub(crate) mod writers;
 
@@ -35,13 +38,16 @@ use crate::router::Learned;
 use crate::session::shared::board::Board;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
+use crate::session::shared::peers::Peers;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
 use crate::session::shared::statements::Statements;
+use crate::session::shared::subscriptions::Subscriptions;
 use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
+use crate::wire::startup::CancelKey;
 
-/// What all sessions share.
+/// What all sessions share. Many fields: each is shared by all and is its own affair.
 pub(crate) struct Shared {
     /// What the configuration says now.
     policy: ArcSwap<Policy>,
@@ -64,9 +70,12 @@ pub(crate) struct Shared {
     pub(crate) greetings: Greetings,
     /// What operators see and turn.
     pub board: Board,
+    /// The connections that listen for sessions.
+    pub(crate) subscriptions: Subscriptions,
     databases: Databases,
     /// When the catalogs that all databases share were last written.
     common: Arc<Marks>,
+    peers: Peers,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
@@ -94,14 +103,16 @@ impl Shared {
             pools,
             cluster,
             metrics,
-            registry: Arc::default(),
+            registry: Arc::new(Registry::of_copy(config.clients.peers.own)),
             statements: Arc::default(),
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
             board: Board::default(),
+            subscriptions: Subscriptions::default(),
             databases: Databases::default(),
             common,
+            peers: Peers::default(),
             nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
@@ -204,6 +215,13 @@ impl Shared {
         crate::backend::cancel(&address.target(), key.way, cancel, &keepalive, deadline).await
     }
 
+    /// Passes a cancel request whose key is none of this copy's on to the copy that has given it. False when it has not arrived
+    /// there.
+    pub(crate) async fn pass_on(&self, key: &CancelKey) -> bool {
+        let peers = self.policy().config.clients.peers.clone();
+        self.peers.pass_on(key, &peers, &self.pools).await
+    }
+
     /// Delivers a cancel request where it is aimed at, and what was asked for meanwhile behind it. Returns how many
     /// arrived.
     pub(crate) async fn deliver(&self, aim: Aim) -> u64 {
@@ -234,7 +252,9 @@ impl Shared {
                     if may_arrive(&error) {
                         aim.strays();
                     }
-                    tracing::warn!(%error, "cancel request not delivered");
+                    let topology = self.cluster.topology();
+                    let server = topology.server(aim.key.server).map(|server| &*server.name);
+                    tracing::warn!(server, %error, "cancel request not delivered");
                 }
             }
             next = aim.delivered();
@@ -250,6 +270,11 @@ impl Shared {
     /// Whether sessions end at once.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Acquire) == ENDING
+    }
+
+    /// What they share, if any has been there.
+    pub(crate) fn known_database(&self, name: &str) -> Option<Arc<Database>> {
+        self.databases.get(name)
     }
 
     /// What the sessions of one database on the servers share. To be asked for once a server has accepted a session on

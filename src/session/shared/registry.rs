@@ -18,6 +18,7 @@ use tracing::Span;
 use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
+use crate::session::shared::copies::{SECRETS, as_given, process_id};
 use crate::session::shared::visitors::Visitor;
 use crate::wire::startup::CancelKey;
 
@@ -27,10 +28,6 @@ pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection is kept for cancel requests that are on their way to it: for one, and for another that was asked
 /// for meanwhile. Whoever asks again and again would keep it for as long.
 const SETTLE_MAX: Duration = CANCEL_TIMEOUT.saturating_mul(2);
-
-/// The least process ID that a client is given. None of a server is as great: Linux gives none above 2^22, whatever
-/// `kernel.pid_max` says, and nobody else has that many either.
-const FIRST: i32 = (1 << 22) + 1;
 
 /// Whether a session works on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -426,16 +423,23 @@ impl Drop for Aim {
 pub(crate) struct Registry {
     entries: Mutex<HashMap<i32, Arc<Entry>>>,
     next: AtomicI32,
+    /// The number of this copy of weir, if it has one.
+    copy: Option<u8>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        // Not where another copy begins, nor this one before its restart: a number that is none of its clients' says so.
-        Self { entries: Mutex::default(), next: AtomicI32::new(rand::random()) }
+        Self::of_copy(None)
     }
 }
 
 impl Registry {
+    /// That of a copy, by its number.
+    pub(crate) fn of_copy(copy: Option<u8>) -> Self {
+        // Not where another copy begins, nor this one before its restart: a number that is none of its clients' says so.
+        Self { entries: Mutex::default(), next: AtomicI32::new(rand::random()), copy }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -443,13 +447,12 @@ impl Registry {
     /// Enters a session that logs in to servers by this role. Protocol 3.2 clients get a secret of 32 bytes, older ones of
     /// 4.
     pub(crate) fn enter(&self, minor: u16, role: &Arc<str>) -> Arc<Entry> {
-        let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
+        let mut secret = vec![0; SECRETS[usize::from(minor >= 2)]];
         rand::rng().fill_bytes(&mut secret);
         let secret = Bytes::from(secret);
         let mut entries = self.lock();
         loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
-            let pid = FIRST + number % (i32::MAX - FIRST);
+            let pid = process_id(self.copy, self.next.fetch_add(1, Ordering::Relaxed));
             if entries.contains_key(&pid) {
                 continue;
             }
@@ -526,11 +529,12 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Cancels the request of the session that has this key.
+    /// Cancels the request of the session that has this key, whether its client has sent it or another copy passes it on.
     pub(crate) fn cancel(&self, key: &CancelKey) -> Cancel {
         let entry = self.lock().get(&key.pid()).cloned();
+        let given = as_given(key);
         match entry {
-            Some(entry) if entry.key.admits(key) => entry.cancel(),
+            Some(entry) if entry.key.admits(given.as_ref().unwrap_or(key)) => entry.cancel(),
             _ => Cancel::Unknown,
         }
     }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::router::Reason;
 use crate::sql::{AccessMode, Deferrable, Isolation, Kind, Modes, SkeletonId, Statement, Transactions};
 
 /// Whether it has failed, and nothing has taken that back.
@@ -58,18 +59,6 @@ pub(crate) enum Ran {
     Upgraded,
 }
 
-impl Ran {
-    /// The word for it: a label of the metric.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Ran::Nowhere => "none",
-            Ran::Replica => "replica",
-            Ran::Primary => "primary",
-            Ran::Upgraded => "upgraded",
-        }
-    }
-}
-
 /// How a connection took it that was told of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Taken {
@@ -110,7 +99,7 @@ pub(crate) struct Journal {
     pub(crate) first: Option<SkeletonId>,
     pub(crate) acts: usize,
     /// Why it runs on the primary, once it does.
-    pub(crate) because: &'static str,
+    pub(crate) because: Option<Reason>,
 }
 
 impl Journal {
@@ -120,7 +109,7 @@ impl Journal {
     }
 
     /// The same, and this is how far it has come, and why.
-    pub(super) fn on(self, ran: Ran, because: &'static str) -> Self {
+    pub(super) fn on(self, ran: Ran, because: Option<Reason>) -> Self {
         Self { ran, because, ..self }
     }
 

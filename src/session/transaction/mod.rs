@@ -12,6 +12,7 @@ use std::mem::take;
 
 use crate::backend::settings::Settings;
 use crate::error::Error;
+use crate::router::Reason;
 use crate::session::model::savepoints::{Control, Transactional};
 use crate::session::model::undoable::Undoable;
 use crate::session::transaction::block::Block;
@@ -130,7 +131,7 @@ pub(crate) struct Transaction {
     /// The shape of the statement that will be the first in it, where that is known before it begins.
     first: Option<SkeletonId>,
     /// Why it runs on the primary, if it begins there.
-    because: &'static str,
+    because: Option<Reason>,
     /// One that has ended and is not counted.
     ended: Option<Over>,
     /// Which of the session's it is: how many ended before it.
@@ -141,8 +142,8 @@ pub(crate) struct Transaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Over {
     pub ran: Ran,
-    /// Why it ran on the primary; empty where it did not.
-    pub because: &'static str,
+    /// Why it ran on the primary, where it did.
+    pub because: Option<Reason>,
     /// The shape of its first statement, where that was seen.
     pub first: Option<SkeletonId>,
     /// How many requests in it have acted on the primary.
@@ -247,8 +248,8 @@ impl Transaction {
     }
 
     /// Should one begin on the primary, this is why.
-    pub(crate) fn next_because(&mut self, reason: &'static str) {
-        self.because = reason;
+    pub(crate) fn next_because(&mut self, reason: Reason) {
+        self.because = Some(reason);
     }
 
     /// One that has ended; asked once.
@@ -443,7 +444,7 @@ impl Transaction {
         self.number += 1;
         self.first = None;
         self.ended = over.map(|journal| {
-            let because = if journal.is_on_primary() { journal.because } else { "" };
+            let because = journal.because.filter(|_| journal.is_on_primary());
             Over { ran: journal.ran, because, first: journal.first, acts: journal.acts }
         });
     }

@@ -6,6 +6,7 @@
 //! are put into a text that stands there (`EXECUTE format('... %I ... %L', ...)`); anything else may be anything.
 
 use super::conduct;
+use super::definitions;
 use super::functions::KnownFunctions;
 use super::mentions::mentions;
 use super::reader::Reader;
@@ -183,7 +184,21 @@ impl<'k> Search<'k> {
                 self.text(&text);
                 self.nesting -= 1;
             }
-            None => self.does_anything(),
+            None => {
+                self.does_anything();
+                self.defines(expression);
+            }
+        }
+    }
+
+    /// What is defined by the texts of which SQL is put together, as far as they tell.
+    fn defines(&mut self, expression: &[Token<'_>]) {
+        let operands = expression.iter().take_while(|token| !token.is_symbol(";"));
+        for literal in operands.filter(|token| matches!(token.kind, TokenKind::String(_))) {
+            let Some(text) = text::string_value(*literal, self.reader.strings) else { continue };
+            let tokens: Result<Vec<_>, _> = Lexer::new(text.as_bytes(), self.reader.strings).collect();
+            let brings = definitions::brings_in_code(&tokens.unwrap_or_default(), self.reader.known);
+            self.conduct.brings = self.conduct.brings.join(brings);
         }
     }
 
@@ -217,6 +232,8 @@ impl<'k> Search<'k> {
 
     fn words(&mut self, tokens: &[Token<'_>]) {
         self.conduct = self.conduct.join(conduct::of_words(tokens, self.reader.known));
+        let brings = definitions::brings_in_code(tokens, self.reader.known);
+        self.conduct.brings = self.conduct.brings.join(brings);
         self.names_none &= !tokens.iter().any(|token| token.is_word("from") || token.is_word("table"));
         self.mentions.extend(mentions(tokens, self.reader.known));
         let names = tokens.iter().filter(|token| token.is_name());
@@ -318,6 +335,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::verdict::Brings;
 
     fn traces(body: &str) -> Traces {
         CodeReader::default().read(body).conduct.traces
@@ -388,6 +406,30 @@ mod tests {
         ] {
             let body_traces = traces(body);
             assert_eq!(body_traces, Traces::Lasting, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_body_defines_stands_in_it() {
+        let brings = |body: &str| CodeReader::default().read(body).conduct.brings;
+        for (body, expected) in [
+            ("BEGIN RETURN 1; END", Brings::Nothing),
+            ("SELECT a AS create FROM t", Brings::Nothing),
+            ("BEGIN EXECUTE x; END", Brings::Nothing),
+            ("BEGIN CREATE TEMP TABLE t (a int DEFAULT f()); DROP TABLE t; END", Brings::Removal),
+            ("BEGIN EXECUTE format('CREATE TABLE %I PARTITION OF t DEFAULT', x); END", Brings::Nothing),
+            ("BEGIN EXECUTE 'CREATE INDEX ON ' || quote_ident(x) || ' (a)'; END", Brings::Plain),
+            ("BEGIN CREATE VIEW v AS SELECT 1; END", Brings::Addition),
+            ("BEGIN IF x THEN CREATE CAST (a AS b) WITH FUNCTION f(a); END IF; END", Brings::Addition),
+            ("BEGIN EXECUTE format('CREATE TRIGGER %s', x); END", Brings::Addition),
+            ("BEGIN EXECUTE 'CREATE TRIGGER ' || x || ' ON t'; END", Brings::Addition),
+            ("BEGIN ALTER TABLE t RENAME TO u; END", Brings::Move),
+            (
+                "BEGIN CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; END",
+                Brings::Anything,
+            ),
+        ] {
+            assert_eq!(brings(body), expected, "{body}");
         }
     }
 

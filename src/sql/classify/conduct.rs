@@ -7,7 +7,7 @@
 
 use super::functions::{self, Class, KnownFunctions};
 use super::mentions::applied;
-use crate::sql::text::{self, Token};
+use crate::sql::text::{self, Token, TokenKind};
 use crate::sql::verdict::{Conduct, DataUse, Name, Traces, Why};
 
 /// What calling a function that is known does.
@@ -22,7 +22,7 @@ pub(super) fn of_call(name: &str, class: Class) -> Conduct {
     let confined = matches!(class, Class::Primary(..));
     // It changes none; which one it asks for, and whether servers differ in that, is told by its argument.
     let traces = if name == "current_setting" { Traces::None } else { class.traces() };
-    Conduct { traces, data, confined }
+    Conduct { traces, data, confined, ..Conduct::default() }
 }
 
 /// What the words of code do. Of calls, their traces are not told: those hang on the arguments.
@@ -40,6 +40,9 @@ fn of_word(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> Conduct {
         return data(DataUse::Writes);
     }
     let confined = Conduct { confined: true, ..Conduct::default() };
+    if speaks_to_server(tokens, at) {
+        return confined;
+    }
     match text::name(token) {
         Some(name) if functions::view(&name).is_some_and(|why| why != Why::Temporary) => confined,
         Some(name) => called(tokens, at, known, name)
@@ -63,15 +66,16 @@ fn called(tokens: &[Token<'_>], at: usize, known: &KnownFunctions, name: Box<str
 /// Whether a word changes data, or begins what does.
 fn changes(tokens: &[Token<'_>], at: usize) -> bool {
     /// Words that begin statements of other kinds than queries.
-    const STATEMENTS: [&str; 18] = [
-        "truncate", "create", "drop", "alter", "copy", "grant", "revoke", "refresh", "reindex", "cluster",
-        "vacuum", "analyze", "call", "comment", "lock", "import", "security", "reassign",
+    const STATEMENTS: [&str; 19] = [
+        "truncate", "repack", "create", "drop", "alter", "copy", "grant", "revoke", "refresh", "reindex",
+        "cluster", "vacuum", "analyze", "call", "comment", "lock", "import", "security", "reassign",
     ];
     let token = tokens[at];
     let behind = |words: &[&str]| at > 0 && words.iter().any(|word| tokens[at - 1].is_word(word));
     let next_is =
         |words: &[&str]| tokens.get(at + 1).is_some_and(|next| words.iter().any(|word| next.is_word(word)));
-    let named = tokens.get(at + 1).is_some_and(|next| next.is_name());
+    // A name that a query gives to a column is followed by FROM.
+    let named = tokens.get(at + 1).is_some_and(|next| next.is_name()) && !next_is(&["from"]);
     if token.is_word("insert") || token.is_word("merge") {
         return next_is(&["into"]);
     }
@@ -88,11 +92,25 @@ fn changes(tokens: &[Token<'_>], at: usize) -> bool {
         // In PL/pgSQL it names variables; a function in SQL begins with its first query.
         return ["select", "with"].iter().any(|word| tokens[0].is_word(word));
     }
-    named && STATEMENTS.iter().any(|word| token.is_word(word)) && begins(tokens, at)
+    let file = token.is_word("copy") && tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
+    (named || file) && STATEMENTS.iter().any(|word| token.is_word(word)) && begins(tokens, at)
+}
+
+/// Whether a word begins a statement that changes no data and that a replica refuses, or does to itself.
+fn speaks_to_server(tokens: &[Token<'_>], at: usize) -> bool {
+    const STATEMENTS: [&str; 8] =
+        ["notify", "listen", "unlisten", "checkpoint", "discard", "deallocate", "prepare", "load"];
+    let ends = || tokens.get(at + 1).is_none_or(|next| next.is_symbol(";"));
+    let is_operand = tokens.get(at + 1).is_some_and(|next| {
+        let value = next.is_name() || matches!(next.kind, TokenKind::String(_)) || next.is_symbol("*");
+        value && !next.is_word("from")
+    });
+    let spoken = STATEMENTS.iter().any(|word| tokens[at].is_word(word));
+    spoken && begins(tokens, at) && (is_operand || ends() && tokens[at].is_word("checkpoint"))
 }
 
 /// Whether a statement can begin at a token.
-fn begins(tokens: &[Token<'_>], at: usize) -> bool {
+pub(super) fn begins(tokens: &[Token<'_>], at: usize) -> bool {
     const STARTS: [&str; 7] = ["begin", "then", "else", "loop", "atomic", "as", "do"];
     at == 0
         || tokens[at - 1].is_symbol(";")
@@ -130,6 +148,8 @@ mod tests {
             ("BEGIN CREATE TABLE n (a int); END", Writes),
             ("SELECT lo_create(1)", Writes),
             ("BEGIN CALL p(1); END", Writes),
+            ("BEGIN COPY (SELECT a FROM t) TO '/tmp/x'; END", Writes),
+            ("SELECT a AS comment FROM t", None),
         ] {
             assert_eq!(conduct(body).0, data, "{body}");
         }
@@ -145,6 +165,11 @@ mod tests {
             ("SELECT count(*) FROM pg_stat_activity", true),
             ("SELECT nextval('s')", true),
             ("BEGIN PERFORM pg_notify('a', 'b'); END", true),
+            ("BEGIN NOTIFY a; END", true),
+            ("BEGIN IF x THEN NOTIFY a, 'b'; END IF; END", true),
+            ("BEGIN EXECUTE 'NOTIFY a'; END", true),
+            ("BEGIN EXECUTE format('DEALLOCATE %I', x); CHECKPOINT; END", true),
+            ("SELECT notify, a AS notify FROM t", false),
         ] {
             assert_eq!(conduct(body).1, confined, "{body}");
         }

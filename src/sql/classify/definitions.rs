@@ -1,7 +1,7 @@
 //! Which definitions run no code of users, told from their grammar: a closed list. What is not surely plain brings code.
 
+use super::conduct::begins;
 use super::functions::{Class, KnownFunctions};
-use super::utility::{indexed, is_made_of_query};
 use crate::sql::text::{self, Cursor, Token, TokenKind};
 use crate::sql::verdict::{Brings, Name};
 
@@ -59,6 +59,32 @@ pub(super) fn brings_in_block(tokens: &[Token<'_>]) -> Brings {
     };
     let is_block = tokens.first().is_some_and(|token| token.is_word("do"));
     if is_block && tokens.iter().any(defines) { Brings::Anything } else { Brings::Nothing }
+}
+
+/// What code brings that defines something in its own words. The tables that it makes are not counted: partitions are made
+/// all the time, and what runs behind one mostly runs behind its parent, too.
+pub(super) fn brings_in_code(tokens: &[Token<'_>], known: &KnownFunctions) -> Brings {
+    let defines = |at: &usize| {
+        let word = ["create", "alter", "drop", "import"].iter().any(|word| tokens[*at].is_word(word));
+        // A name that a query gives to a column is followed by FROM.
+        let named = tokens.get(at + 1).is_some_and(|next| next.is_name() && !next.is_word("from"));
+        word && named && begins(tokens, *at)
+    };
+    let definition = |at: usize| {
+        let len = tokens[at..].iter().take_while(|token| !token.is_symbol(";")).count();
+        &tokens[at..at + len]
+    };
+    let found = (0..tokens.len()).filter(defines).map(definition);
+    found.filter(|one| !makes_table(one)).map(|one| brings(one, known)).fold(Brings::Nothing, Brings::join)
+}
+
+fn makes_table(tokens: &[Token<'_>]) -> bool {
+    let mut cursor = Cursor::new(tokens);
+    if !cursor.take_word("create") {
+        return false;
+    }
+    while cursor.take_any(&["unlogged", "global", "local", "temp", "temporary"]).is_some() {}
+    cursor.at_word("table")
 }
 
 /// Whether all that a block executes as text is a literal, or a `format` of one with nothing but names and values in it, that
@@ -153,6 +179,36 @@ fn alter(mut cursor: Cursor<'_, '_>, known: &KnownFunctions) -> Brings {
         return Brings::Addition;
     }
     if has("drop") { Brings::Removal } else { Brings::Plain }
+}
+
+/// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
+pub(super) fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
+    let all = cursor.rest();
+    while !cursor.at_end() && !cursor.at_word("on") {
+        cursor.take();
+    }
+    cursor.take_word("on");
+    cursor.take_word("only");
+    if cursor.take_qualified().is_none() {
+        return all;
+    }
+    if cursor.take_word("using") {
+        cursor.take_name();
+    }
+    cursor.rest()
+}
+
+/// Whether `AS` stands outside all parentheses.
+pub(super) fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
+    let mut depth = 0_usize;
+    tokens.iter().any(|token| {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_word("as")
+    })
 }
 
 /// What stands between commas outside all parentheses.

@@ -7,9 +7,10 @@ use crate::sql::verdict::{Dependency, ProcessFunction};
 
 /// What a statement depends on.
 pub(super) fn dependency(tokens: &[Token<'_>], strings: StandardConformingStrings) -> Dependency {
-    const CALLS: [(&str, Dependency); 3] = [
+    const CALLS: [(&str, Dependency); 4] = [
         ("currval", Dependency::Drawn),
         ("lastval", Dependency::Drawn),
+        ("pg_listening_channels", Dependency::Channels),
         ("pg_terminate_backend", Dependency::Termination),
     ];
     let called = |at: usize| {

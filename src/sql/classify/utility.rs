@@ -1,6 +1,7 @@
 //! Utility statements that hold a query or name what they access: `EXPLAIN`, `COPY`, `DECLARE`, `CREATE`, `TRUNCATE`.
 //! What a name in them stands for is not looked up.
 
+use super::definitions::{indexed, is_made_of_query};
 use super::query;
 use super::reader::Reader;
 use super::scan::scan;
@@ -241,39 +242,16 @@ pub(super) fn create(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
     let tables = ["table", "temp", "temporary", "local", "global", "unlogged", "materialized"];
     let fills = tables.iter().any(|word| cursor.at_word(word)) && is_made_of_query(cursor.rest());
     let index = cursor.at_word("index") || cursor.at_word("unique");
+    // So do those in the bounds of a partition, and what checks a type in which an aggregate begins.
+    let bounds = cursor.rest().iter().any(|token| token.is_word("partition"));
+    let begins = cursor.rest().iter().any(|token| token.is_word("aggregate"));
     let runs = if index { indexed(cursor) } else { cursor.rest() };
-    let code = (fills || index).then(|| code_reader::in_statement(runs, reader));
+    let code = match () {
+        () if fills || index || bounds => Some(code_reader::in_statement(runs, reader)),
+        () if begins => Some(Code::of_any_type()),
+        () => None,
+    };
     Statement { effects: Effects::of(change, code), ..Statement::primary(why) }
-}
-
-/// What stands behind `ON [ONLY] name [USING method]`: the columns and expressions of an index.
-pub(super) fn indexed<'t, 'a>(mut cursor: Cursor<'t, 'a>) -> &'t [Token<'a>] {
-    let all = cursor.rest();
-    while !cursor.at_end() && !cursor.at_word("on") {
-        cursor.take();
-    }
-    cursor.take_word("on");
-    cursor.take_word("only");
-    if cursor.take_qualified().is_none() {
-        return all;
-    }
-    if cursor.take_word("using") {
-        cursor.take_name();
-    }
-    cursor.rest()
-}
-
-/// Whether `AS` stands outside all parentheses.
-pub(super) fn is_made_of_query(tokens: &[Token<'_>]) -> bool {
-    let mut depth = 0_usize;
-    tokens.iter().any(|token| {
-        if token.is_symbol("(") {
-            depth += 1;
-        } else if token.is_symbol(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && token.is_word("as")
-    })
 }
 
 /// `ALTER ...`, with the cursor behind `ALTER`.
@@ -282,13 +260,18 @@ pub(super) fn alter(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
         return Statement::primary(Why::Maintenance);
     }
     let renames = cursor.rest().iter().any(|t| t.is_word("rename")).then_some(Change::Renames);
-    let code = cursor.at_word("table").then(|| code_reader::in_statement(cursor.rest(), reader));
+    // What is added to a domain is looked for in what is there.
+    let holds = ["table", "foreign", "domain", "type"].iter().any(|word| cursor.at_word(word));
+    let code = holds.then(|| code_reader::in_statement(cursor.rest(), reader));
     Statement { effects: Effects::of(renames, code), ..Statement::primary(Why::Ddl) }
 }
 
 /// `CALL procedure(...)`, with the cursor behind `CALL`.
 pub(super) fn call(cursor: Cursor<'_, '_>, reader: Reader<'_>) -> Statement {
-    Statement::primary(Why::Procedure).running(code_reader::in_statement(cursor.rest(), reader))
+    // Of one that nobody knows, nobody knows what it leaves.
+    let functions = { cursor }.take_qualified().into_iter().collect();
+    let code = code_reader::in_statement(cursor.rest(), reader);
+    Statement { functions, ..Statement::primary(Why::Procedure).running(code) }
 }
 
 /// `DO ...`, with the cursor behind `DO`. Its body can be read where it is in PL/pgSQL.

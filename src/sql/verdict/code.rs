@@ -1,5 +1,6 @@
 //! Code that a statement runs or holds, and what may be left by it. It is read elsewhere.
 
+use super::brings::Brings;
 use super::name::Name;
 
 /// What may be left in a session, the worst last.
@@ -35,6 +36,8 @@ pub struct Conduct {
     pub data: DataUse,
     /// Whether only the primary does it rightly: it locks, moves a sequence, notifies, or tells of the server.
     pub confined: bool,
+    /// What it may bring into its database that other code runs by, as far as its words tell.
+    pub brings: Brings,
 }
 
 impl Conduct {
@@ -45,6 +48,7 @@ impl Conduct {
             traces: self.traces.max(other.traces),
             data: self.data.max(other.data),
             confined: self.confined || other.confined,
+            brings: self.brings.join(other.brings),
         }
     }
 
@@ -71,8 +75,15 @@ pub struct Code {
 impl Code {
     /// Code that nobody can read.
     pub(crate) fn unread() -> Self {
-        let conduct = Conduct { traces: Traces::Lasting, data: DataUse::Writes, confined: true };
+        // That it defines anything is not supposed: whoever runs such code all the time would have nothing read elsewhere.
+        let brings = Brings::Nothing;
+        let conduct = Conduct { traces: Traces::Lasting, data: DataUse::Writes, confined: true, brings };
         Self { conduct, ..Self::default() }
+    }
+
+    /// Code that makes values of types that it does not name.
+    pub(in crate::sql) fn of_any_type() -> Self {
+        Self { mentions: Box::new(["".into()]), ..Self::default() }
     }
 
     /// Code that calls these functions and does nothing else.

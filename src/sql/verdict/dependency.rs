@@ -15,6 +15,8 @@ pub enum Dependency {
     Statements,
     /// Which value the session has drawn (`currval`, `lastval`).
     Drawn,
+    /// To which channels the session listens.
+    Channels,
     /// The end of a server process, its own perhaps (`pg_terminate_backend`).
     Termination,
     /// Which server process is its own, or the one of a number that it cancels: it asks for nothing else.

@@ -44,6 +44,14 @@ impl Effects {
     pub(crate) fn pins(&self) -> impl Iterator<Item = Pin> {
         self.changes.iter().filter_map(Change::pin)
     }
+
+    /// The channels that it listens to, as far as its text tells.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = &str> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Listen(channel) => Some(&**channel),
+            _ => None,
+        })
+    }
 }
 
 /// One changed setting.

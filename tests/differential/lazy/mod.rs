@@ -17,6 +17,7 @@ mod requests;
 mod savepoints;
 mod settings;
 mod strings;
+mod targets;
 mod traffic;
 
 pub(crate) use later::on_purpose;
@@ -46,5 +47,5 @@ pub(crate) fn of_legs() -> Vec<Talk> {
 
 /// The protocol's messages, one by one and many at once.
 pub(crate) fn of_messages() -> Vec<Talk> {
-    [batches::talks(), names::talks(), pipelines::talks(), traffic::talks()].concat()
+    [batches::talks(), names::talks(), pipelines::talks(), targets::talks(), traffic::talks()].concat()
 }

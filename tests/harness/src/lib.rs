@@ -13,6 +13,10 @@
 
 pub mod apart;
 
+mod authority;
+
+pub use authority::{Authority, Issued};
+
 pub mod client;
 
 mod cluster;

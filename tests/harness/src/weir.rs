@@ -83,7 +83,7 @@ impl WeirSetup {
     /// Nobody gets in without TLS, by this certificate; weir's own clients ([`Weir::connect`] ...) use it.
     #[must_use]
     pub fn encrypting_clients(self, papers: &Papers) -> Self {
-        let encrypting = Self { authority: Some(papers.authority().to_vec()), ..self };
+        let encrypting = Self { authority: Some(papers.authority()), ..self };
         encrypting
             .set("listen", "tls", "\"require\"")
             .set("listen", "tls_certificate", &format!("{:?}", papers.certificate_file()))
@@ -320,9 +320,24 @@ impl Metrics {
         self.0.len()
     }
 
+    /// All series of all metrics.
+    pub fn every(&self) -> impl Iterator<Item = &Series> {
+        self.0.iter()
+    }
+
     /// All series of a metric.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Series> {
         self.0.iter().filter(move |series| series.name == name)
+    }
+
+    /// The sums of a metric by the values of these labels, as PromQL's `sum by` gives them.
+    pub fn sums_by<const N: usize>(&self, name: &str, labels: [&str; N]) -> BTreeMap<[String; N], f64> {
+        let mut sums = BTreeMap::new();
+        for series in self.all(name) {
+            let values = labels.map(|label| series.labels.get(label).cloned().unwrap_or_default());
+            *sums.entry(values).or_default() += series.value;
+        }
+        sums
     }
 
     /// The sum of a metric over all series that carry these labels.
@@ -365,5 +380,7 @@ mod tests {
         assert_eq!(metrics.sum("weir_requests_total", &[("reason", "a, b")]), 0.5);
         assert_eq!(metrics.sum("weir_clients", &[]), 7.0);
         assert_eq!(metrics.sum("weir_nothing", &[]), 0.0);
+        let by_route = metrics.sums_by("weir_requests_total", ["route"]);
+        assert_eq!(by_route.into_values().collect::<Vec<_>>(), [2.5, 3.0]);
     }
 }

@@ -1,7 +1,11 @@
-//! docs/metrics.md lists exactly the metrics that there are; and transactions are counted by how they ran, in front of real
-//! servers.
+//! docs/metrics.md lists exactly the metrics that there are, and its questions are answered; requests and transactions are
+//! counted by how they ran, in front of real servers.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+mod answers;
+mod logs;
+mod promql;
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -11,6 +15,8 @@ use harness::client::Client;
 use harness::{Cluster, Result, Weir, WeirSetup};
 use weir::telemetry::metrics::{Metrics, RequestLabels, Row};
 
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+
 fn documented(row: &Row) -> String {
     let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
     format!("| `{}` | {} | {} | {} |", row.name, row.kind, labels.join(", "), row.help)
@@ -19,10 +25,70 @@ fn documented(row: &Row) -> String {
 #[test]
 fn the_documented_table_is_the_registry() {
     let metrics = Metrics::new(RequestLabels { routes: &["primary"], reasons: &["write"] });
-    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let in_file: Vec<&str> = file.lines().filter(|line| line.starts_with("| `weir_")).collect();
+    let file = std::fs::read_to_string(DOCUMENT).unwrap();
+    let in_file: Vec<&str> =
+        file.lines().filter(|line| line.starts_with("| `weir_") || line.starts_with("| `process_")).collect();
     let expected: Vec<String> = metrics.table().iter().map(documented).collect();
     assert_eq!(in_file, expected, "docs/metrics.md should hold these rows:\n{}", expected.join("\n"));
+}
+
+/// What a real weir says is what is documented: each name, with its kind and no other labels. That nothing is documented
+/// that there is not is asked above.
+#[test]
+fn what_is_scraped_is_documented() -> Result<()> {
+    let weir = weir()?;
+    let mut client = weir.connect()?;
+    for query in ["SELECT 1", "INSERT INTO counted VALUES (9)", "BEGIN", "SELECT 1", "COMMIT"] {
+        client.query(query)?;
+    }
+    client.query("SELECT nothing").unwrap_err();
+    let text = weir.get("/metrics")?;
+    let metrics = Metrics::new(RequestLabels { routes: &[], reasons: &[] });
+    let mut scraped = 0;
+    for line in text.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let row = metrics.table().iter().find(|row| row.name == name);
+        let row = row.unwrap_or_else(|| panic!("{name} is not documented"));
+        assert_eq!(kind, row.kind, "{name}");
+        assert!(text.contains(&format!("# HELP {name} {}\n", row.help)), "{name}");
+        scraped += 1;
+    }
+    let known = |name: &str| {
+        metrics.table().iter().find(|row| {
+            let parts = ["_bucket", "_sum", "_count"].map(|part| name.strip_suffix(part));
+            row.name == name || (row.kind == "histogram" && parts.contains(&Some(&*row.name)))
+        })
+    };
+    for series in weir.metrics()?.every() {
+        let row = known(&series.name).unwrap();
+        let of_row = |label: &&String| label.as_str() == "le" || row.labels.contains(label);
+        assert!(series.labels.keys().all(|label| of_row(&label)), "{series:?}");
+    }
+    assert!(scraped > 40, "{scraped}");
+    Ok(())
+}
+
+/// The pages for operators ask for nothing that there is not.
+#[test]
+fn what_the_pages_ask_for_is_there() {
+    let metrics = Metrics::new(RequestLabels { routes: &[], reasons: &[] });
+    let is_metric = |word: &str| {
+        let whole = ["_bucket", "_sum", "_count"].iter().find_map(|part| word.strip_suffix(part));
+        metrics.table().iter().any(|row| row.name == word || Some(&*row.name) == whole)
+    };
+    for page in ["metrics", "operations"] {
+        let text = std::fs::read_to_string(DOCUMENT.replace("metrics.md", &format!("{page}.md"))).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = words.filter(|word| word.starts_with("weir_") || word.starts_with("process_"));
+        let mut count = 0;
+        for word in named {
+            assert!(is_metric(word), "docs/{page}.md names {word}");
+            count += 1;
+        }
+        assert!(count > 20, "docs/{page}.md: {count}");
+    }
 }
 
 #[test]
@@ -151,8 +217,8 @@ fn what_is_explained_is_what_is_counted() -> Result<()> {
     let weir = weir()?;
     let requests = || -> Result<Vec<(String, f64)>> {
         let metrics = weir.metrics()?;
-        let all = metrics.all("weir_requests_total");
-        Ok(all.map(|one| (format!("{} {}", one.labels["route"], one.labels["reason"]), one.value)).collect())
+        let all = metrics.sums_by("weir_requests_total", ["route", "reason"]);
+        Ok(all.into_iter().map(|([route, reason], count)| (format!("{route} {reason}"), count)).collect())
     };
     for script in SCRIPTS {
         let mut client = weir.connect()?;
