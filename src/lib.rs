@@ -38,4 +38,6 @@ pub mod telemetry;
 
 pub mod admin;
 
+mod console;
+
 pub mod server;

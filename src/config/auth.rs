@@ -67,7 +67,7 @@ pub(super) fn auth(s: &mut Section, around: &Surroundings, warned: &mut Vec<Stri
         ttl,
         negative_ttl,
     });
-    Auth { userlist: list, query, hba: hba_files(s, around) }
+    Auth { userlist: list, query, hba: hba_files(s, around), operators: None }
 }
 
 /// Relative paths start where the configuration lies.

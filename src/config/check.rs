@@ -20,6 +20,7 @@ use super::kinds::{
 };
 use super::listeners::{listeners, taken};
 use super::log_filter::log_filter;
+use super::operators::operators;
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::server_tls::server_tls;
@@ -109,6 +110,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         auth(s, around, &mut warnings)
     });
     check_databases(root, &auth, &databases);
+    auth.operators = operators(root, databases.iter().map(|database| &*database.name));
     let mut known = Known { names: HashSet::new(), elsewhere: auth.has_source(), timeouts };
     let users = root.list("users", |entry| {
         passwords += usize::from(entry.has("password") || entry.has("server_password"));

@@ -23,12 +23,14 @@ mod listener;
 mod listeners;
 mod log_filter;
 mod mistake;
+mod operators;
 mod overrides;
 mod peer;
 mod peers;
 mod secret;
 mod section;
 mod server_tls;
+mod settable;
 mod source;
 mod summary;
 pub(crate) mod userlist;
@@ -40,8 +42,10 @@ pub use check::{Loaded, load, load_whole, load_whole_with, load_with};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use operators::{CONSOLE, Operators};
 pub use peer::{Peer, Peers};
 pub use secret::Secret;
+pub use settable::{NotSet, SETTABLE};
 pub use summary::Summary;
 pub use userlist::UserlistError;
 pub use written::{Change, Changes, LIVE, RESTART, Written};
@@ -270,6 +274,8 @@ pub struct Auth {
     pub query: Option<AuthQuery>,
     /// Who may come from where, and how they prove who they are; without it, each user says it for itself.
     pub hba: Option<HbaFiles>,
+    /// `[console]`: who may see and turn what there is; `None` when the section is absent, and with it the console.
+    pub operators: Option<Operators>,
 }
 
 /// How the servers are asked for users that nobody has listed.

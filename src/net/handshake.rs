@@ -42,6 +42,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<S> {
         Self { stream, received: BytesMut::with_capacity(FIRST_READ) }
     }
 
+    /// Takes a stream from which so much has been read.
+    pub fn resumed(stream: S, received: BytesMut) -> Self {
+        Self { stream, received }
+    }
+
     /// Whether the peer has sent more than was consumed, as far as it has been read.
     pub fn has_unread(&self) -> bool {
         !self.received.is_empty()

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, oneshot};
@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) ordered: usize,
     /// Connections with a lower number are closed when they come back.
     retired: u32,
+    /// When they were told so.
+    retired_at: Option<SystemTime>,
     /// How many connections the last who waited for one would have at most.
     pub(super) size: usize,
     /// How many anybody may have at most, since the configuration was changed.
@@ -65,8 +67,8 @@ pub(super) struct State {
     pub(super) room: Room,
     /// What the last connection began with that was opened.
     defaults: Option<Defaults>,
-    /// Every connection, and some that are gone.
-    keys: Vec<Weak<Key>>,
+    /// Every connection, with when it was opened, and some that are gone.
+    keys: Vec<(Weak<Key>, SystemTime)>,
 }
 
 impl Default for State {
@@ -78,6 +80,7 @@ impl Default for State {
             opening: 0,
             ordered: 0,
             retired: 0,
+            retired_at: None,
             size: 0,
             cap: usize::MAX,
             standing: Standing::default(),
@@ -124,8 +127,8 @@ impl State {
 
     /// Takes note of a connection.
     pub(super) fn enter(&mut self, key: &Arc<Key>) {
-        self.keys.retain(|key| key.strong_count() > 0);
-        self.keys.push(Arc::downgrade(key));
+        self.keys.retain(|(key, _)| key.strong_count() > 0);
+        self.keys.push((Arc::downgrade(key), SystemTime::now()));
     }
 
     /// The idle connection that is best for a session that wishes this and had `last` before, and how well it suits.
@@ -148,6 +151,18 @@ pub struct Counts {
     pub waiting: usize,
     /// How many it may have, as far as it was told.
     pub size: usize,
+}
+
+/// One connection of a pool, for operators.
+pub struct Member {
+    /// Which.
+    pub key: Arc<Key>,
+    /// When it was opened.
+    pub opened: SystemTime,
+    /// Since when nobody has it, if nobody has.
+    pub idle_since: Option<Instant>,
+    /// Whether it is closed when it comes back.
+    pub close_needed: bool,
 }
 
 impl std::fmt::Debug for Pool {
@@ -231,6 +246,23 @@ impl Pool {
             waiting: state.waiters.len(),
             size: state.size,
         }
+    }
+
+    /// Every connection that is open.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let state = self.lock();
+        let member = |(key, opened): &(Weak<Key>, SystemTime)| {
+            let key = key.upgrade()?;
+            let idle = state.idle.iter().find(|idle| Arc::ptr_eq(&idle.key, &key));
+            // Sessions remember keys of connections that are gone, but nobody else holds those of idle ones.
+            Some(Member {
+                idle_since: idle.map(|idle| idle.idle_since),
+                close_needed: state.retired_at.is_some_and(|at| *opened < at),
+                opened: *opened,
+                key,
+            })
+        };
+        state.keys.iter().filter_map(member).collect()
     }
 
     /// An idle connection, if there is one: preferably one that carries these settings, and of those the one that the
@@ -386,7 +418,7 @@ impl Pool {
 
     /// Whether this connection is one of its own.
     pub(crate) fn owns(&self, key: &Arc<Key>) -> bool {
-        self.lock().keys.iter().any(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(key)))
+        self.lock().keys.iter().any(|(own, _)| std::ptr::eq(own.as_ptr(), Arc::as_ptr(key)))
     }
 
     /// A connection comes back or is new: to the first who waits, else to the idle ones.
@@ -468,6 +500,7 @@ impl Pool {
         {
             let mut state = self.lock();
             state.retired = state.retired.max(serial);
+            state.retired_at = Some(SystemTime::now());
         }
         self.close_where(|backend, _| backend.serial < serial);
     }

@@ -15,7 +15,7 @@ mod terms;
 mod upkeep;
 mod wish;
 
-pub use connections::{Counts, Lease, Pool};
+pub use connections::{Counts, Lease, Member, Pool};
 pub use pools::Pools;
 pub use terms::{Account, Events, PoolKey};
 pub use wish::Wish;

@@ -157,6 +157,11 @@ impl Pools {
         }
     }
 
+    /// Connections to these databases are closed: idle ones now, and those that sessions have when they come back.
+    pub(crate) fn reconnect(&self, concerns: impl Fn(&PoolKey) -> bool) {
+        self.all().into_iter().filter(|pool| concerns(pool.key())).for_each(|pool| pool.retire());
+    }
+
     /// A server is not what it was: its idle connections are closed, and those that sessions have when they come back.
     pub(crate) fn retire(&self, server: ServerId) {
         for pool in self.all().into_iter().filter(|pool| pool.key().server == server) {

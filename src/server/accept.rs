@@ -12,10 +12,10 @@ use tracing::Instrument;
 
 use super::places::{Place, Places};
 use super::refusals::tell_refused;
-use super::reload::Reload;
 use super::rules;
 use super::tls::Encrypting;
 use crate::config;
+use crate::console::{Console, Right, right};
 use crate::error::Error;
 use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
 use crate::net::{Accepted, Encryption, Listener, Peer, Stream};
@@ -29,8 +29,7 @@ pub(super) struct Door {
     pub(super) users: ArcSwap<Users>,
     pub(super) rules: rules::Current,
     pub(super) places: Arc<Places>,
-    /// For whoever asks for a reload by a connection of a client's.
-    pub(super) reload: Reload,
+    pub(super) console: Console,
 }
 
 /// A listener's part of it, as it is configured now.
@@ -67,7 +66,7 @@ pub(super) async fn accept(
         };
         let (door, entrance) = (door.clone(), entrance.load_full());
         let permit = match &accepted {
-            _ if door.shared.is_draining() => Err(Error::Closing),
+            _ if door.shared.is_closed() => Err(Error::Closing),
             Accepted::Excess(..) => Err(Error::TooManyClients),
             Accepted::Client(..) => door.places.take().ok_or(Error::TooManyClients),
         };
@@ -140,6 +139,12 @@ async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance
             return None;
         }
     };
+    if let Some(right) =
+        right(&door.shared.policy().config, &admission.user.name, &admission.greeting.database)
+    {
+        Box::pin(door.console.serve(admission, &entrance.configured, right)).await;
+        return None;
+    }
     let encryption = admission.peer.encryption.clone();
     match Session::begin(
         door.shared.clone(),
@@ -173,8 +178,18 @@ async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why):
     let gate = Gate { users: &users, rules: rules.as_deref() };
     match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
         Ok(Arrival::Client(admission)) => {
-            tell_refused(&door.shared.metrics, why);
-            refuse(admission.stream, why).await;
+            let config = door.shared.policy().config.clone();
+            match right(&config, &admission.user.name, &admission.greeting.database) {
+                // Who is to see why nobody gets in must get in.
+                Some(right @ (Right::Operate | Right::Look)) if matches!(why, Error::TooManyClients) => {
+                    let (console, listener) = (door.console.clone(), entrance.configured.clone());
+                    door.shared.spawn(async move { console.serve(*admission, &listener, right).await });
+                }
+                _ => {
+                    tell_refused(&door.shared.metrics, why);
+                    refuse(admission.stream, why).await;
+                }
+            }
         }
         Ok(Arrival::Cancel(key, stream)) => pass_on(&door.shared, key, stream),
         Err(error) => tell_refused(&door.shared.metrics, &error),

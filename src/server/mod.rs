@@ -13,6 +13,7 @@ mod figures;
 mod follow;
 mod listeners;
 mod live;
+mod operator;
 mod places;
 mod refusals;
 mod reload;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
 use crate::config::{Config, Loaded};
+use crate::console::Console;
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
@@ -49,8 +51,8 @@ use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
 use figures::watch_figures;
 use listeners::Listeners;
 use live::{Live, Source};
+use operator::{Operator, note_events, take_averages};
 use places::Places;
-use reload::Askers;
 pub use reload::{NotReloaded, Reload};
 pub use start_error::StartError;
 use tls::Acceptors;
@@ -89,15 +91,26 @@ pub async fn run(
     signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
     let Start { loaded: Loaded { config, written }, file, lost, log } = begin;
-    let mut running = start(Arc::new(config), lost).await?;
-    let (shared, reload) = (running.shared.clone(), running.live.door.reload.clone());
+    let (reload, askers) = Reload::new();
+    let operator = Arc::new(Operator::new(reload.clone()));
+    let mut running = start(Arc::new(config), lost, operator.clone()).await?;
+    let shared = running.shared.clone();
     running.live.log = log;
     running.beside.spawn(listen_for_reloads(file.clone(), reload.clone()));
     running.live.source = Source { file, written };
-    running.beside.spawn(running.live.serve(running.askers));
+    running.beside.spawn(running.live.serve(askers));
     running.beside.spawn(heed_hangups(signals.reload, reload));
-    signals.stop.await;
-    drain(&shared, signals.at_once).await;
+    tokio::select! {
+        () = signals.stop => {}
+        () = operator.ends(&shared) => {}
+    }
+    let at_once = async {
+        tokio::select! {
+            () = signals.at_once => {}
+            () = operator.ends_at_once() => {}
+        }
+    };
+    drain(&shared, at_once).await;
     Ok(())
 }
 
@@ -105,12 +118,15 @@ pub async fn run(
 struct Running {
     shared: Arc<Shared>,
     live: Live,
-    askers: Askers,
     beside: JoinSet<()>,
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
-async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
+async fn start(
+    config: Arc<Config>,
+    lost: LostLines,
+    operator: Arc<Operator>,
+) -> std::result::Result<Running, StartError> {
     let rules::Read { rules, files } = rules::read(config.auth.hba.as_ref())?;
     let places = Places::new(room_for_clients(&config, raise_limit()));
     let acceptors = Acceptors::default();
@@ -132,23 +148,25 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
+    beside.spawn(note_events(shared.clone()));
+    beside.spawn(take_averages(shared.clone()));
     let mut endpoint = Endpoint::new(shared.clone());
     let bound = endpoint.ready(config.metrics).await?;
     endpoint.open(config.metrics, bound);
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
-    let (reload, askers) = Reload::new();
     let current = rules::Current::default();
     rules::take(&current, rules);
     let users = ArcSwap::from_pointee(users);
-    let door = Arc::new(Door { shared: shared.clone(), users, rules: current, places, reload });
+    let console = Console { shared: shared.clone(), daemon: operator };
+    let door = Arc::new(Door { shared: shared.clone(), users, rules: current, places, console });
     let mut listeners = Listeners::default();
     listeners.open(ready, &door).await;
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
     let (source, log, following) = (Source::default(), LiveLog::default(), JoinSet::new());
     let mut live = Live { source, config, door, listeners, acceptors, endpoint, log, following };
     live.follow(files);
-    Ok(Running { shared, live, askers, beside })
+    Ok(Running { shared, live, beside })
 }
 
 /// Has the configuration read anew whenever the process is told to. What comes of it is in the log.

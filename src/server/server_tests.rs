@@ -38,7 +38,8 @@ async fn start_in_front_of(cluster: &harness::Cluster, servers: &[usize]) -> (Ru
     let file = File(std::env::temp_dir().join(format!("weir-server-{}-{port}.toml", std::process::id())));
     std::fs::write(&file.0, setup.text()).unwrap();
     let config = config::load_with(&file.0, &HashMap::new()).unwrap();
-    (start(Arc::new(config), LostLines::default()).await.unwrap(), port)
+    let operator = Arc::new(Operator::new(Reload::new().0));
+    (start(Arc::new(config), LostLines::default(), operator).await.unwrap(), port)
 }
 
 fn server(cluster: &harness::Cluster, index: usize) -> config::Server {

@@ -71,6 +71,8 @@ pub(crate) struct Client {
     /// The long query string that is being passed on.
     long: Option<Box<LongText>>,
     metrics: Arc<Metrics>,
+    /// Bytes from the client and to it, until they are written down.
+    pub(crate) traffic: (usize, usize),
 }
 
 impl Client {
@@ -85,6 +87,7 @@ impl Client {
             phase: Phase::Messages,
             long: None,
             metrics,
+            traffic: (0, 0),
         }
     }
 
@@ -208,6 +211,7 @@ impl Client {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Error::Lost(ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Ok(n)) => {
                 count(&self.metrics.bytes.from_client, n);
+                self.traffic.0 += n;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Lost(error))),
@@ -253,6 +257,7 @@ impl Client {
         let waiting = self.buffer.len();
         let flush = self.buffer.poll_flush(&mut self.stream, cx, passing);
         count(&self.metrics.bytes.to_client, waiting - self.buffer.len());
+        self.traffic.1 += waiting - self.buffer.len();
         flush.map_err(Error::Lost)
     }
 

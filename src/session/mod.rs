@@ -28,7 +28,10 @@ mod flow;
 
 pub(crate) use flow::greeting::Newcomer;
 pub(crate) use flow::session::Session;
+pub(crate) use flow::show::sampled_within;
+pub(crate) use flow::visit::visitor;
 pub(crate) use shared::Shared;
-#[cfg(test)]
+pub(crate) use shared::gate::{AsItWas, Names, Whole};
 pub(crate) use shared::policy::Policy;
-pub(crate) use shared::registry::{Cancel, Holder, Rest};
+pub(crate) use shared::registry::{Activity, Cancel, Entry, Holder, Rest};
+pub(crate) use shared::visitors::{Tally, Visitor};

@@ -4,6 +4,7 @@
 //! What changes rarely is looked up by label. What exists elsewhere already (pools, servers, caches) is read when someone looks, by
 //! hooks that [`Metrics::before_scrape`] takes.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
@@ -417,6 +418,20 @@ impl Metrics {
             tracing::error!("metrics cannot be encoded: {error}");
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The counters of a family, added up by the values of these labels.
+    pub(crate) fn counters<const N: usize>(&self, family: &str, by: [&str; N]) -> BTreeMap<[String; N], u64> {
+        let families = self.register.gather();
+        let mut sums = BTreeMap::new();
+        for metric in families.iter().filter(|one| one.name() == family).flat_map(|one| one.get_metric()) {
+            let value = |name: &str| {
+                let label = metric.get_label().iter().find(|label| label.name() == name);
+                label.map_or_else(String::new, |label| label.value().to_owned())
+            };
+            *sums.entry(by.map(value)).or_default() += metric.get_counter().get_value() as u64;
+        }
+        sums
     }
 
     /// The content type of [`Metrics::render`].

@@ -8,7 +8,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::data::{DataRow, FORMAT_CODE_TEXT, FieldDescription, RowDescription};
-use pgwire::messages::response::{CommandComplete, ErrorResponse, ReadyForQuery};
+use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, ReadyForQuery};
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
 
 use super::startup::CancelKey;
@@ -21,6 +21,21 @@ pub(crate) const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 
 /// CloseComplete, whole.
 pub(crate) const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+
+/// BindComplete, whole.
+pub(crate) const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+
+/// NoData, whole.
+pub(crate) const NO_DATA: &[u8] = b"n\0\0\0\x04";
+
+/// EmptyQueryResponse, whole.
+pub(crate) const EMPTY_QUERY: &[u8] = b"I\0\0\0\x04";
+
+/// PortalSuspended, whole.
+pub(crate) const PORTAL_SUSPENDED: &[u8] = b"s\0\0\0\x04";
+
+/// ParameterDescription of a statement without parameters, whole.
+pub(crate) const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
 
 /// The type `text` (pg_type.oid 25).
 const TEXT_OID: u32 = 25;
@@ -82,6 +97,16 @@ impl<'a> Report<'a> {
 /// ErrorResponse.
 pub(crate) fn error(out: &mut BytesMut, report: &Report<'_>) {
     put(out, &ErrorResponse::new(report.fields()));
+}
+
+/// NoticeResponse.
+pub(crate) fn notice(out: &mut BytesMut, message: &str, detail: Option<&str>) {
+    let mut fields: Vec<_> = [(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "00000")]
+        .map(|(code, word)| (code, word.to_owned()))
+        .into();
+    fields.push((b'M', text(message)));
+    fields.extend(detail.map(|detail| (b'D', text(detail))));
+    put(out, &NoticeResponse::new(fields));
 }
 
 /// What PostgreSQL says when a prepared statement's result has changed; drivers know it by the routine as well.
@@ -159,19 +184,41 @@ pub fn command_complete(out: &mut BytesMut, tag: &str) {
 
 /// RowDescription of columns that are all `text`, in text format.
 pub fn row_description(out: &mut BytesMut, columns: &[&str]) {
-    let column = |name: &&str| FieldDescription::new(text(name), 0, 0, TEXT_OID, -1, -1, FORMAT_CODE_TEXT);
-    put(out, &RowDescription::new(columns.iter().map(column).collect()));
+    typed_row_description(out, columns.iter().map(|name| (*name, TEXT_OID, FORMAT_CODE_TEXT)));
+}
+
+/// RowDescription of columns with their types and formats.
+pub(crate) fn typed_row_description<'a>(
+    out: &mut BytesMut,
+    columns: impl Iterator<Item = (&'a str, u32, i16)>,
+) {
+    let column = |(name, oid, format)| {
+        let size = match oid {
+            20 => 8,
+            23 => 4,
+            _ => -1,
+        };
+        FieldDescription::new(text(name), 0, 0, oid, size, -1, format)
+    };
+    put(out, &RowDescription::new(columns.map(column).collect()));
 }
 
 /// DataRow of text values; `None` is NULL. Rows have at most a few dozen columns here (the protocol's limit is
 /// 32767).
 pub fn data_row(out: &mut BytesMut, values: &[Option<&str>]) {
+    let values: Vec<_> = values.iter().map(|value| value.map(str::as_bytes)).collect();
+    row_of_bytes(out, &values);
+}
+
+/// DataRow of values that are in their columns' formats.
+pub(crate) fn row_of_bytes(out: &mut BytesMut, values: &[Option<impl AsRef<[u8]>>]) {
     let mut data = BytesMut::new();
     for value in values {
         match value {
             Some(value) => {
+                let value = value.as_ref();
                 data.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
-                data.put_slice(value.as_bytes());
+                data.put_slice(value);
             }
             None => data.put_i32(-1),
         }

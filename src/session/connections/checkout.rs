@@ -18,6 +18,7 @@ use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
 use crate::session::leg::reset::Leftover;
 use crate::session::shared::Shared;
+use crate::session::shared::gate::Names;
 use crate::telemetry::metrics::{ReadOutcome, observe};
 
 /// What came of looking for a fresh replica.
@@ -104,7 +105,7 @@ impl<'a> Checkout<'a> {
             None => {
                 let begun = Instant::now();
                 // On the heap: few wait, but every client's task would have room for it.
-                let lease = Box::pin(self.in_turn(&mut decision, &mut for_freshness)).await?;
+                let lease = Box::pin(self.while_open(&mut decision, &mut for_freshness)).await?;
                 (lease, begun.elapsed())
             }
         };
@@ -207,6 +208,26 @@ impl<'a> Checkout<'a> {
         }
         self.put_aside(lease);
         Ok(None)
+    }
+
+    /// As [`Checkout::in_turn`], and nothing that it waits for counts while the database is paused.
+    async fn while_open(&mut self, decision: &mut Decision, for_freshness: &mut Duration) -> Result<Lease> {
+        let (shared, who) = (self.conversation.shared.clone(), &self.conversation.who);
+        let names = Names { client: who.database.clone(), server: who.server_database.clone() };
+        let gate = &shared.board.gate;
+        loop {
+            let before = *decision;
+            tokio::select! {
+                biased;
+                () = gate.shuts(&names) => *decision = before,
+                lease = self.in_turn(decision, for_freshness) => return lease,
+            }
+            let opens = async {
+                gate.opens(&names).await;
+                Ok(())
+            };
+            self.waiting().queue(opens).await?;
+        }
     }
 
     /// Says besides how long of it was spent `for_freshness`.

@@ -1,6 +1,7 @@
 //! What belongs to a client: who it is, what it has set, prepared, written and seen. It goes along from connection to
 //! connection, and never holds one.
 
+pub(crate) mod accounts;
 mod counts;
 mod ddl;
 pub(crate) mod defaults;
@@ -165,6 +166,8 @@ impl Conversation {
     /// Looks at the settings again if they have changed.
     pub(crate) fn refresh_routing(&mut self) {
         if self.routing.refresh(self.state.settings(), &self.defaults) {
+            let name = self.routing.application_name();
+            self.entry.visitor().into_iter().for_each(|visitor| visitor.calls_itself(name));
             self.state.shown.strings = self.routing.strings.unwrap_or(self.told_strings);
         }
     }
@@ -414,7 +417,8 @@ impl Conversation {
     /// A request is about to be written to this connection: keeps what will be told of it.
     pub(crate) fn goes(&mut self, request: &Request, decision: Decision, bytes: &[u8], leg: Option<&Leg>) {
         let Some(leg) = leg else { return };
-        if leg.flight.is_none() && self.policy.config.log.slow_query.is_some() {
+        if leg.flight.is_none() {
+            self.trail.is_like(request.verdicts().next().map(|verdict| &**verdict));
             match request.text(bytes, &self.state.names) {
                 Some(sql) => self.trail.begin(sql, decision.reason, self.strings()),
                 // What is executed or fetched now was named earlier in the batch.

@@ -29,10 +29,10 @@ impl PinLog {
         !self.told.is_empty() || self.for_good.is_some()
     }
 
-    /// These are the session's pins now: counts and logs what has changed.
-    pub(crate) fn tell(&mut self, now: Reasons, policy: Pinning) {
+    /// These are the session's pins now: counts and logs what has changed. Whether anything has.
+    pub(crate) fn tell(&mut self, now: Reasons, policy: Pinning) -> bool {
         if now == self.told {
-            return;
+            return false;
         }
         let was_pinned = self.is_pinned();
         if policy == Pinning::PrimaryOnly {
@@ -52,6 +52,7 @@ impl PinLog {
             tracing::debug!(reason = pin.as_str(), "session no longer pinned");
             self.metrics.unpinned(pin.as_str());
         }
+        true
     }
 }
 

@@ -29,7 +29,10 @@ impl Conversation {
     /// Tells what has changed since the last transaction.
     pub(crate) fn tell_pins(&mut self) {
         self.resolve_doubts();
-        self.pins_told.tell(self.state.pins(), self.who.user.pinning);
+        let pins = self.state.pins();
+        if self.pins_told.tell(pins, self.who.user.pinning) {
+            self.entry.visitor().into_iter().for_each(|visitor| visitor.keeps(pins));
+        }
     }
 
     /// Takes down what the code that a request runs may leave, before it is sent: whether it completes or fails then

@@ -17,7 +17,7 @@ pub(crate) struct Who {
     /// The database on the servers.
     pub server_database: Arc<str>,
     /// The listener by which the client came.
-    listener: Arc<Listener>,
+    pub listener: Arc<Listener>,
     /// Targets fixed by the configuration.
     pub targets: ConfiguredTargets,
     /// Where the configuration has transactions run.

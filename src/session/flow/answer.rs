@@ -3,7 +3,7 @@
 //! Nothing is in flight meanwhile, so that the answer goes out behind all others.
 
 use crate::session::client::Client;
-use crate::session::conversation::Conversation;
+use crate::session::conversation::{Conversation, accounts};
 use crate::session::leg::Leg;
 use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::MessageKind;
@@ -49,5 +49,7 @@ pub(crate) fn answer(
     drop(bytes);
     conversation.state.names.settle();
     conversation.passed_over(request.len);
+    accounts::request(conversation);
+    accounts::transaction(conversation);
     conversation.ends();
 }

@@ -7,7 +7,7 @@ use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::router::Route;
 use crate::session::client::Phase;
-use crate::session::conversation::{Cause, Rerun};
+use crate::session::conversation::{Cause, Rerun, accounts};
 use crate::session::flow::failover::{Doubt, Fate, LossFact, Lost, cause};
 use crate::session::flow::hearing;
 use crate::session::flow::listening;
@@ -70,7 +70,9 @@ impl Session {
             conversation.looked(leg, now);
         }
         if leg.flight.take().is_some() {
-            conversation.count(leg, now.saturating_duration_since(leg.since));
+            let took = now.saturating_duration_since(leg.since);
+            accounts::flight(conversation, leg, took, &mut client.traffic);
+            conversation.count(leg, took);
         }
         let state = &mut conversation.state;
         if leg.batch() == Batch::Closed {
@@ -86,7 +88,9 @@ impl Session {
         if leg.responses.tx == TxStatus::Idle {
             if leg.batch() == Batch::Closed {
                 // Not when a transaction ends: the next one may have begun in what was in flight behind it.
+                accounts::transaction(conversation);
                 conversation.ends();
+                accounts::settled(conversation, leg, now);
                 conversation.settle_definitions();
             }
             conversation.tell_pins();
@@ -382,6 +386,7 @@ impl Session {
     pub(crate) fn leave(&mut self) {
         let Self { client, conversation, connections, legs, .. } = self;
         conversation.shared.registry.leave(&conversation.entry);
+        accounts::bytes(conversation, &mut client.traffic);
         conversation.state.listening = None;
         let pending_writes = conversation.state.pending_writes.clone();
         conversation.mark_unanswered();

@@ -1,6 +1,7 @@
 //! A request's way to a server: the steps that it needs, one after the other, and the writing of it.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,12 @@ use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Cause, Conversation, Rerun};
+use crate::session::conversation::{Cause, Conversation, Rerun, accounts};
 use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide, parts_at};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
+use crate::session::flow::gate::{heed_gate, is_shut, return_to_gate};
 use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::listening;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
@@ -147,6 +149,9 @@ impl Session {
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
         self.conversation.says(&request);
+        if heed_gate(self, &request).await?.is_break() {
+            return Ok(());
+        }
         if self.legs.active().is_some_and(Leg::is_silent) {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
@@ -223,6 +228,7 @@ impl Session {
 
     /// Writes a request that has come to where it can be written.
     async fn send(&mut self, request: Request, course: &Course) -> Result<()> {
+        accounts::request(&self.conversation);
         if self.conversation.state.listening.is_some() {
             Box::pin(listening::before_writing(self, &request)).await?;
         }
@@ -398,7 +404,14 @@ impl Session {
                 // weir's own time goes on without the time spent waiting for others.
                 course.begun += waited;
                 self.take_over(lease, course.decision.route, course.begun);
-                Ok(Next::Plan)
+                if !is_shut(&self.conversation) || self.legs.is_parked() {
+                    accounts::assignment(&self.conversation, waited);
+                    return Ok(Next::Plan);
+                }
+                match Box::pin(return_to_gate(self, request)).await? {
+                    ControlFlow::Continue(()) => Ok(Next::Plan),
+                    ControlFlow::Break(()) => Ok(Next::Over),
+                }
             }
             Err(error) if ends_session(&error) => Err(error),
             Err(error) if return_aside(&mut self.client, &mut self.conversation, &mut self.legs) => {
@@ -415,6 +428,7 @@ impl Session {
     pub(super) fn take_over(&mut self, lease: Lease, route: Route, now: Instant) {
         let Self { conversation, connections, legs, memory, .. } = self;
         // Whoever changes the topology from here on raises an alarm that is heard.
+        conversation.entry.begins();
         conversation.entry.runs_on(lease.key.clone());
         let topology = conversation.shared.cluster.topology();
         // Of one that has been removed in this moment nobody asks how busy it is.

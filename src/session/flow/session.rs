@@ -25,6 +25,7 @@ use crate::session::flow::hearing;
 use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::standing::may_enter;
 use crate::session::flow::timeouts::{Deadlines, Doing, Expired, Moment, Promised};
+use crate::session::flow::visit::{enters, visitor};
 use crate::session::leg::Leg;
 use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
@@ -36,6 +37,7 @@ use crate::session::relay::message::Message;
 use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
+use crate::session::shared::gate::Names;
 use crate::session::state::Due;
 use crate::wire::TxStatus;
 
@@ -80,10 +82,12 @@ impl Session {
         newcomer: Newcomer,
     ) -> std::result::Result<Self, (Stream, Error)> {
         let Newcomer { admission, listener, deadline } = newcomer;
-        let Admission { stream, received, greeting, user, means, key, welcome, .. } = admission;
+        let Admission { stream, peer, received, greeting, user, means, key, welcome } = admission;
         let mut who = Who::new(&shared.policy().config, user, &greeting.database, listener);
         who.key = key;
         let entry = shared.registry.enter(greeting.minor, &who.user.server_user);
+        let names = Names { client: who.database.clone(), server: who.server_database.clone() };
+        entry.is_of(visitor(&shared, &who.user.name, &names, (&peer, &who.listener)));
         let mut session = Session {
             client: Client::new(stream, received, shared.metrics.clone()),
             legs: Legs::default(),
@@ -103,14 +107,21 @@ impl Session {
         // Who leaves meanwhile keeps no place in a queue.
         let (shared, entry) = (conversation.shared.clone(), conversation.entry.clone());
         let waiting = Waiting { shared: &shared, entry: &entry, client };
-        let settled = waiting.queue(async {
-            may_enter(conversation, means).await?;
-            greeting::settle_in(conversation, connections).await
+        let entering = waiting.queue(async {
+            // A login does not time out while its database is paused.
+            let came = tokio::time::Instant::now();
+            enters(&shared, &names).await?;
+            let entered = async {
+                may_enter(conversation, means).await?;
+                greeting::settle_in(conversation, connections).await
+            };
+            let told = tokio::time::timeout_at(deadline + came.elapsed(), entered).await;
+            told.unwrap_or(Err(Error::LoginTimeout))
         });
-        let told = tokio::time::timeout_at(deadline, settled).await;
-        match told.unwrap_or(Err(Error::LoginTimeout)) {
+        match entering.await {
             Ok(told) => {
                 conversation.enters();
+                conversation.refresh_routing();
                 greeting::want_catalog(conversation).await;
                 greeting::greet(client, conversation, &told.statuses);
                 Ok(session)

@@ -41,6 +41,8 @@ pub(crate) struct Leg {
     pub progress: Progress,
     /// When the oldest request in flight was sent.
     pub since: Instant,
+    /// When it was lent, or was last found with nothing open on it.
+    pub taken: Instant,
     /// The requests in flight, as one, for the server's load figures.
     pub flight: Option<Flight>,
     /// The server's load figures.
@@ -94,6 +96,7 @@ impl Leg {
             route,
             responses: Responses::with(ledger),
             since: now,
+            taken: now,
             flight: None,
             load,
         }

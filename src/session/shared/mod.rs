@@ -2,15 +2,19 @@
 //!
 //! It never knows what one session does with it.
 
+pub(crate) mod board;
 pub(crate) mod copies;
 pub(crate) mod databases;
+pub(crate) mod gate;
 pub(crate) mod greetings;
 pub(crate) mod peers;
 pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
+pub(crate) mod shapes;
 pub(crate) mod statements;
 pub(crate) mod subscriptions;
+pub(crate) mod visitors;
 pub(crate) mod writers;
 
 use std::io::ErrorKind;
@@ -31,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::freshness::Marks;
 use crate::pool::Pools;
 use crate::router::Learned;
+use crate::session::shared::board::Board;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
 use crate::session::shared::peers::Peers;
@@ -42,7 +47,7 @@ use crate::sql::{Classifier, ProcessFunction};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::startup::CancelKey;
 
-/// What all sessions share.
+/// What all sessions share. Many fields: each is shared by all and is its own affair.
 pub(crate) struct Shared {
     /// What the configuration says now.
     policy: ArcSwap<Policy>,
@@ -63,6 +68,8 @@ pub(crate) struct Shared {
     /// Sessions, what they leave behind, and cancel requests on their way.
     tasks: TaskTracker,
     pub(crate) greetings: Greetings,
+    /// What operators see and turn.
+    pub board: Board,
     /// The connections that listen for sessions.
     pub(crate) subscriptions: Subscriptions,
     databases: Databases,
@@ -73,10 +80,12 @@ pub(crate) struct Shared {
     pub(crate) nowhere: Arc<Database>,
 }
 
-/// Stages of weir's life, one after the other: serving, ending what is between two requests, ending everything.
+/// Stages of weir's life, one after the other: serving, serving those who are there, ending what is between two requests,
+/// ending everything.
 const RUNNING: u8 = 0;
-const DRAINING: u8 = 1;
-const ENDING: u8 = 2;
+const CLOSED: u8 = 1;
+const DRAINING: u8 = 2;
+const ENDING: u8 = 3;
 
 impl Shared {
     /// For a configuration, its pools and its servers.
@@ -99,6 +108,7 @@ impl Shared {
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
+            board: Board::default(),
             subscriptions: Subscriptions::default(),
             databases: Databases::default(),
             common,
@@ -154,6 +164,16 @@ impl Shared {
     #[cfg(test)]
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// From now on nobody comes in.
+    pub(crate) fn close(&self) {
+        self.stage.fetch_max(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Whether nobody comes in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stage.load(Ordering::Acquire) >= CLOSED
     }
 
     /// From now on sessions end as soon as they are between two requests.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::backend::Key;
 use crate::cluster::topology::ServerId;
 use crate::error::{Error, Result};
 use crate::session::shared::copies::{SECRETS, as_given, process_id};
+use crate::session::shared::visitors::Visitor;
 use crate::wire::startup::CancelKey;
 
 /// How long a cancel request of weir's own may take on its way to a server.
@@ -41,6 +42,26 @@ pub(crate) enum Rest {
 
 impl Rest {
     const ALL: [Self; 3] = [Self::Not, Self::InTransaction, Self::Pinned];
+
+    /// In a word, for operators.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Not => "active",
+            Self::InTransaction => "idle_in_transaction",
+            Self::Pinned => "idle",
+        }
+    }
+}
+
+/// What a session's request does.
+#[derive(Debug)]
+pub(crate) enum Activity {
+    /// There is none, and no connection.
+    Idle,
+    /// It waits for a connection, since then.
+    Waiting(Instant),
+    /// It runs there, or does as it says.
+    On(Arc<Key>, Rest),
 }
 
 /// A session that keeps a connection on which nothing runs.
@@ -61,8 +82,8 @@ enum Place {
     /// There is none.
     #[default]
     Nowhere,
-    /// It waits for a connection.
-    Queue,
+    /// It waits for a connection, since then.
+    Queue(Instant),
     /// It runs there.
     On(Arc<Key>),
 }
@@ -107,6 +128,8 @@ pub(crate) struct Entry {
     alarmed: AtomicBool,
     /// Somebody wants the session to end.
     terminated: AtomicBool,
+    /// Whose it is, once that is known.
+    visitor: OnceLock<Box<Visitor>>,
     entered: Instant,
     /// Since when it has rested as it does, in milliseconds after it was entered, and how. One number, so that whoever
     /// looks finds what belongs together; nothing else is ordered by it.
@@ -126,6 +149,35 @@ impl Entry {
     /// As whom it logs in to servers.
     pub(crate) fn role(&self) -> &str {
         &self.role
+    }
+
+    /// Whose it is. Only the first word counts.
+    pub(crate) fn is_of(&self, visitor: Visitor) {
+        let _ = self.visitor.set(Box::new(visitor));
+    }
+
+    /// Whose it is, once that is known.
+    pub(crate) fn visitor(&self) -> Option<&Visitor> {
+        self.visitor.get().map(|visitor| &**visitor)
+    }
+
+    /// What its request does, for operators.
+    pub(crate) fn doing(&self) -> Activity {
+        match &self.lock().place {
+            Place::Nowhere => Activity::Idle,
+            Place::Queue(since) => Activity::Waiting(*since),
+            Place::On(key) => Activity::On(key.clone(), self.resting()),
+        }
+    }
+
+    fn resting(&self) -> Rest {
+        let word = self.rest.load(Ordering::SeqCst);
+        Rest::ALL.into_iter().find(|rest| *rest as u64 == word & 3).unwrap_or(Rest::Not)
+    }
+
+    /// A request begins, on the connection that the session has kept or is about to get. Whoever shuts a gate sees it from here on.
+    pub(crate) fn begins(&self) {
+        self.rest.store(Rest::Not as u64, Ordering::SeqCst);
     }
 
     /// Has the session end as soon as its task finds a moment.
@@ -238,7 +290,7 @@ impl Entry {
     /// [`Error::Canceled`], or why there is no connection.
     pub(crate) async fn queue<T>(&self, connection: impl Future<Output = Result<T>>) -> Result<T> {
         let cancelled = self.cancelled.notified();
-        self.lock().place = Place::Queue;
+        self.lock().place = Place::Queue(Instant::now());
         let queued = Queued(self);
         let outcome = tokio::select! {
             biased;
@@ -263,7 +315,7 @@ impl Entry {
         let mut running = self.lock();
         match &running.place {
             Place::Nowhere => Cancel::Idle,
-            Place::Queue => {
+            Place::Queue(_) => {
                 self.cancelled.notify_waiters();
                 Cancel::Waited
             }
@@ -414,6 +466,7 @@ impl Registry {
                 cancelled: Notify::new(),
                 alarmed: AtomicBool::new(false),
                 terminated: AtomicBool::new(false),
+                visitor: OnceLock::new(),
                 entered: Instant::now(),
                 rest: AtomicU64::new(Rest::Not as u64),
             });
@@ -453,6 +506,22 @@ impl Registry {
     /// The process ID of the client whose requests run on this process of this server.
     pub(crate) fn at_work_on(&self, server: ServerId, pid: i32) -> Option<i32> {
         self.lock().values().find(|entry| entry.works_on(server, pid)).map(|entry| entry.key.pid())
+    }
+
+    /// All sessions, in the order in which they came, as far as their numbers tell.
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        all.sort_by_key(|entry| entry.entered);
+        all
+    }
+
+    /// How many of these sessions run something on a connection.
+    pub(crate) fn at_work(&self, meant: impl Fn(&Visitor) -> bool) -> usize {
+        let works = |entry: &&Arc<Entry>| {
+            entry.visitor().is_some_and(&meant)
+                && matches!(entry.doing(), Activity::On(_, Rest::Not | Rest::InTransaction))
+        };
+        self.lock().values().filter(works).count()
     }
 
     /// Sessions there are.
