@@ -152,10 +152,10 @@ impl Session {
         if self.conversation.state.transaction.is_stranded() && meet_stranded(self, &request).is_break() {
             return Ok(());
         }
-        if self.conversation.state.transaction.is_lost() {
-            if ends_lost(self, &request) || !resume_block(self, &request).await? {
-                return Ok(());
-            }
+        if self.conversation.state.transaction.is_lost()
+            && (ends_lost(self, &request) || !resume_block(self, &request).await?)
+        {
+            return Ok(());
         }
         if self.conversation.state.refusals.settings.is_some()
             && Box::pin(meet_unsettable(self, &request)).await?.is_break()
@@ -167,10 +167,9 @@ impl Session {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
         }
-        if listening::concerns(self, &request)
-            // On the heap: few listen, but every client's task would have room for it.
-            && Box::pin(listening::meet(self, &request)).await?.is_break()
-        {
+        let listens = listening::concerns(self, &request);
+        // On the heap: few listen, but every client's task would have room for it.
+        if listens && Box::pin(listening::meet(self, &request)).await?.is_break() {
             return Ok(());
         }
         let mut course = self.decide(&request, begun);
@@ -303,8 +302,7 @@ impl Session {
             Step::CheckOut => return self.check_out(request, course).await,
             Step::SendSettings | Step::AwaitSettings => {
                 if let (Step::SendSettings, Some(leg)) = (step, self.legs.active_mut()) {
-                    let tx = Some(leg.responses.tx);
-                    let Self { conversation, .. } = self;
+                    let (conversation, tx) = (&mut self.conversation, Some(leg.responses.tx));
                     leg.sender(&mut conversation.state, &conversation.shared.metrics, tx).settings();
                 }
                 self.settings_confirmed().await?;
@@ -362,13 +360,11 @@ impl Session {
                 return Ok(Next::Over);
             }
             Step::Upgrade => {
-                let Self { client, conversation, legs, .. } = self;
-                upgrade(client, conversation, legs).await;
+                upgrade(&mut self.client, &mut self.conversation, &mut self.legs).await;
                 return Ok(Next::Plan);
             }
             Step::Swap => {
-                let Self { client, conversation, legs, .. } = self;
-                swap(client, conversation, legs).await;
+                swap(&mut self.client, &mut self.conversation, &mut self.legs).await;
                 return Ok(Next::Plan);
             }
         }
