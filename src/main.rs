@@ -17,9 +17,9 @@ use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
     self, Answer, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
 };
-use weir::server::{Signals, StartError};
+use weir::server::{AskError, Signals, Start, StartError};
 use weir::sql::{Classifier, Modes};
-use weir::telemetry::log::{self, LostLines};
+use weir::telemetry::log;
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
 
@@ -28,6 +28,7 @@ to replicas and everything else to the primary, and shares a small number of ser
 
 const MORE: &str = "Examples:
   weir check --config proxy.toml       Say what the configuration means, or name all its mistakes
+  weir reload --config proxy.toml      Have the one that runs with it read it anew
   weir explain --on http://127.0.0.1:9187 --user app --database shop 'SELECT total(1)'
                                        Ask the weir that runs, which knows the catalog and the servers
   weir run --config proxy.toml         Run in the foreground; log to standard error
@@ -67,6 +68,8 @@ struct Arguments {
 enum Command {
     /// Run the proxy until it is told to stop (SIGTERM or Ctrl-C)
     Run(File),
+    /// Have the weir that runs with a configuration file read it anew, and say what changed
+    Reload(File),
     /// Check a configuration: print what it means, or all mistakes in it
     Check(File),
     /// Say where a statement goes, or each of several, and why, without asking any server
@@ -124,6 +127,7 @@ impl Explain {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(file) => run(&file.config),
+        Command::Reload(file) => reload(&file.config),
         Command::Check(file) => check(&file.config),
         Command::Explain(question) => explain(&question),
     };
@@ -140,7 +144,19 @@ fn main() -> ExitCode {
 /// Whether it is the configuration that is wrong, or a file that it names.
 fn is_configuration(error: &anyhow::Error) -> bool {
     let at_start = matches!(error.downcast_ref(), Some(StartError::Rules(_) | StartError::Tls(_)));
-    at_start || error.is::<Mistakes>() || error.is::<hba::Mistakes>() || error.is::<AcceptorError>()
+    let at_reload = matches!(error.downcast_ref(), Some(AskError::Refused(_)));
+    at_start
+        || at_reload
+        || error.is::<Mistakes>()
+        || error.is::<hba::Mistakes>()
+        || error.is::<AcceptorError>()
+}
+
+/// Done when what was read holds: systemd's ExecReload and scripts can rely on the exit code.
+fn reload(file: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", runtime.block_on(weir::server::reload_running(file))?);
+    Ok(())
 }
 
 fn check(file: &Path) -> anyhow::Result<()> {
@@ -250,8 +266,9 @@ fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<
 }
 
 fn run(file: &Path) -> anyhow::Result<()> {
-    let config = config::load(file)?;
-    let log = log::start(&config.log)?;
+    let loaded = config::load_whole(file)?;
+    let config = &loaded.config;
+    let (log, live) = log::start(&config.log)?;
     // Where everything else is told; the hook that is there would wait at standard error for whoever reads it.
     std::panic::set_hook(Box::new(|panic| tracing::error!(panic = panic.to_string(), "a task has panicked")));
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -261,7 +278,8 @@ fn run(file: &Path) -> anyhow::Result<()> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(config.workers).enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, log.lost()));
+    let begin = Start { loaded, file: file.to_owned(), lost: log.lost(), log: live };
+    let outcome = runtime.block_on(serve(begin));
     // A name that is being looked up holds a thread for as long as the resolver takes.
     runtime.shutdown_timeout(LAST_TURNS);
     tracing::info!("weir ends");
@@ -269,12 +287,12 @@ fn run(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs until told to stop, and told twice does not wait.
-async fn serve(config: Config, lost: LostLines) -> anyhow::Result<()> {
+async fn serve(begin: Start) -> anyhow::Result<()> {
     let (tell, reload) = watch::channel(0);
     let others = heed_signals(tell)?;
     let signals = Signals { stop: told(1)?, at_once: told(2)?, reload };
     tokio::select! {
-        ran = weir::server::run(config, lost, signals) => Ok(ran?),
+        ran = weir::server::run(begin, signals) => Ok(ran?),
         never = others => match never {},
     }
 }
@@ -288,10 +306,7 @@ fn heed_signals(reload: watch::Sender<u64>) -> anyhow::Result<impl Future<Output
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    tracing::warn!(
-                        "SIGHUP: the files that the configuration names are read anew; the configuration itself is not yet, \
-                         and what has changed in it needs a restart"
-                    );
+                    tracing::info!("SIGHUP: the configuration and the files that it names are read anew");
                     reload.send_modify(|count| *count += 1);
                 }
                 _ = user1.recv() => tracing::debug!("SIGUSR1 means nothing here"),

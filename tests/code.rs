@@ -127,6 +127,13 @@ const LEAVING: &[Scene<'static>] = &[
         "SELECT over_checked(1)",
     ),
     scene(
+        "a function that was added to a known extension",
+        "CREATE EXTENSION IF NOT EXISTS citext;
+         CREATE FUNCTION smuggled(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT lies_and_sets($1)';
+         ALTER FUNCTION smuggled(int) OWNER TO app; ALTER EXTENSION citext ADD FUNCTION smuggled(int)",
+        "SELECT smuggled(1)",
+    ),
+    scene(
         "a check that is added to a domain",
         "CREATE DOMAIN counted AS int; CREATE TABLE counting (a counted); INSERT INTO counting VALUES (1);
          ALTER DOMAIN counted OWNER TO app",

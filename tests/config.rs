@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir::config::{
     Config, Credential, Interface, ListenAddress, Listener, LogFormat, Mistakes, Place, PoolMode,
-    RoleSetting, Statement, Timeouts, load_with,
+    RoleSetting, Statement, Timeouts, load_whole_with, load_with,
 };
 use weir::sql::{Consistency, MaxStaleness, Target, Transactions};
 
@@ -513,7 +513,7 @@ fn an_entry_may_have_several_addresses_and_sockets() {
         let config = load("listening", &format!("{MINIMAL}{more}"), environment).unwrap();
         config.listeners
     };
-    let shown = |listeners: &[Listener]| -> Vec<String> {
+    let shown = |listeners: &[std::sync::Arc<Listener>]| -> Vec<String> {
         listeners.iter().map(|listener| listener.address.to_string()).collect()
     };
     let more = "[listen]\naddress = [\"127.0.0.1:7000\", \"[::1]:7000\"]\nunix_socket = [\"/run/a\", \"@b\"]\n\
@@ -625,6 +625,62 @@ fn what_is_wrong_with_users_elsewhere_is_told() {
         let found = mistakes("elsewhere_wrong", &format!("{servers}{text}"), &[]);
         assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
     }
+}
+
+#[test]
+fn what_differs_between_two_is_told_by_key_and_no_secret_with_it() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("config").join("differs");
+    std::fs::create_dir_all(&directory).unwrap();
+    let (file, password) = (directory.join("proxy.toml"), directory.join("password"));
+    let read = |text: &str, secret: &str, environment: &[(&str, &str)]| {
+        std::fs::write(&password, secret).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load_whole_with(&file, &pairs.collect()).unwrap().written
+    };
+    let users = "[[users]]\nname = \"a.b]\"\npassword_file = \"password\"\n\
+                 [[users]]\nname = \"c\"\npassword = \"planted\"\n";
+    let before = read(
+        &format!(
+            "[pool]\nsize = 5\n[routing]\nread_functions = [\"f\"]\n[[servers]]\nhost = \"one\"\nweight = 2\n\
+             [[servers]]\nhost = \"two\"\n{users}"
+        ),
+        "hidden",
+        &[],
+    );
+    let users = users.replace("planted", "seeded");
+    let after = read(
+        &format!(
+            "[routing]\nread_functions = [\"f\", \"g\"]\n[[servers]]\nhost = \"three\"\n\
+             [[servers]]\nhost = \"one\"\nweight = 3\n{users}[[users]]\nname = \"d\"\nauth = \"trust\"\n\
+             [runtime]\nworkers = 2\n"
+        ),
+        "buried",
+        &[("WEIR__POOL__SIZE", "7"), ("WEIR__TIMEOUTS__QUERY", "1s")],
+    );
+    let told: Vec<_> = before.changes_to(&after).list.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "pool.size: \"7\", was 5",
+            "routing.read_functions: [\"f\", \"g\"], was [\"f\"]",
+            "runtime.workers: 2, was not set; holds after a restart: the threads that carry the data are there from \
+             the start",
+            "servers[one:5432].weight: 3, was 2",
+            "servers[three:5432]: added",
+            "servers[two:5432]: removed",
+            "timeouts.query: \"1s\", was not set",
+            "users[a.b]].password_file: what it leads to has changed",
+            "users[c].password: changed",
+            "users[d]: added",
+        ]
+    );
+    assert_eq!(after.changes_to(&after).list, []);
+    assert!(
+        ["planted", "seeded", "hidden", "buried"]
+            .iter()
+            .all(|secret| !format!("{before:?}{after:?}").contains(secret))
+    );
 }
 
 /// What stands where a server's host belongs may hold a password: no mistake quotes it.

@@ -83,7 +83,7 @@ fn signals_that_mean_nothing_to_weir_do_not_end_it() -> Result<()> {
     }
     let log = weir.log();
     let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
-    assert_eq!(lines("SIGHUP: the files"), 2, "{log}");
+    assert_eq!(lines("SIGHUP: the configuration"), 2, "{log}");
     assert_eq!((lines("SIGUSR1"), lines("SIGUSR2")), (1, 1), "{log}");
     assert!(weir.terminate()?.success());
     Ok(())

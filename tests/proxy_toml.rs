@@ -6,17 +6,17 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use weir::config::{Config, load_with};
+use weir::config::{Config, LIVE, Loaded, RESTART, load_whole_with};
 
 fn shipped() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/proxy.toml")).unwrap()
 }
 
 fn load(test: &str, text: &str) -> Config {
-    load_text(test, text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    load_text(test, text).unwrap_or_else(|mistakes| panic!("{mistakes}")).config
 }
 
-fn load_text(test: &str, text: &str) -> Result<Config, weir::config::Mistakes> {
+fn load_text(test: &str, text: &str) -> Result<Loaded, weir::config::Mistakes> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proxy_toml").join(test);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("reports.password"), "a password\n").unwrap();
@@ -26,7 +26,7 @@ fn load_text(test: &str, text: &str) -> Result<Config, weir::config::Mistakes> {
     let environment =
         ["WEB_OWNER_PASSWORD", "WEIR_AUTH_PASSWORD"].map(|name| (name.to_owned(), "another".to_owned()));
     let environment = HashMap::from(environment);
-    load_with(&file, &environment)
+    load_whole_with(&file, &environment)
 }
 
 /// A line that holds a setting at its default: `#key = value`, with no space behind the #.
@@ -91,6 +91,18 @@ fn every_setting_is_named_in_its_section() {
             assert!(words.any(|word| word == key), "{header} does not name {key}");
         }
     }
+}
+
+/// Each key is brought into force by a reload or said to need a restart: whoever adds one has to say which.
+#[test]
+fn every_setting_is_live_or_said_to_need_a_restart() {
+    let (text, _) = uncommented(example_in);
+    let loaded = load_text("live", &text).unwrap();
+    let known: Vec<&str> = loaded.written.known().iter().map(String::as_str).collect();
+    let live = LIVE.iter().flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")));
+    let mut listed: Vec<String> = live.chain(RESTART.iter().map(|(key, _)| (*key).to_owned())).collect();
+    listed.sort();
+    assert_eq!(known, listed);
 }
 
 fn until_next_section(text: &str) -> &str {

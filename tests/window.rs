@@ -387,18 +387,26 @@ fn what_was_prepared_counts_when_it_is_committed() -> Result<()> {
 fn what_is_gone_before_it_was_read_holds_nobody() -> Result<()> {
     let (cluster, weir) = set_with("2")?;
     let (mut definer, mut other) = (connect(&weir)?, connect(&weir)?);
-    let mut reading =
+    let mut owner =
         Client::connect(&cluster.address(0), &Login::new("postgres", "postgres").database("app"))?;
     let trigger = "CREATE TRIGGER tg BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION triggered()";
     for sql in [trigger, "CREATE OR REPLACE VIEW v AS SELECT 2 AS a"] {
+        // Both have a connection by then.
+        for sql in ["BEGIN", "INSERT INTO t VALUES (1)"] {
+            definer.query(sql)?;
+            other.query(sql)?;
+        }
+        for client in [&mut definer, &mut other] {
+            client.query("ROLLBACK")?;
+        }
         // Nobody logs in, to read the catalog, while it is there.
-        reading.query("BEGIN")?;
-        reading.query("LOCK TABLE pg_catalog.pg_db_role_setting IN ACCESS EXCLUSIVE MODE")?;
+        owner.query("ALTER DATABASE app CONNECTION LIMIT 0")?;
         definer.query(sql)?;
         other.query("INSERT INTO t VALUES (1)")?;
         definer.query("DROP TRIGGER IF EXISTS tg ON t")?;
         other.query("SELECT * FROM v")?;
-        reading.query("COMMIT")?;
+        owner.query("ALTER DATABASE app CONNECTION LIMIT -1")?;
+        cluster.wait_caught_up()?;
         nobody_is_pinned(&weir)?;
         assert_eq!(left(&weir)?, "", "{sql}");
     }

@@ -25,7 +25,10 @@ pub(crate) fn raise_file_limit() {
 ///
 /// Direct connections and HAProxy are left out: there, each client is a server process of its own.
 pub(crate) fn measure(bench: &Bench, kinds: &[Kind]) -> Result<()> {
-    println!("{CLIENTS} idle clients            MB in all  kB per client, logged in   after one query each");
+    println!(
+        "{CLIENTS} idle clients            MB in all  kB per client, logged in   after one query each   x PgBouncer"
+    );
+    let mut bouncer = None;
     for kind in kinds.iter().filter(|kind| !matches!(kind, Kind::Direct | Kind::Haproxy)) {
         let target = bench.start(*kind)?;
         let open = |_| -> Result<Client> {
@@ -42,7 +45,15 @@ pub(crate) fn measure(bench: &Bench, kinds: &[Kind]) -> Result<()> {
         let used = target.rss_kb();
         let each = |reading: u64| (reading as f64 - before as f64) / clients.len() as f64;
         let megabytes = (used as f64 - before as f64) / 1024.0;
-        println!("  {:<22}{megabytes:>9.1}{:>27.2}{:>23.2}", kind.name(), each(logged_in), each(used));
+        bouncer = if *kind == Kind::Pgbouncer { Some(each(used)) } else { bouncer };
+        // It has to be measured first.
+        let times = bouncer.map_or_else(|| "-".to_owned(), |bouncer| format!("{:.2}", each(used) / bouncer));
+        println!(
+            "  {:<22}{megabytes:>9.1}{:>27.2}{:>23.2}{times:>14}",
+            kind.name(),
+            each(logged_in),
+            each(used)
+        );
     }
     println!();
     Ok(())

@@ -42,8 +42,18 @@ const LOADS: [Load; 14] = [
     Load::tpcb("prepared", 8),
 ];
 
-/// Counts all loads on all targets and prints the medians of the rounds. One target runs at a time.
-pub(crate) fn measure(bench: &Bench, kinds: &[Kind], meter: Meter, rounds: u64) -> Result<()> {
+/// Those that have these words in their names.
+pub(crate) fn loads(words: &str) -> Vec<Load> {
+    LOADS.iter().copied().filter(|load| load.name().contains(words)).collect()
+}
+
+/// Counts loads on all targets and prints the medians of the rounds. One target runs at a time.
+pub(crate) fn measure(
+    bench: &Bench,
+    kinds: &[Kind],
+    meter: Meter,
+    (loads, rounds): (&[Load], u64),
+) -> Result<()> {
     println!("PostgreSQL {}", bench.cluster.sql(0, "SHOW server_version")?.value());
     println!(
         "instructions by {}, in user space; calls by strace; both per transaction, medians of {rounds} rounds\n",
@@ -51,12 +61,13 @@ pub(crate) fn measure(bench: &Bench, kinds: &[Kind], meter: Meter, rounds: u64) 
     );
     for kind in kinds.iter().filter(|kind| **kind != Kind::Direct) {
         let start = |tool| Bench { purpose: Purpose::Counting(tool), ..*bench }.start(*kind);
-        let instructions = all_loads(bench, &start(Some(meter))?, Tool::Instructions(meter), rounds)?;
+        let tool = Tool::Instructions(meter);
+        let instructions = all_loads(bench, &start(Some(meter))?, tool, (loads, rounds))?;
         let target = start(None)?;
-        let calls = all_loads(bench, &target, Tool::Calls, rounds)?;
+        let calls = all_loads(bench, &target, Tool::Calls, (loads, rounds))?;
         println!("{:<28}instructions  spread     calls  spread", target.name());
         println!("  {}", target.description());
-        for (load, (instructions, calls)) in LOADS.iter().zip(instructions.iter().zip(&calls)) {
+        for (load, (instructions, calls)) in loads.iter().zip(instructions.iter().zip(&calls)) {
             let (count, count_spread) = summary(instructions);
             let (call, call_spread) = summary(calls);
             let name = load.name();
@@ -99,13 +110,18 @@ impl Tool {
 }
 
 /// The counts per transaction of each load, one per round.
-fn all_loads(bench: &Bench, target: &Target, tool: Tool, rounds: u64) -> Result<Vec<Vec<Counts>>> {
+fn all_loads(
+    bench: &Bench,
+    target: &Target,
+    tool: Tool,
+    (loads, rounds): (&[Load], u64),
+) -> Result<Vec<Vec<Counts>>> {
     let run = |load: &Load, transactions: u32| {
         let length = Length::Transactions(transactions / load.clients);
         load.transactions(bench.cluster, target, length).map(drop)
     };
     // Connections are opened, and caches filled.
-    LOADS.iter().try_for_each(|load| run(load, SHORT))?;
+    loads.iter().try_for_each(|load| run(load, SHORT))?;
     let idle = tool.count(bench, target, || {
         sleep(IDLE);
         Ok(())
@@ -115,7 +131,7 @@ fn all_loads(bench: &Bench, target: &Target, tool: Tool, rounds: u64) -> Result<
         let long = tool.count(bench, target, || run(load, LONG))?;
         Ok(per_transaction(&short, &long, &idle))
     };
-    LOADS.iter().map(|load| (0..rounds).map(|_| once(load)).collect()).collect()
+    loads.iter().map(|load| (0..rounds).map(|_| once(load)).collect()).collect()
 }
 
 fn per_transaction(short: &Stretch, long: &Stretch, idle: &Stretch) -> Counts {

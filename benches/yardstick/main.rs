@@ -9,6 +9,7 @@
 
 mod bulk;
 mod encryption;
+mod handshakes;
 mod idle;
 mod instructions;
 mod load;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Options, Result};
 
-use encryption::{Encryption, Side};
+use encryption::{Encryption, KeyKind, Side};
 use load::Load;
 use meter::Meter;
 use pipeline::Syncs;
@@ -63,9 +64,13 @@ struct Arguments {
     /// Says this in the configuration of each weir, too: `routing.transactions="primary"`.
     #[arg(long = "setting", value_name = "SECTION.KEY=VALUE", value_parser = Setting::read)]
     settings: Vec<Setting>,
-    /// Has clients speak TLS, or proxies towards the servers as well. For pgbench's loads; the others are left out.
+    /// Has clients speak TLS, or proxies towards the servers as well. For pgbench's loads, handshakes and idle clients; the
+    /// others are left out.
     #[arg(long, value_name = "SIDE")]
     tls: Option<Side>,
+    /// The kind of key that is shown there.
+    #[arg(long, value_name = "KIND", default_value = "ecdsa", requires = "tls")]
+    key: KeyKind,
     /// Another weir to measure than the one built along with this program.
     #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_weir"))]
     weir: PathBuf,
@@ -77,6 +82,9 @@ struct Arguments {
     /// where there are counters, else by callgrind; only figures by the same tool can be compared.
     #[arg(long, value_name = "TOOL", require_equals = true, conflicts_with_all = ["cases", "seconds", "syscalls"])]
     instructions: Option<Option<Meter>>,
+    /// Of what is counted, only what has these words in its name: `--named "select, prepared"`.
+    #[arg(long, value_name = "WORDS", requires = "instructions", default_value = "")]
+    named: String,
 }
 
 /// What is measured.
@@ -116,6 +124,8 @@ enum Case {
     PipelineSyncs,
     /// Memory of 1,000 idle clients
     Idle,
+    /// TLS handshakes without a login; needs --tls
+    Handshake,
 }
 
 impl Case {
@@ -135,7 +145,16 @@ impl Case {
             Self::OrmWrite => Some(Load::orm_write("prepared", 32)),
             Self::OrmWriteExtended => Some(Load::orm_write("extended", 32)),
             Self::Thinking => Some(Load::thinking("extended", 200)),
-            Self::Bulk | Self::Pipeline | Self::PipelineSyncs | Self::Idle => None,
+            Self::Bulk | Self::Pipeline | Self::PipelineSyncs | Self::Idle | Self::Handshake => None,
+        }
+    }
+
+    /// Whether it can be measured over TLS, or over plain sockets.
+    fn fits(self, tls: Option<Side>) -> bool {
+        match (self, tls) {
+            (Self::Handshake, tls) => tls.is_some(),
+            (_, None) | (Self::Idle, Some(_)) => true,
+            (_, Some(_)) => self.load().is_some_and(|load| load.is_pgbenchs()),
         }
     }
 
@@ -161,9 +180,7 @@ fn main() -> std::process::ExitCode {
             Some(_) => vec![Kind::Pgbouncer, Kind::Weir],
         };
     }
-    if arguments.tls.is_some() {
-        arguments.cases.retain(|case| case.load().is_some_and(|load| load.is_pgbenchs()));
-    }
+    arguments.cases.retain(|case| case.fits(arguments.tls));
     match run(&arguments) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) => {
@@ -197,7 +214,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     cluster.wait_caught_up()?;
 
-    let encryption = arguments.tls.map(|side| Encryption::prepare(&cluster, side)).transpose()?;
+    let prepare = |side| Encryption::prepare(&cluster, side, arguments.key);
+    let encryption = arguments.tls.map(prepare).transpose()?;
     let bench = Bench {
         cluster: &cluster,
         weir: &arguments.weir,
@@ -207,7 +225,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         purpose: Purpose::Speed,
     };
     if let Some(meter) = meter {
-        return instructions::measure(&bench, &arguments.targets, meter, arguments.rounds);
+        let loads = instructions::loads(&arguments.named);
+        return instructions::measure(&bench, &arguments.targets, meter, (&loads, arguments.rounds));
     }
     let targets = arguments.targets.iter().map(|kind| bench.start(*kind)).collect::<Result<Vec<_>>>()?;
     println!("PostgreSQL {}", cluster.sql(0, "SHOW server_version")?.value());
@@ -224,6 +243,9 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn measure(case: Case, arguments: &Arguments, bench: &Bench, targets: &[target::Target]) -> Result<()> {
     if case == Case::Idle {
         return idle::measure(bench, &arguments.targets);
+    }
+    if case == Case::Handshake {
+        return handshakes::measure(targets, arguments.rounds);
     }
     let time = Duration::from_secs(arguments.seconds);
     let mut rows: Vec<Row> = targets.iter().map(|target| Row::new(target.kind)).collect();

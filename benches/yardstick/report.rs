@@ -94,6 +94,24 @@ pub(crate) fn bulk(rows: &[Row]) {
     }
 }
 
+/// Prints the table of handshakes.
+pub(crate) fn handshakes(rows: &[Row]) {
+    println!("a TLS handshake without a login         CPU us             x PgBouncer");
+    println!("  target                      user  system   total           CPU");
+    let bouncer = find(rows, Kind::Pgbouncer).map(|row| row.median(|s| s.cpu.total()));
+    for row in rows {
+        let total = row.median(|s| s.cpu.total());
+        println!(
+            "  {:<12}{:>20.0}{:>8.0}{:>8.0}{:>14}",
+            row.kind.name(),
+            row.median(|s| s.cpu.user) * 1e6,
+            row.median(|s| s.cpu.system) * 1e6,
+            total * 1e6,
+            bouncer.map_or_else(|| "-".to_owned(), |bouncer| format!("{:.2}", total / bouncer)),
+        );
+    }
+}
+
 /// Prints the table of a pipeline.
 pub(crate) fn pipelines(syncs: Syncs, rows: &[Row]) {
     let title = format!("{STATEMENTS} statements in a pipeline, {}", syncs.name());

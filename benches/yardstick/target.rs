@@ -32,6 +32,7 @@ pub(crate) enum Kind {
 pub(crate) struct Target {
     pub(crate) kind: Kind,
     pub(crate) port: u16,
+    address: Address,
     /// What clients say of TLS: libpq's word.
     pub(crate) sslmode: &'static str,
     description: String,
@@ -108,7 +109,7 @@ impl Target {
     }
 
     pub(crate) fn address(&self) -> Address {
-        Address::local(self.port)
+        self.address.clone()
     }
 
     /// CPU time of the proxy so far; nothing for a direct connection.
@@ -159,7 +160,8 @@ impl Bench<'_> {
             Kind::Weir => self.weir(kind, 0..1)?,
             Kind::WeirSplit | Kind::WeirEventual => self.weir(kind, 0..self.cluster.size())?,
         };
-        Ok(Target { kind, port, sslmode, description, process })
+        let address = self.encryption.map_or(Address::local(port), |encryption| encryption.address(port));
+        Ok(Target { kind, port, address, sslmode, description, process })
     }
 
     fn weir(&self, kind: Kind, servers: std::ops::Range<usize>) -> Result<Started> {

@@ -123,6 +123,11 @@ impl Prepared {
         Self { known: LruCache::unbounded(), limit, retired: Vec::new() }
     }
 
+    /// Another limit holds. What is beyond it goes as others come.
+    pub(crate) fn hold_at_most(&mut self, limit: usize) {
+        self.limit = NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
+    }
+
     /// The name under which the server holds it.
     pub(crate) fn name(&mut self, preparation: Preparation) -> Option<ServerName> {
         self.known.get(&preparation).map(|held| held.name)

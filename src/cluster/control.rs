@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, ReadBuf, empty};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -25,8 +26,18 @@ use crate::config::{AuthQuery, ChannelBinding, Health, Secret, User};
 use crate::net::tls::in_one_line;
 use crate::net::{Dialled, Encryption, Keepalive, Way};
 
+/// As whom the servers are watched, and how often: what holds now. Whoever watches looks again before each connection.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) health: Health,
+    pub(crate) login: Login,
+}
+
+/// The terms of now, which may be others at any moment.
+pub(crate) type CurrentTerms = Arc<ArcSwap<Terms>>;
+
 /// A server's user and password.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     user: Arc<str>,
     password: Option<Secret>,

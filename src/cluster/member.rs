@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::control::Login;
-use super::roles::{Monitor, Probe, Watch};
+use super::control::CurrentTerms;
+use super::roles::{Monitor, Watch};
 use super::sampling::{Sampler, Samplers};
 use super::topology::Server;
-use crate::config::Health;
 
 /// The tasks that watch one server, over control connections of its own. Dropped, it is not watched any more.
 #[derive(Debug)]
@@ -23,13 +22,12 @@ impl Member {
     /// Begins to watch a server that the monitor knows, on the current runtime.
     pub(super) fn watch(
         server: &Server,
-        health: &Health,
-        login: &Login,
+        terms: &CurrentTerms,
         monitor: &Arc<Monitor>,
         samplers: &Arc<Samplers>,
     ) -> Self {
-        let watch = Watch::new(server.id, Probe::new(server, health, login), health, monitor.clone());
-        let sampler = Sampler::new(server, health, login, samplers.clone());
+        let watch = Watch::new(server, terms.clone(), monitor.clone());
+        let sampler = Sampler::new(server, terms.clone(), samplers.clone());
         Self { tasks: [tokio::spawn(watch.run()).abort_handle(), tokio::spawn(sampler.run()).abort_handle()] }
     }
 }

@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::catalogs::Catalogs;
-use super::control::Login;
+use super::control::{CurrentTerms, Login, Terms};
 use super::identity::{Admittance, Lookup, LookupError, RoleMember, Rounds, Standing};
 use super::member::Member;
 use super::roles::Monitor;
 use super::sampling::{Demand, SampleEvents, Samplers};
 use super::topology::{Role, Server, ServerId, Topology};
-use crate::config::{self, AuthPlace, Config, Health, Secret, ServerProof};
+use crate::config::{self, AuthPlace, AuthQuery, Config, Secret, ServerProof};
 
 /// The servers, watched from the moment this is started until it is dropped.
 #[derive(Debug)]
@@ -28,15 +28,38 @@ pub struct Cluster {
     demand: Arc<Demand>,
     samplers: Arc<Samplers>,
     members: Mutex<HashMap<ServerId, Member>>,
-    health: Health,
-    /// As whom control connections log in.
-    login: Login,
-    /// Whom the servers would let in.
+    /// How often the servers are watched, and as whom.
+    terms: CurrentTerms,
+    asking: ArcSwap<Asking>,
+}
+
+/// What the servers are asked about users.
+#[derive(Debug)]
+struct Asking {
+    /// Whom they would let in.
     entrants: Rounds<Admittance>,
     /// Who is a member of which role.
     role_members: Rounds<RoleMember>,
     /// What they know of users whom nobody has listed.
     lookup: Option<Lookup>,
+}
+
+impl Asking {
+    fn new(monitor: &Arc<Monitor>, terms: &Terms, query: Option<&AuthQuery>) -> Self {
+        let Terms { health, login } = terms;
+        let lookup = |query| Lookup::new(monitor.clone(), Login::to_ask(query), health);
+        Self {
+            entrants: Rounds::start(monitor.clone(), login.clone(), health),
+            role_members: Rounds::start(monitor.clone(), login.clone(), health),
+            lookup: query.map(lookup),
+        }
+    }
+
+    fn close(&self) {
+        self.entrants.close();
+        self.role_members.close();
+        self.lookup.iter().for_each(Lookup::close);
+    }
 }
 
 impl Cluster {
@@ -48,45 +71,75 @@ impl Cluster {
 
     /// The same, with somebody who hears of each sample.
     pub fn start_observed(config: &Config, events: Arc<dyn SampleEvents>) -> Arc<Self> {
-        let health = config.health.clone();
-        let login = login(config);
+        let terms = Terms { health: config.health.clone(), login: login(config) };
         let now = std::time::Instant::now();
         let monitor = Arc::new(Monitor::new(now));
         let demand = Arc::new(Demand::new(now));
-        let lookup = config.auth.query.as_ref();
+        let asking = Asking::new(&monitor, &terms, config.auth.query.as_ref());
+        let terms = CurrentTerms::new(ArcSwap::from_pointee(terms));
         let cluster = Self {
-            entrants: Rounds::start(monitor.clone(), login.clone(), &health),
-            role_members: Rounds::start(monitor.clone(), login.clone(), &health),
-            lookup: lookup.map(|query| Lookup::new(monitor.clone(), Login::to_ask(query), &health)),
-            catalogs: Arc::new(Catalogs::new(monitor.clone(), health.clone(), login.clone())),
+            asking: ArcSwap::from_pointee(asking),
+            catalogs: Arc::new(Catalogs::new(monitor.clone(), terms.clone())),
             samplers: Arc::new(Samplers::new(monitor.clone(), demand.clone(), events)),
             members: Mutex::default(),
             monitor,
             demand,
-            health,
-            login,
+            terms,
         };
-        for server in &config.servers {
-            cluster.insert(server);
-        }
+        cluster.set_servers(&config.servers);
         Arc::new(cluster)
     }
 
-    /// A server belongs to the cluster from now on, and is watched on the current runtime. Until it was probed nothing
-    /// is sent to it. The identity is its own for ever.
+    /// From now on these are all the servers, whoever has found them: the one way in which they come and go. Those that are
+    /// new are watched on the current runtime, and nothing is sent to them until they were probed; their identity is their
+    /// own for ever. Those that are gone are in no topology any more when this returns: what runs on them may come to its
+    /// end, and what is new goes elsewhere. Those that stay are not disturbed, whatever else is said of them. A server is
+    /// told by its address; one that is reached in another way is another one.
+    pub fn set_servers(&self, servers: &[config::Server]) {
+        // Who sets at the same time waits, so that nobody watches what another has removed.
+        let mut members = self.members();
+        let before = Arc::clone(&self.monitor.topology());
+        let moves = self.monitor.set(servers, std::time::Instant::now());
+        for id in moves.gone {
+            drop(members.remove(&id));
+            self.samplers.forget(&before, id);
+        }
+        let topology = Arc::clone(&self.monitor.topology());
+        for server in moves.come.iter().filter_map(|id| topology.server(*id)) {
+            members.insert(server.id, Member::watch(server, &self.terms, &self.monitor, &self.samplers));
+        }
+    }
+
+    /// Another configuration holds: how the servers are watched from now on, as whom, and what they are asked. Who they are
+    /// is said by [`Cluster::set_servers`].
+    pub(crate) fn heed(&self, config: &Config, before: &Config) {
+        let terms = Terms { health: config.health.clone(), login: login(config) };
+        let same = terms.login == self.terms.load().login && terms.health == before.health;
+        if !same || config.auth.query != before.auth.query {
+            self.asking.store(Arc::new(Asking::new(&self.monitor, &terms, config.auth.query.as_ref())));
+        }
+        if !same {
+            self.terms.store(Arc::new(terms));
+            // Who waits for its next probe has waited long enough, if they are to be more frequent now.
+            self.topology().servers.iter().for_each(|server| self.suspect(server.id));
+        }
+        self.catalogs.heed(&config.users);
+    }
+
+    /// One server more.
+    #[cfg(test)]
     pub(crate) fn insert(&self, server: &config::Server) -> ServerId {
         let id = self.monitor.insert(server, std::time::Instant::now());
         let topology = Arc::clone(&self.monitor.topology());
         if let Some(server) = topology.server(id) {
-            let member = Member::watch(server, &self.health, &self.login, &self.monitor, &self.samplers);
+            let member = Member::watch(server, &self.terms, &self.monitor, &self.samplers);
             self.members().insert(id, member);
         }
         id
     }
 
-    /// A server belongs to the cluster no more: when this returns no topology names it, and it is not watched. What runs
-    /// on it now may come to its end; what is new goes elsewhere. Whether there was one of this identity.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing removes servers until they are discovered"))]
+    /// One server less. Whether there was one of this identity.
+    #[cfg(test)]
     pub(crate) fn remove(&self, server: ServerId) -> bool {
         let Some(member) = self.members().remove(&server) else { return false };
         drop(member);
@@ -101,7 +154,8 @@ impl Cluster {
     pub async fn first_look(&self) {
         let explored = self.monitor.wait(|topology| topology.is_explored().then_some(()));
         // A little more than the timeout, so that the server that used all of it is still reported.
-        if timeout(self.health.timeout + Duration::from_millis(100), explored).await.is_err() {
+        let patience = self.terms.load().health.timeout;
+        if timeout(patience + Duration::from_millis(100), explored).await.is_err() {
             tracing::debug!("not every server was probed in time");
         }
     }
@@ -172,13 +226,14 @@ impl Cluster {
     /// How it stands with a role and a database now, by their names on the servers; where no server says so soon, how it
     /// was when one did. `None` when nobody can tell. Cancel safe.
     pub(crate) async fn standing(&self, role: &Arc<str>, database: &Arc<str>) -> Option<Standing> {
-        self.entrants.answer(Admittance { role: role.clone(), database: database.clone() }).await
+        let asking = self.asking.load_full();
+        asking.entrants.answer(Admittance { role: role.clone(), database: database.clone() }).await
     }
 
     /// The roles of which a role of the servers is a member now, itself included; where no server says so soon, those of
     /// which it was when one did. `None` when nobody can tell. Cancel safe.
     pub(crate) async fn memberships(&self, role: &Arc<str>) -> Option<Arc<[String]>> {
-        self.role_members.answer(RoleMember(role.clone())).await
+        self.asking.load_full().role_members.answer(RoleMember(role.clone())).await
     }
 
     /// The secret of a user whom nobody has listed, empty if it has none; `None` if the servers know no such user. Cancel
@@ -187,7 +242,7 @@ impl Cluster {
     /// # Errors
     /// No server answers.
     pub(crate) async fn secret(&self, place: &AuthPlace, name: &str) -> Result<Option<Secret>, LookupError> {
-        match &self.lookup {
+        match &self.asking.load_full().lookup {
             Some(lookup) => lookup.secret(place, name).await,
             None => Ok(None),
         }
@@ -195,15 +250,13 @@ impl Cluster {
 
     /// Nobody may be connected to a database for a moment: who asked there for users leaves it.
     pub(crate) fn vacate(&self, database: &str) {
-        self.lookup.iter().for_each(|lookup| lookup.vacate(database));
+        self.asking.load().lookup.iter().for_each(|lookup| lookup.vacate(database));
     }
 
     /// Ends all watching and closes the control connections; what is known stays as it is.
     pub fn shutdown(&self) {
         self.members().clear();
-        self.entrants.close();
-        self.role_members.close();
-        self.lookup.iter().for_each(Lookup::close);
+        self.asking.load().close();
         self.catalogs.close();
     }
 

@@ -38,6 +38,12 @@ pub struct Address {
 }
 
 impl Address {
+    /// Whether two of them lead to one server in one way.
+    pub(crate) fn leads_where(&self, other: &Self) -> bool {
+        (&self.host, self.port, self.channel_binding) == (&other.host, other.port, other.channel_binding)
+            && self.tls.terms() == other.tls.terms()
+    }
+
     /// It, to connect to.
     pub(crate) fn target(&self) -> Target<'_> {
         Target { host: &self.host, port: self.port, tls: &self.tls }
@@ -122,6 +128,8 @@ impl Server {
     /// Whether two snapshots of one server say the same of it; its live figures aside.
     fn equals(&self, other: &Self) -> bool {
         self.id == other.id
+            && self.name == other.name
+            && (self.connections, self.weight) == (other.connections, other.weight)
             && self.role == other.role
             && self.health == other.health
             && self.timeline == other.timeline

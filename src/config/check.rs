@@ -24,6 +24,7 @@ use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, tar
 use super::section::{Report, Section};
 use super::server_tls::server_tls;
 use super::users::{Known, Surroundings, user};
+use super::written::Written;
 use super::{
     Auth, Clients, Config, Credential, Database, Health, Listen, Listener, Log, LogFormat, Mistakes, Peers,
     Pool, RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, peers, source, warnings,
@@ -34,10 +35,27 @@ use super::{
 /// # Errors
 /// All mistakes at once, each with the path of its key and its line or variable.
 pub fn load(file: &Path) -> Result<Config, Mistakes> {
+    load_whole(file).map(|loaded| loaded.config)
+}
+
+/// A configuration, and what was written of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub config: Config,
+    /// What was written, by which another one is compared with it.
+    pub written: Written,
+}
+
+/// As [`load`], for who reads it again later.
+///
+/// # Errors
+/// Likewise.
+pub fn load_whole(file: &Path) -> Result<Loaded, Mistakes> {
     // A variable that is not UTF-8 cannot be one of ours, nor a password that PostgreSQL would take.
     let environment =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    load_with(file, &environment.collect())
+    load_whole_with(file, &environment.collect())
 }
 
 /// As [`load`], with the given variables in place of the process's environment.
@@ -45,6 +63,14 @@ pub fn load(file: &Path) -> Result<Config, Mistakes> {
 /// # Errors
 /// All mistakes at once.
 pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<Config, Mistakes> {
+    load_whole_with(file, environment).map(|loaded| loaded.config)
+}
+
+/// As [`load_whole`], with the given variables in place of the process's environment.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_whole_with(file: &Path, environment: &HashMap<String, String>) -> Result<Loaded, Mistakes> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Mistakes::unreadable(file, format!("cannot be read: {error}")))?;
     // There may be passwords in it.
@@ -58,14 +84,14 @@ pub fn load_with(file: &Path, environment: &HashMap<String, String>) -> Result<C
     // A section that may be absent is not asked for its keys then.
     let known = report.known().into_iter().chain(["metrics.address".to_owned()]);
     source::unheeded(environment, known).for_each(|mistake| report.add(mistake));
-    match report.into_mistakes() {
-        mistakes if mistakes.is_empty() => {
+    match report.into_parts() {
+        (mistakes, written) if mistakes.is_empty() => {
             config.warnings.extend(around.warned.into_inner());
             config.warnings.extend(warnings::users(&config));
             config.warnings.extend(doubts(&config));
-            Ok(config)
+            Ok(Loaded { config, written })
         }
-        mistakes => Err(Mistakes::new(file, mistakes)),
+        (mistakes, _) => Err(Mistakes::new(file, mistakes)),
     }
 }
 
@@ -95,7 +121,7 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     let health = root.section("health", |s| health(s, &users, &auth));
     auth.query.iter_mut().for_each(|query| complete(query, &users));
     Config {
-        listeners,
+        listeners: listeners.into_iter().map(Arc::new).collect(),
         clients,
         metrics: metrics.flatten(),
         log,

@@ -8,7 +8,7 @@ use crate::net::tls::AcceptorFiles;
 use crate::sql::{Target, Transactions};
 
 /// One listening socket. An entry of the file with several addresses makes one for each, which are alike but for that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where it is.
     pub address: ListenAddress,
@@ -106,7 +106,7 @@ impl ListenAddress {
     }
 
     /// Whether two of them are one. Port 0 lets the system choose, so two of them do not meet.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {
             (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => a.interface.meets(b.interface),
             (ListenAddress::Unix(a), ListenAddress::Unix(b)) => a.path == b.path,

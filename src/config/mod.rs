@@ -34,8 +34,9 @@ mod summary;
 pub(crate) mod userlist;
 mod users;
 mod warnings;
+mod written;
 
-pub use check::{load, load_with};
+pub use check::{Loaded, load, load_whole, load_whole_with, load_with};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
@@ -43,12 +44,13 @@ pub use peer::{Peer, Peers};
 pub use secret::Secret;
 pub use summary::Summary;
 pub use userlist::UserlistError;
+pub use written::{Change, Changes, LIVE, RESTART, Written};
 
 /// Everything the program runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Arc<Listener>>,
     /// What else `[listen]` says of clients, and `[[peers]]`.
     pub clients: Clients,
     /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
@@ -145,7 +147,7 @@ pub enum RoleSetting {
 }
 
 /// `[[databases]]`: a name that clients may use, and what it stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     /// What clients ask for.
     pub name: Arc<str>,
@@ -271,7 +273,7 @@ pub struct Auth {
 }
 
 /// How the servers are asked for users that nobody has listed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthQuery {
     /// What is asked, where a database says nothing else.
     pub statement: Statement,
@@ -341,7 +343,7 @@ pub enum ChannelBinding {
 }
 
 /// How a client proves who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// No proof asked. Only where the configuration says `auth = "trust"`.
     Trust,
@@ -455,7 +457,7 @@ pub struct Rule {
 }
 
 /// `[health]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Time between probes of a server.
     pub interval: Duration,

@@ -8,19 +8,21 @@ use std::cell::RefCell;
 use config::{Map, Value, ValueKind};
 
 use super::mistake::{Mistake, Place};
-use super::source;
+use super::written::Written;
+use super::{Secret, source};
 
-/// Mistakes found so far.
+/// Mistakes found so far, and what was read.
 #[derive(Default)]
 pub(super) struct Report {
     found: RefCell<Vec<Mistake>>,
+    written: RefCell<Written>,
     /// The keys of sections, as paths.
     known: RefCell<Vec<String>>,
 }
 
 impl Report {
     pub(super) fn new(found: Vec<Mistake>) -> Self {
-        Self { found: RefCell::new(found), known: RefCell::default() }
+        Self { found: RefCell::new(found), written: RefCell::default(), known: RefCell::default() }
     }
 
     /// Notes a mistake.
@@ -38,8 +40,8 @@ impl Report {
         self.known.borrow().clone()
     }
 
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
-        self.found.into_inner()
+    pub(super) fn into_parts(self) -> (Vec<Mistake>, Written) {
+        (self.found.into_inner(), self.written.into_inner().named())
     }
 }
 
@@ -85,8 +87,14 @@ impl<'r> Section<'r> {
         key: &'static str,
         kind: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        let value = self.take(key)?;
-        kind(&value).map_err(|problem| self.note(key, problem)).ok()
+        let value = self.take(key);
+        self.report.written.borrow_mut().enter(&self.key(""), key, value.as_ref());
+        kind(&value?).map_err(|problem| self.note(key, problem)).ok()
+    }
+
+    /// A key's value leads to this secret: another one is a change of the key.
+    pub(super) fn leads_to(&self, key: &'static str, secret: &Secret) {
+        self.report.written.borrow_mut().leads_to(&self.key(""), key, secret);
     }
 
     /// One value that has no default: `None` only after a mistake was noted.

@@ -163,6 +163,7 @@ pub(super) fn one_secret(entry: &mut Section, keys: &SecretKeys, around: &Surrou
     around.warned.borrow_mut().extend(doubt);
     let file = entry.read(keys.file, |value| from_file(value, around));
     let variable = entry.read(keys.variable, |value| from_variable(value, around.environment));
+    file.iter().for_each(|secret| entry.leads_to(keys.file, secret));
     plain.or(file).or(variable)
 }
 

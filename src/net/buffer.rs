@@ -33,13 +33,16 @@ pub fn poll_fill(
     let bare = buffer.capacity() == 0;
     if bare {
         ready!(stream.poll_readable(cx))?;
-        buffer.reserve(SMALL);
-    } else if spare == 0 {
-        // A read has filled it: what is coming is large.
-        buffer.reserve(LARGE.min(limit.max(SMALL)));
+        let room = match ready!(stream.poll_arrived(cx))? {
+            // One byte more than that: a buffer that is full tells of a large stream.
+            Some(arrived @ 1..SMALL) => arrived + 1,
+            _ => SMALL,
+        };
+        buffer.reserve(room);
     } else if spare < SMALL / 2 {
-        // Mostly this only moves the unread rest to the front.
-        buffer.reserve(SMALL);
+        ready!(stream.poll_readable(cx))?;
+        // When a read has filled it, what is coming is large. Else this mostly moves the unread rest to the front.
+        buffer.reserve(if spare == 0 { LARGE.min(limit.max(SMALL)) } else { SMALL });
     }
     let read = poll_read_buf(Pin::new(stream), cx, buffer);
     if bare && read.is_pending() {

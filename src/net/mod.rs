@@ -24,4 +24,4 @@ pub use peer::{ClientCertificate, Encryption, Peer, PeerAddress, Tls, UnixPeer};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::{Dialled, ServerTls, Target, TlsFailure, Way};
-pub use unix::UnixPlace;
+pub use unix::{UnixPlace, is_own_or_root};

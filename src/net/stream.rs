@@ -70,6 +70,14 @@ impl Stream {
         }
     }
 
+    /// How many bytes a read would give, where that can be known, and the end counts as none. Cancel safe.
+    pub(super) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(None)),
+            Stream::Tls(stream) => stream.poll_arrived(cx).map_ok(Some),
+        }
+    }
+
     /// The next byte that the peer has sent, which stays to be read; `None` at the end, and of what is no TCP socket. Cancel
     /// safe.
     pub(super) async fn peek(&self) -> io::Result<Option<u8>> {

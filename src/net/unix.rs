@@ -78,6 +78,11 @@ pub(super) fn listen(place: UnixPlace<'_>, backlog: i32) -> io::Result<(UnixList
     Ok((UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?, files))
 }
 
+/// Whether somebody at the other end of a Unix socket is the user that this process runs as, or root.
+pub fn is_own_or_root(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+}
+
 /// Sets who may connect.
 fn admit(place: UnixPlace<'_>) -> io::Result<()> {
     if let Some(group) = place.group {

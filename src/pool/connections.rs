@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, oneshot};
 
 use super::queue::{Queue, Waiter};
@@ -22,7 +23,7 @@ pub(super) struct Setup {
     pub(super) key: PoolKey,
     pub(super) address: Arc<Address>,
     pub(super) account: Account,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
     /// The server's and the total limit, taken in this order.
     pub(super) slots: [Arc<Slots<Pool>>; 2],
     pub(super) events: Arc<dyn Events>,
@@ -42,7 +43,6 @@ pub struct Pool {
     pub(super) me: Weak<Pool>,
 }
 
-#[derive(Default)]
 pub(super) struct State {
     /// Last in, first out: the rest can grow old and be closed.
     #[expect(clippy::vec_box, reason = "leases hold the same box: a connection is never moved")]
@@ -58,6 +58,8 @@ pub(super) struct State {
     retired: u32,
     /// How many connections the last who waited for one would have at most.
     pub(super) size: usize,
+    /// How many anybody may have at most, since the configuration was changed.
+    pub(super) cap: usize,
     pub(super) standing: Standing,
     /// Whether the server has room for more.
     pub(super) room: Room,
@@ -65,6 +67,25 @@ pub(super) struct State {
     defaults: Option<Defaults>,
     /// Every connection, and some that are gone.
     keys: Vec<Weak<Key>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            idle: Vec::new(),
+            waiters: Queue::default(),
+            open: 0,
+            opening: 0,
+            ordered: 0,
+            retired: 0,
+            size: 0,
+            cap: usize::MAX,
+            standing: Standing::default(),
+            room: Room::default(),
+            defaults: None,
+            keys: Vec::new(),
+        }
+    }
 }
 
 /// How a pool stands with its server.
@@ -173,8 +194,9 @@ impl Pool {
         &self.setup.account
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.setup.limits
+    /// Those of now.
+    pub(super) fn limits(&self) -> Limits {
+        **self.setup.limits.load()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -354,7 +376,7 @@ impl Pool {
     /// Whether a connection more may be opened for one who would have `size` at most.
     pub(crate) fn can_grow(&self, size: usize) -> bool {
         let state = self.lock();
-        state.open < size && state.room.may_open(state.opening, Instant::now())
+        state.open < size.min(state.cap) && state.room.may_open(state.opening, Instant::now())
     }
 
     /// Whether its server has lately refused it another connection for want of room.
@@ -373,7 +395,9 @@ impl Pool {
         loop {
             let waiter = {
                 let mut state = self.lock();
-                if backend.serial < state.retired || state.standing == Standing::Closed {
+                let outnumbers =
+                    state.open > state.cap || self.setup.slots.iter().any(|slots| slots.is_over());
+                if outnumbers || backend.serial < state.retired || state.standing == Standing::Closed {
                     break;
                 }
                 match state.waiters.next(&backend.settings, &backend.past) {
@@ -446,6 +470,18 @@ impl Pool {
             state.retired = state.retired.max(serial);
         }
         self.close_where(|backend, _| backend.serial < serial);
+    }
+
+    /// Nobody may have more connections of it than this from now on. What is too much is closed while it is idle, else when
+    /// it comes back.
+    pub(super) fn fit(&self, cap: usize) {
+        let surplus = {
+            let mut state = self.lock();
+            state.cap = cap;
+            state.open.saturating_sub(cap)
+        };
+        let mut left = surplus;
+        self.close_where(|_, _| left.checked_sub(1).map(|less| left = less).is_some());
     }
 
     /// The server is gone: everybody who waits is told, and what is idle is closed. What is lent is closed when it comes

@@ -23,7 +23,7 @@ impl Pool {
                     state.waiters.sweep();
                 }
                 if state.opening - state.ordered >= state.waiters.len()
-                    || state.open >= state.waiters.size()
+                    || state.open >= state.waiters.size().min(state.cap)
                     || !state.room.may_open(state.opening, now)
                 {
                     return;
@@ -46,7 +46,8 @@ impl Pool {
     pub(super) fn warm(&self) {
         {
             let mut state = self.lock();
-            if state.open >= state.size || !state.room.may_open(state.opening, Instant::now()) {
+            if state.open >= state.size.min(state.cap) || !state.room.may_open(state.opening, Instant::now())
+            {
                 return;
             }
             state.open += 1;
@@ -104,8 +105,8 @@ impl Pool {
     }
 
     pub(super) async fn open(&self) -> Result<Box<Backend>> {
-        let setup = &self.setup;
-        let deadline = tokio::time::Instant::now() + setup.limits.connect_timeout;
+        let (setup, limits) = (&self.setup, self.limits());
+        let deadline = tokio::time::Instant::now() + limits.connect_timeout;
         let credentials = Credentials {
             user: &setup.key.user,
             proof: &setup.account.proof,
@@ -113,11 +114,10 @@ impl Pool {
             parameters: &[],
         };
         let (target, binding) = (setup.address.target(), setup.address.channel_binding);
-        let login = log_in(&target, binding, &credentials, &setup.limits.keepalive, deadline).await;
+        let login = log_in(&target, binding, &credentials, &limits.keepalive, deadline).await;
         let login = login.map_err(|error| told(error, &credentials))?;
         let serial = self.opened.fetch_add(1, Ordering::Relaxed);
-        let mut backend =
-            Backend::new(login, setup.key.server, serial, setup.limits.statements, Instant::now());
+        let mut backend = Backend::new(login, setup.key.server, serial, limits.statements, Instant::now());
         let asked = timeout_at(deadline, begun::ask(&mut backend, &setup.given)).await;
         backend.defaults = asked.unwrap_or_else(|_| Err(out_of_reach()))?;
         setup.notifiers.enter(&backend.key);

@@ -23,7 +23,7 @@ impl State {
     /// Makes room for a connection beside the idle ones or, where none of them can be had at all and the pool is as large
     /// as it may be, in the place of the oldest. `suits`: how well the best does.
     fn orders(&mut self, size: usize, suits: Option<Suits>, now: Instant) -> Option<Order> {
-        let order = if self.open < size && self.room.may_open(self.opening, now) {
+        let order = if self.open < size.min(self.cap) && self.room.may_open(self.opening, now) {
             self.open += 1;
             Order::More
         } else if suits.is_none() && !self.idle.is_empty() {
@@ -38,7 +38,7 @@ impl State {
 
     /// Whether one that suits better than those which are idle could be opened.
     pub(super) fn may_have_better(&self, now: Instant) -> bool {
-        self.open < self.size && self.room.may_open(self.opening, now)
+        self.open < self.size.min(self.cap) && self.room.may_open(self.opening, now)
     }
 }
 

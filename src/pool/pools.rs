@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
+
 use super::connections::{Pool, Setup};
 use super::slots::Slots;
 use super::terms::{Account, Events, Limits, PoolKey};
-use crate::backend::defaults;
 use crate::backend::notifiers::Notifiers;
+use crate::backend::{Proof, defaults};
 use crate::cluster::topology::{Address, ServerId};
 use crate::config::Config;
 use crate::net::Keepalive;
@@ -16,7 +18,7 @@ use crate::net::Keepalive;
 /// All pools.
 pub struct Pools {
     known: Mutex<Known>,
-    limits: Arc<Limits>,
+    limits: Arc<ArcSwap<Limits>>,
     total: Arc<Slots<Pool>>,
     pub(super) events: Arc<dyn Events>,
     notifiers: Arc<Notifiers>,
@@ -39,20 +41,10 @@ struct Site {
 impl Pools {
     /// No pools yet; they appear as sessions ask for them, and go when nobody has any use for them.
     pub(crate) fn new(config: &Config, events: Arc<dyn Events>) -> Arc<Self> {
-        let pool = &config.pool;
         Arc::new(Self {
             known: Mutex::default(),
-            limits: Arc::new(Limits {
-                connect_timeout: pool.connect_timeout,
-                checkout_timeout: pool.checkout_timeout,
-                queue: pool.queue_limit,
-                min_idle: pool.min_idle,
-                idle_timeout: pool.idle_timeout,
-                lifetime: pool.lifetime,
-                statements: pool.prepared_statements,
-                keepalive: Keepalive::of(config.health.interval, config.health.patience()),
-            }),
-            total: Arc::new(Slots::new(pool.total)),
+            limits: Arc::new(ArcSwap::from_pointee(Limits::of(config))),
+            total: Arc::new(Slots::new(config.pool.total)),
             events,
             notifiers: Arc::default(),
             given: Arc::default(),
@@ -88,6 +80,28 @@ impl Pools {
         Some(pool)
     }
 
+    /// Another configuration holds. Pools that are larger than it has them close idle connections now, and others as they
+    /// come back; those by accounts that it had no more of close all of theirs so.
+    pub(crate) fn heed(&self, config: &Config, before: &Config) {
+        self.limits.store(Arc::new(Limits::of(config)));
+        for pool in self.all() {
+            pool.fit(size_of(config, pool.key()));
+            if is_named(before, &pool) && !is_named(config, &pool) {
+                pool.retire();
+            }
+        }
+        self.total.fit(config.pool.total);
+        self.all().iter().for_each(|pool| pool.grow());
+    }
+
+    /// A server may have so many connections from now on.
+    pub(crate) fn allow(&self, server: ServerId, connections: usize) {
+        let slots = self.lock().servers.get(&server).map(|site| site.slots.clone());
+        if slots.is_some_and(|slots| slots.fit(connections)) {
+            self.all().iter().filter(|pool| pool.key().server == server).for_each(|pool| pool.grow());
+        }
+    }
+
     /// Who may have sent a notification.
     pub(crate) fn notifiers(&self) -> &Arc<Notifiers> {
         &self.notifiers
@@ -105,7 +119,7 @@ impl Pools {
 
     /// When a server is given up that says nothing, for cancel requests.
     pub(crate) fn keepalive(&self) -> Keepalive {
-        self.limits.keepalive
+        self.limits.load().keepalive
     }
 
     /// Forgets the pools that hold nothing and that nobody holds: a new one would be no different. So there are never
@@ -114,6 +128,12 @@ impl Pools {
         let mut known = self.lock();
         known.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_empty());
         known.servers.retain(|_, site| Arc::strong_count(&site.slots) > 1);
+    }
+
+    /// Servers that are not among those that are there now are gone for good, also one that was there for a moment only.
+    pub(crate) fn remove_others(&self, is_there: impl Fn(ServerId) -> bool) {
+        let known: Vec<_> = self.lock().servers.keys().copied().collect();
+        known.into_iter().filter(|server| !is_there(*server)).for_each(|server| self.remove(server));
     }
 
     /// A server is gone for good: those who wait for a connection to it are told so, idle connections are closed, and
@@ -154,6 +174,28 @@ impl Pools {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The most connections that anybody may have of a pool who comes to it by this configuration.
+fn size_of(config: &Config, key: &PoolKey) -> usize {
+    let users = config.users.iter().filter(|user| user.server_user == key.user);
+    let users: Vec<_> = users.map(|user| user.pool_size).collect();
+    let databases = config.databases.iter().filter(|database| database.server_database == key.database);
+    let databases: Vec<_> = databases.map(|database| database.pool_size).collect();
+    // Those that are not listed have no size of their own.
+    let or_none = |sizes: Vec<Option<usize>>| if sizes.is_empty() { vec![None] } else { sizes };
+    let (users, databases) = (or_none(users), or_none(databases));
+    let sizes = users.iter().flat_map(|user| databases.iter().map(|database| user.or(*database)));
+    sizes.map(|size| size.unwrap_or(config.pool.size)).max().unwrap_or(config.pool.size)
+}
+
+/// Whether a configuration has a user whose connections are those of this pool.
+fn is_named(config: &Config, pool: &Pool) -> bool {
+    let proof = &pool.account().proof;
+    config
+        .users
+        .iter()
+        .any(|user| user.server_user == pool.key().user && Proof::new(&user.server_proof, None) == *proof)
 }
 
 #[cfg(test)]

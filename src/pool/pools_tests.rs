@@ -40,7 +40,7 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
     let servers = Arc::new(Servers(Mutex::new(vec![A, B])));
     let pools = Pools {
         known: Mutex::default(),
-        limits: Arc::new(Limits {
+        limits: Arc::new(ArcSwap::from_pointee(Limits {
             connect_timeout: Duration::from_secs(1),
             checkout_timeout: Duration::from_secs(1),
             queue: 1,
@@ -49,7 +49,7 @@ fn pools() -> (Arc<Pools>, Arc<Servers>) {
             lifetime: Duration::from_secs(1),
             statements: 1,
             keepalive: Keepalive::of(Duration::from_secs(1), Duration::from_secs(2)),
-        }),
+        })),
         total: Arc::new(Slots::new(0)),
         events: servers.clone(),
         notifiers: Arc::default(),

@@ -1,6 +1,7 @@
 //! A counted limit that several pools share: per server, and over all servers.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -15,12 +16,14 @@ pub(super) trait Sharer {
 /// A limit on open backend connections.
 #[derive(Debug)]
 pub(super) struct Slots<P> {
-    limit: usize,
+    /// Whether more are used than there are, since the limit was lowered.
+    over: AtomicBool,
     state: Mutex<State<P>>,
 }
 
 #[derive(Debug)]
 struct State<P> {
+    limit: usize,
     used: usize,
     /// Pools that wanted a slot and got none, in the order they asked.
     hungry: VecDeque<Weak<P>>,
@@ -36,19 +39,40 @@ impl<P> State<P> {
     }
 }
 
+/// 0 means no limit.
+fn counted(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
+}
+
 impl<P: Sharer> Slots<P> {
     /// `limit` connections; 0 means no limit.
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit: if limit == 0 { usize::MAX } else { limit },
-            state: Mutex::new(State { used: 0, hungry: VecDeque::new(), pools: Vec::new() }),
-        }
+        let state = State { limit: counted(limit), used: 0, hungry: VecDeque::new(), pools: Vec::new() };
+        Self { over: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// Another limit holds. Where more are used, idle connections are closed, those that have been idle longest first; then
+    /// those that come back (see [`Slots::is_over`]). Whether there is more room than before.
+    pub(super) fn fit(&self, limit: usize) -> bool {
+        let grew = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut state.limit, counted(limit));
+            self.over.store(state.used > state.limit, Ordering::Relaxed);
+            state.limit > before
+        };
+        while self.is_over() && self.make_room(&Weak::new(), |_| true) {}
+        grew
+    }
+
+    /// Whether connections that come back are to be closed, because there are too many.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Takes a slot, or notes that `pool` wants one.
     pub(super) fn take(&self, pool: &Weak<P>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.used < self.limit {
+        if state.used < state.limit {
             state.used += 1;
             return true;
         }
@@ -105,6 +129,9 @@ impl<P: Sharer> Slots<P> {
     pub(super) fn give(&self) -> Vec<Arc<P>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = state.used.saturating_sub(1);
+        if state.used <= state.limit {
+            self.over.store(false, Ordering::Relaxed);
+        }
         std::mem::take(&mut state.hungry).iter().filter_map(Weak::upgrade).collect()
     }
 

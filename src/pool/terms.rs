@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::backend::Proof;
 use crate::cluster::topology::{Server, ServerId};
+use crate::config::Config;
 use crate::net::Keepalive;
 
 /// What a pool's connections lead to.
@@ -37,7 +38,7 @@ pub trait Events: Send + Sync {
 }
 
 /// Limits and times that all pools share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) checkout_timeout: Duration,
@@ -47,4 +48,21 @@ pub(crate) struct Limits {
     pub(crate) lifetime: Duration,
     pub(crate) statements: usize,
     pub(crate) keepalive: Keepalive,
+}
+
+impl Limits {
+    /// What a configuration says.
+    pub(super) fn of(config: &Config) -> Self {
+        let pool = &config.pool;
+        Self {
+            connect_timeout: pool.connect_timeout,
+            checkout_timeout: pool.checkout_timeout,
+            queue: pool.queue_limit,
+            min_idle: pool.min_idle,
+            idle_timeout: pool.idle_timeout,
+            lifetime: pool.lifetime,
+            statements: pool.prepared_statements,
+            keepalive: Keepalive::of(config.health.interval, config.health.patience()),
+        }
+    }
 }

@@ -34,6 +34,7 @@ impl Pools {
         let is_left = pool.account().proof.is_superseded() && Arc::strong_count(pool) == HELD_BY_UPKEEP;
         let min_idle = if pool.account().proof.is_superseded() { 0 } else { limits.min_idle };
         pool.close_where(|backend, left| {
+            backend.prepared.hold_at_most(limits.statements);
             let idle = now.saturating_duration_since(backend.idle_since);
             let age = now.saturating_duration_since(backend.opened);
             is_left

@@ -14,6 +14,12 @@ use crate::sql::SkeletonId;
 pub struct Learned {
     until: RwLock<HashMap<SkeletonId, Instant>>,
     count: AtomicUsize,
+    terms: RwLock<Terms>,
+}
+
+/// How many are remembered, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
     capacity: usize,
     ttl: Duration,
 }
@@ -21,24 +27,37 @@ pub struct Learned {
 impl Learned {
     /// Remembers at most `capacity` shapes, each for `ttl`.
     pub fn new(capacity: usize, ttl: Duration) -> Self {
-        Self { until: RwLock::default(), count: AtomicUsize::new(0), capacity, ttl }
+        Self {
+            until: RwLock::default(),
+            count: AtomicUsize::new(0),
+            terms: RwLock::new(Terms { capacity, ttl }),
+        }
+    }
+
+    /// Other terms hold for what is learned from now on. What is too much is forgotten, whatever it is.
+    pub fn limit(&self, capacity: usize, ttl: Duration) {
+        *self.terms.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Terms { capacity, ttl };
+        if self.len() > capacity {
+            self.clear();
+        }
     }
 
     /// A replica refused this shape. The oldest makes room when there is none.
     pub fn remember(&self, skeleton: SkeletonId, now: Instant) {
-        if self.capacity == 0 {
+        let Terms { capacity, ttl } = *self.terms.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if capacity == 0 {
             return;
         }
         // The map is whole between any two statements here, so a poisoned lock still guards a good one.
         let mut until = self.until.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if until.len() >= self.capacity && !until.contains_key(&skeleton) {
+        if until.len() >= capacity && !until.contains_key(&skeleton) {
             until.retain(|_, end| *end > now);
         }
-        if until.len() >= self.capacity && !until.contains_key(&skeleton) {
+        if until.len() >= capacity && !until.contains_key(&skeleton) {
             let oldest = until.iter().min_by_key(|(_, end)| **end).map(|(id, _)| *id);
             oldest.and_then(|id| until.remove(&id));
         }
-        until.insert(skeleton, now + self.ttl);
+        until.insert(skeleton, now + ttl);
         self.count.store(until.len(), Ordering::Release);
     }
 

@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::places::{Place, Places};
 use super::refusals::tell_refused;
+use super::reload::Reload;
 use super::rules;
 use super::tls::Encrypting;
 use crate::config;
@@ -23,16 +26,21 @@ use crate::wire::startup::CancelKey;
 /// What the accept loops share.
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
-    pub(super) users: Users,
+    pub(super) users: ArcSwap<Users>,
     pub(super) rules: rules::Current,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
+    /// For whoever asks for a reload by a connection of a client's.
+    pub(super) reload: Reload,
 }
 
-/// A listener's part of it.
+/// A listener's part of it, as it is configured now.
 pub(super) struct Entrance {
     pub(super) configured: Arc<config::Listener>,
     pub(super) encrypting: Encrypting,
 }
+
+/// What holds for those who come by a listener now.
+pub(super) type CurrentEntrance = Arc<ArcSwap<Entrance>>;
 
 /// How long a client that is turned away may take to say who it is. Not long: it has a descriptor meanwhile.
 const TURNED_AWAY: Duration = Duration::from_secs(3);
@@ -43,18 +51,25 @@ pub(super) const TURNED_AWAY_MAX: usize = 64;
 /// How long it is left alone all the same: it may be a cancel request, of which many may come at once.
 const LEFT_ALONE: Duration = Duration::from_millis(500);
 
-/// Accepts clients for ever. While weir drains they are told so.
-pub(super) async fn accept(door: Arc<Door>, listener: Listener, entrance: Arc<Entrance>) {
+/// Accepts clients until the listener is closed; who has knocked by then is let in. While weir drains they are told so.
+pub(super) async fn accept(
+    door: Arc<Door>,
+    listener: Listener,
+    entrance: CurrentEntrance,
+    closing: CancellationToken,
+) {
     let mut turned_away = VecDeque::new();
     loop {
-        let accepted = listener.accept().await;
-        let door = door.clone();
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = closing.cancelled() => return,
+        };
+        let (door, entrance) = (door.clone(), entrance.load_full());
         let permit = match &accepted {
             _ if door.shared.is_draining() => Err(Error::Closing),
             Accepted::Excess(..) => Err(Error::TooManyClients),
-            Accepted::Client(..) => {
-                door.permits.clone().try_acquire_owned().map_err(|_| Error::TooManyClients)
-            }
+            Accepted::Client(..) => door.places.take().ok_or(Error::TooManyClients),
         };
         let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = accepted;
         if permit.is_err() {
@@ -84,12 +99,7 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 }
 
 /// One connection from its first byte to its last.
-async fn serve(
-    door: Arc<Door>,
-    client: (Stream, Peer),
-    entrance: Arc<Entrance>,
-    permit: OwnedSemaphorePermit,
-) {
+async fn serve(door: Arc<Door>, client: (Stream, Peer), entrance: Arc<Entrance>, permit: Place) {
     let metrics = &door.shared.metrics;
     metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
@@ -117,8 +127,8 @@ async fn farewell(session: Session, error: &Error) {
 
 async fn log_in(door: &Door, (stream, peer): (Stream, Peer), entrance: &Entrance) -> Option<Session> {
     let deadline = Instant::now() + door.shared.policy().config.clients.login_timeout;
-    let rules = door.rules.load_full();
-    let gate = Gate { users: &door.users, rules: rules.as_deref() };
+    let (users, rules) = (door.users.load_full(), door.rules.load_full());
+    let gate = Gate { users: &users, rules: rules.as_deref() };
     let admission = match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
         Ok(Arrival::Client(admission)) => *admission,
         Ok(Arrival::Cancel(key, stream)) => {
@@ -159,8 +169,8 @@ fn say_connected(encryption: &Encryption) {
 /// A connection that cannot be served: told why, unless it is a cancel request.
 async fn turn_away(door: &Door, (stream, peer): (Stream, Peer), (entrance, why): (&Entrance, &Error)) {
     let deadline = Instant::now() + TURNED_AWAY;
-    let rules = door.rules.load_full();
-    let gate = Gate { users: &door.users, rules: rules.as_deref() };
+    let (users, rules) = (door.users.load_full(), door.rules.load_full());
+    let gate = Gate { users: &users, rules: rules.as_deref() };
     match admit(stream, peer, (gate, entrance.encrypting.as_offered()), deadline).await {
         Ok(Arrival::Client(admission)) => {
             tell_refused(&door.shared.metrics, why);

@@ -27,6 +27,11 @@ pub(super) fn raise_limit() -> Option<u64> {
             tracing::warn!(%error, "the limit of file descriptors cannot be raised");
         }
     }
+    descriptors()
+}
+
+/// What the limit is now; none where there is no limit.
+pub(super) fn descriptors() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 

@@ -78,7 +78,8 @@ pub(super) async fn raise_alarms(shared: Arc<Shared>) {
             round = Some(ALARM_ROUND);
         }
         let news = topology.changed_since(&before).chain(topology.recovered_since(&before));
-        news.for_each(|server| shared.registry.alarm(server));
+        // Who fenced one that was silent lets what runs there come to its end.
+        news.chain(topology.removed_since(&before)).for_each(|server| shared.registry.alarm(server));
         before = topology;
         let ended = match round {
             Some(round) => timeout(round, changes.changed()).await.is_ok_and(|changed| changed.is_err()),
@@ -106,6 +107,12 @@ pub(super) fn heed_defaults(shared: &Shared, now: &Topology, before: &Topology) 
     }
 }
 
+/// Pools of servers that are gone are closed, and those of others have as many connections as these may have.
+pub(super) fn fit_pools(shared: &Shared, now: &Topology) {
+    now.servers.iter().for_each(|server| shared.pools.allow(server.id, server.connections));
+    shared.pools.remove_others(|server| now.server(server).is_some());
+}
+
 /// Has connections closed that were opened to a server in another role, or before it went down: a write that finds
 /// an old primary's connection idle would be sent to it. Pools of a server that is gone are closed with it.
 pub(super) async fn retire_connections(shared: Arc<Shared>) {
@@ -114,7 +121,7 @@ pub(super) async fn retire_connections(shared: Arc<Shared>) {
     while changes.changed().await.is_ok() {
         let now = arc_swap::Guard::into_inner(shared.cluster.topology());
         now.changed_since(&before).for_each(|server| shared.pools.retire(server));
-        now.removed_since(&before).for_each(|server| shared.pools.remove(server));
+        fit_pools(&shared, &now);
         heed_defaults(&shared, &now, &before);
         before = now;
     }

@@ -1,8 +1,7 @@
-//! Reading files anew while weir runs: when it is told to, and when one of them changes.
+//! Reading files anew while weir runs, when one of them changes.
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,27 +12,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Calls `read`, which may block and says how the files looked before it read them, whenever they are to be read; for ever.
 /// `watched` is how they looked when they were read first.
-pub(super) async fn follow(
-    mut watched: Watched,
-    mut told: watch::Receiver<u64>,
-    read: impl Fn() -> Watched + Clone + Send + 'static,
-) {
+pub(super) async fn follow(mut watched: Watched, read: impl Fn() -> Watched + Clone + Send + 'static) {
     let mut looked = watched.clone();
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let due = tokio::select! {
-            _ = ticks.tick() => {
-                let before = looked.clone();
-                let Ok(now) = spawn_blocking(move || before.look_again()).await else { continue };
-                let settled = now == looked;
-                looked = now;
-                settled && looked != watched
-            }
-            // When nobody can tell any more, there is still the change of a file.
-            Ok(()) = told.changed() => true,
-        };
-        if due {
+        ticks.tick().await;
+        let before = looked.clone();
+        let Ok(now) = spawn_blocking(move || before.look_again()).await else { continue };
+        let settled = now == looked;
+        looked = now;
+        if settled && looked != watched {
             let Ok(read) = spawn_blocking(read.clone()).await else { continue };
             (watched, looked) = (read.clone(), read);
         }
@@ -61,15 +50,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_is_read_once_for_each_change_and_each_time_that_it_is_told_to() {
+    async fn a_file_is_read_once_for_each_change() {
         let file = file("list");
         fs::write(&file, "first").unwrap();
         let mut watched = Watched::default();
         watched.look_at(&file);
-        let (tell, told) = watch::channel(0);
         let (send, mut read) = unbounded_channel();
         let (before, path) = (watched.clone(), file.clone());
-        let following = tokio::spawn(follow(watched, told, move || {
+        let following = tokio::spawn(follow(watched, move || {
             let looked = before.look_again();
             send.send(fs::read_to_string(&path).ok()).unwrap();
             looked
@@ -78,12 +66,8 @@ mod tests {
         assert_eq!(next(&mut read).await.as_deref(), Some("second one"));
         // A long time in which nothing changes.
         tokio::time::sleep(20 * LOOK_EVERY).await;
-        tell.send(1).unwrap();
-        assert_eq!(next(&mut read).await.as_deref(), Some("second one"));
         fs::remove_file(&file).unwrap();
         assert_eq!(next(&mut read).await, None, "that it is gone is a change");
-        // Nobody can tell any more.
-        drop(tell);
         fs::write(&file, "the third one").unwrap();
         assert_eq!(next(&mut read).await.as_deref(), Some("the third one"));
         assert!(read.try_recv().is_err(), "nothing is read twice");

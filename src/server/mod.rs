@@ -1,70 +1,59 @@
 //! The daemon: where the rooms are wired, from the start to the end of the drain. Serves no client itself.
 
 mod accept;
+mod control;
 mod crowding;
 mod descriptors;
 mod directory;
 mod drain;
+mod endpoint;
 mod events;
 mod explain;
 mod figures;
 mod follow;
+mod listeners;
+mod live;
+mod places;
 mod refusals;
+mod reload;
 mod rules;
+mod start_error;
 mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::http;
 use crate::cluster::Cluster;
 use crate::cluster::topology::Topology;
-use crate::config::{self, Config, ListenAddress, TcpAddress, UnixAddress};
-use crate::hba;
-use crate::net::tls::AcceptorError;
-use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
+use crate::config::{Config, Loaded};
 use crate::pool::Pools;
 use crate::router::{Reason, Route};
 use crate::session::Shared;
-use crate::telemetry::log::LostLines;
+use crate::telemetry::log::{LiveLog, LostLines};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
-use crate::users::{Userlist, Users, UsersError};
-use accept::{Door, Entrance, accept};
+use crate::users::Users;
+use accept::Door;
+use control::listen_for_reloads;
+pub use control::{AskError, reload_running};
 use crowding::watch_crowding;
 pub use descriptors::doubts_of_limit;
 use descriptors::{raise_limit, room_for_clients};
 use directory::Servers;
 use drain::drain;
+use endpoint::Endpoint;
 use events::{Samples, Wires, heed_defaults, raise_alarms, retire_connections};
-use figures::{State, watch_figures};
-use follow::follow;
+use figures::watch_figures;
+use listeners::Listeners;
+use live::{Live, Source};
+use places::Places;
+use reload::Askers;
+pub use reload::{NotReloaded, Reload};
+pub use start_error::StartError;
 use tls::Acceptors;
-
-/// How a run can fail to begin.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address, or the socket's path.
-        address: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The files that say who may come from where are wrong.
-    #[error(transparent)]
-    Rules(#[from] hba::Mistakes),
-    /// Certificates, or the key, that clients are to be shown are wrong.
-    #[error(transparent)]
-    Tls(#[from] AcceptorError),
-    /// Nobody could log in.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-}
 
 /// What a run is told from outside.
 #[derive(Debug)]
@@ -73,55 +62,59 @@ pub struct Signals<S, A> {
     pub stop: S,
     /// To stop at once.
     pub at_once: A,
-    /// To read anew what can be: a number that counts up.
+    /// To read the configuration anew: a number that counts up.
     pub reload: watch::Receiver<u64>,
 }
 
+/// What a run begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration, as it was read.
+    pub loaded: Loaded,
+    /// The file that it was read from, and is read from again.
+    pub file: PathBuf,
+    /// What is told of the log.
+    pub lost: LostLines,
+    /// What is logged, and how.
+    pub log: LiveLog,
+}
+
 /// Serves until it is told to stop, then drains: what is new is refused, what runs may finish within the drain timeout, but
-/// no longer than until it is told to stop at once. `lost` is what is told of the log.
+/// no longer than until it is told to stop at once.
 ///
 /// # Errors
 /// When it cannot begin.
 pub async fn run(
-    config: Config,
-    lost: LostLines,
+    begin: Start,
     signals: Signals<impl Future<Output = ()>, impl Future<Output = ()>>,
 ) -> std::result::Result<(), StartError> {
+    let Start { loaded: Loaded { config, written }, file, lost, log } = begin;
     let mut running = start(Arc::new(config), lost).await?;
-    if let Some(rules::Files { paths, watched }) = running.rule_files.take() {
-        let rules = running.rules.clone();
-        let read = move || rules::reload(&rules, &paths);
-        running.beside.spawn(follow(watched, signals.reload.clone(), read));
-    }
-    if let Some(list) = running.userlist.take() {
-        let watched = list.watched().clone();
-        let read = move || directory::reload(&list);
-        running.beside.spawn(follow(watched, signals.reload.clone(), read));
-    }
-    let (acceptors, watched) = (running.acceptors.clone(), running.acceptors.watched());
-    running.beside.spawn(follow(watched, signals.reload, move || acceptors.reload()));
+    let (shared, reload) = (running.shared.clone(), running.live.door.reload.clone());
+    running.live.log = log;
+    running.beside.spawn(listen_for_reloads(file.clone(), reload.clone()));
+    running.live.source = Source { file, written };
+    running.beside.spawn(running.live.serve(running.askers));
+    running.beside.spawn(heed_hangups(signals.reload, reload));
     signals.stop.await;
-    drain(&running.shared, signals.at_once).await;
+    drain(&shared, signals.at_once).await;
     Ok(())
 }
 
 /// What runs until it is dropped.
 struct Running {
     shared: Arc<Shared>,
-    rules: rules::Current,
-    rule_files: Option<rules::Files>,
-    acceptors: Acceptors,
-    userlist: Option<Arc<Userlist>>,
+    live: Live,
+    askers: Askers,
     beside: JoinSet<()>,
-    _accepting: JoinSet<()>,
 }
 
 /// Puts the rooms together, and opens the door once the servers have been looked at.
 async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Running, StartError> {
-    let (rules, rule_files) = rules::load(config.auth.hba.as_ref())?;
-    let room = room_for_clients(&config, raise_limit());
-    let mut acceptors = Acceptors::default();
-    let listeners = bind(&config, &mut acceptors)?;
+    let rules::Read { rules, files } = rules::read(config.auth.hba.as_ref())?;
+    let places = Places::new(room_for_clients(&config, raise_limit()));
+    let acceptors = Acceptors::default();
+    let ready = listeners::bind(&config.listeners, &acceptors)?;
     let metrics = Arc::new(Metrics::new(RequestLabels {
         routes: &[Route::Primary.as_str(), Route::Replica.as_str(), "weir"],
         reasons: &Reason::ALL.map(Reason::as_str),
@@ -139,55 +132,30 @@ async fn start(config: Arc<Config>, lost: LostLines) -> std::result::Result<Runn
     beside.spawn(raise_alarms(shared.clone()));
     beside.spawn(retire_connections(shared.clone()));
     beside.spawn(watch_crowding(shared.clone()));
-    if let Some(address) = config.metrics {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen { address: address.to_string(), source })?;
-        let condition = Arc::new(State { shared: shared.clone() });
-        let metrics = metrics.clone();
-        beside.spawn(async move {
-            http::serve(listener, metrics, condition).await;
-        });
-    }
+    let mut endpoint = Endpoint::new(shared.clone());
+    let bound = endpoint.ready(config.metrics).await?;
+    endpoint.open(config.metrics, bound);
     cluster.first_look().await;
     heed_defaults(&shared, &cluster.topology(), &Topology::default());
-    let permits = Arc::new(Semaphore::new(room));
-    let userlist = users.userlist().cloned();
-    let door = Arc::new(Door { shared: shared.clone(), users, rules: rules.clone(), permits });
-    let mut accepting = JoinSet::new();
-    for (listener, entrance) in listeners {
-        accepting.spawn(accept(door.clone(), listener, entrance));
-    }
+    let (reload, askers) = Reload::new();
+    let current = rules::Current::default();
+    rules::take(&current, rules);
+    let users = ArcSwap::from_pointee(users);
+    let door = Arc::new(Door { shared: shared.clone(), users, rules: current, places, reload });
+    let mut listeners = Listeners::default();
+    listeners.open(ready, &door).await;
     tracing::info!(listeners = config.listeners.len(), servers = config.servers.len(), "weir is running");
-    Ok(Running { shared, rules, rule_files, acceptors, userlist, beside, _accepting: accepting })
+    let (source, log, following) = (Source::default(), LiveLog::default(), JoinSet::new());
+    let mut live = Live { source, config, door, listeners, acceptors, endpoint, log, following };
+    live.follow(files);
+    Ok(Running { shared, live, askers, beside })
 }
 
-fn bind(
-    config: &Config,
-    acceptors: &mut Acceptors,
-) -> std::result::Result<Vec<(Listener, Arc<Entrance>)>, StartError> {
-    let bind = |listener: &config::Listener| {
-        let bound = match &listener.address {
-            ListenAddress::Tcp(tcp) => bind_tcp(tcp),
-            ListenAddress::Unix(UnixAddress { path, mode, group }) => {
-                Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() })
-            }
-        };
-        let bound =
-            bound.map_err(|source| StartError::Listen { address: listener.address.to_string(), source })?;
-        let encrypting = acceptors.of(&listener.tls)?;
-        Ok((bound, Arc::new(Entrance { configured: Arc::new(listener.clone()), encrypting })))
-    };
-    config.listeners.iter().map(bind).collect()
-}
-
-fn bind_tcp(tcp: &TcpAddress) -> std::io::Result<Listener> {
-    let interface = match tcp.interface {
-        config::Interface::Address(address) => Interface::Address(address),
-        config::Interface::Ipv6(address) => Interface::Ipv6(address),
-        config::Interface::All(port) => Interface::All(port),
-    };
-    Listener::tcp(TcpPlace { interface, reuse_port: tcp.reuse_port })
+/// Has the configuration read anew whenever the process is told to. What comes of it is in the log.
+async fn heed_hangups(mut told: watch::Receiver<u64>, reload: Reload) {
+    while told.changed().await.is_ok() {
+        drop(reload.reload().await);
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The rules of pg_hba.conf while weir runs: read at the start, and anew when it is told to or when a file changes.
+//! The rules of pg_hba.conf while weir runs: read at the start, and anew when a file changes or the configuration is
+//! read anew.
 
 use std::sync::Arc;
 
@@ -11,33 +12,37 @@ use crate::hba::{self, Mistakes, Rules};
 pub(super) type Current = Arc<ArcSwapOption<Rules>>;
 
 /// The files, and how they looked when they were read.
+#[derive(Clone)]
 pub(super) struct Files {
     pub(super) paths: HbaFiles,
     pub(super) watched: Watched,
 }
 
-/// Reads the files for the first time.
-pub(super) fn load(files: Option<&HbaFiles>) -> Result<(Current, Option<Files>), Mistakes> {
-    let Some(files) = files else { return Ok((Current::default(), None)) };
-    let paths = files.clone();
+/// Rules that have been read, where the configuration has any, and where they were read from.
+pub(super) struct Read {
+    pub(super) rules: Option<Rules>,
+    pub(super) files: Option<Files>,
+}
+
+/// Reads the files. Blocks.
+pub(super) fn read(files: Option<&HbaFiles>) -> Result<Read, Mistakes> {
+    let Some(paths) = files.cloned() else { return Ok(Read { rules: None, files: None }) };
     let (rules, watched) = hba::load(&paths);
-    let rules = rules?;
-    warn(&rules);
-    Ok((Arc::new(ArcSwapOption::from_pointee(rules)), Some(Files { paths, watched })))
+    Ok(Read { rules: Some(rules?), files: Some(Files { paths, watched }) })
+}
+
+/// These are the rules from now on, for new clients.
+pub(super) fn take(current: &Current, rules: Option<Rules>) {
+    rules.iter().for_each(warn);
+    current.store(rules.map(Arc::new));
 }
 
 /// Reads the files anew, and says how they looked. Files with a mistake change nothing: what held before holds on. Blocks.
 pub(super) fn reload(current: &Current, paths: &HbaFiles) -> Watched {
     let (rules, watched) = hba::load(paths);
-    replace(current, rules);
-    watched
-}
-
-fn replace(current: &Current, rules: Result<Rules, Mistakes>) {
     match rules {
         Ok(rules) => {
-            warn(&rules);
-            current.store(Some(Arc::new(rules)));
+            take(current, Some(rules));
             tracing::info!("hba_file was read anew, and holds for new clients");
         }
         Err(mistakes) => {
@@ -48,6 +53,7 @@ fn replace(current: &Current, rules: Result<Rules, Mistakes>) {
             );
         }
     }
+    watched
 }
 
 fn warn(rules: &Rules) {

@@ -1,6 +1,6 @@
 //! What clients are encrypted by while weir runs: read at the start, and anew when it is told to or when a file changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{ListenTls, Watched};
 use crate::frontend::Encrypt;
@@ -25,13 +25,14 @@ impl Encrypting {
     }
 }
 
-/// All acceptors. Listeners with the same files have one, so that a client may resume at one what it began at another.
+/// All acceptors that there were. Listeners with the same files have one, so that a client may resume at one what it began
+/// at another, and handshakes are counted where they were.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Acceptors(Vec<Arc<Acceptor>>);
+pub(super) struct Acceptors(Arc<Mutex<Vec<Arc<Acceptor>>>>);
 
 impl Acceptors {
-    /// How a listener encrypts that is configured so.
-    pub(super) fn of(&mut self, configured: &ListenTls) -> Result<Encrypting, AcceptorError> {
+    /// How a listener encrypts that is configured so. Blocks.
+    pub(super) fn of(&self, configured: &ListenTls) -> Result<Encrypting, AcceptorError> {
         Ok(match configured {
             ListenTls::Off => Encrypting::Off,
             ListenTls::Allow(files) => Encrypting::Allow(self.acceptor(files)?),
@@ -39,37 +40,39 @@ impl Acceptors {
         })
     }
 
-    fn acceptor(&mut self, files: &AcceptorFiles) -> Result<Arc<Acceptor>, AcceptorError> {
-        if let Some(known) = self.0.iter().find(|acceptor| acceptor.files() == files) {
+    fn acceptor(&self, files: &AcceptorFiles) -> Result<Arc<Acceptor>, AcceptorError> {
+        let mut all = self.lock();
+        if let Some(known) = all.iter().find(|acceptor| acceptor.files() == files) {
             return Ok(known.clone());
         }
         let acceptor = Arc::new(Acceptor::load(files.clone())?);
-        self.0.push(acceptor.clone());
+        all.push(acceptor.clone());
         Ok(acceptor)
     }
 
     /// Has handshakes counted in the figures.
     pub(super) fn watch_figures(&self, metrics: &Metrics) {
-        let acceptors = self.0.clone();
+        let acceptors = self.clone();
         metrics.before_scrape(move |metrics| {
-            let sum =
-                |of: fn(HandshakeCounts) -> u64| acceptors.iter().map(|acceptor| of(acceptor.counts())).sum();
+            let all = acceptors.lock();
+            let sum = |of: fn(HandshakeCounts) -> u64| all.iter().map(|acceptor| of(acceptor.counts())).sum();
             raise_to(&metrics.tls_handshakes.ok, sum(|counts| counts.ok));
             raise_to(&metrics.tls_handshakes.failed, sum(|counts| counts.failed));
         });
     }
 
-    /// How all files look.
+    /// How all files look that are in use.
     pub(super) fn watched(&self) -> Watched {
         let mut watched = Watched::default();
-        self.0.iter().flat_map(|acceptor| acceptor.files().paths()).for_each(|path| watched.look_at(path));
+        let used = self.used();
+        used.iter().flat_map(|acceptor| acceptor.files().paths()).for_each(|path| watched.look_at(path));
         watched
     }
 
-    /// Reads all files anew, and says how they looked. Blocks.
+    /// Reads all files anew that are in use, and says how they looked. Blocks.
     pub(super) fn reload(&self) -> Watched {
         let watched = self.watched();
-        for acceptor in &self.0 {
+        for acceptor in self.used() {
             let certificate = acceptor.files().certificate.display();
             match acceptor.reload() {
                 Ok(()) => tracing::info!(%certificate, "read anew, and shown to new clients"),
@@ -79,5 +82,14 @@ impl Acceptors {
             }
         }
         watched
+    }
+
+    /// Those that a listener has, or a client that is about to be encrypted by one.
+    fn used(&self) -> Vec<Arc<Acceptor>> {
+        self.lock().iter().filter(|acceptor| Arc::strong_count(acceptor) > 1).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Acceptor>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

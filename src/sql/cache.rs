@@ -50,13 +50,12 @@ impl Classifier {
     /// A classifier whose skeletons are the same in every run. For tests: its keys are known.
     pub fn with_keys(capacity: usize, keys: SkeletonKeys) -> Self {
         let capacity = capacity.max(1);
-        let weight = LEAST_WEIGHT.saturating_mul(u64::try_from(capacity).unwrap_or(u64::MAX));
         Self {
             keys,
             known: KnownFunctions::load(),
             verdicts: Cache::with(
                 capacity,
-                weight,
+                weight(capacity),
                 ByBytes,
                 BuildHasherDefault::default(),
                 quick_cache::sync::DefaultLifecycle::default(),
@@ -64,6 +63,11 @@ impl Classifier {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
+    }
+
+    /// Remembers about so many from now on.
+    pub(crate) fn remember(&self, capacity: usize) {
+        self.verdicts.set_capacity(weight(capacity));
     }
 
     /// Another one that calls each shape by the same name, and has a cache of its own: for texts that must not take the place of
@@ -117,6 +121,10 @@ impl Classifier {
         };
         Verdict { hint: text::hint(sql), ..Verdict::opaque(id, Why::TooLong) }
     }
+}
+
+fn weight(capacity: usize) -> u64 {
+    LEAST_WEIGHT.saturating_mul(u64::try_from(capacity.max(1)).unwrap_or(u64::MAX))
 }
 
 /// Weighs a verdict by the bytes it holds, so that clients cannot fill memory with long names.

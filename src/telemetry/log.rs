@@ -8,12 +8,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::log_format::{AsJson, AsText};
 pub use super::log_queue::{LogQueue, LostLines};
 use crate::config::{Log, LogFormat};
 
@@ -38,23 +41,70 @@ pub enum LogError {
 ///
 /// # Errors
 /// When the filter cannot be parsed, or the process logs already.
-pub fn start(log: &Log) -> Result<LogQueue, LogError> {
+pub fn start(log: &Log) -> Result<(LogQueue, LiveLog), LogError> {
     // By a descriptor of its own: who waits at it for ever must not have the lock of the library's.
     let (lines, queue) = LogQueue::to(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-    tracing::subscriber::set_global_default(subscriber(log, lines)?)?;
-    Ok(queue)
+    let (subscriber, live) = subscriber(log, lines)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok((queue, live))
 }
 
-fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, ParseError>
+/// What is logged, and how, which may be something else at any moment.
+#[derive(Clone, Default)]
+pub struct LiveLog(Option<Handles>);
+
+#[derive(Clone)]
+struct Handles {
+    filter: reload::Handle<EnvFilter, Registry>,
+    lines: reload::Handle<Lines, Filtered>,
+    make: Arc<dyn Fn(LogFormat) -> Lines + Send + Sync>,
+}
+
+/// What passes the filter.
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// What is made of it.
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+impl std::fmt::Debug for LiveLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveLog").finish_non_exhaustive()
+    }
+}
+
+impl LiveLog {
+    /// Logs what passes this filter, in this format, from now on. A checked configuration has no filter that is none.
+    pub fn set(&self, log: &Log) {
+        let Some(Handles { filter, lines, make }) = &self.0 else { return };
+        let parsed = EnvFilter::builder().parse(&log.filter).map_err(|error| error.to_string());
+        let set = |parsed| filter.reload(parsed).and_then(|()| lines.reload(make(log.format)));
+        if let Err(error) = parsed.and_then(|parsed| set(parsed).map_err(|error| error.to_string())) {
+            tracing::error!(error, "the log stays what it was");
+        }
+    }
+}
+
+fn subscriber<W>(log: &Log, writer: W) -> Result<(Subscriber, LiveLog), ParseError>
 where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&log.filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match log.format {
-        LogFormat::Text => Box::new(lines.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-    })
+    let (filtered, filter) = reload::Layer::new(EnvFilter::builder().parse(&log.filter)?);
+    let make = move |format| -> Lines {
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
+        match format {
+            LogFormat::Text => Box::new(lines.with_ansi(false).event_format(AsText::default())),
+            LogFormat::Json => {
+                let format = tracing_subscriber::fmt::format().json();
+                let format = AsJson(format.flatten_event(true).with_span_list(false));
+                Box::new(lines.json().event_format(format))
+            }
+        }
+    };
+    let (written, lines) = reload::Layer::new(make(log.format));
+    let subscriber = tracing_subscriber::registry().with(filtered).with(written);
+    Ok((Box::new(subscriber), LiveLog(Some(Handles { filter, lines, make: Arc::new(make) }))))
 }
 
 /// What is told of a request that took longer than `[log] slow_query`.
@@ -123,7 +173,8 @@ mod tests {
         let written = Written::default();
         let log = Log { filter: filter.to_owned(), format, slow_query: None };
         let writer = written.clone();
-        tracing::subscriber::with_default(subscriber(&log, move || writer.clone()).unwrap(), act);
+        let (subscriber, _) = subscriber(&log, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, act);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -153,6 +204,33 @@ mod tests {
         assert!(text.contains(r#"user="app\n2026-01-01 ERROR forged""#), "{text}");
         assert!(text.contains(r#"client{database="shop\n2026-01-01 ERROR forged"}"#), "{text}");
         assert!(text.contains("milliseconds=2000"), "{text}");
+    }
+
+    #[test]
+    fn another_filter_and_format_hold_for_clients_that_are_there_too() {
+        let written = Written::default();
+        let log = |filter: &str, format| Log { filter: filter.to_owned(), format, slow_query: None };
+        let writer = written.clone();
+        let (subscriber, live) = subscriber(&log("info", LogFormat::Text), move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let _within = tracing::error_span!("client", user = "a \"b\"\n").entered();
+            tracing::info!("one");
+            live.set(&log("info", LogFormat::Json));
+            tracing::info!(n = 2, "two");
+            let _deeper = tracing::error_span!("deeper", x = 1).entered();
+            tracing::info!("three");
+            live.set(&log("warn", LogFormat::Text));
+            tracing::info!("four");
+            tracing::warn!("five");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[0].contains(r#"client{user="a \"b\"\n"}"#) && lines[0].ends_with("one"), "{text}");
+        assert!(lines[1].contains(r#""message":"two","n":2"#), "{text}");
+        assert!(lines[1].contains(r#""fields":"user=\"a \\\"b\\\"\\n\"""#), "{text}");
+        assert!(lines[2].contains(r#""x":1"#), "{text}");
+        assert!(lines[3].contains(r#"deeper{{"x":1}}"#) && lines[3].ends_with("five"), "{text}");
     }
 
     #[test]

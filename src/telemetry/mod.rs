@@ -6,6 +6,7 @@ mod by_server;
 
 pub mod log;
 
+mod log_format;
 mod log_queue;
 
 pub mod metrics;

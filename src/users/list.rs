@@ -39,13 +39,13 @@ pub struct Users {
     /// Of the configuration, whose secrets stand elsewhere.
     named: HashMap<Arc<str>, User>,
     userlist: Option<Arc<Userlist>>,
-    inquiries: Option<Inquiries>,
+    inquiries: Option<Arc<Inquiries>>,
     /// Who knows of roles.
     directory: Option<Arc<dyn Directory>>,
     /// What holds for those whom the configuration does not name.
     timeouts: Timeouts,
-    decoy: Decoy,
-    keys: Keys,
+    decoy: Arc<Decoy>,
+    keys: Arc<Keys>,
 }
 
 impl Users {
@@ -55,10 +55,21 @@ impl Users {
     /// # Errors
     /// When a verifier is none.
     pub fn new(configured: &[User]) -> Result<Self, InvalidVerifier> {
+        Self::knowing(configured, &HashMap::new())
+    }
+
+    /// The same, with the verifiers of those that are as they were.
+    fn knowing(configured: &[User], before: &HashMap<Arc<str>, Account>) -> Result<Self, InvalidVerifier> {
         let mut accounts = HashMap::with_capacity(configured.len());
         let mut named = HashMap::new();
         for user in configured {
             let invalid = || InvalidVerifier { user: Arc::clone(&user.name) };
+            let same = before.get(&user.name).filter(|account| account.user.credential == user.credential);
+            if let Some(Account { proof, .. }) = same {
+                let account = Account { user: Arc::new(user.clone()), proof: proof.clone() };
+                accounts.insert(Arc::clone(&user.name), account);
+                continue;
+            }
             let proof = match &user.credential {
                 Credential::Trust => Proof::Trust,
                 Credential::Certificate => Proof::Certificate,
@@ -81,8 +92,8 @@ impl Users {
             inquiries: None,
             directory: None,
             timeouts: Timeouts::default(),
-            decoy,
-            keys: Keys::default(),
+            decoy: Arc::new(decoy),
+            keys: Arc::default(),
         })
     }
 
@@ -93,9 +104,49 @@ impl Users {
     pub fn of(config: &Config, directory: Arc<dyn Directory>) -> Result<Self, UsersError> {
         let userlist = config.auth.userlist.as_deref().map(Userlist::open).transpose()?.map(Arc::new);
         let query = config.auth.query.as_ref();
-        let inquiries = query.map(|query| Inquiries::new(config, query, directory.clone()));
+        let inquiries = query.map(|query| Arc::new(Inquiries::new(config, query, directory.clone())));
         let (directory, timeouts) = (Some(directory), config.timeouts);
         Ok(Self { userlist, inquiries, directory, timeouts, ..Self::new(&config.users)? })
+    }
+
+    /// The same for another configuration than `before`, whose users these were: what still holds of them is kept, and a
+    /// name that may not log in is challenged as it was. The userlist is read anew.
+    ///
+    /// # Errors
+    /// Likewise. Then these have changed in nothing.
+    pub fn renewed(
+        &self,
+        config: &Config,
+        before: &Config,
+        directory: Arc<dyn Directory>,
+    ) -> Result<Self, UsersError> {
+        let known = self.userlist.as_ref().filter(|_| config.auth.userlist == before.auth.userlist);
+        let userlist = match (&config.auth.userlist, known) {
+            (Some(_), Some(known)) => {
+                known.read()?;
+                Some(known.clone())
+            }
+            (Some(path), None) => Some(Arc::new(Userlist::open(path)?)),
+            (None, _) => None,
+        };
+        let asks_alike = config.auth.query == before.auth.query
+            && config.databases == before.databases
+            && config.health.database == before.health.database;
+        let inquiries = match &config.auth.query {
+            Some(_) if asks_alike && self.inquiries.is_some() => self.inquiries.clone(),
+            Some(query) => Some(Arc::new(Inquiries::new(config, query, directory.clone()))),
+            None => None,
+        };
+        let (decoy, keys, timeouts) = (self.decoy.clone(), self.keys.clone(), config.timeouts);
+        Ok(Self {
+            userlist,
+            inquiries,
+            directory: Some(directory),
+            timeouts,
+            decoy,
+            keys,
+            ..Self::knowing(&config.users, &self.accounts)?
+        })
     }
 
     /// The list that is to be read anew when it changes.

@@ -146,7 +146,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("hyper_util", &["admin/"], "HTTP ends at the endpoint"),
     ("hyper", &["admin/"], "HTTP ends at the endpoint"),
     ("percent_encoding", &["admin/"], "HTTP ends at the endpoint"),
-    ("tracing_subscriber", &["telemetry/log.rs", "config/log_filter.rs"], "logging is set up in one place"),
+    (
+        "tracing_subscriber",
+        &["telemetry/log.rs", "telemetry/log_format.rs", "config/log_filter.rs"],
+        "logging is set up in one place",
+    ),
     (
         "tracing_appender",
         &["telemetry/log_queue.rs"],

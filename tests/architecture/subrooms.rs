@@ -73,7 +73,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "cluster/sampling",
         beside: &["control", "roles", "topology"],
-        outside: &["config", "freshness"],
+        outside: &["freshness"],
         why: "how far a server is does not depend on what the catalog says",
     },
     SubRoom {
@@ -91,7 +91,7 @@ const SUB_ROOMS: &[SubRoom] = &[
     SubRoom {
         name: "cluster/member",
         beside: &["control", "roles", "sampling", "topology"],
-        outside: &["config"],
+        outside: &[],
         why: "a server does not know which others there are",
     },
     SubRoom {

@@ -26,6 +26,7 @@ mod prepared;
 mod random;
 mod random_transactions;
 mod recovery;
+mod reloading;
 mod session;
 mod settings;
 mod simple;

@@ -11,6 +11,7 @@ use harness::client::{Address, Answer, Client, Login, Message};
 use harness::{Cluster, Failure, Papers, Result, Weir, WeirSetup, wait_for};
 
 use crate::neighbour::{self, Neighbour};
+use crate::reloading;
 use crate::talk::{Ground, Hear, Step, Talk};
 
 /// Sizes of the pools: no choice of connection, little, plenty.
@@ -313,7 +314,11 @@ fn secure(cluster: &Cluster, papers: &Papers) -> Result<()> {
 
 fn weirs() -> &'static BTreeMap<Setup, Weir> {
     static WEIRS: OnceLock<BTreeMap<Setup, Weir>> = OnceLock::new();
-    WEIRS.get_or_init(|| Setup::all().map(|setup| (setup, setup.start())).collect())
+    WEIRS.get_or_init(|| {
+        let weirs: BTreeMap<_, _> = Setup::all().map(|setup| (setup, setup.start())).collect();
+        reloading::storm(weirs.values());
+        weirs
+    })
 }
 
 /// The type that [`listen`] gives to what is no message: the end of the connection, or silence.

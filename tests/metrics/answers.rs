@@ -1,9 +1,12 @@
 //! What an operator asks of the metrics, answered under a load that is known.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use harness::client::{Login, front};
 use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for};
+
+use weir::telemetry::metrics::{Access, RequestLabels};
 
 use super::promql::Scrapes;
 use super::{DOCUMENT, weir};
@@ -222,4 +225,40 @@ fn the_process_tells_of_itself() -> Result<()> {
     assert!((-2.0..3600.0).contains(&age), "{age}");
     assert_eq!(metrics.all("process_cpu_seconds_total").count(), 1);
     Ok(())
+}
+
+/// A configuration in which these databases are listed.
+fn listing(databases: &[String]) -> weir::config::Config {
+    let file =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", databases.join("-")));
+    let server = "[[servers]]\nhost = \"127.0.0.1\"\n[[users]]\nname = \"app\"\npassword = \"app\"\n";
+    let tables = databases.iter().map(|name| format!("[[databases]]\nname = \"{name}\"\n"));
+    std::fs::write(&file, server.to_owned() + &tables.collect::<String>()).unwrap();
+    weir::config::load_with(&file, &HashMap::new()).unwrap()
+}
+
+/// However often the configuration is another one.
+#[test]
+fn what_is_not_listed_any_more_is_not_counted_any_more() {
+    let metrics =
+        weir::telemetry::metrics::Metrics::new(RequestLabels { routes: &["primary"], reasons: &["write"] });
+    let mut kept = Vec::new();
+    for n in 0..50 {
+        let config = listing(&[format!("a{n}"), format!("b{n}")]);
+        for database in ["a", "b", "c"] {
+            let figures = metrics.by_client.of(&config, &format!("{database}{n}"), "app");
+            figures.sessions.inc();
+            figures.request(0, Access::Read);
+            figures.took(0, Duration::from_millis(1));
+            kept.push(figures);
+        }
+        metrics.by_client.keep(&config);
+    }
+    // Those of one that is gone count for nobody.
+    kept.iter().for_each(|figures| figures.request(0, Access::Read));
+    let text = metrics.render();
+    let of = |database: &str| text.matches(&format!("database=\"{database}\"")).count();
+    assert_eq!((of("a49"), of("b49"), of("other")), (3, 3, 3), "{text}");
+    assert_eq!(text.matches("database=").count(), 9, "{text}");
+    assert!(text.contains(r#"weir_sessions{database="other",user="app"} 50"#), "{text}");
 }

@@ -19,10 +19,10 @@ use tokio::time::{timeout, timeout_at};
 use super::matters::{Matters, Published};
 use super::reading::{self, Answers};
 use super::snapshot::Catalog;
-use crate::cluster::control::{self, Login, Parameters, Purpose, words};
+use crate::cluster::control::{self, CurrentTerms, Login, Parameters, Purpose, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{self, ServerId, Topology};
-use crate::config::{Health, ServerProof, User};
+use crate::config::{ServerProof, User};
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
 const DATABASES_MAX: usize = 1_000;
@@ -68,9 +68,8 @@ pub struct Catalogs {
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     monitor: Arc<Monitor>,
-    health: Health,
-    /// As whom servers are watched.
-    watcher: Login,
+    /// As whom servers are watched, and how often catalogs are read.
+    terms: CurrentTerms,
 }
 
 /// A database whose catalog is kept.
@@ -86,8 +85,20 @@ struct Wanted {
     first: Option<Instant>,
     /// Rung when another load is asked for.
     bell: Arc<Notify>,
+    /// As whom it is read.
+    reader: CurrentReader,
     task: AbortHandle,
 }
+
+/// As whom a catalog is read.
+#[derive(Debug)]
+struct Reader {
+    /// By its name in the configuration.
+    user: Arc<str>,
+    login: Login,
+}
+
+type CurrentReader = Arc<ArcSwap<Reader>>;
 
 /// Somebody's interest in a database's catalog. While there is one the catalog is kept fresh.
 #[derive(Clone, Debug)]
@@ -155,7 +166,7 @@ impl Catalog {
 }
 
 impl Wanted {
-    fn new(bell: Arc<Notify>, task: AbortHandle) -> Self {
+    fn new(bell: Arc<Notify>, reader: CurrentReader, task: AbortHandle) -> Self {
         let now = Instant::now();
         Self {
             interest: Arc::default(),
@@ -164,6 +175,7 @@ impl Wanted {
             asked: None,
             first: Some(now + FIRST_LOAD),
             bell,
+            reader,
             task,
         }
     }
@@ -199,15 +211,14 @@ enum Failure {
 }
 
 impl Catalogs {
-    pub(crate) fn new(monitor: Arc<Monitor>, health: Health, watcher: Login) -> Self {
+    pub(crate) fn new(monitor: Arc<Monitor>, terms: CurrentTerms) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             matters: Published::default(),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
-            health,
-            watcher,
+            terms,
         }
     }
 
@@ -230,14 +241,29 @@ impl Catalogs {
     /// of its own, until a while after the last interest in it was dropped. To be called when a session of that user begins on that database (its name on
     /// the servers); cheap when it is wanted already. `None` when there are too many.
     pub fn want(self: &Arc<Self>, database: &str, user: &User) -> Option<Interest> {
-        self.want_as(database, || match user.server_proof {
-            // Only the user's own sessions have its key.
-            ServerProof::Md5(_) | ServerProof::PassThrough => self.watcher.clone(),
-            ServerProof::None | ServerProof::Password(_) => Login::of(user),
-        })
+        self.want_as(database, || Reader { user: user.name.clone(), login: self.login(user) })
     }
 
-    fn want_as(self: &Arc<Self>, database: &str, login: impl FnOnce() -> Login) -> Option<Interest> {
+    fn login(&self, user: &User) -> Login {
+        match user.server_proof {
+            // Only the user's own sessions have its key.
+            ServerProof::Md5(_) | ServerProof::PassThrough => self.terms.load().login.clone(),
+            ServerProof::None | ServerProof::Password(_) => Login::of(user),
+        }
+    }
+
+    /// These are the users that the configuration names now: catalogs that are read as one of them are, from the next
+    /// time on, as it logs in now.
+    pub(crate) fn heed(&self, users: &[User]) {
+        for entry in self.lock().values() {
+            let reader = entry.reader.load();
+            if let Some(user) = users.iter().find(|user| user.name == reader.user) {
+                entry.reader.store(Arc::new(Reader { user: user.name.clone(), login: self.login(user) }));
+            }
+        }
+    }
+
+    fn want_as(self: &Arc<Self>, database: &str, reader: impl FnOnce() -> Reader) -> Option<Interest> {
         let mut wanted = self.lock();
         if let Some(entry) = wanted.get_mut(database) {
             return Some(entry.share());
@@ -250,9 +276,10 @@ impl Catalogs {
         }
         let database: Arc<str> = database.into();
         let bell = Arc::new(Notify::new());
-        let keep = self.clone().keep_fresh(database.clone(), login(), bell.clone());
+        let reader = Arc::new(ArcSwap::from_pointee(reader()));
+        let keep = self.clone().keep_fresh(database.clone(), reader.clone(), bell.clone());
         let task = tokio::spawn(keep).abort_handle();
-        Some(wanted.entry(database).or_insert(Wanted::new(bell, task)).share())
+        Some(wanted.entry(database).or_insert(Wanted::new(bell, reader, task)).share())
     }
 
     /// Forgets every database that has no session now.
@@ -368,14 +395,15 @@ impl Catalogs {
         }
     }
 
-    async fn keep_fresh(self: Arc<Self>, database: Arc<str>, login: Login, bell: Arc<Notify>) {
+    async fn keep_fresh(self: Arc<Self>, database: Arc<str>, reader: CurrentReader, bell: Arc<Notify>) {
         loop {
             let began = Instant::now();
             let Some(seen) = self.begin(&database, began) else { return };
+            let login = reader.load().login.clone();
             let (wait, source) = match self.load(&database, &login).await {
                 Ok((source, catalog)) => {
                     self.publish(&database, seen, catalog);
-                    (self.health.catalog_interval, Some(source))
+                    (self.terms.load().health.catalog_interval, Some(source))
                 }
                 Err(Failure::Failed(error)) => {
                     tracing::warn!(database = &*database, error, "catalog not loaded; will try again");
@@ -422,7 +450,8 @@ impl Catalogs {
         let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
         let source = place(&primary);
         let place = (&*primary.address, database);
-        let parameters = control::parameters(place, login, LOAD_LIMIT, &self.health, Purpose::Watching);
+        let terms = self.terms.load_full();
+        let parameters = control::parameters(place, login, LOAD_LIMIT, &terms.health, Purpose::Watching);
         let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
             return Err(Failure::Failed("no answer in time".into()));
         };

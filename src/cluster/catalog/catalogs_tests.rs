@@ -2,7 +2,13 @@
 
 use super::*;
 use crate::cluster::catalog::{Reach, Relation, Volatility};
+use crate::cluster::control::Terms;
+use crate::config::Health;
 use crate::sql::Name;
+
+fn reader() -> CurrentReader {
+    Arc::new(ArcSwap::from_pointee(Reader { user: "app".into(), login: Login::trusted("app".into()) }))
+}
 
 /// Catalogs with one wanted database, and nobody who loads it.
 fn catalogs() -> (Catalogs, Arc<str>) {
@@ -14,11 +20,12 @@ fn catalogs() -> (Catalogs, Arc<str>) {
         user: "app".into(),
         catalog_interval: RETRY,
     };
-    let catalogs =
-        Catalogs::new(Arc::new(Monitor::new(Instant::now())), health, Login::trusted("app".into()));
+    let terms = Terms { health, login: Login::trusted("app".into()) };
+    let terms = Arc::new(ArcSwap::from_pointee(terms));
+    let catalogs = Catalogs::new(Arc::new(Monitor::new(Instant::now())), terms);
     let database: Arc<str> = "app".into();
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), task));
+    catalogs.lock().insert(database.clone(), Wanted::new(Arc::default(), reader(), task));
     (catalogs, database)
 }
 
@@ -146,7 +153,8 @@ async fn without_sessions_a_catalog_is_kept_for_a_while_and_not_for_ever() {
 #[tokio::test]
 async fn databases_that_nobody_uses_keep_no_other_out() {
     let catalogs = Arc::new(catalogs().0);
-    let want = |database: &str| catalogs.want_as(database, || Login::trusted("app".into()));
+    let reader = || Reader { user: "app".into(), login: Login::trusted("app".into()) };
+    let want = |database: &str| catalogs.want_as(database, reader);
     for n in 0..2 * DATABASES_MAX {
         assert!(want(&n.to_string()).is_some(), "{n}");
     }

@@ -36,8 +36,8 @@ macro_rules! holders {
 pub(super) use holders;
 
 /// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
-/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known; unless they run a query
-/// that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
+/// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known, whose own are a superuser's
+/// (anybody may add one to an extension that he has made); unless they run a query that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
 ///
 /// The last two columns: whether it may be what a statement means that names one of PostgreSQL's own, or an attribute, and
 /// whether one argument is enough to call it.
@@ -66,10 +66,11 @@ const FUNCTIONS: &str = "
                 WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
                   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
            ) AS e ON e.objid = p.oid
+      LEFT JOIN pg_catalog.pg_roles AS o ON o.oid = p.proowner
      CROSS JOIN LATERAL (
                SELECT CASE WHEN p.oid < 16384 OR b.proname IS NOT NULL THEN 'built_in'
                            WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table|set_limit$)' THEN 'opaque'
-                           WHEN e.extname::pg_catalog.text = ANY ($1) THEN 'known'
+                           WHEN e.extname::pg_catalog.text = ANY ($1) AND o.rolsuper THEN 'known'
                            WHEN p.prokind = 'a' OR p.prolang = 13 AND p.provolatile <> 'v' THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
                            ELSE 'opaque' END

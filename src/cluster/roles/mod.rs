@@ -10,5 +10,5 @@ mod roster;
 mod watch;
 
 pub(super) use monitor::Monitor;
-pub(super) use probe::{Probe, timeline_of};
+pub(super) use probe::timeline_of;
 pub(super) use watch::Watch;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::decision::{Facts, Finding};
 use super::probe::Failure;
-use super::roster::{Event, Roster};
+use super::roster::{Event, Moves, Roster};
 use crate::cluster::defaults::Defaults;
 use crate::cluster::topology::{ServerId, Topology};
 use crate::config;
@@ -42,7 +42,18 @@ impl Monitor {
         Self { current: ArcSwap::default(), changes: watch::Sender::new(()), state: Mutex::new(state) }
     }
 
+    /// From now on these are all the servers, in one snapshot: it is published when this returns.
+    pub(crate) fn set(&self, servers: &[config::Server], now: Instant) -> Moves {
+        let mut state = self.lock();
+        let (moves, events) = state.roster.set(servers, now);
+        moves.gone.iter().for_each(|id| drop(state.bells.remove(id)));
+        moves.come.iter().for_each(|id| drop(state.bells.insert(*id, Arc::default())));
+        self.conclude(&mut state, &events, now);
+        moves
+    }
+
     /// Takes in a server. Whether it answers, and what it is, is known once somebody reports it.
+    #[cfg(test)]
     pub(crate) fn insert(&self, server: &config::Server, now: Instant) -> ServerId {
         let mut state = self.lock();
         let (id, events) = state.roster.insert(server, now);
@@ -52,6 +63,7 @@ impl Monitor {
     }
 
     /// Forgets a server: the snapshot without it is published when this returns.
+    #[cfg(test)]
     pub(crate) fn remove(&self, server: ServerId, now: Instant) {
         let mut state = self.lock();
         state.bells.remove(&server);

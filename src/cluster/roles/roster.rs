@@ -36,6 +36,15 @@ struct Row {
     defaults: Option<Arc<Defaults>>,
 }
 
+/// Who came and who went with another list of servers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    /// They were not tried yet.
+    pub(crate) come: Vec<ServerId>,
+    /// No topology names them any more.
+    pub(crate) gone: Vec<ServerId>,
+}
+
 /// Something that a report changed, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -52,19 +61,39 @@ pub(crate) enum Event {
 }
 
 impl Roster {
+    /// From now on these are all the servers: who came, and who is gone. Those that stay keep what is known of them; a server
+    /// is told by its address, with all that belongs to it.
+    pub(crate) fn set(&mut self, servers: &[config::Server], epoch: Instant) -> (Moves, Vec<Event>) {
+        let mut moves = Moves::default();
+        self.rows.retain(|row| {
+            let stays = servers.iter().any(|server| row.is(server));
+            moves.gone.extend((!stays).then_some(row.seen.server));
+            stays
+        });
+        for server in servers {
+            match self.rows.iter_mut().find(|row| row.is(server)) {
+                Some(row) => row.terms(server),
+                None => moves.come.push(self.enter(server, epoch)),
+            }
+        }
+        (moves, self.assign_roles())
+    }
+
     /// Takes in a server that was not tried yet. Its identity was nobody's before. Nothing is asked about the time
     /// before `epoch`.
+    #[cfg(test)]
     pub(crate) fn insert(&mut self, server: &config::Server, epoch: Instant) -> (ServerId, Vec<Event>) {
+        let id = self.enter(server, epoch);
+        // A configured role is known before any probe.
+        (id, self.assign_roles())
+    }
+
+    fn enter(&mut self, server: &config::Server, epoch: Instant) -> ServerId {
         let id = ServerId(self.come);
         self.come += 1;
         self.rows.push(Row {
             name: server.name.clone(),
-            address: Arc::new(Address {
-                host: server.host.clone(),
-                port: server.port,
-                tls: server.tls.clone(),
-                channel_binding: server.channel_binding,
-            }),
+            address: Arc::new(address(server)),
             connections: server.connections,
             weight: server.weight,
             seen: Observation {
@@ -81,11 +110,11 @@ impl Roster {
             freshness: Arc::new(Freshness::new(epoch)),
             defaults: None,
         });
-        // A configured role is known before any probe.
-        (id, self.assign_roles())
+        id
     }
 
     /// Forgets a server. The others' roles may be others without it.
+    #[cfg(test)]
     pub(crate) fn remove(&mut self, id: ServerId) -> Vec<Event> {
         self.rows.retain(|row| row.seen.server != id);
         self.assign_roles()
@@ -157,7 +186,28 @@ impl Roster {
     }
 }
 
+fn address(server: &config::Server) -> Address {
+    Address {
+        host: server.host.clone(),
+        port: server.port,
+        tls: server.tls.clone(),
+        channel_binding: server.channel_binding,
+    }
+}
+
 impl Row {
+    /// Whether it is the row of this server.
+    fn is(&self, server: &config::Server) -> bool {
+        self.address.leads_where(&address(server))
+    }
+
+    /// Takes over what may change of a server while it stays the same.
+    fn terms(&mut self, server: &config::Server) {
+        self.name = server.name.clone();
+        (self.connections, self.weight) = (server.connections, server.weight);
+        self.seen.setting = server.role;
+    }
+
     fn record(&mut self, outcome: Result<Facts, Failure>, now: Instant) -> Option<Event> {
         let (id, before) = (self.seen.server, self.seen.health);
         let failure = match outcome {

@@ -205,3 +205,42 @@ fn only_what_readers_can_see_makes_a_new_snapshot() {
     record(&mut roster, vec![(A, said(State::Writable, 2))]);
     assert!(!before.equals(&roster.topology()));
 }
+
+/// A server that is called this and listens at this port.
+fn called(name: &str, port: u16) -> config::Server {
+    config::Server {
+        name: name.into(),
+        host: "localhost".into(),
+        port,
+        role: RoleSetting::Auto,
+        weight: 1,
+        connections: 10,
+        tls: Arc::default(),
+        channel_binding: config::ChannelBinding::Prefer,
+    }
+}
+
+#[test]
+fn another_list_of_servers_is_one_change_and_disturbs_nobody_who_stays() {
+    let (mut roster, now) = (Roster::default(), Instant::now());
+    let (moves, _) = roster.set(&[called("a", 1), called("b", 2)], now);
+    assert_eq!((&moves.come[..], &moves.gone[..]), (&[A, B][..], &[][..]));
+    record(&mut roster, vec![(A, said(State::Writable, 1)), (B, said(State::InRecovery, 1))]);
+
+    let heavier = config::Server { weight: 7, connections: 3, ..called("renamed", 2) };
+    let (moves, events) = roster.set(&[called("c", 3), heavier, called("a", 1)], now);
+    assert_eq!((&moves.come[..], &moves.gone[..], &events[..]), (&[ServerId(2)][..], &[][..], &[][..]));
+    assert_eq!(seen(&roster, B), (Role::Replica, Health::Up));
+    let topology = roster.topology();
+    let server = topology.server(B).unwrap();
+    assert_eq!((&*server.name, server.weight, server.connections), ("renamed", 7, 3));
+
+    // The same server by another way is another one, and never beside itself: nobody claims to be a second primary.
+    let bound = config::Server { channel_binding: config::ChannelBinding::Disable, ..called("a", 1) };
+    let (moves, _) = roster.set(&[bound, called("b", 2)], now);
+    assert_eq!((&moves.come[..], &moves.gone[..]), (&[ServerId(3)][..], &[A, ServerId(2)][..]));
+    let events = record(&mut roster, vec![(ServerId(3), said(State::Writable, 1))]);
+    assert!(!events.iter().any(|event| matches!(event, Event::Finding(_))), "{events:?}");
+    assert_eq!(seen(&roster, ServerId(3)), (Role::Primary, Health::Up));
+    assert_eq!(record(&mut roster, vec![(A, said(State::Writable, 1))]), [], "nobody asks for it any more");
+}

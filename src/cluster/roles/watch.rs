@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::decision::Facts;
 use super::monitor::Monitor;
 use super::probe::{Cause, Failure, Probe};
-use crate::cluster::topology::{ServerId, Topology};
+use crate::cluster::control::{CurrentTerms, Terms};
+use crate::cluster::topology::{Server, ServerId, Topology};
 use crate::config;
 
 /// Time between probes while no primary can be written to: a promotion should not wait for a whole interval.
@@ -29,6 +30,9 @@ pub(crate) struct Watch {
     server: ServerId,
     probe: Probe,
     pace: Pace,
+    terms: CurrentTerms,
+    /// Those by which it probes now.
+    by: Arc<Terms>,
     monitor: Arc<Monitor>,
     /// Rung when the server is suspected.
     bell: Arc<Notify>,
@@ -36,20 +40,31 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Of a server that the monitor knows.
-    pub(crate) fn new(
-        server: ServerId,
-        probe: Probe,
-        health: &config::Health,
-        monitor: Arc<Monitor>,
-    ) -> Self {
-        let bell = monitor.bell(server);
-        Self { server, probe, pace: Pace::new(health), monitor, bell }
+    pub(crate) fn new(server: &Server, terms: CurrentTerms, monitor: Arc<Monitor>) -> Self {
+        let (bell, by) = (monitor.bell(server.id), terms.load_full());
+        let probe = Probe::new(server, &by.health, &by.login);
+        Self { server: server.id, probe, pace: Pace::new(&by.health), terms, by, monitor, bell }
+    }
+
+    /// Probes by other terms from now on, if there are others. What the server gives to those who set nothing is asked
+    /// anew then, and is told if it differs.
+    fn heed_terms(&mut self) {
+        let now = self.terms.load_full();
+        if Arc::ptr_eq(&now, &self.by) {
+            return;
+        }
+        if let Some(server) = self.monitor.topology().server(self.server) {
+            self.probe = Probe::new(server, &now.health, &now.login);
+            self.pace = Pace::new(&now.health);
+        }
+        self.by = now;
     }
 
     /// Probes until it is aborted.
     pub(crate) async fn run(mut self) {
         let mut cause = Cause::Due;
         loop {
+            self.heed_terms();
             let begun = Instant::now();
             let outcome = self.probe.run(cause).await;
             let took = begun.elapsed();
@@ -124,7 +139,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::topology::{Health, Role, Server};
+    use crate::cluster::topology::{Health, Role};
 
     fn topology(health: Health) -> Topology {
         let primary = Server { role: Role::Primary, health, ..Server::example(0) };

@@ -14,10 +14,9 @@ use tokio::time::timeout;
 use super::demand::Demand;
 use super::line::{Answer, Line};
 use super::positions::{Positions, PrimarySaid, ReplicaSaid, Standing};
-use crate::cluster::control::{self, Login, Parameters, Purpose, words};
+use crate::cluster::control::{self, CurrentTerms, Parameters, Purpose, Terms, words};
 use crate::cluster::roles::Monitor;
 use crate::cluster::topology::{Role, Server, ServerId, Topology};
-use crate::config::Health;
 use crate::freshness::pace::{self, Lag, Wishes};
 
 /// Pause after a connection failed or ended; twice as long after each further one that brought nothing.
@@ -154,7 +153,9 @@ impl Samplers {
 /// The sampling of one server.
 pub(crate) struct Sampler {
     server: ServerId,
-    parameters: Parameters,
+    terms: CurrentTerms,
+    /// Those of the connection there is now.
+    by: Arc<Terms>,
     limit: Duration,
     changes: watch::Receiver<()>,
     shared: Arc<Samplers>,
@@ -165,7 +166,7 @@ pub(crate) struct Sampler {
 /// Why a connection is not used any longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
-    /// The server is not up, or its role is not known.
+    /// The server is not up, its role is not known, or another login is wanted.
     Retired,
     /// The question failed, or the connection broke.
     Failed(String),
@@ -177,13 +178,13 @@ enum End {
 
 impl Sampler {
     /// Of a server that the monitor knows.
-    pub(crate) fn new(server: &Server, health: &Health, login: &Login, shared: Arc<Samplers>) -> Self {
-        let limit = health.timeout;
-        let place = (&*server.address, &*health.database);
+    pub(crate) fn new(server: &Server, terms: CurrentTerms, shared: Arc<Samplers>) -> Self {
+        let by = terms.load_full();
         Self {
             server: server.id,
-            parameters: control::parameters(place, login, limit, health, Purpose::Sampling),
-            limit,
+            limit: by.health.timeout,
+            terms,
+            by,
             changes: shared.monitor.changes(),
             shared,
             told: None,
@@ -238,9 +239,30 @@ impl Sampler {
         drop(timeout(pause, self.change()).await);
     }
 
+    /// What a connection is opened with now; none once the server is gone.
+    fn parameters(&mut self) -> Option<Parameters> {
+        self.by = self.terms.load_full();
+        let Terms { health, login } = &*self.by;
+        self.limit = health.timeout;
+        let topology = self.shared.monitor.topology();
+        let place = (&*topology.server(self.server)?.address, &*health.database);
+        Some(control::parameters(place, login, self.limit, health, Purpose::Sampling))
+    }
+
+    /// Whether the connection is still one that would be opened now.
+    fn heeds_terms(&mut self) -> bool {
+        let now = self.terms.load();
+        if Arc::ptr_eq(&now, &self.by) {
+            return true;
+        }
+        self.limit = now.health.timeout;
+        now.login == self.by.login && now.health.database == self.by.health.database
+    }
+
     async fn connect(&mut self) -> Option<Line> {
         let begun = Instant::now();
-        let trouble = match timeout(self.limit, Line::open(&self.parameters)).await {
+        let parameters = self.parameters()?;
+        let trouble = match timeout(self.limit, Line::open(&parameters)).await {
             Ok(Ok(line)) => return Some(line),
             Ok(Err(error)) => words(&error),
             Err(_) => "no answer in time".into(),
@@ -256,7 +278,7 @@ impl Sampler {
         let (mut last, mut asked_as, mut standing) = (None, Role::Unknown, Standing::Unproven);
         loop {
             shared.positions().review(&shared.topology(), &shared.demand);
-            let Some(role) = self.role() else { return End::Retired };
+            let Some(role) = self.role().filter(|_| self.heeds_terms()) else { return End::Retired };
             // Everybody waits for a new primary's first sample.
             last = last.filter(|_| role == asked_as);
             asked_as = role;

@@ -33,6 +33,10 @@ const AHEAD: usize = 128 << 10;
 pub struct Secured {
     socket: Socket,
     session: Connection,
+    /// How many decrypted bytes the session holds, so that it is not asked in vain.
+    decrypted: usize,
+    /// Whether nothing more is to be decrypted.
+    ended: bool,
     /// Encrypted bytes that were read ahead. No memory while there are none.
     ahead: BytesMut,
     /// How many the last read from the socket gave: whoever sends a [`PIECE`] at once sends more.
@@ -70,7 +74,7 @@ async fn handshake(mut secured: Box<Secured>) -> io::Result<Box<Secured>> {
 impl Secured {
     fn new(socket: Socket, mut session: Connection) -> Box<Self> {
         session.set_buffer_limit(Some(UNSENT_MAX));
-        Box::new(Self { socket, session, ahead: BytesMut::new(), arrived: 0 })
+        Box::new(Self { socket, session, decrypted: 0, ended: false, ahead: BytesMut::new(), arrived: 0 })
     }
 
     /// What the handshake has settled, but for certificates: those are in [`Secured::peer_certificate`], and with whoever
@@ -103,6 +107,14 @@ impl Secured {
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let holds = !self.session.wants_read() || !self.ahead.is_empty();
         if holds { Poll::Ready(Ok(())) } else { self.socket.poll_readable(cx) }
+    }
+
+    /// Decrypts what has come: ready when a read would give something, with how many bytes that is, or the end.
+    pub(crate) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while self.decrypted == 0 && !self.ended {
+            ready!(self.poll_fetch(cx))?;
+        }
+        Poll::Ready(Ok(self.decrypted))
     }
 
     pub(crate) fn is_flushed(&self) -> bool {
@@ -144,12 +156,15 @@ impl Secured {
             }
             n
         };
-        let decrypted = self.session.process_new_packets();
+        self.ended |= n == 0;
+        let state = self.session.process_new_packets();
         // What it asks to be answered by itself, such as an alert. What is left of that is part of the next flush.
         if self.session.wants_write() {
             let _ = self.session.write_tls(&mut NotWaiting(&mut self.socket, cx));
         }
-        decrypted.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let state = state.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.decrypted = state.plaintext_bytes_to_read();
+        self.ended |= state.peer_has_closed();
         Poll::Ready(Ok(n))
     }
 
@@ -170,30 +185,20 @@ impl Secured {
 
     /// Gives out what is decrypted, as far as it fits.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
-        while buffer.remaining() > 0 {
-            let Poll::Ready(chunk) = self.poll_decrypted()? else { break };
-            if chunk.is_empty() {
-                break;
-            }
+        while self.decrypted > 0 && buffer.remaining() > 0 {
+            let chunk = self.session.reader().into_first_chunk()?;
             let n = chunk.len().min(buffer.remaining());
             buffer.put_slice(&chunk[..n]);
             self.session.reader().consume(n);
+            self.decrypted -= n;
         }
         Ok(())
     }
 
-    /// What is decrypted, or a piece of it. Empty at the end; not ready, and nobody is woken, while more is to be fetched.
-    fn poll_decrypted(&mut self) -> Poll<io::Result<&[u8]>> {
-        match self.session.reader().into_first_chunk() {
-            // Without a farewell (close_notify). PostgreSQL's messages have lengths, so what is cut off shows.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(&[])),
-            chunk => blocking(chunk),
-        }
-    }
-
-    /// Whether the peer has ended the stream, and all that came before is given out.
-    fn has_ended(&mut self) -> bool {
-        matches!(self.poll_decrypted(), Poll::Ready(Ok([])))
+    /// Whether the peer has ended the stream, and all that came before is given out. Without a farewell (close_notify), too:
+    /// PostgreSQL's messages have lengths, so what is cut off shows.
+    fn has_ended(&self) -> bool {
+        self.ended && self.decrypted == 0
     }
 }
 
@@ -276,6 +281,10 @@ impl Write for NotWaiting<'_, '_> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let [one] = slices {
+            // The usual answer is one record, and the kernel spends less on send than on writev.
+            return self.write(one);
+        }
         waiting(Pin::new(&mut *self.0).poll_write_vectored(self.1, slices))
     }
 

@@ -79,6 +79,30 @@ async fn what_is_decrypted_and_not_read_makes_a_stream_readable() {
 }
 
 #[tokio::test]
+async fn a_bare_buffer_gets_as_much_room_as_has_come() {
+    let (mut server, mut client) = pair().await;
+    let sent = text(20_000);
+    client.write_all(&sent[..60]).await.unwrap();
+    client.flush().await.unwrap();
+    let mut buffer = BytesMut::new();
+    let fill = poll_fn(|cx| poll_fill(&mut server, cx, &mut buffer, 1 << 16));
+    assert_eq!(timeout(PATIENCE, fill).await.unwrap().unwrap(), 60);
+    let room = buffer.capacity();
+    assert!(room < 100, "{room}");
+    // Nothing more has come: no room is made in vain.
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(poll_fill(&mut server, &mut cx, &mut buffer, 1 << 16).is_pending());
+    assert_eq!(buffer.capacity(), room);
+    client.write_all(&sent[60..]).await.unwrap();
+    client.flush().await.unwrap();
+    while buffer.len() < sent.len() {
+        let fill = poll_fn(|cx| poll_fill(&mut server, cx, &mut buffer, 1 << 16));
+        assert_ne!(timeout(PATIENCE, fill).await.unwrap().unwrap(), 0);
+    }
+    assert!(buffer == sent);
+}
+
+#[tokio::test]
 async fn what_is_read_ahead_is_not_forgotten() {
     let (mut server, mut client) = pair().await;
     // Two of rustls's pieces make the next read a large one, which takes the second message along.

@@ -67,6 +67,11 @@ impl Connections {
         Some(pool)
     }
 
+    /// By another configuration its pools may be others.
+    pub(crate) fn find_pools_anew(&mut self) {
+        self.pools.clear();
+    }
+
     /// As whom the session logs in to the servers.
     pub(crate) fn account(&self, who: &Who) -> Account {
         account(who)

@@ -8,6 +8,9 @@ mod pin_log;
 mod pinning;
 pub(crate) mod routing_settings;
 mod slow_query;
+mod who;
+
+pub(crate) use who::Who;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +18,8 @@ use std::time::{Duration, Instant};
 use crate::backend::ledger::Batch;
 use crate::backend::settings::Settings;
 use crate::cluster::catalog::Catalog;
-use crate::cluster::catalogs::Interest;
 use crate::cluster::topology::ServerId;
-use crate::config::{Config, Listener, PoolMode, User};
 use crate::router::{Decision, Route, SessionView, Transaction};
-use crate::scram::PassKey;
 use crate::session::consistency::observed_reads::Touched;
 use crate::session::consistency::requirement::{Basis, Clock, Levels, Requirement};
 use crate::session::consistency::tracking::{
@@ -28,9 +28,7 @@ use crate::session::consistency::tracking::{
 use crate::session::conversation::counts::{Counts, access};
 use crate::session::conversation::defaults::SessionDefaults;
 use crate::session::conversation::pin_log::PinLog;
-use crate::session::conversation::routing_settings::{
-    Configured, ConfiguredTargets, ConfiguredTransactions, RoutingSettings, WeirSettings, strings,
-};
+use crate::session::conversation::routing_settings::{RoutingSettings, WeirSettings, strings};
 use crate::session::conversation::slow_query::{Slow, SlowQueryTrail};
 use crate::session::leg::Leg;
 use crate::session::leg::progress::Sent;
@@ -47,63 +45,6 @@ use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
 use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
 use crate::telemetry::metrics::Access;
-
-/// Who the client is, and what was settled when it came.
-pub(crate) struct Who {
-    pub user: Arc<User>,
-    /// The key that it has proved, where the servers take it.
-    pub key: Option<Arc<PassKey>>,
-    /// The database as the client named it.
-    pub database: Arc<str>,
-    /// The database on the servers.
-    pub server_database: Arc<str>,
-    /// The listener by which the client came.
-    listener: Arc<Listener>,
-    /// Targets fixed by the configuration.
-    pub targets: ConfiguredTargets,
-    /// Where the configuration has transactions run.
-    pub transactions: ConfiguredTransactions,
-    /// What the configuration asks of the reads.
-    pub levels: Configured,
-    pub pool_size: usize,
-    pub mode: PoolMode,
-    /// Has the database's catalog kept fresh, once the session has entered it.
-    pub catalog: Option<Interest>,
-}
-
-impl Who {
-    /// A user who asks for this database by this listener. Of a user whom the configuration names no more holds what was
-    /// said when it logged in.
-    pub(crate) fn new(config: &Config, user: Arc<User>, database: &str, listener: Arc<Listener>) -> Self {
-        let named = config.users.iter().find(|named| named.name == user.name);
-        let user = named.map_or_else(|| user.clone(), |named| Arc::new(user.under(named)));
-        let listed = config.databases.iter().find(|listed| &*listed.name == database);
-        let name: Arc<str> = listed.map_or_else(|| database.into(), |listed| listed.name.clone());
-        let size = user.pool_size.or(listed.and_then(|listed| listed.pool_size));
-        let mode = listed.and_then(|listed| listed.pool_mode).or(user.pool_mode);
-        Self {
-            server_database: listed.map_or_else(|| name.clone(), |listed| listed.server_database.clone()),
-            database: name,
-            targets: ConfiguredTargets::new(&listener, listed, &user),
-            transactions: ConfiguredTransactions::new(&config.routing, &listener, listed, &user),
-            listener,
-            levels: Configured::new(&config.routing, listed, &user),
-            pool_size: size.unwrap_or(config.pool.size),
-            mode: mode.unwrap_or(config.pool.mode),
-            user,
-            key: None,
-            catalog: None,
-        }
-    }
-
-    /// Reads anew what another configuration says of the same client. Where its connections lead, and how they are pooled,
-    /// stays as it was when it came.
-    fn read(&mut self, config: &Config) {
-        let now = Self::new(config, self.user.clone(), &self.database, self.listener.clone());
-        let (server_database, mode, key) = (self.server_database.clone(), self.mode, self.key.take());
-        *self = Self { server_database, mode, key, catalog: self.catalog.take(), ..now };
-    }
-}
 
 /// Requests at the front of the client's buffer that were run before.
 #[derive(Debug)]

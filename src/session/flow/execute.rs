@@ -129,6 +129,8 @@ impl Session {
         let begun = Instant::now();
         if self.conversation.read_policy() {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
+            // Its password towards the servers may be another.
+            self.connections.find_pools_anew();
         }
         if self.sets_in_flight() {
             // Under which settings a statement of what follows is prepared or executed is known then: who else may share it.

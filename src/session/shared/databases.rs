@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::prepared::Stamp;
 use crate::freshness::Marks;
@@ -86,10 +86,16 @@ impl Databases {
     }
 }
 
+impl Databases {
+    /// Other terms hold for what replicas teach.
+    pub(super) fn learn(&self, capacity: usize, ttl: Duration) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().for_each(|database| database.learned.limit(capacity, ttl));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn enter(databases: &Databases, name: &str, epoch: Instant) -> Arc<Database> {

@@ -132,13 +132,26 @@ impl Shared {
 
     /// The next request of each session goes by what the primary's configuration says now.
     pub(crate) fn heed(&self, conf: &Arc<Conf>) {
-        let policy = self.policy();
-        if !policy.conf.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
-            self.adopt(policy.under(conf.clone()));
+        let is_known = |policy: &Policy| policy.conf.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf));
+        if !is_known(&self.policy()) {
+            // Another configuration may come at the same time.
+            self.policy.rcu(|policy| policy.under(conf.clone()));
         }
     }
 
+    /// The next request of each session goes by this configuration: all of it, or none of it.
+    pub(crate) fn obey(&self, config: &Arc<Config>) {
+        let routing = &config.routing;
+        self.classifier.remember(routing.verdict_cache);
+        self.databases.learn(routing.learned, routing.learned_ttl);
+        self.policy.rcu(|policy| {
+            let obeyed = Policy::new(config.clone());
+            policy.conf.clone().map_or_else(|| Policy::new(config.clone()), |conf| obeyed.under(conf))
+        });
+    }
+
     /// The next request of each session is served by this policy.
+    #[cfg(test)]
     pub(crate) fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }

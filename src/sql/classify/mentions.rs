@@ -52,13 +52,20 @@ fn mentioned(tokens: &[Token<'_>], at: usize, known: &KnownFunctions) -> Option<
     match (called, is_part(tokens, at)) {
         // With a schema it is PostgreSQL's own, or listed as an unknown function.
         (true, true) => None,
-        (false, true) => text::name(token),
-        (false, false) => text::name(token).filter(|_| is_type(tokens, at)),
+        (false, true) => Some(named(token)),
+        (false, false) => is_type(tokens, at).then(|| named(token)),
         (true, false) if is_reserved(&token) => None,
         (true, false) => {
             text::name(token).filter(|name| known.class(&Name { schema: None, name: name.clone() }).is_some())
         }
     }
+}
+
+/// What a name says; the empty name, which stands for all, where that is not sure: in an encoding that is not read here, or
+/// in escapes that what follows may read otherwise (`UESCAPE`).
+fn named(token: Token<'_>) -> Box<str> {
+    let escaped = token.kind == TokenKind::UnicodeName;
+    text::name(token).filter(|_| !escaped).unwrap_or_default()
 }
 
 /// What a name behind a dot calls, if it is one of PostgreSQL's own that does more than compute: `(5).pg_advisory_lock`.
@@ -113,6 +120,27 @@ mod tests {
             let listed = |name: &str| mentions.iter().any(|mention| **mention == *name);
             assert!(expected.split_whitespace().all(listed), "{sql}: {mentions:?}");
             assert!(!["x'", "mine", "a", "t.f"].into_iter().any(listed), "{sql}: {mentions:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_read_may_be_any() {
+        let texts: [&[u8]; 4] = [
+            b"SELECT t.\xe9 FROM t",
+            b"SELECT 1::\"\xe9\"",
+            b"SELECT t.U&\"d!0061ta\" UESCAPE '!' FROM t",
+            b"SELECT t.U&\"d\\0061ta\" FROM t",
+        ];
+        for sql in texts {
+            let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
+            let statement = &verdict.statements[0];
+            let all = statement.mentions.iter().any(|name| name.is_empty());
+            assert!(all || statement.kind == Kind::Primary(Why::Unparsable), "{statement:?}");
+        }
+        for sql in [&b"SELECT \xe9(1)"[..], b"SELECT a FROM \xe9"] {
+            let verdict = Classifier::new(1).classify(sql, StandardConformingStrings::On);
+            let statement = &verdict.statements[0];
+            assert!(matches!(statement.kind, Kind::Primary(_)), "{statement:?}");
         }
     }
 
