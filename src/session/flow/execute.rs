@@ -151,12 +151,7 @@ impl Session {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
         }
-        if self.conversation.state.transaction.is_stranded() && meet_stranded(self, &request).is_break() {
-            return Ok(());
-        }
-        if self.conversation.state.transaction.is_lost()
-            && (ends_lost(self, &request) || !resume_block(self, &request).await?)
-        {
+        if self.is_answered_by_loss(&request).await? {
             return Ok(());
         }
         if self.conversation.state.refusals.settings.is_some()
@@ -218,6 +213,15 @@ impl Session {
         let at = parts_at(&self.conversation, &self.client.read_buffer, request);
         at.into_iter().for_each(|at| self.client.part_batch(at));
         at.is_some()
+    }
+
+    /// Whether a request is answered by what has become of its transaction.
+    async fn is_answered_by_loss(&mut self, request: &Request) -> Result<bool> {
+        if self.conversation.state.transaction.is_stranded() && meet_stranded(self, request).is_break() {
+            return Ok(true);
+        }
+        let is_lost = self.conversation.state.transaction.is_lost();
+        Ok(is_lost && (ends_lost(self, request) || !resume_block(self, request).await?))
     }
 
     /// Writes a request that has come to where it can be written.
