@@ -156,13 +156,8 @@ impl Session {
             // On the heap: few meet one, but every client's task would have room for it.
             Box::pin(self.meet_silence()).await?;
         }
-        if self.conversation.state.transaction.is_stranded() && meet_stranded(self, &request).is_break() {
+        if self.is_answered_by_loss(&request).await? {
             return Ok(());
-        }
-        if self.conversation.state.transaction.is_lost() {
-            if ends_lost(self, &request) || !resume_block(self, &request).await? {
-                return Ok(());
-            }
         }
         if self.conversation.state.refusals.settings.is_some()
             && Box::pin(meet_unsettable(self, &request)).await?.is_break()
@@ -174,10 +169,9 @@ impl Session {
             // On the heap: few ask, but every client's task would have room for it.
             Box::pin(self.look_up_weir_settings(&request)).await?;
         }
-        if listening::concerns(self, &request)
-            // On the heap: few listen, but every client's task would have room for it.
-            && Box::pin(listening::meet(self, &request)).await?.is_break()
-        {
+        let listens = listening::concerns(self, &request);
+        // On the heap: few listen, but every client's task would have room for it.
+        if listens && Box::pin(listening::meet(self, &request)).await?.is_break() {
             return Ok(());
         }
         let mut course = self.decide(&request, begun);
@@ -224,6 +218,15 @@ impl Session {
         let at = parts_at(&self.conversation, &self.client.read_buffer, request);
         at.into_iter().for_each(|at| self.client.part_batch(at));
         at.is_some()
+    }
+
+    /// Whether a request is answered by what has become of its transaction.
+    async fn is_answered_by_loss(&mut self, request: &Request) -> Result<bool> {
+        if self.conversation.state.transaction.is_stranded() && meet_stranded(self, request).is_break() {
+            return Ok(true);
+        }
+        let is_lost = self.conversation.state.transaction.is_lost();
+        Ok(is_lost && (ends_lost(self, request) || !resume_block(self, request).await?))
     }
 
     /// Writes a request that has come to where it can be written.
@@ -311,8 +314,7 @@ impl Session {
             Step::CheckOut => return self.check_out(request, course).await,
             Step::SendSettings | Step::AwaitSettings => {
                 if let (Step::SendSettings, Some(leg)) = (step, self.legs.active_mut()) {
-                    let tx = Some(leg.responses.tx);
-                    let Self { conversation, .. } = self;
+                    let (conversation, tx) = (&mut self.conversation, Some(leg.responses.tx));
                     leg.sender(&mut conversation.state, &conversation.shared.metrics, tx).settings();
                 }
                 self.settings_confirmed().await?;
@@ -370,13 +372,11 @@ impl Session {
                 return Ok(Next::Over);
             }
             Step::Upgrade => {
-                let Self { client, conversation, legs, .. } = self;
-                upgrade(client, conversation, legs).await;
+                upgrade(&mut self.client, &mut self.conversation, &mut self.legs).await;
                 return Ok(Next::Plan);
             }
             Step::Swap => {
-                let Self { client, conversation, legs, .. } = self;
-                swap(client, conversation, legs).await;
+                swap(&mut self.client, &mut self.conversation, &mut self.legs).await;
                 return Ok(Next::Plan);
             }
         }

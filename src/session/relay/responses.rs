@@ -276,12 +276,10 @@ impl Responses {
                     action => action,
                 }
             }
-            server::NOTIFICATION if watcher.listens(frame) => {
-                if let Some(notification) = watcher.notified(frame) {
-                    return self.replace(head, read_buffer, client_buffer, &notification);
-                }
-                Action::Forward
-            }
+            server::NOTIFICATION if watcher.listens(frame) => match watcher.notified(frame) {
+                Some(notification) => return self.replace(head, read_buffer, client_buffer, &notification),
+                None => Action::Forward,
+            },
             server::NOTIFICATION => Action::Swallow,
             server::COMMAND_COMPLETE => {
                 let shown = self.completed(frame.get(5..head.len - 1).unwrap_or_default(), watcher);
