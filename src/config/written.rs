@@ -14,6 +14,8 @@ use super::kinds::found;
 pub const LIVE: &[(&str, &[&str])] = &[
     ("servers[]", &["host", "port", "name", "role", "weight", "connections", "sslmode", "sslnegotiation"]),
     ("servers[]", &["channel_binding", "sslrootcert", "sslcert", "sslkey"]),
+    ("servers[]", SSL_MORE),
+    ("peers[]", SSL_MORE),
     ("users[]", &["name", "auth", "password", "password_file", "password_env", "verifier", "server_user"]),
     (
         "users[]",
@@ -32,7 +34,17 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("peers[]", &["id", "host", "port", "sslmode", "sslnegotiation", "sslrootcert", "sslcert", "sslkey"]),
     ("listeners[]", &["target", "transactions"]),
     ("pool", &["mode", "size", "total", "min_idle", "idle_timeout", "lifetime", "checkout_timeout"]),
-    ("pool", &["queue_limit", "connect_timeout", "prepared_statements", "primary_wait"]),
+    (
+        "pool",
+        &[
+            "queue_limit",
+            "connect_timeout",
+            "prepared_statements",
+            "primary_wait",
+            "listen",
+            "notification_queue",
+        ],
+    ),
     ("timeouts", &["idle_client", "idle_in_transaction", "query"]),
     ("routing", &["transactions", "consistency", "max_staleness", "freshness_wait", "read_functions"]),
     ("routing", &["write_functions", "stateless_functions", "verdict_cache", "learned", "learned_ttl"]),
@@ -43,6 +55,9 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("metrics", &["address"]),
     ("log", &["filter", "format", "slow_query"]),
 ];
+
+const SSL_MORE: &[&str] =
+    &["ssl_min_protocol_version", "sslcrl", "sslpassword", "sslpassword_env", "sslpassword_file"];
 
 const LISTENER: &[&str] = &[
     "address",
@@ -65,7 +80,7 @@ pub const RESTART: &[(&str, &str)] = &[
 ];
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 4] = ["password", "server_password", "verifier", "query_password"];
+const SECRETS: [&str; 5] = ["password", "server_password", "verifier", "query_password", "sslpassword"];
 
 /// What was written, by the paths of its keys. Entries of lists are called by what tells them apart, where there is
 /// something: `users[app].target`.
