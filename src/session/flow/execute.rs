@@ -1,7 +1,6 @@
 //! A request's way to a server: the steps that it needs, one after the other, and the writing of it.
 
 use std::future::poll_fn;
-use std::ops::ControlFlow;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use crate::session::flow::answer::answer;
 use crate::session::flow::decide::{Decided, decide, parts_at};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
-use crate::session::flow::gate::{heed_gate, is_shut, return_to_gate};
+use crate::session::flow::gate::{heed_gate, passes_gate};
 use crate::session::flow::in_flight::InFlight;
 use crate::session::flow::listening;
 use crate::session::flow::plan::{Freshness, Manner, Step, plan, without_leg};
@@ -404,14 +403,8 @@ impl Session {
                 // weir's own time goes on without the time spent waiting for others.
                 course.begun += waited;
                 self.take_over(lease, course.decision.route, course.begun);
-                if !is_shut(&self.conversation) || self.legs.is_parked() {
-                    accounts::assignment(&self.conversation, waited);
-                    return Ok(Next::Plan);
-                }
-                match Box::pin(return_to_gate(self, request)).await? {
-                    ControlFlow::Continue(()) => Ok(Next::Plan),
-                    ControlFlow::Break(()) => Ok(Next::Over),
-                }
+                let passed = passes_gate(self, request, waited).await?;
+                Ok(if passed.is_break() { Next::Over } else { Next::Plan })
             }
             Err(error) if ends_session(&error) => Err(error),
             Err(error) if return_aside(&mut self.client, &mut self.conversation, &mut self.legs) => {

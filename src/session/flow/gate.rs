@@ -5,11 +5,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::ledger::Batch;
 use crate::error::{Error, Result};
 use crate::session::connections::wait::Waiting;
-use crate::session::conversation::Conversation;
+use crate::session::conversation::{Conversation, accounts};
 use crate::session::flow::session::Session;
 use crate::session::leg::Leg;
 use crate::session::relay::request::Request;
@@ -28,7 +29,7 @@ pub(crate) fn names(conversation: &Conversation) -> Names {
 }
 
 /// Whether a transaction of this session's may not begin now.
-pub(super) fn is_shut(conversation: &Conversation) -> bool {
+fn is_shut(conversation: &Conversation) -> bool {
     conversation.shared.board.gate.is_shut(|| Some(names(conversation)))
 }
 
@@ -84,11 +85,24 @@ async fn wait(session: &mut Session) -> Result<()> {
     outcome
 }
 
-/// A connection was lent while the gate was being shut: it goes back unused, and the session waits. Breaks likewise.
+/// A connection was lent, after so long. Should the gate have been shut meanwhile it goes back unused, and the session waits.
+/// Breaks likewise.
 ///
 /// # Errors
 /// When the session ends.
-pub(super) async fn return_to_gate(session: &mut Session, request: &Request) -> Result<ControlFlow<()>> {
-    session.give_back().await;
-    wait_at_gate(session, request).await
+pub(super) async fn passes_gate(
+    session: &mut Session,
+    request: &Request,
+    waited: Duration,
+) -> Result<ControlFlow<()>> {
+    if !is_shut(&session.conversation) || session.legs.is_parked() {
+        accounts::assignment(&session.conversation, waited);
+        return Ok(ControlFlow::Continue(()));
+    }
+    // On the heap: hardly anybody comes here.
+    Box::pin(async {
+        session.give_back().await;
+        wait_at_gate(session, request).await
+    })
+    .await
 }
