@@ -9,11 +9,12 @@ use super::kinds::text;
 use super::section::closest;
 
 /// The modules that log, each with all that is in it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "admin",
     "backend",
     "cluster",
     "config",
+    "console",
     "error",
     "freshness",
     "frontend",
