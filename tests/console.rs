@@ -304,6 +304,35 @@ fn shapes_say_what_keeps_reads_on_the_primary_and_what_to_change() -> Result<()>
     Ok(())
 }
 
+/// What they ask, and the columns that they read of it.
+const ASKED: [(&str, &str); 9] = [
+    (
+        "SHOW STATS",
+        "database total_xact_count total_query_count total_received total_sent total_xact_time \
+          total_query_time total_wait_time avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time \
+          avg_query_time avg_wait_time",
+    ),
+    (
+        "SHOW STATS_TOTALS;",
+        "database query_count query_time bytes_received bytes_sent wait_time xact_count xact_time",
+    ),
+    (
+        "SHOW POOLS;",
+        "database user cl_active cl_active_cancel_req cl_waiting cl_waiting_cancel_req sv_active \
+          sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode",
+    ),
+    (
+        "SHOW DATABASES;",
+        "name host port database force_user pool_size reserve_pool pool_mode max_connections \
+          current_connections paused disabled",
+    ),
+    ("SHOW LISTS;", "list items"),
+    ("SHOW CONFIG;", "key value default changeable"),
+    ("SHOW VERSION;", "version"),
+    ("SHOW SERVERS", "type user database state addr port local_addr local_port connect_time request_time"),
+    ("SHOW CLIENTS", "type user database state addr port connect_time request_time wait wait_us"),
+];
+
 /// What the exporters and agents ask, in the words in which they do (prometheus-community/pgbouncer_exporter, Datadog's
 /// pgbouncer check, Zabbix, Telegraf, pgAdmin's and psycopg's pools), and what they must find.
 #[test]
@@ -319,36 +348,7 @@ fn exporters_and_agents_find_what_they_look_for() -> Result<()> {
         .parameter("extra_float_digits", "2")
         .parameter("application_name", "pgbouncer_exporter");
     let mut exporter = Client::connect(&weir.address(), &login)?;
-    for (sql, columns) in [
-        (
-            "SHOW STATS",
-            "database total_xact_count total_query_count total_received total_sent total_xact_time \
-          total_query_time total_wait_time avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time \
-          avg_query_time avg_wait_time",
-        ),
-        (
-            "SHOW STATS_TOTALS;",
-            "database query_count query_time bytes_received bytes_sent wait_time xact_count xact_time",
-        ),
-        (
-            "SHOW POOLS;",
-            "database user cl_active cl_active_cancel_req cl_waiting cl_waiting_cancel_req sv_active \
-          sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode",
-        ),
-        (
-            "SHOW DATABASES;",
-            "name host port database force_user pool_size reserve_pool pool_mode max_connections \
-          current_connections paused disabled",
-        ),
-        ("SHOW LISTS;", "list items"),
-        ("SHOW CONFIG;", "key value default changeable"),
-        ("SHOW VERSION;", "version"),
-        (
-            "SHOW SERVERS",
-            "type user database state addr port local_addr local_port connect_time request_time",
-        ),
-        ("SHOW CLIENTS", "type user database state addr port connect_time request_time wait wait_us"),
-    ] {
+    for (sql, columns) in ASKED {
         let all = rows(&mut exporter, sql)?;
         let first = all.first().unwrap_or_else(|| panic!("{sql} gives nothing"));
         for column in columns.split_whitespace() {

@@ -32,6 +32,7 @@ pub(crate) use flow::show::sampled_within;
 pub(crate) use flow::visit::visitor;
 pub(crate) use shared::Shared;
 pub(crate) use shared::gate::{AsItWas, Names, Whole};
+#[cfg(test)]
 pub(crate) use shared::policy::Policy;
 pub(crate) use shared::registry::{Activity, Cancel, Entry, Holder, Rest};
 pub(crate) use shared::visitors::{Tally, Visitor};

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use harness::client::Client;
 use harness::{Authority, Cluster, Options, Stop, Weir, WeirSetup, free_port};
 
 use super::knock::{Door, Knock};
@@ -203,24 +204,7 @@ impl Doors {
         let mut admin = cluster.admin(0).unwrap();
         let ours_too = format!("{}_ro", me());
         let users = || USERS.into_iter().chain([ours_too.as_str()]);
-        for user in users() {
-            admin.query(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD '{user}'")).unwrap();
-        }
-        admin.query("SET password_encryption = 'md5'").unwrap();
-        admin.query("CREATE ROLE dora LOGIN PASSWORD 'dora'").unwrap();
-        for database in ["alice", "all", "other db", "staff"] {
-            admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
-        }
-        for membership in [
-            "ALTER ROLE boss SUPERUSER",
-            "CREATE ROLE company",
-            "GRANT company TO staff",
-            "GRANT staff TO alice",
-            "ALTER ROLE carol NOINHERIT",
-            "GRANT company TO carol",
-        ] {
-            admin.query(membership).unwrap();
-        }
+        populate(&mut admin, users());
         cluster.wait_caught_up().unwrap();
         let data = PathBuf::from(cluster.sql(1, "SHOW data_directory").unwrap().value());
         write_files(&data, hba, ident);
@@ -276,6 +260,28 @@ impl Doors {
             _running: running,
             cluster,
         }
+    }
+}
+
+/// Makes the users, the databases, and who is whose member.
+fn populate<'a>(admin: &mut Client, users: impl Iterator<Item = &'a str>) {
+    for user in users {
+        admin.query(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD '{user}'")).unwrap();
+    }
+    admin.query("SET password_encryption = 'md5'").unwrap();
+    admin.query("CREATE ROLE dora LOGIN PASSWORD 'dora'").unwrap();
+    for database in ["alice", "all", "other db", "staff"] {
+        admin.query(&format!("CREATE DATABASE \"{database}\"")).unwrap();
+    }
+    for membership in [
+        "ALTER ROLE boss SUPERUSER",
+        "CREATE ROLE company",
+        "GRANT company TO staff",
+        "GRANT staff TO alice",
+        "ALTER ROLE carol NOINHERIT",
+        "GRANT company TO carol",
+    ] {
+        admin.query(membership).unwrap();
     }
 }
 

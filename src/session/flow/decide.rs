@@ -91,7 +91,16 @@ fn speaks_of_open(conversation: &Conversation, bytes: &[u8], request: &Request) 
 
 /// Where in a batch that is to go to the primary the first message stands that speaks of what is open on a replica's
 /// connection, behind those that do not, or the other way round: no connection could answer both.
-pub(crate) fn parts_at(conversation: &Conversation, bytes: &[u8], request: &Request) -> Option<usize> {
+pub(crate) fn parts_at(
+    conversation: &Conversation,
+    bytes: &[u8],
+    request: &Request,
+    decision: Decision,
+) -> Option<usize> {
+    let journal = conversation.state.transaction.journal();
+    if decision.route == Route::Replica || !journal.is_some_and(|journal| journal.has_portal(None)) {
+        return None;
+    }
     let mut spoken = spoken_of(conversation, bytes, request);
     let (_, first) = spoken.next()?;
     spoken.find(|(_, route)| *route != first).map(|(at, _)| at)
@@ -118,7 +127,7 @@ fn spoken_of(
     let runs = move |verdict: &Verdict| {
         side(!verdict.statements.is_empty() && verdict.statements.iter().all(fetches))
     };
-    let (mut parsed, mut bound): (Vec<(Field, Route)>, Vec<(Field, Route)>) = (Vec::new(), Vec::new());
+    let (mut parsed, mut bound) = (Vec::new(), Vec::new());
     let given = move |names: &[(Field, Route)], name: Field| {
         names.iter().rev().find(|(one, _)| one.of(bytes) == name.of(bytes)).map(|(_, route)| *route)
     };

@@ -148,33 +148,12 @@ impl Session {
             request.uses_earlier().for_each(|name| conversation.state.uses(name.of(&client.read_buffer)));
         }
         self.conversation.says(&request);
-        if heed_gate(self, &request).await?.is_break() {
-            return Ok(());
-        }
-        if self.legs.active().is_some_and(Leg::is_silent) {
-            // On the heap: few meet one, but every client's task would have room for it.
-            Box::pin(self.meet_silence()).await?;
-        }
-        if self.is_answered_by_loss(&request).await? {
-            return Ok(());
-        }
-        if self.conversation.state.refusals.settings.is_some()
-            && Box::pin(meet_unsettable(self, &request)).await?.is_break()
-        {
-            return Ok(());
-        }
-        self.end_sequence_affinity(&request).await?;
-        if request.any(Fact::ConcernsWeir) {
-            // On the heap: few ask, but every client's task would have room for it.
-            Box::pin(self.look_up_weir_settings(&request)).await?;
-        }
-        let listens = listening::concerns(self, &request);
-        // On the heap: few listen, but every client's task would have room for it.
-        if listens && Box::pin(listening::meet(self, &request)).await?.is_break() {
+        if let Next::Over = self.meets(&request).await? {
             return Ok(());
         }
         let mut course = self.decide(&request, begun);
-        if self.parts(&request, &course) {
+        if let Some(at) = parts_at(&self.conversation, &self.client.read_buffer, &request, course.decision) {
+            self.client.part_batch(at);
             self.memory.messages = request.into_memory();
             return Ok(());
         }
@@ -206,17 +185,34 @@ impl Session {
         self.send(request, &course).await
     }
 
-    /// Whether a batch must come in two requests, as it speaks of what is open on a replica's connection and of what that
-    /// one must not do: then its front is one from now on.
-    fn parts(&mut self, request: &Request, course: &Course) -> bool {
-        let journal = self.conversation.state.transaction.journal();
-        if course.decision.route == Route::Replica || !journal.is_some_and(|journal| journal.has_portal(None))
-        {
-            return false;
+    /// What stands before a request, whatever it asks: a pause, losses to be told, settings that no server takes.
+    async fn meets(&mut self, request: &Request) -> Result<Next> {
+        if heed_gate(self, request).await?.is_break() {
+            return Ok(Next::Over);
         }
-        let at = parts_at(&self.conversation, &self.client.read_buffer, request);
-        at.into_iter().for_each(|at| self.client.part_batch(at));
-        at.is_some()
+        if self.legs.active().is_some_and(Leg::is_silent) {
+            // On the heap: few meet one, but every client's task would have room for it.
+            Box::pin(self.meet_silence()).await?;
+        }
+        if self.is_answered_by_loss(request).await? {
+            return Ok(Next::Over);
+        }
+        if self.conversation.state.refusals.settings.is_some()
+            && Box::pin(meet_unsettable(self, request)).await?.is_break()
+        {
+            return Ok(Next::Over);
+        }
+        self.end_sequence_affinity(request).await?;
+        if request.any(Fact::ConcernsWeir) {
+            // On the heap: few ask, but every client's task would have room for it.
+            Box::pin(self.look_up_weir_settings(request)).await?;
+        }
+        let listens = listening::concerns(self, request);
+        // On the heap: few listen, but every client's task would have room for it.
+        if listens && Box::pin(listening::meet(self, request)).await?.is_break() {
+            return Ok(Next::Over);
+        }
+        Ok(Next::Plan)
     }
 
     /// Whether a request is answered by what has become of its transaction.
@@ -320,17 +316,7 @@ impl Session {
                 return self.refused_settings(request);
             }
             Step::AwaitAnswers => {}
-            Step::EndBatch => {
-                self.legs.active_mut().into_iter().for_each(Leg::end_batch);
-                self.answered_while(|_| true).await?;
-                if self.conversation.state.last_error.is_some() && self.legs.active().is_some_and(Leg::is_up)
-                {
-                    // A timeout that ran while the server waited for more. The client's batch ends with it.
-                    self.complete().await?;
-                    self.client.phase = Phase::Skipping(0);
-                    return Ok(Next::Over);
-                }
-            }
+            Step::EndBatch => return self.end_batch().await,
             Step::FlushBatch => {
                 self.legs.active_mut().into_iter().for_each(Leg::flush_batch);
                 self.answered_while(|leg| leg.responses.flow == Flow::Query).await?;
@@ -378,6 +364,19 @@ impl Session {
                 swap(&mut self.client, &mut self.conversation, &mut self.legs).await;
                 return Ok(Next::Plan);
             }
+        }
+        Ok(Next::Decide)
+    }
+
+    /// Ends the open batch where it is.
+    async fn end_batch(&mut self) -> Result<Next> {
+        self.legs.active_mut().into_iter().for_each(Leg::end_batch);
+        self.answered_while(|_| true).await?;
+        if self.conversation.state.last_error.is_some() && self.legs.active().is_some_and(Leg::is_up) {
+            // A timeout that ran while the server waited for more. The client's batch ends with it.
+            self.complete().await?;
+            self.client.phase = Phase::Skipping(0);
+            return Ok(Next::Over);
         }
         Ok(Next::Decide)
     }

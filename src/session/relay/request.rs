@@ -556,17 +556,17 @@ mod tests {
             executed.iter().map(|verdict| verdict.statements[0].kind.clone()).collect::<Vec<_>>()
         };
         let (commit, read_only) = (Kind::Commit { chain: Chain::NoChain }, Kind::Read);
-        let sync = bare(b'S');
-        let (one, two) = (parse("s", "COMMIT"), parse("", "SELECT 1"));
-        let run = [bind("", ""), execute("", 0)];
-        assert_eq!(ran(&[one.clone(), bind("p", "s"), sync.clone()]), []);
-        assert_eq!(ran(&[one.clone(), bind("p", "s"), execute("p", 0), sync.clone()]), [commit.clone()]);
-        assert_eq!(ran(&[&[one, two.clone()], &run[..], &[sync.clone()]].concat()), [read_only.clone()]);
-        assert_eq!(ran(&[execute("earlier", 0), sync.clone()]), [commit.clone()]);
-        assert_eq!(ran(&[execute("other", 0), sync.clone()]), []);
+        let sync = || bare(b'S');
+        let (one, two) = (|| parse("s", "COMMIT"), || parse("", "SELECT 1"));
+        assert_eq!(ran(&[one(), bind("p", "s"), sync()]), []);
+        assert_eq!(ran(&[one(), bind("p", "s"), execute("p", 0), sync()]), std::slice::from_ref(&commit));
+        let other = [one(), two(), bind("", ""), execute("", 0), sync()];
+        assert_eq!(ran(&other), std::slice::from_ref(&read_only));
+        assert_eq!(ran(&[execute("earlier", 0), sync()]), std::slice::from_ref(&commit));
+        assert_eq!(ran(&[execute("other", 0), sync()]), []);
         // What has the name when it is executed counts, not what gets it later.
-        let renamed = [execute("earlier", 0), two.clone(), bind("earlier", ""), execute("earlier", 0), sync];
-        assert_eq!(ran(&renamed), [commit.clone(), read_only.clone()]);
+        let renamed = [execute("earlier", 0), two(), bind("earlier", ""), execute("earlier", 0), sync()];
+        assert_eq!(ran(&renamed), [commit.clone(), read_only]);
         assert_eq!(ran(&[query("COMMIT")]), [commit]);
     }
 

@@ -234,6 +234,15 @@ impl Responses {
         Ok(())
     }
 
+    /// What becomes of a setting's new value. Settings that return as a transaction fails were told to the client while it
+    /// stood, and what its batch has set it is told when that ends.
+    fn told(&self) -> Action {
+        match self.ledger.head_note() {
+            Some(PendingReply::Fails | PendingReply::EndsBatch) => Action::Forward,
+            _ => self.ledger.head_action(),
+        }
+    }
+
     fn look(
         &mut self,
         head: Header,
@@ -265,17 +274,10 @@ impl Responses {
                 }
                 action
             }
-            server::PARAMETER_STATUS => {
-                // Settings that return as a transaction fails were told to the client while it stood, and what its batch has
-                // set it is told when that ends.
-                let told =
-                    matches!(self.ledger.head_note(), Some(PendingReply::Fails | PendingReply::EndsBatch));
-                let action = if told { Action::Forward } else { self.ledger.head_action() };
-                match action {
-                    Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
-                    action => action,
-                }
-            }
+            server::PARAMETER_STATUS => match self.told() {
+                Action::Forward if watcher.parameter(frame) == Completion::Weirs => Action::Swallow,
+                action => action,
+            },
             server::NOTIFICATION if watcher.listens(frame) => match watcher.notified(frame) {
                 Some(notification) => return self.replace(head, read_buffer, client_buffer, &notification),
                 None => Action::Forward,
