@@ -11,11 +11,13 @@ mod pools;
 mod queue;
 mod room;
 mod slots;
+mod standing;
 mod terms;
 mod upkeep;
 mod wish;
 
-pub use connections::{Counts, Lease, Member, Pool};
+pub use connections::{Lease, Pool};
 pub use pools::Pools;
+pub use standing::{Counts, Member};
 pub use terms::{Account, Events, PoolKey};
 pub use wish::Wish;

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::connections::{Lease, Pool, Standing, State};
+use super::connections::{Lease, Pool, State};
+use super::standing::Standing;
 use super::wish::{Suits, Wish};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
