@@ -77,8 +77,16 @@ fn every_setting_is_named_in_its_section() {
         "[[peers]]",
     ]
     .into_iter()
-    .chain(["[auth]", "[pool]", "[timeouts]", "[routing]", "[[routing.rules]]", "[health]", "[runtime]"])
-    {
+    .chain([
+        "[auth]",
+        "[console]",
+        "[pool]",
+        "[timeouts]",
+        "[routing]",
+        "[[routing.rules]]",
+        "[health]",
+        "[runtime]",
+    ]) {
         let from = text.find(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header} is not there"));
         // The section's own text, and that of other entries of the same list.
         let own: String = text.split(&format!("\n{header}\n")).skip(1).map(until_next_section).collect();

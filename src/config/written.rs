@@ -26,6 +26,7 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("auth", &["userlist", "query", "query_user", "query_password", "query_password_file"]),
     ("auth", &["query_password_env", "query_database", "query_ttl", "query_negative_ttl", "hba_file"]),
     ("auth", &["ident_file"]),
+    ("console", &["users", "stats_users"]),
     ("databases[]", &["name", "server_database", "target", "transactions", "consistency", "max_staleness"]),
     ("databases[]", &["pool_size", "pool_mode", "auth_query"]),
     ("listen", LISTENER),
