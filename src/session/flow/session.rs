@@ -301,11 +301,14 @@ impl Session {
     /// see.
     pub(super) async fn pump(&mut self) -> Result<()> {
         poll_fn(|cx| {
-            hearing::poll_hear((&mut self.client, &mut self.conversation, &mut self.legs), cx)?;
+            let listens = self.conversation.state.listening.is_some();
+            if listens {
+                hearing::poll_hear((&mut self.client, &mut self.conversation, &mut self.legs), cx)?;
+            }
             match self.poll_pump(cx) {
                 Poll::Pending if self.is_over() => Poll::Ready(Err(Error::Shutdown)),
                 Poll::Pending => {
-                    if hearing::has_more(&self.client, &self.conversation, &self.legs) {
+                    if listens && hearing::has_more(&self.client, &self.conversation, &self.legs) {
                         cx.waker().wake_by_ref();
                     }
                     self.poll_deadline(cx)
