@@ -819,8 +819,8 @@ fn copies_know_each_other_by_numbers() {
 }
 
 /// The warnings of a file with more behind its servers and its user.
-fn warned(more: &str) -> Vec<String> {
-    load("doubts", &format!("{MINIMAL}{more}"), &[]).unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings
+fn warned(test: &str, more: &str) -> Vec<String> {
+    load(test, &format!("{MINIMAL}{more}"), &[]).unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings
 }
 
 #[test]
@@ -884,7 +884,7 @@ fn what_is_possible_and_hardly_meant_is_a_warning() {
             "users[1].password looks like a variable, which nothing fills in; password_env is the key for one",
         ),
     ] {
-        assert_eq!(warned(&more), [expected], "{more}");
+        assert_eq!(warned("doubts", &more), [expected], "{more}");
     }
     let idle = "[[servers]]\nhost = \"db1\"\nweight = 0\n[[servers]]\nhost = \"db2\"\nweight = 0\n[[users]]\nname = \"a\"\nauth = \"trust\"\n";
     let warnings = load("doubts", idle, &[]).unwrap().warnings;
@@ -902,7 +902,7 @@ fn what_looks_like_a_mistake_and_is_right_is_no_warning() {
         "[[servers]]\nhost = \"db3\"\nweight = 0\n".to_owned(),
         "[[servers]]\nhost = \"db3\"\nport = 6432\n".to_owned(),
     ] {
-        assert_eq!(warned(&more), [""; 0], "{more}");
+        assert_eq!(warned("no doubts", &more), [""; 0], "{more}");
     }
 }
 
