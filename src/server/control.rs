@@ -3,7 +3,7 @@
 //! Only the user that weir runs as, and root, are listened to. It reads nothing and changes nothing itself.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -39,18 +39,16 @@ pub enum AskError {
     NoAnswer,
 }
 
-/// Answers those who ask, for ever.
-pub(super) async fn listen_for_reloads(file: PathBuf, reload: Reload) {
-    let bound = name(&file).and_then(|name| {
+/// The socket by which those ask who know the configuration's file; none, and why in the log, where it cannot be bound.
+pub(super) fn bind(file: &Path) -> Option<Listener> {
+    let bound = name(file).and_then(|name| {
         Listener::unix(UnixPlace { path: Path::new(&format!("@{name}")), mode: 0o600, group: None })
     });
-    let listener = match bound {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%error, "`weir reload` will not reach this weir; SIGHUP does");
-            return;
-        }
-    };
+    bound.map_err(|error| tracing::warn!(%error, "`weir reload` will not reach this weir; SIGHUP does")).ok()
+}
+
+/// Answers those who ask, for ever.
+pub(super) async fn listen_for_reloads(listener: Listener, reload: Reload) {
     loop {
         let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = listener.accept().await;
         let PeerAddress::Unix(process) = peer.address else { continue };

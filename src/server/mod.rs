@@ -93,10 +93,14 @@ pub async fn run(
     let Start { loaded: Loaded { config, written }, file, lost, log } = begin;
     let (reload, askers) = Reload::new();
     let operator = Arc::new(Operator::new(reload.clone()));
+    // Whoever finds that weir runs can have it read anew.
+    let asking = control::bind(&file);
     let mut running = start(Arc::new(config), lost, operator.clone()).await?;
     let shared = running.shared.clone();
     running.live.log = log;
-    running.beside.spawn(listen_for_reloads(file.clone(), reload.clone()));
+    if let Some(asking) = asking {
+        running.beside.spawn(listen_for_reloads(asking, reload.clone()));
+    }
     running.live.source = Source { file, written };
     running.beside.spawn(running.live.serve(askers));
     running.beside.spawn(heed_hangups(signals.reload, reload));
