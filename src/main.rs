@@ -15,10 +15,10 @@ use weir::config::{self, Config, Mistakes, Summary};
 use weir::hba::{self, Offered};
 use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
-    self, Answer, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, Transaction, World,
+    self, Answer, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, World,
 };
 use weir::server::{AskError, Signals, Start, StartError};
-use weir::sql::{Classifier, Modes};
+use weir::sql::Classifier;
 use weir::telemetry::log;
 
 const ABOUT: &str = "A PostgreSQL proxy that reads from replicas and writes to the primary
@@ -220,15 +220,8 @@ fn explain(question: &Explain) -> anyhow::Result<()> {
         now: Instant::now(),
     };
     let (target, begins) = fixed(config.as_ref(), question)?;
-    let session = SessionView {
-        transaction: Transaction::None,
-        pin: None,
-        target,
-        user: &question.user,
-        database: &question.database,
-        application_name: &question.application_name,
-        defaults: Modes::default(),
-    };
+    let begun = SessionView::begun(&question.user, &question.database, &question.application_name);
+    let session = SessionView { target, ..begun };
     let Answer { text, conditions, notes } =
         router::answer(&text, &Classifier::new(1), session, &world, begins);
     let rules = match &file {

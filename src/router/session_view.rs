@@ -24,6 +24,14 @@ pub struct SessionView<'a> {
     pub defaults: Modes,
 }
 
+impl<'a> SessionView<'a> {
+    /// A session that has only begun, of this user in this database, with this `application_name`.
+    pub fn begun(user: &'a str, database: &'a str, application_name: &'a str) -> Self {
+        let (transaction, defaults) = (Transaction::None, Modes::default());
+        Self { transaction, pin: None, target: None, user, database, application_name, defaults }
+    }
+}
+
 /// A session's transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transaction {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::admin::Question;
-use crate::router::{self, Answer, Learned, Replicas, SessionView, Transaction, World};
+use crate::router::{self, Answer, Learned, Replicas, SessionView, World};
 use crate::session::Shared;
 
 /// What is known of a question at this moment.
@@ -28,15 +28,8 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> String {
         now: Instant::now(),
     };
     let (target, begins) = router::fixed(config, &question.user, &question.database);
-    let session = SessionView {
-        transaction: Transaction::None,
-        pin: None,
-        target,
-        user: &question.user,
-        database: &question.database,
-        application_name: &question.application_name,
-        defaults: Default::default(),
-    };
+    let begun = SessionView::begun(&question.user, &question.database, &question.application_name);
+    let session = SessionView { target, ..begun };
     let classifier = shared.classifier.beside();
     let Answer { text, conditions, notes } =
         router::answer(&question.sql, &classifier, session, &world, begins);

@@ -17,7 +17,7 @@ use crate::session::relay::facts::Fact;
 use crate::session::relay::framer::{Framer, Unit};
 use crate::session::relay::kept::Keeps;
 use crate::session::relay::message::{Field, Message, MessageKind};
-use crate::session::relay::request::{Reader, Request};
+use crate::session::relay::request::{Reader, Request, last};
 use crate::session::relay::responses::Flow;
 use crate::session::relay::unsettled::Settled;
 use crate::session::transaction::journal::Ran;
@@ -127,10 +127,7 @@ fn spoken_of(
     let runs = move |verdict: &Verdict| {
         side(!verdict.statements.is_empty() && verdict.statements.iter().all(fetches))
     };
-    let (mut parsed, mut bound) = (Vec::new(), Vec::new());
-    let given = move |names: &[(Field, Route)], name: Field| {
-        names.iter().rev().find(|(one, _)| one.of(bytes) == name.of(bytes)).map(|(_, route)| *route)
-    };
+    let (mut parsed, mut bound): (Vec<(Field, Route)>, _) = (Vec::new(), Vec::new());
     request.messages.iter().filter_map(move |message| {
         let known = message.verdict.as_deref().map(runs);
         let route = match message.kind {
@@ -141,17 +138,18 @@ fn spoken_of(
                 route
             }
             MessageKind::Bind { portal, statement } => {
-                let route = known.or(given(&parsed, statement)).unwrap_or(Route::Primary);
+                let route =
+                    known.or_else(|| last(&parsed, statement, bytes).copied()).unwrap_or(Route::Primary);
                 bound.push((portal, route));
                 route
             }
             MessageKind::DescribeStatement { name } => {
-                known.or(given(&parsed, name)).unwrap_or(Route::Primary)
+                known.or_else(|| last(&parsed, name, bytes).copied()).unwrap_or(Route::Primary)
             }
             MessageKind::Execute { portal: name, .. }
             | MessageKind::DescribePortal { name }
             | MessageKind::ClosePortal { name } => {
-                given(&bound, name).unwrap_or(side(is_open(name.of(bytes))))
+                last(&bound, name, bytes).copied().unwrap_or_else(|| side(is_open(name.of(bytes))))
             }
             _ => known.unwrap_or(Route::Primary),
         };

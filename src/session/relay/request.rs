@@ -322,7 +322,7 @@ impl Message {
 }
 
 /// What was given to this name last.
-fn last<'a, T>(given: &'a [(Field, T)], name: Field, bytes: &[u8]) -> Option<&'a T> {
+pub(crate) fn last<'a, T>(given: &'a [(Field, T)], name: Field, bytes: &[u8]) -> Option<&'a T> {
     given.iter().rev().find(|(one, _)| one.of(bytes) == name.of(bytes)).map(|(_, what)| what)
 }
 
