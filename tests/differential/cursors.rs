@@ -354,6 +354,7 @@ fn portals() -> Vec<Talk> {
             .batch(&[execute("", 0)])
             .queries(&["SHOW TimeZone"]),
         Talk::new("a portal with a name longer than anybody reads")
+            .apart()
             .queries(&["BEGIN"])
             .batch(&[
                 parse("", "SET TimeZone = 'Asia/Tokyo'", &[]),

@@ -117,6 +117,7 @@ fn timeouts() -> Vec<Talk> {
     vec![
         late(
             limited("statement_timeout begins with the first message")
+                .apart()
                 .say(&[parse("", "SELECT count(*) FROM items", &[])], Hear::Nothing),
         )
         .batch(&[bind("", "", &[]), execute("", 0)])
