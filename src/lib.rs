@@ -34,6 +34,12 @@ pub mod backend;
 
 pub mod cluster;
 
+mod discovery;
+
+pub mod init;
+
+pub mod import;
+
 pub mod telemetry;
 
 pub mod admin;
@@ -41,3 +47,5 @@ pub mod admin;
 mod console;
 
 pub mod server;
+
+pub mod top;

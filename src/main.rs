@@ -1,23 +1,27 @@
 //! The command line: arguments in, exit code out.
 
+mod cli;
+
 use std::convert::Infallible;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use cli::say;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weir::admin::Question;
 use weir::config::{self, Config, Mistakes, Summary};
 use weir::hba::{self, Offered};
+use weir::net::Given;
 use weir::net::tls::{Acceptor, AcceptorError};
 use weir::router::{
     self, Answer, BeginsWhere, FixedTarget, FunctionLists, Learned, Replicas, SessionView, World,
 };
-use weir::server::{AskError, Signals, Start, StartError};
+use weir::server::{AskError, Signals, Start, StartError, Supervision};
 use weir::sql::Classifier;
 use weir::telemetry::log;
 
@@ -27,11 +31,16 @@ An application points its connection string at weir and changes nothing else. We
 to replicas and everything else to the primary, and shares a small number of server connections among many clients.";
 
 const MORE: &str = "Examples:
+  weir init postgresql://postgres@db1/shop --output proxy.toml
+                                       Ask a running cluster, and write a first configuration
+  weir import pgbouncer.ini            Say what PgBouncer's configuration is here
   weir check --config proxy.toml       Say what the configuration means, or name all its mistakes
   weir reload --config proxy.toml      Have the one that runs with it read it anew
   weir explain --on http://127.0.0.1:9187 --user app --database shop 'SELECT total(1)'
                                        Ask the weir that runs, which knows the catalog and the servers
+  weir top                             Show in the terminal what the weir that runs does
   weir run --config proxy.toml         Run in the foreground; log to standard error
+  weir run --takeover                  The same, in the place of the one that runs: no client notices
   weir explain 'SELECT now()'          Say where a statement goes, and why
   weir explain --file script.sql       Say it of each statement of a file, and how its transactions run
   WEIR_LOG=debug WEIR__POOL__SIZE=50 weir run
@@ -67,13 +76,25 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the proxy until it is told to stop (SIGTERM or Ctrl-C)
-    Run(File),
+    Run(Run),
     /// Have the weir that runs with a configuration file read it anew, and say what changed
     Reload(File),
     /// Check a configuration: print what it means, or all mistakes in it
     Check(File),
     /// Say where a statement goes, or each of several, and why, without asking any server
     Explain(Explain),
+    /// Write a first configuration from what a running cluster says of itself
+    Init(cli::init::Init),
+    /// Write a configuration from PgBouncer's
+    Import(cli::import::Import),
+    /// Ask a running weir whether it is well: the exit code tells
+    Health(cli::health::Health),
+    /// Print what a shell completes commands and options by
+    Completions(cli::pages::Completions),
+    /// Write the manual pages
+    Man(cli::pages::Man),
+    /// Show in this terminal what the weir that runs does, and whether all is well
+    Top(WhichWeir),
 }
 
 #[derive(Args)]
@@ -81,6 +102,23 @@ struct File {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value_os_t = config::default_path())]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    file: File,
+    /// Take over from the weir that runs with the same configuration file: its sockets, and its clients as each comes
+    /// between two requests. Where none runs, start as without
+    #[arg(long)]
+    takeover: bool,
+}
+
+#[derive(Args)]
+struct WhichWeir {
+    /// The address of its [metrics]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9187")]
+    on: String,
 }
 
 #[derive(Args)]
@@ -126,10 +164,16 @@ impl Explain {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Run(file) => run(&file.config),
+        Command::Run(arguments) => run(&arguments),
         Command::Reload(file) => reload(&file.config),
         Command::Check(file) => check(&file.config),
         Command::Explain(question) => explain(&question),
+        Command::Init(init) => init.run(),
+        Command::Import(import) => import.run(),
+        Command::Health(health) => health.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
+        Command::Top(which) => top(&which.on),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,15 +217,6 @@ fn check(file: &Path) -> anyhow::Result<()> {
     let warnings = warnings.chain(weir::server::doubts_of_limit(&config));
     let lines: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("{} is right\n{}\n{lines}", file.display(), Summary(&config)))
-}
-
-/// Writes an answer. Whoever goes away before its end, as `head` does, has seen what he wanted.
-fn say(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
 
 /// Users whom hba_file lets in from nowhere.
@@ -248,6 +283,15 @@ fn explain_on(url: &str, question: &Explain) -> anyhow::Result<()> {
     say(&answer?)
 }
 
+/// Shows a running weir in the terminal.
+fn top(url: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+        "`weir top` needs a terminal; elsewhere ask {url}/status or {url}/status.json"
+    );
+    Ok(weir::top::run(url)?)
+}
+
 /// What the configuration fixes for the user and the database that are asked about.
 fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<FixedTarget>, BeginsWhere)> {
     let Some(config) = config else { return Ok(Default::default()) };
@@ -258,7 +302,8 @@ fn fixed(config: Option<&Config>, question: &Explain) -> anyhow::Result<(Option<
     Ok(router::fixed(config, &question.user, &question.database))
 }
 
-fn run(file: &Path) -> anyhow::Result<()> {
+fn run(arguments: &Run) -> anyhow::Result<()> {
+    let (file, takes_over) = (&*arguments.file.config, arguments.takeover);
     let loaded = config::load_whole(file)?;
     let config = &loaded.config;
     let (log, live) = log::start(&config.log)?;
@@ -271,7 +316,9 @@ fn run(file: &Path) -> anyhow::Result<()> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(config.workers).enable_all().build()?;
-    let begin = Start { loaded, file: file.to_owned(), lost: log.lost(), log: live };
+    let (given, supervision) = (Given::by_systemd(), Supervision::of_environment());
+    let begin =
+        Start { loaded, file: file.to_owned(), lost: log.lost(), log: live, given, supervision, takes_over };
     let outcome = runtime.block_on(serve(begin));
     // A name that is being looked up holds a thread for as long as the resolver takes.
     runtime.shutdown_timeout(LAST_TURNS);

@@ -4,18 +4,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weir::admin::Question;
 use weir::admin::http::{self, Condition};
+use weir::admin::snapshot::{Event, Snapshot};
 use weir::telemetry::metrics::{Access, Metrics, RequestLabels};
 
 #[derive(Default)]
 struct Primary {
     reachable: AtomicBool,
+    /// What there is to be seen, which takes as many bytes.
+    events: AtomicUsize,
 }
 
 impl Condition for Primary {
@@ -32,6 +35,15 @@ impl Condition for Primary {
 
     fn status(&self) -> String {
         "server a: replica\n".to_owned()
+    }
+
+    fn shows_page(&self) -> bool {
+        true
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let text = "x".repeat(self.events.load(Ordering::Relaxed));
+        Snapshot { events: vec![Event { text, ..Event::default() }], ..Snapshot::default() }
     }
 
     fn explain(&self, question: &Question) -> String {
@@ -98,7 +110,7 @@ async fn health_is_of_the_process_and_readiness_of_the_primary() {
 #[tokio::test]
 async fn nothing_else_is_answered_and_nothing_is_taken() {
     let (address, _, _) = endpoint().await;
-    assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/favicon.ico").await.starts_with("HTTP/1.1 404"));
     let post = "POST /metrics HTTP/1.1\r\nHost: weir\r\nContent-Length: 1000000000\r\n\r\nx";
     assert!(ask(address, post).await.starts_with("HTTP/1.1 405"));
     let endless = format!("GET / HTTP/1.1\r\nHost: weir\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
@@ -137,6 +149,51 @@ async fn statements_are_explained_to_whoever_asks_in_so_many_words() {
     // More than is looked at is not even taken.
     let endless = format!("POST /explain {sql}\r\nHost: weir\r\nContent-Length: 1000000000\r\n\r\nx");
     assert!(ask(address, &endless).await.starts_with("HTTP/1.1 413"));
+}
+
+/// What it does not take is not kept for it.
+#[tokio::test]
+async fn who_watches_and_does_not_read_is_closed() {
+    let (address, _, primary) = endpoint().await;
+    // More than sockets hold.
+    primary.events.store(8 << 20, Ordering::Relaxed);
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: weir\r\n\r\n").await.unwrap();
+        // It has its place once the answer begins.
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 1);
+        silent.push(stream);
+    }
+    assert!(get(address, "/events").await.starts_with("HTTP/1.1 503"));
+    let closed = async {
+        while get_head(address, "/events").await.starts_with("HTTP/1.1 503") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
+}
+
+async fn get_head(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n").as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+#[tokio::test]
+async fn who_watches_is_told_until_the_end() {
+    let (address, _, primary) = endpoint().await;
+    primary.events.store(3, Ordering::Relaxed);
+    let mut told = Vec::new();
+    let address = address.to_string();
+    let watching = weir::admin::watch(&address, |snapshot| told.push(snapshot.events[0].text.clone()));
+    // It ends by itself only when weir does.
+    assert!(tokio::time::timeout(Duration::from_millis(1500), watching).await.is_err());
+    assert!(told.len() >= 2 && told.iter().all(|text| text == "xxx"), "{told:?}");
+    let closed = weir::admin::watch("127.0.0.1:1", |_| {}).await.unwrap_err();
+    assert_eq!(closed.to_string(), "127.0.0.1:1 cannot be reached");
 }
 
 /// Whoever says nothing, or half a word, has a place only as long as nobody else wants it.

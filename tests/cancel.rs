@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -98,6 +99,45 @@ fn a_cancel_ends_the_right_query_only() -> Result<()> {
 }
 
 /// While everybody waits for the one connection, its user can still be cancelled; so can one who waits.
+/// libpq of PostgreSQL 18, under whatever psql there is: the first that asks for more than protocol 3.0, where it is told to.
+#[test]
+fn libpq_asks_for_the_newest_protocol_and_cancels_by_it() -> Result<()> {
+    let postgres = Cluster::shared().postgres();
+    let libraries = postgres.bin().with_file_name("lib");
+    if postgres.major() < 18 || !libraries.join("libpq.so.5").exists() {
+        println!("skipped: there is no libpq of PostgreSQL 18 beside the servers");
+        return Ok(());
+    }
+    let weir = WeirSetup::in_front_of(Cluster::shared(), 0..3).start(WEIR)?;
+    let target = format!(
+        "host=127.0.0.1 port={} user=app password=app dbname=app min_protocol_version=3.2 max_protocol_version=latest",
+        weir.port()
+    );
+    let psql = Command::new(postgres.program("psql")?)
+        .args([
+            "-X",
+            "-A",
+            "-t",
+            "-c",
+            "SELECT 'newest ' || 1",
+            "-c",
+            "SELECT 'newest 2' FROM pg_sleep(60)",
+            &target,
+        ])
+        .env("LD_LIBRARY_PATH", libraries)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    wait_running("newest 2")?;
+    let pid = i32::try_from(psql.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let output = psql.wait_with_output()?;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "newest 1\n");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("canceling statement due to user request"), "{words}");
+    Ok(())
+}
+
 #[test]
 fn cancels_get_through_a_full_pool() -> Result<()> {
     let weir = narrow()?;

@@ -306,3 +306,53 @@ fn explain_says_of_begin_what_is_done_with_it() {
         assert!(text.contains(row), "{row}: {text}");
     }
 }
+
+/// Shells and `man` are told of each command and each option, from the command line itself.
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let help = stdout(&weir(&["--help"], &[]));
+    let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let commands: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"init") && commands.contains(&"run"), "{commands:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let text = stdout(&weir(&["completions", shell], &[]));
+        for command in &commands {
+            assert!(text.contains(command), "{shell} is not told of {command}");
+        }
+        assert!(text.contains("sslrootcert"), "{shell} is not told of options");
+    }
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli").join("man");
+    let output = weir(&["man", directory.to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(directory.join(format!("weir-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(std::fs::read_to_string(directory.join("weir.1")).unwrap().contains("weir\\-init"));
+}
+
+/// Each command says what it does, with an example where it is not plain.
+#[test]
+fn each_command_has_help() {
+    for (command, words) in [
+        ("init", "postgresql://postgres@db1/shop"),
+        ("import", "/etc/pgbouncer/pgbouncer.ini"),
+        ("health", "Exit codes"),
+        ("completions", "shell"),
+        ("man", "directory"),
+    ] {
+        let output = weir(&[command, "--help"], &[]);
+        assert!(stdout(&output).contains(words), "{command}: {}", stdout(&output));
+    }
+    let output = weir(&["init"], &[]);
+    assert_eq!(
+        (output.status.code(), stderr(&output).contains("as whom?")),
+        (Some(1), true),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -42,6 +42,7 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
     let server = |index| config::Server {
         name: servers.name(index).into(),
         host: "127.0.0.1".into(),
+        address: None,
         port: servers.port(index),
         role: config::RoleSetting::Auto,
         weight: 1,
@@ -60,6 +61,9 @@ fn configuration(servers: &harness::Cluster, interval: Duration) -> config::Conf
             peers: config::Peers::default(),
         },
         metrics: None,
+        discovery: config::Discovery { source: config::Source::Static, keep: PATIENCE, timeout: PATIENCE },
+        template: None,
+        traces: Arc::new(config::Traces { collector: None, sampled: 0.0, service_name: "weir".into() }),
         log: config::Log { filter: "info".into(), format: config::LogFormat::Text, slow_query: None },
         servers: (0..servers.size()).map(server).collect(),
         databases: vec![],

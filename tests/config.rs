@@ -249,7 +249,7 @@ fn the_environment_overrides_scalars_of_sections() {
     assert_eq!(config.routing.transactions, Transactions::Primary);
     assert_eq!(config.routing.consistency, Consistency::Session);
     assert_eq!((config.routing.max_staleness, config.routing.freshness_wait), (None, Duration::ZERO));
-    assert_eq!(config.metrics.unwrap().port(), 9187);
+    assert_eq!(config.metrics.unwrap().address.port(), 9187);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.health.interval, Duration::from_secs(1), "an empty variable counts as not set");
 }

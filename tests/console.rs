@@ -42,7 +42,7 @@ const SHOWN: [&str; 20] = [
 ];
 
 /// What only weir does.
-const OWN: [&str; 6] = ["ROUTES", "PINS", "FRESHNESS", "TRANSACTIONS", "EVENTS", "SHAPES"];
+const OWN: [&str; 7] = ["ROUTES", "PINS", "FRESHNESS", "TRANSACTIONS", "DISCOVERY", "EVENTS", "SHAPES"];
 
 fn setup(cluster: &Cluster) -> WeirSetup {
     WeirSetup::in_front_of(cluster, 0..cluster.size())
@@ -334,7 +334,7 @@ const ASKED: [(&str, &str); 9] = [
 ];
 
 /// What the exporters and agents ask, in the words in which they do (prometheus-community/pgbouncer_exporter, Datadog's
-/// pgbouncer check, Zabbix, Telegraf, pgAdmin's and psycopg's pools), and what they must find.
+/// pgbouncer check, Zabbix, Telegraf and psycopg's pools), and what they must find.
 #[test]
 fn exporters_and_agents_find_what_they_look_for() -> Result<()> {
     let weir = weir()?;
@@ -384,6 +384,67 @@ fn exporters_and_agents_find_what_they_look_for() -> Result<()> {
         let heard = exporter.ask(&[front::query(sql)])?;
         assert!(heard.iter().all(|message| message.error().is_none()), "{sql}: {heard:?}");
     }
+    Ok(())
+}
+
+/// What pgAdmin 4 asks before it opens a query tool (web/pgadmin/utils/driver/psycopg3, and its dashboard), and the columns that it
+/// looks at.
+const OF_PGADMIN: [(&str, &str); 6] = [
+    ("SELECT version()", "version"),
+    (
+        "\nSELECT\n    db.oid as did, db.datname, db.datallowconn,\n    pg_encoding_to_char(db.encoding) AS serverencoding,
+    has_database_privilege(db.oid, 'CREATE') as cancreate,\n    datistemplate\nFROM\n    pg_catalog.pg_database db
+WHERE db.datname = current_database()",
+        "did datname datallowconn serverencoding cancreate datistemplate",
+    ),
+    (
+        "\nSELECT\n    gss_authenticated, encrypted\nFROM\n    pg_catalog.pg_stat_gssapi\nWHERE pid = pg_backend_pid()",
+        "gss_authenticated encrypted",
+    ),
+    (
+        "\nSELECT\n    roles.oid as id, roles.rolname as name,\n    roles.rolsuper as is_superuser,
+    CASE WHEN roles.rolsuper THEN true ELSE roles.rolcreaterole END as\n    can_create_role,
+    CASE WHEN roles.rolsuper THEN true\n    ELSE roles.rolcreatedb END as can_create_db,
+    CASE WHEN 'pg_signal_backend'=ANY(ARRAY(WITH RECURSIVE cte AS (
+    SELECT pg_roles.oid,pg_roles.rolname FROM pg_catalog.pg_roles WHERE pg_roles.oid = roles.oid UNION ALL
+    SELECT m.roleid, pgr.rolname FROM cte cte_1 JOIN pg_catalog.pg_auth_members m ON m.member = cte_1.oid
+    JOIN pg_catalog.pg_roles pgr ON pgr.oid = m.roleid) SELECT rolname FROM cte)) THEN True
+    ELSE False END as can_signal_backend\nFROM\n    pg_catalog.pg_roles as roles\nWHERE\n    rolname = current_user",
+        "id name is_superuser can_create_role can_create_db can_signal_backend",
+    ),
+    (
+        "SELECT CASE WHEN usesuper THEN pg_catalog.pg_is_in_recovery() ELSE FALSE END as inrecovery,
+        CASE WHEN usesuper AND pg_catalog.pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE FALSE END as
+        isreplaypaused FROM pg_catalog.pg_user WHERE usename=current_user",
+        "inrecovery isreplaypaused",
+    ),
+    (
+        "SELECT CASE WHEN (SELECT count(extname) FROM pg_catalog.pg_extension WHERE extname='bdr') > 0 THEN 'pgd'
+        WHEN (SELECT COUNT(*) FROM pg_replication_slots) > 0 THEN 'log' ELSE NULL END as type",
+        "type",
+    ),
+];
+
+#[test]
+fn pgadmin_comes_in_and_looks() -> Result<()> {
+    let weir = weir()?;
+    let mut client = operator(&weir)?;
+    let begin =
+        "SET DateStyle=ISO;\nSET client_min_messages=notice;\nSELECT set_config('bytea_output','hex',false)
+ FROM pg_show_all_settings()\n WHERE name = 'bytea_output';\nSET client_encoding='utf-8';\n";
+    let heard = client.ask(&[front::query(begin)])?;
+    let count = |tag| heard.iter().filter(|message| message.tag == tag).count();
+    assert_eq!((count(b'E'), count(b'D'), count(b'C')), (0, 1, 4), "{heard:?}");
+    for (sql, columns) in OF_PGADMIN {
+        let columns: Vec<&str> = columns.split(' ').collect();
+        let described = described(&mut client, sql)?.unwrap();
+        assert_eq!(described.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), columns, "{sql}");
+        let all = rows(&mut client, sql)?;
+        assert_eq!(all.len(), 1, "{sql}");
+    }
+    // What it asks of a server's objects it is refused, and the query tool shows.
+    assert_eq!(refused(&mut client, "SELECT oid, nspname FROM pg_catalog.pg_namespace")?.0, "42601");
+    assert!(!rows(&mut client, "SHOW POOLS")?.is_empty());
     Ok(())
 }
 

@@ -31,3 +31,26 @@ fn the_containers_scripts_parse() {
         assert!(status.success(), "{path}");
     }
 }
+
+/// What the image and the compose file promise: a user that is not root, by number; a drain that has the time it needs; a check
+/// that the image's own program runs.
+#[test]
+fn the_containers_keep_their_promises() {
+    let read = |name: &str| {
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + name).unwrap()
+    };
+    let image = read("deploy/Dockerfile");
+    let user = image.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    let numbers: Vec<u32> = user.split(':').map(|number| number.parse().unwrap()).collect();
+    assert!(numbers.iter().all(|number| *number > 0), "{user}");
+    assert!(image.contains("CMD [\"weir\", \"health\"") && image.contains("strip "), "{image}");
+
+    let grace = read("docker-compose.yml");
+    let grace =
+        grace.lines().find_map(|line| line.trim().strip_prefix("stop_grace_period: ")).unwrap().to_owned();
+    let grace: u64 = grace.strip_suffix('s').unwrap().parse().unwrap();
+    let environment = [("APP_PASSWORD".to_owned(), "app".to_owned())].into_iter().collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/proxy.toml");
+    let config = weir::config::load_with(std::path::Path::new(file), &environment).unwrap();
+    assert!(grace > config.clients.drain_timeout.as_secs(), "{grace}");
+}

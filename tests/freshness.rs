@@ -71,7 +71,8 @@ impl Clock {
         servers.wait_caught_up()?;
         let names = (0..servers.size()).map(|server| servers.name(server).to_owned()).collect();
         let counts = Arc::new(Counts { names, samples: Default::default() });
-        let cluster = Cluster::start_observed(&configuration(&servers), counts.clone());
+        let config = configuration(&servers);
+        let cluster = Cluster::start_observed(&config, &config.servers, counts.clone());
         let clock = Self { servers, cluster, counts };
         for replica in 1..clock.servers.size() {
             clock.until("the first freshness", || clock.through(replica)).await;

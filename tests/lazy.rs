@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use harness::client::Client;
+use harness::client::{Client, Message, front};
 use harness::{Cluster, Options, Result, Stop, WeirSetup, wait_for};
+use rustix::process::Signal;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -83,6 +84,64 @@ fn a_begin_is_not_lost_with_the_primary() -> Result<()> {
     Ok(())
 }
 
+/// On whatever connection a transaction becomes real that has failed, the server refuses what is asked of a statement, and
+/// not that it is prepared there.
+#[test]
+fn what_is_prepared_is_refused_as_such_in_a_transaction_that_failed() -> Result<()> {
+    let cluster = cluster()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).start(WEIR)?;
+    let mut client = weir.connect()?;
+    settle(&mut client)?;
+    client.query("BEGIN")?;
+    for number in 1..=2 {
+        // The second time the name is taken, by which the transaction fails.
+        let sql = format!("SELECT note FROM notes WHERE id = {number}");
+        client.ask(&[front::parse("s", &sql, &[]), front::sync()])?;
+    }
+    for server in 0..2 {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
+        cluster.sql(server, end)?;
+    }
+    let of_one = || [front::bind("", "s", &[]), front::execute("", 0), front::sync()];
+    let heard = client.ask(&of_one())?;
+    let error = heard.iter().find_map(Message::error).unwrap();
+    assert_eq!((error.sqlstate(), error.field('R')), ("25P02", Some("exec_bind_message")), "{heard:?}");
+    client.query("ROLLBACK")?;
+    let heard = client.ask(&of_one())?;
+    let row = heard.iter().find(|message| message.tag == b'D').unwrap();
+    assert_eq!(row.text_row(), [Some("note 1".to_owned())]);
+    Ok(())
+}
+
+/// What may act waits until its connection has its client's settings. That connection is lost meanwhile, before anything of
+/// the transaction was on it.
+#[test]
+fn a_connection_that_is_lost_before_it_was_used_is_missed_by_nobody() -> Result<()> {
+    let cluster = cluster()?;
+    let sql = "CREATE FUNCTION note_of(int) RETURNS text STABLE LANGUAGE sql AS 'SELECT note FROM notes WHERE id = $1'";
+    cluster.sql(0, sql)?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).set("pool", "size", "1").start(WEIR)?;
+    let (mut first, mut client) = (weir.connect()?, weir.connect()?);
+    settle(&mut first)?;
+    client.query("SET search_path = 'public'")?;
+    client.query("BEGIN")?;
+    let app = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND application_name = ''";
+    let backend = cluster.sql(1, app)?.value().parse().unwrap();
+    cluster.signal(backend, Signal::STOP)?;
+    client.send(&[front::query("SELECT note_of(2)")])?;
+    wait_for("the replica's connection at work", PATIENCE, || {
+        let active = [("server", "replica1"), ("state", "active")];
+        Ok((weir.metrics()?.sum("weir_backend_connections", &active) == 1.0).then_some(()))
+    })?;
+    cluster.signal(backend, Signal::KILL)?;
+    let heard = client.until_ready()?;
+    let row = heard.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{heard:?}"));
+    assert_eq!(row.text_row(), [Some("note 2".to_owned())]);
+    client.query("COMMIT")?;
+    Ok(())
+}
+
 #[test]
 fn a_cursor_that_is_written_by_opens_on_the_primary_next_time() -> Result<()> {
     let cluster = cluster()?;
@@ -103,6 +162,36 @@ fn a_cursor_that_is_written_by_opens_on_the_primary_next_time() -> Result<()> {
     };
     assert_eq!(attempt()?, "34000");
     assert_eq!(attempt()?, "UPDATE 1");
+    Ok(())
+}
+
+/// A replica begins no transaction that says READ WRITE: there it is begun without, and is on the primary from where that shows.
+#[test]
+fn what_says_read_write_reads_on_a_replica_within_its_transaction() -> Result<()> {
+    let cluster = cluster()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).start(WEIR)?;
+    let mut client = weir.connect()?;
+    settle(&mut client)?;
+    let mut reads = |begin: &[&str]| -> Result<String> {
+        for statement in begin {
+            client.query(statement)?;
+        }
+        client.query("SELECT set_config('app.tenant', 'one', true)")?;
+        assert_eq!(client.query("SELECT note FROM notes WHERE id = 2")?.value(), "note 2");
+        let route = client.query("SHOW weir.route")?.value().to_owned();
+        assert_eq!(client.query("SHOW transaction_read_only")?.value(), "off");
+        client.query("ROLLBACK")?;
+        Ok(route)
+    };
+    let begins: [&[&str]; 4] = [
+        &["BEGIN"],
+        &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
+        &["BEGIN", "SET TRANSACTION READ WRITE"],
+        &["BEGIN READ WRITE", "COMMIT AND CHAIN"],
+    ];
+    for begin in begins {
+        assert_eq!(reads(begin)?, "replica1 (replica, in_transaction)", "{begin:?}");
+    }
     Ok(())
 }
 

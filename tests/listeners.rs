@@ -88,6 +88,11 @@ fn twenty_workers_that_listen_leave_two_connections_to_everybody() -> Result<()>
         }
     }
     assert_eq!(pinned(&weir)?, 0.0);
+    let metrics = weir.metrics()?;
+    assert_eq!(
+        (metrics.sum("weir_listeners", &[]), metrics.sum("weir_listen_connections", &[])),
+        (20.0, 1.0)
+    );
     // The other tests' weirs have their own.
     let mine = format!("{FEEDS} AND datname = 'app' AND usename = 'app'");
     assert!(!cluster.sql(0, &mine)?.rows.is_empty());

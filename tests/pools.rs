@@ -84,6 +84,37 @@ fn a_pool_without_connections_and_sessions_is_forgotten() -> Result<()> {
     Ok(())
 }
 
+/// A name travels with what its client asks, in front of a simple query too: the connection is of use to the next one.
+#[test]
+fn clients_of_different_names_share_a_connection() -> Result<()> {
+    let cluster = Cluster::shared();
+    let weir = WeirSetup::in_front_of(cluster, [0]).set("pool", "size", "1").start(WEIR)?;
+    let named = |name| {
+        let login = Login::new("app", "app").parameter("application_name", name);
+        Client::connect(&weir.address(), &login)
+    };
+    let mut clients = [named("one")?, named("two")?];
+    clients[0].query("SELECT 1")?;
+    let before = connects(&weir, "ok")?;
+    for _ in 0..3 {
+        for (client, name) in clients.iter_mut().zip(["one", "two"]) {
+            let seen =
+                client.query("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()")?;
+            assert_eq!(seen.value(), name);
+            let sql = "SELECT 1";
+            client.ask(&[
+                front::parse("", sql, &[]),
+                front::bind("", "", &[]),
+                front::execute("", 0),
+                front::sync(),
+            ])?;
+            client.query(sql)?;
+        }
+    }
+    assert_eq!(connects(&weir, "ok")? - before, 0.0);
+    Ok(())
+}
+
 /// Users of weir that are one user to the servers, by different passwords and with different pools.
 fn sharing_a_user(cluster: &Cluster) -> WeirSetup {
     let user = |name: &str, more: &str| {

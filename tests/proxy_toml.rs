@@ -79,6 +79,7 @@ fn every_setting_is_named_in_its_section() {
     .into_iter()
     .chain([
         "[auth]",
+        "[discovery]",
         "[console]",
         "[pool]",
         "[timeouts]",

@@ -106,7 +106,7 @@ impl Server {
         let proof = password.map_or(Proof::None, |password| Proof::Password(Secret::new(password)));
         let credentials = Credentials { user, proof: &proof, database: "postgres", parameters };
         let tls = Arc::default();
-        let target = Target { host, port: self.port, tls: &tls };
+        let target = Target { host, address: None, port: self.port, tls: &tls };
         log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await
     }
 }
@@ -225,7 +225,7 @@ async fn refusals_come_in_the_servers_words() {
     let credentials =
         Credentials { user: "trusted", proof: &Proof::None, database: "no_such_database", parameters: &[] };
     let tls = Arc::default();
-    let target = Target { host: "127.0.0.1", port: server.port, tls: &tls };
+    let target = Target { host: "127.0.0.1", address: None, port: server.port, tls: &tls };
     let error = log_in(&target, ChannelBinding::Prefer, &credentials, &alive(), soon()).await.unwrap_err();
     assert_eq!(
         (error.sqlstate(), error.to_string().as_str()),
@@ -240,7 +240,7 @@ async fn a_cancel_reaches_what_runs_and_nothing_else() {
     let mut other = server.log_in("trusted", None).await.unwrap();
     let key = login.key.clone().unwrap();
     let tls = Arc::default();
-    let target = Target { host: "127.0.0.1", port: server.port, tls: &tls };
+    let target = Target { host: "127.0.0.1", address: None, port: server.port, tls: &tls };
 
     // Nothing runs: nothing happens.
     cancel(&target, Way::Plain, &key, &alive(), soon()).await.unwrap();

@@ -1,8 +1,9 @@
-//! Asking a running weir, for `weir explain --on`. Answers nobody.
+//! Asking a running weir, for `weir explain --on` and `weir health`. Answers nobody.
 
 use std::io;
 
 use axum::body::{Body, to_bytes};
+use axum::http::request::Builder;
 use axum::http::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -54,11 +55,40 @@ pub enum AskError {
 /// # Errors
 /// When there is no answer.
 pub async fn ask(url: &str, question: &Question) -> Result<String, AskError> {
+    let request = Request::post(question.target()).header(header::CONTENT_TYPE, SQL);
+    answer(url, request, Body::from(question.sql.clone())).await
+}
+
+/// What can be asked of its health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Whether it runs.
+    Alive,
+    /// Whether it can serve everything.
+    ReadyToWrite,
+    /// Whether it can serve reads.
+    ReadyToRead,
+}
+
+/// Asks the weir whose `[metrics]` are served at `url` how it is. Dropping the future gives up.
+///
+/// # Errors
+/// When it is not well, or there is no answer.
+pub async fn probe(url: &str, probe: Probe) -> Result<String, AskError> {
+    let target = match probe {
+        Probe::Alive => "/healthz",
+        Probe::ReadyToWrite => "/readyz",
+        Probe::ReadyToRead => "/readyz?mode=read",
+    };
+    answer(url, Request::get(target), Body::empty()).await
+}
+
+async fn answer(url: &str, request: Builder, body: Body) -> Result<String, AskError> {
     let address = address(url).ok_or(AskError::Address)?;
     let stream = TcpStream::connect(address)
         .await
         .map_err(|source| AskError::Unreachable { address: address.to_owned(), source })?;
-    let (status, words) = exchange(stream, address, question)
+    let (status, words) = exchange(stream, request.header(header::HOST, address), body)
         .await
         .map_err(|source| AskError::Stranger { address: address.to_owned(), source })?;
     match status {
@@ -67,8 +97,16 @@ pub async fn ask(url: &str, question: &Question) -> Result<String, AskError> {
     }
 }
 
+/// Whether a weir can be asked there.
+///
+/// # Errors
+/// When it is no address.
+pub fn is_address(url: &str) -> Result<(), AskError> {
+    address(url).map(drop).ok_or(AskError::Address)
+}
+
 /// Host and port.
-fn address(url: &str) -> Option<&str> {
+pub(super) fn address(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let address = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = address.rsplit_once(':')?;
@@ -78,14 +116,11 @@ fn address(url: &str) -> Option<&str> {
 
 async fn exchange(
     stream: TcpStream,
-    address: &str,
-    question: &Question,
+    request: Builder,
+    body: Body,
 ) -> Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::post(question.target())
-        .header(header::HOST, address)
-        .header(header::CONTENT_TYPE, SQL)
-        .body(Body::from(question.sql.clone()))?;
+    let request = request.body(body)?;
     let answered = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let words = to_bytes(Body::new(body), ANSWER_MAX).await?;

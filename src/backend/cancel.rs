@@ -70,7 +70,7 @@ mod tests {
             request
         });
         let (tls, deadline) = (Arc::default(), Instant::now() + Duration::from_secs(5));
-        let target = Target { host: "127.0.0.1", port, tls: &tls };
+        let target = Target { host: "127.0.0.1", address: None, port, tls: &tls };
         cancel(&target, Way::Plain, &key(), &alive(), deadline).await.unwrap();
         // The server's task has ended: cancel() waited for its socket to close.
         assert_eq!(&server.await.unwrap(), b"\0\0\0\x10\x04\xd2\x16\x2e\x0a\x0b\x0c\x0d\x01\x02\x03\x04");
@@ -81,7 +81,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (tls, deadline) = (Arc::default(), Instant::now() + Duration::from_millis(50));
-        let target = Target { host: "127.0.0.1", port, tls: &tls };
+        let target = Target { host: "127.0.0.1", address: None, port, tls: &tls };
         let outcome = cancel(&target, Way::Plain, &key(), &alive(), deadline).await;
         assert!(matches!(outcome, Err(Error::Unreachable(_))));
     }

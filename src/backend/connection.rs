@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use super::defaults::Defaults;
 use super::key::{Key, Notifier};
 use super::login::Login;
-use super::past::Past;
+use super::past::{Past, QueryInBatch};
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::cluster::topology::ServerId;
@@ -62,6 +62,8 @@ pub struct Backend {
 impl Backend {
     /// Takes over a connection after its login.
     pub fn new(login: Login, server: ServerId, serial: u32, statements: usize, now: Instant) -> Self {
+        let version = login.parameters.iter().find(|(name, _)| name == "server_version");
+        let query_in_batch = QueryInBatch::on(version.map(|(_, version)| &version[..]));
         Self {
             stream: login.stream,
             read_buffer: login.received,
@@ -72,7 +74,7 @@ impl Backend {
             unnamed: None,
             settings: Settings::default(),
             defaults: None,
-            past: Past::default(),
+            past: Past { query_in_batch, ..Past::default() },
             serial,
             opened: now,
             idle_since: now,
@@ -146,6 +148,9 @@ impl Backend {
     /// such as the FATAL of a server that shuts down, makes it useless.
     pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
+        if self.read_buffer.is_empty() && self.stream.poll_readable(&mut cx).is_pending() {
+            return true;
+        }
         loop {
             match self.poll_fill(&mut cx, 1 << 16) {
                 Poll::Pending => return self.read_buffer.is_empty(),

@@ -61,6 +61,16 @@ impl Defaults {
         self.others.get(name).map(|value| &**value)
     }
 
+    /// What it is made of: what was told, as that was written, and the others.
+    pub(crate) fn parts(&self) -> (&Values, &str, &Values) {
+        (&self.told.values, &self.told.written, &self.others)
+    }
+
+    /// Made of its parts.
+    pub(crate) fn from_parts(told: Values, written: Box<str>, others: Values) -> Self {
+        Self { told: Arc::new(Told { values: told, written }), others: Arc::new(others) }
+    }
+
     pub(super) fn of(rows: Vec<Vec<Option<Box<str>>>>) -> Self {
         let (mut told, mut others) = (Told::default(), BTreeMap::new());
         for row in rows {
@@ -86,7 +96,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The same, shared with others.
-    pub(super) fn share(&self, defaults: &Defaults) -> Defaults {
+    pub(crate) fn share(&self, defaults: &Defaults) -> Defaults {
         Defaults { told: shared(&self.told, &defaults.told), others: shared(&self.others, &defaults.others) }
     }
 }

@@ -269,7 +269,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_millis(50);
     let tls = Arc::default();
-    let target = Target { host: "127.0.0.1", port, tls: &tls };
+    let target = Target { host: "127.0.0.1", address: None, port, tls: &tls };
     let error =
         log_in(&target, ChannelBinding::Prefer, &credentials, &keepalive, deadline).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(late) if late.kind() == io::ErrorKind::TimedOut));

@@ -34,6 +34,16 @@ impl Placeholders {
         self.add(OTHERS);
     }
 
+    /// All of them, as [`Placeholders::has_spoken_of`] takes them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|names| names.iter().map(|name| &**name))
+    }
+
+    /// One of [`Placeholders::names`].
+    pub(crate) fn has_spoken_of(&mut self, name: &str) {
+        self.add(name);
+    }
+
     fn add(&mut self, name: &str) {
         if self.0.as_ref().is_some_and(|names| names.contains(name)) {
             return;
@@ -67,6 +77,40 @@ impl Placeholders {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TempTables(pub bool);
 
+/// What becomes of a process that is sent a simple query or a function call in the middle of a batch. PostgreSQL 18 does not
+/// end the transaction of both at the `Sync` behind them, and refuses whatever comes next (XX000 "unexpected state STARTED").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueryInBatch {
+    /// Nothing.
+    Harmless,
+    /// It is of no use to others any more, and was sent none so far.
+    #[default]
+    Harmful,
+    /// It was sent one: what nobody else is to find. The connection serves its session to the end, and no other one.
+    Harmed,
+}
+
+/// The first version that has the fault.
+const FAULTY: u32 = 18;
+
+impl QueryInBatch {
+    /// Of a server that reports this as its `server_version`: `15.18 (Debian 15.18-0+deb12u1)`. One that cannot be read may
+    /// be any.
+    pub(crate) fn on(version: Option<&[u8]>) -> Self {
+        let digits = version.unwrap_or_default().split(|byte| !byte.is_ascii_digit()).next();
+        let major = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+        if major.is_some_and(|major| major < FAULTY) { Self::Harmless } else { Self::Harmful }
+    }
+
+    /// It was sent one.
+    pub(crate) fn happens(&mut self) {
+        *self = match self {
+            Self::Harmless => Self::Harmless,
+            Self::Harmful | Self::Harmed => Self::Harmed,
+        };
+    }
+}
+
 /// What a server process keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
@@ -76,11 +120,32 @@ pub struct Past {
     pub temporary: TempTables,
     /// The values drawn from sequences by the session that last did something by which it may have drawn any.
     pub drawn_by: Option<u64>,
+    /// Whether it was sent a query in the middle of a batch.
+    pub query_in_batch: QueryInBatch,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_version_that_has_the_fault_is_harmed() {
+        let cases = [
+            ("14.0", QueryInBatch::Harmless),
+            ("15.18 (Debian 15.18-0+deb12u1)", QueryInBatch::Harmless),
+            ("17rc1", QueryInBatch::Harmless),
+            ("18.4", QueryInBatch::Harmed),
+            ("19devel", QueryInBatch::Harmed),
+            ("", QueryInBatch::Harmed),
+            ("EnterpriseDB 15", QueryInBatch::Harmed),
+        ];
+        for (version, then) in cases {
+            let mut query_in_batch = QueryInBatch::on(Some(version.as_bytes()));
+            query_in_batch.happens();
+            assert_eq!(query_in_batch, then, "{version}");
+        }
+        assert_eq!(QueryInBatch::on(None), QueryInBatch::Harmful);
+    }
 
     fn names(all: &[&str]) -> Placeholders {
         let mut names = Placeholders::default();

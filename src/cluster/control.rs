@@ -44,6 +44,11 @@ pub(crate) struct Login {
 }
 
 impl Login {
+    /// As this user, by this password.
+    pub(crate) fn new(user: Arc<str>, password: Option<Secret>) -> Self {
+        Self { user, password }
+    }
+
     /// How weir logs in to servers for one of its configured users.
     pub(crate) fn of(user: &User) -> Self {
         Self { user: user.server_user.clone(), password: user.server_proof.password().cloned() }
@@ -69,6 +74,8 @@ pub(crate) enum Purpose {
     Sampling,
     /// Who may log in.
     Identity,
+    /// What there is, asked once.
+    Survey,
 }
 
 impl Purpose {
@@ -77,6 +84,7 @@ impl Purpose {
             Purpose::Watching => "weir",
             Purpose::Sampling => "weir sampler",
             Purpose::Identity => "weir login",
+            Purpose::Survey => "weir init",
         }
     }
 }

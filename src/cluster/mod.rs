@@ -11,6 +11,7 @@ mod member;
 mod roles;
 mod sampling;
 mod servers;
+pub mod survey;
 pub mod topology;
 
 pub use catalog::{catalogs, traces};

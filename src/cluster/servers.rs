@@ -66,11 +66,15 @@ impl Cluster {
     /// Begins to watch the configured servers, on the current runtime. Returns at once, before anything is known;
     /// a server that is down keeps nothing from starting.
     pub fn start(config: &Config) -> Arc<Self> {
-        Self::start_observed(config, Arc::new(()))
+        Self::start_observed(config, &config.servers, Arc::new(()))
     }
 
-    /// The same, with somebody who hears of each sample.
-    pub fn start_observed(config: &Config, events: Arc<dyn SampleEvents>) -> Arc<Self> {
+    /// The same with these servers, whoever has found them, and with somebody who hears of each sample.
+    pub fn start_observed(
+        config: &Config,
+        servers: &[config::Server],
+        events: Arc<dyn SampleEvents>,
+    ) -> Arc<Self> {
         let terms = Terms { health: config.health.clone(), login: login(config) };
         let now = std::time::Instant::now();
         let monitor = Arc::new(Monitor::new(now));
@@ -86,7 +90,7 @@ impl Cluster {
             demand,
             terms,
         };
-        cluster.set_servers(&config.servers);
+        cluster.set_servers(servers);
         Arc::new(cluster)
     }
 

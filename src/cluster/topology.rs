@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::defaults::{Conf, Defaults};
 use crate::config::ChannelBinding;
 use crate::freshness::Freshness;
-use crate::net::{ServerTls, Target};
+use crate::net::{HostAddress, ServerTls, Target};
 
 /// How long a server that came back takes to get its full share of reads: its caches are cold, and whatever
 /// brought it down may do so again.
@@ -29,6 +29,8 @@ pub struct ServerId(pub(crate) u64);
 pub struct Address {
     /// Host name or address, or the directory of a Unix socket when it begins with `/`.
     pub host: Arc<str>,
+    /// Where the host is, when that has been looked up already.
+    pub at: Option<HostAddress>,
     /// Port.
     pub port: u16,
     /// TLS towards it.
@@ -40,13 +42,14 @@ pub struct Address {
 impl Address {
     /// Whether two of them lead to one server in one way.
     pub(crate) fn leads_where(&self, other: &Self) -> bool {
-        (&self.host, self.port, self.channel_binding) == (&other.host, other.port, other.channel_binding)
+        (&self.host, self.at, self.port) == (&other.host, other.at, other.port)
+            && self.channel_binding == other.channel_binding
             && self.tls.terms() == other.tls.terms()
     }
 
     /// It, to connect to.
     pub(crate) fn target(&self) -> Target<'_> {
-        Target { host: &self.host, port: self.port, tls: &self.tls }
+        Target { host: &self.host, address: self.at, port: self.port, tls: &self.tls }
     }
 }
 
@@ -61,6 +64,17 @@ pub enum Role {
     Unknown,
 }
 
+impl Role {
+    /// In a word, for operators.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Replica => "replica",
+            Role::Unknown => "unknown",
+        }
+    }
+}
+
 /// Whether a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
@@ -70,6 +84,17 @@ pub enum Health {
     Up,
     /// The last probe failed or timed out.
     Down,
+}
+
+impl Health {
+    /// In a word, for operators.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Health::Untried => "untried",
+            Health::Up => "up",
+            Health::Down => "down",
+        }
+    }
 }
 
 /// One server in a snapshot.

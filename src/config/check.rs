@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::auth::{auth, check_databases, complete, own_statement};
 use super::doubts::doubts;
+use super::finding::{check_servers, discovery};
 use super::host::{self, host};
 use super::kinds::{
     self, DAY, HOUR, MINUTE, MS, PATIENCE, SECOND, count, duration, duration_or_off, list, regex, size, text,
@@ -24,12 +24,20 @@ use super::operators::operators;
 use super::overrides::{MAX_STALENESS, consistency, max_staleness, pool_mode, target, timeout, transactions};
 use super::section::{Report, Section};
 use super::server_tls::server_tls;
+use super::traces::traces;
 use super::users::{Known, Surroundings, user};
 use super::written::Written;
 use super::{
-    Auth, Clients, Config, Credential, Database, Health, Listen, Listener, Log, LogFormat, Mistakes, Peers,
-    Pool, RoleSetting, Routing, Rule, Server, ServerProof, Timeouts, User, peers, source, warnings,
+    Auth, ChannelBinding, Clients, Config, Credential, Database, Discovery, Health, Listen, Listener, Log,
+    LogFormat, Metrics, Mistakes, Peers, Pool, RoleSetting, Routing, Rule, Server, ServerProof, Source,
+    Timeouts, User, peers, source, warnings,
 };
+
+/// Of a server of which nothing is said. So many connections are below PostgreSQL's own default of 100, so that people and
+/// monitoring still get in.
+const PORT: u16 = 5432;
+const WEIGHT: u32 = 1;
+const CONNECTIONS: usize = 90;
 
 /// Loads and checks a configuration file, with the process's environment laid over it.
 ///
@@ -83,7 +91,7 @@ pub fn load_whole_with(file: &Path, environment: &HashMap<String, String>) -> Re
     let around = Surroundings { file, environment, warned: RefCell::default() };
     let mut config = Section::root(&report, tree, |root| whole(root, &around));
     // A section that may be absent is not asked for its keys then.
-    let known = report.known().into_iter().chain(["metrics.address".to_owned()]);
+    let known = report.known().into_iter().chain(["metrics.address".to_owned(), "metrics.page".to_owned()]);
     source::unheeded(environment, known).for_each(|mistake| report.add(mistake));
     match report.into_parts() {
         (mistakes, written) if mistakes.is_empty() => {
@@ -101,10 +109,15 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
     clients.peers = peers::peers(root, around, clients.peers.own);
     let metrics = root.section_if_present("metrics", |s| metrics(s, &listeners));
     let log = root.section("log", log);
-    let servers = servers(root, around, &listeners);
+    let (mut warnings, mut passwords) = (Vec::new(), 0);
+    let traces = Arc::new(root.section("traces", traces));
+    let discovery = root.section("discovery", |s| {
+        passwords += usize::from(s.has("password"));
+        discovery(s, around)
+    });
+    let (servers, template) = servers(root, around, &listeners, &discovery);
     let databases = databases(root);
     let timeouts = root.section("timeouts", timeouts);
-    let (mut warnings, mut passwords) = (Vec::new(), 0);
     let mut auth = root.section("auth", |s| {
         passwords += usize::from(s.has("query_password"));
         auth(s, around, &mut warnings)
@@ -127,7 +140,10 @@ fn whole(root: &mut Section, around: &Surroundings) -> Config {
         clients,
         metrics: metrics.flatten(),
         log,
+        traces,
         servers,
+        discovery,
+        template,
         databases,
         pool: root.section("pool", pool),
         timeouts,
@@ -150,12 +166,13 @@ fn clients(s: &mut Section) -> Clients {
     }
 }
 
-fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<SocketAddr> {
+fn metrics(s: &mut Section, listeners: &[Listener]) -> Option<Metrics> {
+    let page = s.read("page", kinds::flag).unwrap_or(true);
     let address = s.require("address", kinds::address);
     if address.is_some_and(|address| taken(listeners, address)) {
         s.note("address", "clients are listened for at this address already");
     }
-    address
+    Some(Metrics { address: address?, page })
 }
 
 fn log(s: &mut Section) -> Log {
@@ -168,9 +185,25 @@ fn log(s: &mut Section) -> Log {
     }
 }
 
-fn servers(root: &mut Section, around: &Surroundings, listeners: &[Listener]) -> Vec<Server> {
+fn servers(
+    root: &mut Section,
+    around: &Surroundings,
+    listeners: &[Listener],
+    discovery: &Discovery,
+) -> (Vec<Server>, Option<Server>) {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
-    let servers = root.list("servers", |entry| {
+    let mut template = None;
+    let hostless = matches!(discovery.source, Source::Patroni(_));
+    let mut servers = root.list("servers", |entry| {
+        if hostless && !entry.has("host") {
+            let common = self::template(entry, around);
+            if template.replace(common.clone()).is_some() {
+                entry.note_whole(
+                    "another entry without a host says already what holds for servers that are found",
+                );
+            }
+            return common;
+        }
         let server = server(entry, around);
         if server.host.is_empty() {
             // What is wrong with it has been noted.
@@ -190,35 +223,69 @@ fn servers(root: &mut Section, around: &Surroundings, listeners: &[Listener]) ->
         }
         server
     });
+    let template = template.or_else(|| hostless.then(Server::usual));
+    servers.retain(|server| !server.host.is_empty() || !hostless);
+    check_servers(root, discovery, &servers);
     let fixed = |role| servers.iter().filter(|server| server.role == role).count();
-    if servers.is_empty() {
+    if servers.is_empty() && !hostless {
         root.note("servers", "at least one [[servers]] entry is needed");
     } else if fixed(RoleSetting::Primary) > 1 {
         root.note("servers", "only one can have role = \"primary\"");
-    } else if fixed(RoleSetting::Replica) == servers.len() {
+    } else if fixed(RoleSetting::Replica) == servers.len() && !hostless {
         root.note("servers", "all have role = \"replica\", so no write could ever run");
     }
-    servers
+    (servers, template)
+}
+
+impl Server {
+    /// One that is found, and of which nothing is said.
+    fn usual() -> Self {
+        Self {
+            name: Arc::default(),
+            host: Arc::default(),
+            address: None,
+            port: PORT,
+            role: RoleSetting::Auto,
+            weight: WEIGHT,
+            connections: CONNECTIONS,
+            tls: Arc::default(),
+            channel_binding: ChannelBinding::default(),
+        }
+    }
+}
+
+/// What holds for servers whose host is found.
+fn template(entry: &mut Section, around: &Surroundings) -> Server {
+    for key in ["port", "name", "role"].into_iter().filter(|key| entry.has(key)) {
+        entry.note(key, "is found, as the host is; this entry says what else holds for all that are found");
+    }
+    settings(entry, around, String::new())
 }
 
 fn server(entry: &mut Section, around: &Surroundings) -> Server {
+    let host = entry.require("host", host).unwrap_or_default();
+    settings(entry, around, host)
+}
+
+fn settings(entry: &mut Section, around: &Surroundings, host: String) -> Server {
     const ROLES: [(&str, RoleSetting); 3] =
         [("auto", RoleSetting::Auto), ("primary", RoleSetting::Primary), ("replica", RoleSetting::Replica)];
-    let host = entry.require("host", host).unwrap_or_default();
     let port =
-        entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
+        entry.read("port", count(1..=65_535)).and_then(|port| u16::try_from(port).ok()).unwrap_or(PORT);
     let weight = entry.read("weight", count(0..=1000)).and_then(|weight| u32::try_from(weight).ok());
-    let (tls, binding) = server_tls(entry, &host, around);
+    // Of a host that is found later nothing is known that a certificate could not be for.
+    let checked = if host.is_empty() { "found" } else { &host };
+    let (tls, binding) = server_tls(entry, checked, around);
     Server {
+        address: None,
         name: entry.read("name", text).unwrap_or_else(|| format!("{host}:{port}")).into(),
         channel_binding: binding,
         tls,
         host: host.into(),
         port,
         role: entry.read("role", word(&ROLES)).unwrap_or_default(),
-        weight: weight.unwrap_or(1),
-        // Below PostgreSQL's own default of 100, so that people and monitoring still get in.
-        connections: entry.read("connections", count(1..=100_000)).unwrap_or(90),
+        weight: weight.unwrap_or(WEIGHT),
+        connections: entry.read("connections", count(1..=100_000)).unwrap_or(CONNECTIONS),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is possible and hardly meant, found by comparing parts of the configuration with each other. Refuses nothing.
 
-use super::{Auth, Config, Credential, Interface, ListenAddress, RoleSetting, Rule, Secret, TcpAddress};
+use super::{
+    Auth, Config, Credential, Interface, ListenAddress, RoleSetting, Rule, Secret, Source, TcpAddress,
+};
 
 /// PostgreSQL's port, and the one that is usual for poolers, weir among them.
 const POSTGRESQL: u16 = 5432;
@@ -8,15 +10,54 @@ const POOLER: u16 = 6432;
 
 /// All doubts, each as a warning.
 pub(super) fn doubts(config: &Config) -> Vec<String> {
-    [weights(config), connections(config), ports(config), certificates(config), rules(config), probes(config)]
-        .concat()
+    [
+        weights(config),
+        finding(config),
+        connections(config),
+        ports(config),
+        certificates(config),
+        rules(config),
+        probes(config),
+    ]
+    .concat()
 }
 
 fn weights(config: &Config) -> Vec<String> {
     let mut may_read = config.servers.iter().filter(|server| server.role != RoleSetting::Primary);
-    let idle = config.servers.len() > 1 && may_read.all(|server| server.weight == 0);
+    let idle =
+        config.servers.len() > 1 && !config.discovery.finds() && may_read.all(|server| server.weight == 0);
     let warning = "no replica takes reads: weight is 0 for every server that could be one";
     idle.then(|| warning.to_owned()).into_iter().collect()
+}
+
+/// What may be found otherwise than it was meant.
+fn finding(config: &Config) -> Vec<String> {
+    let fixed = |server: &&super::Server| server.role != RoleSetting::Auto && server.is_name();
+    let alike = |server: &super::Server| {
+        let name = &server.name;
+        format!(
+            "server {name:?} has a role, and its name is looked up: every address that it leads to would have it"
+        )
+    };
+    let open = |endpoint: &super::Endpoint| {
+        let place = endpoint.authority();
+        format!(
+            "the password for Patroni goes to {place} unencrypted: https keeps it from whoever is in between"
+        )
+    };
+    let idle = config.template.as_ref().filter(|template| template.weight == 0);
+    let idle = idle
+        .map(|_| "no server that is found takes reads: the entry without a host has weight = 0".to_owned());
+    match &config.discovery.source {
+        Source::Static => Vec::new(),
+        Source::Dns { .. } => config.servers.iter().filter(fixed).map(alike).collect(),
+        Source::Patroni(patroni) => {
+            let here = |host: &str| host == "localhost" || host.starts_with("127.") || host == "::1";
+            let plain = |endpoint: &&super::Endpoint| endpoint.tls.is_none() && !here(&endpoint.host);
+            let open = patroni.endpoints.iter().filter(plain).map(open);
+            open.filter(|_| patroni.login.is_some()).chain(idle).collect()
+        }
+    }
 }
 
 /// Pools that never get what they may have.
@@ -35,8 +76,10 @@ fn connections(config: &Config) -> Vec<String> {
     let usual = ("[pool] size".to_owned(), pool.size);
     let named = own.iter().map(|(whose, size)| (format!("{whose}, pool_size"), *size));
     let largest = named.chain([usual]).max_by_key(|(_, size)| *size).unwrap_or_default();
-    let short = config.servers.iter().filter(|server| server.connections < largest.1).map(|server| {
-        let (name, connections, (whose, size)) = (&server.name, server.connections, &largest);
+    let servers = config.servers.iter().chain(&config.template);
+    let short = servers.filter(|server| server.connections < largest.1).map(|server| {
+        let name = if server.name.is_empty() { "that is found" } else { &*server.name };
+        let (connections, (whose, size)) = (server.connections, &largest);
         format!(
             "server {name:?} may have {connections} connections, fewer than one pool ({whose} = {size}): pools there never \
              grow to their size"

@@ -198,11 +198,11 @@ pub(super) fn shown(time: Duration) -> String {
     }
 }
 
-fn unexpected(wanted: &str, value: &Value) -> String {
+pub(super) fn unexpected(wanted: &str, value: &Value) -> String {
     format!("expected {wanted}, found {}", found(value))
 }
 
-fn is_variable(value: &Value) -> bool {
+pub(super) fn is_variable(value: &Value) -> bool {
     matches!(source::place(value), Place::Variable(_))
 }
 

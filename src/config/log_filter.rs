@@ -9,16 +9,19 @@ use super::kinds::text;
 use super::section::closest;
 
 /// The modules that log, each with all that is in it.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 23] = [
     "admin",
     "backend",
     "cluster",
     "config",
     "console",
+    "discovery",
     "error",
     "freshness",
     "frontend",
     "hba",
+    "import",
+    "init",
     "net",
     "pool",
     "router",
@@ -27,6 +30,7 @@ const ROOMS: [&str; 19] = [
     "session",
     "sql",
     "telemetry",
+    "top",
     "users",
     "wire",
 ];

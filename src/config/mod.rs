@@ -5,7 +5,7 @@
 //! re-validates. There is no struct of what the user wrote between the two: one that serde fills would stop at the
 //! first mistake, and all of them are to be reported at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,10 @@ use crate::sql::{Consistency, MaxStaleness, Target, Transactions};
 
 mod auth;
 mod check;
+mod discovery;
 mod doubts;
 mod files;
+mod finding;
 mod host;
 mod kinds;
 mod listener;
@@ -27,42 +29,53 @@ mod operators;
 mod overrides;
 mod peer;
 mod peers;
+mod quoted;
 mod secret;
 mod section;
 mod server_tls;
 mod settable;
 mod source;
 mod summary;
+mod traces;
 pub(crate) mod userlist;
 mod users;
 mod warnings;
 mod written;
 
 pub use check::{Loaded, load, load_whole, load_whole_with, load_with};
+pub use discovery::{Discovery, Endpoint, Patroni, Source, names_service};
 pub use files::Watched;
 pub use listener::{Interface, ListenAddress, ListenTls, Listener, TcpAddress, UnixAddress};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use operators::{CONSOLE, Operators};
 pub use peer::{Peer, Peers};
+pub use quoted::quoted;
 pub use secret::Secret;
 pub use settable::{NotSet, SETTABLE};
 pub use summary::Summary;
+pub use traces::{Collector, Traces};
 pub use userlist::UserlistError;
 pub use written::{Change, Changes, LIVE, RESTART, Written};
 
-/// Everything the program runs on.
+/// Everything the program runs on. Many fields: one for each section of the file, and few more.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect: those of `[listen]`, then those of `[[listeners]]`.
     pub listeners: Vec<Arc<Listener>>,
     /// What else `[listen]` says of clients, and `[[peers]]`.
     pub clients: Clients,
-    /// `[metrics]`: where /metrics, /healthz and /readyz are served; none when the section is absent.
-    pub metrics: Option<SocketAddr>,
+    /// `[metrics]`: where weir tells of itself; none when the section is absent.
+    pub metrics: Option<Metrics>,
     /// `[log]`.
     pub log: Log,
-    /// `[[servers]]`, at least one.
+    /// `[traces]`.
+    pub traces: Arc<Traces>,
+    /// `[[servers]]`, at least one unless others are found.
     pub servers: Vec<Server>,
+    /// `[discovery]`: where others are found.
+    pub discovery: Discovery,
+    /// The `[[servers]]` entry without a host: what holds for all that are found and have no entry of their own.
+    pub template: Option<Server>,
     /// `[[databases]]`. A database that is not listed is passed through under its own name.
     pub databases: Vec<Database>,
     /// `[[users]]`, at least one unless there are others.
@@ -81,6 +94,15 @@ pub struct Config {
     pub workers: usize,
     /// What is allowed but deserves a word at start. No secret is in it.
     pub warnings: Vec<String>,
+}
+
+/// Where weir tells of itself, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where /metrics, /healthz, /readyz and /status are served.
+    pub address: SocketAddr,
+    /// Whether the page is there too, and what it is drawn from.
+    pub page: bool,
 }
 
 /// What holds for all clients.
@@ -124,6 +146,8 @@ pub struct Server {
     pub name: Arc<str>,
     /// Host name or address, or the directory of a Unix socket when it begins with `/`.
     pub host: Arc<str>,
+    /// Where that is, when it has been looked up already; its certificate is for the host all the same.
+    pub address: Option<IpAddr>,
     /// Port.
     pub port: u16,
     /// Given, or found out.

@@ -30,7 +30,7 @@ pub struct Peers {
 impl Peer {
     /// Where it is.
     pub fn target(&self) -> Target<'_> {
-        Target { host: &self.host, port: self.port, tls: &self.tls }
+        Target { host: &self.host, address: None, port: self.port, tls: &self.tls }
     }
 }
 

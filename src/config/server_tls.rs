@@ -52,12 +52,40 @@ pub(super) fn tls(entry: &mut Section, host: &str, around: &Surroundings) -> Arc
     tls
 }
 
+/// TLS towards a server of HTTP: the host is verified unless less is said, by those that the system trusts unless others are
+/// named.
+pub(super) fn https(entry: &mut Section, around: &Surroundings) -> Terms {
+    let modes = [SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull].map(|mode| (mode.as_str(), mode));
+    let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
+    let mode = entry.read("sslmode", word(&modes)).unwrap_or(SslMode::VerifyFull);
+    let root = entry.read("sslrootcert", |value| root(value, around));
+    let default = if mode == SslMode::Require { Root::Anyone } else { Root::System };
+    let pair = (entry.read("sslcert", path), entry.read("sslkey", path));
+    for (given, lacking) in [("sslcert", "sslkey"), ("sslkey", "sslcert")] {
+        if entry.has(given) && !entry.has(lacking) {
+            entry.note(given, format!("needs {lacking} as well"));
+        }
+    }
+    let identity = match pair {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key, passphrase: None }),
+        _ => None,
+    };
+    Terms { mode, begin: Way::Direct, root: root.unwrap_or(default), identity, ..Terms::default() }
+}
+
+/// Finds what cannot be used of its files.
+pub(super) fn read_https(entry: &Section, terms: &Terms) {
+    read_files(entry, "", &ServerTls::new(terms.clone()));
+}
+
+fn root(value: &Value, around: &Surroundings) -> Result<Root, String> {
+    let named = text(value)?;
+    Ok(if named == "system" { Root::System } else { Root::File(beside(around.file, &named)) })
+}
+
 fn terms(entry: &mut Section, host: &str, around: &Surroundings) -> Terms {
     let path = |value: &Value| text(value).map(|text| beside(around.file, &text));
-    let root = entry.read("sslrootcert", |value| {
-        let named = text(value)?;
-        Ok(if named == "system" { Root::System } else { Root::File(beside(around.file, &named)) })
-    });
+    let root = entry.read("sslrootcert", |value| root(value, around));
     let root = root.unwrap_or_default();
     // As libpq has it: who trusts all that the system trusts must look at the name.
     let default = if root == Root::System { SslMode::VerifyFull } else { SslMode::default() };

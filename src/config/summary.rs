@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::kinds::shown;
-use super::{Auth, Config, Credential, ListenTls, Peer, Peers, PoolMode, RoleSetting, Server};
+use super::{
+    Auth, Config, Credential, Database, ListenTls, Metrics, Peer, Peers, PoolMode, RoleSetting, Server,
+    Source,
+};
 use crate::net::tls::SslMode;
 use crate::sql::{Target, Transactions};
 
@@ -22,12 +25,9 @@ impl fmt::Display for Summary<'_> {
             };
             writeln!(f, "listens on  {}{tls}{fixed}", listener.address)?;
         }
+        f.write_str(&found(config))?;
         config.servers.iter().try_for_each(|one| server(f, one))?;
-        for database in &config.databases {
-            let (name, there) = (&database.name, &database.server_database);
-            let fixed = fixed(database.target, database.transactions);
-            writeln!(f, "database    {name} is {there} on the servers{fixed}")?;
-        }
+        config.databases.iter().try_for_each(|one| database(f, one))?;
         if let Some(files) = &config.auth.hba {
             write!(f, "rules       {}", files.hba.display())?;
             match &files.ident {
@@ -73,11 +73,66 @@ impl fmt::Display for Summary<'_> {
         };
         writeln!(f, "BEGIN       transactions are {begun}")?;
         f.write_str(&copies(&config.clients.peers))?;
-        match config.metrics {
-            Some(address) => writeln!(f, "metrics     http://{address}/metrics")?,
-            None => writeln!(f, "metrics     not served")?,
-        }
+        watched(f, config)?;
         write!(f, "workers     {}", config.workers)
+    }
+}
+
+/// Where it can be looked at, and what it tells by itself.
+fn watched(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
+    match config.metrics {
+        Some(Metrics { address, page: true }) => {
+            writeln!(f, "metrics     http://{address}/metrics, the page at http://{address}/")?;
+        }
+        Some(Metrics { address, page: false }) => writeln!(f, "metrics     http://{address}/metrics")?,
+        None => writeln!(f, "metrics     not served")?,
+    }
+    let Some(collector) = &config.traces.collector else { return Ok(()) };
+    let (authority, sampled) = (&collector.authority, config.traces.sampled * 100.0);
+    writeln!(f, "traces      {sampled} % of the requests, to {authority}")
+}
+
+fn database(f: &mut fmt::Formatter<'_>, database: &Database) -> fmt::Result {
+    let (name, there) = (&database.name, &database.server_database);
+    let fixed = fixed(database.target, database.transactions);
+    writeln!(f, "database    {name} is {there} on the servers{fixed}")
+}
+
+/// How servers are found, and what that makes of those that are listed.
+fn found(config: &Config) -> String {
+    let discovery = &config.discovery;
+    let keep = shown(discovery.keep);
+    match &discovery.source {
+        Source::Static => String::new(),
+        Source::Dns { nameservers } => {
+            let asked = match &nameservers[..] {
+                [] => "those of /etc/resolv.conf".to_owned(),
+                some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            };
+            format!(
+                "servers     found by DNS: each address of a name below is one, with what its entry says; looked up anew at its \
+                 TTL; one that is not found any more stays {keep}\n            asked are {asked}\n"
+            )
+        }
+        Source::Patroni(patroni) => {
+            let places = patroni.endpoints.iter().map(|endpoint| {
+                let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{}", endpoint.authority())
+            });
+            let places = places.collect::<Vec<_>>().join(", ");
+            let every = shown(patroni.interval);
+            let template = config.template.as_ref().map(|one| {
+                let (weight, connections, mode) = (one.weight, one.connections, one.tls.terms().mode.as_str());
+                format!(
+                    "            those without an entry: weight {weight}, at most {connections} connections, TLS: {mode}\n"
+                )
+            });
+            format!(
+                "servers     the members of Patroni's cluster, asked every {every}; one that is no member any more stays \
+                 {keep}\n            asked is {places}; those below are known until it answers\n{}",
+                template.unwrap_or_default()
+            )
+        }
     }
 }
 

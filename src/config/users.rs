@@ -38,6 +38,9 @@ pub(super) const QUERY_PASSWORD: SecretKeys =
 pub(super) const SSL_PASSWORD: SecretKeys =
     SecretKeys { plain: "sslpassword", file: "sslpassword_file", variable: "sslpassword_env" };
 
+/// Of weir towards who knows of servers.
+pub(super) const DISCOVERY_PASSWORD: SecretKeys = PASSWORD;
+
 const PASSWORD: SecretKeys =
     SecretKeys { plain: "password", file: "password_file", variable: "password_env" };
 

@@ -53,7 +53,8 @@ impl Config {
     /// Servers on other machines that somebody in between could pretend to be, or listen to. Not said at each start: where all
     /// machines are one's own it is nothing new.
     pub fn unsafe_servers(&self) -> Vec<String> {
-        self.servers.iter().filter(|server| !is_here(&server.host)).filter_map(unsafe_server).collect()
+        let servers = self.servers.iter().chain(&self.template);
+        servers.filter(|server| !is_here(&server.host)).filter_map(unsafe_server).collect()
     }
 }
 
@@ -70,7 +71,8 @@ fn unsafe_server(server: &Server) -> Option<String> {
             "whoever has a certificate of the same issuer can pretend to be it"
         }
     };
-    let (name, mode) = (&server.name, terms.mode.as_str());
+    let name = if server.name.is_empty() { "that is found" } else { &*server.name };
+    let mode = terms.mode.as_str();
     Some(format!(
         "server {name:?} is on another machine and sslmode is \"{mode}\": {risk}; \"verify-full\" is safe"
     ))

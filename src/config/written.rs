@@ -15,6 +15,8 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("servers[]", &["host", "port", "name", "role", "weight", "connections", "sslmode", "sslnegotiation"]),
     ("servers[]", &["channel_binding", "sslrootcert", "sslcert", "sslkey"]),
     ("servers[]", SSL_MORE),
+    ("discovery", &["kind", "keep", "timeout", "nameservers", "urls", "interval", "user", "password"]),
+    ("discovery", &["password_file", "password_env", "sslmode", "sslrootcert", "sslcert", "sslkey"]),
     ("peers[]", SSL_MORE),
     ("users[]", &["name", "auth", "password", "password_file", "password_env", "verifier", "server_user"]),
     (
@@ -53,8 +55,9 @@ pub const LIVE: &[(&str, &[&str])] = &[
     ("routing.rules[]", &["user", "database", "application_name", "table", "statement", "target"]),
     ("routing.rules[]", &["transactions"]),
     ("health", &["interval", "timeout", "lost_after", "database", "user", "catalog_interval"]),
-    ("metrics", &["address"]),
+    ("metrics", &["address", "page"]),
     ("log", &["filter", "format", "slow_query"]),
+    ("traces", &["endpoint", "sampled", "service_name"]),
 ];
 
 const SSL_MORE: &[&str] =

@@ -1,7 +1,7 @@
 //! What to change so that reads go to replicas, for each reason why they do not. Pure.
 
 /// What to do about a reason; empty where there is nothing to do.
-pub(super) fn advice(reason: &str) -> &'static str {
+pub(crate) fn advice(reason: &str) -> &'static str {
     match reason {
         "volatile_function" => {
             "it calls a function that is VOLATILE: declare it STABLE or IMMUTABLE if it only reads, or list it in routing.read_functions"

@@ -3,6 +3,8 @@
 //! PgBouncer's commands (its manual: "Admin console"), weir's own, and what drivers say without being asked: settings,
 //! transactions, resets. Everything else is refused in words that say what there is.
 
+use super::pgadmin::{Question, question};
+
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -10,6 +12,7 @@ pub(super) enum Shown {
     Clients,
     Config,
     Databases,
+    Discovery,
     DnsHosts,
     DnsZones,
     Events,
@@ -38,11 +41,12 @@ pub(super) enum Shown {
 
 impl Shown {
     /// What is shown under which name.
-    pub(super) const ALL: [(&str, Self); 28] = [
+    pub(super) const ALL: [(&str, Self); 29] = [
         ("active_sockets", Self::ActiveSockets),
         ("clients", Self::Clients),
         ("config", Self::Config),
         ("databases", Self::Databases),
+        ("discovery", Self::Discovery),
         ("dns_hosts", Self::DnsHosts),
         ("dns_zones", Self::DnsZones),
         ("events", Self::Events),
@@ -104,6 +108,8 @@ pub(super) enum Command {
     Order(Order),
     /// One value that drivers ask for, under its column.
     Tell(&'static str, Told),
+    /// What pgAdmin asks for when it connects.
+    Ask(Question),
     /// Said to any server, and without consequence here: what is answered, and what a transaction block does.
     Accept(&'static str, Block),
 }
@@ -360,9 +366,19 @@ fn select(tokens: &[Token]) -> Result<Command, String> {
                 None => return Err(no_sql()),
             }
         }
-        _ => return Err(no_sql()),
+        _ => Command::Ask(question(&lower_words(tokens)).ok_or_else(no_sql)?),
     };
     Ok(told)
+}
+
+fn lower_words(tokens: &[Token]) -> Vec<&str> {
+    let mut words = Vec::new();
+    for token in tokens {
+        if let Token::Word(lower, _) = token {
+            words.push(lower.as_str());
+        }
+    }
+    words
 }
 
 fn no_sql() -> String {

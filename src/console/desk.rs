@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::config::{CONSOLE, Config};
+use crate::discovery::Report;
 use crate::session::Shared;
 
 /// How weir is to end.
@@ -21,6 +22,9 @@ pub(crate) enum Shutdown {
 pub(crate) trait Daemon: Send + Sync {
     /// Reads anew what can be; says what has changed.
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>>;
+
+    /// How finding servers stands.
+    fn found(&self) -> Report;
 
     /// Has weir end.
     fn shut_down(&self, how: Shutdown);

@@ -8,9 +8,11 @@ mod command;
 mod desk;
 mod message;
 mod orders;
+mod pgadmin;
 mod serve;
 mod show;
 mod table;
 mod talk;
 
+pub(crate) use advice::advice;
 pub(crate) use desk::{Console, Daemon, Right, Shutdown, right};

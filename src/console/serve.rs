@@ -156,6 +156,7 @@ impl Runs for Operator<'_> {
         match command {
             Command::Show(shown) => columns(*shown),
             Command::Tell(name, told) => Some(vec![column(name, *told)]),
+            Command::Ask(question) => Some(question.columns()),
             Command::Order(_) | Command::Accept(..) => None,
         }
     }
@@ -165,6 +166,11 @@ impl Runs for Operator<'_> {
             Command::Show(shown) => show(*shown, self.console, self.right).await,
             Command::Tell(name, told) => {
                 Ok(Outcome { table: Some(self.tell(name, *told)), ..Outcome::done("SELECT 1") })
+            }
+            Command::Ask(question) => {
+                let visitor = self.entry.visitor();
+                let table = visitor.map(|one| question.answer(&one.names.client, &one.user));
+                Ok(Outcome { table: Some(table.unwrap_or_default()), ..Outcome::done("SELECT 1") })
             }
             Command::Order(_) if self.right != Right::Operate => {
                 Err(Refusal { code: "42501", ..Refusal::new("admin access needed") })

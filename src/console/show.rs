@@ -24,6 +24,7 @@ const HELP: &str = "
 \tSHOW PINS          sessions that keep their connection, and why
 \tSHOW FRESHNESS     servers: role, health, how far behind, connections
 \tSHOW TRANSACTIONS  transactions by how they ran
+\tSHOW DISCOVERY     servers that were found: by whom, what is said of them, what is the matter
 \tSHOW EVENTS        what happened lately
 \tSET key = value
 \tRELOAD
@@ -49,6 +50,7 @@ pub(super) fn columns(shown: Shown) -> Option<Vec<Column>> {
         }
         Shown::Config => config::CONFIG,
         Shown::Databases => pools::DATABASES,
+        Shown::Discovery => own::DISCOVERY,
         Shown::DnsHosts => &[("hostname", Text), ("ttl", Big), ("addrs", Text)],
         Shown::DnsZones => &[("zonename", Text), ("serial", Big), ("count", Int)],
         Shown::Events => own::EVENTS,
@@ -114,8 +116,10 @@ pub(super) async fn show(shown: Shown, console: &Console, right: Right) -> Resul
         }
         Shown::Config => config::config(&mut table, shared),
         Shown::Databases => pools::databases(&mut table, shared),
-        // Names are looked up anew for each connection: none is kept.
-        Shown::DnsHosts | Shown::DnsZones => {}
+        Shown::Discovery => own::discovery(&mut table, &console.daemon.found()),
+        Shown::DnsHosts => own::dns_hosts(&mut table, &console.daemon.found()),
+        // Names of servers that are not to be found are looked up anew for each connection: none is kept.
+        Shown::DnsZones => {}
         Shown::Peers | Shown::PeerPools => {}
         Shown::Events => own::events(&mut table, shared),
         // In PgBouncer the way to hand sockets over; it tells secrets.

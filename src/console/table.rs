@@ -9,6 +9,8 @@ use crate::wire::reply;
 pub(super) enum Type {
     /// `text`
     Text,
+    /// `bool`
+    Bool,
     /// `int4`
     Int,
     /// `int8`
@@ -25,6 +27,7 @@ impl Type {
     fn oid(self) -> u32 {
         match self {
             Type::Text => 25,
+            Type::Bool => 16,
             Type::Int => 23,
             Type::Big => 20,
             Type::Number => 1700,
@@ -37,6 +40,7 @@ impl Type {
     fn binary(self, value: &str) -> Vec<u8> {
         match self {
             Type::Text | Type::Bytes => value.as_bytes().to_vec(),
+            Type::Bool => vec![u8::from(value == "t")],
             Type::Int => value.parse::<i32>().unwrap_or(i32::MAX).to_be_bytes().to_vec(),
             Type::Big => value.parse::<i64>().unwrap_or(i64::MAX).to_be_bytes().to_vec(),
             Type::Real => value.parse::<f64>().unwrap_or_default().to_be_bytes().to_vec(),

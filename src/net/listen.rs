@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 
 use super::unix::{self, UnixPlace};
-use super::{Peer, PeerAddress, Socket, Stream, UnixPeer};
+use super::{GivenSocket, Peer, Socket, Stream};
 
 /// A connect storm waits in the kernel rather than being turned away (the kernel's own limit, somaxconn, is
 /// 4096 on Linux).
@@ -29,7 +29,9 @@ pub struct Listener {
     socket: Listening,
     reserve: Mutex<Vec<OwnedFd>>,
     /// Of a Unix socket; they go when it closes.
-    _files: Option<unix::Files>,
+    files: Mutex<Option<unix::Files>>,
+    /// Whether clients are let in when this closes: by another process that listens, or comes to listen, at the same place.
+    shared: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,16 @@ pub enum Interface {
     Ipv6(SocketAddr),
     /// All of them, also where the machine has no IPv6.
     All(u16),
+}
+
+impl Interface {
+    /// Whether who listens there listens at these addresses. Both families are one socket, or IPv4 is where there is no IPv6.
+    pub fn is_at(self, address: SocketAddr) -> bool {
+        match self {
+            Interface::Address(wanted) | Interface::Ipv6(wanted) => address == wanted,
+            Interface::All(port) => address.port() == port && address.ip().is_unspecified(),
+        }
+    }
 }
 
 /// A connection that was accepted.
@@ -102,7 +114,7 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let socket = Listening::Tcp(TcpListener::from_std(socket.into())?);
-        Ok(Self { socket, reserve: Mutex::default(), _files: None })
+        Ok(Self { socket, reserve: Mutex::default(), files: Mutex::default(), shared: place.reuse_port })
     }
 
     /// Listens at a Unix socket, which is there as long as this is.
@@ -110,7 +122,51 @@ impl Listener {
     /// Must be called within a runtime.
     pub fn unix(place: UnixPlace<'_>) -> io::Result<Self> {
         let (listener, files) = unix::listen(place, BACKLOG)?;
-        Ok(Self { socket: Listening::Unix(listener), reserve: Mutex::default(), _files: files })
+        Ok(Self {
+            socket: Listening::Unix(listener),
+            reserve: Mutex::default(),
+            files: Mutex::new(files),
+            shared: false,
+        })
+    }
+
+    /// Goes on listening at a socket that somebody else has bound.
+    ///
+    /// Must be called within a runtime.
+    pub fn given(given: GivenSocket) -> io::Result<Self> {
+        let GivenSocket { socket, lock, shared } = given;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let (socket, files) = if address.is_unix() {
+            let files =
+                lock.zip(address.as_pathname()).map(|(lock, path)| unix::Files::taken_over(path, lock));
+            (Listening::Unix(UnixListener::from_std(socket.into())?), files)
+        } else {
+            (Listening::Tcp(TcpListener::from_std(socket.into())?), None)
+        };
+        Ok(Self { socket, reserve: Mutex::default(), files: Mutex::new(files), shared })
+    }
+
+    /// Whether another process lets clients in when this closes.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Its descriptor, and that of the lock beside a Unix socket, for another process.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn descriptors(&self) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = files.as_ref().map(unix::Files::descriptor).transpose()?;
+        Ok((self.socket.as_fd().try_clone_to_owned()?, lock))
+    }
+
+    /// Another process listens here from now on: what lies beside the socket is its.
+    pub fn is_given_away(&self) {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The lock is closed with the process: it is the other's as well.
+        files.into_iter().for_each(std::mem::forget);
     }
 
     /// The address that is listened on; tells the port when 0 was asked for. A Unix socket has none.
@@ -169,15 +225,12 @@ impl Listening {
         match self {
             Listening::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Who comes by IPv4 to a socket of both families is who it is elsewhere, in rules and in the log.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Stream::Plain(Socket::tcp(stream)?), Peer::plain(PeerAddress::Tcp(peer))))
+                Ok((Stream::Plain(Socket::tcp(stream)?), Peer::of_tcp(peer)))
             }
             Listening::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let process = stream.peer_cred()?;
-                let peer = UnixPeer { uid: process.uid(), gid: process.gid(), pid: process.pid() };
-                Ok((Stream::Plain(Socket::Unix(stream)), Peer::plain(PeerAddress::Unix(peer))))
+                let peer = Peer::of_unix(&stream)?;
+                Ok((Stream::Plain(Socket::Unix(stream)), peer))
             }
         }
     }
@@ -222,6 +275,16 @@ fn is_clients_own(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{PeerAddress, UnixPeer};
+
+    #[test]
+    fn all_addresses_are_one_socket_of_either_family() {
+        for (address, all) in
+            [("[::]:7", true), ("0.0.0.0:7", true), ("[::]:8", false), ("127.0.0.1:7", false)]
+        {
+            assert_eq!(Interface::All(7).is_at(address.parse().unwrap()), all, "{address}");
+        }
+    }
 
     #[tokio::test]
     async fn accepts_with_nodelay() {

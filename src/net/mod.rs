@@ -3,6 +3,7 @@
 
 pub mod buffer;
 mod dial;
+mod given;
 mod handshake;
 #[cfg(test)]
 pub(crate) mod holding;
@@ -15,7 +16,11 @@ mod stream;
 pub mod tls;
 mod unix;
 
+/// Where a host is.
+pub type HostAddress = std::net::IpAddr;
+
 pub use dial::dial;
+pub use given::{Given, GivenSocket, accepted_elsewhere};
 pub use handshake::{Handshake, ReadError};
 pub use keepalive::Keepalive;
 pub use listen::{Accepted, Interface, Listener, TcpPlace};

@@ -1,8 +1,11 @@
 //! Who is at the other end of a stream, as far as the socket and its encryption tell.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use tokio::net::UnixStream;
 
 /// The other end of a stream.
 #[derive(Clone, Debug)]
@@ -14,6 +17,18 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Who comes by TCP. By IPv4 to a socket of both families it is who it is elsewhere, in rules and in the log.
+    pub(super) fn of_tcp(address: SocketAddr) -> Self {
+        Self::plain(PeerAddress::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port())))
+    }
+
+    /// Whose process the kernel says it is.
+    pub(super) fn of_unix(stream: &UnixStream) -> io::Result<Self> {
+        let process = stream.peer_cred()?;
+        let peer = UnixPeer { uid: process.uid(), gid: process.gid(), pid: process.pid() };
+        Ok(Self::plain(PeerAddress::Unix(peer)))
+    }
+
     /// A peer of which nothing is known but where it is.
     pub fn plain(address: PeerAddress) -> Self {
         Self { address, encryption: Encryption::None }

@@ -5,11 +5,13 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 
 use super::socket::Socket;
 use super::tls::Secured;
@@ -44,6 +46,26 @@ impl Stream {
     /// From now on the kernel gives up a peer that does not take what it is sent for as long as that.
     pub fn give_up_after(&self, limit: Option<Duration>) -> io::Result<()> {
         self.socket().give_up_after(limit)
+    }
+
+    /// The descriptor of a stream that is not encrypted, for another process.
+    ///
+    /// # Errors
+    /// When the runtime does not let go of it, or keys of this process encrypt it.
+    pub fn into_descriptor(self) -> io::Result<OwnedFd> {
+        match self {
+            Stream::Plain(Socket::Tcp(stream)) => stream.into_std().map(OwnedFd::from),
+            Stream::Plain(Socket::Unix(stream)) => stream.into_std().map(OwnedFd::from),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The stream of somebody on this machine, without what is there for those who pass on any.
+    pub fn into_unix(self) -> Option<UnixStream> {
+        match self {
+            Stream::Plain(Socket::Unix(stream)) => Some(stream),
+            _ => None,
+        }
     }
 
     /// What lies below any encryption.

@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
@@ -45,7 +46,23 @@ pub(super) struct Files {
     socket: PathBuf,
     lock: PathBuf,
     /// Holds the kernel's lock.
-    _locked: File,
+    locked: File,
+}
+
+impl Files {
+    /// Those of a socket that another process has bound, whose lock came along.
+    pub(super) fn taken_over(socket: &Path, mut locked: File) -> Self {
+        // Who looks there for a process should find this one.
+        let _ = owns(&mut locked);
+        Self { socket: socket.to_owned(), lock: lock_of(socket), locked }
+    }
+}
+
+impl Files {
+    /// That of the lock.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.locked.try_clone().map(OwnedFd::from)
+    }
 }
 
 impl Drop for Files {
@@ -101,9 +118,7 @@ fn number(group: &str) -> io::Result<u32> {
 
 /// Makes the path ours, and free.
 fn claim(path: &Path) -> io::Result<Files> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".lock");
-    let lock = path.with_file_name(name);
+    let lock = lock_of(path);
     let (mut locked, before) = exclusive(&lock)?;
     if let Err(error) = free(path, &before) {
         if before == Before::Nobody {
@@ -112,11 +127,23 @@ fn claim(path: &Path) -> io::Result<Files> {
         }
         return Err(error);
     }
+    owns(&mut locked)?;
+    Ok(Files { socket: path.to_owned(), lock, locked })
+}
+
+/// The file beside a socket.
+fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    path.with_file_name(name)
+}
+
+/// This process is said to have the lock.
+fn owns(locked: &mut File) -> io::Result<()> {
     let text = format!("{}\n{OWNER}\n", std::process::id());
     locked.set_len(0)?;
     locked.rewind()?;
-    locked.write_all(text.as_bytes())?;
-    Ok(Files { socket: path.to_owned(), lock, _locked: locked })
+    locked.write_all(text.as_bytes())
 }
 
 /// Removes what lies there if nobody listens at it any more.

@@ -15,6 +15,7 @@ use super::terms::{Account, Events, Limits, PoolKey};
 use super::wish::{Suits, Wish};
 use crate::backend::defaults::{self, Defaults};
 use crate::backend::notifiers::Notifiers;
+use crate::backend::past::QueryInBatch;
 use crate::backend::{Backend, Key};
 use crate::cluster::topology::Address;
 use crate::error::{Error, Result};
@@ -389,7 +390,9 @@ impl Pool {
                 let mut state = self.lock();
                 let outnumbers =
                     state.open > state.cap || self.setup.slots.iter().any(|slots| slots.is_over());
-                if outnumbers || backend.serial < state.retired || state.standing == Standing::Closed {
+                let harmed = backend.past.query_in_batch == QueryInBatch::Harmed;
+                let ends = harmed || backend.serial < state.retired;
+                if outnumbers || ends || state.standing == Standing::Closed {
                     break;
                 }
                 match state.waiters.next(&backend.settings, &backend.past) {

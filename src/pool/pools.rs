@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::connections::{Pool, Setup};
 use super::slots::Slots;
 use super::terms::{Account, Events, Limits, PoolKey};
+use crate::backend::defaults::Defaults;
 use crate::backend::notifiers::Notifiers;
 use crate::backend::{Proof, defaults};
 use crate::cluster::topology::{Address, ServerId};
@@ -105,6 +106,11 @@ impl Pools {
     /// Who may have sent a notification.
     pub(crate) fn notifiers(&self) -> &Arc<Notifiers> {
         &self.notifiers
+    }
+
+    /// What a session began with, as the connections have it that began with the same.
+    pub(crate) fn share(&self, defaults: &Defaults) -> Defaults {
+        self.given.share(defaults)
     }
 
     /// Every pool there is, for upkeep and for metrics.

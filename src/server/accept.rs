@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,9 +18,9 @@ use crate::config;
 use crate::console::{Console, Right, right};
 use crate::error::Error;
 use crate::frontend::{Arrival, Gate, admit, client_span, refuse};
-use crate::net::{Accepted, Encryption, Listener, Peer, Stream};
-use crate::session::{Cancel, Newcomer, Session, Shared};
-use crate::users::Users;
+use crate::net::{Accepted, Encryption, Listener, Peer, Stream, accepted_elsewhere};
+use crate::session::{Cancel, Comer, Newcomer, Parcel, Portable, Session, Shared};
+use crate::users::{Found, Users};
 use crate::wire::startup::CancelKey;
 
 /// What the accept loops share.
@@ -47,13 +47,16 @@ const TURNED_AWAY: Duration = Duration::from_secs(3);
 /// How many of these there may be at once on a listener: the oldest, which says nothing, gives way to the newest.
 pub(super) const TURNED_AWAY_MAX: usize = 64;
 
+/// How long the servers may take to say who somebody is that comes from another weir.
+const FIND: Duration = Duration::from_secs(5);
+
 /// How long it is left alone all the same: it may be a cancel request, of which many may come at once.
 const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// Accepts clients until the listener is closed; who has knocked by then is let in. While weir drains they are told so.
 pub(super) async fn accept(
     door: Arc<Door>,
-    listener: Listener,
+    listener: Arc<Listener>,
     entrance: CurrentEntrance,
     closing: CancellationToken,
 ) {
@@ -99,19 +102,93 @@ async fn make_room(turned_away: &mut VecDeque<(Instant, JoinHandle<()>)>) {
 
 /// One connection from its first byte to its last.
 async fn serve(door: Arc<Door>, client: (Stream, Peer), entrance: Arc<Entrance>, permit: Place) {
-    let metrics = &door.shared.metrics;
-    metrics.client_connections.inc();
+    door.shared.metrics.client_connections.inc();
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
     // client's whole life.
-    let Some(mut session) = Box::pin(log_in(&door, client, &entrance)).await else { return };
-    metrics.clients.inc();
-    let outcome = session.run().await;
-    metrics.clients.dec();
-    session.leave();
-    if let Err(error) = outcome {
-        Box::pin(farewell(session, &error)).await;
+    let mut session = Box::pin(log_in(&door, client, &entrance)).await;
+    while let Some(present) = &mut session {
+        door.shared.metrics.clients.inc();
+        let outcome = present.run().await;
+        door.shared.metrics.clients.dec();
+        Box::pin(parts(&door, &mut session, outcome)).await;
     }
     drop(permit);
+}
+
+/// What becomes of a session that has stopped: it goes along to another weir, or ends. Where it could not go it stays.
+async fn parts(door: &Door, session: &mut Option<Session>, outcome: Result<(), Error>) {
+    let Some(present) = session else { return };
+    if present.goes_along() && matches!(outcome, Err(Error::Shutdown)) {
+        return send_along(door, session).await;
+    }
+    present.leave();
+    if let (Err(error), Some(gone)) = (outcome, session.take()) {
+        farewell(gone, &error).await;
+    }
+    *session = None;
+}
+
+/// Gives a session to the weir that takes over. Where there is none any more it stays.
+async fn send_along(door: &Door, session: &mut Option<Session>) {
+    let kin = &door.shared.kin;
+    let Some(relief) = kin.relief() else { return };
+    let Ok(place) = relief.parcels.reserve().await else { return kin.is_relieved_by(None) };
+    match session.take().and_then(Session::pack) {
+        Some(parcel) => place.send(parcel),
+        None => tracing::info!("client lost while it was handed over"),
+    }
+}
+
+/// A client comes from another weir, or back from the way to one: it goes on here.
+pub(super) fn come_back(door: &Arc<Door>, parcel: Parcel) {
+    let Parcel { client, socket } = parcel;
+    let (stream, peer) = match accepted_elsewhere(socket) {
+        Ok(accepted) => accepted,
+        Err(error) => return tracing::info!(%error, "client lost while it was handed over"),
+    };
+    let span = client_span(peer.address);
+    span.record("user", &*client.who.user);
+    span.record("database", &*client.who.database);
+    span.in_scope(|| door.shared.clone().spawn(go_on(door.clone(), (stream, peer), client)));
+}
+
+async fn go_on(door: Arc<Door>, (stream, peer): (Stream, Peer), client: Portable) {
+    let permit = door.places.keep();
+    let mut session = Box::pin(begin_again(&door, (stream, peer), client)).await;
+    while let Some(present) = &mut session {
+        door.shared.metrics.clients.inc();
+        let outcome = present.run().await;
+        door.shared.metrics.clients.dec();
+        Box::pin(parts(&door, &mut session, outcome)).await;
+    }
+    drop(permit);
+}
+
+async fn begin_again(door: &Door, (stream, peer): (Stream, Peer), portable: Portable) -> Option<Session> {
+    let config = door.shared.policy().config.clone();
+    let Some(listener) = door.shared.listener_of(&portable.who.listener) else {
+        refuse(stream, &Error::Shutdown).await;
+        return None;
+    };
+    let (name, database) = (&*portable.who.user, &*portable.who.database);
+    let users = door.users.load_full();
+    // Whom nobody knows any more stays until it leaves, as it does at a reload.
+    let user = match timeout(FIND, users.find(name, database)).await {
+        Ok(Found::Account(account)) => account.user,
+        Ok(Found::Nobody(_) | Found::Refused(_)) | Err(_) => {
+            let named = config.users.iter().find(|user| *user.name == *name).cloned();
+            Arc::new(named.unwrap_or_else(|| config::User::unlisted(name.into(), config.timeouts)))
+        }
+    };
+    let comer = Comer { stream, peer, user, listener, portable };
+    match Session::unpack(door.shared.clone(), comer).await {
+        Ok(session) => Some(session),
+        Err(stream) => {
+            tracing::error!("a client came whose process ID is another's: it is closed");
+            refuse(stream, &Error::Shutdown).await;
+            None
+        }
+    }
 }
 
 async fn farewell(session: Session, error: &Error) {
@@ -207,7 +284,8 @@ fn pass_on(shared: &Arc<Shared>, key: CancelKey, stream: Stream) {
 
 /// Passes a cancel request on to the connection that runs the session's request now. Returns when it has been
 /// delivered there: then its client may be told so, by the end of its connection. The session may be another copy's.
-async fn cancel(shared: &Shared, key: &CancelKey) {
+/// Whether it was anybody's.
+pub(super) async fn cancel(shared: &Shared, key: &CancelKey) -> bool {
     let cancels = &shared.metrics.cancels;
     match shared.registry.cancel(key) {
         Cancel::Aimed(aim) => cancels.forwarded.inc_by(shared.deliver(aim).await),
@@ -219,8 +297,12 @@ async fn cancel(shared: &Shared, key: &CancelKey) {
         Cancel::Waited => cancels.waiting.inc(),
         Cancel::Idle => cancels.idle.inc(),
         Cancel::Unknown if shared.pass_on(key).await => cancels.passed_on.inc(),
-        Cancel::Unknown => cancels.unknown.inc(),
+        Cancel::Unknown => {
+            cancels.unknown.inc();
+            return false;
+        }
     }
+    true
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! How `weir reload` finds the running weir and hears what came of it: a Unix socket in no directory (Linux), whose name
+//! How `weir reload` and `weir run --takeover` find the running weir: a Unix socket in no directory (Linux), whose name
 //! follows from the configuration file that both were given. Nothing is configured for it, and nothing is left behind.
 //! Only the user that weir runs as, and root, are listened to. It reads nothing and changes nothing itself.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -12,11 +13,15 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::reload::Reload;
+use super::takeover::Applicant;
 use crate::config::Changes;
 use crate::net::{Accepted, Listener, PeerAddress, Stream, UnixPlace, is_own_or_root};
 
 /// What is asked.
 const QUESTION: &[u8] = b"reload\n";
+
+/// The same of another weir that wants to take over: what follows is said in [`super::takeover`].
+pub(super) const QUESTION_RELIEF: &[u8] = b"relief\n";
 
 /// How long who connects may take to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,22 +53,31 @@ pub(super) fn bind(file: &Path) -> Option<Listener> {
 }
 
 /// Answers those who ask, for ever.
-pub(super) async fn listen_for_reloads(listener: Listener, reload: Reload) {
+pub(super) async fn listen_for_reloads(listener: Arc<Listener>, reload: Reload) {
     loop {
         let (Accepted::Client(stream, peer) | Accepted::Excess(stream, peer)) = listener.accept().await;
         let PeerAddress::Unix(process) = peer.address else { continue };
         if is_own_or_root(process.uid) {
-            tokio::spawn(answer(stream, reload.clone()));
+            tokio::spawn(answer(stream, process.pid, reload.clone()));
         } else {
             tracing::warn!(uid = process.uid, "somebody else asked for a reload, and is not heard");
         }
     }
 }
 
-async fn answer(mut stream: Stream, reload: Reload) {
+async fn answer(mut stream: Stream, pid: Option<i32>, reload: Reload) {
     let mut question = [0; QUESTION.len()];
     let asked = timeout(PATIENCE, stream.read_exact(&mut question)).await;
-    if !matches!(asked, Ok(Ok(_))) || question != *QUESTION {
+    if !matches!(asked, Ok(Ok(_))) {
+        return;
+    }
+    if question == *QUESTION_RELIEF {
+        if let Some(stream) = stream.into_unix() {
+            reload.is_applied_for(Applicant { stream, pid }).await;
+        }
+        return;
+    }
+    if question != *QUESTION {
         return;
     }
     let text = match reload.reload().await {
@@ -101,7 +115,7 @@ pub async fn reload_running(file: &Path) -> Result<String, AskError> {
 }
 
 /// The socket's name, the same for whoever means the same file.
-fn name(file: &Path) -> io::Result<String> {
+pub(super) fn name(file: &Path) -> io::Result<String> {
     use std::os::unix::ffi::OsStrExt as _;
     let file = file.canonicalize()?;
     let digest = Sha256::digest(file.as_os_str().as_bytes());

@@ -17,6 +17,9 @@ const BY_LISTENER: usize = 10 + TURNED_AWAY_MAX;
 /// Connections of the control plane to each server: its probe, its sampler, a catalog.
 const BY_SERVER: usize = 4;
 
+/// So many servers are reckoned with at least where others are found than those that are listed.
+const FOUND: usize = 3;
+
 /// Raises the soft limit of descriptors to the hard one, which is there for programs that know what they do: the soft one
 /// is low for the sake of `select(2)`. Returns what the limit is then; none where there is no limit.
 pub(super) fn raise_limit() -> Option<u64> {
@@ -73,12 +76,21 @@ fn room(descriptors: usize, others: usize) -> usize {
 
 /// What may be taken by all that are no clients.
 fn others(config: &Config) -> usize {
-    let fixed = BESIDE + BY_LISTENER * config.listeners.len() + BY_SERVER * config.servers.len();
+    let fixed = BESIDE + BY_LISTENER * config.listeners.len() + BY_SERVER * servers(config);
     connections(config).saturating_add(fixed)
+}
+
+/// How many servers there may be.
+fn servers(config: &Config) -> usize {
+    let listed = config.servers.len();
+    if config.discovery.finds() { listed.max(FOUND) } else { listed }
 }
 
 /// Connections that pools may have.
 fn connections(config: &Config) -> usize {
-    let all = config.servers.iter().map(|server| server.connections).fold(0, usize::saturating_add);
+    let listed = config.servers.iter().map(|server| server.connections);
+    let more = servers(config) - config.servers.len();
+    let most = listed.clone().chain(config.template.iter().map(|one| one.connections)).max();
+    let all = listed.fold(0, usize::saturating_add).saturating_add(most.unwrap_or(0).saturating_mul(more));
     if config.pool.total == 0 { all } else { all.min(config.pool.total) }
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::session::Shared;
 
 /// How long a client that is closed because weir waits no longer may take to hear of it.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Lets running work come to its end, and what sessions have left to be rolled back or committed; closes what has no end.
 /// Clients go on being accepted, to be told why they are refused, and because cancel requests come that way.

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::crowding::{AT_LEAST, Held};
+use super::finding::Finding;
+use super::look::{self, Minute};
 use crate::admin::Question;
 use crate::admin::http::Condition;
-use crate::cluster::topology::{Health, Role, Server};
+use crate::admin::snapshot::Snapshot;
+use crate::cluster::topology::{Role, Server};
+use crate::discovery::Report;
 use crate::net::Encryption;
 use crate::session::Shared;
 use crate::telemetry::log::LostLines;
@@ -22,6 +26,9 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostL
         raise_to(&metrics.verdict_cache_hits, counts.hits);
         raise_to(&metrics.verdict_cache_misses, counts.misses);
         metrics.verdict_cache_entries.set(i64::try_from(counts.entries).unwrap_or(i64::MAX));
+        let (connections, listeners) = shared.subscriptions.counts();
+        metrics.background.listen_connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        metrics.background.listeners.set(i64::try_from(listeners).unwrap_or(i64::MAX));
         let topology = arc_swap::Guard::into_inner(shared.cluster.topology());
         let pools = shared.pools.all();
         let now = Instant::now();
@@ -57,6 +64,8 @@ pub(super) fn watch_figures(metrics: &Metrics, shared: &Arc<Shared>, lost: LostL
 /// What the HTTP endpoints ask.
 pub(super) struct State {
     pub(super) shared: Arc<Shared>,
+    pub(super) finding: Arc<Finding>,
+    pub(super) minute: Arc<Minute>,
 }
 
 impl State {
@@ -82,6 +91,7 @@ impl Condition for State {
         let mut out = format!("state {state}\nclients {}, {pinned} pinned\n", self.shared.registry.len());
         let now = Instant::now();
         topology.servers.iter().for_each(|server| out += &line_of(server, now));
+        out += &lines_of(&self.finding.report());
         for pool in self.shared.pools.all() {
             let (key, counts) = (pool.key(), pool.counts());
             let server = topology.server(key.server).map_or("?", |server| &server.name);
@@ -93,23 +103,43 @@ impl Condition for State {
         out
     }
 
+    fn shows_page(&self) -> bool {
+        self.shared.policy().config.metrics.is_some_and(|metrics| metrics.page)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        look::snapshot(&self.shared, &self.minute, self.finding.trouble().as_deref())
+    }
+
     fn explain(&self, question: &Question) -> String {
         super::explain::explain(&self.shared, question)
     }
 }
 
+/// How servers are found, where they are.
+fn lines_of(report: &Report) -> String {
+    if report.kind == "static" {
+        return String::new();
+    }
+    let age = report.age.map(|age| format!(", answered {} s ago", age.as_secs()));
+    let source = report.source.iter().map(|source| format!(" by {source}"));
+    let paused = if report.is_paused { ", the cluster is paused" } else { "" };
+    let mut lines = format!("discovery {}, {} servers", report.kind, report.members.len());
+    lines += age.as_deref().unwrap_or(", no answer yet");
+    source.for_each(|source| lines += &source);
+    lines += &format!("{paused}\n");
+    for member in &report.members {
+        let told = [&member.said, &member.remark].into_iter().filter(|told| !told.is_empty());
+        let told = told.map(String::as_str).collect::<Vec<_>>().join("; ");
+        lines += &format!("found {} at {}:{}: {told}\n", member.name, member.host, member.port);
+    }
+    report.troubles.iter().for_each(|trouble| lines += &format!("discovery trouble: {trouble}\n"));
+    lines
+}
+
 /// What is known of a server: what it is, how far behind, and what the matter is with it.
 fn line_of(server: &Server, now: Instant) -> String {
-    let role = match server.role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Unknown => "unknown",
-    };
-    let health = match server.health {
-        Health::Up => "up",
-        Health::Down => "down",
-        Health::Untried => "untried",
-    };
+    let (role, health) = (server.role.as_str(), server.health.as_str());
     let mut line = format!("server {} {role} {health}", server.name);
     if server.role == Role::Replica {
         let behind = server.freshness.behind().map(|bytes| format!("lag {bytes} bytes"));

@@ -1,6 +1,7 @@
 //! The listeners that there are, and those that another configuration has: what is new is bound before anything changes,
 //! and what is gone takes those in who knock already, and then nobody. Who has come in by it stays.
 
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,14 +10,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::{CurrentEntrance, Door, Entrance, accept};
 use super::start_error::StartError;
+use super::takeover::Handed;
 use super::tls::Acceptors;
 use crate::config::{self, ListenAddress, TcpAddress, UnixAddress};
-use crate::net::{Interface, Listener, TcpPlace, UnixPlace};
+use crate::net::{Given, Interface, Listener, TcpPlace, UnixPlace};
 
 /// One that clients are accepted at.
 struct Open {
     address: ListenAddress,
     entrance: CurrentEntrance,
+    listener: Arc<Listener>,
     closing: CancellationToken,
     accepting: AbortOnDropHandle<()>,
 }
@@ -28,9 +31,13 @@ pub(super) struct Listeners(Vec<Open>);
 /// Listeners that are to be, with what is bound for them.
 pub(super) struct Ready(Vec<(Arc<Entrance>, Option<Listener>)>);
 
-/// Binds all that a configuration has.
-pub(super) fn bind(configured: &[Arc<config::Listener>], acceptors: &Acceptors) -> Result<Ready, StartError> {
-    Listeners::default().ready(configured, acceptors)
+/// Binds all that a configuration has, but for what is listened at already.
+pub(super) fn bind(
+    configured: &[Arc<config::Listener>],
+    acceptors: &Acceptors,
+    given: &mut Given,
+) -> Result<Ready, StartError> {
+    Listeners::default().ready_with(configured, acceptors, given)
 }
 
 impl Listeners {
@@ -43,10 +50,19 @@ impl Listeners {
         configured: &[Arc<config::Listener>],
         acceptors: &Acceptors,
     ) -> Result<Ready, StartError> {
+        self.ready_with(configured, acceptors, &mut Given::default())
+    }
+
+    fn ready_with(
+        &self,
+        configured: &[Arc<config::Listener>],
+        acceptors: &Acceptors,
+        given: &mut Given,
+    ) -> Result<Ready, StartError> {
         let ready = |listener: &Arc<config::Listener>| {
             let encrypting = acceptors.of(&listener.tls)?;
             let in_the_way = self.0.iter().any(|open| open.address.meets(&listener.address));
-            let bound = if in_the_way { None } else { Some(listen(&listener.address)?) };
+            let bound = if in_the_way { None } else { Some(listen(&listener.address, given)?) };
             Ok((Arc::new(Entrance { configured: listener.clone(), encrypting }), bound))
         };
         configured.iter().map(ready).collect::<Result<_, StartError>>().map(Ready)
@@ -58,9 +74,7 @@ impl Listeners {
         let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0).into_iter().partition(stays);
         self.0 = stay;
         for open in gone {
-            open.closing.cancel();
-            // How it ended makes no difference.
-            let _ = open.accepting.await;
+            open.close().await;
         }
         for (entrance, bound) in ready.0 {
             let address = &entrance.configured.address;
@@ -68,7 +82,7 @@ impl Listeners {
                 open.entrance.store(entrance);
                 continue;
             }
-            match bound.map_or_else(|| listen(address), Ok) {
+            match bound.map_or_else(|| listen(address, &mut Given::default()), Ok) {
                 Ok(listener) => self.0.push(Open::new(listener, entrance, door)),
                 // It was another listener's until now; that it can be had was not known before.
                 Err(error) => tracing::error!(%error, "there is no such listener now; reload again"),
@@ -77,30 +91,69 @@ impl Listeners {
     }
 }
 
-impl Open {
-    fn new(listener: Listener, entrance: Arc<Entrance>, door: &Arc<Door>) -> Self {
-        let (address, closing) = (entrance.configured.address.clone(), CancellationToken::new());
-        let entrance = Arc::new(ArcSwap::new(entrance));
-        let accepting = tokio::spawn(accept(door.clone(), listener, entrance.clone(), closing.clone()));
-        Self { address, entrance, closing, accepting: AbortOnDropHandle::new(accepting) }
+impl Listeners {
+    /// Closes those at which others listen, or will: who comes now comes to these.
+    pub(super) async fn leave_to_others(&mut self) {
+        let (shared, own) =
+            std::mem::take(&mut self.0).into_iter().partition(|open| open.listener.is_shared());
+        self.0 = own;
+        let shared: Vec<Open> = shared;
+        for open in shared {
+            open.close().await;
+        }
+    }
+
+    /// The sockets, for another weir, which listens at them beside this one.
+    pub(super) fn sockets(&self) -> io::Result<Vec<Handed>> {
+        let socket =
+            |open: &Open| open.listener.descriptors().map(|(socket, lock)| Handed::Listener(socket, lock));
+        self.0.iter().map(socket).collect()
+    }
+
+    /// They are another weir's from now on. Who has knocked by now may have come in here.
+    pub(super) async fn give_away(&mut self) {
+        for open in std::mem::take(&mut self.0) {
+            open.listener.is_given_away();
+            open.close().await;
+        }
     }
 }
 
-fn listen(address: &ListenAddress) -> Result<Listener, StartError> {
+impl Open {
+    async fn close(self) {
+        self.closing.cancel();
+        // How it ended makes no difference.
+        let _ = self.accepting.await;
+    }
+
+    fn new(listener: Listener, entrance: Arc<Entrance>, door: &Arc<Door>) -> Self {
+        let (address, closing) = (entrance.configured.address.clone(), CancellationToken::new());
+        let (entrance, listener) = (Arc::new(ArcSwap::new(entrance)), Arc::new(listener));
+        let accepting = accept(door.clone(), listener.clone(), entrance.clone(), closing.clone());
+        let accepting = tokio::spawn(accepting);
+        Self { address, entrance, listener, closing, accepting: AbortOnDropHandle::new(accepting) }
+    }
+}
+
+fn listen(address: &ListenAddress, given: &mut Given) -> Result<Listener, StartError> {
     let bound = match address {
-        ListenAddress::Tcp(tcp) => listen_tcp(tcp),
-        ListenAddress::Unix(UnixAddress { path, mode, group }) => {
-            Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() })
-        }
+        ListenAddress::Tcp(tcp) => listen_tcp(tcp, given),
+        ListenAddress::Unix(UnixAddress { path, mode, group }) => match given.take_unix(path) {
+            Some(socket) => Listener::given(socket),
+            None => Listener::unix(UnixPlace { path, mode: *mode, group: group.as_deref() }),
+        },
     };
     bound.map_err(|source| StartError::Listen { address: address.to_string(), source })
 }
 
-fn listen_tcp(tcp: &TcpAddress) -> std::io::Result<Listener> {
+fn listen_tcp(tcp: &TcpAddress, given: &mut Given) -> std::io::Result<Listener> {
     let interface = match tcp.interface {
         config::Interface::Address(address) => Interface::Address(address),
         config::Interface::Ipv6(address) => Interface::Ipv6(address),
         config::Interface::All(port) => Interface::All(port),
     };
-    Listener::tcp(TcpPlace { interface, reuse_port: tcp.reuse_port })
+    match given.take_tcp(|address| interface.is_at(address)) {
+        Some(socket) => Listener::given(socket),
+        None => Listener::tcp(TcpPlace { interface, reuse_port: tcp.reuse_port }),
+    }
 }

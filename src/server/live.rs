@@ -8,20 +8,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::Door;
 use super::descriptors::{descriptors, room_for_clients};
 use super::directory::{self, Servers};
 use super::endpoint::Endpoint;
 use super::events::fit_pools;
+use super::finding::Finding;
 use super::follow::follow;
 use super::listeners::{Listeners, Ready};
-use super::reload::{Askers, NotReloaded};
+use super::reload::{Asked, Askers, NotReloaded};
 use super::rules;
+use super::takeover::{Applicant, Handed, introduce};
 use super::tls::Acceptors;
 use crate::config::{self, Changes, Config, Written};
+use crate::net::Listener;
 use crate::net::tls::Acceptor;
+use crate::server::supervisor::Supervisor;
 use crate::telemetry::log::LiveLog;
 use crate::users::Users;
 
@@ -29,6 +35,7 @@ use crate::users::Users;
 pub(super) struct Live {
     pub(super) source: Source,
     pub(super) config: Arc<Config>,
+    pub(super) finding: Arc<Finding>,
     pub(super) door: Arc<Door>,
     pub(super) listeners: Listeners,
     pub(super) acceptors: Acceptors,
@@ -36,6 +43,18 @@ pub(super) struct Live {
     pub(super) log: LiveLog,
     /// Those who look for changes of files.
     pub(super) following: JoinSet<()>,
+    /// Who is told of a reload.
+    pub(super) supervisor: Arc<Supervisor>,
+    /// Where reloads are asked for.
+    pub(super) control: Option<Control>,
+    /// Is told, once, that another weir takes over, and what sends clients there.
+    pub(super) relieved: Option<oneshot::Sender<JoinHandle<()>>>,
+}
+
+/// Where reloads are asked for, while this is there.
+pub(super) struct Control {
+    pub(super) listener: Arc<Listener>,
+    pub(super) _listening: AbortOnDropHandle<()>,
 }
 
 /// Where the configuration was read, and what was written there.
@@ -63,19 +82,95 @@ struct Prepared {
 impl Live {
     /// Serves those who ask for a reload, one after the other, for ever.
     pub(super) async fn serve(mut self, mut askers: Askers) {
-        while let Some(asker) = askers.recv().await {
-            let outcome = self.reload().await;
-            // Who has left has it in the log.
-            let _ = asker.send(outcome);
+        while let Some(asked) = askers.recv().await {
+            match asked {
+                Asked::Reload(asker) => {
+                    self.supervisor.reloads().await;
+                    let outcome = self.reload().await;
+                    self.supervisor.is_ready().await;
+                    // Who has left has it in the log.
+                    let _ = asker.send(outcome);
+                }
+                Asked::Relief(applicant) => self.is_relieved_by(*applicant).await,
+                Asked::Leave(done) => {
+                    self.listeners.leave_to_others().await;
+                    let _ = done.send(());
+                }
+            }
         }
+    }
+
+    /// Another weir wants to take over. Until it serves, nothing has changed.
+    async fn is_relieved_by(&mut self, applicant: Applicant) {
+        let (door, pid) = (self.door.clone(), applicant.pid);
+        let shared = &door.shared;
+        let obstacle = self.obstacle();
+        if obstacle.is_none() {
+            // Both may write from here on.
+            shared.is_beside_another();
+        }
+        let introduced = match self.sockets() {
+            Ok(sockets) => introduce(applicant, sockets, &door, obstacle).await,
+            Err(error) => Err(error),
+        };
+        match introduced {
+            Ok(ready) => {
+                self.control = None;
+                self.listeners.give_away().await;
+                self.endpoint.give_away();
+                self.supervisor.is_succeeded_by(pid).await;
+                let giving = ready.relieve(door.clone());
+                shared.begin_handover();
+                // What is idle the other needs more.
+                shared.pools.reconnect(|_| true);
+                if let Some(relieved) = self.relieved.take() {
+                    // Who has ended meanwhile needs not hear it.
+                    let _ = relieved.send(giving);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no other weir takes over: this one goes on");
+                if obstacle.is_none() {
+                    shared.is_alone_again();
+                }
+            }
+        }
+    }
+
+    /// Why nobody can take over.
+    fn obstacle(&self) -> Option<&'static str> {
+        let shared = &self.door.shared;
+        if shared.is_closed() {
+            return Some("it ends, or has been relieved");
+        }
+        if shared.kin.is_following() {
+            return Some("it is taking over itself, and the weir before it still has clients");
+        }
+        shared
+            .board
+            .gate
+            .is_used()
+            .then_some("a database is paused or disabled, which another weir would not know")
+    }
+
+    /// All sockets by which somebody comes.
+    fn sockets(&self) -> std::io::Result<Vec<Handed>> {
+        let mut all = self.listeners.sockets()?;
+        all.extend(self.endpoint.socket());
+        if let Some(control) = &self.control {
+            all.push(Handed::Control(control.listener.descriptors()?.0));
+        }
+        Ok(all)
     }
 
     /// Reads everything anew, and has it hold.
     async fn reload(&mut self) -> Result<Changes, NotReloaded> {
-        if self.door.shared.is_draining() {
+        if self.door.shared.is_draining() || self.door.shared.is_handing_over() {
             return Err(NotReloaded("weir is draining".to_owned()));
         }
-        let prepared = match self.prepare().await {
+        let prepared = self.prepare().await;
+        self.door.shared.metrics.reload_successful.set(i64::from(prepared.is_ok()));
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(mistakes) => {
                 mistakes.iter().for_each(|mistake| tracing::error!("{mistake}"));
@@ -131,7 +226,7 @@ impl Live {
         self.door.places.limit(room_for_clients(&config, descriptors()));
         shared.pools.heed(&config, before);
         shared.cluster.heed(&config, before);
-        shared.cluster.set_servers(&config.servers);
+        self.finding.obey(&config, &shared.cluster);
         // Whoever asked for the reload may rely on it.
         fit_pools(&shared, &shared.cluster.topology());
         self.listeners.open(listeners, &self.door).await;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::finding::Finding;
 use super::reload::Reload;
 use crate::cluster::topology::{Health, Role, Server, Topology};
 use crate::console::{Daemon, Shutdown};
+use crate::discovery::Report;
 use crate::session::Shared;
 
 /// Over which time averages are taken: the last one of these, and what there is of the next.
@@ -21,12 +23,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How to have weir read anew and end.
 pub(super) struct Operator {
     reload: Reload,
+    finding: Arc<Finding>,
     end: watch::Sender<Option<Shutdown>>,
 }
 
 impl Operator {
-    pub(super) fn new(reload: Reload) -> Self {
-        Self { reload, end: watch::Sender::new(None) }
+    pub(super) fn new(reload: Reload, finding: Arc<Finding>) -> Self {
+        Self { reload, finding, end: watch::Sender::new(None) }
     }
 
     /// Ready when weir is to end: when what runs has ended, or those who are there have left.
@@ -63,6 +66,10 @@ impl Daemon for Operator {
             let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
             Ok(if told.is_empty() { "nothing has changed".to_owned() } else { told.join("\n") })
         })
+    }
+
+    fn found(&self) -> Report {
+        self.finding.report()
     }
 
     fn shut_down(&self, how: Shutdown) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::telemetry::metrics::Metrics;
+
 /// The places for clients.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -24,12 +26,27 @@ impl Places {
         self.limit.store(limit, Ordering::Release);
     }
 
+    /// Has figures tell how many there may be.
+    pub(super) fn watch_figures(self: &Arc<Self>, metrics: &Metrics) {
+        let places = self.clone();
+        metrics.before_scrape(move |metrics| {
+            let limit = places.limit.load(Ordering::Relaxed);
+            metrics.clients_max.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        });
+    }
+
     /// A place, if there is one.
     pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
         let limit = self.limit.load(Ordering::Acquire);
         let one_more = |taken| (taken < limit).then_some(taken + 1);
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
         taken.is_ok().then(|| Place(self.clone()))
+    }
+
+    /// A place for somebody who has had one with another weir, however many there are.
+    pub(super) fn keep(self: &Arc<Self>) -> Place {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        Place(self.clone())
     }
 }
 

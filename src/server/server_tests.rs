@@ -37,13 +37,15 @@ async fn start_in_front_of(cluster: &harness::Cluster, servers: &[usize]) -> (Ru
         .set("pool", "size", "2");
     let file = File(std::env::temp_dir().join(format!("weir-server-{}-{port}.toml", std::process::id())));
     std::fs::write(&file.0, setup.text()).unwrap();
-    let config = config::load_with(&file.0, &HashMap::new()).unwrap();
-    let operator = Arc::new(Operator::new(Reload::new().0));
-    (start(Arc::new(config), LostLines::default(), operator).await.unwrap(), port)
+    let config = Arc::new(config::load_with(&file.0, &HashMap::new()).unwrap());
+    let finding = Finding::new(config.clone());
+    let operator = Arc::new(Operator::new(Reload::new().0, finding.clone()));
+    (start(config, LostLines::default(), operator, finding, (Given::default(), None)).await.unwrap(), port)
 }
 
 fn server(cluster: &harness::Cluster, index: usize) -> config::Server {
     config::Server {
+        address: None,
         name: cluster.name(index).into(),
         host: "127.0.0.1".into(),
         port: cluster.port(index),

@@ -1,5 +1,6 @@
 //! Why a run cannot begin, or cannot go on by another configuration.
 
+use super::takeover::TakeoverError;
 use crate::hba;
 use crate::net::tls::AcceptorError;
 use crate::users::UsersError;
@@ -22,6 +23,9 @@ pub enum StartError {
     /// Certificates, or the key, that clients are to be shown are wrong.
     #[error(transparent)]
     Tls(#[from] AcceptorError),
+    /// The weir that runs does not let go.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     /// Nobody could log in.
     #[error(transparent)]
     Users(#[from] UsersError),

@@ -58,6 +58,12 @@ impl Acceptors {
             let sum = |of: fn(HandshakeCounts) -> u64| all.iter().map(|acceptor| of(acceptor.counts())).sum();
             raise_to(&metrics.tls_handshakes.ok, sum(|counts| counts.ok));
             raise_to(&metrics.tls_handshakes.failed, sum(|counts| counts.failed));
+            drop(all);
+            let used = acceptors.used();
+            let expiry =
+                |one: &Arc<Acceptor>| Some((one.files().certificate.display().to_string(), one.expires()?));
+            let expiries: Vec<_> = used.iter().filter_map(expiry).collect();
+            metrics.set_certificates(expiries.iter().map(|(file, expires)| (file.as_str(), *expires)));
         });
     }
 

@@ -200,6 +200,20 @@ impl Client {
         self.read_buffer.is_empty() && self.is_told() && self.phase == Phase::Messages
     }
 
+    /// Whether it can be given to another weir as it is: nothing is on its way to it, no message is half read but in the
+    /// buffer, and what it says is not encrypted by keys that only this process has.
+    pub(crate) fn is_portable(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+            && self.is_told()
+            && self.phase == Phase::Messages
+            && !self.is_within_batch()
+    }
+
+    /// The stream, and what of the client has been read and not taken.
+    pub(crate) fn into_parts(self) -> (Stream, BytesMut) {
+        (self.stream, self.read_buffer)
+    }
+
     /// Reads what the client has sent, up to what is read ahead of any request; pending when that much is there. Cancel
     /// safe.
     ///

@@ -20,7 +20,7 @@ use crate::session::model::settings::plain;
 use crate::session::model::shown::Shown;
 use crate::session::model::statement::{ReadBy, Reading, fetches};
 use crate::session::model::statements::{Handle, Names, Naming, Unnamed};
-use crate::session::model::undoable::{Channels, channel_name};
+use crate::session::model::undoable::{Channels, Undoable, channel_name};
 use crate::session::model::unsettable::Unsettable;
 use crate::session::model::weir_settings;
 use crate::session::relay::kept::{Keeps, Said};
@@ -29,6 +29,7 @@ use crate::session::relay::pending_reply::{PendingParse, PendingReply};
 use crate::session::relay::replay_buffer::ReplayBuffer;
 use crate::session::shared::databases::Database;
 use crate::session::shared::processes::Processes;
+use crate::session::shared::spans::OpenSpans;
 use crate::session::shared::statements::Statements;
 use crate::session::shared::subscriptions::Listening;
 use crate::session::transaction::carried::Carried;
@@ -47,12 +48,14 @@ pub(crate) enum Due {
 }
 
 /// How far a session's requests are.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Requests {
     /// How many have been answered so far.
     pub answered: u64,
     /// Whether what runs was cancelled because it took too long.
     pub due: Due,
+    /// What is told of them, where they are traced.
+    pub spans: Option<Box<OpenSpans>>,
 }
 
 /// What is refused to a session.
@@ -284,6 +287,23 @@ impl State {
             .iter()
             .find(|(refused, _)| Arc::ptr_eq(refused, verdict))
             .map(|(_, pin)| *pin)
+    }
+
+    /// Whether all of it can be told to another weir: nothing is under way, and nothing of it is on a connection.
+    pub(crate) fn is_portable(&self) -> bool {
+        let undoable = self.transaction.undoable();
+        let is_plain = |level: &Undoable| level.pins.is_none() && level.shared.is_none();
+        self.transaction.is_over()
+            && self.pins.are_none()
+            && undoable.levels().count() == 1
+            && is_plain(undoable.now())
+            && !undoable.now().settings.are_local()
+            && self.refusals.settings.is_none()
+            && self.listening.is_none()
+            && self.pending_writes.is_clean()
+            && !self.names.are_moving()
+            && self.names.all().all(|(_, handle)| handle.is_weirs() && !handle.statement.is_private())
+            && self.names.unnamed.as_ref().is_none_or(|unnamed| unnamed.sql.is_some())
     }
 
     /// What the sessions of this database share.

@@ -17,6 +17,7 @@ pub(crate) use classify::{
 };
 pub(crate) use text::{LongText, SHAPE_MAX, shape};
 pub use text::{
-    SkeletonKeys, StandardConformingStrings, lexer, skeleton, split_statements, split_with_comments,
+    SkeletonKeys, StandardConformingStrings, TraceParent, lexer, skeleton, split_statements,
+    split_with_comments, trace_parent,
 };
 pub use verdict::*;

@@ -18,6 +18,7 @@ const SAMPLE_SECONDS: &[f64] =
 pub struct ByServer {
     connects: IntCounterVec,
     connections: IntGaugeVec,
+    connections_max: IntGaugeVec,
     waiting: IntGaugeVec,
     full: IntGaugeVec,
     held: IntGaugeVec,
@@ -46,6 +47,8 @@ pub enum ConnectResult {
 }
 
 impl ConnectResult {
+    const ALL: [Self; 5] = [Self::Ok, Self::Full, Self::Refused, Self::Failed, Self::TimedOut];
+
     fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -69,6 +72,11 @@ impl ByServer {
                 "backend_connections",
                 "Connections to servers: active (lent to a session) or idle.",
                 &["server", "state"],
+            ),
+            connections_max: r.gauges(
+                "backend_connections_max",
+                "Connections that weir may open to a server, over all pools (connections in [[servers]]).",
+                &["server"],
             ),
             waiting: r.gauges("pool_waiting", "Clients that wait for a backend connection.", &["server"]),
             full: r.gauges(
@@ -141,20 +149,25 @@ impl ByServer {
 
     /// Has figures end whose server is none of these: it has been removed.
     pub(super) fn keep(&self, servers: &[Server]) {
-        let Self { connects, connections, waiting, full, held, up, role, encryption, .. } = self;
+        let Self {
+            connects, connections, connections_max, waiting, full, held, up, role, encryption, ..
+        } = self;
         let Self { staleness, lag, samples, seconds, .. } = self;
         let stays = |name: &str| servers.iter().any(|server| &*server.name == name);
         [connects, samples].iter().for_each(|family| keep(family, "server", stays));
-        [connections, waiting, full, held, up, role, encryption, lag]
+        [connections, connections_max, waiting, full, held, up, role, encryption, lag]
             .iter()
             .for_each(|family| keep(family, "server", stays));
         keep(staleness, "server", stays);
         keep(seconds, "server", stays);
     }
 
-    /// Sets what a server is and whether it answers.
+    /// Sets what a server is, whether it answers, and how many connections it takes. What came of attempts to connect is
+    /// counted from zero: a counter that appears with its first failure has not grown by it.
     pub fn set_state(&self, server: &Server) {
         let name: &str = &server.name;
+        ConnectResult::ALL.iter().for_each(|one| drop(self.connects.with_label_values(&[name, one.label()])));
+        set(&self.connections_max, &[name], server.connections);
         set(&self.up, &[name], usize::from(server.health == Health::Up));
         let roles = [(Role::Primary, "primary"), (Role::Replica, "replica"), (Role::Unknown, "unknown")];
         for (role, label) in roles {

@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 
+pub use super::background::Background;
 pub use super::by_client::{ByClient, FiguresOf};
 pub use super::by_server::{ByServer, ConnectResult};
-use super::outcomes::{Errors, Transactions};
+use super::outcomes::{self, Errors, Transactions};
 pub use super::outcomes::{Refused, TransactionRan};
 use super::registry::Register;
 pub use super::registry::{Row, observe};
@@ -55,11 +56,14 @@ pub struct Metrics {
 
     /// Clients that are logged in.
     pub clients: IntGauge,
+    /// Clients that there may be.
+    pub clients_max: IntGauge,
     /// Connections accepted.
     pub client_connections: IntCounter,
     refused: IntCounterVec,
     /// Clients' TLS handshakes, by how they ended.
     pub tls_handshakes: TlsHandshakes,
+    certificates: IntGaugeVec,
     /// Cancel requests, by what came of them.
     pub cancels: Cancels,
     /// Sessions that keep their connection.
@@ -86,6 +90,13 @@ pub struct Metrics {
     pub learned: IntCounter,
     /// Lines of the log that were lost.
     pub log_lines_lost: IntCounter,
+    /// Spans of requests.
+    pub spans: SpanCounts,
+    /// Whether the configuration was taken when it was read last.
+    pub reload_successful: IntGauge,
+
+    /// What goes on beside the requests.
+    pub background: Background,
 
     reruns: IntCounterVec,
     errors: Errors,
@@ -114,6 +125,14 @@ pub struct TlsHandshakes {
     pub ok: IntCounter,
     /// They did not, or one of them gave up.
     pub failed: IntCounter,
+}
+
+/// Spans of requests by result.
+pub struct SpanCounts {
+    /// The collector has taken them.
+    pub sent: IntCounter,
+    /// It has not, or there were too many of them.
+    pub lost: IntCounter,
 }
 
 /// Cancel requests by result.
@@ -216,6 +235,15 @@ impl TlsHandshakes {
     }
 }
 
+impl SpanCounts {
+    fn new(r: &mut Register) -> Self {
+        let help = "Spans of requests by what became of them: sent, or lost, because the collector did not take them or not as fast as they came.";
+        let family = r.counters("spans_total", help, &["result"]);
+        let of = |result| family.with_label_values(&[result]);
+        Self { sent: of("sent"), lost: of("lost") }
+    }
+}
+
 impl Cancels {
     fn new(r: &mut Register) -> Self {
         let help = "Cancel requests: forwarded to a server, joined to one on its way to the same session, for a session waiting for a connection, for an idle one, passed_on to the copy of weir that has given the key, or with an unknown key.";
@@ -278,6 +306,25 @@ impl TimedOut {
     }
 }
 
+fn clients_max(r: &mut Register) -> IntGauge {
+    let help =
+        "Clients that there may be at once: client_limit, or as many as there are file descriptors for.";
+    r.gauge("clients_max", help)
+}
+
+fn certificates(r: &mut Register) -> IntGaugeVec {
+    let help =
+        "When the certificate that clients are shown expires, in seconds since the Unix epoch, by its file.";
+    r.gauges("tls_certificate_expires_seconds", help, &["certificate"])
+}
+
+fn reload_successful(r: &mut Register) -> IntGauge {
+    let help = "1 when the configuration was taken when it was last read, 0 when it was not and what held before holds on.";
+    let taken = r.gauge("config_last_reload_successful", help);
+    taken.set(1);
+    taken
+}
+
 impl Metrics {
     /// All figures, at zero.
     pub fn new(labels: RequestLabels) -> Self {
@@ -310,13 +357,11 @@ impl Metrics {
             errors: Errors::new(&mut r),
             bytes: Bytes::new(&mut r),
             clients: r.gauge("clients", "Clients that are logged in."),
+            clients_max: clients_max(&mut r),
             client_connections: r.counter("client_connections_total", "Connections accepted from clients."),
-            refused: r.counters(
-                "clients_refused_total",
-                "Clients that were not let in: authentication, hba, encryption, not_permitted, protocol, setting, login_timeout, too_many_clients, draining, no_room (no connection to a server came free), no_server, server (a server refuses them) or other.",
-                &["cause"],
-            ),
+            refused: outcomes::refused(&mut r),
             tls_handshakes: TlsHandshakes::new(&mut r),
+            certificates: certificates(&mut r),
             cancels: Cancels::new(&mut r),
             pinned_sessions: r.gauge("pinned_sessions", "Sessions that keep their connection to the primary."),
             pins: Pins::new(&mut r),
@@ -341,6 +386,9 @@ impl Metrics {
                 "log_lines_lost_total",
                 "Lines of the log that were lost, because whoever reads it did not keep up or it could not be written.",
             ),
+            spans: SpanCounts::new(&mut r),
+            reload_successful: reload_successful(&mut r),
+            background: Background::new(&mut r),
             servers: ByServer::new(&mut r),
             register: {
                 #[cfg(target_os = "linux")]
@@ -371,6 +419,13 @@ impl Metrics {
     pub fn keep(&self, servers: &[Server]) {
         self.requests.keep(servers);
         self.servers.keep(servers);
+    }
+
+    /// Sets when certificates expire that clients are shown, in seconds since the Unix epoch, by their files. Of others
+    /// nothing is told any more.
+    pub fn set_certificates<'a>(&self, all: impl Iterator<Item = (&'a str, i64)>) {
+        self.certificates.reset();
+        all.for_each(|(file, expires)| self.certificates.with_label_values(&[file]).set(expires));
     }
 
     /// A session has come to keep its connection for this reason.

@@ -1,5 +1,7 @@
 //! What weir tells about itself while it runs: logs and metrics.
 
+mod background;
+
 pub mod by_client;
 
 mod by_server;
@@ -16,5 +18,7 @@ mod outcomes;
 mod registry;
 
 pub mod requests;
+
+pub mod spans;
 
 mod sqlstates;

@@ -48,6 +48,9 @@ impl Transactions {
     }
 }
 
+/// SQLSTATEs of which alert rules ask whether there are any: a counter that appears with its first error has not grown by it.
+const FROM_ZERO: [&str; 6] = ["08006", "08007", "53300", "57P01", "57P02", "57P03"];
+
 /// One counter for each SQLSTATE that is PostgreSQL's own, made when it is first needed.
 pub(super) struct Errors {
     family: IntCounterVec,
@@ -58,6 +61,7 @@ impl Errors {
     pub(super) fn new(r: &mut Register) -> Self {
         let help = "Errors that requests ended with: those of servers and those of weir itself.";
         let family = r.counters("errors_total", help, &["sqlstate"]);
+        FROM_ZERO.iter().for_each(|sqlstate| drop(family.with_label_values(&[sqlstate])));
         Self { family, cells: std::iter::repeat_with(OnceLock::new).take(sqlstates::LABELS).collect() }
     }
 
@@ -98,7 +102,31 @@ pub enum Refused {
     Other,
 }
 
+/// A counter for each cause, from the start: one that appears with its first client has not grown by it.
+pub(super) fn refused(r: &mut Register) -> IntCounterVec {
+    let help = "Clients that were not let in: authentication, hba, encryption, not_permitted, protocol, setting, login_timeout, too_many_clients, draining, no_room (no connection to a server came free), no_server, server (a server refuses them) or other.";
+    let family = r.counters("clients_refused_total", help, &["cause"]);
+    Refused::ALL.iter().for_each(|cause| drop(family.with_label_values(&[cause.label()])));
+    family
+}
+
 impl Refused {
+    const ALL: [Self; 13] = [
+        Self::Authentication,
+        Self::Hba,
+        Self::Encryption,
+        Self::NotPermitted,
+        Self::Protocol,
+        Self::Setting,
+        Self::LoginTimeout,
+        Self::TooManyClients,
+        Self::Draining,
+        Self::NoRoom,
+        Self::NoServer,
+        Self::Server,
+        Self::Other,
+    ];
+
     pub(super) fn label(self) -> &'static str {
         match self {
             Refused::Authentication => "authentication",

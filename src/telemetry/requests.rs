@@ -40,8 +40,11 @@ pub enum Access {
 }
 
 impl Access {
+    /// In the order of their numbers.
+    const ALL: [Self; 3] = [Self::None, Self::Read, Self::Write];
+
     /// How many there are.
-    pub(super) const COUNT: usize = 3;
+    pub(super) const COUNT: usize = Self::ALL.len();
 
     /// The label.
     pub fn as_str(self) -> &'static str {
@@ -51,6 +54,19 @@ impl Access {
             Access::Write => "write",
         }
     }
+}
+
+/// Requests that had this in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Where they ran.
+    pub(crate) route: &'static str,
+    /// Why there.
+    pub(crate) reason: &'static str,
+    /// What they did with data.
+    pub(crate) access: Access,
+    /// How many.
+    pub(crate) count: u64,
 }
 
 /// What stands for a server where none has seen the request. Prometheus takes an empty label for one that is not there.
@@ -107,6 +123,12 @@ impl Requests {
         servers.entry(server).or_insert_with(new).clone()
     }
 
+    /// The figures of each server that has run something.
+    pub(crate) fn by_server(&self) -> Vec<(ServerId, Arc<RequestsOf>)> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.iter().map(|(id, of)| (*id, of.clone())).collect()
+    }
+
     /// What weir answers itself.
     pub fn own(&self) -> &RequestsOf {
         &self.own
@@ -146,6 +168,18 @@ impl RequestsOf {
         };
         let new = || requests.with_label_values(&[&*self.server, route, reason, access.as_str()]);
         cell.get_or_init(new).inc();
+    }
+
+    /// What was counted so far; nothing is looked up by name.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = Counted> + '_ {
+        let Families { routes, reasons, .. } = &*self.families;
+        let counted = |(at, cell): (usize, &OnceLock<IntCounter>)| {
+            let (labels, access) = (at / Access::COUNT, Access::ALL.get(at % Access::COUNT)?);
+            let (route, reason) = (labels / reasons.len(), labels % reasons.len());
+            let (route, reason) = (routes.get(route)?, reasons.get(reason)?);
+            Some(Counted { route, reason, access: *access, count: cell.get()?.get() })
+        };
+        self.requests.iter().enumerate().filter_map(counted)
     }
 
     /// Counts what was in flight until all of it was answered.

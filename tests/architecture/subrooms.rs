@@ -89,6 +89,12 @@ const SUB_ROOMS: &[SubRoom] = &[
         why: "who may log in does not depend on how far a server is",
     },
     SubRoom {
+        name: "cluster/survey",
+        beside: &["control", "topology"],
+        outside: &["config", "net"],
+        why: "what is asked once, before anything runs, needs nothing of what runs",
+    },
+    SubRoom {
         name: "cluster/member",
         beside: &["control", "roles", "sampling", "topology"],
         outside: &[],

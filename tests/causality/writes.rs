@@ -177,7 +177,7 @@ fn protocols_and_transactions_that_write() -> Result<()> {
 #[test]
 fn merge_writes() -> Result<()> {
     if Postgres::locate()?.major() < 15 {
-        eprintln!("MERGE came with PostgreSQL 15");
+        println!("skipped: MERGE came with PostgreSQL 15");
         return Ok(());
     }
     play(&[Case::new("merge", "CREATE TABLE merged AS SELECT 0 AS v", "SELECT v FROM merged").queries(&[

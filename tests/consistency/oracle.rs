@@ -257,19 +257,11 @@ impl Oracle {
         if who.level() == Level::Eventual {
             return;
         }
-        let mut reports = locked(&self.reports);
-        if reports.len() < KEPT {
-            let key = floor.key;
-            let lately = faults.since(Instant::now().checked_sub(SHORTLY));
-            reports.push(format!(
-                "{who} read version {} of {key} on {}: own {}, seen before {seen}, acknowledged to others {}\n    {}",
-                found.version,
-                found.server,
-                floor.own,
-                floor.others,
-                lately.join("\n    ")
-            ));
-        }
+        let what = format!(
+            "{who} read version {} of {} on {}: own {}, seen before {seen}, acknowledged to others {}",
+            found.version, floor.key, found.server, floor.own, floor.others,
+        );
+        self.report(what, faults);
     }
 
     fn count(&self, who: &dyn Who, found: &Found) {
@@ -322,10 +314,15 @@ impl Oracle {
     /// Something was found that no level excuses.
     pub(crate) fn impossible(&self, who: &dyn Who, what: &str, faults: &Faults) {
         self.impossible.fetch_add(1, SeqCst);
+        self.report(format!("{who} {what}"), faults);
+    }
+
+    /// Keeps what is wrong, with what had happened shortly before.
+    fn report(&self, what: String, faults: &Faults) {
         let mut reports = locked(&self.reports);
         if reports.len() < KEPT {
             let lately = faults.since(Instant::now().checked_sub(SHORTLY));
-            reports.push(format!("{who} {what}\n    {}", lately.join("\n    ")));
+            reports.push(format!("{what}\n    {}", lately.join("\n    ")));
         }
     }
 
@@ -334,10 +331,12 @@ impl Oracle {
     }
 
     /// Something failed that a client was told of; `spared` when no fault of a replica is a reason for that.
-    pub(crate) fn failed(&self, who: &dyn Who, failure: &harness::Failure, spared: Spared) {
+    pub(crate) fn failed(&self, who: &dyn Who, failure: &harness::Failure, spared: Spared, faults: &Faults) {
         self.tally(who.level()).errors.fetch_add(1, SeqCst);
         if spared == Spared::Yes {
             self.lost_answers.fetch_add(1, SeqCst);
+            self.report(format!("{who} was told what weir promises to spare it: {failure}"), faults);
+            return;
         }
         let mut errors = locked(&self.errors);
         if errors.len() < KEPT {

@@ -218,7 +218,7 @@ impl<'a> Worker<'a> {
     ) -> Result<()> {
         let (failure, spared) = why;
         let session = &mut self.sessions[who];
-        self.scene.oracle.failed(&Doing(&session.guise, doing), failure, spared);
+        self.scene.oracle.failed(&Doing(&session.guise, doing), failure, spared, self.scene.faults);
         let lives = matches!(failure, Failure::Server(error) if error.severity() == "ERROR");
         if lives && session.recover().is_ok() { Ok(()) } else { self.renew(who) }
     }

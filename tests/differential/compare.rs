@@ -28,6 +28,14 @@ pub(crate) fn difference(talk: &Talk, server: &Heard, weir: &Heard, first_new: u
     None
 }
 
+/// Whether the server has shown a fault of its own: PostgreSQL 18.4, asked something after a `Sync` behind a simple query (or
+/// a function call) in the middle of a batch. By then it has also lost what both of them wrote.
+pub(crate) fn fails_by_itself(heard: &Heard) -> bool {
+    let words = "StartTransactionCommand: unexpected state STARTED";
+    let is_it = |message: &Message| message.error().is_some_and(|error| error.message() == words);
+    heard.iter().flatten().any(is_it)
+}
+
 /// The same with what a server tells by itself moved to the end of each batch. On two connections a batch that comes in
 /// pieces may have ended on one of them before it ends for its client: that it is told then.
 pub(crate) fn told_at_the_end(heard: Heard) -> Heard {

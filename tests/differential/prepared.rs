@@ -124,7 +124,7 @@ fn by_sql() -> Vec<Talk> {
         Talk::new("what can be done with an EXECUTE").changes().queries(&[
             "PREPARE p (int) AS SELECT id, name FROM items WHERE id < $1 ORDER BY id",
             "EXPLAIN (COSTS OFF) EXECUTE p (3)",
-            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE p (3)",
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) EXECUTE p (3)",
             "CREATE TABLE play.made AS EXECUTE p (3)",
             "SELECT * FROM play.made ORDER BY id",
             "EXPLAIN (COSTS OFF) EXECUTE no_such",

@@ -95,7 +95,7 @@ pub(crate) fn talks() -> Vec<Talk> {
             .ask(&[function_call(177, &[text("1"), text("2")])])
             .queries(&["COMMIT"]),
         Talk::new("explain analyze of a write").changes().queries(&[
-            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) UPDATE items SET note = 'x' WHERE id = 1",
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) UPDATE items SET note = 'x' WHERE id = 1",
             "SELECT note FROM items WHERE id = 1",
         ]),
         Talk::new("copy out, between queries").say(

@@ -125,7 +125,7 @@ pub(crate) struct Through {
 
 /// One group's stage.
 pub(crate) struct Stage {
-    cluster: &'static Cluster,
+    pub(crate) cluster: &'static Cluster,
     database: String,
     /// A superuser's connection to each server, the primary first.
     admins: Mutex<Vec<Client>>,

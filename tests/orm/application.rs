@@ -1,4 +1,4 @@
-//! A Python program beside this file that works on a database and ends with a line of figures.
+//! A Python program that works on a database and ends with a line of figures.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -6,10 +6,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use harness::{Failure, Result};
 
-/// A program that is that is not running yet.
+/// A program that is not running yet; its file is named from `tests` on.
 pub(crate) struct Application<'a> {
     pub(crate) python: &'a Path,
     pub(crate) file: &'static str,
+    /// What it is told behind all else.
+    pub(crate) more: Vec<String>,
 }
 
 /// A program at work. It is killed when this is dropped before its end.
@@ -24,9 +26,12 @@ pub(crate) struct Figures(String);
 impl Application<'_> {
     /// Starts it on what listens to this port.
     pub(crate) fn start(&self, port: u16, arguments: &[String]) -> Result<Running> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
         let mut child = Command::new(self.python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/orm").join(self.file))
+            .arg(tests.join(self.file))
             .args(arguments)
+            .args(&self.more)
+            .env("PYTHONPATH", tests.join("orm"))
             .env("DATABASE_URL", format!("postgresql://app:app@127.0.0.1:{port}/app"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())

@@ -15,7 +15,7 @@ pub(crate) fn drive(cluster: &Cluster, python: &Path) -> Result<Vec<String>> {
     let weir = WeirSetup::in_front_of(cluster, 0..cluster.size())
         .encrypting_clients(&papers)
         .start(env!("CARGO_BIN_EXE_weir"))?;
-    let application = Application { python, file: "tls_app.py" };
+    let application = Application { python, file: "orm/tls_app.py", more: Vec::new() };
     let arguments = ["--authority".to_owned(), papers.root().display().to_string()];
     let figures = application.start(weir.port(), &arguments)?.end()?;
     let mut misses = Vec::new();

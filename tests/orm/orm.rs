@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod count;
 mod encrypted;
 mod faults;
 mod pools;
@@ -34,7 +35,7 @@ struct Arguments {
     #[arg(long, default_value = "lazy", value_name = "WORD")]
     transactions: String,
     #[command(flatten)]
-    load: reads::Load,
+    load: count::Load,
     /// Faults to play; all of them, if nothing is said.
     #[arg(long, value_enum, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -90,7 +91,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let mut head = Some(reads::HEAD);
     let counted = arguments.trials.iter().filter_map(|trial| Some((trial, trial.application()?)));
     for (trial, file) in counted {
-        let application = Application { python: &arguments.python, file };
+        let application = Application { python: &arguments.python, file, more: Vec::new() };
         let outcome = weir(&cluster, &arguments.transactions)
             .and_then(|weir| reads::measure(&cluster, &weir, &application, &arguments.load));
         match outcome {
@@ -121,9 +122,9 @@ impl Trial {
     /// The program whose reads are counted.
     fn application(self) -> Option<&'static str> {
         match self {
-            Trial::Fastapi => Some("fastapi_app.py"),
-            Trial::Django => Some("django_app.py"),
-            Trial::Psycopg => Some("psycopg_app.py"),
+            Trial::Fastapi => Some("orm/fastapi_app.py"),
+            Trial::Django => Some("orm/django_app.py"),
+            Trial::Psycopg => Some("orm/psycopg_app.py"),
             Trial::Tls | Trial::Faults => None,
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn suffer(cluster: &Cluster, python: &Path, fault: Fault) -> Result<V
         ways.push(Way { name: "direct", port: cluster.port(cluster.primary()) });
     }
 
-    let application = Application { python, file: "pool.py" };
+    let application = Application { python, file: "orm/pool.py", more: Vec::new() };
     let mut running = Vec::new();
     for way in &ways {
         for driver in DRIVERS {

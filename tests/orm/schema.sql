@@ -13,6 +13,6 @@ CREATE TABLE comments (
 );
 CREATE INDEX ON articles (author_id);
 CREATE INDEX ON comments (article_id);
-INSERT INTO authors SELECT n, 'author ' || n FROM generate_series(1, 48) n;
-INSERT INTO articles SELECT n, 1 + n % 48, 'article ' || n, 0 FROM generate_series(1, 480) n;
+INSERT INTO authors (id, name) SELECT n, 'author ' || n FROM generate_series(1, 48) n;
+INSERT INTO articles (id, author_id, title, version) SELECT n, 1 + n % 48, 'article ' || n, 0 FROM generate_series(1, 480) n;
 INSERT INTO comments (article_id, body) SELECT 1 + n % 480, 'comment ' || n FROM generate_series(1, 1440) n;

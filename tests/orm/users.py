@@ -120,6 +120,7 @@ class Plan:
     users: int
     requests: int
     seed: int
+    command: list[str]
 
     @classmethod
     def read(cls) -> "Plan":
@@ -127,12 +128,13 @@ class Plan:
         parser.add_argument("--users", type=int, default=24)
         parser.add_argument("--requests", type=int, default=3000)
         parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("command", nargs="*", help="the application, if it is another program")
         return cls(**vars(parser.parse_args()))
 
-    def steps(self, user: int) -> Iterator[Step]:
+    def steps(self, user: int, mix: dict[str, int]) -> Iterator[Step]:
         """What one user asks for. Every second write is looked at again at once, in a request of its own."""
         dice = Random(f"{self.seed}/{user}")
-        kinds, weights = list(MIX), list(MIX.values())
+        kinds, weights = list(mix), list(mix.values())
         look_again: int | None = None
         for _ in range(self.requests // self.users):
             if look_again is not None:
@@ -148,12 +150,12 @@ class Plan:
             yield Step(kind, article, thought)
 
 
-def in_threads(request: Callable[[Step], list[Article]]) -> None:
+def in_threads(request: Callable[[Step], list[Article]], mix: dict[str, int] = MIX) -> None:
     """All users at once, each in a thread of its own."""
     plan, ledger = Plan.read(), Ledger()
 
     def live(user: int) -> None:
-        for step in plan.steps(user):
+        for step in plan.steps(user, mix):
             time.sleep(step.thought)
             least = ledger.least(step)
             try:
@@ -166,12 +168,12 @@ def in_threads(request: Callable[[Step], list[Article]]) -> None:
     ledger.report()
 
 
-async def in_tasks(request: Callable[[Step], Awaitable[list[Article]]]) -> None:
+async def in_tasks(request: Callable[[Step], Awaitable[list[Article]]], mix: dict[str, int] = MIX) -> None:
     """All users at once, each in a task of its own."""
     plan, ledger = Plan.read(), Ledger()
 
     async def live(user: int) -> None:
-        for step in plan.steps(user):
+        for step in plan.steps(user, mix):
             await asyncio.sleep(step.thought)
             least = ledger.least(step)
             try:

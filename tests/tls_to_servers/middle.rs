@@ -65,7 +65,7 @@ fn converse(mut client: TcpStream, answer: &[u8], heard: &mut Vec<u8>) -> std::i
 
 async fn attempt(port: u16, terms: Terms) -> weir::error::Result<Login> {
     let tls = ServerTls::new(terms);
-    let target = Target { host: "127.0.0.1", port, tls: &tls };
+    let target = Target { host: "127.0.0.1", address: None, port, tls: &tls };
     let proof = Proof::Password(Secret::new("app"));
     let credentials = Credentials { user: "app", proof: &proof, database: "app", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
@@ -260,7 +260,7 @@ async fn a_server_is_told_the_name_by_which_it_was_called() -> Result<()> {
     let tls = ServerTls::new(terms);
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
     for host in ["localhost", "127.0.0.1"] {
-        let target = Target { host, port, tls: &tls };
+        let target = Target { host, address: None, port, tls: &tls };
         target.connect(Way::Direct, &keepalive, Instant::now() + PATIENCE).await?;
     }
     assert_eq!(*asked.names.lock().unwrap(), [Some("localhost".to_owned()), None]);
@@ -274,7 +274,7 @@ async fn unix_sockets_are_never_encrypted() -> Result<()> {
     let terms = Terms { mode: SslMode::VerifyFull, root: Root::System, ..Terms::default() };
     let tls = ServerTls::new(terms);
     let directory = cluster.directory().to_string_lossy().into_owned();
-    let target = Target { host: &directory, port: cluster.port(0), tls: &tls };
+    let target = Target { host: &directory, address: None, port: cluster.port(0), tls: &tls };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
     let dialled = target.connect(target.first(), &keepalive, Instant::now() + PATIENCE).await?;
     assert!(matches!(dialled.encryption, Encryption::None));

@@ -81,7 +81,7 @@ async fn bound(
     binding: ChannelBinding,
 ) -> weir::error::Result<Login> {
     let tls = ServerTls::new(terms);
-    let target = Target { host: "localhost", port: cluster.port(0), tls: &tls };
+    let target = Target { host: "localhost", address: None, port: cluster.port(0), tls: &tls };
     let proof = Proof::Password(Secret::new(password));
     let credentials = Credentials { user: "app", proof: &proof, database: "app", parameters: &[] };
     let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
@@ -294,7 +294,7 @@ async fn files_that_have_changed_are_read_anew() -> Result<()> {
     let terms = Terms { mode: SslMode::VerifyFull, root: Root::File(root.clone()), ..Terms::default() };
     let tls = ServerTls::new(terms);
     let attempt = async || {
-        let target = Target { host: "localhost", port: cluster.port(0), tls: &tls };
+        let target = Target { host: "localhost", address: None, port: cluster.port(0), tls: &tls };
         let keepalive = Keepalive::of(Duration::from_secs(1), Duration::from_secs(2));
         target.connect(Way::Demanded, &keepalive, Instant::now() + Duration::from_secs(20)).await
     };

@@ -189,6 +189,7 @@ impl Roster {
 fn address(server: &config::Server) -> Address {
     Address {
         host: server.host.clone(),
+        at: server.address,
         port: server.port,
         tls: server.tls.clone(),
         channel_binding: server.channel_binding,

@@ -16,6 +16,7 @@ fn roster(settings: &[RoleSetting]) -> Roster {
 
 fn insert(roster: &mut Roster, role: RoleSetting) -> (ServerId, Vec<Event>) {
     let server = config::Server {
+        address: None,
         name: "s".into(),
         host: "localhost".into(),
         port: 5432,
@@ -209,6 +210,7 @@ fn only_what_readers_can_see_makes_a_new_snapshot() {
 /// A server that is called this and listens at this port.
 fn called(name: &str, port: u16) -> config::Server {
     config::Server {
+        address: None,
         name: name.into(),
         host: "localhost".into(),
         port,

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::cluster::topology::{Health, Role, Server};
+use crate::cluster::topology::Role;
 use crate::console::advice::advice;
 use crate::console::show::config::timestamp;
 use crate::console::table::Type::{Big, Int, Real, Text};
 use crate::console::table::{Column, Table, value};
+use crate::discovery::Report;
 use crate::session::{Activity, Shared, sampled_within};
 
 /// Shapes that are shown.
@@ -23,6 +24,16 @@ pub(super) const TRANSACTIONS: &[Column] =
     &[("ran", Text), ("reason", Text), ("transactions", Big), ("what_to_do", Text)];
 
 pub(super) const EVENTS: &[Column] = &[("time", Text), ("kind", Text), ("of", Text), ("event", Text)];
+
+pub(super) const DISCOVERY: &[Column] = &[
+    ("found_by", Text),
+    ("server", Text),
+    ("host", Text),
+    ("addr", Text),
+    ("port", Int),
+    ("said", Text),
+    ("trouble", Text),
+];
 
 pub(super) const PINS: &[Column] = &[
     ("id", Int),
@@ -101,6 +112,33 @@ pub(super) fn events(table: &mut Table, shared: &Shared) {
     }
 }
 
+pub(super) fn discovery(table: &mut Table, report: &Report) {
+    let by =
+        report.source.as_ref().map_or_else(|| report.kind.to_owned(), |by| format!("{} {by}", report.kind));
+    for member in &report.members {
+        let paused = report.is_paused.then_some("the cluster is paused").filter(|_| member.remark.is_empty());
+        table.row([
+            value(&by),
+            value(&member.name),
+            value(&member.host),
+            member.address.clone(),
+            value(member.port),
+            value(&member.said),
+            value(paused.unwrap_or(&member.remark)),
+        ]);
+    }
+    for trouble in &report.troubles {
+        table.row([value(report.kind), None, None, None, None, None, value(trouble)]);
+    }
+}
+
+/// As PgBouncer has them.
+pub(super) fn dns_hosts(table: &mut Table, report: &Report) {
+    for host in &report.hosts {
+        table.row([value(&host.name), value(host.ttl.as_secs()), value(host.leads_to.join(","))]);
+    }
+}
+
 pub(super) fn pins(table: &mut Table, shared: &Shared) {
     let topology = shared.cluster.topology();
     let now = SystemTime::now();
@@ -160,8 +198,8 @@ pub(super) async fn freshness(table: &mut Table, shared: &Shared) {
             value(&server.name),
             value(&server.address.host),
             value(server.address.port),
-            value(role(server)),
-            value(health(server)),
+            value(server.role.as_str()),
+            value(server.health.as_str()),
             staleness.map(|staleness| staleness.to_string()),
             lag.map(|lag| lag.to_string()),
             replayed.map(|replayed| replayed.to_string()),
@@ -173,22 +211,6 @@ pub(super) async fn freshness(table: &mut Table, shared: &Shared) {
             value(server.connections),
             server.trouble.as_ref().map(|trouble| trouble.to_string()),
         ]);
-    }
-}
-
-fn role(server: &Server) -> &'static str {
-    match server.role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Unknown => "unknown",
-    }
-}
-
-fn health(server: &Server) -> &'static str {
-    match server.health {
-        Health::Up => "up",
-        Health::Down => "down",
-        Health::Untried => "untried",
     }
 }
 

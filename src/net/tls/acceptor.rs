@@ -10,6 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::handshakes::{HandshakeCounts, Handshakes};
 use super::names::names;
@@ -73,6 +74,8 @@ pub struct Acceptor {
 struct Shown {
     config: Arc<ServerConfig>,
     end_point: Option<Vec<u8>>,
+    /// When weir's certificate expires, in seconds since the Unix epoch.
+    expires: Option<i64>,
 }
 
 impl Acceptor {
@@ -93,6 +96,11 @@ impl Acceptor {
     /// How clients' handshakes have ended so far.
     pub fn counts(&self) -> HandshakeCounts {
         self.handshakes.counts()
+    }
+
+    /// When the certificate that is shown expires, in seconds since the Unix epoch.
+    pub fn expires(&self) -> Option<i64> {
+        self.current.load().expires
     }
 
     /// Reads the files anew, for clients that come from now on. Nobody resumes an old session then: it may be one that would
@@ -129,6 +137,7 @@ impl Shown {
         let chain = read_certificates(&files.certificate)?;
         let key = read_key(&files.key, None)?;
         let end_point = chain.first().and_then(|own| end_point(own));
+        let expires = chain.first().and_then(|own| expires(own));
         let both: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
         let versions = if files.tls_1_2 { both } else { &both[..1] };
         let mut config = ServerConfig::builder_with_provider(provider())
@@ -142,7 +151,7 @@ impl Shown {
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.ticketer = Ticketer::new().map_err(|error| unfit(&files.certificate, &error))?;
         config.send_tls13_tickets = TICKETS;
-        Ok(Self { config: Arc::new(config), end_point })
+        Ok(Self { config: Arc::new(config), end_point, expires })
     }
 
     /// Who signs clients' certificates. Whether a client needs one is not decided here.
@@ -160,6 +169,12 @@ impl Shown {
         }
         verifier.build().map_err(|error| unfit(&error))
     }
+}
+
+/// When a certificate expires, in seconds since the Unix epoch.
+fn expires(certificate: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }
 
 #[cfg(test)]

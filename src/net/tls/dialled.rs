@@ -5,6 +5,7 @@
 //! behind that: whoever sits in between could have put it there.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -32,6 +33,8 @@ pub struct Target<'a> {
     pub host: &'a str,
     /// Its port.
     pub port: u16,
+    /// Where that is, when it is known already; nobody is asked then. Its certificate is for the host all the same.
+    pub address: Option<IpAddr>,
     /// TLS towards it.
     pub tls: &'a Arc<ServerTls>,
 }
@@ -92,8 +95,33 @@ impl Target<'_> {
         }
     }
 
+    /// Connects to who speaks something else than PostgreSQL's protocol, by TLS from the first byte. Dropping the future gives up.
+    pub async fn connect_directly(&self, keepalive: &Keepalive, deadline: Instant) -> io::Result<Stream> {
+        let Socket::Tcp(socket) = self.dial(keepalive, deadline).await? else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let handshake = async {
+            // Which protocol is spoken there is nothing to agree on.
+            let mut config = (*self.tls.config().await?).clone();
+            config.alpn_protocols.clear();
+            let host = self.server_name(&socket)?;
+            stream::connect(Socket::Tcp(socket), Arc::new(config), host)
+                .await
+                .map_err(TlsFailure::from_handshake)
+        };
+        let secured = timeout_at(deadline, handshake).await;
+        Ok(Stream::Tls(secured.map_err(io::Error::from)??))
+    }
+
+    async fn dial(&self, keepalive: &Keepalive, deadline: Instant) -> io::Result<Socket> {
+        match self.address {
+            Some(address) => dial(&address.to_string(), self.port, keepalive, deadline).await,
+            None => dial(self.host, self.port, keepalive, deadline).await,
+        }
+    }
+
     async fn attempt(&self, way: Way, keepalive: &Keepalive, deadline: Instant) -> io::Result<Dialled> {
-        let mut socket = match dial(self.host, self.port, keepalive, deadline).await? {
+        let mut socket = match self.dial(keepalive, deadline).await? {
             Socket::Tcp(socket) if way != Way::Plain => socket,
             socket => return Ok(Dialled::plain(socket)),
         };

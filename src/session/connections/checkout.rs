@@ -366,7 +366,7 @@ impl<'a> Checkout<'a> {
 
     /// A replica's connection that does not do yet.
     fn put_aside(&mut self, lease: Lease) {
-        self.connections.put_aside(Route::Replica, lease, &self.conversation.state);
+        self.connections.put_aside((Route::Replica, lease), &self.conversation.state, Instant::now());
     }
 
     fn has_primary(&self) -> bool {

@@ -119,11 +119,11 @@ impl Connections {
     }
 
     /// Nothing runs on a connection any more: it is kept, or goes back to its pool. The caller vouches that it is idle
-    /// and outside a transaction.
-    pub(crate) fn put_aside(&mut self, route: Route, lease: Lease, state: &State) {
+    /// and outside a transaction, since about `since`.
+    pub(crate) fn put_aside(&mut self, (route, lease): (Route, Lease), state: &State, since: Instant) {
         match &mut self.kept {
             Some(kept) => kept.put(route, lease, Leftover::of(state)),
-            None => lease.release(Instant::now()),
+            None => lease.release(since),
         }
     }
 

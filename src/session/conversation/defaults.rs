@@ -41,6 +41,11 @@ impl SessionDefaults {
         given.or_else(conf).or_else(|| login.and_then(|login| login.other(name)))
     }
 
+    /// What it was given at its login, where that was told.
+    pub(crate) fn login(&self) -> Option<&Defaults> {
+        self.login.as_ref()
+    }
+
     /// The session begins with what a connection began with, where the primary's configuration says this.
     pub(crate) fn begins(&mut self, login: Option<Defaults>, conf: Option<&Arc<Conf>>) {
         self.login = login;

@@ -41,10 +41,13 @@ use crate::session::shared::Shared;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::processes::Processes;
 use crate::session::shared::registry::Entry;
+use crate::session::shared::spans::OpenSpans;
 use crate::session::state::State;
 use crate::session::transaction::journal::Journal;
 use crate::session::transaction::{Event, Snapshots};
-use crate::sql::{Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict};
+use crate::sql::{
+    Consistency, Hint, LongText, Pin, SkeletonId, StandardConformingStrings, Transactions, Verdict,
+};
 use crate::telemetry::metrics::Access;
 
 /// Requests at the front of the client's buffer that were run before.
@@ -111,11 +114,13 @@ impl Conversation {
     pub(crate) fn new(shared: Arc<Shared>, who: Who, entry: Arc<Entry>, startup: Settings) -> Self {
         let (statements, nowhere) = (shared.statements.clone(), shared.nowhere.clone());
         let processes = Processes::of(&entry, shared.pools.notifiers().clone(), shared.registry.clone());
-        let state = State::new(startup, statements, nowhere, processes);
+        let mut state = State::new(startup, statements, nowhere, processes);
+        let policy = Arc::clone(&shared.policy());
+        state.requests.spans = open_spans(&shared, &policy, None);
         Self {
             counts: Counts::new(&shared, &who.database, &who.user.name),
             pins_told: PinLog::new(shared.metrics.clone()),
-            policy: Arc::clone(&shared.policy()),
+            policy,
             shared,
             who: Box::new(who),
             entry,
@@ -131,13 +136,17 @@ impl Conversation {
         }
     }
 
-    /// Takes the policy of this moment, for one request. Whether it is another than before.
-    pub(crate) fn read_policy(&mut self) -> bool {
+    /// Takes the policy of this moment, for one request that weir begins to look at. Whether it is another than before.
+    pub(crate) fn read_policy(&mut self, at: Instant) -> bool {
+        if let Some(spans) = &mut self.state.requests.spans {
+            spans.looks(at);
+        }
         let now = self.shared.policy();
         if Arc::ptr_eq(&now, &self.policy) {
             return false;
         }
         self.policy = Arc::clone(&now);
+        self.state.requests.spans = open_spans(&self.shared, &now, self.state.requests.spans.take());
         self.who.read(&now.config);
         self.defaults.go_by(now.conf.as_ref());
         true
@@ -180,6 +189,11 @@ impl Conversation {
         told.map(|(_, value)| strings(value)).or(self.routing.strings).unwrap_or(self.told_strings)
     }
 
+    /// How its server has said at login that it reads strings.
+    pub(crate) fn told_strings(&self) -> StandardConformingStrings {
+        self.told_strings
+    }
+
     /// How its server says at login that it reads strings, by its own defaults or those of the role or the database.
     pub(crate) fn is_told_strings(&mut self, value: &str) {
         self.told_strings = strings(value);
@@ -188,7 +202,12 @@ impl Conversation {
 
     /// What is asked of a read with this hint. The settings must have been looked at again.
     pub(crate) fn levels(&self, weir: &WeirSettings, hint: &Hint) -> Levels {
-        weir.levels(hint, &self.who.levels, |lsn| self.shared.cluster.demand().as_replayed(lsn))
+        let mut levels =
+            weir.levels(hint, &self.who.levels, |lsn| self.shared.cluster.demand().as_replayed(lsn));
+        if self.policy.beside_another.is_some() && levels.consistency == Consistency::Global {
+            levels.consistency = Consistency::Strong;
+        }
+        levels
     }
 
     /// Where a transaction runs that is begun with this hint: comment, `SET`, startup option, listener, database, user,
@@ -523,6 +542,12 @@ impl Conversation {
         let (touched, at) = mark(&self.shared, database, &self.state.pending_writes, now);
         self.tracking.wrote(&touched, at);
     }
+}
+
+/// What a session needs whose requests are traced: nothing where they are not.
+fn open_spans(shared: &Shared, policy: &Policy, known: Option<Box<OpenSpans>>) -> Option<Box<OpenSpans>> {
+    policy.config.traces.collector.as_ref()?;
+    known.or_else(|| Some(Box::new(OpenSpans::new(shared.board.spans.clone(), Instant::now()))))
 }
 
 /// The shape of the first statement of a request that does not control the transaction.

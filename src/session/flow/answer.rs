@@ -2,8 +2,10 @@
 //!
 //! Nothing is in flight meanwhile, so that the answer goes out behind all others.
 
+use crate::router::Reason;
 use crate::session::client::Client;
 use crate::session::conversation::{Conversation, accounts};
+use crate::session::flow::spans;
 use crate::session::leg::Leg;
 use crate::session::relay::kept::{Keeps, Said};
 use crate::session::relay::message::MessageKind;
@@ -21,6 +23,7 @@ pub(crate) fn answer(
     if let Some(leg) = leg {
         client.buffer.settle(&mut leg.lease.read_buffer);
     }
+    spans::ends_here(conversation, (request, &*client.read_buffer), Reason::LazyControl.as_str(), None);
     let bytes = client.read_buffer.split_to(request.len.min(client.read_buffer.len()));
     for message in &request.messages {
         let state = &mut conversation.state;

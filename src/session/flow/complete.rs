@@ -11,6 +11,7 @@ use crate::session::conversation::{Cause, Rerun, accounts};
 use crate::session::flow::failover::{Doubt, Fate, LossFact, Lost, cause};
 use crate::session::flow::hearing;
 use crate::session::flow::listening;
+use crate::session::flow::rerun::LOSSES_MAX;
 use crate::session::flow::session::Session;
 use crate::session::flow::upgrade::{let_go, release_parked, upgrade};
 use crate::session::leg::Leg;
@@ -69,8 +70,8 @@ impl Session {
             leg.progress.sent.remove(Sent::Look);
             conversation.looked(leg, now);
         }
-        if leg.flight.take().is_some() {
-            let took = now.saturating_duration_since(leg.since);
+        if let Some(flight) = leg.flight.take() {
+            let took = flight.end(now);
             accounts::flight(conversation, leg, took, &mut client.traffic);
             conversation.count(leg, took);
         }
@@ -78,6 +79,9 @@ impl Session {
         if leg.batch() == Batch::Closed {
             // Within a batch the server has not said what became of the transaction.
             state.transaction.on(Event::Answered(leg.responses.tx));
+        }
+        if let Some(spans) = state.requests.spans.as_mut().filter(|_| leg.batch() == Batch::Closed) {
+            spans.settle_written(now);
         }
         state.names.settle();
         state.pins.settle();
@@ -125,7 +129,7 @@ impl Session {
         if leg.progress.sent.has(Sent::Listens) && !connections.are_kept() {
             return conversation.shared.spawn(unlisten(leg.lease));
         }
-        connections.put_aside(leg.route, leg.lease, &conversation.state);
+        connections.put_aside((leg.route, leg.lease), &conversation.state, leg.taken);
     }
 
     /// The server has answered everything, with an error in it that sends the request to the primary.
@@ -162,6 +166,9 @@ impl Session {
     fn requeue(&mut self, cause: Cause) {
         let bytes = self.conversation.state.take_replay();
         self.conversation.losses += usize::from(cause.sqlstate().is_none());
+        if let Some(spans) = &mut self.conversation.state.requests.spans {
+            spans.returns(cause.sqlstate().unwrap_or("connection_lost"), Instant::now());
+        }
         self.conversation.rerun = Some(Rerun { left: bytes.len(), cause });
         self.client.requeue(bytes);
     }
@@ -170,7 +177,7 @@ impl Session {
     /// would be waited for until the kernel loses its patience: what can be run again is given up at once, anything else
     /// when the silence has lasted. Whether the server can be believed again, so that what it has said meanwhile counts.
     pub(crate) fn heed_probes(&mut self) -> bool {
-        let again = self.legs.active().is_some_and(|leg| self.can_run_again(leg));
+        let again = self.legs.active().is_some_and(|leg| self.can_run_again(leg) || self.is_unused(leg));
         let Self { conversation, legs, .. } = self;
         let Some(leg) = legs.active_mut().filter(|leg| leg.is_up()) else { return false };
         let (was_silent, now) = (leg.is_silent(), Instant::now());
@@ -223,12 +230,15 @@ impl Session {
     /// When the client must be closed: it was sent part of a message, or its state went with the server.
     pub(crate) fn fail_over(&mut self) -> Result<()> {
         let Some(mut leg) = self.legs.take() else { return Ok(()) };
+        let unused = self.is_unused(&leg);
+        // A server may go by what it is told of the session, wherever that is.
+        self.conversation.losses += usize::from(unused);
         if let Some(mut parked) = self.legs.take_parked() {
             // Together they were one transaction.
             self.client.buffer.settle(&mut parked.lease.read_buffer);
             let_go(&self.conversation, parked);
         }
-        let (anew, snapshot) = (self.is_begun_anew(&leg), self.is_snapshot_lost(&leg));
+        let (anew, snapshot) = (unused || self.is_begun_anew(&leg), self.is_snapshot_lost(&leg));
         if anew || snapshot {
             self.conversation.leaves(&leg);
             leg.abandon(&mut self.conversation.state);
@@ -266,7 +276,11 @@ impl Session {
         tracing::warn!(%server, %error, "connection to a server lost");
         self.client.buffer.discard(&mut leg.lease.read_buffer);
         self.client.buffer.release();
-        match lost.fate() {
+        let fate = lost.fate();
+        if let (Some(spans), false) = (&mut self.conversation.state.requests.spans, fate == Fate::RunAgain) {
+            spans.lost(error.sqlstate(), Instant::now());
+        }
+        match fate {
             Fate::RunAgain => {
                 let (why, cause) = match (refused, leg.route) {
                     (true, _) => (RerunCause::SettingsRefused, Cause::Error(error.sqlstate().to_owned())),
@@ -288,6 +302,21 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a connection carries nothing of its client's yet: it was taken for a request that is still to be written, and at
+    /// most settings of weir's are on their way. Nobody would miss it, unless connections are lost like that time and again.
+    fn is_unused(&self, leg: &Leg) -> bool {
+        leg.responses.tx == TxStatus::Idle
+            && leg.batch() == Batch::Closed
+            && leg.responses.ledger.readies() == 0
+            && !leg.responses.is_within_frame()
+            && !matches!(leg.progress.state, LegState::Refused(_))
+            && self.conversation.state.transaction.is_promised()
+            && !self.legs.is_parked()
+            && !leg.has_sequence_affinity(&self.conversation.state)
+            && self.lost_with(leg).is_empty()
+            && self.conversation.losses < LOSSES_MAX
     }
 
     /// Whether a connection that is lost between two requests is missed by nobody: all that was there can be said again. But

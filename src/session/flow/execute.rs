@@ -13,8 +13,9 @@ use crate::router::{ANSWERED, Decision, Reason, Route};
 use crate::session::client::Phase;
 use crate::session::connections::checkout::{Checkout, ends_session};
 use crate::session::consistency::requirement::Requirement;
-use crate::session::conversation::{Cause, Conversation, Rerun, accounts};
+use crate::session::conversation::{Cause, Rerun, accounts};
 use crate::session::flow::answer::answer;
+use crate::session::flow::course::Course;
 use crate::session::flow::decide::{Decided, decide, parts_at};
 use crate::session::flow::failover::{Doubt, cause};
 use crate::session::flow::freshness_wait::await_freshness;
@@ -26,11 +27,12 @@ use crate::session::flow::resume::{ends_lost, resume_block};
 use crate::session::flow::session::Session;
 use crate::session::flow::show;
 use crate::session::flow::situation::situation;
+use crate::session::flow::spans;
 use crate::session::flow::timeouts::Deadlines;
 use crate::session::flow::unsettable::{meet_stranded, meet_unsettable};
 use crate::session::flow::upgrade::{release_parked, return_aside, swap, upgrade};
 use crate::session::flow::verification::verify;
-use crate::session::flow::write::{How, write};
+use crate::session::flow::write::write;
 use crate::session::leg::Leg;
 use crate::session::leg::progress::SequenceUse;
 use crate::session::leg::state::LegState;
@@ -44,18 +46,6 @@ use crate::session::relay::responses::Flow;
 use crate::session::transaction::{Certainty, Event};
 use crate::sql::Statement;
 use crate::wire::TxStatus;
-
-/// Where a request goes, as things stand.
-struct Course {
-    decision: Decision,
-    manner: Manner,
-    /// What of it weir answers itself.
-    keeps: Keeps,
-    /// What it needs of a replica.
-    requirement: Requirement,
-    /// When weir began to work on it, without the time spent waiting for others.
-    begun: Instant,
-}
 
 /// What comes after a step.
 pub(super) enum Next {
@@ -128,7 +118,7 @@ impl Session {
     /// Brings a request to where it can be written, step by step, and writes it.
     async fn request(&mut self, unit: Unit) -> Result<()> {
         let begun = Instant::now();
-        if self.conversation.read_policy() {
+        if self.conversation.read_policy(begun) {
             self.deadlines = Deadlines::new(self.conversation.who.user.timeouts, begun);
             // Its password towards the servers may be another.
             self.connections.find_pools_anew();
@@ -375,6 +365,7 @@ impl Session {
         if self.conversation.state.last_error.is_some() && self.legs.active().is_some_and(Leg::is_up) {
             // A timeout that ran while the server waited for more. The client's batch ends with it.
             self.complete().await?;
+            spans::give_up_parts(&mut self.conversation);
             self.client.phase = Phase::Skipping(0);
             return Ok(Next::Over);
         }
@@ -401,6 +392,7 @@ impl Session {
             Ok((lease, waited)) => {
                 // weir's own time goes on without the time spent waiting for others.
                 course.begun += waited;
+                spans::waited(&mut self.conversation, waited);
                 self.take_over(lease, course.decision.route, course.begun);
                 let passed = passes_gate(self, request, waited).await?;
                 Ok(if passed.is_break() { Next::Over } else { Next::Plan })
@@ -560,6 +552,8 @@ impl Session {
 
     /// Answers the request with an error: it goes nowhere.
     pub(super) fn refuse(&mut self, request: &Request, error: &Error) {
+        let asked = (request, &*self.client.read_buffer);
+        spans::ends_here(&mut self.conversation, asked, "", Some(error));
         self.conversation.passed_over(request.len.min(self.client.read_buffer.len()));
         if self.conversation.state.transaction.is_promised() {
             self.conversation.state.transaction.on(Event::Failed);
@@ -579,22 +573,5 @@ impl Session {
             self.complete().await?;
         }
         Ok(())
-    }
-}
-
-impl Course {
-    /// It is known where the request runs. What reads by code of which nobody knows what it does must not run on the primary
-    /// outside of its transaction: it would be committed by itself.
-    fn settle(&mut self, conversation: &Conversation, request: &Request) {
-        let alone = self.manner == Manner::Alone && self.decision.route == Route::Primary;
-        if alone && (request.any(Fact::Calls) || conversation.may_write_unseen(request)) {
-            let promised = conversation.state.transaction.is_promised();
-            self.manner = if promised { Manner::Within } else { Manner::AsItComes };
-            self.keeps = Keeps::Nothing;
-        }
-    }
-
-    fn how(&self) -> How {
-        How { manner: self.manner, keeps: self.keeps, reason: self.decision.reason, begun: self.begun }
     }
 }

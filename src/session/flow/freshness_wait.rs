@@ -12,6 +12,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::consistency::requirement::Requirement;
 use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Freshness;
+use crate::session::flow::spans;
 use crate::session::leg::Leg;
 
 /// Waits until the leg's replica is as fresh as this asks, but no longer than `freshness_wait`, or while there is no primary
@@ -21,14 +22,15 @@ use crate::session::leg::Leg;
 /// [`Error::Canceled`](crate::error::Error::Canceled); the client has gone, or weir waits for it no longer.
 pub(super) async fn await_freshness(
     client: &mut Client,
-    conversation: &Conversation,
+    conversation: &mut Conversation,
     leg: &Leg,
     requirement: &Requirement,
 ) -> Result<Freshness> {
     let clock = conversation.clock();
     let samplers = conversation.shared.cluster.demand().clone();
     let wait = conversation.policy.config.routing.freshness_wait;
-    let deadline = Instant::now() + wait;
+    let begun = Instant::now();
+    let deadline = begun + wait;
     let _wanted = samplers.want(requirement.through(&clock));
     let mut changes = conversation.shared.cluster.changes();
     let fresh = async {
@@ -52,5 +54,10 @@ pub(super) async fn await_freshness(
             }
         }
     };
-    Waiting { shared: &conversation.shared, entry: &conversation.entry, client }.hold(fresh).await
+    let outcome =
+        Waiting { shared: &conversation.shared, entry: &conversation.entry, client }.hold(fresh).await;
+    if let Some(open) = spans::open(conversation) {
+        open.waited_for_freshness(begun.elapsed());
+    }
+    outcome
 }

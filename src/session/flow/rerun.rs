@@ -15,7 +15,7 @@ use crate::sql::{Kind, Statement};
 use crate::wire::TxStatus;
 
 /// How many connections may be lost under a request before that is told.
-const LOSSES_MAX: usize = 3;
+pub(super) const LOSSES_MAX: usize = 3;
 
 /// What a request joins that is alone on its connection. In a transaction that another connection can be told of it could
 /// as well run there. Not so the rest of a batch on the primary, whose Sync would vouch for what was lost with its beginning;

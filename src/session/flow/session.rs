@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use crate::backend::ledger::{Batch, Ledger};
 use crate::error::{Error, Result};
 use crate::frontend::Admission;
@@ -21,6 +23,7 @@ use crate::session::connections::wait::Waiting;
 use crate::session::conversation::{Conversation, Who};
 use crate::session::flow::greeting;
 use crate::session::flow::greeting::Newcomer;
+use crate::session::flow::handover::{self, Comer};
 use crate::session::flow::hearing;
 use crate::session::flow::notices::HeldNotices;
 use crate::session::flow::standing::may_enter;
@@ -31,6 +34,7 @@ use crate::session::leg::connection::{Reading, Turn};
 use crate::session::leg::legs::Legs;
 use crate::session::leg::progress::{Retry, SequenceUse};
 use crate::session::leg::state::{LegEvent, Why};
+use crate::session::model::portable::Blob;
 use crate::session::model::set::Set;
 use crate::session::relay::framer::Unit;
 use crate::session::relay::message::Message;
@@ -38,6 +42,8 @@ use crate::session::relay::pending_reply::PendingReply;
 use crate::session::relay::responses::Flow;
 use crate::session::shared::Shared;
 use crate::session::shared::gate::Names;
+use crate::session::shared::kin::Parcel;
+use crate::session::shared::registry::Rest;
 use crate::session::state::Due;
 use crate::wire::TxStatus;
 
@@ -170,12 +176,54 @@ impl Session {
         self.client.next_unit(flow)
     }
 
-    /// Whether the session must end: somebody wants that, or weir is draining and it is between two requests, or waits no
-    /// longer.
+    /// Whether the session must end: somebody wants that, or weir is leaving and lets it.
     fn is_over(&self) -> bool {
         let shared = &self.conversation.shared;
         self.conversation.entry.is_terminated()
-            || (shared.is_draining() && (self.is_idle() || shared.is_ending()))
+            || (shared.is_leaving() && (self.goes_along() || self.is_drained()))
+    }
+
+    /// Whether weir is draining and it is between two requests, or weir waits no longer.
+    fn is_drained(&self) -> bool {
+        let shared = &self.conversation.shared;
+        shared.is_draining() && (self.is_idle() || shared.is_ending())
+    }
+
+    /// Whether it goes along to another weir now.
+    pub(crate) fn goes_along(&self) -> bool {
+        let Self { client, conversation, legs, connections, .. } = self;
+        conversation.shared.is_handing_over()
+            && !conversation.entry.is_terminated()
+            && handover::is_portable((client, legs), conversation, connections)
+    }
+
+    /// Takes it apart for that: it is over here. `None` when its socket is gone.
+    pub(crate) fn pack(mut self) -> Option<Parcel> {
+        let mut client = handover::said(&self.conversation);
+        self.leave();
+        let (stream, received) = self.client.into_parts();
+        client.received = Blob(received.to_vec());
+        Some(Parcel { client, socket: stream.into_descriptor().ok()? })
+    }
+
+    /// Goes on where another weir stopped.
+    ///
+    /// # Errors
+    /// The client's socket, when that cannot be.
+    pub(crate) async fn unpack(shared: Arc<Shared>, comer: Comer) -> std::result::Result<Self, Stream> {
+        let Comer { stream, peer, user, listener, portable } = comer;
+        let received = BytesMut::from(&*portable.received.0);
+        let resumed = handover::resume(shared.clone(), (user, listener), &peer, portable).await;
+        let Some(conversation) = resumed else { return Err(stream) };
+        Ok(Self {
+            client: Client::new(stream, received, shared.metrics.clone()),
+            legs: Legs::default(),
+            connections: Connections::new(conversation.who.mode, &shared),
+            deadlines: Deadlines::new(conversation.who.user.timeouts, Instant::now()),
+            notices: HeldNotices::default(),
+            memory: Memory::default(),
+            conversation,
+        })
     }
 
     /// Whether all that came before the client's last message has been answered. A copy that the client did not end
@@ -408,6 +456,9 @@ impl Session {
         let (before, said) = (leg.responses.tx, leg.responses.said);
         leg.on_server_bytes(&mut conversation.state, &mut client.buffer);
         let answers = Some(leg.answers(before)).filter(|_| leg.responses.said != said);
+        if let Some(spans) = &mut conversation.state.requests.spans {
+            spans.settle(Instant::now());
+        }
         // The answer was out already, or too long to be held.
         if let Some(shape) = leg.progress.shape.take_refused() {
             conversation.learn(shape, Instant::now());
@@ -471,8 +522,14 @@ impl Session {
     /// # Errors
     /// When the client must be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let (moment, now) = (self.moment(), Instant::now());
-        self.conversation.entry.rests(moment.doing.rest(), now);
+        let moment = self.moment();
+        let rest = self.legs.active().map_or(Rest::Not, |_| moment.doing.rest());
+        let entry = &self.conversation.entry;
+        if self.deadlines.is_none() && moment.asked().is_none() && entry.is_resting(rest) {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        entry.rests(rest, now);
         let Some(deadlines) = Deadlines::of(&mut self.deadlines, &moment, now) else {
             return Poll::Pending;
         };

@@ -75,7 +75,8 @@ impl Moment {
     /// Outside a transaction, before any request.
     const FIRST: Self = Self { doing: Doing::Nothing, answered: 0, promised: None };
 
-    fn asked(&self) -> TransactionLimits {
+    /// What its client has set for it.
+    pub(crate) fn asked(&self) -> TransactionLimits {
         self.promised.map(|promised| promised.limits).unwrap_or_default()
     }
 }

@@ -143,6 +143,6 @@ async fn find_out(session: &mut Session) -> Result<()> {
     }
     let state = &mut conversation.state;
     state.refusals.settings = (!refused.is_empty()).then(|| Box::new(Unsettable::These(refused)));
-    connections.put_aside(Route::Primary, lease, state);
+    connections.put_aside((Route::Primary, lease), state, Instant::now());
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::session::conversation::Conversation;
 use crate::session::flow::plan::Manner;
 use crate::session::flow::rerun::joins;
 use crate::session::flow::show::enter_transaction;
+use crate::session::flow::spans;
 use crate::session::flow::verification::comparing;
 use crate::session::leg::Leg;
 use crate::session::leg::connection::Sending;
@@ -21,7 +22,7 @@ use crate::session::relay::message::MessageKind;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::session::transaction::journal::takes_snapshot;
+use crate::session::transaction::journal::{Ran, takes_snapshot};
 use crate::sql::{Dependency, Kind, Statement};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -45,6 +46,9 @@ pub(crate) fn write(
     request: &Request,
     how: &How,
 ) {
+    if conversation.state.requests.spans.is_some() {
+        spans::begins(conversation, (request, &*client.read_buffer), (how.reason, how.manner), leg);
+    }
     let access = conversation.tracks(request, leg);
     conversation.counts.request(&conversation.shared, (leg.lease.server(), leg.route), how.reason, access);
     makes_way(conversation, leg, request);
@@ -70,7 +74,7 @@ pub(crate) fn write(
     marks(conversation, leg, request, (how, plan.joins));
     conversation.notes_writers(request, leg.route);
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
-    let begun = begins(conversation, leg, request, how);
+    let begun = begins(conversation, leg, (request, &bytes), how);
     conversation.notes_untold(request, leg.route);
     if request.statements().any(takes_snapshot) {
         conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.queries());
@@ -111,7 +115,12 @@ fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, jo
 }
 
 /// Has the server told of the transaction, where it does not know of it and has to. The status that it has there then.
-fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how: &How) -> Option<TxStatus> {
+fn begins(
+    conversation: &mut Conversation,
+    leg: &mut Leg,
+    (request, bytes): (&Request, &[u8]),
+    how: &How,
+) -> Option<TxStatus> {
     let is_begin = |one: &Statement| matches!(one.kind, Kind::Begin(_));
     if request.any(Fact::Transacts) && request.statements().any(is_begin) {
         // Of one that begins by the client's own words nobody else tells.
@@ -133,8 +142,18 @@ fn begins(conversation: &mut Conversation, leg: &mut Leg, request: &Request, how
     state.transaction.next_because(how.reason);
     let modes = |statement: &Statement| matches!(statement.kind, Kind::Begin(_) | Kind::SetTransaction(..));
     let journal = state.transaction.journal()?;
-    let begin = if request.statements().any(modes) { journal.begin_and_query() } else { journal.begin() };
-    leg.begin(state, &conversation.shared.metrics, begin, default);
+    let on = match leg.route {
+        Route::Primary => Ran::Primary,
+        Route::Replica => Ran::Replica,
+    };
+    let begin = if request.statements().any(modes) { journal.begin_and_query(on) } else { journal.begin(on) };
+    let names = request.messages.iter().filter_map(|message| match message.kind {
+        MessageKind::Bind { statement: name, .. } | MessageKind::DescribeStatement { name } => {
+            Some(name.of(bytes))
+        }
+        _ => None,
+    });
+    leg.begin(state, &conversation.shared.metrics, (begin, default), names);
     Some(state.transaction.status_on_server())
 }
 

@@ -19,13 +19,14 @@ use crate::wire::tag::client;
 
 impl Leg {
     /// Has the server stand where the client stands: `begin` is told first. `default` is the isolation level of the session's
-    /// transactions, where it is not PostgreSQL's.
-    pub(crate) fn begin(
+    /// transactions, where it is not PostgreSQL's. Where the transaction has failed, the statements of these names are
+    /// prepared before it fails there too: behind that none can be.
+    pub(crate) fn begin<'a>(
         &mut self,
         state: &mut State,
         metrics: &Metrics,
-        begin: String,
-        default: Option<Isolation>,
+        (begin, default): (String, Option<Isolation>),
+        names: impl Iterator<Item = &'a [u8]>,
     ) {
         let ran = match self.route {
             Route::Primary => Ran::Primary,
@@ -37,6 +38,7 @@ impl Leg {
         sender.backend.past.placeholders.join(&sender.state.pins.spoken.placeholders);
         says(&mut sender, begin.into_bytes());
         if failed {
+            names.for_each(|name| sender.ensure_apart(name));
             sender.own_query("ROLLBACK TO SAVEPOINT weir_failed", PendingReply::Fails);
         }
         let attainable = |settings: &_| state.attainable(settings).into_owned();

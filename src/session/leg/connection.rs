@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -53,18 +53,27 @@ pub(crate) struct Leg {
 pub(crate) struct Flight {
     load: Arc<Load>,
     since: Instant,
+    /// For how long, where somebody has looked.
+    ended: Option<Duration>,
 }
 
 impl Flight {
     fn begin(load: &Arc<Load>, since: Instant) -> Self {
         load.begin();
-        Self { load: load.clone(), since }
+        Self { load: load.clone(), since, ended: None }
+    }
+
+    /// All is answered. For how long it was under way.
+    pub(crate) fn end(mut self, now: Instant) -> Duration {
+        let took = now.saturating_duration_since(self.since);
+        self.ended = Some(took);
+        took
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.load.end(self.since.elapsed());
+        self.load.end(self.ended.unwrap_or_else(|| self.since.elapsed()));
     }
 }
 
@@ -239,7 +248,8 @@ impl Leg {
         sender.keeps = sending.keeps;
         sender.comparing = sending.comparing;
         if batch == Batch::Closed && status != TxStatus::Failed {
-            if sender.lacks_name_only() && alone && request.only_reads() {
+            let names = sender.lacks_name_only() && alone && request.only_reads();
+            if names && sender.may_join(request) {
                 sender.name_within();
             } else {
                 sender.settings();

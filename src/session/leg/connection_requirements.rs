@@ -179,7 +179,7 @@ impl Sender<'_> {
         }));
     }
 
-    fn end_own_batch(&mut self) {
+    pub(super) fn end_own_batch(&mut self) {
         request::put_bare(&mut self.backend.write_buffer, client::SYNC);
         self.owe(Reply::Sync, Action::Swallow, PendingReply::None);
     }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::backend::ledger::{Action, Batch};
+use crate::backend::ledger::Action;
 use crate::backend::prepared::{Prepared, ServerName, Shape, Standing};
 use crate::backend::refusal;
 use crate::backend::settings::NAME;
@@ -119,11 +119,28 @@ impl Observer<'_> {
         }
     }
 
+    /// What weir put in has failed, and the client's request has not.
+    fn own_failed(&mut self, frame: &[u8], pending: &PendingReply) -> Option<OnError> {
+        match pending {
+            PendingReply::Applies | PendingReply::Applying | PendingReply::Begins => {
+                self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
+                Some(OnError::Refusing)
+            }
+            PendingReply::Fails => Some(OnError::Pass),
+            // A statement that cannot be prepared any more: whoever asks for it is told so.
+            pending if pending.has_own_batch() => {
+                self.unprepare(std::slice::from_ref(pending));
+                Some(OnError::Pass)
+            }
+            _ => None,
+        }
+    }
+
     /// These preparations did not happen.
     fn unprepare(&mut self, replies: &[PendingReply]) {
         for pending in replies {
             match pending {
-                PendingReply::Prepares(preparation, stamp) => self.prepared.forget(*preparation, *stamp),
+                PendingReply::Prepares(preparation, stamp, _) => self.prepared.forget(*preparation, *stamp),
                 PendingReply::Parsed(parsed) => {
                     if let Some((preparation, stamp)) = parsed.sent {
                         self.prepared.forget(preparation, stamp);
@@ -141,6 +158,9 @@ impl Observer<'_> {
 impl Watcher for Observer<'_> {
     fn completed(&mut self, tag: &[u8], pending: &PendingReply, nth: usize) -> Completion {
         self.state.pending_writes.completed(tag);
+        if let Some(spans) = &mut self.state.requests.spans {
+            spans.completed(tag);
+        }
         let brings = pending.verdict().map_or(Brings::Nothing, |verdict| verdict.brings());
         if self.state.definitions.completed(tag, brings).outdates_statements() {
             self.state.outdate_statements();
@@ -192,16 +212,10 @@ impl Watcher for Observer<'_> {
             self.progress.on(LegEvent::Said(refusal(frame.get(HEADER..).unwrap_or_default())));
             return OnError::Ending;
         }
-        match (action, pending) {
-            (Action::Swallow, PendingReply::Applies | PendingReply::Applying | PendingReply::Begins) => {
-                self.progress.on(LegEvent::Refused(refusal(frame.get(HEADER..).unwrap_or_default())));
-                return OnError::Refusing;
-            }
-            // A statement that cannot be prepared any more: whoever asks for it is told so.
-            (Action::Swallow, PendingReply::Fails | PendingReply::Publishes(_, Batch::Closed)) => {
-                return OnError::Pass;
-            }
-            _ => {}
+        if action == Action::Swallow
+            && let Some(decision) = self.own_failed(frame, pending)
+        {
+            return decision;
         }
         self.state.transaction.on(Event::Failed);
         self.state.definitions.fails();
@@ -229,6 +243,9 @@ impl Watcher for Observer<'_> {
         });
         let sqlstate = refusal.as_ref().map_or(sqlstate, |refusal| refusal.sqlstate().as_bytes());
         self.state.last_error = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        if let (Some(spans), Some(sqlstate)) = (&mut self.state.requests.spans, &self.state.last_error) {
+            spans.failed(sqlstate);
+        }
         self.state.survives(pending);
         if let PendingReply::Frees(_) = pending {
             self.unprepare(std::slice::from_ref(pending));
@@ -298,6 +315,9 @@ impl Watcher for Observer<'_> {
         }
         self.progress.sent.remove(Sent::Name);
         self.state.requests.answered += 1;
+        if let Some(spans) = &mut self.state.requests.spans {
+            spans.answered();
+        }
         self.state.replay_buffer.answered();
         self.state.transaction.told(status)
     }

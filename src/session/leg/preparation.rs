@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::backend::ledger::{Action, Reply};
+use crate::backend::ledger::{Action, Batch, Reply};
+use crate::backend::past::QueryInBatch;
 use crate::backend::prepared::{Preparation, ServerName, Stamp, Standing};
 use crate::session::leg::bound_settings::as_bound;
 use crate::session::leg::processes::Stead;
@@ -14,9 +15,10 @@ use crate::session::leg::sender::{Comparing, NO_STATEMENT, Sender, WITHIN};
 use crate::session::model::as_before::as_before;
 use crate::session::model::restore::restores;
 use crate::session::model::statement::Statement as Prepared;
-use crate::session::model::statements::{Handle, Unnamed};
-use crate::session::relay::message::Field;
+use crate::session::model::statements::{Handle, Naming, Unnamed};
+use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::pending_reply::{Described, PendingReply};
+use crate::session::relay::request::Request;
 use crate::sql::{Statement, Verdict};
 use crate::wire::request::BindView;
 use crate::wire::tag::client;
@@ -49,6 +51,12 @@ impl Sender<'_> {
         self.progress.unconfirmed.sent();
         self.progress.sent.add(Sent::Name);
         self.told(TxStatus::Open);
+    }
+
+    /// Whether what weir puts in front of a request may be one batch with it.
+    pub(crate) fn may_join(&self, request: &Request) -> bool {
+        let is_query = |message: &Message| matches!(message.kind, MessageKind::Query { .. });
+        self.backend.past.query_in_batch == QueryInBatch::Harmless || !request.messages.iter().any(is_query)
     }
 
     /// Whether the connection lacks nothing but the client's name.
@@ -118,9 +126,29 @@ impl Sender<'_> {
             self.metrics.prepared_reused.inc();
             return name;
         }
+        self.put_preparation(handle, Batch::Open)
+    }
+
+    /// Has the server prepare a statement that it does not hold, in a batch of its own. Should that fail, whoever asks for
+    /// the statement later is told so.
+    pub(super) fn ensure_apart(&mut self, given: &[u8]) {
+        let known = self.state.names.get(given).filter(|handle| handle.naming == Naming::Weirs);
+        if known.is_none_or(|handle| self.backend.prepared.name(handle.preparation()).is_some()) {
+            return;
+        }
+        let Some(handle) = self.as_defined_now(given) else { return };
+        if self.backend.prepared.name(handle.preparation()).is_none() {
+            self.put_preparation(&handle, Batch::Closed);
+            self.end_own_batch();
+        }
+    }
+
+    /// Puts in the Parse of a statement that the server does not hold; the server's name for it. `batch` says whose it is in.
+    fn put_preparation(&mut self, handle: &Handle, batch: Batch) -> ServerName {
+        let preparation = handle.preparation();
         let (name, stamp) = self.prepare(preparation);
         let parse = (name.as_bytes(), &handle.types()[..]);
-        self.parse_as_before(&handle.statement, parse, PendingReply::Prepares(preparation, stamp));
+        self.parse_as_before(&handle.statement, parse, PendingReply::Prepares(preparation, stamp, batch));
         name
     }
 

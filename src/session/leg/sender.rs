@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::backend::Backend;
-use crate::backend::ledger::{Action, Ledger, Reply};
+use crate::backend::ledger::{Action, Batch, Ledger, Reply};
 use crate::backend::prepared::{Preparation, ServerName, Standing};
 use crate::backend::value::{Span, Value, assignment};
 use crate::session::leg::bound_settings::as_bound;
@@ -80,6 +80,9 @@ pub(crate) enum Comparing {
 
 impl Sender<'_> {
     pub(crate) fn owe(&mut self, reply: Reply, action: Action, pending: PendingReply) {
+        if matches!(reply, Reply::Query | Reply::Call) && self.ledger.batch() == Batch::Open {
+            self.backend.past.query_in_batch.happens();
+        }
         let pending = self.ledger.push(reply, action, pending);
         self.dropped.extend(pending);
     }

@@ -5,6 +5,7 @@
 pub(crate) mod as_before;
 pub(crate) mod ddl;
 pub(crate) mod pins;
+pub(crate) mod portable;
 pub(crate) mod positions;
 pub(crate) mod process_words;
 pub(crate) mod rebase;

@@ -130,6 +130,11 @@ impl Pins {
         revocable.fold(lasting, |reasons, revocable| revocable.reasons(reasons))
     }
 
+    /// Whether nothing is known of it that another connection would have to be told.
+    pub(crate) fn are_none(&self) -> bool {
+        self.held.is_none() && self.path == Known::Absent
+    }
+
     /// Whether there may be state that DISCARD ALL leaves.
     pub(crate) fn outlast_discard(&self) -> bool {
         self.held.as_ref().is_some_and(|held| {

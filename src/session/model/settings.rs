@@ -46,6 +46,14 @@ impl SessionSettings {
         }
     }
 
+    /// A session goes on that wants these of the servers and of weir, and came with those behind them.
+    pub(crate) fn resumed(
+        (wanted, startup): (Settings, Settings),
+        (own, own_startup): (Settings, Settings),
+    ) -> Self {
+        Self { wanted, own_session: own.clone(), own, startup, own_startup, local: Settings::default() }
+    }
+
     /// A session began with settings equal to these: shared ones are compared by their address.
     pub(crate) fn shares(&mut self, startup: &Settings) {
         self.wanted = startup.clone();

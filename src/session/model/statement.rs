@@ -150,6 +150,16 @@ impl Statement {
         self.settings.get_or_init(|| settings.clone());
     }
 
+    /// Whether it is read by settings that nobody knows for sure.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self.reading, Reading::Private(_))
+    }
+
+    /// The settings by which it is prepared, where they are known.
+    pub(crate) fn prepared_under(&self) -> Option<&Settings> {
+        self.settings.get()
+    }
+
     /// It is prepared under the settings of another one.
     pub(crate) fn is_prepared_as(&self, other: &Self) {
         if let Some(settings) = other.settings.get() {

@@ -141,6 +141,13 @@ impl Names {
         self.named.get_mut(significant(name))
     }
 
+    /// All that have names, in the order in which these were given.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&[u8], &Handle)> {
+        let mut all: Vec<_> = self.named.iter().map(|(name, handle)| (&**name, handle)).collect();
+        all.sort_unstable_by_key(|(_, handle)| handle.order);
+        all.into_iter()
+    }
+
     /// All that have names, to be changed.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
         self.named.values_mut()

@@ -31,8 +31,8 @@ pub(crate) enum PendingReply {
     Bound(Box<[u8]>, Option<Arc<Verdict>>),
     /// The client's Close of a named statement, which named this.
     Closed(Box<(Box<[u8]>, Handle)>),
-    /// A Parse that weir put in.
-    Prepares(Preparation, Stamp),
+    /// A Parse that weir put in: in a batch of its own, or in the client's.
+    Prepares(Preparation, Stamp, Batch),
     /// A Parse or Close of the unnamed statement that weir put in.
     RestoresUnnamed,
     /// A Describe of the client's statement, or of a portal bound to it: what it says, the client will rely on.
@@ -71,6 +71,11 @@ impl PendingReply {
         };
         let by_protocol = |handle: &Handle| handle.naming == Naming::Weirs;
         freed.names.iter().any(|(freed, handle)| **freed == *name.as_bytes() && by_protocol(handle))
+    }
+
+    /// Whether it is of a Parse that weir put in a batch of its own: should that fail, the client's request has not.
+    pub(crate) fn has_own_batch(&self) -> bool {
+        matches!(self, Self::Publishes(_, Batch::Closed) | Self::Prepares(_, _, Batch::Closed))
     }
 
     /// Whether it is of a query or an execution that commits or rolls back: what stands behind it does not belong to the

@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 
-use crate::backend::ledger::{Action, Batch, CopyIn, Ledger, Reply, Step, Unexpected};
+use crate::backend::ledger::{Action, CopyIn, Ledger, Reply, Step, Unexpected};
 use crate::session::relay::client_buffer::{Answer, ClientBuffer};
 use crate::session::relay::pending_reply::PendingReply;
 use crate::wire::scan::{self, Stop};
@@ -431,8 +431,7 @@ impl Responses {
             self.ledger.fail().map_err(|_| Halt::Broken("an error that nothing was asked for"))?;
         watcher.dropped(dropped);
         // What weir put into the client's own pipeline fails in the client's stead; what stands alone does not.
-        let alone = matches!(reply, Some(Reply::Query))
-            || matches!(pending, PendingReply::Publishes(_, Batch::Closed));
+        let alone = matches!(reply, Some(Reply::Query)) || pending.has_own_batch();
         let own = action == Action::Swallow && alone;
         match decision {
             OnError::Rerun => self.cut(head, read_buffer, client_buffer),

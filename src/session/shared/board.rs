@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::session::shared::gate::Gate;
 use crate::session::shared::shapes::Shapes;
+use crate::session::shared::spans::Spans;
 use crate::session::shared::visitors::Tallies;
 
 /// Most events that are kept.
@@ -28,7 +29,6 @@ pub(crate) struct Event {
 }
 
 /// The board.
-#[derive(Default)]
 pub(crate) struct Board {
     /// What may not begin.
     pub gate: Gate,
@@ -38,10 +38,24 @@ pub(crate) struct Board {
     pub shapes: Shapes,
     /// Operators that have come.
     pub operators: AtomicU64,
+    /// Where spans of requests go.
+    pub spans: Spans,
     events: Mutex<VecDeque<Event>>,
 }
 
 impl Board {
+    /// On which nothing stands yet.
+    pub(crate) fn new(spans: Spans) -> Self {
+        Self {
+            gate: Gate::default(),
+            tallies: Tallies::default(),
+            shapes: Shapes::default(),
+            operators: AtomicU64::default(),
+            spans,
+            events: Mutex::default(),
+        }
+    }
+
     /// Something has happened.
     pub(crate) fn happens(&self, kind: &'static str, of: &str, text: impl Into<Box<str>>) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);

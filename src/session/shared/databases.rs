@@ -87,6 +87,11 @@ impl Databases {
 }
 
 impl Databases {
+    /// All that are known.
+    pub(super) fn all(&self) -> Vec<Arc<Database>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Other terms hold for what replicas teach.
     pub(super) fn learn(&self, capacity: usize, ttl: Duration) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -69,6 +69,12 @@ impl Gate {
         self.shut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether operators keep anything from running or anybody from coming.
+    pub(crate) fn is_used(&self) -> bool {
+        let shut = self.lock();
+        shut.whole != Whole::Open || !shut.paused.is_empty() || !shut.disabled.is_empty()
+    }
+
     /// Whether a transaction in this database may not begin.
     pub(crate) fn is_shut(&self, names: impl FnOnce() -> Option<Names>) -> bool {
         self.any.load(Ordering::SeqCst) && names().is_some_and(|names| self.lock().holds(&names))

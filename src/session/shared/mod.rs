@@ -7,11 +7,13 @@ pub(crate) mod copies;
 pub(crate) mod databases;
 pub(crate) mod gate;
 pub(crate) mod greetings;
+pub(crate) mod kin;
 pub(crate) mod peers;
 pub(crate) mod policy;
 pub(crate) mod processes;
 pub(crate) mod registry;
 pub(crate) mod shapes;
+pub(crate) mod spans;
 pub(crate) mod statements;
 pub(crate) mod subscriptions;
 pub(crate) mod visitors;
@@ -30,7 +32,7 @@ use crate::backend::Key;
 use crate::cluster::Cluster;
 use crate::cluster::defaults::Conf;
 use crate::cluster::topology::{Health, Server, ServerId};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
 use crate::freshness::Marks;
 use crate::pool::Pools;
@@ -38,9 +40,11 @@ use crate::router::Learned;
 use crate::session::shared::board::Board;
 use crate::session::shared::databases::{Database, Databases};
 use crate::session::shared::greetings::Greetings;
+use crate::session::shared::kin::Kin;
 use crate::session::shared::peers::Peers;
 use crate::session::shared::policy::Policy;
 use crate::session::shared::registry::{Aim, CANCEL_TIMEOUT, Registry};
+use crate::session::shared::spans::Spans;
 use crate::session::shared::statements::Statements;
 use crate::session::shared::subscriptions::Subscriptions;
 use crate::sql::{Classifier, ProcessFunction};
@@ -76,16 +80,19 @@ pub(crate) struct Shared {
     /// When the catalogs that all databases share were last written.
     common: Arc<Marks>,
     peers: Peers,
+    /// The weirs before and behind this one.
+    pub(crate) kin: Kin,
     /// Stands for the database of a session that no server has accepted yet.
     pub(crate) nowhere: Arc<Database>,
 }
 
-/// Stages of weir's life, one after the other: serving, serving those who are there, ending what is between two requests,
-/// ending everything.
+/// Stages of weir's life, one after the other: serving, serving those who are there, handing these over, ending what is
+/// between two requests, ending everything.
 const RUNNING: u8 = 0;
 const CLOSED: u8 = 1;
-const DRAINING: u8 = 2;
-const ENDING: u8 = 3;
+const HANDING: u8 = 2;
+const DRAINING: u8 = 3;
+const ENDING: u8 = 4;
 
 impl Shared {
     /// For a configuration, its pools and its servers.
@@ -94,6 +101,7 @@ impl Shared {
         pools: Arc<Pools>,
         cluster: Arc<Cluster>,
         metrics: Arc<Metrics>,
+        spans: Spans,
     ) -> Arc<Self> {
         let routing = &config.routing;
         let common = Arc::new(Marks::new(Instant::now()));
@@ -108,11 +116,12 @@ impl Shared {
             stage: AtomicU8::new(RUNNING),
             tasks: TaskTracker::new(),
             greetings: Greetings::default(),
-            board: Board::default(),
+            board: Board::new(spans),
             subscriptions: Subscriptions::default(),
             databases: Databases::default(),
             common,
             peers: Peers::default(),
+            kin: Kin::default(),
             nowhere: Arc::new(nowhere),
             policy: ArcSwap::from_pointee(Policy::new(config)),
         })
@@ -121,6 +130,13 @@ impl Shared {
     /// What the configuration says at this moment. Whoever serves a request keeps what it found here to its end.
     pub(crate) fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
+    }
+
+    /// The listener at this address, as it is configured; the first where there is none any more.
+    pub(crate) fn listener_of(&self, address: &str) -> Option<Arc<Listener>> {
+        let listeners = &self.policy().config.listeners;
+        let there = listeners.iter().find(|listener| listener.address.to_string() == address);
+        there.or(listeners.first()).cloned()
     }
 
     /// Has all servers probed at once: they may give something else to those who set nothing.
@@ -155,8 +171,11 @@ impl Shared {
         self.classifier.remember(routing.verdict_cache);
         self.databases.learn(routing.learned, routing.learned_ttl);
         self.policy.rcu(|policy| {
-            let obeyed = Policy::new(config.clone());
-            policy.conf.clone().map_or_else(|| Policy::new(config.clone()), |conf| obeyed.under(conf))
+            let obeyed = Policy::new(config.clone()).beside_another(policy.beside_another);
+            match policy.conf.clone() {
+                Some(conf) => obeyed.under(conf),
+                None => obeyed,
+            }
         });
     }
 
@@ -174,6 +193,28 @@ impl Shared {
     /// Whether nobody comes in any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.stage.load(Ordering::Acquire) >= CLOSED
+    }
+
+    /// From now on sessions go along to another weir as soon as they can: see [`Kin`].
+    pub(crate) fn begin_handover(&self) {
+        self.stage.fetch_max(HANDING, Ordering::AcqRel);
+        self.registry.wake();
+    }
+
+    /// Another weir serves clients as well, from now on: what it acknowledges is not known here.
+    pub(crate) fn is_beside_another(&self) {
+        self.policy.rcu(|policy| policy.beside_another(Some(Instant::now())));
+    }
+
+    /// It serves nobody any more. Whatever it has acknowledged counts as written now.
+    pub(crate) fn is_alone_again(&self) {
+        let now = Instant::now();
+        for database in self.databases.all() {
+            database.marks.acknowledged.enter_anything(now);
+        }
+        self.common.acknowledged.enter_anything(now);
+        self.cluster.demand().wrote(now);
+        self.policy.rcu(|policy| policy.beside_another(None));
     }
 
     /// From now on sessions end as soon as they are between two requests.
@@ -231,6 +272,9 @@ impl Shared {
     /// Passes a cancel request whose key is none of this copy's on to the copy that has given it. False when it has not arrived
     /// there.
     pub(crate) async fn pass_on(&self, key: &CancelKey) -> bool {
+        if self.kin.cancels(key).await {
+            return true;
+        }
         let peers = self.policy().config.clients.peers.clone();
         self.peers.pass_on(key, &peers, &self.pools).await
     }
@@ -273,6 +317,16 @@ impl Shared {
             next = aim.delivered();
         }
         arrived
+    }
+
+    /// Whether sessions go along or end, some of them at least: asked at each pause of each.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stage.load(Ordering::Acquire) >= HANDING
+    }
+
+    /// Whether sessions go along to another weir as soon as they can.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == HANDING
     }
 
     /// Whether sessions end as soon as they can.

@@ -3,6 +3,7 @@
 //! It may be another for the next request, and never for the same: whoever serves a request takes it once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::cluster::defaults::Conf;
 use crate::config::Config;
@@ -16,6 +17,9 @@ pub(crate) struct Policy {
     pub(crate) functions: FunctionLists,
     /// What the primary's own configuration says of settings that nobody sets; `None` until it is known.
     pub(crate) conf: Option<Arc<Conf>>,
+    /// Since when another weir serves clients that count as this one's, while one does: what was acknowledged is not all
+    /// known here, and `global` asks the primary, as `strong` does.
+    pub(crate) beside_another: Option<Instant>,
 }
 
 impl Policy {
@@ -24,11 +28,17 @@ impl Policy {
         let routing = &config.routing;
         let functions = FunctionLists::new(&routing.read_functions, &routing.write_functions)
             .stateless(&routing.stateless_functions);
-        Self { config, functions, conf: None }
+        Self { config, functions, conf: None, beside_another: None }
     }
 
     /// The same, where the primary's configuration says this.
     pub(crate) fn under(&self, conf: Arc<Conf>) -> Self {
-        Self { conf: Some(conf), ..Self::new(self.config.clone()) }
+        Self { conf: Some(conf), beside_another: self.beside_another, ..Self::new(self.config.clone()) }
+    }
+
+    /// The same, while another weir serves clients as well, or when it does no more.
+    pub(crate) fn beside_another(&self, since: Option<Instant>) -> Self {
+        let conf = self.conf.clone();
+        Self { conf, beside_another: since, ..Self::new(self.config.clone()) }
     }
 }

@@ -3,7 +3,7 @@
 //! A cancel request goes to the connection that runs the session's request now, and to no other: while one is on its
 //! way the session does not give that connection back, so it can never hit the next one who gets it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -137,6 +137,22 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    fn new(key: CancelKey, role: &Arc<str>) -> Self {
+        Self {
+            key,
+            role: role.clone(),
+            span: Span::current(),
+            running: Mutex::default(),
+            settled: Notify::new(),
+            cancelled: Notify::new(),
+            alarmed: AtomicBool::new(false),
+            terminated: AtomicBool::new(false),
+            visitor: OnceLock::new(),
+            entered: Instant::now(),
+            rest: AtomicU64::new(Rest::Not as u64),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,12 +242,16 @@ impl Entry {
 
     /// What the session does while its task sleeps.
     pub(crate) fn rests(&self, rest: Rest, now: Instant) {
-        let before = self.rest.load(Ordering::Relaxed);
-        if before & 3 != rest as u64 {
+        if !self.is_resting(rest) {
             let since = now.saturating_duration_since(self.entered).as_millis();
             let since = u64::try_from(since).unwrap_or(u64::MAX >> 2);
             self.rest.store(since << 2 | rest as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Whether that is known of it.
+    pub(crate) fn is_resting(&self, rest: Rest) -> bool {
+        self.rest.load(Ordering::Relaxed) & 3 == rest as u64
     }
 
     /// The connection that it keeps, if it has and nothing runs there.
@@ -457,22 +477,28 @@ impl Registry {
                 continue;
             }
             let Some(key) = CancelKey::new(pid, secret.clone()) else { continue };
-            let entry = Arc::new(Entry {
-                key,
-                role: role.clone(),
-                span: Span::current(),
-                running: Mutex::default(),
-                settled: Notify::new(),
-                cancelled: Notify::new(),
-                alarmed: AtomicBool::new(false),
-                terminated: AtomicBool::new(false),
-                visitor: OnceLock::new(),
-                entered: Instant::now(),
-                rest: AtomicU64::new(Rest::Not as u64),
-            });
+            let entry = Arc::new(Entry::new(key, role));
             entries.insert(pid, entry.clone());
             return entry;
         }
+    }
+
+    /// Enters a session that another weir has had, by the key that its client has. `None` where there is one of that number.
+    pub(crate) fn adopt(&self, key: CancelKey, role: &Arc<str>) -> Option<Arc<Entry>> {
+        let mut entries = self.lock();
+        let hash_map::Entry::Vacant(vacant) = entries.entry(key.pid()) else { return None };
+        Some(vacant.insert(Arc::new(Entry::new(key, role))).clone())
+    }
+
+    /// The number behind the last that was given.
+    pub(crate) fn next(&self) -> i32 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Gives numbers from here on that another weir will not have given, which is at this one now and goes on for a while.
+    pub(crate) fn goes_on_behind(&self, next: i32) {
+        const MEANWHILE: i32 = 1 << 20;
+        self.next.store(next.wrapping_add(MEANWHILE), Ordering::Relaxed);
     }
 
     /// Something was found out about a server: sessions whose requests run there see what that is to them.

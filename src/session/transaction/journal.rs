@@ -308,8 +308,8 @@ impl Journal {
 
     /// BEGIN as it is told to a server that is to judge whether modes may still be changed: with a query behind it, where one
     /// has run.
-    pub(crate) fn begin_and_query(&self) -> String {
-        let mut sql = self.begin();
+    pub(crate) fn begin_and_query(&self, on: Ran) -> String {
+        let mut sql = self.begin(on);
         if self.has_queried() {
             sql.push_str(";SELECT");
         }
@@ -317,20 +317,30 @@ impl Journal {
     }
 
     /// BEGIN as it is told to a server.
-    pub(crate) fn begin(&self) -> String {
+    pub(crate) fn begin(&self, on: Ran) -> String {
+        let (modes, inherited) = (admitted(self.modes, on), admitted(self.inherited, on));
         let mut sql = String::from("BEGIN");
-        if self.inherited == Modes::default() {
-            put(&mut sql, self.modes);
+        if inherited == Modes::default() {
+            put(&mut sql, modes);
         } else {
             // Of these the server knows as well that it has them from the one before: a failure does not take them away.
-            put(&mut sql, self.inherited);
+            put(&mut sql, inherited);
             sql.push_str(";COMMIT AND CHAIN");
-            if self.modes != self.inherited {
+            // Without words where a replica is spared the only one.
+            if modes != inherited && modes != Modes::default() {
                 sql.push_str(";SET TRANSACTION");
-                put(&mut sql, self.modes);
+                put(&mut sql, modes);
             }
         }
         sql
+    }
+}
+
+/// Modes that a server takes: a replica refuses READ WRITE. There nothing is written, and who asks what it is asks the primary.
+fn admitted(modes: Modes, on: Ran) -> Modes {
+    match (modes.access, on) {
+        (Some(AccessMode::ReadWrite), Ran::Replica) => Modes { access: None, ..modes },
+        _ => modes,
     }
 }
 
@@ -433,17 +443,33 @@ mod tests {
         let Kind::Begin(modes) = verdict.statements[0].kind else { panic!() };
         let mut journal = Journal::new(modes, Transactions::Lazy);
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE";
-        assert_eq!(journal.begin_and_query(), begin);
+        assert_eq!(journal.begin_and_query(Ran::Primary), begin);
         assert!(journal.is_fresh());
         journal.queries();
-        assert_eq!(journal.begin(), begin);
-        assert_eq!(journal.begin_and_query(), format!("{begin};SELECT"));
+        assert_eq!(journal.begin(Ran::Primary), begin);
+        assert_eq!(journal.begin_and_query(Ran::Primary), format!("{begin};SELECT"));
         let chained = journal.chained();
-        assert_eq!(chained.begin_and_query(), format!("{begin};COMMIT AND CHAIN"));
+        assert_eq!(chained.begin_and_query(Ran::Primary), format!("{begin};COMMIT AND CHAIN"));
         journal.fails();
-        assert_eq!(journal.chained().begin_and_query(), "BEGIN");
+        assert_eq!(journal.chained().begin_and_query(Ran::Primary), "BEGIN");
         let mut again = chained.clone();
         again.fails();
         assert_eq!(again.chained(), chained, "what it had from the one before");
+    }
+
+    #[test]
+    fn a_replica_is_not_told_of_read_write() {
+        let modes = |access| Modes { access: Some(access), ..Modes::default() };
+        let journal = Journal::new(modes(AccessMode::ReadWrite), Transactions::Lazy);
+        assert_eq!(journal.begin(Ran::Primary), "BEGIN READ WRITE");
+        assert_eq!(journal.begin(Ran::Replica), "BEGIN");
+        let chained = journal.chained();
+        assert_eq!(chained.begin(Ran::Primary), "BEGIN READ WRITE;COMMIT AND CHAIN");
+        assert_eq!(chained.begin(Ran::Replica), "BEGIN");
+        let read_only = Journal::new(modes(AccessMode::ReadOnly), Transactions::Lazy).chained();
+        let changed = Journal { modes: modes(AccessMode::ReadWrite), ..read_only };
+        let begin = "BEGIN READ ONLY;COMMIT AND CHAIN";
+        assert_eq!(changed.begin(Ran::Primary), format!("{begin};SET TRANSACTION READ WRITE"));
+        assert_eq!(changed.begin(Ran::Replica), begin);
     }
 }

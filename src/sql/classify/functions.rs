@@ -196,6 +196,7 @@ const VIEWS: &[(&str, Why)] = &[
     ("pg_settings", Why::SessionState),
     ("pg_shmem_allocations", Why::ServerState),
     ("pg_shmem_allocations_numa", Why::ServerState),
+    ("pg_wait_events", Why::ServerState),
 ];
 
 /// Why a relation of this name must be read on the primary, if it is known to.

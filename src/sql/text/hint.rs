@@ -13,12 +13,21 @@ pub(super) fn hint_text(sql: &[u8]) -> Option<&[u8]> {
 }
 
 fn hint_in_comment(sql: &[u8]) -> Option<&[u8]> {
-    let mut rest = sql.trim_ascii_start();
-    loop {
-        if rest.starts_with(b"--") {
+    let mut texts = CommentsInFront(sql).map(<[u8]>::trim_ascii);
+    texts.find_map(|text| text.strip_prefix(b"weir:")).map(<[u8]>::trim_ascii)
+}
+
+/// What is in the block comments in front of the first token, one after the other.
+pub(super) struct CommentsInFront<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for CommentsInFront<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut rest = self.0.trim_ascii_start();
+        while rest.starts_with(b"--") {
             let end = rest.iter().position(|&b| b == b'\n' || b == b'\r')?;
             rest = rest[end..].trim_ascii_start();
-            continue;
         }
         let inside = rest.strip_prefix(b"/*")?;
         // A comment in a comment ends the search: no hint looks like that.
@@ -26,10 +35,8 @@ fn hint_in_comment(sql: &[u8]) -> Option<&[u8]> {
         if inside[end] == b'/' {
             return None;
         }
-        if let Some(text) = inside[..end].trim_ascii().strip_prefix(b"weir:") {
-            return Some(text.trim_ascii());
-        }
-        rest = inside[end + 2..].trim_ascii_start();
+        self.0 = &inside[end + 2..];
+        Some(&inside[..end])
     }
 }
 

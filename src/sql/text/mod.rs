@@ -12,6 +12,7 @@ mod moment;
 mod shape;
 mod skeleton;
 mod split;
+mod trace_parent;
 mod value;
 
 pub(in crate::sql) use cursor::Cursor;
@@ -24,4 +25,5 @@ pub(crate) use shape::{SHAPE_MAX, shape};
 pub use skeleton::{SkeletonKeys, skeleton};
 pub(in crate::sql) use split::tokens;
 pub use split::{split_statements, split_with_comments};
+pub use trace_parent::{TraceParent, trace_parent};
 pub(in crate::sql) use value::{name, quote_literal, string_value};

@@ -60,6 +60,11 @@ impl Postgres {
         tools::find(name).ok_or_else(|| Failure::new(format!("{} holds no {name}", self.bin.display())))
     }
 
+    /// The path of a program that is of no use in another version than the servers': none if the installation has it not.
+    pub fn own_program(&self, name: &str) -> Option<PathBuf> {
+        Some(self.bin.join(name)).filter(|path| path.is_file())
+    }
+
     fn newest() -> Option<Self> {
         let supported = candidates().into_iter().filter_map(|bin| Self::at(&bin));
         supported.filter(|found| SUPPORTED.contains(&found.major)).max_by_key(|found| found.major)

@@ -78,6 +78,11 @@ impl Feed {
         self.asks.upgrade().is_some_and(|asks| !asks.is_closed())
     }
 
+    /// How many sessions listen by it.
+    pub(super) fn listeners(&self) -> usize {
+        self.asks.strong_count()
+    }
+
     pub(super) fn join(&self) -> Option<Line> {
         let asks = self.asks.upgrade().filter(|asks| !asks.is_closed())?;
         Some(Line { asks, server: self.server })

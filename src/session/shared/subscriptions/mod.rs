@@ -33,6 +33,13 @@ struct Name {
 }
 
 impl Subscriptions {
+    /// How many feeds there are, and how many sessions listen by them.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.retain(|_, feed| feed.is_open());
+        (feeds.len(), feeds.values().map(Feed::listeners).sum())
+    }
+
     /// A session begins to listen: by the feed that there is, or a new one, which is being opened then.
     pub(crate) fn join(&self, source: Source, queue: usize) -> Listening {
         let name = Name {

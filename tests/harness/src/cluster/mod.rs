@@ -15,6 +15,8 @@ use crate::{Failure, Postgres, Result, free_port};
 
 mod access;
 
+mod backup;
+
 mod faults;
 
 mod network;

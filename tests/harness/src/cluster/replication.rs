@@ -96,14 +96,7 @@ impl Cluster {
         let server = &self.servers[index];
         server.stop(super::Stop::Immediate)?;
         fs::remove_dir_all(server.data())?;
-        let primary = &self.servers[self.primary()];
-        let mut backup = self.owner.command(&self.postgres.program("pg_basebackup")?);
-        backup.args(["--username=postgres", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
-        backup.arg(format!("--port={}", primary.port())).arg("--host").arg(primary.sockets());
-        let output = backup.arg("--pgdata").arg(server.data()).output()?;
-        if !output.status.success() {
-            return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
-        }
+        self.back_up(&self.servers[self.primary()], &server.data())?;
         self.write_config(server, self.primary())?;
         self.start_server(server)
     }

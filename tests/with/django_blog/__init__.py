@@ -1,0 +1,1 @@
+"""The tables of tests/orm's Django application as an app with migrations."""
