@@ -189,14 +189,10 @@ impl<N> Ledger<N> {
 
     /// The made-up reply whose turn it is, if one's turn it is.
     pub(crate) fn next_insert(&mut self) -> Option<(&'static [u8], N)> {
-        while let Some(entry) = self.entries.pop_front() {
-            match entry {
-                Entry::Insert { bytes, note } => return Some((bytes, note)),
-                Entry::CopyEnd => {}
-                owed @ Entry::Owed { .. } => {
-                    self.entries.push_front(owed);
-                    return None;
-                }
+        // Asked for each message: what is owed stays where it is.
+        while let Some(Entry::Insert { .. } | Entry::CopyEnd) = self.entries.front() {
+            if let Some(Entry::Insert { bytes, note }) = self.entries.pop_front() {
+                return Some((bytes, note));
             }
         }
         None

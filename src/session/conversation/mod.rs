@@ -293,7 +293,7 @@ impl Conversation {
 
     /// Why the session keeps its connection to the primary, if it does.
     pub(crate) fn pinned(&self) -> Option<Pin> {
-        self.state.pins().iter().next().or(self.pins_told.for_good())
+        self.state.pins().first().or(self.pins_told.for_good())
     }
 
     /// What was sent and will never be answered may have been committed all the same.

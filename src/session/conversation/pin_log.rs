@@ -36,7 +36,7 @@ impl PinLog {
         }
         let was_pinned = self.is_pinned();
         if policy == Pinning::PrimaryOnly {
-            self.for_good = self.for_good.or(now.iter().next());
+            self.for_good = self.for_good.or(now.first());
         }
         let before = std::mem::replace(&mut self.told, now);
         match (was_pinned, self.is_pinned()) {

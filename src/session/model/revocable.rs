@@ -20,6 +20,11 @@ impl Reasons {
         self.0 & 1 << pin as u16 != 0
     }
 
+    /// The first of those that are there, in the order of the enum.
+    pub(crate) fn first(self) -> Option<Pin> {
+        Pin::ALL.get(self.0.trailing_zeros() as usize).copied()
+    }
+
     /// Those that are there.
     pub(crate) fn iter(self) -> impl Iterator<Item = Pin> {
         Pin::ALL.into_iter().filter(move |pin| self.has(*pin))
