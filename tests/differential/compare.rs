@@ -37,7 +37,7 @@ pub(crate) fn fails_by_itself(heard: &Heard) -> bool {
 }
 
 /// The same with what a server tells by itself moved to the end of each batch. On two connections a batch that comes in
-/// pieces may have ended on one of them before it ends for its client: that it is told then.
+/// pieces, or late, may have ended on one of them before it ends for its client: that it is told then.
 pub(crate) fn told_at_the_end(heard: Heard) -> Heard {
     let by_itself = |message: &Message| matches!(message.tag, b'S' | b'A');
     let settled = |step: Vec<Message>| {

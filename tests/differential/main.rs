@@ -21,6 +21,7 @@ mod lazy;
 mod listeners;
 mod neighbour;
 mod open_batches;
+mod pace;
 mod pins;
 mod prepared;
 mod random;
@@ -35,6 +36,8 @@ mod talk;
 mod traffic;
 mod transactions;
 
+use std::borrow::Cow;
+
 use harness::Result;
 use stage::{Pieces, Setup, Stage, Transactions};
 use talk::{Talk, Ways};
@@ -46,18 +49,18 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
         println!("skipped: {:?}: PostgreSQL {} itself fails", talk.name, stage.cluster.postgres().major());
         return Ok(None);
     }
-    let mut apart = None;
     for (setup, pieces) in ways(talk) {
-        let expected = match pieces {
-            Pieces::Whole | Pieces::Tiny => &whole,
+        let mut expected = match pieces {
+            Pieces::Whole | Pieces::Tiny => Cow::Borrowed(&whole),
             // PostgreSQL's timeouts go on between messages.
-            Pieces::Hesitant => apart.insert(compare::told_at_the_end(stage.directly(talk, pieces)?)),
+            Pieces::Hesitant => Cow::Owned(stage.directly(talk, pieces)?),
         };
         let mut heard = stage.through(setup, talk, pieces)?;
-        if pieces == Pieces::Hesitant {
+        if pieces == Pieces::Hesitant || heard.pace.is_hesitant() {
+            expected = Cow::Owned(compare::told_at_the_end(expected.into_owned()));
             heard.heard = compare::told_at_the_end(heard.heard);
         }
-        let difference = compare::difference(talk, expected, &heard.heard, stage.first_new);
+        let difference = compare::difference(talk, &expected, &heard.heard, stage.first_new);
         if let Some(what) = difference.or(heard.wrong) {
             return Ok(Some(format!("{:?}, {setup:?}, {pieces:?}: {what}", talk.name)));
         }

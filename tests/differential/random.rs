@@ -294,7 +294,10 @@ impl Round {
             Ok(heard) => heard,
             Err(failure) => return Ok(Some(format!("{setup:?}: {failure}"))),
         };
-        let what = compare::difference(&talk, &expected, &in_one(&heard.heard), self.stage.first_new);
+        let is_late = heard.pace.is_hesitant();
+        let told = |heard| if is_late { compare::told_at_the_end(heard) } else { heard };
+        let (expected, said) = (told(expected), told(in_one(&heard.heard)));
+        let what = compare::difference(&talk, &expected, &said, self.stage.first_new);
         Ok(what.or(heard.wrong).map(|what| format!("{setup:?}: {what}")))
     }
 

@@ -11,6 +11,7 @@ use harness::client::{Address, Answer, Client, Login, Message};
 use harness::{Cluster, Failure, Papers, Result, Weir, WeirSetup, wait_for};
 
 use crate::neighbour::{self, Neighbour};
+use crate::pace::Pace;
 use crate::reloading;
 use crate::talk::{Ground, Hear, Step, Talk};
 
@@ -121,6 +122,7 @@ pub(crate) struct Through {
     pub(crate) heard: Heard,
     /// What the neighbour heard wrongly meanwhile.
     pub(crate) wrong: Option<String>,
+    pub(crate) pace: Pace,
 }
 
 /// One group's stage.
@@ -163,7 +165,8 @@ impl Stage {
 
     /// The conversation with the primary itself.
     pub(crate) fn directly(&self, talk: &Talk, pieces: Pieces) -> Result<Heard> {
-        self.play(&self.cluster.address(0), talk, pieces, &mut |_| Ok(()))
+        let (heard, _) = self.play(&self.cluster.address(0), talk, pieces, &mut |_| Ok(()))?;
+        Ok(heard)
     }
 
     /// The conversation through the weir of this setup, with a neighbour between its requests. On a pool of one it
@@ -181,7 +184,7 @@ impl Stage {
             neighbour::guest(&weir.address(), &self.database)?;
         }
         let mut wrong = None;
-        let heard = self.play(&weir.address(), talk, pieces, &mut |status| {
+        let (heard, pace) = self.play(&weir.address(), talk, pieces, &mut |status| {
             let heard = match status {
                 'I' => neighbour.visit()?,
                 // A transaction that has only read holds no connection, and one that holds it must not be waited for.
@@ -192,7 +195,7 @@ impl Stage {
             Ok(())
         })?;
         wrong = wrong.or(neighbour.finish()?);
-        Ok(Through { heard, wrong })
+        Ok(Through { heard, wrong, pace })
     }
 
     /// Holds the conversation; `between` is called where the session has no request, with the transaction's status.
@@ -202,7 +205,7 @@ impl Stage {
         talk: &Talk,
         pieces: Pieces,
         between: &mut dyn FnMut(char) -> Result<()>,
-    ) -> Result<Heard> {
+    ) -> Result<(Heard, Pace)> {
         if talk.ground == Ground::Fresh {
             self.admin(TIDY)?;
         }
@@ -212,9 +215,9 @@ impl Stage {
         }
         let mut client = Client::open(address)?;
         client.set_patience(Duration::from_secs(10));
-        let mut heard = vec![client.log_in(&login)?];
+        let (mut heard, mut pace) = (vec![client.log_in(&login)?], Pace::default());
         if heard[0].last().is_some_and(|last| last.tag != b'Z') {
-            return Ok(heard);
+            return Ok((heard, pace));
         }
         let farewell = Step::Say(query("SELECT 'farewell'"), Hear::Ready(1));
         for step in talk.steps.iter().chain([&farewell]) {
@@ -224,7 +227,7 @@ impl Stage {
             let hear = match step {
                 Step::Say(bytes, hear) => {
                     // A server that has closed the connection shows in what is heard.
-                    let _ = send(&mut client, bytes, pieces);
+                    let _ = send(&mut client, bytes, pieces, &mut pace);
                     *hear
                 }
                 Step::Aside(sql, hear) => {
@@ -246,10 +249,11 @@ impl Stage {
                 break;
             }
             if let Some(status) = last.and_then(Message::status) {
+                pace.settled();
                 between(status)?;
             }
         }
-        Ok(heard)
+        Ok((heard, pace))
     }
 
     /// Waits until the replicas have what the conversation has written: how far they lag is not what is compared.
@@ -350,19 +354,19 @@ fn listen(client: &mut Client, hear: Hear) -> Result<Vec<Message>> {
     }
 }
 
-fn send(client: &mut Client, bytes: &[u8], pieces: Pieces) -> Result<()> {
-    match pieces {
-        Pieces::Whole => return client.send_bytes(bytes),
+fn send(client: &mut Client, bytes: &[u8], pieces: Pieces, pace: &mut Pace) -> Result<()> {
+    let size: fn(usize, usize) -> usize = match pieces {
+        Pieces::Whole => |_, len| len,
         Pieces::Hesitant => return send_hesitantly(client, bytes),
-        Pieces::Tiny => {}
-    }
+        // 1, 4, 7, 3, 6, 2, 5 and again; after a thousand of them a long message need not take for ever.
+        Pieces::Tiny => |nth, _| 1 + (nth * 3 + 4) % 7 + if nth > 1000 { nth } else { 0 },
+    };
     let (mut rest, mut nth) = (bytes, 0);
     while !rest.is_empty() {
         nth += 1;
-        // 1, 4, 7, 3, 6, 2, 5 and again; after a thousand of them a long message need not take for ever.
-        let size = 1 + (nth * 3 + 4) % 7 + if nth > 1000 { nth } else { 0 };
-        let (piece, left) = rest.split_at(size.min(rest.len()));
+        let (piece, left) = rest.split_at(size(nth, rest.len()).min(rest.len()));
         client.send_bytes(piece)?;
+        pace.sent();
         std::thread::yield_now();
         rest = left;
     }
