@@ -106,13 +106,18 @@ async fn serve(door: Arc<Door>, client: (Stream, Peer), entrance: Arc<Entrance>,
     // The states of login and farewell are large and short-lived: in boxes of their own they do not weigh on the
     // client's whole life.
     let mut session = Box::pin(log_in(&door, client, &entrance)).await;
-    while let Some(present) = &mut session {
+    stays(&door, &mut session).await;
+    drop(permit);
+}
+
+/// A client is here until it has left, or gone along to another weir.
+async fn stays(door: &Door, session: &mut Option<Session>) {
+    while let Some(present) = session {
         door.shared.metrics.clients.inc();
         let outcome = present.run().await;
         door.shared.metrics.clients.dec();
-        Box::pin(parts(&door, &mut session, outcome)).await;
+        Box::pin(parts(door, session, outcome)).await;
     }
-    drop(permit);
 }
 
 /// What becomes of a session that has stopped: it goes along to another weir, or ends. Where it could not go it stays.
@@ -155,12 +160,7 @@ pub(super) fn come_back(door: &Arc<Door>, parcel: Parcel) {
 async fn go_on(door: Arc<Door>, (stream, peer): (Stream, Peer), client: Portable) {
     let permit = door.places.keep();
     let mut session = Box::pin(begin_again(&door, (stream, peer), client)).await;
-    while let Some(present) = &mut session {
-        door.shared.metrics.clients.inc();
-        let outcome = present.run().await;
-        door.shared.metrics.clients.dec();
-        Box::pin(parts(&door, &mut session, outcome)).await;
-    }
+    stays(&door, &mut session).await;
     drop(permit);
 }
 
