@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use harness::{Cluster, Result, Weir, WeirSetup};
+use harness::{Cluster, Result, Weir, WeirSetup, ending};
 
 use application::Application;
 use faults::Fault;
@@ -67,17 +67,7 @@ fn main() -> ExitCode {
     if arguments.trials.is_empty() {
         arguments.trials = Trial::value_variants().to_vec();
     }
-    match run(&arguments) {
-        Ok(misses) if misses.is_empty() => ExitCode::SUCCESS,
-        Ok(misses) => {
-            misses.iter().for_each(|miss| eprintln!("missed: {miss}"));
-            ExitCode::FAILURE
-        }
-        Err(failure) => {
-            eprintln!("orm: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    ending("orm", run(&arguments))
 }
 
 /// Every target that was missed, in words.

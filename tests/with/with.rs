@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Parser, ValueEnum};
-use harness::{Cluster, Failure, Result, Weir, wait_for};
+use harness::{Cluster, Failure, Result, Weir, ending, wait_for};
 
 use application::Application;
 use count::{Count, Load};
@@ -72,17 +72,7 @@ struct Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(misses) if misses.is_empty() => ExitCode::SUCCESS,
-        Ok(misses) => {
-            misses.iter().for_each(|miss| eprintln!("missed: {miss}"));
-            ExitCode::FAILURE
-        }
-        Err(failure) => {
-            eprintln!("with: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    ending("with", run(&arguments))
 }
 
 /// Whatever is not as it should be, in words.

@@ -1,5 +1,6 @@
 //! Why something in the harness did not work, in words for the person who reads a failed test.
 
+use std::process::ExitCode;
 use std::{error, fmt, io};
 
 use crate::client::ServerError;
@@ -60,5 +61,21 @@ impl From<io::Error> for Failure {
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         Self::Server(Box::new(error))
+    }
+}
+
+/// How a program ends that has measured something: well when it missed nothing. What it missed, or why it could not go on, is
+/// told on standard error.
+pub fn ending(program: &str, outcome: Result<Vec<String>>) -> ExitCode {
+    match outcome {
+        Ok(misses) if misses.is_empty() => ExitCode::SUCCESS,
+        Ok(misses) => {
+            misses.iter().for_each(|miss| eprintln!("missed: {miss}"));
+            ExitCode::FAILURE
+        }
+        Err(failure) => {
+            eprintln!("{program}: {failure}");
+            ExitCode::FAILURE
+        }
     }
 }

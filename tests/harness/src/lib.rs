@@ -33,7 +33,7 @@ pub use dice::Dice;
 
 mod failure;
 
-pub use failure::{Failure, Result};
+pub use failure::{Failure, Result, ending};
 
 mod papers;
 
