@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::time::Duration;
+
 use harness::client::{Client, Login};
-use harness::{Cluster, Options, Result, WeirSetup};
+use harness::{Cluster, Options, Result, WeirSetup, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn idle_connections_stand_in_nobodys_way() -> Result<()> {
@@ -38,5 +43,38 @@ fn idle_connections_stand_in_nobodys_way() -> Result<()> {
         }
     }
     owner.query("DROP DATABASE shop")?;
+    Ok(())
+}
+
+/// Each load of a catalog over a connection of its own would cost the server more than what is read.
+#[test]
+fn changes_in_a_row_are_read_over_few_connections() -> Result<()> {
+    const CHANGES: u32 = 16;
+    let cluster = Cluster::with(Options::new(1))?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).at_any_age().start(WEIR)?;
+    let mut client = weir.connect()?;
+    client.query("CREATE FUNCTION honest() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'")?;
+    let sessions = || -> Result<i64> {
+        let mut admin = cluster.admin(0)?;
+        admin.query("SELECT pg_stat_force_next_flush()").ok();
+        Ok(admin
+            .query("SELECT sessions FROM pg_stat_database WHERE datname = 'app'")?
+            .value()
+            .parse()
+            .unwrap())
+    };
+    let before = sessions()?;
+    for change in 0..CHANGES {
+        client.query(&format!("CREATE TABLE t{change} (id int)"))?;
+        // Functions are unknown until the change has been read.
+        wait_for("the catalog", PATIENCE, || {
+            let mark = cluster.mark();
+            let sql = format!("SELECT honest() + {change}");
+            client.query(&sql)?;
+            Ok((cluster.ran_on(&mark, &sql) == [1]).then_some(()))
+        })?;
+    }
+    let opened = sessions()? - before;
+    assert!(opened < i64::from(CHANGES), "{opened} connections for {CHANGES} changes");
     Ok(())
 }

@@ -417,6 +417,35 @@ fn functions_go_where_their_volatility_says() -> Result<()> {
     Ok(())
 }
 
+/// They are read once for all databases, unless one has others.
+#[test]
+fn each_database_has_its_own_of_postgresqls_functions() -> Result<()> {
+    let weir = start()?;
+    cluster().sql(0, "CREATE DATABASE altered OWNER app")?;
+    cluster().wait_caught_up()?;
+    let mut here = weir.connect()?;
+    let mut there = Client::connect(&weir.address(), &Login::new("app", "app").database("altered"))?;
+    let own = "SELECT information_schema._pg_char_max_length(1043, 9)";
+    for client in [&mut here, &mut there] {
+        wait_for("the catalog", PATIENCE, || Ok((query(client, own)? == [Replica]).then_some(())))?;
+    }
+    let socket = cluster().directory().join(format!(".s.PGSQL.{}", cluster().port(0)));
+    let mut admin = Client::connect(&Address::Unix(socket), &Login::new("postgres", "").database("altered"))?;
+    admin.query("ALTER FUNCTION information_schema._pg_char_max_length VOLATILE")?;
+    // What was made past weir is read behind what is made through it.
+    for client in [&mut there, &mut here] {
+        client.query("CREATE FUNCTION behind() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'")?;
+        cluster().wait_caught_up()?;
+        wait_for("the new function", PATIENCE, || {
+            Ok((query(client, "SELECT behind()")? == [Replica]).then_some(()))
+        })?;
+    }
+    assert_eq!(query(&mut there, own)?, [Primary]);
+    assert_eq!(query(&mut here, own)?, [Replica]);
+    here.query("DROP FUNCTION behind()")?;
+    Ok(())
+}
+
 #[test]
 fn clients_may_say_where() -> Result<()> {
     let other = free_port()?;

@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Another weir than the one that is built along with this program.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", overrides_with = "weir")]
     weir: Option<PathBuf>,
 }
 

@@ -1,7 +1,7 @@
 //! The differential test: the same conversation with PostgreSQL itself and through weir gives the same messages,
 //! byte for byte.
 //!
-//! Every conversation is held once with the primary, and then through weirs whose pools hold one, two and ten
+//! Every conversation is held once with the primary, and then through weirs, of those whose pools hold one, two and ten
 //! connections, and one whose clients keep connections of their own, with the client's bytes in one piece and in tiny
 //! ones. What cannot be the same on two connections (`compare.rs` says what that is) is left aside, and nothing else.
 
@@ -70,18 +70,18 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 
 /// Through which weirs a conversation is held, and how its bytes are cut.
 ///
-/// Lazy transactions meet every size of pool. Where the transaction has a connection from its begin to its end, and where
-/// bytes are cut, the choice of connection has nothing to do with it: one size for each conversation is enough. With
-/// WEIR_EVERY_WAY in the environment all conversations go all of these ways, and with WEIR_HESITANT their clients hesitate
-/// between messages, too.
+/// A lazy transaction meets two of the four pools, and one where its bytes are cut; so does a transaction that has a connection
+/// from its begin to its end. Each pool so meets half of the conversations. With WEIR_EVERY_WAY in the environment all go all
+/// of these ways, and with WEIR_HESITANT their clients hesitate between messages, too.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
-    let all = talk.ways != Ways::One || std::env::var_os("WEIR_EVERY_WAY").is_some();
+    let (several, all) = (talk.ways != Ways::One, std::env::var_os("WEIR_EVERY_WAY").is_some());
     let every = std::env::var_os("WEIR_HESITANT").is_some();
     let hesitant = talk.ways == Ways::Apart || every;
     let way = move |setup: Setup, pieces| match (setup.transactions, pieces) {
+        (Transactions::Lazy, Pieces::Whole) if several => all || setup.is_in_half_of(&talk.name),
         (Transactions::Lazy, Pieces::Whole) => all || setup.is_drawn_for(&talk.name),
         (Transactions::Lazy, Pieces::Tiny) | (Transactions::Primary, Pieces::Whole) => {
-            all && setup.is_drawn_for(&talk.name)
+            (several || all) && setup.is_drawn_for(&talk.name)
         }
         (Transactions::Lazy, Pieces::Hesitant) => hesitant && (every || setup.is_drawn_for(&talk.name)),
         (Transactions::Primary, Pieces::Tiny | Pieces::Hesitant) => false,

@@ -50,6 +50,12 @@ impl Setup {
         self.pool == POOLS[name.len() % POOLS.len()]
     }
 
+    /// Whether it is one of two for a conversation of this name.
+    pub(crate) fn is_in_half_of(self, name: &str) -> bool {
+        let place = POOLS.into_iter().chain([BY_SESSION]).position(|pool| pool == self.pool);
+        place.is_some_and(|place| (name.len() + place).is_multiple_of(2))
+    }
+
     fn start(self) -> Weir {
         let mode = if self.pool == BY_SESSION { "\"session\"" } else { "\"transaction\"" };
         let transactions = match self.transactions {

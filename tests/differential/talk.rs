@@ -73,8 +73,8 @@ pub(crate) enum By {
 /// Through which weirs it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ways {
-    All,
-    /// Through all, and by a client that hesitates between its messages.
+    Several,
+    /// The same, and by a client that hesitates between its messages.
     Apart,
     /// Only one: others do not answer otherwise what they have answered in another form.
     One,
@@ -92,7 +92,7 @@ impl By {
 
 impl Talk {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        let (ground, words, by, ways) = (Ground::Shared, Words::Servers, By::Owner, Ways::All);
+        let (ground, words, by, ways) = (Ground::Shared, Words::Servers, By::Owner, Ways::Several);
         Self { name: name.into(), startup: Vec::new(), steps: Vec::new(), ground, words, by, ways }
     }
 

@@ -5,6 +5,7 @@
 //! It decides no route.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::code_rows::{Body, Function, Rows, When, runs_unnamed};
 use super::web::Web;
@@ -229,7 +230,13 @@ pub(super) fn follow<'a>(
 }
 
 impl BeyondMap {
-    fn tell(&mut self, marks: &Marks, web: &Web<'_>, functions: &[Function], relations: &[Relation<'_>]) {
+    fn tell(
+        &mut self,
+        marks: &Marks,
+        web: &Web<'_>,
+        functions: &[Arc<Function>],
+        relations: &[Relation<'_>],
+    ) {
         // Of PostgreSQL's own the text tells.
         let users = functions.iter().enumerate().filter(|(_, function)| &*function.schema != "pg_catalog");
         for (at, function) in users {
@@ -294,7 +301,7 @@ impl Marks {
 }
 
 impl Function {
-    fn beyond(&self, reader: &BeyondReader) -> Beyond {
+    pub(super) fn beyond(&self, reader: &BeyondReader) -> Beyond {
         match &self.body {
             Body::BuiltIn(name) => reader.function(name),
             Body::Harmless | Body::Opaque => reader.of_module(&self.name),

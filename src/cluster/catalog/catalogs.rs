@@ -1,7 +1,6 @@
 //! The catalogs of the databases that clients use, loaded from the primary and kept fresh in the background.
 //!
-//! A connection is opened for each load and closed after it: an idle one would keep `DROP DATABASE` and
-//! `CREATE DATABASE ... TEMPLATE` from working (55006). Readers take a snapshot and never wait; until a database's
+//! No connection stays open for it (`loading` says why). Readers take a snapshot and never wait; until a database's
 //! catalog is loaded nothing is known of its functions, and what calls them goes to the primary.
 
 use std::collections::HashMap;
@@ -16,12 +15,13 @@ use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 
+use super::built_ins::BuiltIns;
+use super::loading::{Failure, Kept, Source, is_other, place};
 use super::matters::{Matters, Published};
-use super::reading::{self, Answers};
 use super::snapshot::Catalog;
-use crate::cluster::control::{self, CurrentTerms, Login, Parameters, Purpose, words};
+use crate::cluster::control::{self, CurrentTerms, Login, Purpose};
 use crate::cluster::roles::Monitor;
-use crate::cluster::topology::{self, ServerId, Topology};
+use crate::cluster::topology::Topology;
 use crate::config::{ServerProof, User};
 
 /// Most databases whose catalogs are kept at a time; functions of further ones stay unknown.
@@ -64,6 +64,8 @@ const MARKING: Duration = Duration::from_millis(50);
 pub struct Catalogs {
     snapshots: ArcSwap<HashMap<Arc<str>, Arc<Catalog>, RandomState>>,
     matters: Published,
+    /// PostgreSQL's own functions, as they were read last.
+    built_ins: ArcSwap<BuiltIns>,
     /// Rung when anything is published.
     news: Notify,
     wanted: Mutex<HashMap<Arc<str>, Wanted>>,
@@ -198,23 +200,12 @@ impl Wanted {
     }
 }
 
-/// Which server, in which of its lives as a primary, a catalog was read from.
-type Source = (ServerId, Option<u32>);
-
-/// Why a catalog was not loaded.
-#[derive(Debug)]
-enum Failure {
-    /// This user cannot log in to this database, or the database is gone.
-    Refused(String),
-    /// Anything else; it may pass.
-    Failed(String),
-}
-
 impl Catalogs {
     pub(crate) fn new(monitor: Arc<Monitor>, terms: CurrentTerms) -> Self {
         Self {
             snapshots: ArcSwap::default(),
             matters: Published::default(),
+            built_ins: ArcSwap::default(),
             news: Notify::new(),
             wanted: Mutex::default(),
             monitor,
@@ -396,11 +387,12 @@ impl Catalogs {
     }
 
     async fn keep_fresh(self: Arc<Self>, database: Arc<str>, reader: CurrentReader, bell: Arc<Notify>) {
+        let mut kept = None;
         loop {
             let began = Instant::now();
             let Some(seen) = self.begin(&database, began) else { return };
             let login = reader.load().login.clone();
-            let (wait, source) = match self.load(&database, &login).await {
+            let (wait, source) = match self.load(&database, &login, &mut kept).await {
                 Ok((source, catalog)) => {
                     self.publish(&database, seen, catalog);
                     (self.terms.load().health.catalog_interval, Some(source))
@@ -419,16 +411,34 @@ impl Catalogs {
                     return;
                 }
             };
-            tokio::select! {
-                () = self.rest(&database, &bell, began, wait) => {}
-                () = self.moved(source) => self.stale(&database, Changed::Code),
+            let latest = Instant::now() + wait;
+            let next = || self.next(&database, source, &bell, (began, latest));
+            let rest = kept.as_ref().map_or(Duration::ZERO, Kept::rest);
+            if timeout(rest, next()).await.is_err() {
+                if let Some(kept) = kept.take() {
+                    kept.close().await;
+                }
+                next().await;
             }
         }
     }
 
-    /// Waits until the next load is due: so long, or less if somebody asks for it. Cancel safe.
-    async fn rest(&self, database: &str, bell: &Notify, began: Instant, wait: Duration) {
-        let latest = Instant::now() + wait;
+    /// Waits until the next load is due, which began last and is due at the latest at these times. Cancel safe.
+    async fn next(
+        &self,
+        database: &str,
+        source: Option<Source>,
+        bell: &Notify,
+        (began, latest): (Instant, Instant),
+    ) {
+        tokio::select! {
+            () = self.rest(database, bell, began, latest) => {}
+            () = self.moved(source) => self.stale(database, Changed::Code),
+        }
+    }
+
+    /// Waits until somebody asks for another load and it is due, or so long. Cancel safe.
+    async fn rest(&self, database: &str, bell: &Notify, began: Instant, latest: Instant) {
         loop {
             let asked = self.lock().get(database).and_then(|entry| entry.asked);
             let due = asked.map_or(latest, |asked| asked.due(began).min(latest));
@@ -446,16 +456,29 @@ impl Catalogs {
     }
 
     /// Loads from the primary, once there is one.
-    async fn load(&self, database: &str, login: &Login) -> Result<(Source, Catalog), Failure> {
-        let primary = self.monitor.wait(|topology| topology.writable().cloned()).await;
+    async fn load(
+        &self,
+        database: &str,
+        login: &Login,
+        kept: &mut Option<Kept>,
+    ) -> Result<(Source, Catalog), Failure> {
+        let now = self.monitor.topology().writable().cloned();
+        let kept_until_now = kept.take().filter(|_| now.is_some());
+        let primary = match now {
+            Some(primary) => primary,
+            None => self.monitor.wait(|topology| topology.writable().cloned()).await,
+        };
         let source = place(&primary);
-        let place = (&*primary.address, database);
         let terms = self.terms.load_full();
+        let place = (&*primary.address, database);
         let parameters = control::parameters(place, login, LOAD_LIMIT, &terms.health, Purpose::Watching);
-        let Ok(answers) = timeout(LOAD_LIMIT, connect_and_read(&parameters)).await else {
+        let read = Kept::read(kept_until_now, (source, login), &parameters, self.built_ins.load_full());
+        let Ok(read) = timeout(LOAD_LIMIT, read).await else {
             return Err(Failure::Failed("no answer in time".into()));
         };
-        let answers = answers?;
+        let (answers, read_over) = read?;
+        *kept = Some(read_over);
+        self.built_ins.store(answers.built_ins());
         let catalog = tokio::task::spawn_blocking(move || answers.catalog()).await;
         let catalog = catalog.map_err(|error| Failure::Failed(error.to_string()))?;
         Ok((source, catalog))
@@ -536,42 +559,6 @@ impl Catalogs {
     /// Nothing that can panic runs under this lock, so a poisoned one is still sound.
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Wanted>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn place(server: &topology::Server) -> Source {
-    (server.id, server.timeline)
-}
-
-/// Whether this is not known to be the same primary. Not every server tells its timeline, nor always.
-fn is_other(now: Source, before: Source) -> bool {
-    let same_line = now.1.zip(before.1).is_none_or(|(now, before)| now == before);
-    now.0 != before.0 || !same_line
-}
-
-/// Reads over a connection of its own, and closes it before it returns.
-async fn connect_and_read(parameters: &Parameters) -> Result<Answers, Failure> {
-    let (client, connection) = control::connect(parameters).await?;
-    let mut connection = pin!(connection);
-    let answers = tokio::select! {
-        answers = reading::read(&client) => answers?,
-        ended = &mut connection => {
-            ended?;
-            return Err(Failure::Failed("the server closed the connection".into()));
-        }
-    };
-    // With the client gone, the connection says Terminate and ends.
-    drop(client);
-    connection.await?;
-    Ok(answers)
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.code() {
-            Some(code) if control::is_login_refused(code) => Failure::Refused(words(&error)),
-            _ => Failure::Failed(words(&error)),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cluster::catalog::{Reach, Relation, Volatility};
 use crate::cluster::control::Terms;
+use crate::cluster::topology::ServerId;
 use crate::config::Health;
 use crate::sql::Name;
 

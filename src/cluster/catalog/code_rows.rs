@@ -1,11 +1,14 @@
 //! What was read of one database's code, as plain values: functions, and where they run that no statement names.
 
+use std::sync::Arc;
+
 use crate::sql::{Code, CodeReader, Conduct, DataUse, RUNS_UNNAMED};
 
 /// What was read of one database's code.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    pub(super) functions: Vec<Function>,
+    /// Those of users, and of PostgreSQL's own those that do more than compute.
+    pub(super) functions: Vec<Arc<Function>>,
     /// Functions, by OID, that are made of others: aggregates.
     pub(super) made_of: Vec<(u32, u32)>,
     /// What runs that no statement names.
@@ -45,6 +48,20 @@ pub(super) struct Function {
     pub(super) body: Body,
     pub(super) declared: Declared,
     pub(super) answers: Answers,
+}
+
+/// What the catalog says about the functions of one name (`pg_proc.provolatile`), the worst of them last. An aggregate is
+/// what the functions are that it runs: PostgreSQL calls every one IMMUTABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    /// Every function of that name is IMMUTABLE or STABLE, and PostgreSQL's own or in C.
+    ReadOnly,
+    /// Every one is declared IMMUTABLE or STABLE, but some in a language that holds nobody to it: PostgreSQL refuses
+    /// their own writes, yet not those of a VOLATILE function that they call. A replica refuses those too.
+    Declared,
+    /// At least one function of that name is VOLATILE, or is one of PostgreSQL's own whose name begins with `pg_`:
+    /// many of those are STABLE and yet tell of the server that they run on.
+    Volatile,
 }
 
 /// What a function is declared to be.

@@ -6,8 +6,10 @@
 mod asking;
 mod beyond;
 mod bounds;
+mod built_ins;
 pub mod catalogs;
 mod code_rows;
+mod loading;
 mod matters;
 mod places;
 mod reading;
@@ -18,6 +20,7 @@ pub mod traces;
 mod web;
 
 pub use beyond::BeyondMap;
+pub use code_rows::Volatility;
 pub(crate) use matters::Matters;
 pub use places::{Followed, PLACES, Place};
-pub use snapshot::{Catalog, Reach, Relation, Volatility};
+pub use snapshot::{Catalog, Reach, Relation};

@@ -3,6 +3,7 @@
 //! PostgreSQL 14 to 18. Every query is bounded, and all of them see one state of the catalog. Objects with OIDs below
 //! 16384 are PostgreSQL's own; the languages 12 and 13 are `internal` and `c`, which only superusers can write.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_postgres::types::Type;
@@ -11,33 +12,20 @@ use tokio_postgres::{Client, Error, Row};
 use super::asking::ASKING;
 use super::beyond::{self, BEYOND, BeyondMap, Reached, What};
 use super::bounds::{ROWS_MAX, bounded};
-use super::code_rows::{Rows, Runs};
-use super::reading_code::{self, holders};
+use super::built_ins::BuiltIns;
+use super::code_rows::{Rows, Runs, Volatility};
+use super::reading_code::{self, holders, runs};
 use super::relations::{self, Edge, Facts, Kind, Tie};
-use super::snapshot::{Catalog, Volatility};
+use super::snapshot::Catalog;
 use super::traces::{self, tell, trace};
 use crate::sql::{ASKING_CALLS, BeyondReader};
 
-/// The functions that run when one is called: itself, or those that an aggregate is made of.
-macro_rules! runs {
-    () => {
-        "runs AS (
-        SELECT p.oid AS called, p.oid AS run FROM pg_catalog.pg_proc AS p WHERE p.prokind NOT IN ('a', 'p')
-        UNION ALL
-        SELECT a.aggfnoid, s.run
-          FROM pg_catalog.pg_aggregate AS a
-         CROSS JOIN LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
-                   (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
-    )"
-    };
-}
-
-/// Functions by schema and name, whether any is volatile, whether any is not but in a language that does not hold it to
-/// that, and whether any is not IMMUTABLE. One of PostgreSQL's own with a name like `pg_...` never counts as read-only here: those that are known to
-/// be harmless are known without the catalog.
+/// Functions of users by schema and name, whether any is volatile, whether any is not but in a language that does not hold
+/// it to that, and whether any is not IMMUTABLE. One of PostgreSQL's own with a name like `pg_...` that an aggregate is made
+/// of never counts as read-only here.
 const FUNCTIONS: &str = concat!(
     "WITH ",
-    runs!(),
+    runs!(">= 16384"),
     "
     SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
            pg_catalog.bool_or(f.provolatile = 'v'
@@ -112,7 +100,7 @@ const EDGES: &str = "
 /// [`trace`].
 const CODE: &str = concat!(
     "WITH RECURSIVE ",
-    runs!(),
+    runs!(">= 16384"),
     ", code AS (
         SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS class, p.oid,
                pg_catalog.bool_or(f.provolatile = 'v' OR f.provolatile = 's' AND f.prolang NOT IN (12, 13)) AS writes,
@@ -120,8 +108,7 @@ const CODE: &str = concat!(
           FROM runs AS r
           JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
           JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
-         WHERE p.oid >= 16384
-           AND (f.provolatile = 'v' OR f.oid >= 16384 AND (f.provolatile = 's' OR f.prolang NOT IN (12, 13)))
+         WHERE (f.provolatile = 'v' OR f.oid >= 16384 AND (f.provolatile = 's' OR f.prolang NOT IN (12, 13)))
          GROUP BY p.oid
     ), called AS (
         SELECT class, oid, writes FROM code
@@ -202,12 +189,17 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// PostgreSQL's own functions.
+    pub(super) fn built_ins(&self) -> Arc<BuiltIns> {
+        self.catalog.built_ins.clone()
+    }
+
     /// The catalog. Takes tens of milliseconds where there are tens of thousands of relations: not for a thread on
     /// which sessions run.
     pub(super) fn catalog(mut self) -> Catalog {
         if let (Some(facts), Some(code)) = (&mut self.relations, &self.code) {
             let web = trace(code, facts.names(), facts.ties());
-            self.catalog.code = tell(code, &web, self.began);
+            self.catalog.code = tell(code, &web, self.catalog.built_ins.clone(), self.began);
             self.catalog.beyond = beyond::follow(&web, code, facts.full_names(), &self.reached);
             let runs = traces::runs(code, &web);
             facts.code.extend(runs);
@@ -225,13 +217,19 @@ impl Answers {
     }
 }
 
-/// Reads what there is to know of a database. The transaction that it begins ends with the connection.
-pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
+/// Reads what there is to know of a database. PostgreSQL's own functions are those that are known already, unless this one
+/// has others. After an error the connection is of no use: its transaction is open.
+pub(super) async fn read(client: &Client, known: Arc<BuiltIns>) -> Result<Answers, Error> {
     let began = Instant::now();
     // Compiling the queries takes longer than running them.
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off").await?;
     let mut catalog = Catalog::default();
-    for row in bounded(client, FUNCTIONS).await?.unwrap_or_default() {
+    let functions = bounded(client, FUNCTIONS).await?;
+    if functions.is_some() {
+        // A name may be a user's too: where those are too many, none is known.
+        catalog.built_ins = BuiltIns::read(client, known).await?;
+    }
+    for row in functions.unwrap_or_default() {
         let volatility = match (row.try_get(2)?, row.try_get(3)?) {
             (true, _) => Volatility::Volatile,
             (false, true) => Volatility::Declared,
@@ -246,8 +244,13 @@ pub(super) async fn read(client: &Client) -> Result<Answers, Error> {
     for row in &client.query_typed(UNLOGGED, &[]).await? {
         catalog.add_unlogged(row.try_get(0)?, row.try_get(1)?);
     }
-    let (relations, code) = (facts(client).await?, reading_code::read(client).await?);
-    Ok(Answers { catalog, relations, code, reached: reached(client).await?, began })
+    let (relations, mut code) = (facts(client).await?, reading_code::read(client).await?);
+    if let Some(code) = &mut code {
+        code.functions.extend_from_slice(catalog.built_ins.acting());
+    }
+    let reached = reached(client).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(Answers { catalog, relations, code, reached, began })
 }
 
 async fn facts(client: &Client) -> Result<Option<Facts>, Error> {

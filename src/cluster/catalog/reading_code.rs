@@ -1,5 +1,7 @@
-//! What is asked of the primary about one database's code: every function, what there is to read of it, and where it runs
+//! What is asked of the primary about one database's code: the functions of users, what there is to read of it, and where it runs
 //! that no statement names. Only the queries and their rows: what is made of them is in `traces`.
+
+use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
@@ -8,6 +10,30 @@ use super::bounds::{ROWS_MAX, bounded};
 use super::code_rows::{Answers, Body, Declared, Function, Rows, Run, Typed, TypedBy, When};
 use super::places;
 use crate::sql::CodeReader;
+
+/// The functions that run when one is called: itself, or those that an aggregate is made of; of those whose OIDs are so.
+macro_rules! runs {
+    ($oids:literal) => {
+        concat!(
+            "runs AS (
+        SELECT p.oid AS called, p.oid AS run
+          FROM pg_catalog.pg_proc AS p
+         WHERE p.prokind NOT IN ('a', 'p') AND p.oid ",
+            $oids,
+            "
+        UNION ALL
+        SELECT a.aggfnoid, s.run
+          FROM pg_catalog.pg_aggregate AS a
+         CROSS JOIN LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn),
+                   (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) AS s (run)
+         WHERE a.aggfnoid::pg_catalog.oid ",
+            $oids,
+            "
+    )"
+        )
+    };
+}
+pub(super) use runs;
 
 /// The types, as `w (type)`, that hold values of a type: arrays, domains, rows and ranges of it.
 macro_rules! holders {
@@ -35,7 +61,7 @@ macro_rules! holders {
 }
 pub(super) use holders;
 
-/// Functions, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
+/// The functions of users, and the text of those that can be read. Of those in C it is believed that they leave nothing in a session
 /// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known, whose own are a superuser's
 /// (anybody may add one to an extension that he has made); unless they run a query that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
 ///
@@ -44,21 +70,20 @@ pub(super) use holders;
 const FUNCTIONS: &str = "
     SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, k.kind,
            CASE WHEN k.kind = 'text' THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
-                WHEN k.kind = 'built_in' THEN COALESCE(b.proname::pg_catalog.text, p.proname::pg_catalog.text)
+                WHEN k.kind = 'built_in' THEN b.proname
                 ELSE '' END,
            CASE WHEN k.kind = 'opaque' AND (p.prolang NOT IN (12, 13) OR p.proname ~ '^(crosstab|connectby|xpath_table)')
                 THEN 'v' ELSE p.provolatile::pg_catalog.text END,
-           p.oid >= 16384 AND p.prokind <> 'p' AND k.kind <> 'known',
+           p.prokind <> 'p' AND k.kind <> 'known',
            p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1
       FROM pg_catalog.pg_proc AS p
       JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
       JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-      LEFT JOIN (
-               SELECT i.prosrc, pg_catalog.min(i.proname::pg_catalog.text) AS proname
+      LEFT JOIN LATERAL (
+               SELECT pg_catalog.min(i.proname::pg_catalog.text) AS proname
                  FROM pg_catalog.pg_proc AS i
-                WHERE i.oid < 16384 AND i.prolang = 12 AND i.prokind NOT IN ('a', 'w')
-                GROUP BY i.prosrc
-           ) AS b ON b.prosrc = p.prosrc AND p.oid >= 16384 AND p.prolang = 12 AND p.prokind <> 'a'
+                WHERE i.oid < 16384 AND i.prolang = 12 AND i.prokind NOT IN ('a', 'w') AND i.prosrc = p.prosrc
+           ) AS b ON p.prolang = 12 AND p.prokind <> 'a'
       LEFT JOIN (
                SELECT d.objid, e.extname
                  FROM pg_catalog.pg_depend AS d
@@ -68,13 +93,14 @@ const FUNCTIONS: &str = "
            ) AS e ON e.objid = p.oid
       LEFT JOIN pg_catalog.pg_roles AS o ON o.oid = p.proowner
      CROSS JOIN LATERAL (
-               SELECT CASE WHEN p.oid < 16384 OR b.proname IS NOT NULL THEN 'built_in'
+               SELECT CASE WHEN b.proname IS NOT NULL THEN 'built_in'
                            WHEN p.prolang = 13 AND p.proname ~ '^(crosstab|connectby|xpath_table|set_limit$)' THEN 'opaque'
                            WHEN e.extname::pg_catalog.text = ANY ($1) AND o.rolsuper THEN 'known'
                            WHEN p.prokind = 'a' OR p.prolang = 13 AND p.provolatile <> 'v' THEN 'harmless'
                            WHEN l.lanname IN ('sql', 'plpgsql') THEN 'text'
                            ELSE 'opaque' END
            ) AS k (kind)
+     WHERE p.oid >= 16384
      LIMIT 100000";
 
 /// The functions that aggregates of users are made of.
@@ -199,7 +225,7 @@ pub(super) async fn read(client: &Client) -> Result<Option<Rows>, Error> {
     let part = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let operator = |row: &Row| Ok((row.try_get(0)?, row.try_get::<_, &str>(1)?.into()));
     Ok(Some(Rows {
-        functions: functions.iter().map(function).collect::<Result<_, _>>()?,
+        functions: functions.iter().map(|row| function(row).map(Arc::new)).collect::<Result<_, _>>()?,
         made_of: made_of.iter().map(part).collect::<Result<_, Error>>()?,
         run: run.iter().map(place).collect::<Result<_, _>>()?,
         operators: operators.iter().map(operator).collect::<Result<_, Error>>()?,

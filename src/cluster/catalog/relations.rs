@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::code_rows::Volatility;
 use super::code_rows::{Runs, Tied, When};
-use super::snapshot::{Catalog, Reach, Relation, Volatility};
+use super::snapshot::{Catalog, Reach, Relation};
 use crate::freshness::Slot;
 
 /// What was read of one database's relations.

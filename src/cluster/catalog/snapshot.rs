@@ -10,23 +10,11 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 
 use super::beyond::BeyondMap;
+use super::built_ins::BuiltIns;
+use super::code_rows::Volatility;
 use super::traces::CodeMap;
 use crate::freshness::Slot;
 use crate::sql::Name;
-
-/// What the catalog says about the functions of one name (`pg_proc.provolatile`), the worst of them last. An aggregate is
-/// what the functions are that it runs: PostgreSQL calls every one IMMUTABLE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Volatility {
-    /// Every function of that name is IMMUTABLE or STABLE, and PostgreSQL's own or in C.
-    ReadOnly,
-    /// Every one is declared IMMUTABLE or STABLE, but some in a language that holds nobody to it: PostgreSQL refuses
-    /// their own writes, yet not those of a VOLATILE function that they call. A replica refuses those too.
-    Declared,
-    /// At least one function of that name is VOLATILE, or is one of PostgreSQL's own whose name begins with `pg_`:
-    /// many of those are STABLE and yet tell of the server that they run on.
-    Volatile,
-}
 
 /// By names as statements speak of them, each of which is looked up whenever it is spoken of.
 type ByName<T> = HashMap<Name, T, RandomState>;
@@ -37,8 +25,10 @@ type Names = HashSet<Name, RandomState>;
 /// One database's catalog at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// By name alone, and by schema and name outside `pg_catalog`: an unqualified call may resolve to any schema of
-    /// the search path, so all functions of a name count. Empty while a change of the catalog is being read.
+    /// PostgreSQL's own functions. None while a change of the catalog is being read.
+    pub(crate) built_ins: Arc<BuiltIns>,
+    /// The functions of users by name alone, and by schema and name outside `pg_catalog`: an unqualified call may resolve
+    /// to any schema of the search path, so all functions of a name count. Empty while a change of the catalog is being read.
     pub functions: ByName<Volatility>,
     /// Unlogged relations, by name alone and by schema and name. They are not replicated: reading one on a replica
     /// fails with 0A000.
@@ -116,7 +106,9 @@ impl Reach {
 impl Catalog {
     /// What is known about a function; `None` when the catalog does not hold it.
     pub fn function(&self, name: &Name) -> Option<Volatility> {
-        self.functions.get(&*key(name)).copied()
+        let name = &*key(name);
+        // The worse of the two, and none is less than any.
+        self.functions.get(name).copied().max(self.built_ins.volatility(name))
     }
 
     /// Whether a function may write when the primary runs it. What is declared not to is not believed, unless it is in
@@ -164,7 +156,9 @@ impl Catalog {
 
     /// Whether a function of that name may ask for the transaction: any may that is not declared IMMUTABLE.
     pub fn function_asks_transaction(&self, function: &Name) -> bool {
-        self.function(function).is_none() || self.asking_functions.contains(&*key(function))
+        let name = &*key(function);
+        let is_asking = self.asking_functions.contains(name) || self.built_ins.asks(name);
+        is_asking || self.function(name).is_none()
     }
 
     /// Whether it says of all relations what `other` says.
@@ -259,6 +253,7 @@ impl Catalog {
     /// reaches a replica by mistake is refused there.
     pub(crate) fn doubted(&self) -> Self {
         Self {
+            built_ins: self.built_ins.clone(),
             functions: self.functions.clone(),
             asking_functions: self.asking_functions.clone(),
             operators_write: self.operators_write,

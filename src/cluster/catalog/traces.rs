@@ -10,6 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::built_ins::BuiltIns;
 use super::code_rows::{Relation, Rows, Run, Runs, Tied, When};
 use super::web::Web;
 use crate::sql::{Brings, Code, CodeReader, Conduct, DataUse, Kind, Listed, Name, Statement, Traces, Why};
@@ -25,7 +26,7 @@ pub struct CodeMap {
     pub(crate) changed: bool,
     /// When the reading of it began; `None` before the first.
     pub(crate) began: Option<Instant>,
-    /// Every function and procedure, by name alone and by schema and name, as it was read.
+    /// Every function and procedure, as it was read.
     functions: Arc<Functions>,
     /// Functions of users that do more than compute and may be meant where a statement names none of them: see
     /// [`Statement::mentions`]. Empty in most databases.
@@ -46,15 +47,20 @@ pub struct CodeMap {
 
 /// Functions by name.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Functions(HashMap<Name, Conduct>);
+struct Functions {
+    /// By name alone, and by schema and name: those of users, and those of PostgreSQL's own that do more than compute.
+    acting: HashMap<Name, Conduct>,
+    built_ins: Arc<BuiltIns>,
+}
 
 impl Functions {
     /// What the functions of a name do; `None` when there is none that is known.
     fn conduct(&self, name: &Name) -> Option<Conduct> {
-        match name.schema.as_deref() {
-            Some("pg_catalog") => self.0.get(&Name { schema: None, name: name.name.clone() }).copied(),
-            _ => self.0.get(name).copied(),
+        if name.schema.as_deref() == Some("pg_catalog") {
+            return self.conduct(&Name { schema: None, name: name.name.clone() });
         }
+        let computes = || self.built_ins.volatility(name).map(|_| Conduct::default());
+        self.acting.get(name).copied().or_else(computes)
     }
 
     fn traces(&self, name: &Name) -> Option<Traces> {
@@ -159,7 +165,7 @@ impl CodeMap {
             let now = self.relations.get(name).copied().unwrap_or_default();
             was.read > now.read || was.written > now.written
         };
-        lost(&self.functions.0, &old.functions.0)
+        lost(&self.functions.acting, &old.functions.acting)
             || lost(&self.mentioned, &old.mentioned)
             || lost(&self.symbols, &old.symbols)
             || old.relations.iter().any(|(name, was)| behind(name, was))
@@ -330,18 +336,18 @@ pub(super) fn runs(rows: &Rows, web: &Web<'_>) -> Vec<(Option<u32>, Runs)> {
 }
 
 /// What is known of the code by then; the reading of it began at `began`.
-pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
+pub(super) fn tell(rows: &Rows, web: &Web<'_>, built_ins: Arc<BuiltIns>, began: Instant) -> CodeMap {
     let reader = &CodeReader::default();
     let mut map = CodeMap { began: Some(began), ..CodeMap::default() };
-    let mut functions = HashMap::new();
+    let mut acting = HashMap::new();
     for (at, function) in rows.functions.iter().enumerate() {
         let conduct = web.conducts[at];
         let alone = Name { schema: None, name: function.name.clone() };
-        let all: &mut Conduct = functions.entry(alone).or_default();
+        let all: &mut Conduct = acting.entry(alone).or_default();
         *all = conduct.join(*all);
         if &*function.schema != "pg_catalog" {
             let name = Name { schema: Some(function.schema.clone()), name: function.name.clone() };
-            let all: &mut Conduct = functions.entry(name).or_default();
+            let all: &mut Conduct = acting.entry(name).or_default();
             *all = conduct.join(*all);
         }
         if function.is_mentioned(conduct, reader) {
@@ -352,7 +358,7 @@ pub(super) fn tell(rows: &Rows, web: &Web<'_>, began: Instant) -> CodeMap {
             }
         }
     }
-    map.functions = Arc::new(Functions(functions));
+    map.functions = Arc::new(Functions { acting, built_ins });
     for (at, name) in &web.names {
         let (read, written) = (web.conducts[*at].traces, web.conducts[*at + 1].traces);
         map.maintenance = map.maintenance.max(written);

@@ -3,7 +3,7 @@ use super::*;
 use crate::cluster::catalog::code_rows::{Answers, Body, Declared, Function};
 use crate::sql::{Classifier, StandardConformingStrings};
 
-fn function(oid: u32, name: &str, body: &str) -> Function {
+fn function(oid: u32, name: &str, body: &str) -> Arc<Function> {
     let (schema, name) = name.split_once('.').unwrap_or(("public", name));
     let body = match body {
         "opaque" => Body::Opaque,
@@ -12,7 +12,7 @@ fn function(oid: u32, name: &str, body: &str) -> Function {
         text => Body::Text(text.into()),
     };
     let (declared, answers) = (Declared::Volatile, Answers::Named);
-    Function { oid, schema: schema.into(), name: name.into(), body, declared, answers }
+    Arc::new(Function { oid, schema: schema.into(), name: name.into(), body, declared, answers })
 }
 
 fn run(when: When, object: Option<u32>, function: u32) -> Run {
@@ -62,7 +62,12 @@ fn database() -> CodeMap {
     let tied = |(from, to, when)| Tied { from, to, when };
     let ties =
         [(102, 101, When::Written), (104, 102, When::Used), (107, 101, When::Used), (104, 106, When::Used)];
-    tell(&rows, &trace(&rows, relations.into_iter(), ties.into_iter().map(tied)), Instant::now())
+    tell(
+        &rows,
+        &trace(&rows, relations.into_iter(), ties.into_iter().map(tied)),
+        Arc::default(),
+        Instant::now(),
+    )
 }
 
 fn name(name: &str) -> Name {
@@ -162,7 +167,7 @@ fn what_was_taken_away_past_weir_is_missed() {
             run: vec![run(when, None, 1)],
             ..Rows::default()
         };
-        tell(&rows, &trace(&rows, [].into_iter(), [].into_iter()), Instant::now())
+        tell(&rows, &trace(&rows, [].into_iter(), [].into_iter()), Arc::default(), Instant::now())
     };
     let (with, without) = (cast(When::Anywhere), cast(When::AnywhereInC));
     assert!(without.lacks(&with) && !with.lacks(&without));
@@ -177,7 +182,12 @@ fn code_behind_operators_is_behind_everything_and_event_triggers_behind_definiti
             ..Rows::default()
         };
         Catalog {
-            code: tell(&rows, &trace(&rows, std::iter::empty(), std::iter::empty()), Instant::now()),
+            code: tell(
+                &rows,
+                &trace(&rows, std::iter::empty(), std::iter::empty()),
+                Arc::default(),
+                Instant::now(),
+            ),
             ..Catalog::default()
         }
     };

@@ -1,6 +1,7 @@
 //! Functions and relations as one graph, along which what one does is what its users do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::code_rows::{Answers, Function, Relation, Typed, TypedBy, When, runs_unnamed};
 use crate::sql::{Code, Conduct, DataUse};
@@ -29,7 +30,7 @@ pub(super) struct Web<'a> {
 }
 
 impl<'a> Web<'a> {
-    pub(super) fn new(functions: &'a [Function], relations: impl Iterator<Item = Relation<'a>>) -> Self {
+    pub(super) fn new(functions: &'a [Arc<Function>], relations: impl Iterator<Item = Relation<'a>>) -> Self {
         let mut web = Self {
             functions: functions.iter().enumerate().map(|(at, function)| (function.oid, at)).collect(),
             relations: HashMap::new(),
@@ -150,7 +151,7 @@ impl<'a> Web<'a> {
     }
 
     /// A function calls what its code names, and uses the relations that it names.
-    pub(super) fn calls(&mut self, functions: &[Function], function: usize, code: &Code) {
+    pub(super) fn calls(&mut self, functions: &[Arc<Function>], function: usize, code: &Code) {
         let called = code.calls.iter().filter_map(|name| self.functions_named.get(&*name.name)).flatten();
         let may_be = |at: &&usize| functions[**at].answers > Answers::Named;
         let mentioned = code.mentions.iter().filter_map(|name| self.functions_named.get(&**name)).flatten();

@@ -5,6 +5,7 @@
 //! catalog says what users have made of them.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::sql::verdict::{Name, Pin, Traces, Why};
 
@@ -30,17 +31,20 @@ impl Class {
     }
 }
 
-/// The table of known functions. Built once per classifier from `functions.txt`.
+/// The table of known functions: `functions.txt`.
 #[derive(Debug)]
 pub(in crate::sql) struct KnownFunctions {
     by_name: HashMap<&'static str, Class>,
 }
 
 impl KnownFunctions {
-    /// Reads the table that is compiled in.
-    pub(in crate::sql) fn load() -> Self {
-        let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
-        Self { by_name: lines.filter_map(entry).collect() }
+    /// The table that is compiled in, which is read once.
+    pub(in crate::sql) fn load() -> &'static Self {
+        static TABLE: LazyLock<KnownFunctions> = LazyLock::new(|| {
+            let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
+            KnownFunctions { by_name: lines.filter_map(entry).collect() }
+        });
+        &TABLE
     }
 
     /// What is known about a function; `None` leaves it to the catalog. A schema other than `pg_catalog` is
