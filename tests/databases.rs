@@ -1,4 +1,4 @@
-//! Whole databases made, copied and dropped while weir holds idle connections to them.
+//! Whole databases made, copied and dropped while weir holds idle connections to them, and what it costs to know them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -77,4 +77,24 @@ fn changes_in_a_row_are_read_over_few_connections() -> Result<()> {
     let opened = sessions()? - before;
     assert!(opened < i64::from(CHANGES), "{opened} connections for {CHANGES} changes");
     Ok(())
+}
+
+/// What is asked of the server grows with their number, and not with their number times that of PostgreSQL's own.
+#[test]
+fn thousands_of_functions_are_read_in_time() -> Result<()> {
+    let cluster = Cluster::with(Options::new(1))?;
+    cluster.sql(
+        0,
+        "DO $$ BEGIN FOR i IN 1..5000 LOOP
+             EXECUTE format('CREATE FUNCTION f%s() RETURNS int STABLE LANGUAGE sql AS ''SELECT 1''', i);
+         END LOOP; END $$",
+    )?;
+    cluster.wait_caught_up()?;
+    let weir = WeirSetup::in_front_of(&cluster, 0..2).at_any_age().start(WEIR)?;
+    let mut client = weir.connect()?;
+    wait_for("the catalog", PATIENCE, || {
+        let mark = cluster.mark();
+        client.query("SELECT f4999()")?;
+        Ok((cluster.ran_on(&mark, "SELECT f4999()") == [1]).then_some(()))
+    })
 }

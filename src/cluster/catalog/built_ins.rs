@@ -33,7 +33,7 @@ const FUNCTIONS: &str = concat!(
       JOIN pg_catalog.pg_proc AS p ON p.oid = r.called
       JOIN pg_catalog.pg_proc AS f ON f.oid = r.run
       JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-     GROUP BY p.oid, n.nspname
+     GROUP BY p.oid, p.proname, n.nspname
      LIMIT 100000"
 );
 

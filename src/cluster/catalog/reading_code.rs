@@ -65,6 +65,8 @@ pub(super) use holders;
 /// if they are declared IMMUTABLE or STABLE, or belong to an extension of which that is known, whose own are a superuser's
 /// (anybody may add one to an extension that he has made); unless they run a query that they are given. One that is `internal` is PostgreSQL's own by another name, whatever it is declared to be.
 ///
+/// PostgreSQL's own are only looked through for a function that is `internal`, which is said where it keeps the others from it.
+///
 /// The last two columns: whether it may be what a statement means that names one of PostgreSQL's own, or an attribute, and
 /// whether one argument is enough to call it.
 const FUNCTIONS: &str = "
@@ -82,8 +84,9 @@ const FUNCTIONS: &str = "
       LEFT JOIN LATERAL (
                SELECT pg_catalog.min(i.proname::pg_catalog.text) AS proname
                  FROM pg_catalog.pg_proc AS i
-                WHERE i.oid < 16384 AND i.prolang = 12 AND i.prokind NOT IN ('a', 'w') AND i.prosrc = p.prosrc
-           ) AS b ON p.prolang = 12 AND p.prokind <> 'a'
+                WHERE p.prolang = 12 AND p.prokind <> 'a'
+                  AND i.oid < 16384 AND i.prolang = 12 AND i.prokind NOT IN ('a', 'w') AND i.prosrc = p.prosrc
+           ) AS b ON true
       LEFT JOIN (
                SELECT d.objid, e.extname
                  FROM pg_catalog.pg_depend AS d
