@@ -24,7 +24,7 @@ const LEAST_WEIGHT: u64 = 1024;
 #[derive(Debug)]
 pub struct Classifier {
     keys: SkeletonKeys,
-    known: &'static KnownFunctions,
+    known: KnownFunctions,
     verdicts: Cache<SkeletonId, Arc<Verdict>, ByBytes, BuildHasherDefault<AlreadyHashed>>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -110,7 +110,7 @@ impl Classifier {
     }
 
     fn reach(&self, sql: &[u8], id: SkeletonId, strings: StandardConformingStrings) -> Verdict {
-        classify(sql, id, Reader { strings, known: self.known })
+        classify(sql, id, Reader { strings, known: &self.known })
     }
 
     /// The identity of a text that is not read is that of its first part.

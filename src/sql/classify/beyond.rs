@@ -63,7 +63,7 @@ pub(super) fn in_statement(tokens: &[Token<'_>], reader: Reader<'_>) -> Beyond {
 /// Reads bodies of functions, and knows what PostgreSQL's own functions, relations and settings are.
 #[derive(Debug)]
 pub(crate) struct BeyondReader {
-    known: &'static KnownFunctions,
+    known: KnownFunctions,
 }
 
 impl Default for BeyondReader {
@@ -75,7 +75,7 @@ impl Default for BeyondReader {
 impl BeyondReader {
     /// What a body in SQL or PL/pgSQL names. It is read as strings are read by default.
     pub(crate) fn body(&self, body: &str) -> Beyond {
-        let reader = Reader { strings: StandardConformingStrings::On, known: self.known };
+        let reader = Reader { strings: StandardConformingStrings::On, known: &self.known };
         let mut search = Search { found: Beyond::NOTHING, reader, nesting: 0 };
         search.text(body);
         search.found
@@ -90,7 +90,7 @@ impl BeyondReader {
 
     /// What a function in C of this name does.
     pub(crate) fn of_module(&self, name: &str) -> Beyond {
-        function(&Name { schema: None, name: name.into() }, self.known)
+        function(&Name { schema: None, name: name.into() }, &self.known)
     }
 
     /// What a relation of this name shows, if it is PostgreSQL's own or one of its modules'.

@@ -18,7 +18,7 @@ use crate::sql::verdict::{Change, Code, Conduct, DataUse, Name, Scope, Traces};
 /// Reads bodies of functions. Holds the table of functions that weir knows.
 #[derive(Debug)]
 pub(crate) struct CodeReader {
-    known: &'static KnownFunctions,
+    known: KnownFunctions,
 }
 
 impl Default for CodeReader {
@@ -30,7 +30,7 @@ impl Default for CodeReader {
 impl CodeReader {
     /// What a body in SQL or PL/pgSQL may do. It is read as strings are read by default.
     pub(crate) fn read(&self, body: &str) -> Code {
-        in_body(body, Reader { strings: StandardConformingStrings::On, known: self.known })
+        in_body(body, Reader { strings: StandardConformingStrings::On, known: &self.known })
     }
 
     /// What PostgreSQL's own function of this name does, if weir knows it.

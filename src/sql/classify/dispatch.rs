@@ -168,7 +168,7 @@ mod tests {
 
     fn verdict(sql: &[u8]) -> Verdict {
         let known = KnownFunctions::load();
-        classify(sql, SkeletonId(0), Reader { strings: StandardConformingStrings::On, known })
+        classify(sql, SkeletonId(0), Reader { strings: StandardConformingStrings::On, known: &known })
     }
 
     fn statement_of(sql: &str) -> Statement {

@@ -5,7 +5,6 @@
 //! catalog says what users have made of them.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use crate::sql::verdict::{Name, Pin, Traces, Why};
 
@@ -31,20 +30,17 @@ impl Class {
     }
 }
 
-/// The table of known functions: `functions.txt`.
+/// The table of known functions. Built once per classifier from `functions.txt`.
 #[derive(Debug)]
 pub(in crate::sql) struct KnownFunctions {
     by_name: HashMap<&'static str, Class>,
 }
 
 impl KnownFunctions {
-    /// The table that is compiled in, which is read once.
-    pub(in crate::sql) fn load() -> &'static Self {
-        static TABLE: LazyLock<KnownFunctions> = LazyLock::new(|| {
-            let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
-            KnownFunctions { by_name: lines.filter_map(entry).collect() }
-        });
-        &TABLE
+    /// Reads the table that is compiled in.
+    pub(in crate::sql) fn load() -> Self {
+        let lines = include_str!("functions.txt").lines().filter(|l| !l.starts_with('#'));
+        Self { by_name: lines.filter_map(entry).collect() }
     }
 
     /// What is known about a function; `None` leaves it to the catalog. A schema other than `pg_catalog` is

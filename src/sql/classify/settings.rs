@@ -313,7 +313,7 @@ mod tests {
 
     fn statement(sql: &str) -> Statement {
         let known = KnownFunctions::load();
-        let reader = Reader { strings: StandardConformingStrings::On, known };
+        let reader = Reader { strings: StandardConformingStrings::On, known: &known };
         let verdict = classify(sql.as_bytes(), SkeletonId(0), reader);
         assert_eq!(verdict.statements.len(), 1, "{sql}");
         verdict.statements[0].clone()
