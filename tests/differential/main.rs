@@ -70,9 +70,10 @@ fn differences(stage: &Stage, talk: &Talk) -> Result<Option<String>> {
 
 /// Through which weirs a conversation is held, and how its bytes are cut.
 ///
-/// A lazy transaction meets two of the four pools, and one where its bytes are cut; so does a transaction that has a connection
-/// from its begin to its end. Each pool so meets half of the conversations. With WEIR_EVERY_WAY in the environment all go all
-/// of these ways, and with WEIR_HESITANT their clients hesitate between messages, too.
+/// Lazy transactions meet two of the four pools, so that each pool meets half of the conversations. Where the transaction has a
+/// connection from its begin to its end, and where bytes are cut, the choice of connection has nothing to do with it: one size
+/// for each conversation is enough. With WEIR_EVERY_WAY in the environment lazy transactions meet all pools, and conversations
+/// that go one way otherwise go all; with WEIR_HESITANT clients hesitate between messages, too.
 fn ways(talk: &Talk) -> impl Iterator<Item = (Setup, Pieces)> {
     let (several, all) = (talk.ways != Ways::One, std::env::var_os("WEIR_EVERY_WAY").is_some());
     let every = std::env::var_os("WEIR_HESITANT").is_some();

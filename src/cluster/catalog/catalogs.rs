@@ -470,8 +470,8 @@ impl Catalogs {
         };
         let source = place(&primary);
         let terms = self.terms.load_full();
-        let place = (&*primary.address, database);
-        let parameters = control::parameters(place, login, LOAD_LIMIT, &terms.health, Purpose::Watching);
+        let target = (&*primary.address, database);
+        let parameters = control::parameters(target, login, LOAD_LIMIT, &terms.health, Purpose::Watching);
         let read = Kept::read(kept_until_now, (source, login), &parameters, self.built_ins.load_full());
         let Ok(read) = timeout(LOAD_LIMIT, read).await else {
             return Err(Failure::Failed("no answer in time".into()));

@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::code_rows::Volatility;
-use super::code_rows::{Runs, Tied, When};
+use super::code_rows::{Runs, Tied, Volatility, When};
 use super::snapshot::{Catalog, Reach, Relation};
 use crate::freshness::Slot;
 
