@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login, Message, ServerError, front};
-use harness::{Cluster, Result, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Result, Weir, WeirSetup, at_once, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -57,7 +57,7 @@ fn wait_metric(weir: &Weir, name: &str, labels: &[(&str, &str)], value: f64) -> 
 
 #[test]
 fn an_idle_client_is_closed() -> Result<()> {
-    for mode in ["\"transaction\"", "\"session\""] {
+    at_once(["\"transaction\"", "\"session\""], |mode| {
         let weir = primary_only()
             .set("pool", "size", "1")
             .set("pool", "mode", mode)
@@ -91,8 +91,8 @@ fn an_idle_client_is_closed() -> Result<()> {
             assert!(next.read_within(Duration::from_millis(1500))?.is_none(), "{begin}");
             next.query("ROLLBACK")?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
@@ -131,12 +131,13 @@ fn an_idle_transaction_is_rolled_back_and_its_client_closed() -> Result<()> {
         assert_eq!(next.query("SELECT count(*) FROM idle_tx")?.value(), "0");
     }
     // So is one of which no server knows.
-    for read in ["", "SELECT 1", "SELECT 1/0"] {
+    at_once(["", "SELECT 1", "SELECT 1/0"], |read| {
         let mut client = weir.connect()?;
         client.query("BEGIN")?;
         client.ask(&[front::query(read)])?;
         assert_eq!(farewell(&mut client)?.sqlstate(), "25P03", "{read}");
-    }
+        Ok(())
+    })?;
     let mut client = weir.connect()?;
     // One that goes on is not idle, and outside a transaction nothing is limited.
     client.query("BEGIN")?;
@@ -220,13 +221,14 @@ fn a_limit_that_a_replica_keeps_ends_the_transaction() -> Result<()> {
 #[test]
 fn an_idle_transaction_that_has_only_read_is_ended_as_any_other() -> Result<()> {
     let weir = lazy().set("timeouts", "idle_in_transaction", "\"1s\"").start(WEIR)?;
-    for statements in PROMISES {
+    at_once(PROMISES, |statements| {
         let mut client = weir.connect()?;
         // Of two limits the smaller holds.
         client.query("SET idle_in_transaction_session_timeout = '1h'")?;
         say(&mut client, statements)?;
         assert_eq!(farewell(&mut client)?.sqlstate(), "25P03", "{statements:?}");
-    }
+        Ok(())
+    })?;
     let mut client = weir.connect()?;
     client.query("BEGIN")?;
     let begun = Instant::now();

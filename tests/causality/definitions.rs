@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use harness::client::{Client, front};
-use harness::{Options, Result, wait_for};
+use harness::{Options, Result, at_once, wait_for};
 
 use crate::stage::{Look, PATIENCE, PRIMARY, REPLICA, Stage};
 
@@ -70,8 +70,11 @@ fn a_definition_that_another_statement_than_its_own_commits_counts() -> Result<(
     }
     scene.settle()?;
     scene.definer.query("COMMIT PREPARED 'p'")?;
-    scene.expect_reached("COMMIT PREPARED")?;
+    scene.expect_reached("COMMIT PREPARED")
+}
 
+#[test]
+fn a_definition_behind_which_another_transaction_begins_counts() -> Result<()> {
     let mut scene = Scene::set()?;
     for sql in ["BEGIN", DEFINE, "COMMIT AND CHAIN"] {
         scene.definer.query(sql)?;
@@ -81,19 +84,19 @@ fn a_definition_that_another_statement_than_its_own_commits_counts() -> Result<(
 
 #[test]
 fn a_definition_that_code_makes_counts() -> Result<()> {
-    for says in [
+    let ways = [
         &["SELECT define()"][..],
         &["BEGIN", "SELECT define()", "COMMIT"],
         &["BEGIN", "SELECT x FROM one", "SELECT define() FROM one", "COMMIT AND CHAIN"],
         &["DO $$ BEGIN PERFORM define(); END $$"],
-    ] {
+    ];
+    at_once(ways, |says| {
         let mut scene = Scene::set()?;
         for sql in says {
             scene.definer.query(sql)?;
         }
-        scene.expect_reached(&says.join("; "))?;
-    }
-    Ok(())
+        scene.expect_reached(&says.join("; "))
+    })
 }
 
 #[test]

@@ -17,10 +17,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use harness::{Failure, Result};
+use harness::{Failure, Result, at_once};
 
 mod acts;
 mod calls;
@@ -47,6 +48,9 @@ const FIRST: u64 = 1200;
 
 /// Those that have shown something, which every run plays too.
 const FOUND: [u64; 3] = [7009, 7120, 7148];
+
+/// Stages on which worlds are played at the same time: half of the time of one is waiting.
+const STAGES: usize = 2;
 
 /// Conversations in one world.
 const CONVERSATIONS: u64 = 6;
@@ -145,7 +149,6 @@ fn what_is_done_wrong_shows() -> Result<()> {
 #[test]
 fn code_that_no_statement_shows() -> Result<()> {
     let _turn = turn();
-    let stage = Stage::set()?;
     let first = number("WEIR_CODE_SEED");
     let worlds = number("WEIR_CODE_WORLDS").unwrap_or(if first.is_some() { 1 } else { ALWAYS });
     let only = std::env::var("WEIR_CODE_ONLY").unwrap_or_default();
@@ -153,13 +156,18 @@ fn code_that_no_statement_shows() -> Result<()> {
     let found = FOUND.into_iter().filter(|_| first.is_none());
     let worlds = worlds + found.clone().count() as u64;
     let seeds = found.chain(first.unwrap_or(FIRST)..).filter(|seed| World::of(*seed).names().contains(&only));
-    let (mut wrong, mut played) = (Vec::new(), 0);
-    for seed in seeds.take(usize::try_from(worlds).unwrap_or(usize::MAX)) {
-        played += 1;
-        let found = play(&stage, seed)?;
-        found.iter().for_each(|what| eprintln!("{what}"));
-        wrong.extend(found);
-    }
+    let seeds: Vec<u64> = seeds.take(usize::try_from(worlds).unwrap_or(usize::MAX)).collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    at_once(0..STAGES.min(seeds.len()), |_| {
+        let stage = Stage::set()?;
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = play(&stage, *seed)?;
+            found.iter().for_each(|what| eprintln!("{what}"));
+            wrong.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        }
+        Ok(())
+    })?;
+    let (played, wrong) = (seeds.len(), wrong.into_inner().unwrap_or_else(PoisonError::into_inner));
     eprintln!("{played} worlds in {:?}", began.elapsed());
     assert!(wrong.is_empty(), "{} of {played} worlds differ\n{}", wrong.len(), wrong.join("\n\n"));
     Ok(())

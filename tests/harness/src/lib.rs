@@ -13,6 +13,10 @@
 
 pub mod apart;
 
+mod at_once;
+
+pub use at_once::at_once;
+
 mod authority;
 
 pub use authority::{Authority, Issued};

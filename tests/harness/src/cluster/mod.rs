@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use crate::client::{Address, Answer, Client, Login};
 use crate::scratch::{Owner, run_dir};
 use crate::watchdog::Watchdog;
-use crate::{Failure, Postgres, Result, free_port};
+use crate::{Failure, Postgres, Result, at_once, free_port};
 
 mod access;
 
@@ -188,14 +187,7 @@ impl Cluster {
 
     /// Runs something for every server, all at once; the first failure.
     fn on_each(&self, task: impl Fn(&Server) -> Result<()> + Sync) -> Result<()> {
-        let task = &task;
-        thread::scope(|scope| {
-            let running: Vec<_> =
-                self.servers.iter().map(|server| scope.spawn(move || task(server))).collect();
-            running.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(Failure::new("a thread that starts a server panicked")))
-            })
-        })
+        at_once(&self.servers, task)
     }
 
     /// How many servers there are, stopped ones included.
