@@ -6,11 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::HashSet;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Options, Result, Stop};
+use harness::{Options, Result, Signal, Stop, send_signal};
 use tokio::time::{Instant, sleep, timeout};
 use weir::cluster::Cluster;
 use weir::cluster::catalog::Volatility;
@@ -158,8 +157,8 @@ fn probes(servers: &harness::Cluster, since: &harness::Mark) -> usize {
     servers.entries(0, since).iter().filter(is_probe).count()
 }
 
-fn signal(signal: &str, process: &str) {
-    assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
+fn signal(signal: Signal, process: &str) {
+    send_signal(process.parse().unwrap(), signal).unwrap();
 }
 
 /// The identity of the server at this place in the configuration.
@@ -300,10 +299,10 @@ async fn a_suspected_server_must_prove_that_it_takes_new_connections() -> Result
     let pid_file = servers.directory().join(servers.name(1)).join("data/postmaster.pid");
     let postmaster = std::fs::read_to_string(pid_file)?.lines().next().unwrap().to_owned();
 
-    signal("-STOP", &postmaster);
+    signal(Signal::STOP, &postmaster);
     cluster.suspect(id(&cluster, 1));
     until(&cluster, "replica1 to be down", |t| health(t, 1) == Health::Down).await;
-    signal("-CONT", &postmaster);
+    signal(Signal::CONT, &postmaster);
     cluster.suspect(id(&cluster, 1));
     until(&cluster, "replica1 to be up", |t| health(t, 1) == Health::Up).await;
     Ok(())
@@ -316,10 +315,10 @@ async fn a_connection_that_hangs_is_given_up() -> Result<()> {
     let cluster = watch_impatiently(&servers, OFTEN);
     cluster.first_look().await;
     let answer = servers.sql(0, "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir'")?;
-    signal("-STOP", answer.value());
+    signal(Signal::STOP, answer.value());
     until(&cluster, "the probe to time out", |t| health(t, 0) == Health::Down).await;
     until(&cluster, "the next probe to be answered", |t| health(t, 0) == Health::Up).await;
-    signal("-CONT", answer.value());
+    signal(Signal::CONT, answer.value());
     Ok(())
 }
 

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use harness::client::{Client, Login, Message, Stream, front};
-use harness::{Cluster, Options, Result, Weir, WeirSetup, wait_for, wait_until};
+use harness::{Cluster, Options, Result, Signal, Weir, WeirSetup, send_signal, wait_for, wait_until};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -410,7 +409,7 @@ fn a_write_whose_server_process_is_gone_without_a_word_may_have_been_committed()
             Ok((!pid.is_empty()).then_some(pid))
         })?;
         // It tells nobody why, and the server starts anew.
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        send_signal(pid.parse().unwrap(), Signal::KILL)?;
         assert_eq!(gist(&client.until_ready()?), ["08007", "I"], "{replicas} replicas");
     }
     Ok(())

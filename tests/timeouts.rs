@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login, Message, ServerError, front};
-use harness::{Cluster, Result, Weir, WeirSetup, at_once, wait_for};
+use harness::{Cluster, Result, Signal, Weir, WeirSetup, at_once, send_signal, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -387,10 +386,9 @@ fn a_server_that_does_not_cancel_loses_its_connection() -> Result<()> {
     let mut client = weir.connect()?;
     client.set_patience(PATIENCE);
     let pid = client.query("SELECT pg_backend_pid() + 0")?.value().to_owned();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    signal("-STOP");
+    send_signal(pid.parse().unwrap(), Signal::STOP)?;
     let heard = client.ask(&[front::query("SELECT 'unheard'")]);
-    signal("-CONT");
+    send_signal(pid.parse().unwrap(), Signal::CONT)?;
     assert_eq!(first_error(&heard?).sqlstate(), "57014");
     // With another connection, as the pool has one again.
     assert_ne!(client.query("SELECT pg_backend_pid() + 0")?.value(), pid);
@@ -598,21 +596,18 @@ fn wait_for_lock(weir: &Weir, table: &str) -> Result<(Client, Client)> {
 /// transaction on a connection whose server process is stopped.
 #[test]
 fn a_drain_waits_for_what_clients_have_left() -> Result<()> {
-    let signal = |name: &str, pid: &str| {
-        assert!(Command::new("kill").args([name, pid]).status().unwrap().success());
-    };
     for mode in ["\"transaction\"", "\"session\""] {
         let mut weir = primary_only().set("pool", "size", "2").set("pool", "mode", mode).start(WEIR)?;
         let (writer, mut holder) = wait_for_lock(&weir, "left_to_commit")?;
         let mut stopped = weir.connect()?;
-        let pid = stopped.query("BEGIN; SELECT pg_backend_pid() + 0")?.value().to_owned();
-        signal("-STOP", &pid);
+        let pid = stopped.query("BEGIN; SELECT pg_backend_pid() + 0")?.value().parse().unwrap();
+        send_signal(pid, Signal::STOP)?;
         drop((writer, stopped));
         wait_metric(&weir, "weir_clients", &[], 0.0)?;
         weir.ask_to_stop()?;
         thread::sleep(Duration::from_millis(500));
         assert!(weir.exit_status().is_none(), "{mode}: it waits for both");
-        signal("-CONT", &pid);
+        send_signal(pid, Signal::CONT)?;
         thread::sleep(Duration::from_millis(500));
         assert!(weir.exit_status().is_none(), "{mode}: it waits for the write");
         holder.query("COMMIT")?;

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::client::{Client, Login};
-use harness::{Cluster, Failure, Result, WeirSetup, free_port};
+use harness::{Cluster, Failure, Result, Signal, WeirSetup, free_port, send_signal};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -163,7 +163,7 @@ fn it_says_when_nobody_answers_and_ends_by_a_signal() -> Result<()> {
     terminal.shows(&["weir does not answer", "cannot be reached", "no connection"])?;
     let written = terminal.wait("process", |written| written.contains("pid="))?;
     let pid = written.split('=').nth(1).unwrap();
-    assert!(Command::new("kill").arg(pid).status()?.success());
+    send_signal(pid.parse().unwrap(), Signal::TERM)?;
     assert_eq!(terminal.ends()?, Some(0));
     Ok(())
 }

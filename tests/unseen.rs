@@ -3,11 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use harness::client::{Client, Message, front};
-use harness::{Cluster, Failure, Options, Result, Stop, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Failure, Options, Result, Signal, Stop, Weir, WeirSetup, send_signal, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -356,7 +355,7 @@ fn a_read_outlives_a_crash() -> Result<()> {
             cluster.sql(0, "SELECT min(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''crashes''%'")?;
         Ok((both.value() == "2").then(|| pid.value().to_owned()))
     })?;
-    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    send_signal(pid.parse().unwrap(), Signal::KILL)?;
     assert_eq!(answered(&mut reading)?.0, ["once"]);
     Ok(())
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use harness::client::{Client, Login, front};
 use harness::{
-    Authority, Cluster, Daemon, Failure, Options, Result, Stop, Weir, WeirSetup, free_port, tools,
+    Authority, Cluster, Daemon, Failure, Options, Result, Signal, Stop, Weir, WeirSetup, free_port,
+    send_signal, tools,
 };
 
 use crate::prometheus::Prometheus;
@@ -216,12 +217,11 @@ fn configuration(stage: &Stage) -> Result<()> {
     let weir = stage.weir(setup.set("listen", "tls_key", &format!("{key:?}")))?;
     stage.fires_by_itself("WeirCertificateExpires", &weir)?;
     fs::write(weir.config(), "[listen")?;
-    let pid = weir.pid().to_string();
-    assert!(Command::new("kill").args(["-HUP", &pid]).status()?.success());
+    send_signal(weir.pid(), Signal::HUP)?;
     stage.fires_by_itself("WeirReloadFailed", &weir)?;
     // Whoever asks needs one.
     let limit = format!("--nofile={}", weir.descriptors() + 3);
-    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status()?.success());
+    assert!(Command::new("prlimit").args(["--pid", &weir.pid().to_string(), &limit]).status()?.success());
     stage.fires_by_itself("WeirDescriptorsNearLimit", &weir)
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use harness::client::{Client, Login};
-use harness::{Cluster, Options, Stop, Weir, WeirSetup};
+use harness::{Cluster, Options, Signal, Stop, Weir, WeirSetup, send_signal};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -29,8 +29,7 @@ fn wait_until(what: &str, condition: impl FnMut() -> bool) {
 }
 
 fn hang_up(weir: &Weir) {
-    let status = Command::new("kill").args(["-HUP", &weir.pid().to_string()]).status().unwrap();
-    assert!(status.success());
+    send_signal(weir.pid(), Signal::HUP).unwrap();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use harness::{Cluster, Options, Result, Stop, Weir, WeirSetup, wait_for};
+use harness::{Cluster, Options, Result, Signal, Stop, Weir, WeirSetup, send_signal, wait_for};
 use shop::Shop;
 use webdriver::Browser;
 
@@ -244,17 +244,13 @@ impl Stage {
 
     fn says_when_it_is_not_told(&self) -> Result<()> {
         let browser = &self.browser;
-        let signal = |signal: &str| -> Result<()> {
-            let told = Command::new("kill").arg(signal).arg(self.weir.pid().to_string()).status()?;
-            assert!(told.success());
-            Ok(())
-        };
+        let signal = |signal| send_signal(self.weir.pid(), signal);
         let broken = "!document.getElementById('broken').hidden && document.body.dataset.link === 'lost'";
         // One that hangs, and says nothing.
-        signal("-STOP")?;
+        signal(Signal::STOP)?;
         browser.wait("it to say so", broken)?;
         self.picture("lost.png")?;
-        signal("-CONT")?;
+        signal(Signal::CONT)?;
         browser.wait("it to be live again", LIVE)?;
         assert_eq!(self.says("document.getElementById('broken').hidden")?, "true");
         // One that answers, and not with events.

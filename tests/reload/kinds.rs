@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::client::Client;
-use harness::{free_port, wait_for};
+use harness::{Signal, free_port, send_signal, wait_for};
 
 use crate::stage::{Stage, with, without};
 
@@ -314,8 +314,7 @@ fn what_is_wrong_is_told_whole_and_changes_nothing() {
 
     // SIGHUP asks for the same.
     let before = stage.weir.log().matches("and holds").count();
-    let hang_up = std::process::Command::new("kill").args(["-HUP", &stage.weir.pid().to_string()]).status();
-    assert!(hang_up.unwrap().success());
+    send_signal(stage.weir.pid(), Signal::HUP).unwrap();
     wait_for("the reload", PATIENCE, || {
         Ok((stage.weir.log().matches("and holds").count() > before).then_some(()))
     })

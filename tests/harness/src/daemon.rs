@@ -117,8 +117,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Sends a signal to a process that we started.
-pub(crate) fn send_signal(pid: u32, signal: Signal) -> Result<()> {
+/// Sends a signal to a process: one that we started, or one that a server that we started has started.
+pub fn send_signal(pid: u32, signal: Signal) -> Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| Failure::new("not a process id"))?;
     kill_process(pid, signal).map_err(|errno| Failure::Io(errno.into()))

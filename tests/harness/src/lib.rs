@@ -29,7 +29,9 @@ pub use cluster::{Cluster, Mark, Options, Stop};
 
 mod daemon;
 
-pub use daemon::{CpuTime, Daemon};
+pub use daemon::{CpuTime, Daemon, send_signal};
+
+pub use rustix::process::Signal;
 
 mod dice;
 
