@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use harness::client::{Client, Message, front};
-use harness::{Cluster, Options, Result, Stop, WeirSetup, wait_for};
-use rustix::process::Signal;
+use harness::{Cluster, Options, Result, Signal, Stop, WeirSetup, send_signal, wait_for};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -128,13 +127,13 @@ fn a_connection_that_is_lost_before_it_was_used_is_missed_by_nobody() -> Result<
     client.query("BEGIN")?;
     let app = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND application_name = ''";
     let backend = cluster.sql(1, app)?.value().parse().unwrap();
-    cluster.signal(backend, Signal::STOP)?;
+    send_signal(backend, Signal::STOP)?;
     client.send(&[front::query("SELECT note_of(2)")])?;
     wait_for("the replica's connection at work", PATIENCE, || {
         let active = [("server", "replica1"), ("state", "active")];
         Ok((weir.metrics()?.sum("weir_backend_connections", &active) == 1.0).then_some(()))
     })?;
-    cluster.signal(backend, Signal::KILL)?;
+    send_signal(backend, Signal::KILL)?;
     let heard = client.until_ready()?;
     let row = heard.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{heard:?}"));
     assert_eq!(row.text_row(), [Some("note 2".to_owned())]);

@@ -162,31 +162,19 @@ fn a_client_s_own_limits_hold_in_a_transaction_that_has_only_read() -> Result<()
     say(&mut direct, &["SET idle_in_transaction_session_timeout = 1000", "BEGIN", "SELECT 1"])?;
     let expected = farewell(&mut direct)?;
     assert_eq!(expected.sqlstate(), "25P03");
-    thread::scope(|scope| -> Result<()> {
-        let (come, expected) = (&come, &expected);
-        let ends = |statements: &'static [&'static str], n: usize| {
-            move || -> Result<()> {
-                let mut client = come(if n == 2 { "-c idle_in_transaction_session_timeout=1s" } else { "" })?;
-                match n {
-                    0 => say(&mut client, &["SET idle_in_transaction_session_timeout = 1000"])?,
-                    1 => say(&mut client, &["SET idle_in_transaction_session_timeout TO '1s'"])?,
-                    _ => {}
-                }
-                client.query("SELECT 'outside'")?;
-                assert!(client.read_within(Duration::from_millis(1500))?.is_none(), "outside a transaction");
-                say(&mut client, statements)?;
-                let error = farewell(&mut client)?;
-                assert_eq!(
-                    (error.sqlstate(), error.message()),
-                    ("25P03", expected.message()),
-                    "{statements:?}"
-                );
-                Ok(())
-            }
-        };
-        let ended: Vec<_> =
-            PROMISES.iter().enumerate().map(|(n, statements)| scope.spawn(ends(statements, n % 3))).collect();
-        ended.into_iter().try_for_each(|client| client.join().unwrap())
+    at_once(PROMISES.into_iter().enumerate(), |(n, statements)| {
+        let mut client = come(if n % 3 == 2 { "-c idle_in_transaction_session_timeout=1s" } else { "" })?;
+        match n % 3 {
+            0 => say(&mut client, &["SET idle_in_transaction_session_timeout = 1000"])?,
+            1 => say(&mut client, &["SET idle_in_transaction_session_timeout TO '1s'"])?,
+            _ => {}
+        }
+        client.query("SELECT 'outside'")?;
+        assert!(client.read_within(Duration::from_millis(1500))?.is_none(), "outside a transaction");
+        say(&mut client, statements)?;
+        let error = farewell(&mut client)?;
+        assert_eq!((error.sqlstate(), error.message()), ("25P03", expected.message()), "{statements:?}");
+        Ok(())
     })?;
     let overdue = weir.metrics()?.sum("weir_timeouts_total", &[("limit", "idle_in_transaction")]);
     assert_eq!(overdue, PROMISES.len() as f64);

@@ -3,8 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use harness::{Cluster, Result, Stop, wait_until};
-use rustix::process::Signal;
+use harness::{Cluster, Result, Signal, Stop, send_signal, wait_until};
 
 use crate::stage::{Play, Stage};
 
@@ -168,7 +167,7 @@ pub(crate) fn recovers(play: &mut Play<'_>, whose: Whose) -> Result<()> {
         // One process that is killed takes all others along, and the server starts anew by itself.
         Whose::Primary => {
             let sessions = cluster.processes(server, "app app")?;
-            sessions.first().map_or(Ok(()), |session| cluster.signal(*session, Signal::KILL))?;
+            sessions.first().map_or(Ok(()), |session| send_signal(*session, Signal::KILL))?;
         }
     }
     let mut startup = Vec::new();
@@ -178,11 +177,11 @@ pub(crate) fn recovers(play: &mut Play<'_>, whose: Whose) -> Result<()> {
     });
     // A replica has such a process all the time, but this one has just begun.
     for pid in &startup {
-        cluster.signal(*pid, Signal::STOP)?;
+        send_signal(*pid, Signal::STOP)?;
     }
     play.pass(2.0);
     for pid in &startup {
-        cluster.signal(*pid, Signal::CONT)?;
+        send_signal(*pid, Signal::CONT)?;
     }
     cluster.wait_answers(server)?;
     play.wait_back(whose, server)

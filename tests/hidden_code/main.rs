@@ -49,7 +49,7 @@ const FIRST: u64 = 1200;
 /// Those that have shown something, which every run plays too.
 const FOUND: [u64; 3] = [7009, 7120, 7148];
 
-/// Stages on which worlds are played at the same time: half of the time of one is waiting.
+/// Stages on which worlds are played at the same time: one alone keeps no more than one processor busy.
 const STAGES: usize = 2;
 
 /// Conversations in one world.

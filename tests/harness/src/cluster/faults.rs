@@ -3,7 +3,6 @@
 use rustix::process::Signal;
 
 use super::{Cluster, Network, Stop};
-use crate::daemon::send_signal;
 use crate::{Failure, Result};
 
 impl Cluster {
@@ -30,11 +29,6 @@ impl Cluster {
     /// The process IDs of a server's processes with these words in their titles: `startup`, `walwriter` ...
     pub fn processes(&self, server: usize, title: &str) -> Result<Vec<u32>> {
         self.servers[server].processes(title)
-    }
-
-    /// Sends a signal to one process of a server.
-    pub fn signal(&self, pid: u32, signal: Signal) -> Result<()> {
-        send_signal(pid, signal)
     }
 
     /// Cuts the cable between us and a server: nothing comes through, and nobody is told.
