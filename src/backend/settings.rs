@@ -31,16 +31,25 @@ struct Map {
 }
 
 impl PartialEq for Settings {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (a.id == b.id && a.values == b.values),
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a.equals(b),
             _ => false,
         }
     }
 }
 
 impl Eq for Settings {}
+
+impl Map {
+    /// Apart from the usual case, in which they are the same one, so that comparing costs next to nothing there.
+    #[cold]
+    fn equals(&self, other: &Self) -> bool {
+        self.id == other.id && self.values == other.values
+    }
+}
 
 impl Hash for Settings {
     fn hash<H: Hasher>(&self, state: &mut H) {

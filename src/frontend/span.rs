@@ -1,7 +1,8 @@
 //! Whose lines in the log are whose: each client has a span, from its first byte until all that it has left is settled.
 //!
 //! The span holds what a client says of itself, and never a secret or a statement. It is at the level of errors so that
-//! no filter that lets a line through takes away whose it is; what it costs is one entering for each turn of the task.
+//! no filter that lets a line through takes away whose it is; each turn of the task enters it, which is only remembered
+//! until something is said.
 
 use tracing::Span;
 use tracing::field::Empty;

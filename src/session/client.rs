@@ -29,6 +29,9 @@ use crate::wire::{HEADER, TxStatus};
 /// Unread bytes of one side above which it is not read from.
 pub(crate) const READ_BUFFER_MAX: usize = 256 << 10;
 
+/// Room behind what is taken from the buffer that is not worth being kept.
+const LEFT_OVER: usize = 64;
+
 /// What the client's next bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -176,6 +179,14 @@ impl Client {
         bytes.unsplit(std::mem::take(&mut self.read_buffer));
         self.read_buffer = bytes;
         self.framer.reset();
+    }
+
+    /// Takes the front of what it has sent.
+    pub(crate) fn take(&mut self, len: usize) -> BytesMut {
+        // Two halves of a buffer share its memory, for which they need some more. So not where no room would be left.
+        let rest = self.read_buffer.capacity() - len.min(self.read_buffer.len());
+        let all = len == self.read_buffer.len() && rest < LEFT_OVER;
+        if all { std::mem::take(&mut self.read_buffer) } else { self.read_buffer.split_to(len) }
     }
 
     /// An idle client holds no buffer.

@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layered, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::late_entry::LateEntry;
 use super::log_format::{AsJson, AsText};
 pub use super::log_queue::{LogQueue, LostLines};
 use crate::config::{Log, LogFormat};
@@ -104,7 +105,7 @@ where
     };
     let (written, lines) = reload::Layer::new(make(log.format));
     let subscriber = tracing_subscriber::registry().with(filtered).with(written);
-    Ok((Box::new(subscriber), LiveLog(Some(Handles { filter, lines, make: Arc::new(make) }))))
+    Ok((Box::new(LateEntry::new(subscriber)), LiveLog(Some(Handles { filter, lines, make: Arc::new(make) }))))
 }
 
 /// What is told of a request that took longer than `[log] slow_query`.

@@ -6,6 +6,8 @@ pub mod by_client;
 
 mod by_server;
 
+mod late_entry;
+
 pub mod log;
 
 mod log_format;

@@ -32,6 +32,12 @@ use crate::wire::TxStatus;
 const SLOW: Duration = Duration::from_millis(400);
 
 impl Session {
+    /// Whether [`Session::complete`] has something to look after.
+    pub(super) fn is_to_complete(&self) -> bool {
+        self.legs.active().is_some_and(|leg| !leg.is_up() || !leg.owes())
+            || hearing::withholds(&self.conversation)
+    }
+
     /// Looks after a flight that has ended. Not cancel safe.
     ///
     /// # Errors

@@ -212,12 +212,14 @@ fn ends_nothing(conversation: &Conversation, request: &Request) -> bool {
     let ends = |one: &Statement| {
         matches!(one.kind, Kind::Commit { chain: Chain::NoChain } | Kind::Rollback { chain: Chain::NoChain })
     };
-    let topology = conversation.shared.cluster.topology();
+    let without_primary = || {
+        let topology = conversation.shared.cluster.topology();
+        topology.writable().is_none() && topology.replicas().next().is_some()
+    };
     request.any(Fact::Controls)
         && conversation.state.transaction.is_over()
         && request.statements().all(ends)
-        && topology.writable().is_none()
-        && topology.replicas().next().is_some()
+        && without_primary()
 }
 
 /// Outside a transaction, a request that may begin one.

@@ -151,7 +151,9 @@ impl Session {
         })
         .await;
         loop {
-            self.complete().await?;
+            if self.is_to_complete() {
+                self.complete().await?;
+            }
             if self.is_full() {
                 self.pump().await?;
                 continue;

@@ -22,7 +22,7 @@ use crate::session::relay::message::MessageKind;
 use crate::session::relay::request::Request;
 use crate::session::state::State;
 use crate::session::transaction::Event;
-use crate::session::transaction::journal::{Ran, takes_snapshot};
+use crate::session::transaction::journal::Ran;
 use crate::sql::{Dependency, Kind, Statement};
 use crate::telemetry::metrics::observe;
 use crate::wire::TxStatus;
@@ -62,7 +62,7 @@ pub(crate) fn write(
     observe(&conversation.shared.metrics.added_seconds, now.saturating_duration_since(how.begun));
     let idle = !leg.owes();
     leg.begin_flight(now);
-    let bytes = client.read_buffer.split_to(len);
+    let bytes = client.take(len);
     if request.any(Fact::ConcernsWeir) {
         enter_transaction(conversation, leg, request, how.manner);
     }
@@ -76,7 +76,7 @@ pub(crate) fn write(
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
     let begun = begins(conversation, leg, (request, &bytes), how);
     conversation.notes_untold(request, leg.route);
-    if request.statements().any(takes_snapshot) {
+    if request.any(Fact::LooksNow) {
         conversation.state.transaction.journal_mut().into_iter().for_each(|journal| journal.queries());
     }
     // While something is in flight the status is known only where nothing in it can fail a transaction.

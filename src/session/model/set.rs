@@ -42,6 +42,16 @@ impl<W: Word> Set<W> {
         self.bits == 0
     }
 
+    /// The set as a number, for those that keep one.
+    pub(crate) fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// The set that was this number.
+    pub(crate) fn of_bits(bits: u32) -> Self {
+        Self { bits, of: PhantomData }
+    }
+
     /// What holds here or there.
     pub(crate) fn union(self, other: Self) -> Self {
         Self { bits: self.bits | other.bits, of: PhantomData }

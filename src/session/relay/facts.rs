@@ -4,7 +4,7 @@
 
 use crate::session::model::set::{Set, Word};
 use crate::session::model::weir_settings as own;
-use crate::sql::{Dependency, Discard, Kind, Listed, Scope, Statement, Why};
+use crate::sql::{Dependency, Discard, Kind, Listed, Scope, Statement, Verdict, Why};
 
 /// What is so of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub(crate) enum Fact {
     Reads,
     /// It looks at data, or begins what will.
     Looks,
+    /// It looks at data, for which a server takes a snapshot where its transaction keeps one and has none yet.
+    LooksNow,
+    /// It does anything but read, by functions that weir knows.
+    DoesMoreThanRead,
     /// It begins or ends a transaction, or says how one is to be.
     Transacts,
     /// It takes away what the session has on its connection.
@@ -51,8 +55,14 @@ impl Word for Fact {
     }
 }
 
+/// What is so of any of a text's statements.
+pub(crate) fn facts(verdict: &Verdict) -> Set<Fact> {
+    let of_all = || verdict.statements.iter().map(facts_of).fold(Set::default(), Set::union);
+    Set::of_bits(verdict.noted.bits(|| of_all().bits()))
+}
+
 /// What is so of a statement.
-pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
+fn facts_of(statement: &Statement) -> Set<Fact> {
     let Statement { kind, functions, reads, reads_listed, effects, depends_on, vacates, brings, .. } =
         statement;
     // What runs a text reads what nobody has named.
@@ -72,6 +82,8 @@ pub(crate) fn facts_of(statement: &Statement) -> Set<Fact> {
         (Fact::Calls, !functions.is_empty() || runs()),
         (Fact::Reads, !reads.is_empty() || unnamed),
         (Fact::Looks, looks(statement)),
+        (Fact::LooksNow, self::reads(statement)),
+        (Fact::DoesMoreThanRead, *kind != Kind::Read || !functions.is_empty() || !effects.is_empty()),
         (Fact::Transacts, transacts),
         (Fact::TakesAway, takes_away),
         (Fact::NamesProcess, vacates.is_some() || names_process),

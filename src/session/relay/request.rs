@@ -1,10 +1,11 @@
 //! What a request is about: the statements in it, found before it is routed.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::session::model::set::Set;
 use crate::session::model::statements::{Names, Naming};
-use crate::session::relay::facts::{Fact, facts_of};
+use crate::session::relay::facts::{Fact, facts};
 use crate::session::relay::framer::{End, Unit};
 use crate::session::relay::message::{Field, Message, MessageKind};
 use crate::session::relay::unsettled::{InFlight, is_unsettled};
@@ -19,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) len: usize,
     /// What it consists of, read once.
     pub(crate) messages: Vec<Message>,
+    /// Where among them all those stand of whose statement something is known: mostly one of several.
+    known: Range<usize>,
     facts: Set<Fact>,
 }
 
@@ -110,33 +113,33 @@ impl Request {
             _ => 0,
         };
         let bytes = &bytes[..len.min(bytes.len())];
-        let (mut at, mut facts) = (0, Set::default());
+        let (mut at, mut found, mut known) = (0, Set::default(), 0..0);
         let (mut parsed, mut bound) = (Given::default(), Given::default());
         while let Some(mut message) = Message::read(bytes, at) {
             message.verdict = if is_unsettled((&message, bytes), &memory, reader.statements, reader.in_flight)
             {
-                facts.add(Fact::Unread);
+                found.add(Fact::Unread);
                 Some(unknown(Why::Unparsable))
             } else {
-                reader.verdict(&message, bytes, &parsed, &mut facts)
+                reader.verdict(&message, bytes, &parsed, &mut found)
             };
             match message.kind {
                 MessageKind::Parse { name, .. } => parsed.add(name),
                 MessageKind::Bind { portal, .. } => bound.add(portal),
                 MessageKind::Execute { portal, .. } if !bound.has(portal, bytes) => {
-                    facts.add(Fact::ExecutesEarlier);
+                    found.add(Fact::ExecutesEarlier);
                 }
                 _ => {}
             }
-            message
-                .verdict
-                .iter()
-                .flat_map(|verdict| &verdict.statements)
-                .for_each(|one| facts = facts.union(facts_of(one)));
+            if let Some(verdict) = &message.verdict {
+                found = found.union(facts(verdict));
+                let first = if known.is_empty() { memory.len() } else { known.start };
+                known = first..memory.len() + 1;
+            }
             at = message.frame.end;
             memory.push(message);
         }
-        Self { unit, len, messages: memory, facts }
+        Self { unit, len, messages: memory, known, facts: found }
     }
 
     /// The memory of its messages, for the next one. Of a long batch it is not kept.
@@ -153,7 +156,8 @@ impl Request {
 
     /// What is known of each statement that it is about.
     pub(crate) fn verdicts(&self) -> impl Iterator<Item = &Arc<Verdict>> {
-        self.messages.iter().filter_map(|message| message.verdict.as_ref())
+        let known = self.messages.get(self.known.clone()).unwrap_or_default();
+        known.iter().filter_map(|message| message.verdict.as_ref())
     }
 
     /// The names of the statements that it binds or describes and that were parsed before it.
@@ -227,10 +231,7 @@ impl Request {
     /// Whether it is whole and does nothing but read, by functions that weir knows: then it can share its transaction with
     /// a statement of weir's.
     pub(crate) fn only_reads(&self) -> bool {
-        let plain = |statement: &Statement| {
-            statement.kind == Kind::Read && statement.functions.is_empty() && statement.effects.is_empty()
-        };
-        self.ends() == 1 && self.statements().all(plain)
+        self.ends() == 1 && !self.any(Fact::DoesMoreThanRead)
     }
 
     /// The text of its first statement, where weir has it.

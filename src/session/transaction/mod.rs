@@ -125,7 +125,7 @@ pub(crate) struct Transaction {
     /// What was said in it, while there is one.
     journal: Option<Box<Journal>>,
     /// To this it returns when what is in flight is put back.
-    mark: Option<Box<Mark>>,
+    mark: Option<Mark>,
     /// Where the next one is to run.
     next: Transactions,
     /// The shape of the statement that will be the first in it, where that is known before it begins.
@@ -358,7 +358,7 @@ impl Transaction {
             }
             Event::Marks => {
                 let (journal, undoable) = (self.journal.clone(), self.undoable.clone());
-                self.mark = Some(Box::new(Mark { status: self.status(), journal, undoable }));
+                self.mark = Some(Mark { status: self.status(), journal, undoable });
             }
             Event::Sets => self.certainty = Certainty::Uncertain,
             Event::Ended => self.certainty = Certainty::Certain,

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::{beyond, control, database, definitions, locks, prepared, query, settings, temporary, utility};
 use crate::sql::text::{self, Cursor, Token};
 use crate::sql::verdict::{
-    Brings, Change, CursorUse, Dependency, Discard, Kind, Listed, SkeletonId, Statement, Verdict, Why,
+    Brings, Change, CursorUse, Dependency, Discard, Kind, Listed, Noted, SkeletonId, Statement, Verdict, Why,
 };
 
 /// The verdict over a text.
@@ -32,6 +32,7 @@ pub(in crate::sql) fn classify(sql: &[u8], skeleton: SkeletonId, reader: Reader<
                 })
                 .collect(),
             hint: text::hint(sql),
+            noted: Noted::default(),
         },
         // The hint holds even so: it stands in front of what could not be read.
         Err(_) => Verdict { hint: text::hint(sql), ..Verdict::opaque(skeleton, Why::Unparsable) },

@@ -29,4 +29,4 @@ pub use kind::{AccessMode, Chain, CursorUse, Deferrable, Discard, Isolation, Kin
 pub use level::{Consistency, Hint, MaxStaleness, NoSuchValue, Target, Transactions, time_limit};
 pub use name::Name;
 pub use process::{Number, ProcessCall, ProcessFunction};
-pub use statement::{SkeletonId, Statement, Verdict};
+pub use statement::{Noted, SkeletonId, Statement, Verdict};

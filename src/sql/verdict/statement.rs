@@ -3,6 +3,8 @@
 //! A verdict depends on the statement's skeleton (its text without literals), so one serves every literal. Whether a
 //! function that is not built in may run on a replica it does not say: the router asks the catalog.
 
+use std::sync::OnceLock;
+
 use super::access::{Access, Listed};
 use super::beyond::Beyond;
 use super::brings::Brings;
@@ -26,7 +28,36 @@ pub struct Verdict {
     pub statements: Box<[Statement]>,
     /// What a comment in front of the statement asks for.
     pub hint: Hint,
+    /// What whoever looks at each request has found out about the text, by what stands above and nothing else.
+    pub noted: Noted,
 }
+
+/// Answers to questions that are asked of a text each time that it comes, as bits of whoever asks. Found out once.
+///
+/// It is nothing of the verdict's own: copies, which may be changed, begin without, and all are equal.
+#[derive(Debug, Default)]
+pub struct Noted(OnceLock<u32>);
+
+impl Noted {
+    /// The answers, which `find` finds when they are asked for the first time.
+    pub(crate) fn bits(&self, find: impl FnOnce() -> u32) -> u32 {
+        *self.0.get_or_init(find)
+    }
+}
+
+impl Clone for Noted {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Noted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Noted {}
 
 /// One statement of a SQL string.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +195,6 @@ impl Verdict {
     pub(crate) fn opaque(skeleton: SkeletonId, why: Why) -> Self {
         let change = if why == Why::TooLong { Change::LongStatement } else { Change::Unknown };
         let statement = Statement::primary(why).leaving(change);
-        Self { skeleton, statements: Box::new([statement]), hint: Hint::default() }
+        Self { skeleton, statements: Box::new([statement]), hint: Hint::default(), noted: Noted::default() }
     }
 }
