@@ -79,7 +79,8 @@ struct Arguments {
     syscalls: bool,
     /// Count the instructions in user space and the system calls per transaction of PgBouncer and weir, or of the
     /// targets named, instead of measuring time: figures that other programs on the machine do not change. By perf
-    /// where there are counters, else by callgrind; only figures by the same tool can be compared.
+    /// where there are counters, else by callgrind; only figures by the same tool can be compared. `misses` counts of
+    /// those instructions only the ones that have to be fetched.
     #[arg(long, value_name = "TOOL", require_equals = true, conflicts_with_all = ["cases", "seconds", "syscalls"])]
     instructions: Option<Option<Meter>>,
     /// Of what is counted, only what has these words in its name: `--named "select, prepared"`.

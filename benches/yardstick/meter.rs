@@ -30,6 +30,9 @@ const PERF_STARTS: Duration = Duration::from_millis(500);
 /// take turns fairly.
 const UNDER_CALLGRIND: &str = "--tool=callgrind --callgrind-out-file=/dev/null --fair-sched=yes";
 
+/// The caches that are simulated, the same whatever the machine has: size, ways, bytes of a line.
+const CACHES: &str = "--cache-sim=yes --I1=32768,8,64 --D1=49152,12,64 --LL=2097152,16,64";
+
 /// What counts instructions in user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Meter {
@@ -37,6 +40,8 @@ pub(crate) enum Meter {
     Perf,
     /// valgrind's callgrind, where the processor shows no counter, as in most virtual machines
     Callgrind,
+    /// callgrind with simulated caches: only those that the first one, of 32 kB, did not hold
+    Misses,
 }
 
 impl Meter {
@@ -54,19 +59,25 @@ impl Meter {
         match self {
             Self::Perf => "perf",
             Self::Callgrind => "callgrind",
+            Self::Misses => "callgrind, those alone that a cache of 32 kB did not hold",
         }
     }
 
     /// Makes a program that is `program` in a form which can be measured.
     pub(crate) fn prepare(self, program: &Path, directory: &Path) -> Result<PathBuf> {
-        if self == Self::Perf {
-            return Ok(program.to_owned());
-        }
+        let caches = match self {
+            Self::Perf => return Ok(program.to_owned()),
+            Self::Callgrind => "",
+            Self::Misses => CACHES,
+        };
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let script = directory.join(format!("{name}-under-callgrind"));
         let valgrind = tools::ensure("valgrind")?;
         let (valgrind, program) = (valgrind.display(), program.display());
-        fs::write(&script, format!("#!/bin/sh\nexec '{valgrind}' {UNDER_CALLGRIND} '{program}' \"$@\"\n"))?;
+        fs::write(
+            &script,
+            format!("#!/bin/sh\nexec '{valgrind}' {UNDER_CALLGRIND} {caches} '{program}' \"$@\"\n"),
+        )?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         Ok(script)
     }
@@ -74,10 +85,11 @@ impl Meter {
     /// What a process executes in user space during `work`.
     pub(crate) fn instructions<T>(self, pid: u32, work: impl FnOnce() -> Result<T>) -> Result<(Counts, T)> {
         let (count, done) = match self {
-            Self::Callgrind => {
-                let before = ask_callgrind(pid)?;
+            Self::Callgrind | Self::Misses => {
+                let event = if self == Self::Misses { "I1mr" } else { "Ir" };
+                let before = ask_callgrind(pid, event)?;
                 let done = work()?;
-                (ask_callgrind(pid)? - before, done)
+                (ask_callgrind(pid, event)? - before, done)
             }
             Self::Perf => {
                 let perf = perf()?.args(["-p", &pid.to_string()]).stderr(Stdio::piped()).spawn()?;
@@ -111,8 +123,8 @@ fn instructions_of_perf(words: &str) -> Option<f64> {
     line.split(';').next()?.parse().ok()
 }
 
-/// What callgrind has counted so far.
-fn ask_callgrind(pid: u32) -> Result<f64> {
+/// What callgrind has counted so far of an event.
+fn ask_callgrind(pid: u32, event: &str) -> Result<f64> {
     let vgdb = tools::find("vgdb").ok_or_else(|| Failure::new("valgrind is there without its vgdb"))?;
     // As the process's own user: of another one's process, even root waits for an answer for ever.
     let owner = fs::metadata(format!("/proc/{pid}"))?;
@@ -120,18 +132,21 @@ fn ask_callgrind(pid: u32) -> Result<f64> {
     vgdb.args([&format!("--pid={pid}"), "status", "internal"]).uid(owner.uid()).gid(owner.gid());
     let output = vgdb.output()?;
     let words = String::from_utf8_lossy(&output.stdout);
-    instructions_of_callgrind(&words).ok_or_else(|| {
+    counted_by_callgrind(&words, event).ok_or_else(|| {
         let complaint = String::from_utf8_lossy(&output.stderr);
         Failure::new(format!("callgrind does not answer:\n{complaint}{words}"))
     })
 }
 
-/// Adds up the threads' lines, `events-1: 1234`. What `events-1-0` and the like say is of functions at work.
-fn instructions_of_callgrind(words: &str) -> Option<f64> {
+/// Adds up the threads' lines, `events-1: 1234 56`, of which `events: Ir I1mr` tells the order. What `events-1-0` and the
+/// like say is of functions at work.
+fn counted_by_callgrind(words: &str, event: &str) -> Option<f64> {
+    let names = words.lines().find_map(|line| line.strip_prefix("events:"))?;
+    let at = names.split_whitespace().position(|name| name == event)?;
     let thread = |line: &str| {
-        let (number, count) = line.strip_prefix("events-")?.split_once(':')?;
+        let (number, counts) = line.strip_prefix("events-")?.split_once(':')?;
         number.parse::<u32>().ok()?;
-        count.trim().parse::<f64>().ok()
+        counts.split_whitespace().nth(at)?.parse::<f64>().ok()
     };
     let mut threads = words.lines().filter_map(thread).peekable();
     threads.peek()?;

@@ -191,7 +191,7 @@ impl Client {
 
     /// An idle client holds no buffer.
     pub(crate) fn trim(&mut self) {
-        if self.read_buffer.is_empty() {
+        if self.read_buffer.is_empty() && self.read_buffer.capacity() > 0 {
             self.read_buffer = BytesMut::new();
         }
     }
@@ -279,6 +279,9 @@ impl Client {
         cx: &mut Context<'_>,
         passing: Option<&mut BytesMut>,
     ) -> Poll<Result<()>> {
+        if self.is_told() {
+            return Poll::Ready(Ok(()));
+        }
         let waiting = self.buffer.len();
         let flush = self.buffer.poll_flush(&mut self.stream, cx, passing);
         count(&self.metrics.bytes.to_client, waiting - self.buffer.len());

@@ -121,7 +121,7 @@ impl Session {
         let settled = conversation.entry.leaves() || conversation.entry.settled().await;
         client.trim();
         leg.lease.settings = leg.progress.carried.now().clone();
-        memory.ledger = std::mem::take(&mut leg.responses.ledger);
+        std::mem::swap(&mut memory.ledger, &mut leg.responses.ledger);
         let state = &conversation.state;
         // What a session keeps for itself is its own, whatever is left there.
         let is_unfit = !connections.are_kept() && state.pins.has_vanished();

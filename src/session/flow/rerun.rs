@@ -32,10 +32,8 @@ pub(super) fn joins(conversation: &Conversation, leg: &Leg, request: &Request, m
         (_, Some(_)) => Joins::Rerun,
         (_, None) if bound => Joins::Block,
         (Manner::Within, None) if renewable => Joins::Nothing,
-        (Manner::Within | Manner::AsItComes, None) if can_begin_anew(conversation, leg.route, request) => {
-            Joins::Renewable
-        }
-        (Manner::Within, None) => Joins::Block,
+        (Manner::Within, None) if !can_begin_anew(conversation, leg.route, request) => Joins::Block,
+        (Manner::Within, None) => Joins::Renewable,
         (_, None)
             if outside
                 && leg.route == Route::Primary
@@ -45,6 +43,7 @@ pub(super) fn joins(conversation: &Conversation, leg: &Leg, request: &Request, m
         {
             Joins::Renewable
         }
+        (Manner::AsItComes, None) if can_begin_anew(conversation, leg.route, request) => Joins::Renewable,
         (_, None) if outside => Joins::Nothing,
         (_, None) => Joins::Block,
     }

@@ -71,7 +71,7 @@ pub(crate) fn write(
         limit: conversation.policy.config.routing.hold_back,
         described: request.describes_portal(),
     };
-    marks(conversation, leg, request, (how, plan.joins));
+    marks(&mut conversation.state, leg, request, (how, plan.joins));
     conversation.notes_writers(request, leg.route);
     hold(leg, &mut client.buffer, &mut conversation.state, request, &bytes, &plan);
     let begun = begins(conversation, leg, (request, &bytes), how);
@@ -107,10 +107,12 @@ pub(crate) fn write(
 }
 
 /// Where a request may have to be put back after part of it has been answered, it is known to what that returns.
-fn marks(conversation: &mut Conversation, leg: &Leg, request: &Request, (how, joins): (&How, Joins)) {
+fn marks(state: &mut State, leg: &Leg, request: &Request, (how, joins): (&How, Joins)) {
     let kept = how.keeps != Keeps::Nothing && request.any(Fact::Controls);
-    if kept || joins == Joins::Renewable || (how.manner == Manner::Within && leg.route == Route::Replica) {
-        conversation.state.transaction.on(Event::Marks);
+    // What only reads, outside a transaction, changes nothing to which that could return.
+    let renewable = || joins == Joins::Renewable && !(state.transaction.is_over() && request.only_reads());
+    if kept || renewable() || (how.manner == Manner::Within && leg.route == Route::Replica) {
+        state.transaction.on(Event::Marks);
     }
 }
 

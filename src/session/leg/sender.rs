@@ -83,8 +83,9 @@ impl Sender<'_> {
         if matches!(reply, Reply::Query | Reply::Call) && self.ledger.batch() == Batch::Open {
             self.backend.past.query_in_batch.happens();
         }
-        let pending = self.ledger.push(reply, action, pending);
-        self.dropped.extend(pending);
+        if let Some(dropped) = self.ledger.push(reply, action, pending) {
+            self.dropped.push(dropped);
+        }
     }
 
     /// Makes a transaction that has failed, in the place of one whose connection was lost: from here on the server

@@ -53,6 +53,8 @@ impl Change {
             b"ALTER INDEX",
         ];
         match tag {
+            // What most requests are: SELECT, INSERT, UPDATE, BEGIN.
+            [b'S' | b'U' | b'B', ..] | [b'I', b'N', ..] => Change::None,
             _ if CODE.contains(&tag) => Change::Certain,
             _ if DATA.contains(&tag) || tag.starts_with(b"DROP ") => Change::Data,
             b"DO" | b"CALL" | b"COMMIT PREPARED" => Change::ByCode,
@@ -261,7 +263,10 @@ mod tests {
             assert_eq!(told(&["BEGIN", "INSERT 0 1", commit]), Change::None, "{commit}");
         }
         assert_eq!(told(&["BEGIN", "DROP TABLE", "COMMIT", "SELECT 1", "ready"]), Change::Data);
-        assert_eq!(told(&["DROP FUNCTION", "ready"]), Change::Certain);
+        for tag in ["DROP FUNCTION", "ALTER TYPE", "CREATE CAST", "IMPORT FOREIGN SCHEMA"] {
+            assert_eq!(told(&[tag, "ready"]), Change::Certain, "{tag}");
+        }
+        assert_eq!(told(&["INSERT 0 1", "UPDATE 1", "SELECT 1", "ready"]), Change::None);
     }
 
     #[test]

@@ -125,6 +125,10 @@ impl Pins {
 
     /// The kinds of state that there are, or will be should the transaction roll back.
     pub(crate) fn reasons(&self, stack: &Stack) -> Reasons {
+        // Asked several times for each request, of which few have anything.
+        if self.held.is_none() && stack.only().is_some_and(|now| now.pins.is_none()) {
+            return Reasons::default();
+        }
         let lasting = self.held.as_ref().map_or_else(Reasons::default, |held| held.lasting.reasons());
         let revocable = stack.levels().filter_map(|level| level.pins.as_ref());
         revocable.fold(lasting, |reasons, revocable| revocable.reasons(reasons))

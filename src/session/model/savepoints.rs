@@ -52,6 +52,11 @@ impl<T: Clone> Transactional<T> {
         self.at_begin.as_ref().or_else(|| self.at(0)).unwrap_or(&self.now)
     }
 
+    /// Its value, where no rollback returns it to another.
+    pub(crate) fn only(&self) -> Option<&T> {
+        (self.at_begin.is_none() && self.savepoints.is_empty()).then_some(&self.now)
+    }
+
     /// Every value that it has or can have again.
     pub(crate) fn levels(&self) -> impl Iterator<Item = &T> {
         let savepoints = self.savepoints.iter().filter_map(|(_, was)| was.as_ref());
@@ -214,6 +219,7 @@ mod tests {
                 let all = || naive.savepoints.iter().map(|(_, was)| was).chain([&naive.now, &naive.at_begin]);
                 prop_assert!(real.levels().all(|level| all().any(|was| was == level)));
                 prop_assert!(all().all(|was| real.levels().any(|level| was == level)));
+                prop_assert!(real.only().is_none_or(|only| all().all(|was| was == only)));
             }
         }
     }
@@ -231,6 +237,6 @@ mod tests {
         assert_eq!((*value.now(), value.levels().count()), (1, 1));
         *value.change() = 4;
         value.follow(Control::Commit);
-        assert_eq!((*value.now(), value.levels().count()), (4, 1));
+        assert_eq!((value.only(), value.levels().count()), (Some(&4), 1));
     }
 }

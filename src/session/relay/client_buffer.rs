@@ -135,6 +135,9 @@ impl ClientBuffer {
     pub(crate) fn discard(&mut self, read_buffer: &mut BytesMut) {
         self.settle(read_buffer);
         self.queue.truncate(self.queue_free);
+        if self.queue.is_empty() {
+            self.queue = BytesMut::new();
+        }
     }
 
     fn after(&mut self) {
